@@ -1,0 +1,20 @@
+/* fastebm: numerical analysis of very large sparse Markov chains. The public C interface; no Python, no globals, no
+   input or output. The caller owns all memory; every function returns an ebm_status_t; outputs come last. */
+#ifndef FASTEBM_H
+#define FASTEBM_H
+
+#include "status.h"
+#include "kernel.h"
+#include "random.h"
+#include "vec.h"
+#include "csr.h"
+#include "graph.h"
+#include "scaled.h"
+#include "tilt.h"
+#include "flux.h"
+#include "lanczos.h"
+#include "solve.h"
+#include "evolve.h"
+#include "walk.h"
+
+#endif

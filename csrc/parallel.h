@@ -1,0 +1,46 @@
+/* Threads and deterministic sums: the work is cut into ranges that depend on n alone; what is summed is summed within
+   a range first, then over the ranges in order. */
+#ifndef EBM_PARALLEL_H
+#define EBM_PARALLEL_H
+
+#include <stdint.h>
+
+#include "tuning.h"
+
+/* target_clones on the row-range functions: one binary runs everywhere and uses the widest vectors it finds. Empty
+   where it is not available (clang, musl) and under sanitizers, which crash on its resolvers. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(EBM_NO_MULTIVERSION)
+#define EBM_MULTIVERSION __attribute__((target_clones("default", "avx2", "avx512f")))
+#else
+#define EBM_MULTIVERSION
+#endif
+
+#if defined(__GNUC__)
+#define EBM_INLINE static inline __attribute__((always_inline))
+#define EBM_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define EBM_INLINE static inline
+#define EBM_PREFETCH(address) ((void)0)
+#endif
+
+static inline int64_t ebm_n_blocks(int64_t n)
+{
+    int64_t blocks = n / EBM_BLOCK_STATES;
+    return blocks < 1 ? 1 : blocks > EBM_MAX_BLOCKS ? EBM_MAX_BLOCKS : blocks;
+}
+
+/* First element of block b of n_blocks; block n_blocks begins at n. n < 2^54, so the product fits. */
+static inline int64_t ebm_block_begin(int64_t n, int64_t n_blocks, int64_t b)
+{
+    return n * b / n_blocks;
+}
+
+static inline double ebm_sum_blocks(int64_t n_blocks, const double *partial)
+{
+    double sum = 0.0;
+    for (int64_t b = 0; b < n_blocks; b++) sum += partial[b];
+    return sum;
+}
+
+#endif

@@ -1,0 +1,14 @@
+/* Values that scalings cannot carry: sparse rewards, and scalings whose logs span more than a double's range. */
+#ifndef EBM_TILT_H
+#define EBM_TILT_H
+
+#include "csr.h"
+
+/* values[x, y] = exp(log A[x, y] + log_row[x] + log_col[y] + reward[x, y] - log_norm[x]) entry by entry. log_row, log_col
+   and reward (one number an entry of A) may be NULL for zeros. normalize: log_norm[x] is chosen so that row x sums to one,
+   and written; otherwise it is not touched and counts as 0. A row whose every entry is -infinity gives EBM_ERR_EMPTY_ROW
+   and its number in `row`. */
+int ebm_tilt_values(const ebm_csr_t *A, const double *log_row, const double *log_col, const double *reward, int normalize,
+                    int num_threads, double *values, double *log_norm, int64_t *row);
+
+#endif

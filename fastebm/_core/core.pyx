@@ -1,0 +1,48 @@
+"""Thin bindings of the C core: typed contiguous memoryviews, length checks, one call without the GIL, one status check.
+No loops and no mathematics here; the families are the .pxi files."""
+
+import builtins
+
+import numpy as np
+
+cimport cython
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+
+from .ebm cimport *
+
+from fastebm import errors as _errors
+
+
+cdef int check(int status) except -1:
+    """Raise the exception that the status table names."""
+    if status != EBM_OK:
+        name = ebm_status_exception(status).decode()
+        kind = getattr(_errors, name, None) or getattr(builtins, name)
+        raise kind(ebm_status_text(status).decode())
+    return 0
+
+
+cdef int need(bint condition, str what) except -1:
+    """Length and layout checks of the bindings themselves: a failure is a defect of fastebm, not of its user."""
+    if not condition:
+        raise ValueError(f"core: {what}")
+    return 0
+
+
+cdef const double *pointer(const double[::1] x) noexcept:
+    return &x[0] if x is not None else NULL
+
+
+include "kernels.pxi"
+include "graphs.pxi"
+include "spectra.pxi"
+include "solves.pxi"
+include "walks.pxi"
+
+__all__ = [
+    "Csr", "Kernel", "CsrKernel", "Scaled", "csr_inspect", "csr_transpose", "scaled_apply", "scaled_difference",
+    "vec_dot", "vec_l1", "normalize_logs",
+    "graph_components", "graph_classes", "graph_reach", "graph_potential", "tilt_values", "flux_balance", "flux_additive",
+    "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
+    "AliasKernel", "walk_hit", "walk_paths", "philox_block",
+]

@@ -1,0 +1,177 @@
+cdef class Csr:
+    """A stored matrix: int64 indptr, int32 indices, values float64, float32 or None (every entry 1). Borrows the arrays."""
+
+    cdef ebm_csr_t c
+    cdef readonly object indptr, indices, values
+
+    def __cinit__(self, indptr, indices, values):
+        cdef const int64_t[::1] rows = indptr
+        cdef const int32_t[::1] columns = indices
+        cdef const double[::1] f64
+        cdef const float[::1] f32
+        need(rows.shape[0] >= 2, "indptr needs at least two entries")
+        need(values is None or values.shape[0] == columns.shape[0], "values and indices differ in length")
+        self.indptr, self.indices, self.values = indptr, indices, values
+        self.c.n_states = rows.shape[0] - 1
+        self.c.indptr = &rows[0]
+        self.c.indices = &columns[0] if columns.shape[0] else NULL
+        self.c.values = NULL
+        self.c.value_type = EBM_VALUES_NONE
+        if values is not None and values.dtype == np.float32:
+            f32 = values
+            self.c.values = &f32[0] if f32.shape[0] else NULL
+            self.c.value_type = EBM_VALUES_F32
+        elif values is not None:
+            f64 = values
+            self.c.values = &f64[0] if f64.shape[0] else NULL
+            self.c.value_type = EBM_VALUES_F64
+
+    @property
+    def n_states(self):
+        return self.c.n_states
+
+    @property
+    def nnz(self):
+        return self.indices.shape[0]
+
+    @property
+    def nbytes(self):
+        return self.indptr.nbytes + self.indices.nbytes + (0 if self.values is None else self.values.nbytes)
+
+
+cdef class Kernel:
+    """A pattern A as the algorithms see it."""
+
+    cdef ebm_kernel_t c
+
+    @property
+    def n_states(self):
+        return self.c.n_states
+
+    @property
+    def has_transpose(self):
+        return self.c.apply_t != NULL
+
+
+cdef class CsrKernel(Kernel):
+    """The stored kernel; transpose is None, `matrix` itself (A symmetric) or the transposed matrix."""
+
+    cdef ebm_csr_t forward, backward
+    cdef ebm_csr_pair_t pair
+    cdef readonly Csr matrix, transpose
+
+    def __cinit__(self, Csr matrix not None, Csr transpose=None):
+        self.matrix = matrix
+        self.transpose = transpose
+        self.forward = matrix.c
+        self.pair.forward = &self.forward
+        self.pair.transpose = NULL
+        if transpose is not None:
+            need(transpose.c.n_states == matrix.c.n_states, "the transpose has another number of states")
+            self.backward = transpose.c
+            self.pair.transpose = &self.backward
+        ebm_csr_kernel(&self.pair, &self.c)
+
+
+cdef class Scaled:
+    """diag(row) A diag(col) + diag(shift); row and col None for ones, shift None for zeros."""
+
+    cdef ebm_scaled_t c
+    cdef readonly Kernel kernel
+    cdef readonly object row, col, shift
+
+    def __cinit__(self, Kernel kernel not None, const double[::1] row=None, const double[::1] col=None,
+                  const double[::1] shift=None):
+        cdef int64_t n = kernel.c.n_states
+        need(row is None or row.shape[0] == n, "row has a wrong length")
+        need(col is None or col.shape[0] == n, "col has a wrong length")
+        need(shift is None or shift.shape[0] == n, "shift has a wrong length")
+        self.kernel = kernel
+        self.row = None if row is None else np.asarray(row)
+        self.col = None if col is None else np.asarray(col)
+        self.shift = None if shift is None else np.asarray(shift)
+        self.c.kernel = &kernel.c
+        self.c.row = pointer(row)
+        self.c.col = pointer(col)
+        self.c.shift = pointer(shift)
+
+
+def csr_inspect(Csr A not None, double[::1] row_sum not None):
+    """-> (status, facts); the caller words the error, as it knows the labels."""
+    cdef ebm_csr_facts_t facts
+    cdef int64_t nnz = A.nnz
+    cdef int status
+    need(row_sum.shape[0] == A.c.n_states, "row_sum has a wrong length")
+    with nogil:
+        status = ebm_csr_inspect(&A.c, nnz, &row_sum[0], &facts)
+    text = ebm_status_text(status).decode() if status else None
+    return text, facts
+
+
+def csr_transpose(Csr A not None):
+    values = None if A.values is None else np.empty(A.nnz, A.values.dtype)
+    cdef Csr T = Csr(np.empty(A.c.n_states + 1, np.int64), np.empty(A.nnz, np.int32), values)
+    cdef int status
+    with nogil:
+        status = ebm_csr_transpose(&A.c, <int64_t *>T.c.indptr, <int32_t *>T.c.indices, <void *>T.c.values)
+    check(status)
+    return T
+
+
+def scaled_apply(Scaled M not None, const double[:, ::1] x not None, double[:, ::1] y not None, double[:, ::1] scratch,
+                 bint transposed, int num_threads):
+    """y = M x, or M^T x; x, y, scratch (n_states, width)."""
+    cdef int64_t width = x.shape[1]
+    cdef int status
+    need(x.shape[0] == M.c.kernel.n_states and y.shape[0] == x.shape[0] and y.shape[1] == width, "shapes of x and y")
+    need(scratch is None or (scratch.shape[0] == x.shape[0] and scratch.shape[1] == width), "shape of scratch")
+    if width == 0:
+        return
+    cdef double *work = &scratch[0, 0] if scratch is not None else NULL
+    with nogil:
+        status = ebm_scaled_apply(&M.c, transposed, num_threads, width, &x[0, 0], work, &y[0, 0])
+    check(status)
+
+
+def scaled_difference(Scaled M not None, const double[::1] x not None, double[::1] y not None, int power, int num_threads):
+    """y[i] = sum_j M[i, j] (x[i] - x[j])^power over the off-diagonal part."""
+    cdef int status
+    need(x.shape[0] == M.c.kernel.n_states and y.shape[0] == x.shape[0], "lengths of x and y")
+    with nogil:
+        status = ebm_scaled_difference(&M.c, num_threads, power, &x[0], &y[0])
+    check(status)
+
+
+def vec_dot(const double[::1] x not None, const double[::1] y, int num_threads):
+    """sum x y; y None for ones."""
+    cdef double out
+    cdef int status
+    need(y is None or y.shape[0] == x.shape[0], "lengths of x and y")
+    cdef const double *second = pointer(y)
+    with nogil:
+        status = ebm_vec_dot(x.shape[0], num_threads, &x[0], second, &out)
+    check(status)
+    return out
+
+
+def vec_l1(const double[::1] x not None, const double[::1] y, int num_threads):
+    """sum |x - y|; y None for zeros."""
+    cdef double out
+    cdef int status
+    need(y is None or y.shape[0] == x.shape[0], "lengths of x and y")
+    cdef const double *second = pointer(y)
+    with nogil:
+        status = ebm_vec_l1(x.shape[0], num_threads, &x[0], second, &out)
+    check(status)
+    return out
+
+
+def normalize_logs(const double[::1] logs not None, int num_threads):
+    """-> (log weights, weights, log of the sum): exp(logs) normalised to sum one."""
+    cdef double[::1] u = np.empty(logs.shape[0]), weights = np.empty(logs.shape[0])
+    cdef double log_sum
+    cdef int status
+    with nogil:
+        status = ebm_vec_normalize_logs(logs.shape[0], num_threads, &logs[0], &u[0], &weights[0], &log_sum)
+    check(status)
+    return np.asarray(u), np.asarray(weights), log_sum

@@ -1,0 +1,107 @@
+from cpython.exc cimport PyErr_CheckSignals
+
+cdef extern from "random.h" nogil:
+    void ebm_philox_block(const uint64_t *key, const uint64_t *counter, uint64_t *out)
+
+cdef extern from "walk.h" nogil:
+    ctypedef struct ebm_alias_cell_t:
+        pass
+    ctypedef struct ebm_alias_t:
+        int64_t n_states
+        const int64_t *indptr
+        const ebm_alias_cell_t *cells
+    int ebm_alias_count(const ebm_csr_t *A, const double *shift, int64_t *indptr)
+    int ebm_alias_build(const ebm_csr_t *A, const double *row, const double *col, const double *shift, int num_threads,
+                        int64_t begin, int64_t end, const int64_t *indptr, ebm_alias_cell_t *cells)
+    void ebm_alias_kernel(const ebm_alias_t *table, ebm_kernel_t *kernel)
+    int ebm_walk_hit(const ebm_kernel_t *kernel, const uint64_t *key, const uint64_t *target_bits, int num_threads,
+                     int64_t n_walkers, int64_t first_walker, int64_t t_begin, int64_t t_end, int64_t *states,
+                     int64_t *hit_time)
+    int ebm_walk_paths(const ebm_kernel_t *kernel, const uint64_t *key, int num_threads, int64_t n_walkers,
+                       int64_t first_walker, int64_t t_begin, int64_t t_end, int64_t stride, int is_int32,
+                       int64_t *states, void *paths)
+
+# Rows of tables that one call builds: 5e6 cells, about 0.1 s, so that Ctrl-C is answered in between.
+cdef int64_t CELLS_PER_CALL = 5000000
+
+
+cdef class AliasKernel(Kernel):
+    """The walking kernel of a scaled stored matrix; owns its tables (16 bytes an entry) and shares nothing with `scaled`."""
+
+    cdef ebm_alias_t table
+    cdef readonly object indptr, cells
+
+    def __cinit__(self, Scaled scaled not None, int num_threads):
+        cdef CsrKernel stored = <CsrKernel?>scaled.kernel
+        cdef int64_t n = stored.forward.n_states, begin = 0, end, rows_per_call
+        cdef int64_t[::1] indptr = np.empty(n + 1, np.int64)
+        cdef uint64_t[:, ::1] cells
+        cdef int status
+        with nogil:
+            status = ebm_alias_count(&stored.forward, scaled.c.shift, &indptr[0])
+        check(status)
+        self.indptr, self.cells = np.asarray(indptr), np.empty((max(indptr[n], 1), 2), np.uint64)
+        cells = self.cells
+        rows_per_call = max(1, n * CELLS_PER_CALL // max(indptr[n], 1))
+        while begin < n:
+            end = min(n, begin + rows_per_call)
+            with nogil:
+                status = ebm_alias_build(&stored.forward, scaled.c.row, scaled.c.col, scaled.c.shift, num_threads, begin, end,
+                                         &indptr[0], <ebm_alias_cell_t *>&cells[0, 0])
+            check(status)
+            PyErr_CheckSignals()
+            begin = end
+        self.table.n_states = n
+        self.table.indptr = &indptr[0]
+        self.table.cells = <const ebm_alias_cell_t *>&cells[0, 0]
+        ebm_alias_kernel(&self.table, &self.c)
+
+    @property
+    def nbytes(self):
+        return self.indptr.nbytes + self.cells.nbytes
+
+
+def walk_hit(Kernel kernel not None, const uint64_t[::1] key not None, const uint64_t[::1] target_bits not None,
+             int num_threads, int64_t first_walker, int64_t t_begin, int64_t t_end, int64_t[::1] states not None,
+             int64_t[::1] hit_time not None):
+    """Walk those with hit_time < 0 from step t_begin to the target or t_end; states and hit_time (n_walkers,) in place."""
+    cdef int64_t n_walkers = states.shape[0]
+    cdef int status
+    need(key.shape[0] == 2, "key has two words")
+    need(target_bits.shape[0] * 64 >= kernel.c.n_states, "length of target_bits")
+    need(hit_time.shape[0] == n_walkers, "lengths of states and hit_time")
+    if n_walkers == 0:
+        return
+    with nogil:
+        status = ebm_walk_hit(&kernel.c, &key[0], &target_bits[0], num_threads, n_walkers, first_walker, t_begin, t_end,
+                              &states[0], &hit_time[0])
+    check(status)
+
+
+ctypedef fused path_t:
+    int32_t
+    int64_t
+
+
+def walk_paths(Kernel kernel not None, const uint64_t[::1] key not None, int num_threads, int64_t first_walker,
+               int64_t t_begin, int64_t t_end, int64_t[::1] states not None, path_t[:, ::1] paths not None):
+    """Walk all from step t_begin to t_end and write column t of paths (n_walkers, > t_end) for each step t."""
+    cdef int64_t n_walkers = states.shape[0], stride = paths.shape[1]
+    cdef int status
+    need(key.shape[0] == 2, "key has two words")
+    need(paths.shape[0] == n_walkers and stride > t_end, "shape of paths")
+    need(path_t is int64_t or kernel.c.n_states <= 2**31, "paths too narrow")
+    if n_walkers == 0:
+        return
+    with nogil:
+        status = ebm_walk_paths(&kernel.c, &key[0], num_threads, n_walkers, first_walker, t_begin, t_end, stride,
+                                path_t is int32_t, &states[0], &paths[0, 0])
+    check(status)
+
+
+def philox_block(const uint64_t[::1] key not None, const uint64_t[::1] counter not None):
+    """-> uint64 (4,): the block of Philox4x64-10."""
+    cdef uint64_t[::1] out = np.empty(4, np.uint64)
+    need(key.shape[0] == 2 and counter.shape[0] == 4, "key has two words, counter four")
+    ebm_philox_block(&key[0], &counter[0], &out[0])
+    return np.asarray(out)

@@ -1,0 +1,397 @@
+"""MarkovChain: an immutable Python owner of a shared pattern and its scalings."""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import _core, _validate
+from ._build import edges_to_csr, generator_to_csr, prepare, restrict_csr
+from ._runtime import forecast_memory, resolve_threads
+from .errors import InvalidChainError
+from .pattern import Pattern
+
+# Scalings are kept as doubles only while the logs of everything they multiply span less than this: then no product of a
+# scaling, an entry and a scaling leaves a double's range (its logs run from -708 to 709). Beyond, values are rebuilt in
+# the log domain.
+MAX_LOG_SPAN = 600.0
+
+
+class MarkovChain:
+    """A finite Markov chain with row-stochastic transition matrix ``P = diag(row) A diag(col) + diag(shift)``.
+
+    Parameters
+    ----------
+    P : scipy sparse array or matrix, ndarray, or tuple ``(indptr, indices, data)``
+        Shape (n_states, n_states), ``P[i, j]`` the probability of i -> j. Float64 and float32 values in ascending rows are
+        used in place, memory-mapped ones too, and int32 indices; anything else is converted once. ``data`` may be None:
+        equal probabilities along the listed edges.
+    pi : array_like (n_states,), optional
+        The stationary distribution where you know it; it is checked against P.
+    labels : sequence of length n_states, optional
+        Names of the states; kept as given and never interpreted.
+    reward : array_like (n_states,), optional
+        A score of each state that travels with the chain (datasets have one).
+    normalize : bool
+        Accept any positive row sums and divide by them. Otherwise sums off by up to 1e-6 are renormalised and larger errors
+        are refused.
+
+    Raises
+    ------
+    InvalidChainError
+        A negative, NaN or infinite entry, an empty row, an index out of range, a wrong shape or a row that does not sum to
+        one; the text names the row, the entry and the remedy.
+    TypeError
+        Complex or non-numeric input.
+
+    Examples
+    --------
+    >>> import numpy as np, fastebm as fe
+    >>> chain = fe.MarkovChain(np.array([[0.9, 0.1], [0.4, 0.6]]))
+    >>> chain @ np.array([1.0, 0.0])
+    array([0.9, 0.4])
+    >>> chain.pi
+    array([0.8, 0.2])
+    """
+
+    # numpy must not take `array @ chain` apart element by element
+    __array_ufunc__ = None
+    #: Jumps per unit of time of a uniformised continuous-time chain; None for a chain in discrete time.
+    rate = None
+
+    def __init__(self, P, *, pi=None, labels=None, reward=None, normalize=False):
+        matrix, row = prepare(P, labels, normalize)
+        self._set(Pattern(matrix), row, None, None, labels=labels, reward=reward)
+        if pi is not None:
+            self._accept_pi(pi)
+
+    def _set(self, pattern, row, col, shift, *, labels=None, reward=None, rate=None, log_pi=None):
+        n = pattern.n_states
+        if labels is not None and len(labels) != n:
+            raise InvalidChainError(f"labels has length {len(labels)}, the chain has {n} states")
+        self._pattern = pattern
+        self._row, self._col, self._shift = row, col, shift
+        self.labels = labels
+        self.reward = None if reward is None else _validate.vector(reward, n, "reward")
+        if rate is not None:
+            self.rate = rate
+        self._known_log_pi = log_pi
+
+    @classmethod
+    def _from_parts(cls, pattern, row, col=None, shift=None, **facts):
+        chain = cls.__new__(cls)
+        MarkovChain._set(chain, pattern, row, col, shift, **facts)
+        return chain
+
+    def _like(self, pattern, row, col, shift, *, log_pi=None):
+        """A chain on the same states: labels and reward travel along."""
+        reward = self.reward if isinstance(self.reward, np.ndarray) else None
+        return MarkovChain._from_parts(pattern, row, col, shift, labels=self.labels, reward=reward, log_pi=log_pi)
+
+    # --- constructors -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_edges(cls, source, target, weight=None, *, n_states=None, symmetric=False, labels=None, reward=None):
+        """The random walk along weighted edges: ``P[x, y] = weight[x, y] / sum_y weight[x, y]``.
+
+        Parameters
+        ----------
+        source, target : int arrays (n_edges,)
+        weight : array_like (n_edges,), optional
+            Positive; None for ones. Duplicates add up; weights of zero are dropped.
+        n_states : int, optional
+            Default: one more than the largest state named.
+        symmetric : bool
+            Each listed edge counts in both directions, a self-loop once. The chain is then reversible by construction, with
+            ``pi`` proportional to the weighted degree (Levin & Peres, ch. 9).
+
+        Examples
+        --------
+        >>> import fastebm as fe
+        >>> path = fe.MarkovChain.from_edges([0, 1], [1, 2], symmetric=True)
+        >>> path.pi
+        array([0.25, 0.5 , 0.25])
+        """
+        matrix, row = edges_to_csr(source, target, weight, n_states, symmetric, labels)
+        return cls._from_parts(Pattern(matrix, symmetric=symmetric), row, labels=labels, reward=reward)
+
+    @classmethod
+    def from_counts(cls, counts, *, labels=None, reward=None):
+        """The maximum-likelihood chain of transition counts: each row divided by its sum.
+
+        counts : sparse or dense (n_states, n_states), non-negative; every state needs at least one observed departure.
+
+        Examples
+        --------
+        >>> import numpy as np, fastebm as fe
+        >>> fe.MarkovChain.from_counts(np.array([[8, 2], [3, 9]])).to_scipy().toarray()
+        array([[0.8 , 0.2 ],
+               [0.25, 0.75]])
+        """
+        return cls(counts, labels=labels, reward=reward, normalize=True)
+
+    @classmethod
+    def from_generator(cls, Q, *, labels=None, reward=None):
+        """The uniformised chain ``P = I + Q / rate`` of a continuous-time chain, ``rate`` its largest exit rate.
+
+        Q : sparse or dense (n_states, n_states) with non-negative off-diagonal rates and rows that sum to zero (to 1e-6 of the
+        exit rate). `chain.rate` is remembered: a time of k steps is k / rate units. A state without exits is absorbing.
+
+        Examples
+        --------
+        >>> import numpy as np, fastebm as fe
+        >>> chain = fe.MarkovChain.from_generator(np.array([[-2.0, 2.0], [1.0, -1.0]]))
+        >>> chain.rate, chain.to_scipy().toarray().tolist()
+        (2.0, [[0.0, 1.0], [0.5, 0.5]])
+        """
+        matrix, row, shift, rate = generator_to_csr(Q, labels)
+        return cls._from_parts(Pattern(matrix), row, None, shift, labels=labels, reward=reward, rate=rate)
+
+    # --- what it is -----------------------------------------------------------------------------------------------------
+
+    @property
+    def n_states(self):
+        """Number of states."""
+        return self._pattern.n_states
+
+    @property
+    def shape(self):
+        """(n_states, n_states)."""
+        return self.n_states, self.n_states
+
+    @property
+    def dtype(self):
+        """Type of the stored values (float64 where none are stored); all sums are in float64."""
+        values = self._pattern.matrix.values
+        return np.dtype(np.float64) if values is None else values.dtype
+
+    @property
+    def nnz(self):
+        """Stored entries of A; a diagonal that is kept as a shift is not among them."""
+        return self._pattern.matrix.nnz
+
+    @property
+    def nbytes(self):
+        """Bytes of all arrays of this chain; the pattern's are shared with every chain derived from it."""
+        own = (self._row, self._col, self._shift, self._known_log_pi)
+        return self._pattern.nbytes + sum(a.nbytes for a in own if a is not None)
+
+    @property
+    def storage(self):
+        """What is stored, in words."""
+        values = self._pattern.matrix.values
+        text = "csr without values" if values is None else f"csr {values.dtype}"
+        for name, array in (("row", self._row), ("col", self._col), ("shift", self._shift)):
+            text += f" + {name}" if array is not None else ""
+        return text
+
+    def __repr__(self):
+        return f"<{type(self).__name__}: {self.n_states} states, {self.nnz} entries, {self.storage}>"
+
+    # --- operators --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _scaled(self):
+        return self._pattern.scaled(self._row, self._col, self._shift)
+
+    @cached_property
+    def _scaled_both(self):
+        """The same with left products; builds the transpose once for the whole family of chains."""
+        return self._pattern.scaled(self._row, self._col, self._shift, transposable=True)
+
+    def _alias(self, num_threads):
+        """The alias tables of the walkers, built once a chain."""
+        if "_alias_kernel" not in self.__dict__:
+            forecast_memory(16 * (self.nnz + self.n_states) + 8 * self.n_states, "the walkers' alias tables")
+            self.__dict__["_alias_kernel"] = _core.AliasKernel(self._scaled, num_threads)
+        return self.__dict__["_alias_kernel"]
+
+    def _apply(self, x, *, transposed=False, num_threads=None, out=None):
+        """P x, or P^T x, for x (n_states,) or (n_states, k); always float64."""
+        x = _validate.real_array(x, "the operand")
+        if x.ndim not in (1, 2) or x.shape[0] != self.n_states:
+            raise InvalidChainError(f"the operand must have {self.n_states} entries along the chain's axis, got shape {x.shape}")
+        block = np.ascontiguousarray(x, dtype=np.float64).reshape(self.n_states, -1)
+        scaled = self._scaled_both if transposed else self._scaled
+        inner = scaled.row if transposed else scaled.col
+        y = np.empty_like(block) if out is None else out.reshape(block.shape)
+        scratch = None if inner is None else np.empty_like(block)
+        _core.scaled_apply(scaled, block, y, scratch, transposed, resolve_threads(num_threads))
+        return y.reshape(x.shape)
+
+    def __matmul__(self, x):
+        """``P x`` for x (n_states,) or a block (n_states, k)."""
+        return self._apply(np.asarray(x))
+
+    def __rmatmul__(self, x):
+        """``x P`` for x (n_states,) or (k, n_states)."""
+        return self._apply(np.asarray(x).T, transposed=True).T
+
+    def as_linear_operator(self):
+        """A `scipy.sparse.linalg.LinearOperator` of P; its adjoint gives left products."""
+        from scipy.sparse.linalg import LinearOperator
+
+        def right(x):
+            return self._apply(x)
+
+        def left(x):
+            return self._apply(x, transposed=True)
+
+        return LinearOperator(self.shape, matvec=right, rmatvec=left, matmat=right, rmatmat=left, dtype=np.float64)
+
+    def to_scipy(self):
+        """P as a `scipy.sparse.csr_array` of float64, a copy; repeated edges are summed."""
+        matrix = self._pattern.matrix
+        forecast_memory(24 * matrix.nnz, "a SciPy copy of the chain")
+        data = np.ones(matrix.nnz) if matrix.values is None else matrix.values.astype(np.float64)
+        if self._row is not None:
+            data *= np.repeat(self._row, np.diff(matrix.indptr))
+        if self._col is not None:
+            data *= self._col[matrix.indices]
+        # scipy reads a csr array only if both index arrays have one type
+        index = np.int32 if matrix.nnz < 2**31 else np.int64
+        P = sp.csr_array((data, matrix.indices.astype(index), matrix.indptr.astype(index)), shape=self.shape)
+        P.sum_duplicates()
+        return P if self._shift is None else (P + sp.diags_array(self._shift)).tocsr()
+
+    # --- stationary law -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _log_row(self):
+        return None if self._row is None else np.log(self._row)
+
+    @property
+    def _log_col(self):
+        return None if self._col is None else np.log(self._col)
+
+    @property
+    def is_reversible(self):
+        """Whether the stored entries satisfy detailed balance edge by edge, to rounding (Kolmogorov's criterion along a
+        spanning forest). How far a chain is from it, and where, is `detailed_balance`'s answer."""
+        return self._pattern.potential is not None
+
+    @property
+    def log_pi(self):
+        """log of the stationary distribution, float64 (n_states,), where it is known: given, found before by `stationary`,
+        or in closed form because the chain is reversible and irreducible. None otherwise: call `stationary(chain)`."""
+        if self._known_log_pi is None and self.is_reversible and len(self._pattern.classes[1]) == 1:
+            logs = self._pattern.potential.copy()  # the shift carries no flux between states and changes nothing
+            if self._row is not None:
+                logs -= self._log_row
+            if self._col is not None:
+                logs += self._log_col
+            self._known_log_pi = _core.normalize_logs(logs, resolve_threads(None))[0]
+        return self._known_log_pi
+
+    @property
+    def pi(self):
+        """The stationary distribution, float64 (n_states,), or None where it is not known yet (see `log_pi`)."""
+        return None if self.log_pi is None else np.exp(self.log_pi)
+
+    def _accept_pi(self, pi):
+        pi = _validate.distribution(pi, self.n_states, "pi")
+        residual = float(np.abs(pi @ self - pi).sum())
+        if residual > 1e-8:
+            raise InvalidChainError(
+                f"pi is not stationary: the L1 norm of pi P - pi is {residual:.3g}; leave it out and call stationary(chain)"
+            )
+        with np.errstate(divide="ignore"):
+            self._known_log_pi = np.log(pi)
+
+    # --- derived chains -----------------------------------------------------------------------------------------------------
+
+    def lazy(self, h):
+        """The chain ``(1 - h) P + h I`` that holds with probability h in [0, 1) before each step. O(n_states)."""
+        h = _validate.number(h, "h", above=-np.finfo(float).tiny, below=1.0)
+        n = self.n_states
+        row = np.full(n, 1.0 - h) if self._row is None else self._row * (1.0 - h)
+        shift = np.full(n, h) if self._shift is None else self._shift * (1.0 - h) + h
+        return self._like(self._pattern, row, self._col, shift, log_pi=self._known_log_pi)
+
+    def reverse(self):
+        """The time-reversed chain ``P* = D^-1 P^T D``, D = diag(pi); the chain itself where it is reversible."""
+        if self.is_reversible:
+            return self
+        from .stationary import stationary  # the one question a chain must ask an analysis
+
+        log_pi = stationary(self).log_pi
+        if not np.isfinite(log_pi).all():
+            raise InvalidChainError("transient states have no reversed step; restrict the chain to its closed class first")
+        log_row = log_pi * -1.0 if self._col is None else self._log_col - log_pi
+        log_col = log_pi if self._row is None else self._log_row + log_pi
+        pattern, row, col = rescaled(self._pattern.reversed, log_row, log_col)
+        return self._like(pattern, row, col, self._shift, log_pi=log_pi)
+
+    def restrict(self, states):
+        """The chain on `states` (bool mask or state numbers, kept in ascending order) with transitions that leave them
+        forbidden and the rows renormalised. On a closed class nothing is lost, and the chain is P itself there."""
+        keep = _validate.target_mask(states, self.n_states)
+        matrix = restrict_csr(self._pattern.matrix, keep)
+        parts = [None if a is None else np.ascontiguousarray(a[keep]) for a in (self._row, self._col, self._shift)]
+        labels = None
+        if self.labels is not None:
+            labels = self.labels[keep] if hasattr(self.labels, "dtype") else [self.labels[i] for i in np.flatnonzero(keep)]
+        reward = self.reward[keep] if isinstance(self.reward, np.ndarray) else None
+        row, col, shift = parts
+        pattern = Pattern(matrix)
+        empty = np.diff(matrix.indptr) == 0
+        if shift is not None:
+            empty &= shift == 0
+        if empty.any():
+            at = int(np.flatnonzero(keep)[np.argmax(empty)])
+            raise InvalidChainError(f"state {at} has no transition inside the given states; leave it out or add its successors")
+        row = np.ones(pattern.n_states) if row is None else row
+        # each row is scaled so that the moves and the holding together have probability one
+        total = np.empty((pattern.n_states, 1))
+        ones = np.ones((pattern.n_states, 1))
+        _core.scaled_apply(pattern.scaled(row, col, shift), ones, total, np.empty_like(ones), False, resolve_threads(None))
+        total = total[:, 0]
+        off = np.abs(total - 1.0) > 4e-16 * np.sqrt(np.diff(matrix.indptr) + 1.0)
+        row = np.where(off, row / total, row)
+        shift = None if shift is None else np.where(off, shift / total, shift)
+        return MarkovChain._from_parts(pattern, row, col, shift, labels=labels, reward=reward)
+
+    def largest_class(self):
+        """The restriction to the communicating class with the most states; the lowest-numbered state decides a tie."""
+        labels, _, _, size = self._pattern.classes
+        candidates = np.flatnonzero(size == size.max())
+        first = int(np.argmax(np.isin(labels, candidates)))
+        return self.restrict(labels == labels[first])
+
+    # --- storage ------------------------------------------------------------------------------------------------------------
+
+    def save(self, path):
+        """Write the chain to the folder `path`: .npy arrays and a small JSON; `fastebm.load` maps them into memory."""
+        from .store import save
+
+        save(self, Path(path))
+
+    def __reduce__(self):
+        from .store import assemble, pack
+
+        return assemble, pack(self)
+
+
+def rescaled(pattern, log_row, log_col, *, num_threads=None):
+    """(pattern, row, col) of ``diag(exp(log_row)) A diag(exp(log_col))``: scalings where a double holds them, else new values.
+
+    A constant moves freely between the two scalings and is chosen so that both are centred.
+    """
+    middle = [0.5 * (logs.max() + logs.min()) for logs in (log_row, log_col)]
+    move = 0.5 * (middle[1] - middle[0])
+    spans = [logs.max() - logs.min() for logs in (log_row, log_col)]
+    centre = abs(0.5 * (middle[0] + middle[1]))
+    if max(spans) / 2 + centre + pattern.log_span / 2 <= MAX_LOG_SPAN / 2:
+        row = np.exp(log_row + move)
+        return pattern, row, row if log_col is log_row else np.exp(log_col - move)
+    values, _, _ = _core.tilt_values(pattern.matrix, log_row, log_col, None, False, resolve_threads(num_threads))
+    # an entry that underflows stays stored as zero: it is still an edge of the chain
+    return Pattern(_core.Csr(pattern.matrix.indptr, pattern.matrix.indices, values)), None, None
+
+
+def is_chain(value, name="chain"):
+    """The chain itself; a TypeError that names the remedy for anything else."""
+    if not isinstance(value, MarkovChain):
+        raise TypeError(f"{name} must be a MarkovChain, not {type(value).__name__}; build one with MarkovChain(P)")
+    return value

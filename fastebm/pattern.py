@@ -1,0 +1,100 @@
+"""The shared sparse pattern A of a family of chains, and the facts about it that no scaling changes.
+
+A chain is ``P = diag(row) A diag(col) + diag(shift)`` with positive row and col, so communicating classes and
+reachability belong to A alone; so does reversibility: if ``A[x, y] exp(w[x]) = A[y, x] exp(w[y])`` then every such P
+satisfies detailed balance with ``log pi = w - log row + log col`` up to a constant (theory: the tilt's closed form
+``pi ∝ mu Z exp(R / beta)`` is this line). All facts are found once, when first asked for.
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+from . import _core
+from ._runtime import forecast_memory
+
+# Two entries of A that should balance may each carry rounding of the user's own arithmetic (a few ulp, or a text file's
+# sixteen digits), compounded along the spanning forest; a chain that is not reversible misses by far more than this.
+REVERSIBLE_MISMATCH = 1e-8
+
+
+class Pattern:
+    """A stored pattern: `matrix` is a `_core.Csr` whose entries are positive and whose rows ascend.
+
+    `potential`, where it is known by construction, is the array w of the module's text (zeros for a symmetric A).
+    """
+
+    def __init__(self, matrix, *, symmetric=False, potential=None):
+        self.matrix = matrix
+        self._kernel = _core.CsrKernel(matrix, matrix if symmetric else None)
+        if symmetric:
+            self.transpose = matrix
+            self.potential = np.zeros(matrix.n_states)
+        elif potential is not None:
+            self.potential = potential
+
+    @property
+    def n_states(self):
+        return self.matrix.n_states
+
+    @property
+    def nbytes(self):
+        """Bytes of the arrays held, the transpose and the potential included once they exist."""
+        extra = self.__dict__.get("transpose")
+        total = self.matrix.nbytes + (extra.nbytes if extra is not None and extra is not self.matrix else 0)
+        potential = self.__dict__.get("potential")
+        return total + (0 if potential is None else potential.nbytes)
+
+    @cached_property
+    def transpose(self):
+        """A transposed as a `_core.Csr`; the matrix itself where A turns out to be symmetric."""
+        forecast_memory(self.matrix.nbytes, "the transpose of the chain")
+        transpose = _core.csr_transpose(self.matrix)
+        same = np.array_equal(transpose.indptr, self.matrix.indptr) and np.array_equal(transpose.indices, self.matrix.indices)
+        if same and (self.matrix.values is None or np.array_equal(transpose.values, self.matrix.values)):
+            transpose = self.matrix
+        return transpose
+
+    @cached_property
+    def transposable_kernel(self):
+        """The kernel with left products."""
+        return _core.CsrKernel(self.matrix, self.transpose)
+
+    @cached_property
+    def reversed(self):
+        """The pattern of the transpose."""
+        if self.transpose is self.matrix:
+            return self
+        flipped = Pattern(self.transpose, potential=None if self.potential is None else -self.potential)
+        flipped.transpose = self.matrix
+        return flipped
+
+    @cached_property
+    def potential(self):
+        """The w that makes exp(w) A symmetric, or None where there is none."""
+        if self.transpose is self.matrix:
+            return np.zeros(self.n_states)
+        w, mismatch = _core.graph_potential(self.matrix, self.transpose)
+        return w if mismatch <= REVERSIBLE_MISMATCH else None
+
+    @cached_property
+    def classes(self):
+        """(labels, closed, period, size) of the communicating classes of A."""
+        labels, n_classes = _core.graph_components(self.matrix)
+        return labels, *_core.graph_classes(self.matrix, labels, n_classes)
+
+    @cached_property
+    def log_span(self):
+        """log of the largest over the smallest entry."""
+        values = self.matrix.values
+        if values is None:
+            return 0.0
+        return float(np.log(values.max()) - np.log(values.min()))
+
+    def scaled(self, row, col, shift, *, transposable=False):
+        """The operator diag(row) A diag(col) + diag(shift)."""
+        return _core.Scaled(self.transposable_kernel if transposable else self._kernel, row, col, shift)
+
+    def expand(self):
+        """The row number of every entry, int32 (nnz,)."""
+        return np.repeat(np.arange(self.n_states, dtype=np.int32), np.diff(self.matrix.indptr))

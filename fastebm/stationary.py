@@ -1,0 +1,193 @@
+"""The stationary distribution: in closed form where the chain knows one, otherwise by subtraction-free iteration."""
+
+import warnings
+
+import numpy as np
+
+from . import _core, _validate
+from ._runtime import interruptible, resolve_threads
+from .chain import is_chain
+from .errors import ConvergenceWarning
+from .results import Result, result
+from .structure import closed_class, structure
+
+# Dense elimination costs n^3 / 3 multiplications: 0.1 s at this size, and every component is right to a few ulp.
+MAX_DENSE = 600
+# Power steps before the observed rate decides whether Arnoldi takes over, and the power steps that a rate is measured over.
+PROBE_STEPS, RATE_STEPS = 60, 20
+MAX_POWER_STEPS = 3000
+
+
+@result
+class StationaryResult(Result):
+    """The stationary distribution with its evidence.
+
+    Attributes
+    ----------
+    pi, log_pi : ndarray float64 (n_states,)
+        0 and -inf on transient states. pi underflows below 1e-308, log_pi does not.
+    residual : float
+        L1 norm of ``pi P - pi``.
+    relative_change : float
+        Largest componentwise relative change in the last iteration; 0 for a closed form. Small components, which the L1
+        norm does not see, are covered by this one.
+    method : str
+        "known" (given or found before), "detailed balance" (closed form), "elimination" or "power" / "arnoldi + power".
+    n_iter : int
+        Products with P.
+    converged : bool
+    """
+
+    pi: np.ndarray
+    log_pi: np.ndarray
+    residual: float
+    relative_change: float
+    method: str
+    n_iter: int
+    converged: bool
+
+
+def stationary(chain, *, tol=1e-12, max_iter=None, num_threads=None, progress=False, callback=None):
+    """The stationary distribution ``pi P = pi`` of a chain with one closed class.
+
+    A reversible chain, and every tilt of one by a reward vector, has it in closed form. Otherwise: GTH elimination up to
+    600 states (Grassmann, Taksar & Heyman 1985: no subtraction, every component accurate), beyond that power iteration,
+    started from an Arnoldi vector where it would be slow, and always ended by power steps, which add non-negative numbers
+    only and so carry the smallest components too.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+    tol : float
+        Largest componentwise relative change per step at which to stop (times 1 - rate of convergence, so that it bounds
+        the distance to the limit).
+    max_iter : int, optional
+        Largest number of products.
+
+    Returns
+    -------
+    StationaryResult
+
+    Raises
+    ------
+    ReducibleChainError
+        More than one closed class; names a state of each of two.
+    Interrupted
+        Ctrl-C; `partial` is the result so far.
+
+    Examples
+    --------
+    >>> import numpy as np, fastebm as fe
+    >>> fe.stationary(fe.MarkovChain(np.array([[0.0, 1.0, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]))).pi
+    array([0.25, 0.5 , 0.25])
+    """
+    is_chain(chain)
+    tol = _validate.number(tol, "tol", above=0.0, below=1.0)
+    max_iter = MAX_POWER_STEPS if max_iter is None else _validate.count(max_iter, "max_iter")
+    threads = resolve_threads(num_threads)
+    inside = closed_class(chain)
+    if inside is not None:
+        part = stationary(chain.restrict(inside), tol=tol, max_iter=max_iter, num_threads=threads, progress=progress, callback=callback)
+        log_pi = np.full(chain.n_states, -np.inf)
+        log_pi[inside] = part.log_pi
+        return _finish(chain, log_pi, threads, part.relative_change, part.method, part.n_iter, part.converged)
+    if chain.log_pi is not None:
+        method = "detailed balance" if chain.is_reversible else "known"
+        return _finish(chain, chain.log_pi, threads, 0.0, method, 0, True)
+    if chain.n_states <= MAX_DENSE:
+        pi = _eliminate(chain.to_scipy().toarray())
+        return _finish(chain, np.log(pi), threads, 0.0, "elimination", 0, True)
+    return _iterate(chain, tol, max_iter, threads, progress, callback)
+
+
+def _finish(chain, log_pi, threads, change, method, n_iter, converged):
+    pi = np.exp(log_pi)
+    residual = _core.vec_l1(chain._apply(pi, transposed=True, num_threads=threads), pi, threads)
+    if converged:
+        chain._known_log_pi = log_pi
+    return StationaryResult(pi=pi, log_pi=log_pi, residual=residual, relative_change=change, method=method,
+                            n_iter=n_iter, converged=converged)
+
+
+def _eliminate(P):
+    """GTH: states are eliminated from the last to the first, the diagonal being the sum of what leaves, never 1 - P[x, x]."""
+    n = len(P)
+    for k in range(n - 1, 0, -1):
+        P[:k, k] /= P[k, :k].sum()
+        P[:k, :k] += np.outer(P[:k, k], P[k, :k])
+    pi = np.ones(n)
+    for k in range(1, n):
+        pi[k] = pi[:k] @ P[:k, k]
+    return pi / pi.sum()
+
+
+def _iterate(chain, tol, max_iter, threads, progress, callback):
+    lazy = structure(chain).period != 1  # power iteration converges only for an aperiodic chain; pi is the same
+    state = {"pi": np.full(chain.n_states, 1.0 / chain.n_states), "change": np.inf, "n": 0, "converged": False, "method": "power"}
+
+    def step():
+        new = chain._apply(state["pi"], transposed=True, num_threads=threads)
+        if lazy:
+            new = 0.5 * (new + state["pi"])
+        new /= new.sum()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.abs(new / state["pi"] - 1.0)
+        state.update(pi=new, change=float(np.nanmax(ratio)), n=state["n"] + 1)
+
+    def partial():
+        return _finish(chain, np.log(np.maximum(state["pi"], 5e-324)), threads, state["change"], state["method"], state["n"], state["converged"])
+
+    with interruptible("stationary", partial, total=max_iter, progress=progress, callback=callback) as monitor:
+        history = []
+        while state["n"] < max_iter and not state["converged"]:
+            step()
+            history.append(state["change"])
+            monitor(state["n"], change=state["change"])
+            state["converged"] = _settled(history, tol)
+            if state["n"] == PROBE_STEPS and not state["converged"] and _steps_to(history, tol) > 10 * PROBE_STEPS:
+                state["pi"] = _arnoldi(chain, state["pi"], threads)
+                state["method"] = "arnoldi + power"
+        found = partial()
+    if not found.converged:
+        warnings.warn(
+            f"stationary: componentwise change {found.relative_change:.3g} after {found.n_iter} products, wanted {tol:.3g}; raise max_iter",
+            ConvergenceWarning, stacklevel=3,
+        )
+    return found
+
+
+def _rate(history):
+    """Observed factor per step of the componentwise change."""
+    if len(history) <= RATE_STEPS or history[-1] == 0.0 or not np.isfinite(history[-1 - RATE_STEPS]):
+        return None
+    return min((history[-1] / history[-1 - RATE_STEPS]) ** (1.0 / RATE_STEPS), 1.0)
+
+
+def _settled(history, tol):
+    """change / (1 - rate) bounds what all later steps can still move; 4 ulp is where rounding keeps the change."""
+    if history[-1] <= 4 * np.finfo(float).eps:
+        return True
+    rate = _rate(history)
+    return rate is not None and history[-1] <= tol * (1.0 - rate)
+
+
+def _steps_to(history, tol):
+    rate = _rate(history)
+    if rate is None or rate >= 1.0:
+        return np.inf
+    return np.log(tol * (1.0 - rate) / history[-1]) / np.log(rate)
+
+
+def _arnoldi(chain, start, threads):
+    """The leading left eigenvector by ARPACK; what is not positive in it falls back to the start's component."""
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
+
+    operator = LinearOperator(chain.shape, matvec=lambda x: chain._apply(x, transposed=True, num_threads=threads), dtype=np.float64)
+    try:
+        _, vectors = eigs(operator, k=1, which="LM", v0=start, tol=1e-14, ncv=min(chain.n_states - 1, 40))
+    except ArpackNoConvergence:
+        return start
+    vector = np.real(vectors[:, 0])
+    vector /= vector.sum()
+    vector = np.where(vector > 0, vector, start)
+    return vector / vector.sum()

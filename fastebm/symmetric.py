@@ -1,0 +1,45 @@
+"""The symmetrised operator ``S = D^(1/2) P D^(-1/2)``, D = diag(pi), of a reversible chain: the same pattern, two new scalings.
+
+With w the pattern's potential, ``log pi = w - log row + log col``, hence S = diag(exp((w + log row + log col) / 2)) A
+diag(exp((-w + log row + log col) / 2)) + diag(shift): pi itself, which underflows on real chains, never appears.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import _core
+from .chain import rescaled
+from .pattern import Pattern
+
+
+@dataclass(frozen=True)
+class Symmetrized:
+    """S as a pattern and scalings; `operator(mask)` gives it, or its part on the states of a mask."""
+
+    pattern: Pattern
+    row: np.ndarray | None
+    col: np.ndarray | None
+    shift: np.ndarray | None
+
+    def operator(self, inside=None):
+        if inside is None:
+            return _core.Scaled(self.pattern._kernel, self.row, self.col, self.shift)
+        row, col = (inside.astype(np.float64) if a is None else np.where(inside, a, 0.0) for a in (self.row, self.col))
+        shift = None if self.shift is None else np.where(inside, self.shift, 0.0)
+        return _core.Scaled(self.pattern._kernel, row, col, shift)
+
+
+def symmetrized(chain):
+    """S of a reversible chain."""
+    potential = chain._pattern.potential
+    half = np.zeros(chain.n_states)
+    if chain._row is not None:
+        half += 0.5 * chain._log_row
+    if chain._col is not None:
+        half += 0.5 * chain._log_col
+    if potential.any():
+        pattern, row, col = rescaled(chain._pattern, half + 0.5 * potential, half - 0.5 * potential)
+    else:
+        pattern, row, col = rescaled(chain._pattern, half, half)
+    return Symmetrized(pattern, row, col, chain._shift)
