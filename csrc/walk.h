@@ -36,7 +36,7 @@ void ebm_alias_kernel(const ebm_alias_t *table, ebm_kernel_t *kernel);
 /* Run every walker w with hit_time[w] < 0 from its state after t_begin steps until it stands on a target state or has
    made t_end steps. tau counts from 0: with t_begin == 0 a walker that starts on the target has hit time 0. target_bits is
    a bit set, state x at bit x % 64 of word x / 64. The outcome depends on key, first_walker + w and the starts alone: not on
-   threads, batches, or how a range of steps or of walkers is split into calls. On an error walkers are left at various steps. */
+   threads, batches, or how a range of steps or of walkers is split into calls. An error leaves walkers at various steps. */
 int ebm_walk_hit(const ebm_kernel_t *kernel, const uint64_t key[2], const uint64_t *target_bits, int num_threads,
                  int64_t n_walkers, int64_t first_walker, int64_t t_begin, int64_t t_end, int64_t *states, int64_t *hit_time);
 

@@ -186,7 +186,7 @@ def dirichlet_quotient(chain, f, num_threads):
     return energy / (_core.vec_dot(pi * centred, centred, num_threads) - mean * mean)
 
 
-def _select(kind, values, errors):
+def _select(kind, values):
     """Position of the Ritz value that sets the gap: the top one, or the largest in modulus of the two ends."""
     if kind in ("spectral", "additive"):
         return len(values) - 1
@@ -304,7 +304,7 @@ def _dense(chain, *, kind, tol, certify, limit, rng, threads, progress, callback
         keep[np.argmax(np.abs(root @ vectors))] = False
         values, vectors = values[keep], vectors[:, keep]
         slem = float(np.abs(values).max())
-        theta = float(values[_select(kind, values, None)])
+        theta = float(values[_select(kind, values)])
         upper = None
         if kind in ("spectral", "additive"):
             upper = dirichlet_quotient(chain, vectors[:, -1] / root, threads)
@@ -354,7 +354,8 @@ def _general(chain, *, kind, tol, certify, limit, rng, threads, progress, callba
         else:
             operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
             start = rng.standard_normal(n)
-            options = {"k": min(4, n - 2), "v0": start, "ncv": min(n, 40), "tol": tol * 1e-2, "maxiter": max(1, limit // 20)}
+            # one pair (of a complex pair, one member) and a small basis: the vectors, not the products, set time and memory
+            options = {"k": 1, "v0": start, "ncv": min(n, 20), "tol": tol * 1e-2, "maxiter": max(1, limit // 20)}
             converged = True
             try:
                 if kind == "multiplicative":

@@ -4,7 +4,7 @@ import time
 import warnings
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from . import _core, _validate
 from ._runtime import forecast_memory, interruptible, philox_key, resolve_threads
@@ -14,14 +14,11 @@ from .results import Result, result
 from .stationary import stationary
 from .structure import certain, reachable
 
-# Walkers that run together: enough to keep many threads busy, few enough that 16 steps of all of them, the first call into
-# the core, take well under a second on the slowest kernel.
+# Walkers that run together: many for the threads, few enough that 16 steps of all, the first call, take far below a second.
 WALKERS_PER_ROUND = 65_536
-
-# A sequential stop believes the normal approximation from here on (theory: it is blind to starts of mass below 3 / hits).
-HITS_BEFORE_STOP = 1_000
-
 SECONDS_PER_CALL = 0.2
+# From here on a sequential stop believes the normal approximation (still blind to starts of mass below 3 / hits).
+HITS_BEFORE_STOP = 1_000
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -34,17 +31,16 @@ class Survival(Result):
     times : ndarray int64 (k,)
         0 and the steps at which walkers arrived, ascending.
     probability : ndarray float64 (k,)
-        The share that has not arrived after that many steps; unbiased by censoring up to the limit. Where some walkers never
-        arrive the curve levels off at their share.
+        The share that has not arrived after that many steps; levels off at the share that never arrives.
     """
 
     times: np.ndarray
     probability: np.ndarray
 
     def quantile(self, q):
-        """The first time t with P(tau <= t) >= q, or None where the curve does not come down that far."""
+        """The first time t with P(tau <= t) >= q; nan where the curve does not come down that far."""
         below = self.probability <= 1.0 - q + 1e-9  # a product of rounded factors, one for each time
-        return float(self.times[np.argmax(below)]) if below.any() else None
+        return float(self.times[np.argmax(below)]) if below.any() else np.nan
 
 
 @result
@@ -71,7 +67,7 @@ class HittingSample(Result):
     n_censored : int
         Walkers stopped by `max_steps` (or by an interruption) before they arrived.
     n_never : int
-        Walkers that stood on a state from which no path leads to the target.
+        Walkers stopped on a state from which no path leads to the target.
     mean_is_lower_bound : bool
     unseen_mass : float
         With starts drawn from pi, the mass of the states of mass below 3 / n_walkers: each of them had a chance above 5 % of
@@ -135,12 +131,12 @@ class _Pace:
     """Cuts steps into calls of about SECONDS_PER_CALL. The cut changes no result, so it may follow the clock."""
 
     def __init__(self):
-        self.span = 16
         self.seconds = 0.0
 
     def __call__(self, walk, begin, end):
-        """walk(begin, stop) for the stop that it returns. Walkers only ever drop out, so a call takes at most as long per
-        step as the one before, and doubling the span at most doubles the time."""
+        """walk(begin, stop) for the stop that it returns. From step 0 on walkers only drop out, so that a call takes at most
+        as long per step as the one before, and doubling the span at most doubles the time."""
+        self.span = 16 if begin == 0 else self.span
         stop = min(end, begin + self.span)
         clock = time.perf_counter()
         walk(begin, stop)
@@ -164,7 +160,7 @@ class _Run:
         self.done = 0  # walkers of finished rounds
         self.begun = 0  # those of the current round included
         self.step = 0  # of the current round
-        self.seconds = 0.0
+        self.pace = _Pace()
 
     def round(self, size, monitor):
         """Run the next `size` walkers until each has stopped or made max_steps."""
@@ -175,14 +171,12 @@ class _Run:
         def walk(begin, end):
             _core.walk_hit(self.kernel, self.key, self.bits, self.num_threads, own.start, begin, end, states, stop_time)
 
-        pace, walking = _Pace(), size
+        walking = size
         while walking and self.step < self.max_steps:
-            self.step = pace(walk, self.step, self.max_steps)
+            self.step = self.pace(walk, self.step, self.max_steps)
             walking = int(np.count_nonzero(stop_time < 0))
             monitor(own.stop - walking, step=self.step, walking=walking)
-        self.seconds += pace.seconds
-        self.done = own.stop
-        self.step = 0
+        self.done, self.step = own.stop, 0
 
     def times(self):
         """(steps made, stopped) of every walker begun. What an interrupted call did after `step` is left out: its arrivals
@@ -218,14 +212,6 @@ def _survival(steps, arrived, never):
     return Survival(times=times, probability=probability)
 
 
-def _quantiles(survival, never_share):
-    quantiles = {}
-    for q in QUANTILES:
-        value = survival.quantile(q)
-        quantiles[q] = value if value is not None else np.inf if never_share > 1.0 - q else np.nan
-    return quantiles
-
-
 def _moments(steps, n_censored, is_infinite):
     """(mean, ci, std)."""
     if is_infinite:
@@ -234,7 +220,7 @@ def _moments(steps, n_censored, is_infinite):
     if n == 1:
         return mean, (0.0, np.inf), np.nan
     std = float(steps.std(ddof=1))
-    half = float(stats.t.ppf(0.975, n - 1) * std / np.sqrt(n))
+    half = float(stdtrit(n - 1, 0.975) * std / np.sqrt(n))
     return mean, (max(0.0, mean - half), np.inf if n_censored else mean + half), std
 
 
@@ -247,16 +233,18 @@ def _sample(run, mask, sure, starts, pi, n_given, rel_ci):
     n_censored, n_never = int(n - np.count_nonzero(stopped)), int(np.count_nonzero(never))
     mean, ci, std = _moments(steps, n_censored, not sure[starts[:n]].all())
     survival = _survival(steps, arrived, never)
-    total = int(steps.sum())
-    enough = rel_ci is None or np.isinf(mean) or np.count_nonzero(arrived) >= HITS_BEFORE_STOP and ci[1] - mean <= rel_ci * mean
+    total, seconds = int(steps.sum()), run.pace.seconds
+    narrow = rel_ci is None or np.isinf(mean) or ci[1] - mean <= rel_ci * mean
+    enough = rel_ci is None or np.isinf(mean) or np.count_nonzero(arrived) >= HITS_BEFORE_STOP
     return HittingSample(
         mean=mean, ci=ci, std=std, mean_given_hit=float(steps[arrived].mean()) if arrived.any() else np.nan,
-        quantiles=_quantiles(survival, n_never / n), survival=survival, n_censored=n_censored, n_never=n_never,
+        quantiles={q: np.inf if n_never > (1.0 - q) * n else survival.quantile(q) for q in QUANTILES},
+        survival=survival, n_censored=n_censored, n_never=n_never,
         mean_is_lower_bound=n_censored > 0 and bool(np.isfinite(mean)),
         unseen_mass=max(0.0, 1.0 - n / n_given) if pi is None else float(pi[pi < 3.0 / n].sum()),
         blind_mass=0.0 if pi is None else 1.0 - 0.05 ** (1.0 / n),
-        n_steps_total=total, steps_per_second=total / run.seconds if run.seconds else 0.0, n_walkers=n,
-        max_steps=run.max_steps, converged=n_censored == 0 and bool(enough),
+        n_steps_total=total, steps_per_second=total / seconds if seconds else 0.0, n_walkers=n,
+        max_steps=run.max_steps, converged=n_censored == 0 and bool(narrow and enough),
     )
 
 
@@ -266,8 +254,8 @@ def simulate_hitting_times(
 ):
     """Hitting times of a target by Monte Carlo: mean with its interval, quantiles and the survival curve.
 
-    Walkers stop on the target, on a state from which no path leads to it (found by a graph search beforehand), or after
-    `max_steps`. Each step draws one 64-bit word of a Philox4x64 stream that belongs to the walker (theory, section 4).
+    Walkers stop on the target, on a state from which no path leads to it (a graph search finds these), or after `max_steps`.
+    Each step draws one 64-bit word of the walker's own Philox4x64 stream; transitions below 2^-64 are never drawn.
 
     Parameters
     ----------
@@ -281,8 +269,8 @@ def simulate_hitting_times(
         A walker that makes this many steps without arriving is censored: counted, and the mean becomes a lower bound.
     rel_ci : float, optional
         Stop once the half width of the 95 % interval is at most this share of the mean and 1000 walkers have arrived,
-        looking after rounds of 1000 walkers or a quarter of those done. A sequential stop is asymptotic: its coverage
-        approaches 95 % as rel_ci goes to 0 (Chow & Robbins 1965), and it is as blind to rare slow starts as its sample.
+        or the mean is known to be infinite; looked at after rounds of 1000 walkers or a quarter of those done. Asymptotic:
+        the coverage approaches 95 % as rel_ci goes to 0 (Chow & Robbins 1965), blind to rare slow starts like any sample.
     rng : Generator, BitGenerator, SeedSequence, int or None
         The result depends on it and on the arguments, bit for bit, and not on `num_threads`.
     num_threads : int, optional
@@ -343,11 +331,12 @@ def simulate_hitting_times(
 
 def _warn(sample, rel_ci):
     if sample.n_censored:
-        text = (f"{sample.n_censored} of {sample.n_walkers} walkers had not arrived after max_steps={sample.max_steps}: the "
-                "mean is a lower bound, the survival curve holds up to there; raise max_steps for the mean")
+        text = (f"{sample.n_censored} of {sample.n_walkers} walkers had not arrived after max_steps={sample.max_steps}: a "
+                "finite mean is a lower bound, the survival curve holds up to there; raise max_steps for the mean")
     else:
-        width = (sample.ci[1] - sample.mean) / sample.mean
-        text = f"the interval is {width:.3g} of the mean wide to each side, not {rel_ci:.3g}; raise n_walkers={sample.n_walkers}"
+        half = (sample.ci[1] - sample.mean) / sample.mean if sample.mean > 0 else 0.0
+        text = (f"after {sample.n_walkers} walkers the interval is the mean -+ {half:.3g} of it, rel_ci={rel_ci:.3g} and "
+                f"{HITS_BEFORE_STOP} arrivals were asked for; raise n_walkers")
     warnings.warn(text, ConvergenceWarning, stacklevel=3)
 
 
@@ -376,7 +365,7 @@ def simulate(chain, n_steps, *, start=None, n_walkers=1, rng=None, num_threads=N
     MemoryForecastError
         The trajectories do not fit into free memory.
     Interrupted
-        After Ctrl-C; ``.partial`` is the array with -1 where no walker has been yet.
+        After Ctrl-C; ``.partial`` is the array with -1 for what was not reached.
 
     Examples
     --------
@@ -395,7 +384,7 @@ def simulate(chain, n_steps, *, start=None, n_walkers=1, rng=None, num_threads=N
     kernel = chain._alias(num_threads)
     paths = np.empty((n_walkers, n_steps + 1), dtype=dtype)
     paths[:, 0] = states
-    first, step = 0, 0  # what has been done: all steps of the walkers below `first`, `step` of the next group
+    pace, first, step = _Pace(), 0, 0  # what has been done: all steps of the walkers below `first`, `step` of the next group
 
     def partial():
         paths[first : first + WALKERS_PER_ROUND, step + 1 :] = -1
@@ -409,7 +398,6 @@ def simulate(chain, n_steps, *, start=None, n_walkers=1, rng=None, num_threads=N
             def walk(begin, end, own=own):
                 _core.walk_paths(kernel, key, num_threads, own.start, begin, end, states[own], paths[own])
 
-            pace = _Pace()
             while step < n_steps:
                 step = pace(walk, step, n_steps)
                 monitor(first * n_steps + len(states[own]) * step, step=step)

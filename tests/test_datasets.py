@@ -269,9 +269,10 @@ def changed(data, position, value):
         (lambda data: data[:-1], "cut short"),
         (lambda data: data[:800_000], "cut short"),
         (lambda data: changed(data, 24, (1_508).to_bytes(4, "little")), "fastebm reads"),
+        (lambda data: changed(data, 28, (21_836).to_bytes(4, "little")), "fastebm reads"),
         (lambda data: changed(data, len(data) - 3, b"\0"), "counts that contradict"),
     ],
-    ids=["empty", "arpa", "order", "quantisation", "last-byte", "tail", "bigrams", "words"],
+    ids=["empty", "arpa", "order", "quantisation", "last-byte", "tail", "bigrams", "trigrams", "words"],
 )
 def test_file_of_another_format(tmp_path, change, problem):
     path = tmp_path / "model.bin"

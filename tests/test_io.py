@@ -134,6 +134,10 @@ def test_csv_words_become_sorted_labels(write):
     assert_reads(write("a.csv", text), [[0, 1, 0], [0, 0, 4], [2, 0, 0]], labels)
 
 
+def test_csv_quotes_after_a_space(write):
+    assert read(write("a.csv", 'x, "y, z"\n"y, z", x\n'))[1] == ("x", "y, z")
+
+
 def test_csv_null_nan_and_hash_are_words(write):
     text = "source,target\nnull,nan\nnan,NA\nNA,#1\n#1,None\nNone,null\n"
     matrix, labels = read(write("a.csv", text))
@@ -151,6 +155,10 @@ def test_two_spellings_of_a_number_stay_two_states(write):
 
 def test_words_beside_numbers_are_words(write):
     assert read(write("a.csv", "root,1\nroot,2\n1,root\n2,10\n10,1\n"))[1] == ("1", "10", "2", "root")
+
+
+def test_two_words_that_numbers_lead_to_are_no_header(write):
+    assert read(write("a.csv", "root,leaf\n1,root\nleaf,1\n"))[1] == ("1", "leaf", "root")
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1).filter(lambda name: name == name.strip())
@@ -256,6 +264,7 @@ def test_malformed_csv(write, text, fragments):
         ("2 1\n0 1\n", ["line 2", "2 fields", "from to probability"]),
         ("2 2\n0 1 1\n2 0 1\n", ["line 3", "state 2 is not in [0, 2)"]),
         ("dtmc\n0 -1 1\n", ["line 2", "state -1 is not in"]),
+        ("2 1\n0 1 1 go on\n", ["line 2", "5 fields", "from to probability"]),
         ("2 1\n0.5 1 1\n", ["line 2", "'0.5'"]),
         ("2 1\n0 1 half\n", ["line 2", "'half'"]),
         ("2 1\n0 1 -0.5\n", ["line 2", "weight -0.5"]),
@@ -287,17 +296,28 @@ def test_malformed_npz(tmp_path, write):
     refused(write("a.npz", b"not a zip file"), "scipy.sparse.save_npz")
     np.savez(tmp_path / "b.npz", P=P)
     refused(tmp_path / "b.npz", "scipy.sparse.save_npz")
-    sp.save_npz(tmp_path / "c.npz", sp.csr_array(np.ones((2, 3))))
-    refused(tmp_path / "c.npz", "shape (2, 3)")
+    np.savez(tmp_path / "c.npz", format="csr", shape=(3, 3))
+    refused(tmp_path / "c.npz", "scipy.sparse.save_npz")
+    sp.save_npz(tmp_path / "d.npz", sp.csr_array(np.ones((2, 3))))
+    refused(tmp_path / "d.npz", "shape (2, 3)")
+    refused(write("e.npz", (tmp_path / "d.npz").read_bytes()[:-30]), "scipy.sparse.save_npz")
 
 
-@pytest.mark.parametrize("suffix", [".csv.gz", ".tra.gz", ".mtx.gz"])
-def test_damaged_gz(tmp_path, suffix):
-    path = tmp_path / f"a{suffix}"
-    path.write_bytes(b"no gzip file at all")
-    refused(path, "damaged")
-    path.write_bytes(gzip.compress(b"%%MatrixMarket matrix coordinate real general\n" + b"% filler\n" * 99)[:-20])
-    refused(path)
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.tra.gz", "a.mtx.gz"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"no gzip file", lambda data: data[:-20], lambda data: data[:40] + b"\xff" * 40 + data[80:]],
+    ids=["plain", "cut", "overwritten"],
+)
+def test_damaged_gz(tmp_path, name, damage):
+    noise = np.random.default_rng(2).integers(1, 10, (300, 3))
+    head = {"a.csv.gz": "i,j,w", "a.tra.gz": "dtmc", "a.mtx.gz": "%%MatrixMarket matrix coordinate real general\n9 9 300"}
+    separator = "," if "csv" in name else " "
+    text = "\n".join([head[name], *(separator.join(map(str, row)) for row in noise), ""])
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()))
+    assert read(tmp_path / name)[0].nnz == len({(i, j) for i, j, _ in noise.tolist()})
+    (tmp_path / name).write_bytes(damage(gzip.compress(text.encode())))
+    refused(tmp_path / name)
 
 
 def test_text_that_is_not_utf8(write):

@@ -181,7 +181,8 @@ static void test_alias_orders(void)
     ebm_alias_kernel(&table, &kernel);
     CHECK(kernel.n_states == 4 && !kernel.apply && !kernel.apply_t && !kernel.difference);
     /* the ends of each cell: word 2^62 k is the first of cell k of four */
-    const uint64_t cell = 1ULL << 62, bits[] = {0, cell, cell - 1, 2 * cell, 3 * cell, 3 * cell + 15, 3 * cell + 16, UINT64_MAX};
+    const uint64_t cell = 1ULL << 62;
+    const uint64_t bits[] = {0, cell, cell - 1, 2 * cell, 3 * cell, 3 * cell + 15, 3 * cell + 16, UINT64_MAX};
     const int64_t expected[] = {0, 0, 0, 0, 3, 3, 0, 0};
     int64_t states[8] = {0};
     CHECK(kernel.step(kernel.ctx, 8, bits, states) == EBM_OK);

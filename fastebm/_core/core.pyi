@@ -1,0 +1,77 @@
+# Signatures of the compiled core, for type checkers and readers; meanings stand in the .pxi files and in csrc/*.h.
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Doubles = NDArray[np.float64]
+
+EVOLVE_WIDTH: int
+
+class Csr:
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[np.floating[Any]] | None
+    n_states: int
+    nnz: int
+    nbytes: int
+    def __init__(self, indptr: NDArray[np.int64], indices: NDArray[np.int32], values: NDArray[Any] | None) -> None: ...
+
+class Kernel:
+    n_states: int
+    has_transpose: bool
+
+class CsrKernel(Kernel):
+    matrix: Csr
+    transpose: Csr | None
+    def __init__(self, matrix: Csr, transpose: Csr | None = None) -> None: ...
+
+class AliasKernel(Kernel):
+    nbytes: int
+    def __init__(self, scaled: Scaled, num_threads: int) -> None: ...
+
+class Scaled:
+    kernel: Kernel
+    row: Doubles | None
+    col: Doubles | None
+    shift: Doubles | None
+    def __init__(
+        self, kernel: Kernel, row: Doubles | None = None, col: Doubles | None = None, shift: Doubles | None = None
+    ) -> None: ...
+
+class Lanczos:
+    S: Scaled
+    norm: float
+    def __init__(self, S: Scaled, deflate: Doubles, v: Doubles, num_threads: int) -> None: ...
+    def expand(self, n_steps: int, combine: Doubles | None = None, ritz: Doubles | None = None) -> tuple[Doubles, Doubles]: ...
+
+class ConjugateGradients:
+    S: Scaled
+    x: Doubles
+    square: float
+    def __init__(self, S: Scaled, b: Doubles, num_threads: int) -> None: ...
+    def expand(self, n_steps: int, target: float) -> int: ...
+
+def csr_inspect(A: Csr, row_sum: Doubles) -> tuple[str | None, dict[str, int]]: ...
+def csr_transpose(A: Csr) -> Csr: ...
+def scaled_apply(M: Scaled, x: Doubles, y: Doubles, scratch: Doubles | None, transposed: bool, num_threads: int) -> None: ...
+def scaled_difference(M: Scaled, x: Doubles, y: Doubles, power: int, num_threads: int) -> None: ...
+def vec_dot(x: Doubles, y: Doubles | None, num_threads: int) -> float: ...
+def vec_l1(x: Doubles, y: Doubles | None, num_threads: int) -> float: ...
+def normalize_logs(logs: Doubles, num_threads: int) -> tuple[Doubles, Doubles, float]: ...
+def graph_components(A: Csr) -> tuple[NDArray[np.int32], int]: ...
+def graph_classes(
+    A: Csr, labels: NDArray[np.int32], n_classes: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]: ...
+def graph_reach(A: Csr, reached: NDArray[np.uint8], avoid: NDArray[np.uint8] | None) -> None: ...
+def graph_potential(A: Csr, T: Csr) -> tuple[Doubles, float]: ...
+def tilt_values(
+    A: Csr, log_row: Doubles | None, log_col: Doubles | None, reward: Doubles | None, normalize: bool, num_threads: int
+) -> tuple[Doubles, Doubles | None, int]: ...
+def flux_balance(
+    A: Csr, T: Csr, log_row: Doubles | None, log_col: Doubles | None, log_pi: Doubles, num_threads: int
+) -> dict[str, Any]: ...
+def flux_additive(
+    A: Csr, T: Csr, log_row: Doubles | None, log_col: Doubles | None, log_pi: Doubles, num_threads: int
+) -> Csr: ...
+def evolve_distances(pi: Doubles, g: Doubles, num_threads: int) -> Doubles: ...
