@@ -173,8 +173,9 @@ class MarkovChain:
 
     @property
     def nbytes(self):
-        """Bytes of all arrays of this chain; the pattern's are shared with every chain derived from it."""
-        own = (self._row, self._col, self._shift, self._known_log_pi)
+        """Bytes of all arrays of this chain, the walkers' tables once they exist; the pattern's are shared with every chain
+        derived from it."""
+        own = (self._row, self._col, self._shift, self._known_log_pi, self.__dict__.get("_alias_kernel"))
         return self._pattern.nbytes + sum(a.nbytes for a in own if a is not None)
 
     @property

@@ -1,4 +1,4 @@
-"""What can go wrong, by name. Every class derives from `FastebmError` and from the built-in it specialises."""
+"""What can go wrong, by name. Every error derives from `FastebmError` and from the built-in it specialises."""
 
 
 class FastebmError(Exception):
@@ -29,8 +29,11 @@ class ConvergenceWarning(UserWarning):
     """An iteration stopped before its tolerance was met; the result says so in `converged`."""
 
 
-class Interrupted(FastebmError, KeyboardInterrupt):
-    """Ctrl-C (or a callback that raised it) stopped a long call. `partial` holds what was reached, or None."""
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C (or a callback that raised it) stopped a long call. `partial` holds what was reached, or None.
+
+    Not a `FastebmError`, hence not an `Exception`: code that catches errors and goes on must not swallow Ctrl-C.
+    """
 
     def __init__(self, message, partial=None):
         super().__init__(message)

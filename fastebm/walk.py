@@ -70,18 +70,15 @@ class HittingSample(Result):
         Walkers stopped on a state from which no path leads to the target.
     mean_is_lower_bound : bool
     unseen_mass : float
-        With starts drawn from pi, the mass of the states of mass below 3 / n_walkers: each of them had a chance above 5 % of
-        being no walker's start. Near 1 on any large chain without heavy states. With given starts, the share that no walker
-        was dealt.
+        With starts drawn from pi, the mass of the states of mass below 3 / n_walkers, each with a chance of 5 % or more to be
+        no walker's start: near 1 on a large chain without heavy states. With given starts, the share that was not dealt.
     blind_mass : float
         With starts drawn from pi: a set of slow starts of smaller mass is missed as a whole with a probability of 5 % or
         more (about 3 / n_walkers). 0 with given starts.
-    n_steps_total : int
+    n_steps_total, n_walkers, max_steps : int
+        What was run.
     steps_per_second : float
-        Steps of all walkers per second of walking, tables and graph searches not counted.
-    n_walkers : int
-        Walkers that were run.
-    max_steps : int
+        Of all walkers together; tables and graph searches are not counted.
     converged : bool
         No walker was censored and, with `rel_ci`, the interval is that narrow.
     """
@@ -255,7 +252,7 @@ def simulate_hitting_times(
     """Hitting times of a target by Monte Carlo: mean with its interval, quantiles and the survival curve.
 
     Walkers stop on the target, on a state from which no path leads to it (a graph search finds these), or after `max_steps`.
-    Each step draws one 64-bit word of the walker's own Philox4x64 stream; transitions below 2^-64 are never drawn.
+    Each step draws one 64-bit word of the walker's own Philox4x64 stream; a probability below 2^-64 is never drawn.
 
     Parameters
     ----------
@@ -273,9 +270,8 @@ def simulate_hitting_times(
         the coverage approaches 95 % as rel_ci goes to 0 (Chow & Robbins 1965), blind to rare slow starts like any sample.
     rng : Generator, BitGenerator, SeedSequence, int or None
         The result depends on it and on the arguments, bit for bit, and not on `num_threads`.
-    num_threads : int, optional
-    progress, callback
-        A bar on stderr; a function called with a dict (done, step, walking, wall_s) several times a second.
+    num_threads, progress, callback
+        Threads; a bar on stderr; a function called with a dict (done, step, walking, wall_s) several times a second.
 
     Returns
     -------
@@ -305,8 +301,7 @@ def simulate_hitting_times(
     """
     is_chain(chain)
     mask = _validate.target_mask(target, chain.n_states)
-    n_walkers = _validate.count(n_walkers, "n_walkers")
-    max_steps = _validate.count(max_steps, "max_steps")
+    n_walkers, max_steps = _validate.count(n_walkers, "n_walkers"), _validate.count(max_steps, "max_steps")
     rel_ci = None if rel_ci is None else _validate.number(rel_ci, "rel_ci", above=0.0)
     num_threads = resolve_threads(num_threads)
     key, starts, pi, n_given = _starts(chain, start, n_walkers, rng, num_threads)
@@ -351,7 +346,7 @@ def simulate(chain, n_steps, *, start=None, n_walkers=1, rng=None, num_threads=N
         As in `simulate_hitting_times`: several states are dealt round robin over the walkers, None draws from pi.
     n_walkers : int
     rng, num_threads, progress, callback
-        As in `simulate_hitting_times`. The same `rng` and starts walk the same paths there.
+        As in `simulate_hitting_times`, where the same `rng` and starts walk the same paths.
 
     Returns
     -------
@@ -375,8 +370,7 @@ def simulate(chain, n_steps, *, start=None, n_walkers=1, rng=None, num_threads=N
     [[0, 1, 0, 1, 0], [1, 0, 1, 0, 1]]
     """
     is_chain(chain)
-    n_steps = _validate.count(n_steps, "n_steps", 0)
-    n_walkers = _validate.count(n_walkers, "n_walkers")
+    n_steps, n_walkers = _validate.count(n_steps, "n_steps", 0), _validate.count(n_walkers, "n_walkers")
     num_threads = resolve_threads(num_threads)
     dtype = np.dtype(np.int32 if chain.n_states < 2**31 else np.int64)
     forecast_memory(n_walkers * ((n_steps + 1) * dtype.itemsize + 16), f"{n_walkers} trajectories of {n_steps} steps")

@@ -102,7 +102,7 @@ def biased_cycle(n, up, down=0.0):
     """Not reversible: +1 with probability `up`, -1 with `down` != up, else hold; gambler's ruin (LP ch. 2)."""
     d, hold, theta = np.arange(n), (1 - up - down) * (up + down < 1 - 1e-15), 2 * np.pi * np.arange(n) / n
     values = 1 - (up + down) * 2 * np.sin(theta / 2) ** 2 + 1j * (up - down) * np.sin(theta)
-    ruin = (d - n * (1 - (down / up) ** (n - d)) / (1 - (down / up) ** n)) / (down - up)
+    ruin = (d - n * (1 - (down / up) ** d) / (1 - (down / up) ** n)) / (down - up)
     period = 1 if hold else n if down == 0 else 2 - n % 2
     slem = np.abs(values[1:]).max() if period == 1 else 1.0
     P = _csr(n, d, [(d + 1) % n, (d - 1) % n, d], [[up], [down], [hold]])

@@ -22,7 +22,7 @@ def dense(P):
 
 def _mask(n, states):
     states = np.asarray(states)
-    return states if states.dtype == bool else np.isin(np.arange(n), states)
+    return states.copy() if states.dtype == bool else np.isin(np.arange(n), states)
 
 
 def _eliminate(A, keep=1):
@@ -76,7 +76,7 @@ def hitting_times(P, target):
     P = dense(P)
     target = _mask(len(P), target)
     hopeless = ~reachable(P.T, target)
-    unsure = reachable(P, hopeless, blocked=target)
+    unsure = reachable(P.T, hopeless, blocked=target)
     rest = ~target & ~unsure
     A = _lump(P, rest, target)
     n, out = len(A), _eliminate(A)
@@ -171,7 +171,8 @@ def gap(P, pi):
 def gap_mp(P, dps=60):
     """(spectral gap, absolute gap) of a small reversible chain to full relative accuracy: eigenvalues in multiprecision
     of the chain defined by the off-diagonal entries of P, whose rows sum to one exactly."""
-    P, n = dense(P), len(P)
+    P = dense(P)
+    n = len(P)
     with mpmath.workdps(dps):
         S = mpmath.matrix(n, n)
         for x, y in zip(*np.nonzero(P)):
@@ -195,7 +196,7 @@ def reverse(P, pi):
 
 def dirichlet_quotient(P, pi, f):
     """E(f, f) / Var_pi(f), an upper bound of the spectral gap of the additive reversibilisation for every f (LP 13.2)."""
-    F, f = pi[:, None] * dense(P), np.asarray(f)
+    F, f = pi[:, None] * dense(P), np.asarray(f, dtype=float)
     return (F * (f[:, None] - f) ** 2).sum() / 2 / (pi @ (f - pi @ f) ** 2)
 
 
@@ -251,7 +252,8 @@ def hodge(A, weight=None):
 
 def mixing_curves(P, start, n_steps, dps=40):
     """(tv, kl, chi2), each (n_steps + 1,), of mu_t against pi, by definition and in multiprecision: near equilibrium
-    doubles would leave only rounding. Rows are divided by their exact sums first. start: a state or a distribution."""
+    doubles would leave only rounding; kl is good to 10^-dps. Rows are divided by their sums first. start: a state or a
+    distribution."""
     with mpmath.workdps(dps):
         number = np.frompyfunc(mpmath.mpf, 1, 1)
         P = number(dense(P))

@@ -431,6 +431,23 @@ def test_interrupted_sample_is_censored_where_it_stood():
     assert_survival(partial, lambda t: 0.998**t)
 
 
+def test_interruption_between_walking_and_noting_it_leaves_no_bias(monkeypatch):
+    """The signal arrives after the core's second call, before its last step is known: arrivals beyond the first are left out."""
+    walk_hit, stop, ends = _core.walk_hit, StopAfter(2), []
+
+    def interrupted(*arguments):
+        walk_hit(*arguments)
+        ends.append(arguments[6])
+        stop({"wall_s": 0, "step": 0})
+
+    monkeypatch.setattr(_core, "walk_hit", interrupted)
+    with pytest.raises(fe.Interrupted) as caught:
+        fe.simulate_hitting_times(two_states(0.02, 0.5), [1], start=0, rng=24)
+    partial = caught.value.partial
+    assert ends[0] < ends[1] and partial.survival.times[-1] == ends[0]
+    assert_survival(partial, lambda t: 0.98**t)
+
+
 def test_interrupted_paths_are_marked_where_nobody_has_been():
     with pytest.raises(fe.Interrupted) as caught:
         fe.simulate(cycle(9), 300, n_walkers=WALKERS_PER_ROUND + 5, rng=22, callback=StopAfter(2))
