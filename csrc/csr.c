@@ -50,6 +50,7 @@ EBM_INLINE void rows(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, i
     case 1: rows_single(A, type, begin, end, x, y); break;
     case 4: rows_block(A, type, begin, end, 4, x, y); break;
     case 8: rows_block(A, type, begin, end, 8, x, y); break;
+    case 16: rows_block(A, type, begin, end, 16, x, y); break;
     default: rows_block(A, type, begin, end, width, x, y);
     }
 }

@@ -7,6 +7,9 @@
 #include "parallel.h"
 #include "vec.h"
 
+/* Below this length of v its rounding along u, DBL_EPSILON / |v|, is worth a second deflation. */
+#define SHORT 1e-3
+
 /* v -= a v' + c u, elementwise from the product in v_prev, and the bookkeeping of the next step, in one pass:
    reads product, v, deflate; writes v_prev = s v, v, scaled_v; returns |v|^2 of the new v in *square. */
 static void shift_vectors(ebm_lanczos_t *L, double s, double a, double c, double weight, double *ritz, int num_threads,
@@ -46,11 +49,12 @@ int ebm_lanczos_start(ebm_lanczos_t *L, int num_threads)
     return isfinite(L->norm) ? EBM_OK : EBM_ERR_BREAKDOWN;
 }
 
-/* v_prev = S (s v) - norm v_prev, tile by tile while the tile is in cache, with the two inner products that follow. */
+/* v_prev = S (s v) - norm v_prev, tile by tile while the tile is in cache, with the inner products that follow. c takes what
+   v itself has along u into account: if it did not, that part would grow by a / beta in every step. */
 static int product_pass(ebm_lanczos_t *L, double s, int num_threads, double *a, double *c)
 {
     (void)num_threads;
-    double with_v[EBM_MAX_BLOCKS], with_u[EBM_MAX_BLOCKS];
+    double with_v[EBM_MAX_BLOCKS], with_u[EBM_MAX_BLOCKS], v_with_u[EBM_MAX_BLOCKS];
     const ebm_scaled_t *S = L->S;
     const ebm_kernel_t *kernel = S->kernel;
     const double *in = L->scaled_v ? L->scaled_v : L->v, *v = L->v, *u = L->deflate, norm = L->norm;
@@ -59,7 +63,7 @@ static int product_pass(ebm_lanczos_t *L, double s, int num_threads, double *a, 
     int status = EBM_OK;
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) reduction(max : status) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
-        double tile[EBM_TILE], sum_v = 0.0, sum_u = 0.0;
+        double tile[EBM_TILE], sum_v = 0.0, sum_u = 0.0, sum_vu = 0.0;
         const int64_t end = ebm_block_begin(n, n_blocks, b + 1);
         for (int64_t begin = ebm_block_begin(n, n_blocks, b); begin < end; begin += EBM_TILE) {
             const int64_t stop = begin + EBM_TILE < end ? begin + EBM_TILE : end;
@@ -73,14 +77,32 @@ static int product_pass(ebm_lanczos_t *L, double s, int num_threads, double *a, 
                 v_prev[i] = y;
                 sum_v += y * v[i];
                 sum_u += y * u[i];
+                sum_vu += v[i] * u[i];
             }
         }
         with_v[b] = sum_v;
         with_u[b] = sum_u;
+        v_with_u[b] = sum_vu;
     }
     *a = s * ebm_sum_blocks(n_blocks, with_v);
-    *c = ebm_sum_blocks(n_blocks, with_u);
+    *c = ebm_sum_blocks(n_blocks, with_u) - *a * s * ebm_sum_blocks(n_blocks, v_with_u);
     return status;
+}
+
+/* v -= (v . u) u once more: a short v is the difference of long vectors and holds their rounding along u, which its division
+   by |v| would magnify into a false Ritz value. */
+static void deflate_again(ebm_lanczos_t *L, int num_threads)
+{
+    double along, square;
+    const double *col = L->S->col, *u = L->deflate;
+    const int64_t n = L->S->kernel->n_states;
+    ebm_vec_dot(n, num_threads, u, L->v, &along);
+    for (int64_t i = 0; i < n; i++) {
+        L->v[i] -= along * u[i];
+        if (L->scaled_v) L->scaled_v[i] = col[i] * L->v[i];
+    }
+    ebm_vec_dot(n, num_threads, L->v, L->v, &square);
+    L->norm = sqrt(square);
 }
 
 int ebm_lanczos_expand(ebm_lanczos_t *L, int64_t n_steps, const double *combine, int num_threads, double *ritz,
@@ -95,7 +117,9 @@ int ebm_lanczos_expand(ebm_lanczos_t *L, int64_t n_steps, const double *combine,
         if (status != EBM_OK) return status;
         shift_vectors(L, s, a, c, combine ? combine[j] : 0.0, combine ? ritz : NULL, num_threads, &square);
         alpha[j] = a;
-        L->norm = beta[j] = sqrt(square);
+        L->norm = sqrt(square);
+        if (L->norm < SHORT) deflate_again(L, num_threads);
+        beta[j] = L->norm;
         *n_done = j + 1;
         if (!isfinite(a) || !isfinite(beta[j])) return EBM_ERR_BREAKDOWN;
         /* |S| <= 1, so a vector this short is rounding error: the subspace is invariant */

@@ -17,7 +17,7 @@ def prepare(P, labels, normalize):
     matrix, facts, row_sum = _inspected(matrix, labels)
     error = np.abs(row_sum - 1.0)
     worst = int(np.argmax(error))
-    if not normalize and error[worst] > ROW_SUM_TOLERANCE:
+    if matrix.values is not None and not normalize and error[worst] > ROW_SUM_TOLERANCE:
         raise InvalidChainError(
             f"row {_name(worst, labels)} sums to {row_sum[worst]:.17g}, not 1; "
             "correct it, or pass normalize=True to divide every row by its sum"
@@ -31,7 +31,7 @@ def prepare(P, labels, normalize):
 
 def _arrays(P):
     """(indptr, indices, data or None) of any accepted form."""
-    if isinstance(P, (tuple, list)) and len(P) == 3 and not np.isscalar(P[0]) and np.ndim(P[0]) == 1:
+    if isinstance(P, tuple) and len(P) == 3:
         return P
     if sp.issparse(P):
         shape = P.shape
@@ -44,7 +44,7 @@ def _arrays(P):
     if shape[0] == 0:
         raise InvalidChainError("P has no states; a chain needs at least one")
     if not sp.issparse(P):
-        P = sp.csr_array(P)
+        P = sp.csr_array(P if P.dtype == np.float32 else P.astype(np.float64, copy=False))  # scipy knows no float16
     return P.indptr, P.indices, P.data
 
 
@@ -73,8 +73,9 @@ def _canonical(indptr, indices, data):
             raise TypeError(f"the entries must be real numbers, not dtype {data.dtype}")
         if data.shape != indices.shape:
             raise InvalidChainError(f"data has shape {data.shape}, indices {indices.shape}; they must agree")
-        data = np.ascontiguousarray(data, dtype=np.float32 if data.dtype == np.float32 else np.float64)
-    return _core.Csr(np.ascontiguousarray(indptr, dtype=np.int64), np.ascontiguousarray(indices, dtype=np.int32), data)
+        data = np.require(data, np.float32 if data.dtype == np.float32 else np.float64, "C")
+    # unlike ascontiguousarray, require leaves a memory map what it is, so that a pickle can name its file
+    return _core.Csr(np.require(indptr, np.int64, "C"), np.require(indices, np.int32, "C"), data)
 
 
 def _inspected(matrix, labels):
@@ -93,6 +94,9 @@ def _inspected(matrix, labels):
         fault, facts = _core.csr_inspect(matrix, row_sum)
     if fault is not None:
         raise InvalidChainError(_describe(matrix, fault, facts, labels))
+    least = int(np.argmin(row_sum))
+    if row_sum[least] < np.finfo(float).tiny:
+        raise InvalidChainError(f"row {_name(least, labels)} sums to {row_sum[least]}, too small to divide by; scale it up")
     return matrix, facts, row_sum
 
 
@@ -144,11 +148,10 @@ def edges_to_csr(source, target, weight, n_states, symmetric, labels):
         at = int(np.argmax(weight < 0))
         raise InvalidChainError(f"edge {at} ({source[at]} -> {target[at]}) has weight {weight[at]}; weights are not negative")
     if symmetric:
-        both = source != target
-        source, target, weight = (
-            np.concatenate([source, target[both]]), np.concatenate([target, source[both]]), np.concatenate([weight, weight[both]])
-        )
+        source, target = np.minimum(source, target), np.maximum(source, target)
     graph = sp.csr_array((weight, (source, target)), shape=(n_states, n_states))  # sums duplicates
+    if symmetric:  # mirrored after the sum: the order of addition, and so the last bit, is the same on both sides
+        graph = (graph + sp.triu(graph, 1).T).tocsr()
     graph.eliminate_zeros()
     matrix = _canonical(graph.indptr, graph.indices, graph.data)
     matrix, _, row_sum = _inspected(matrix, labels)
@@ -163,10 +166,12 @@ def edges_to_csr(source, target, weight, n_states, symmetric, labels):
 
 def generator_to_csr(Q, labels):
     """(Csr of the off-diagonal rates, row scaling, shift, rate) of a generator."""
-    Q = Q.tocsr() if sp.issparse(Q) else sp.csr_array(_validate.real_array(Q, "Q"))
+    Q = Q if sp.issparse(Q) else _validate.real_array(Q, "Q")
+    if Q.dtype.kind not in "biuf":
+        raise TypeError(f"Q must hold real numbers, not dtype {Q.dtype}")
     if Q.ndim != 2 or Q.shape[0] != Q.shape[1] or Q.shape[0] == 0:
         raise InvalidChainError(f"Q must be square with at least one state, got shape {Q.shape}")
-    Q = sp.csr_array(Q, dtype=np.float64)
+    Q = sp.csr_array(Q, dtype=np.float64, copy=True)  # summing duplicates works in place
     Q.sum_duplicates()
     rows = np.repeat(np.arange(Q.shape[0]), np.diff(Q.indptr))
     off = rows != Q.indices

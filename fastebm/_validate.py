@@ -47,7 +47,7 @@ def vector(values, n_states, name, *, allow_minus_inf=False):
     array = real_array(values, name)
     if array.shape != (n_states,):
         raise InvalidChainError(f"{name} must have shape ({n_states},), got {array.shape}")
-    array = np.ascontiguousarray(array, dtype=np.float64)
+    array = np.require(array, np.float64, "C")  # a memory map stays one
     good = np.isfinite(array)
     if allow_minus_inf:
         good |= array == -np.inf

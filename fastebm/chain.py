@@ -332,22 +332,24 @@ class MarkovChain:
         parts = [None if a is None else np.ascontiguousarray(a[keep]) for a in (self._row, self._col, self._shift)]
         labels = None
         if self.labels is not None:
-            labels = self.labels[keep] if hasattr(self.labels, "dtype") else [self.labels[i] for i in np.flatnonzero(keep)]
+            # a sequence of its own kind (an array, the datasets' compact labels) knows how to take a part of itself
+            plain = isinstance(self.labels, (list, tuple))
+            labels = [self.labels[i] for i in np.flatnonzero(keep)] if plain else self.labels[keep]
         reward = self.reward[keep] if isinstance(self.reward, np.ndarray) else None
         row, col, shift = parts
-        pattern = Pattern(matrix)
-        empty = np.diff(matrix.indptr) == 0
-        if shift is not None:
-            empty &= shift == 0
-        if empty.any():
-            at = int(np.flatnonzero(keep)[np.argmax(empty)])
-            raise InvalidChainError(f"state {at} has no transition inside the given states; leave it out or add its successors")
+        # detailed balance survives the restriction; a potential given with underflowed entries could not be found again
+        potential = self._pattern.__dict__.get("potential")
+        symmetric = self._pattern.__dict__.get("transpose") is self._pattern.matrix
+        pattern = Pattern(matrix, symmetric=symmetric, potential=None if potential is None else potential[keep])
         row = np.ones(pattern.n_states) if row is None else row
         # each row is scaled so that the moves and the holding together have probability one
         total = np.empty((pattern.n_states, 1))
         ones = np.ones((pattern.n_states, 1))
         _core.scaled_apply(pattern.scaled(row, col, shift), ones, total, np.empty_like(ones), False, resolve_threads(None))
         total = total[:, 0]
+        if not total.all():
+            at = int(np.flatnonzero(keep)[np.argmin(total)])
+            raise InvalidChainError(f"state {at} has no transition inside the given states; leave it out or add its successors")
         off = np.abs(total - 1.0) > 4e-16 * np.sqrt(np.diff(matrix.indptr) + 1.0)
         row = np.where(off, row / total, row)
         shift = None if shift is None else np.where(off, shift / total, shift)

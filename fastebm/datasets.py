@@ -150,7 +150,7 @@ def load(name):
     >>> import fastebm as fe
     >>> chain = fe.datasets.load("english-phones")
     >>> chain.n_states, chain.labels[0], chain.labels[-1]
-    (1553, '</s> SIL', '<empty>')
+    (1553, '</s> <s>', '<empty>')
     """
     try:
         file_name, word_reward = _DATASETS[name]
@@ -299,7 +299,7 @@ def _read_model(path):
     first, _, log_bin, child = take_packed(n_bigram_records, word_bits, 16, 16, child_bits)
     trigram_first, trigram_bin = take_packed(n_trigrams, word_bits, 16)
     text = take(np.uint8, int(take("<u4", 1)[0])).tobytes()
-    words = tuple(text.decode().split("\0")[:-1])
+    words = tuple(text.decode(errors="replace").split("\0")[:-1])
 
     n_bigrams = int(unigrams["child"][-1])  # the header can count records that no unigram owns
     first, log_bin, child = first[:n_bigrams], log_bin[:n_bigrams], child[: n_bigrams + 1]

@@ -89,7 +89,8 @@ class Pattern:
         values = self.matrix.values
         if values is None:
             return 0.0
-        return float(np.log(values.max()) - np.log(values.min()))
+        with np.errstate(divide="ignore"):  # an entry that underflowed: infinite
+            return float(np.log(values.max()) - np.log(values.min()))
 
     def scaled(self, row, col, shift, *, transposable=False):
         """The operator diag(row) A diag(col) + diag(shift)."""

@@ -10,14 +10,15 @@ def to_json(value):
     """`value` with nothing that JSON lacks: arrays become lists, complex numbers {"re", "im"}, inf and nan None.
 
     A dictionary gains, beside every key whose number was not finite, the key `<name>_status` with "inf", "-inf" or
-    "nan", so that nothing is lost.
+    "nan", so that nothing is lost; beside a list, the list of these, None where a number was finite.
     """
     if isinstance(value, dict):
         out = {}
         for key, item in value.items():
             out[str(key)] = to_json(item)
-            if isinstance(item, (float, np.floating)) and not math.isfinite(item):
-                out[f"{key}_status"] = str(float(item))
+            status = _status(item)
+            if status is not None:
+                out[f"{key}_status"] = status
         return out
     if isinstance(value, Result):
         return value.to_dict()
@@ -36,6 +37,18 @@ def to_json(value):
     if value is None or isinstance(value, str):
         return value
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _status(value):
+    """What in a number, or a list of them, is not finite; None where everything is."""
+    if isinstance(value, (float, np.floating)):
+        return None if math.isfinite(value) else str(float(value))
+    if isinstance(value, np.ndarray) and (value.dtype.kind != "f" or np.isfinite(value).all()):
+        return None
+    if isinstance(value, (list, tuple, np.ndarray)):
+        status = [_status(item) for item in value]
+        return status if any(item is not None for item in status) else None
+    return None
 
 
 class Result:

@@ -7,7 +7,7 @@ import numpy as np
 from . import _core, _validate
 from ._runtime import interruptible, resolve_threads
 from .chain import is_chain
-from .errors import ConvergenceWarning
+from .errors import ConvergenceWarning, InvalidChainError
 from .results import Result, result
 from .structure import closed_class, structure
 
@@ -16,6 +16,8 @@ MAX_DENSE = 600
 # Power steps before the observed rate decides whether Arnoldi takes over, and the power steps that a rate is measured over.
 PROBE_STEPS, RATE_STEPS = 60, 20
 MAX_POWER_STEPS = 3000
+# Rounding keeps the componentwise change of a step about here.
+FLOOR = 4 * np.finfo(float).eps
 
 
 @result
@@ -95,8 +97,7 @@ def stationary(chain, *, tol=1e-12, max_iter=None, num_threads=None, progress=Fa
         method = "detailed balance" if chain.is_reversible else "known"
         return _finish(chain, chain.log_pi, threads, 0.0, method, 0, True)
     if chain.n_states <= MAX_DENSE:
-        pi = _eliminate(chain.to_scipy().toarray())
-        return _finish(chain, np.log(pi), threads, 0.0, "elimination", 0, True)
+        return _finish(chain, _eliminate(chain.to_scipy().toarray()), threads, 0.0, "elimination", 0, True)
     return _iterate(chain, tol, max_iter, threads, progress, callback)
 
 
@@ -110,81 +111,120 @@ def _finish(chain, log_pi, threads, change, method, n_iter, converged):
 
 
 def _eliminate(P):
-    """GTH: states are eliminated from the last to the first, the diagonal being the sum of what leaves, never 1 - P[x, x]."""
-    n = len(P)
-    for k in range(n - 1, 0, -1):
-        P[:k, k] /= P[k, :k].sum()
-        P[:k, :k] += np.outer(P[:k, k], P[k, :k])
-    pi = np.ones(n)
-    for k in range(1, n):
-        pi[k] = pi[:k] @ P[:k, k]
-    return pi / pi.sum()
+    """log pi by GTH: states are eliminated from the last to the first, the diagonal being the sum of what leaves, never
+    1 - P[x, x]."""
+    A, n = P.copy(), len(P)
+    pi, leaving = np.ones(n), np.ones(n)
+    with np.errstate(all="ignore"):
+        for k in range(n - 1, 0, -1):
+            leaving[k] = A[k, :k].sum()
+            A[:k, k] /= leaving[k]
+            A[:k, :k] += np.outer(A[:k, k], A[k, :k])
+        for k in range(1, n):
+            pi[k] = pi[:k] @ A[:k, k]
+        pi /= pi.sum()
+    if np.isfinite(pi).all() and min(pi.min(), leaving.min()) >= np.finfo(float).tiny:
+        return np.log(pi)
+    return _eliminate_logs(P)
+
+
+def _eliminate_logs(P):
+    """The same where pi leaves the range of a double."""
+    with np.errstate(divide="ignore"):
+        L = np.log(P)
+    for k in range(len(P) - 1, 0, -1):
+        leaving = np.logaddexp.reduce(L[k, :k])
+        if leaving == -np.inf:
+            raise InvalidChainError(f"state {k} reaches the lower ones only along transitions that underflowed to zero, so pi cannot be told; raise beta")
+        L[:k, k] -= leaving
+        L[:k, :k] = np.logaddexp(L[:k, :k], L[:k, k, None] + L[k, :k])
+    log_pi = np.zeros(len(P))
+    for k in range(1, len(P)):
+        log_pi[k] = np.logaddexp.reduce(log_pi[:k] + L[:k, k])
+    return log_pi - np.logaddexp.reduce(log_pi)
 
 
 def _iterate(chain, tol, max_iter, threads, progress, callback):
     lazy = structure(chain).period != 1  # power iteration converges only for an aperiodic chain; pi is the same
-    state = {"pi": np.full(chain.n_states, 1.0 / chain.n_states), "change": np.inf, "n": 0, "converged": False, "method": "power"}
+    # Beside pi goes a probe of sum zero, in which all modes start alike: the change of pi alone does not show a slow mode
+    # of which the start has little.
+    probe = np.random.default_rng(0).choice([-1.0, 1.0], chain.n_states)
+    state = {"pi": np.full(chain.n_states, 1.0 / chain.n_states), "probe": probe - probe.mean(), "change": np.inf, "n": 0,
+             "converged": False, "method": "power"}
+
+    def left(x):
+        y = chain._apply(x, transposed=True, num_threads=threads)
+        return 0.5 * (x + y) if lazy else y
 
     def step():
-        new = chain._apply(state["pi"], transposed=True, num_threads=threads)
-        if lazy:
-            new = 0.5 * (new + state["pi"])
-        new /= new.sum()
+        new, probe = left(np.column_stack([state["pi"], state["probe"]])).T
+        new = new / new.sum()
+        probe = probe - probe.sum() * new
+        factor = np.abs(probe).sum() / np.abs(state["probe"]).sum()
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.abs(new / state["pi"] - 1.0)
-        state.update(pi=new, change=float(np.nanmax(ratio)), n=state["n"] + 1)
+        # a probe that is lost in rounding keeps its direction
+        state.update(pi=new, probe=probe / np.abs(probe).sum() if factor > 1e-12 else state["probe"], change=float(np.nanmax(ratio)),
+                     n=state["n"] + 1)
+        return factor
 
     def partial():
         return _finish(chain, np.log(np.maximum(state["pi"], 5e-324)), threads, state["change"], state["method"], state["n"], state["converged"])
 
     with interruptible("stationary", partial, total=max_iter, progress=progress, callback=callback) as monitor:
-        history = []
-        while state["n"] < max_iter and not state["converged"]:
-            step()
+        history, factors, stop = [], [], False
+        while state["n"] < max_iter and not stop:
+            factors.append(step())
             history.append(state["change"])
             monitor(state["n"], change=state["change"])
-            state["converged"] = _settled(history, tol)
-            if state["n"] == PROBE_STEPS and not state["converged"] and _steps_to(history, tol) > 10 * PROBE_STEPS:
-                state["pi"] = _arnoldi(chain, state["pi"], threads)
+            rate = _rate(history, factors)
+            early = len(factors) < RATE_STEPS and history[-1] > FLOOR
+            stop, state["converged"] = (False, False) if early else _settled(history, tol, rate)
+            if state["n"] >= PROBE_STEPS and state["method"] == "power" and not stop and _steps_to(history, tol, rate) > 10 * PROBE_STEPS:
+                state["pi"] = _arnoldi(left, state["pi"])
                 state["method"] = "arnoldi + power"
+                history = []  # the jump says nothing about the rate of the steps
+        state["converged"] &= bool(state["pi"].min() >= np.finfo(float).tiny)  # below, digits are lost
         found = partial()
     if not found.converged:
         warnings.warn(
-            f"stationary: componentwise change {found.relative_change:.3g} after {found.n_iter} products, wanted {tol:.3g}; raise max_iter",
+            f"stationary: a componentwise change of {found.relative_change:.3g} a step after {found.n_iter} products, at a rate of "
+            f"{rate:.9g} a step, does not bound the error by {tol:.3g}; raise tol, or max_iter",
             ConvergenceWarning, stacklevel=3,
         )
     return found
 
 
-def _rate(history):
-    """Observed factor per step of the componentwise change."""
-    if len(history) <= RATE_STEPS or history[-1] == 0.0 or not np.isfinite(history[-1 - RATE_STEPS]):
-        return None
-    return min((history[-1] / history[-1 - RATE_STEPS]) ** (1.0 / RATE_STEPS), 1.0)
+def _rate(history, factors):
+    """Observed factor per step of the slowest mode: the larger of what the probe and the change of pi show."""
+    rate = max(factors[-RATE_STEPS // 4 :])  # fast modes pull it down at first, and two conjugate ones make it swing
+    if len(history) > RATE_STEPS and 0.0 < history[-1] and np.isfinite(history[-1 - RATE_STEPS]):
+        rate = max(rate, (history[-1] / history[-1 - RATE_STEPS]) ** (1.0 / RATE_STEPS))
+    return min(rate, 1.0)
 
 
-def _settled(history, tol):
-    """change / (1 - rate) bounds what all later steps can still move; 4 ulp is where rounding keeps the change."""
-    if history[-1] <= 4 * np.finfo(float).eps:
-        return True
-    rate = _rate(history)
-    return rate is not None and history[-1] <= tol * (1.0 - rate)
+def _settled(history, tol, rate):
+    """(stop, converged): change / (1 - rate) bounds what all later steps can still move; 4 ulp is where rounding keeps the
+    change, at the latest, so that no tolerance below 4 ulp / (1 - rate) can be met."""
+    if max(history[-1], FLOOR) <= tol * (1.0 - rate):
+        return True, True
+    stalled = len(history) > 2 * RATE_STEPS and min(history[-RATE_STEPS:]) >= min(history[:-RATE_STEPS])
+    return history[-1] <= FLOOR or (stalled and history[-1] <= 1e3 * FLOOR), False
 
 
-def _steps_to(history, tol):
-    rate = _rate(history)
-    if rate is None or rate >= 1.0:
+def _steps_to(history, tol, rate):
+    if rate >= 1.0:
         return np.inf
     return np.log(tol * (1.0 - rate) / history[-1]) / np.log(rate)
 
 
-def _arnoldi(chain, start, threads):
+def _arnoldi(left, start):
     """The leading left eigenvector by ARPACK; what is not positive in it falls back to the start's component."""
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-    operator = LinearOperator(chain.shape, matvec=lambda x: chain._apply(x, transposed=True, num_threads=threads), dtype=np.float64)
+    n = len(start)
     try:
-        _, vectors = eigs(operator, k=1, which="LM", v0=start, tol=1e-14, ncv=min(chain.n_states - 1, 40))
+        _, vectors = eigs(LinearOperator((n, n), matvec=left, dtype=np.float64), k=1, which="LM", v0=start, tol=1e-14, ncv=min(n - 1, 40))
     except ArpackNoConvergence:
         return start
     vector = np.real(vectors[:, 0])

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,7 @@ def load(path):
         _check(arrays, meta["n_states"])
         labels = path / "labels.json"
         return assemble(arrays, meta, json.loads(labels.read_text(encoding="utf-8")) if labels.exists() else None)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, InvalidChainError):
             raise
         raise InvalidChainError(f"{path} is not a saved chain: {error}") from error

@@ -99,13 +99,10 @@ def tilt(reference, reward, beta, *, num_threads=None):
         return _make(reference, reward, beta, np.zeros(n), parts, log_pi=reference._known_log_pi)
     if sp.issparse(reward):
         return _stored_tilt(reference, reward, beta, None, threads)
-    with np.errstate(over="ignore"):
-        logs = reward / beta
-    if np.isposinf(logs).any():
-        at = int(np.argmax(np.isposinf(logs)))
-        raise InvalidChainError(f"reward[{at}] / beta overflows ({reward[at]} / {beta}); raise beta or scale the reward")
+    logs = _over(reward, beta)
     log_col = logs if reference._col is None else reference._log_col + logs
-    span = max(np.ptp(log_col), np.ptp(logs)) + reference._pattern.log_span
+    with np.errstate(invalid="ignore"):  # every state forbidden: named below, by its row
+        span = max(np.ptp(log_col), np.ptp(logs)) + reference._pattern.log_span
     if np.isfinite(span) and span <= MAX_LOG_SPAN:
         return _scaled_tilt(reference, reward, beta, logs, log_col, threads)
     return _stored_tilt(reference, reward, beta, logs, threads)
@@ -137,14 +134,16 @@ def _scaled_tilt(reference, reward, beta, logs, log_col, threads):
 
 def _stored_tilt(reference, reward, beta, logs, threads):
     """New values, entry by entry in the log domain; logs is reward / beta for a vector, None for a sparse reward."""
-    plain = reference
+    plain, stored = reference, reference._pattern.matrix.values
+    if stored is not None and not stored.all():
+        raise InvalidChainError("the reference has transitions that underflowed to zero when it was tilted itself; tilt its own reference by both rewards at once")
     if reference._shift is not None:  # holding competes with moving, so it must be an entry like the others
         plain = MarkovChain(reference.to_scipy())
     pattern, matrix = plain._pattern, plain._pattern.matrix
     forecast_memory(24 * matrix.nnz, "the values of the tilted chain")
     log_row, log_col, entry = plain._log_row, plain._log_col, None
     if logs is None:
-        entry = _on_pattern(pattern, reward) / beta
+        entry = _over(_on_pattern(pattern, reward), beta)
         forbidden = np.isneginf(entry)
     else:
         log_col = logs if log_col is None else log_col + logs
@@ -166,12 +165,22 @@ def _stored_tilt(reference, reward, beta, logs, threads):
     return _make(reference, reward, beta, log_norm, (tilted, None, None, None))
 
 
+def _over(reward, beta):
+    """reward / beta; a finite reward must stay finite."""
+    with np.errstate(over="ignore"):
+        logs = reward / beta
+    overflow = np.isinf(logs) & np.isfinite(reward)
+    if overflow.any():
+        raise InvalidChainError(f"a reward of {reward[np.argmax(overflow)]} / beta ({beta}) overflows; raise beta or scale the reward")
+    return logs
+
+
 def _checked_sparse(reward, n_states):
     if reward.shape != (n_states, n_states):
         raise InvalidChainError(f"a sparse reward must have shape {(n_states, n_states)}, got {reward.shape}")
     if reward.dtype.kind not in "biuf":
         raise TypeError(f"reward must hold real numbers, not dtype {reward.dtype}")
-    reward = sp.csr_array(reward, dtype=np.float64)
+    reward = sp.csr_array(reward, dtype=np.float64, copy=True)  # summing duplicates works in place
     reward.sum_duplicates()
     bad = np.isnan(reward.data) | np.isposinf(reward.data)
     if bad.any():
@@ -184,7 +193,7 @@ def _checked_sparse(reward, n_states):
 def _on_pattern(pattern, reward):
     """The reward of every entry of A, zero where none is stored."""
     matrix, n = pattern.matrix, pattern.n_states
-    keys = pattern.expand() * np.int64(n) + matrix.indices
+    keys = pattern.expand().astype(np.int64) * n + matrix.indices
     wanted = np.repeat(np.arange(n, dtype=np.int64), np.diff(reward.indptr)) * n + reward.indices
     at = np.searchsorted(keys, wanted)
     found = keys[np.minimum(at, keys.size - 1)] == wanted

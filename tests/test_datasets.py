@@ -28,7 +28,8 @@ class Automaton:
     def __init__(self, name):
         self.path = model_path(name)
         self.n_states, self.nnz, self.n_words = SIZES[name]
-        self.indptr, self.indices, self.values, self.labels = datasets._automaton(self.path)
+        self.parts = datasets._automaton(self.path)
+        self.indptr, self.indices, self.values, self.labels = self.parts
         self.n_bigrams = self.n_states - self.n_words - 1
         self.P = sp.csr_array((self.values, self.indices, self.indptr.astype(np.int32)), shape=(self.n_states,) * 2)
 
@@ -190,7 +191,7 @@ def test_labels_are_a_sequence(phones):
     assert repr(labels) == "HistoryLabels(n_states=1553, n_words=43)"
 
 
-# --- load ---------------------------------------------------------------------------------------------------------------
+# --- load -------------------------------------------------------------------------------------------------------------
 
 
 def test_names():
@@ -211,7 +212,7 @@ def bare_chain(monkeypatch):
 
 def test_reward_of_words_is_the_vader_valence_of_the_last(english, bare_chain, monkeypatch):
     vader = pytest.importorskip("vaderSentiment.vaderSentiment")
-    monkeypatch.setattr(datasets, "_automaton", lambda path: (english.indptr, english.indices, english.values, english.labels))
+    monkeypatch.setattr(datasets, "_automaton", lambda path: english.parts)
     chain = datasets.load("english-trigram")
     lexicon = vader.SentimentIntensityAnalyzer().lexicon
     assert chain.reward.shape == (english.n_states,) and chain.reward.dtype == np.float64
@@ -247,12 +248,15 @@ def test_unknown_name_lists_the_known():
 @pytest.mark.parametrize("package", ["pocketsphinx", "vaderSentiment.vaderSentiment"])
 def test_missing_package_names_the_remedy(phones, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.setattr(datasets, "_automaton", lambda path: (phones.indptr, phones.indices, phones.values, phones.labels))
+    monkeypatch.setattr(datasets, "_automaton", lambda path: phones.parts)
     with pytest.raises(ImportError, match=rf'needs the package {package.split(".")[0]}: pip install "fastebm\[demo\]"'):
         datasets.load("english-trigram")
 
 
-# --- files of another format --------------------------------------------------------------------------------------------
+# --- files of another format ------------------------------------------------------------------------------------------
+
+
+UNIGRAMS = 36 + 3 * 65_536 * 4  # where the records (log, back-off, first child) of the unigrams begin
 
 
 def changed(data, position, value):
@@ -271,8 +275,11 @@ def changed(data, position, value):
         (lambda data: changed(data, 24, (1_508).to_bytes(4, "little")), "fastebm reads"),
         (lambda data: changed(data, 28, (21_836).to_bytes(4, "little")), "fastebm reads"),
         (lambda data: changed(data, len(data) - 3, b"\0"), "counts that contradict"),
+        (lambda data: changed(data, UNIGRAMS + 5 * 12 + 9, b"\5"), "counts that contradict"),
+        # The first words without bigrams now begin at bigram 1, so no word owns bigram 0.
+        (lambda data: changed(changed(data, UNIGRAMS + 8, b"\1"), UNIGRAMS + 20, b"\1"), "counts that contradict"),
     ],
-    ids=["empty", "arpa", "order", "quantisation", "last-byte", "tail", "bigrams", "trigrams", "words"],
+    ids="empty arpa order quantisation last-byte tail bigrams trigrams words descending orphan".split(),
 )
 def test_file_of_another_format(tmp_path, change, problem):
     path = tmp_path / "model.bin"

@@ -72,7 +72,8 @@ def test_matrix_market_keeps_both_triangles_of_a_symmetric_file(write):
 
 
 def test_matrix_market_pattern_counts_one_an_edge(write):
-    assert_reads(write("graph.mtx", "%%MatrixMarket matrix coordinate pattern general\n2 2 2\n1 2\n2 1\n"), [[0, 1], [1, 0]])
+    text = "%%MatrixMarket matrix coordinate pattern general\n2 2 2\n1 2\n2 1\n"
+    assert_reads(write("graph.mtx", text), [[0, 1], [1, 0]])
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,8 @@ def test_two_words_that_numbers_lead_to_are_no_header(write):
     assert read(write("a.csv", "root,leaf\n1,root\nleaf,1\n"))[1] == ("1", "leaf", "root")
 
 
-names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1).filter(lambda name: name == name.strip())
+printable = st.characters(codec="utf-8", exclude_categories=["Cc"])
+names = st.text(printable, min_size=1).filter(lambda name: name == name.strip())
 
 
 @given(edges=st.lists(st.tuples(names, names, st.integers(1, 9)), min_size=1, max_size=20))
@@ -311,7 +313,8 @@ def test_malformed_npz(tmp_path, write):
 )
 def test_damaged_gz(tmp_path, name, damage):
     noise = np.random.default_rng(2).integers(1, 10, (300, 3))
-    head = {"a.csv.gz": "i,j,w", "a.tra.gz": "dtmc", "a.mtx.gz": "%%MatrixMarket matrix coordinate real general\n9 9 300"}
+    matrix_market = "%%MatrixMarket matrix coordinate real general\n9 9 300"
+    head = {"a.csv.gz": "i,j,w", "a.tra.gz": "dtmc", "a.mtx.gz": matrix_market}
     separator = "," if "csv" in name else " "
     text = "\n".join([head[name], *(separator.join(map(str, row)) for row in noise), ""])
     (tmp_path / name).write_bytes(gzip.compress(text.encode()))
