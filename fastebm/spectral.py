@@ -380,7 +380,7 @@ def _general(chain, *, kind, tol, certify, limit, rng, threads, progress, callba
             start = rng.standard_normal(n)
             # more than the one that is wanted: asked for a single pair, ARPACK settles on another of nearly the same modulus.
             # A small basis: the vectors, not the products, set time and memory
-            options = {"k": max(1, min(6, n - 3)), "v0": start, "ncv": min(n, 20), "tol": tol * 1e-2, "maxiter": max(1, limit // 20)}
+            options = {"k": max(1, min(3, n - 3)), "v0": start, "ncv": min(n, 16), "tol": tol * 1e-2, "maxiter": max(1, limit // 20)}
             converged = True
             try:
                 if kind == "multiplicative":
