@@ -13,7 +13,8 @@ int ebm_vec_scale(int64_t n, int64_t width, int num_threads, const double *a, co
     return EBM_OK;
 }
 
-int ebm_vec_dot(int64_t n, int num_threads, const double *x, const double *y, double *out)
+/* sum_i x[i] y[i], y NULL for ones, or (distance) sum_i |x[i] - y[i]|, y NULL for zeros. */
+static double sum_pairs(int64_t n, int num_threads, int distance, const double *x, const double *y)
 {
     (void)num_threads;
     double partial[EBM_MAX_BLOCKS];
@@ -22,26 +23,21 @@ int ebm_vec_dot(int64_t n, int num_threads, const double *x, const double *y, do
     for (int64_t b = 0; b < n_blocks; b++) {
         double sum = 0.0;
         for (int64_t i = ebm_block_begin(n, n_blocks, b); i < ebm_block_begin(n, n_blocks, b + 1); i++)
-            sum += (x ? x[i] : 1.0) * (y ? y[i] : 1.0);
+            sum += distance ? fabs(x[i] - (y ? y[i] : 0.0)) : x[i] * (y ? y[i] : 1.0);
         partial[b] = sum;
     }
-    *out = ebm_sum_blocks(n_blocks, partial);
+    return ebm_sum_blocks(n_blocks, partial);
+}
+
+int ebm_vec_dot(int64_t n, int num_threads, const double *x, const double *y, double *out)
+{
+    *out = sum_pairs(n, num_threads, 0, x, y);
     return EBM_OK;
 }
 
 int ebm_vec_l1(int64_t n, int num_threads, const double *x, const double *y, double *out)
 {
-    (void)num_threads;
-    double partial[EBM_MAX_BLOCKS];
-    const int64_t n_blocks = ebm_n_blocks(n);
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n_blocks > 1)
-    for (int64_t b = 0; b < n_blocks; b++) {
-        double sum = 0.0;
-        for (int64_t i = ebm_block_begin(n, n_blocks, b); i < ebm_block_begin(n, n_blocks, b + 1); i++)
-            sum += fabs(x[i] - (y ? y[i] : 0.0));
-        partial[b] = sum;
-    }
-    *out = ebm_sum_blocks(n_blocks, partial);
+    *out = sum_pairs(n, num_threads, 1, x, y);
     return EBM_OK;
 }
 

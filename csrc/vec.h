@@ -9,7 +9,7 @@
 /* y = a x, elementwise over n rows of `width`; a scales rows. y may be x. */
 int ebm_vec_scale(int64_t n, int64_t width, int num_threads, const double *a, const double *x, double *y);
 
-/* sum_i x[i] y[i]; either may be NULL for ones. */
+/* sum_i x[i] y[i]; y may be NULL for ones. */
 int ebm_vec_dot(int64_t n, int num_threads, const double *x, const double *y, double *out);
 
 /* sum_i |x[i] - y[i]|; y may be NULL for zeros. */

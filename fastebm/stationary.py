@@ -198,7 +198,7 @@ def _iterate(chain, tol, max_iter, threads, progress, callback):
 def _rate(history, factors):
     """Observed factor per step of the slowest mode: the larger of what the probe and the change of pi show."""
     rate = max(factors[-RATE_STEPS // 4 :])  # fast modes pull it down at first, and two conjugate ones make it swing
-    if len(history) > RATE_STEPS and 0.0 < history[-1] and np.isfinite(history[-1 - RATE_STEPS]):
+    if len(history) > RATE_STEPS and history[-1] > 1e3 * FLOOR and np.isfinite(history[-1 - RATE_STEPS]):  # not noise
         rate = max(rate, (history[-1] / history[-1 - RATE_STEPS]) ** (1.0 / RATE_STEPS))
     return min(rate, 1.0)
 

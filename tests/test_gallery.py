@@ -177,6 +177,15 @@ def test_reversibilisations_of_a_normal_chain():
     assert_allclose(reference.gap((case.P + back) / 2, case.pi)[0], case.gap, rtol=1e-12)
 
 
+def test_gap_and_flux_violation_by_hand():
+    case = gallery.dumbbell(6)
+    assert_allclose(reference.gap(case.P, case.pi), (case.gap, case.absolute_gap), rtol=1e-12)
+    case = gallery.biased_cycle(10, 0.5, 0.2)
+    assert_allclose(reference.flux_violation(case.P, case.pi), [0.03, 0.3, 0], atol=1e-15)
+    case = gallery.biased_cycle(40, 0.25)
+    assert_allclose(reference.flux_violation(case.P, case.pi), [0.25 / 40, 0.25, 0.25], rtol=1e-13)
+
+
 def test_dirichlet_quotient_keeps_its_digits_where_one_minus_lambda_has_none():
     case = gallery.double_well(120, 35)
     f = reference.hitting_probabilities(case.P, [108], avoid=[11])  # bottoms of the wells, 10 % in from the ends

@@ -101,15 +101,19 @@ SLOW = {
 }
 
 
+@cache
+def slow_law(name):
+    return reference.gth(SLOW[name])
+
+
 @pytest.mark.parametrize("name", SLOW)
 def test_what_double_precision_cannot_resolve_is_not_called_converged(name):
     """Rounding of 1e-16 a step is amplified by 1 / (1 - rate): about 1e-16 over the gap is what can be had."""
     P = SLOW[name]
     with pytest.warns(ConvergenceWarning, match="raise tol"):
         found = stationary(MarkovChain(P))
-    exact = reference.gth(P)
     assert found.method == "arnoldi + power" and not found.converged and found.n_iter < 400
-    error = np.abs(found.pi / exact - 1).max()
+    error = np.abs(found.pi / slow_law(name) - 1).max()
     assert error < (1e-4 if name == "barely joined" else 1e-8)
     assert found.residual < 1e-14  # which therefore is no evidence
 
@@ -117,9 +121,9 @@ def test_what_double_precision_cannot_resolve_is_not_called_converged(name):
 @pytest.mark.parametrize("name", SLOW)
 def test_a_slow_mode_that_the_start_hides_is_not_missed(name):
     """Between the two halves almost nothing moves: a small change a step alone says nothing about the error."""
-    for tol in (1e-2, 1e-5):
+    for tol in (1e-2, 1e-3 if name == "barely joined" else 1e-5):
         found = stationary(MarkovChain(SLOW[name]), tol=tol)
-        assert found.converged and np.abs(found.pi / reference.gth(SLOW[name]) - 1).max() < tol
+        assert found.converged and np.abs(found.pi / slow_law(name) - 1).max() < tol
 
 
 def test_max_iter_is_kept_and_reported():
