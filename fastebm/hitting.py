@@ -8,7 +8,7 @@ import numpy as np
 from . import _core, _validate
 from ._runtime import ENTRIES_PER_CALL, interruptible, resolve_threads
 from .chain import is_chain
-from .errors import ConvergenceWarning, ReducibleChainError
+from .errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from .results import Result, result
 from .stationary import stationary
 from .structure import certain
@@ -43,7 +43,7 @@ class HittingResult(Result):
     target_mass : float
         pi(target); NaN where pi is not unique.
     bound_from_gap : float or None
-        (1 - pi(A)) / (gap pi(A)) >= mean_from_pi (Aldous & Fill, ch. 3), where a gap was given.
+        (1 - pi(A)) / (gap pi(A)) >= mean_from_pi (Aldous & Fill, ch. 3), where a gap was given; of a GapResult the lower end.
     n_infinite : int
         States with mean inf.
     unreachable_example : int or None
@@ -80,7 +80,7 @@ def hitting_times(chain, target, *, tol=1e-8, gap=None, max_iter=None, num_threa
     tol : float
         Componentwise relative accuracy of the means: the residual of the unsymmetrised system that is asked for.
     gap : GapResult or float, optional
-        The spectral gap (non-reversible: the additive one) for `bound_from_gap`.
+        The spectral gap (non-reversible: the additive one, any other is refused) for `bound_from_gap`.
     max_iter : int, optional
         Largest number of products.
 
@@ -92,7 +92,7 @@ def hitting_times(chain, target, *, tol=1e-8, gap=None, max_iter=None, num_threa
     Raises
     ------
     InvalidChainError
-        An empty target or a state out of range.
+        An empty target, a state out of range, or a gap of a kind that bounds nothing here.
     Interrupted
         Ctrl-C; `partial` is the result so far, bounds included.
 
@@ -114,6 +114,9 @@ def hitting_times(chain, target, *, tol=1e-8, gap=None, max_iter=None, num_threa
     tol = _validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else _validate.count(max_iter, "max_iter")
     mask = _validate.target_mask(target, chain.n_states)
+    kinds = ("spectral", "absolute", "additive") if chain.is_reversible else ("additive",)
+    if getattr(gap, "kind", "additive") not in kinds:
+        raise InvalidChainError(f"a gap of kind {gap.kind!r} does not bound hitting times of this chain; pass one of kind {kinds[-1]!r}")
     threads = resolve_threads(num_threads)
     sure = certain(chain, mask)
     problem = _Problem(chain, mask, sure, tol, limit, gap, threads)
@@ -255,7 +258,7 @@ class _Problem:
         mass, from_pi = self.averages(mean)
         bound = None
         if self.gap is not None:
-            gap = getattr(self.gap, "gap", self.gap)
+            gap = getattr(self.gap, "gap_lower", self.gap)
             bound = (1.0 - mass) / (gap * mass) if gap * mass > 0 else math.inf
         never = np.flatnonzero(self.never)
         return HittingResult(

@@ -85,6 +85,8 @@ def mixing_curve(chain, start, n_steps, *, distances=DISTANCES, gap=None, num_th
         laws = _inside(laws, inside)
         chain = chain.restrict(inside)
     log_pi = stationary(chain, num_threads=threads).log_pi
+    if getattr(gap, "kind", None) == "absolute" and not chain.is_reversible:
+        raise InvalidChainError('on a chain that is not reversible the absolute gap bounds no distance; pass a gap of kind "multiplicative"')
     reverse = chain.reverse()
     pi = np.exp(log_pi)
     values = np.full((3, len(laws), n_steps + 1), np.nan)

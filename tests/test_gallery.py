@@ -134,7 +134,8 @@ def test_entropy_production(case):
 
 def test_birth_death_agrees_with_binomial_and_hypergeometric_laws():
     assert_allclose(gallery.ehrenfest(30).pi, [comb(30, k) / 2**30 for k in range(31)], rtol=1e-13)
-    assert_allclose(gallery.bernoulli_laplace(50, 8).pi, [comb(8, j) * comb(42, j) / comb(50, 8) for j in range(9)], rtol=1e-13)
+    hypergeometric = [comb(8, j) * comb(42, j) / comb(50, 8) for j in range(9)]
+    assert_allclose(gallery.bernoulli_laplace(50, 8).pi, hypergeometric, rtol=1e-13)
 
 
 def test_birth_death_hitting_time_of_the_ehrenfest_chain():
