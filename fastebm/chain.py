@@ -277,13 +277,18 @@ class MarkovChain:
         """log of the stationary distribution, float64 (n_states,), where it is known: given, found before by `stationary`,
         or in closed form because the chain is reversible and irreducible. None otherwise: call `stationary(chain)`."""
         if self._known_log_pi is None and self.is_reversible and len(self._pattern.classes[1]) == 1:
-            logs = self._pattern.potential.copy()  # the shift carries no flux between states and changes nothing
-            if self._row is not None:
-                logs -= self._log_row
-            if self._col is not None:
-                logs += self._log_col
-            self._known_log_pi = _core.normalize_logs(logs, resolve_threads(None))[0]
+            self._known_log_pi = _core.normalize_logs(self._log_measure, resolve_threads(None))[0]
         return self._known_log_pi
+
+    @property
+    def _log_measure(self):
+        """log of a measure under which a reversible chain is in detailed balance, unique up to a constant in each class."""
+        logs = self._pattern.potential.copy()  # the shift carries no flux between states and changes nothing
+        if self._row is not None:
+            logs -= self._log_row
+        if self._col is not None:
+            logs += self._log_col
+        return logs
 
     @property
     def pi(self):

@@ -11,7 +11,7 @@ from .chain import is_chain
 from .errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from .results import Result, result
 from .stationary import stationary
-from .structure import certain
+from .structure import certain, closed_class
 from .symmetric import symmetrized
 
 # Up to this many states outside the target, subtraction-free elimination: n^3 / 3 multiplications, exact componentwise.
@@ -114,9 +114,8 @@ def hitting_times(chain, target, *, tol=1e-8, gap=None, max_iter=None, num_threa
     tol = _validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else _validate.count(max_iter, "max_iter")
     mask = _validate.target_mask(target, chain.n_states)
-    kinds = ("spectral", "absolute", "additive") if chain.is_reversible else ("additive",)
-    if getattr(gap, "kind", "additive") not in kinds:
-        raise InvalidChainError(f"a gap of kind {gap.kind!r} does not bound hitting times of this chain; pass one of kind {kinds[-1]!r}")
+    if not _bounds_hitting(chain, getattr(gap, "kind", "additive")):
+        raise InvalidChainError(f'a gap of kind "{gap.kind}" does not bound hitting times of this chain; pass one of kind "additive"')
     threads = resolve_threads(num_threads)
     sure = certain(chain, mask)
     problem = _Problem(chain, mask, sure, tol, limit, gap, threads)
@@ -129,6 +128,14 @@ def hitting_times(chain, target, *, tol=1e-8, gap=None, max_iter=None, num_threa
             f"hitting_times: residual {found.residual:.3g} (rounding {found.residual_floor:.3g}) after {found.n_iter} products, "
             f"wanted {tol:.3g}; lower and upper still enclose the means", ConvergenceWarning, stacklevel=2)
     return found
+
+
+def _bounds_hitting(chain, kind):
+    """Whether no gap of this kind exceeds that of (P + P*) / 2 on the closed class."""
+    if kind == "additive":
+        return True
+    inside = closed_class(chain)
+    return kind in ("spectral", "absolute") and (chain if inside is None else chain.restrict(inside)).is_reversible
 
 
 class _Problem:
@@ -195,7 +202,8 @@ class _Problem:
         """M^-1 r to ROUND_REDUCTION in the pi-weighted norm."""
         if not hasattr(self, "half"):
             self.S = symmetrized(self.chain).operator(self.inside)
-            self.half = 0.5 * (self.chain.log_pi - self.chain.log_pi.max())
+            log_measure = self.chain._log_measure  # not log pi: the classes of a reversible chain may be several
+            self.half = 0.5 * (log_measure - log_measure.max())
             self.per_call = max(1, ENTRIES_PER_CALL // (self.chain.nnz + 8 * self.chain.n_states))
         weight = np.exp(self.half)
         cg = _core.ConjugateGradients(self.S, weight * r, self.threads)
@@ -277,4 +285,4 @@ class _Problem:
         infinite = np.isinf(mean) & (pi > 0)
         finite = np.where(np.isinf(mean), 0.0, mean)
         total = math.inf if infinite.any() else _core.vec_dot(pi, finite, self.threads)
-        return float(pi[self.mask].sum()), total
+        return min(float(pi[self.mask].sum()), 1.0), total

@@ -36,7 +36,7 @@ class StationaryResult(Result):
     method : str
         "known" (given or found before), "detailed balance" (closed form), "elimination" or "power" / "arnoldi + power".
     n_iter : int
-        Products with P.
+        Power steps.
     converged : bool
     """
 
@@ -146,39 +146,45 @@ def _eliminate_logs(P):
 
 def _iterate(chain, tol, max_iter, threads, progress, callback):
     lazy = structure(chain).period != 1  # power iteration converges only for an aperiodic chain; pi is the same
+    state = {"pi": np.full(chain.n_states, 1.0 / chain.n_states), "change": np.inf, "n": 0, "converged": False, "method": "power"}
     # Beside pi goes a probe of sum zero, in which all modes start alike: the change of pi alone does not show a slow mode
-    # of which the start has little.
-    probe = np.random.default_rng(0).choice([-1.0, 1.0], chain.n_states)
-    state = {"pi": np.full(chain.n_states, 1.0 / chain.n_states), "probe": probe - probe.mean(), "change": np.inf, "n": 0,
-             "converged": False, "method": "power"}
+    # of which the start has little. A random vector has about 1 / sqrt(n_states) of a mode: once it has shrunk to far less
+    # than that, its last rates are the slowest mode's and it is given up.
+    probe, shrunk = np.random.default_rng(0).choice([-1.0, 1.0], chain.n_states), 1.0
 
     def left(x):
         y = chain._apply(x, transposed=True, num_threads=threads)
         return 0.5 * (x + y) if lazy else y
 
     def step():
-        new, probe = left(np.column_stack([state["pi"], state["probe"]])).T
-        new = new / new.sum()
-        probe = probe - probe.sum() * new
-        factor = np.abs(probe).sum() / np.abs(state["probe"]).sum()
+        new = left(state["pi"])
+        new /= new.sum()
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.abs(new / state["pi"] - 1.0)
-        # a probe that is lost in rounding keeps its direction
-        state.update(pi=new, probe=probe / np.abs(probe).sum() if factor > 1e-12 else state["probe"], change=float(np.nanmax(ratio)),
-                     n=state["n"] + 1)
-        return factor
+        state.update(pi=new, change=float(np.nanmax(ratio)), n=state["n"] + 1)
+
+    def unit(x):
+        """x without its part along pi, which would not shrink; and its former size."""
+        x = x - x.sum() * state["pi"]
+        size = np.abs(x).sum()
+        return x / (size or 1.0), size
 
     def partial():
         return _finish(chain, np.log(np.maximum(state["pi"], 5e-324)), threads, state["change"], state["method"], state["n"], state["converged"])
 
     with interruptible("stationary", partial, total=max_iter, progress=progress, callback=callback) as monitor:
         history, factors, stop = [], [], False
+        probe, _ = unit(probe)
         while state["n"] < max_iter and not stop:
-            factors.append(step())
+            step()
+            if shrunk > 0.01 / np.sqrt(chain.n_states):
+                probe, factor = unit(left(probe))
+                factors.append(factor)
+                shrunk *= factor
             history.append(state["change"])
             monitor(state["n"], change=state["change"])
             rate = _rate(history, factors)
-            early = len(factors) < RATE_STEPS and history[-1] > FLOOR
+            early = state["n"] < RATE_STEPS and history[-1] > FLOOR
             stop, state["converged"] = (False, False) if early else _settled(history, tol, rate)
             if state["n"] >= PROBE_STEPS and state["method"] == "power" and not stop and _steps_to(history, tol, rate) > 10 * PROBE_STEPS:
                 state["pi"] = _arnoldi(left, state["pi"])

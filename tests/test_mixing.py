@@ -1,0 +1,278 @@
+"""Distances from equilibrium against closed forms, dense powers and multiprecision."""
+
+import fastebm as fe
+import gallery
+import numpy as np
+import pytest
+import reference
+import strategies
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+SMALL = [case for case in gallery.cases() if case.P.shape[0] <= 60]
+WITH_TV = [case for case in gallery.cases() if "tv_from0" in case.extra]
+
+
+def curve(P, start, n_steps, **options):
+    return fe.mixing_curve(P if isinstance(P, fe.MarkovChain) else fe.MarkovChain(P), start, n_steps, **options)
+
+
+def by_powers(P, starts, n_steps):
+    """(tv, kl, chi2), each (n_starts, n_steps + 1), from dense powers of P, by definition."""
+    P, pi = reference.dense(P), reference.gth(P)
+    mu, out = np.array([np.eye(len(P))[s] if np.ndim(s) == 0 else s for s in starts]), []
+    for _ in range(n_steps + 1):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            kl = np.where(mu > 0, mu * np.log(mu / pi), 0.0).sum(axis=1)
+        out.append((np.abs(mu - pi).sum(axis=1) / 2, kl, ((mu - pi) ** 2 / pi).sum(axis=1)))
+        mu = mu @ P
+    return np.moveaxis(np.array(out), 0, -1)
+
+
+# ------------------------------------------------------------------------------------------------ closed forms
+
+
+@pytest.mark.parametrize("case", WITH_TV, ids=str)
+def test_total_variation_of_the_gallery(case):
+    found = curve(case.P, 0, 40)
+    exact = [case.extra["tv_from0"](t) for t in range(41)]
+    assert_allclose(found.tv[0], exact, rtol=1e-12, atol=1e-15)  # what is left of 1 by rounding does not decay
+    assert_array_equal(found.steps, np.arange(41))
+    assert found.kl_is_monotone
+
+
+def test_two_states_in_all_three_distances():
+    """From state 0, mu_t / pi - 1 is lam^t pi(1) / pi(0) at state 0 and -lam^t at state 1."""
+    a, b = 0.3, 0.1
+    pi, decay = np.array([b, a]) / (a + b), (1 - a - b) ** np.arange(30.0)
+    found = curve(gallery.two_state(a, b).P, 0, 29)
+    assert_allclose(found.tv[0], pi[1] * decay, rtol=1e-9)
+    assert_allclose(found.chi2[0], pi[1] / pi[0] * decay**2, rtol=1e-11)
+    assert_allclose(found.kl[0, 0], -np.log(pi[0]), rtol=1e-14)
+    density = np.array([1 + decay * pi[1] / pi[0], 1 - decay])[:, 1:4]  # the plain formula, where it does not cancel yet
+    assert_allclose(found.kl[0, 1:4], pi @ (density * np.log(density)), rtol=1e-13)
+
+
+# ----------------------------------------------------------------------------------------- against dense arithmetic
+
+
+@pytest.mark.parametrize("case", SMALL, ids=str)
+def test_against_multiprecision(case):
+    """What rounding leaves along constants in the first steps, 1e-16 of the density, does not decay: an error of 1e-16 of TV,
+    of 1e-31 of KL and chi-square, sums of squares."""
+    start, n = int(case.P.shape[0] > 5) * 3, 60
+    found = curve(case.P, start, n)
+    tv, kl, chi2 = reference.mixing_curves(case.P, start, n)
+    assert_allclose(found.tv[0], tv, rtol=1e-11, atol=2e-15)
+    for ours, exact in ((found.kl[0], kl), (found.chi2[0], chi2)):
+        assert_allclose(ours, exact, rtol=1e-10, atol=1e-31)
+    assert found.kl_is_monotone
+
+
+def test_divergence_of_1e_minus_25_keeps_its_digits():
+    case = gallery.two_state(0.3, 0.1)
+    found = curve(case.P, 0, 58)
+    _, kl, chi2 = reference.mixing_curves(case.P, 0, 58)
+    assert 1e-26 < kl[-1] < 1e-24
+    assert_allclose(found.kl[0], kl, rtol=1e-6)
+    assert_allclose(found.chi2[0], chi2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", [gallery.random_reversible(200, 0.02, 1), gallery.random_chain(200, 0.02, 1)], ids=str)
+def test_against_powers(case):
+    rng = np.random.default_rng(0)
+    laws = rng.dirichlet(np.ones(200), size=3)
+    laws[0, :100] = 0
+    laws[0] /= laws[0].sum()
+    for starts, given_as in (([5], 5), (list(range(0, 200, 5)), np.arange(0, 200, 5)), (list(laws), laws), ([laws[1]], laws[1])):
+        found = curve(case.P, given_as, 12)
+        assert found.tv.shape == (len(starts), 13)
+        for ours, exact in zip((found.tv, found.kl, found.chi2), by_powers(case.P, starts, 12)):
+            assert_allclose(ours, exact, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("n_starts", [1, 15, 16, 17, 33])
+def test_starts_do_not_depend_on_their_company(n_starts):
+    case = gallery.random_chain(40, 0.1, 4)
+    starts = np.arange(n_starts)
+    together = curve(case.P, starts, 7)
+    for x in starts:
+        alone = curve(case.P, [x], 7)
+        for name in ("tv", "kl", "chi2"):
+            assert_array_equal(getattr(alone, name)[0], getattr(together, name)[x])
+
+
+def test_from_equilibrium_nothing_happens():
+    case = gallery.random_reversible(30, 0.1, 1)
+    found = curve(case.P, case.pi, 5)
+    assert_allclose(found.tv, 0, atol=1e-14)
+    assert_allclose(found.kl, 0, atol=1e-28)
+    assert found.kl_is_monotone
+
+
+def test_a_state_and_its_point_mass_are_one_start():
+    case = gallery.random_chain(30, 0.1, 1)
+    states, laws = curve(case.P, [4, 7], 5), curve(case.P, np.eye(30)[[4, 7]], 5)
+    assert_allclose(states.kl, laws.kl, rtol=1e-13)
+
+
+# ----------------------------------------------------------------------------------------------------- inequalities
+
+
+def assert_inequalities(found):
+    slack = 1 + 1e-12
+    assert (found.tv <= np.sqrt(found.kl / 2) * slack + 1e-15).all()
+    assert (found.kl <= np.log1p(found.chi2) * slack + 1e-30).all()
+    assert (found.tv <= np.sqrt(found.chi2) / 2 * slack + 1e-15).all()
+    assert (found.tv <= slack).all() and (found.tv >= 0).all() and (found.kl >= 0).all()
+    assert found.kl_is_monotone
+    assert found.kl_largest_increase <= 1e-12 * found.kl.max() + 1e-26
+
+
+@given(strategies.irreducible_chains(max_states=10, decades=6), st.data())
+def test_inequalities_on_any_chain(P, data):
+    start = data.draw(st.integers(0, P.shape[0] - 1))
+    assert_inequalities(curve(P, start, 30))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bounds_from_the_gap(seed):
+    rng = np.random.default_rng(seed)
+    reversible, general = gallery.random_reversible(40, 0.1, rng), gallery.random_chain(40, 0.1, rng)
+    for case, kind in ((reversible, "absolute"), (reversible, "multiplicative"), (general, "multiplicative")):
+        chain = fe.MarkovChain(case.P)
+        found = curve(chain, [0, 20], 60, gap=fe.spectral_gap(chain, kind=kind))
+        assert set(found.bounds) == {"tv", "kl", "chi2"}
+        for name, bound in found.bounds.items():
+            assert bound.shape == (2, 61)
+            assert (getattr(found, name) <= bound * (1 + 1e-12) + 1e-15).all(), name
+        assert_inequalities(found)
+
+
+def test_the_gap_bound_is_attained_by_one_eigenfunction():
+    case = gallery.two_state(0.3, 0.1)
+    chain = fe.MarkovChain(case.P)
+    found = curve(chain, 0, 20, gap=fe.spectral_gap(chain, kind="absolute"))
+    assert_allclose(found.bounds["chi2"], found.chi2, rtol=1e-10)
+
+
+def test_the_absolute_gap_of_a_chain_that_is_not_reversible_is_refused():
+    """Its rate is only asymptotic: here chi-square would exceed the bound by far."""
+    P = np.full((8, 8), 1e-3)
+    P[np.arange(8), np.maximum(np.arange(8) - 1, 0)] += 1 - 8e-3
+    P[0] = 1 / 8
+    chain = fe.MarkovChain(P)
+    gap = fe.spectral_gap(chain, kind="absolute")
+    chi2 = curve(chain, 7, 7).chi2[0]
+    assert (chi2 > chi2[0] * (1 - gap.gap) ** (2 * np.arange(8)) * 1.01).any()
+    with pytest.raises(fe.InvalidChainError, match="multiplicative"):
+        curve(chain, 7, 7, gap=gap)
+
+
+# ------------------------------------------------------------------------------------------- structure, arguments
+
+
+@pytest.mark.parametrize("case", [c for c in gallery.cases() if c.period > 1 and c.P.shape[0] <= 60], ids=str)
+def test_periodic_chains_do_not_converge(case):
+    found = curve(case.P, 0, 2000)
+    assert found.tv[0, -1] >= 0.5 - 1e-9
+    assert found.kl[0, -1] == pytest.approx(np.log(case.period), rel=0.2)
+    assert found.kl_is_monotone
+
+
+@pytest.fixture
+def transient():
+    """State 3 leads into a triangle and never returns."""
+    P = np.zeros((4, 4))
+    P[:3, :3] = [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.1, 0.2, 0.7]]
+    P[3, [3, 0]] = 0.5
+    return P
+
+
+def test_transient_states(transient):
+    inside, alone = curve(transient, [0, 2], 10), curve(transient[:3, :3], [0, 2], 10)
+    assert_allclose(inside.kl, alone.kl, rtol=1e-13)
+    law = np.array([0.2, 0.3, 0.5, 0.0])
+    assert_allclose(curve(transient, law, 10).tv, curve(transient[:3, :3], law[:3], 10).tv, rtol=1e-13)
+    for start in (3, [0, 3], np.array([0.5, 0.2, 0.2, 0.1])):
+        with pytest.raises(fe.InvalidChainError, match="transient"):
+            curve(transient, start, 3)
+
+
+def test_several_closed_classes_are_refused():
+    with pytest.raises(fe.ReducibleChainError):
+        curve(np.eye(2), 0, 3)
+
+
+def test_a_density_beyond_a_double_is_refused():
+    chain = fe.tilt(fe.MarkovChain(gallery.path(40).P).lazy(0.5), np.linspace(0, 1, 40), 1 / 500)
+    assert chain.log_pi[0] < -700
+    for start in (0, np.eye(40)[0]):
+        with pytest.raises(fe.InvalidChainError, match="log pi"):
+            curve(chain, start, 3)
+    found = curve(chain, 39, 20)
+    assert np.isfinite(found.kl).all() and found.kl_is_monotone
+
+
+@pytest.mark.parametrize("distances", [("tv",), ("kl",), ["chi2", "tv"], ()], ids=str)
+def test_only_the_distances_that_were_asked_for(distances):
+    case = gallery.two_state(0.3, 0.1)
+    chain = fe.MarkovChain(case.P)
+    found = curve(chain, 0, 3, distances=distances, gap=fe.spectral_gap(chain, kind="absolute"))
+    for name in ("tv", "kl", "chi2"):
+        assert (getattr(found, name) is not None) == (name in distances)
+    assert set(found.bounds) == set(distances)
+    assert (found.kl_is_monotone is None) == ("kl" not in distances)
+
+
+def test_no_steps():
+    found = curve(gallery.cycle(7).P, 2, 0)
+    assert found.tv.shape == (1, 1) and found.kl_largest_increase == 0 and found.kl_is_monotone
+    assert_allclose(found.tv[0, 0], 6 / 7)
+
+
+@pytest.mark.parametrize("start, error", [
+    (7, fe.InvalidChainError), (-1, fe.InvalidChainError), ([], fe.InvalidChainError), ([[0]], fe.InvalidChainError),
+    (np.full(7, 0.2), fe.InvalidChainError), (np.full(6, 1 / 6), fe.InvalidChainError), ([0.5, 0.5], fe.InvalidChainError),
+    (np.array([1.5, -0.5, 0, 0, 0, 0, 0]), fe.InvalidChainError), (np.full(7, np.nan), fe.InvalidChainError), ("0", TypeError),
+    (0.0, fe.InvalidChainError), (np.full((1, 1, 7), 1 / 7), fe.InvalidChainError),
+], ids=str)
+def test_bad_starts(start, error):
+    with pytest.raises(error):
+        curve(gallery.cycle(7).P, start, 3)
+
+
+@pytest.mark.parametrize("n_steps, options, error", [
+    (-1, {}, fe.InvalidChainError), (2.0, {}, TypeError), (True, {}, TypeError), (3, {"distances": ("hellinger",)}, fe.InvalidChainError),
+    (3, {"gap": 0.3}, fe.InvalidChainError), (3, {"num_threads": 0}, ValueError),
+], ids=str)
+def test_bad_arguments(n_steps, options, error):
+    with pytest.raises(error):
+        curve(gallery.cycle(7).P, 0, n_steps, **options)
+
+
+def test_a_spectral_gap_is_no_rate():
+    chain = fe.MarkovChain(gallery.cycle(7).P)
+    with pytest.raises(fe.InvalidChainError, match="absolute"):
+        curve(chain, 0, 3, gap=fe.spectral_gap(chain))
+
+
+@pytest.mark.parametrize("n_starts, calls, reached", [(1, 1, 0), (1, 5, 4), (20, 5, None), (20, 15, 3)])
+def test_interrupt_carries_the_steps_of_all_starts(n_starts, calls, reached):
+    left = [calls]
+
+    def callback(info):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    case = gallery.random_chain(30, 0.1, 2)
+    with pytest.raises(fe.Interrupted) as caught:
+        curve(case.P, np.arange(n_starts), 10, callback=callback)
+    partial, whole = caught.value.partial, curve(case.P, np.arange(n_starts), 10)
+    if reached is None:
+        assert partial is None
+    else:
+        assert_array_equal(partial.steps, np.arange(reached + 1))
+        assert_array_equal(partial.kl, whole.kl[:, : reached + 1])
