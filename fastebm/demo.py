@@ -4,12 +4,14 @@ import math
 import platform
 import sys
 import time
+from errno import ENOENT
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 
 from . import datasets
-from ._validate import choice
+from ._validate import choice, number
 from .balance import detailed_balance, reversibilize
 from .errors import Interrupted
 from .hitting import hitting_times
@@ -54,8 +56,12 @@ def run(*, output="report.json", betas=BETAS, dataset="english-trigram", rng=0, 
 
     Raises
     ------
+    InvalidChainError
+        An unknown data set or a beta that is not positive.
     ImportError
         A package of the `demo` extra is missing; the text names the remedy.
+    FileNotFoundError
+        The folder of `output` does not exist.
     Interrupted
         Ctrl-C; `partial` is the dict so far.
 
@@ -67,12 +73,15 @@ def run(*, output="report.json", betas=BETAS, dataset="english-trigram", rng=0, 
     (1553, True)
     """
     choice(dataset, "dataset", tuple(SETTINGS))
+    betas = [math.inf if beta == math.inf else number(beta, "beta", above=0.0) for beta in betas]
+    if output is not None and not Path(output).resolve().parent.is_dir():  # said now, not after a minute of work
+        raise FileNotFoundError(ENOENT, "no such folder for the report", str(output))
     demo = _Demo(dataset, rng, {"num_threads": num_threads, "progress": progress}, stream or sys.stdout)
     try:
         demo.pretrained()
         demo.symmetric()
         for beta in betas:
-            demo.tilted(float(beta))
+            demo.tilted(beta)
     except KeyboardInterrupt as error:
         raise Interrupted("demo was interrupted", demo.report()) from error
     report = demo.report()
@@ -152,7 +161,6 @@ the reference tilted by exp(reward / beta), the optimum of an RL objective with 
 
     def tilted(self, beta):
         """One temperature: law, gap, KL, hitting times and what the tilt favours."""
-        begin = time.perf_counter()
         chain = tilt(self.reference, self.chain.reward, beta, num_threads=self.options["num_threads"])
         law = stationary(chain, num_threads=self.options["num_threads"])
         plain_reference = math.isinf(beta)
@@ -171,8 +179,7 @@ the reference tilted by exp(reward / beta), the optimum of an RL objective with 
             "mean_reward": float(law.pi @ self.chain.reward), "words": self.words(law.pi),
         }
         self.sweep.append(found)
-        self.lap = time.perf_counter()
-        self.timings[f"beta {beta:g}"] = self.lap - begin
+        self.timed(f"beta {beta:g}")
         self.say_tilted(found, curve.kl[0], gap.gap, sample)
 
     def words(self, pi):
@@ -195,8 +202,6 @@ beta = {beta}
                     {sample.mean:.4f} by Monte Carlo, 95 % {sample.ci[0]:.2f} to {sample.ci[1]:.2f}{errors}
                     {found['hitting_bound']:.4f} at most, by the gap
   most likely words {', '.join(f"{w['word']} {w['mass']:.4f}" for w in found['words'])}""")
-
-
 
 
 def _version(name):
