@@ -41,6 +41,19 @@ int ebm_vec_l1(int64_t n, int num_threads, const double *x, const double *y, dou
     return EBM_OK;
 }
 
+int ebm_vec_change(int64_t n, int num_threads, const double *x, const double *y, double *out)
+{
+    (void)num_threads;
+    double largest = 0.0;
+#pragma omp parallel for num_threads(num_threads) schedule(static) reduction(max : largest) if (n > EBM_BLOCK_STATES)
+    for (int64_t i = 0; i < n; i++) {
+        const double change = x[i] == y[i] ? 0.0 : fabs(x[i] / y[i] - 1.0);
+        if (change > largest) largest = change;
+    }
+    *out = largest;
+    return EBM_OK;
+}
+
 int ebm_vec_normalize_logs(int64_t n, int num_threads, const double *logs, double *u, double *weights, double *log_sum)
 {
     (void)num_threads;

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import __version__
 from .errors import ConvergenceWarning, FastebmError, InvalidChainError, MemoryForecastError
 
 # 0 done; 1 the chain cannot answer or did not converge; 2 bad usage or input; 130 Ctrl-C, as shells count it
@@ -59,21 +60,34 @@ def main(argv=None):
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has printed what it had to say
         return stop.code
+    try:
+        return _answer(args)
+    except BrokenPipeError:  # the reader has gone: what is still buffered must not raise again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_ANSWER
+    except (FastebmError, OSError, ImportError) as error:
+        print(f"fastebm {args.command}: error: {_one_line(error)}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _answer(args):
+    """Run the command and print what it found; the exit status."""
     begin = time.perf_counter()
-    answer = {"command": args.command, "converged": False}
+    answer = {"fastebm": __version__, "command": args.command, "converged": False}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # said by `converged` and by the exit status
             code = _run(args, answer)
     except KeyboardInterrupt as stop:
         code, partial = STOPPED, getattr(stop, "partial", None)
-        answer |= {"interrupted": str(stop) or "before there was a result", "partial_kind": partial and type(partial).__name__, "partial": partial}
-    except (FastebmError, OSError, ImportError) as error:
-        print(f"fastebm {args.command}: error: {_one_line(error)}", file=sys.stderr)
-        return BAD_INPUT
-    if args.command == "demo" and code != STOPPED:  # it has printed its own summary
-        return code
-    return _print(answer | {"wall_s": time.perf_counter() - begin}, code)
+        answer |= {"interrupted": str(stop) or "before there was a result",
+                   "partial_kind": None if partial is None else type(partial).__name__, "partial": partial}
+    if args.command != "demo" or code == STOPPED:  # a demo that is done has printed its own summary
+        from .report import plain, write_json
+
+        sys.stdout.write(write_json(plain(answer | {"wall_s": time.perf_counter() - begin})))
+        sys.stdout.flush()
+    return code
 
 
 def _run(args, answer):
@@ -103,19 +117,6 @@ def _one_line(error):
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())
-
-
-def _print(answer, code):
-    from . import __version__
-    from .report import plain, write_json
-
-    try:
-        sys.stdout.write(write_json(plain({"fastebm": __version__} | answer)))
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader has gone: what is still buffered must not raise again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NO_ANSWER
-    return code
 
 
 def _load(args):
@@ -358,8 +359,6 @@ COMMANDS = {
 
 
 def _parser():
-    from . import __version__
-
     parser = argparse.ArgumentParser(prog="fastebm", description="Numerical analysis of very large sparse Markov chains.",
                                      epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"fastebm {__version__}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import datasets
+from . import __version__, datasets
 from ._validate import choice, number
 from .balance import detailed_balance, reversibilize
 from .errors import Interrupted
@@ -108,8 +108,8 @@ class _Demo:
     def report(self):
         return plain({
             "dataset": self.dataset, "seed": self.seed, **self.facts, "sweep": self.sweep, "converged": all(self.checks),
-            "versions": {"python": platform.python_version()} | {name: _version(name) for name in (
-                "fastebm", "numpy", "scipy", "pocketsphinx", "vaderSentiment")},
+            "versions": {"fastebm": __version__, "python": platform.python_version()}
+            | {name: _version(name) for name in ("numpy", "scipy", "pocketsphinx", "vaderSentiment")},
             "wall_s": time.perf_counter() - self.begin, "timings": self.timings,
         })
 
@@ -136,7 +136,7 @@ class _Demo:
         }
         self.say(f"""{self.dataset}: a language model as a Markov chain, a state being what it remembers
   {chain.n_states:,} states, {chain.nnz:,} transitions, {'every state reaches every other' if s.is_irreducible else f'{s.n_classes} classes'}, {'no period' if s.period == 1 else f'period {s.period}'}
-  stationary law pi: |pi P - pi| = {law.residual:.1e}; {few['n_states']:,} states have pi < {RARE:g}, together {few['mass']:.1e}
+  stationary law pi: |pi P - pi| = {law.residual:.1e}; states of pi < {RARE:g}: {few['n_states']:,}, together of mass {few['mass']:.1e}
 
 the pretrained kernel, is it in detailed balance?
   flux violation    {balance.flux_violation:.10f}   share of the stationary traffic that its own reversal does not match (0: detailed balance)
@@ -196,7 +196,7 @@ the reference tilted by exp(reward / beta), the optimum of an RL objective with 
 beta = {beta}
   stationary law    |pi P - pi| = {found['pi_residual']:.1e}, from its closed form
   mean reward       {found['mean_reward']:.6f}, paid for with {found['reference_kl']:.6f} nats a step of KL to the reference
-  spectral gap      {gap:.10f}
+  spectral gap      {gap:.8f}
   KL to pi          {kl[0]:.4f} nats at the start, {kl[len(kl) // 2]:.2e} after {len(kl) // 2} steps, {kl[-1]:.2e} after {len(kl) - 1}, {fall}
   hitting time      {found['hitting_solved']:.6f} solved (certified to {found['hitting_residual']:.0e}); superior states have mass {found['target_mass']:.6f}
                     {sample.mean:.4f} by Monte Carlo, 95 % {sample.ci[0]:.2f} to {sample.ci[1]:.2f}{errors}

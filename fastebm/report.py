@@ -144,7 +144,7 @@ def analyze(chain, *, score=None, level=None, tol=1e-8, n_steps=100, n_walkers=1
     >>> walk = fe.MarkovChain.from_edges([0, 1, 2, 0], [1, 2, 0, 0], symmetric=True, reward=[0.0, 0.0, 1.0])
     >>> report = fe.analyze(walk, level=1.0, rng=0)
     >>> report.balance.is_reversible, round(report.gaps["spectral"].gap, 12), round(report.solve.mean_from_pi, 12)
-    (True, 1.0, 2.0)
+    (True, 1.166666666667, 1.809523809524)
     >>> abs(report.standard_errors) < 4
     True
     """
@@ -344,7 +344,7 @@ def _say_structure(report):
 def _say_stationary(report):
     if (law := report.stationary) is not None:
         yield f"stationary law: by {law.method}, |pi P - pi| = {law.residual:.2g} in total"
-        yield f"  {report.rare['n_states']:,} states have pi < {RARE:g}; together they have mass {report.rare['mass']:.3g}"
+        yield f"  states of pi < {RARE:g}: {report.rare['n_states']:,}, together of mass {report.rare['mass']:.3g}"
 
 
 def _say_balance(report):

@@ -164,6 +164,8 @@ def _pack(kind, eigenvalue, error, method, n_matvecs, wall_s, *, slem=None, gap=
         upper, upper_kind = upper * (1.0 + DIRICHLET_SLACK), "rigorous"
     else:
         upper = min(2.0, gap + error + rounding)
+        if upper == 2.0 and not converged:
+            upper_kind = "none"
     if kind in ("spectral", "additive"):
         relaxation = 1.0 / gap if gap > 0 else math.inf
         absolute = None if slem is None else (1.0 / (1.0 - slem) if slem < 1.0 else math.inf)
@@ -172,7 +174,7 @@ def _pack(kind, eigenvalue, error, method, n_matvecs, wall_s, *, slem=None, gap=
         absolute = (1.0 / gap if gap > 0 else math.inf) if kind == "absolute" else None
     return GapResult(
         kind=kind, gap=gap, gap_lower=lower if exact else max(lower, 0.0), gap_upper=upper,
-        lower_kind="rigorous" if exact else "estimate", upper_kind=upper_kind, eigenvalue=eigenvalue, slem=slem,
+        lower_kind="rigorous" if exact else "estimate" if lower > 0.0 else "none", upper_kind=upper_kind, eigenvalue=eigenvalue, slem=slem,
         relaxation_time=relaxation, absolute_relaxation_time=absolute, residual=residual, rounding=rounding,
         n_matvecs=n_matvecs, method=method, converged=converged, wall_s=wall_s,
     )

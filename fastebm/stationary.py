@@ -158,16 +158,15 @@ def _iterate(chain, tol, max_iter, threads, progress, callback):
 
     def step():
         new = left(state["pi"])
-        new /= new.sum()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.abs(new / state["pi"] - 1.0)
-        state.update(pi=new, change=float(np.nanmax(ratio)), n=state["n"] + 1)
+        new /= _core.vec_dot(new, None, threads)
+        state.update(pi=new, change=_core.vec_change(new, state["pi"], threads), n=state["n"] + 1)
 
     def unit(x):
         """x without its part along pi, which would not shrink; and its former size."""
-        x = x - x.sum() * state["pi"]
-        size = np.abs(x).sum()
-        return x / (size or 1.0), size
+        x = x - _core.vec_dot(x, None, threads) * state["pi"]
+        size = _core.vec_l1(x, None, threads)
+        x /= size or 1.0
+        return x, size
 
     def partial():
         return _finish(chain, np.log(np.maximum(state["pi"], 5e-324)), threads, state["change"], state["method"], state["n"], state["converged"])

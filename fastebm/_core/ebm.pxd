@@ -44,6 +44,7 @@ cdef extern from "csr.h" nogil:
 cdef extern from "vec.h" nogil:
     int ebm_vec_dot(int64_t n, int num_threads, const double *x, const double *y, double *out)
     int ebm_vec_l1(int64_t n, int num_threads, const double *x, const double *y, double *out)
+    int ebm_vec_change(int64_t n, int num_threads, const double *x, const double *y, double *out)
     int ebm_vec_normalize_logs(int64_t n, int num_threads, const double *logs, double *u, double *weights, double *log_sum)
 
 cdef extern from "scaled.h" nogil:

@@ -166,6 +166,17 @@ def vec_l1(const double[::1] x not None, const double[::1] y, int num_threads):
     return out
 
 
+def vec_change(const double[::1] x not None, const double[::1] y not None, int num_threads):
+    """max |x / y - 1|."""
+    cdef double out
+    cdef int status
+    need(y.shape[0] == x.shape[0], "lengths of x and y")
+    with nogil:
+        status = ebm_vec_change(x.shape[0], num_threads, &x[0], &y[0], &out)
+    check(status)
+    return out
+
+
 def normalize_logs(const double[::1] logs not None, int num_threads):
     """-> (log weights, weights, log of the sum): exp(logs) normalised to sum one."""
     cdef double[::1] u = np.empty(logs.shape[0]), weights = np.empty(logs.shape[0])

@@ -1,0 +1,639 @@
+/* Products, transposition, graphs, tilts, fluxes, the recurrence, the solver and the distances, without Python, on chains
+   small enough to check by hand. Build and run under sanitizers:
+   gcc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fopenmp -Icsrc \
+       csrc/?*.c tests/c/test_core.c -lm && ./a.out */
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fastebm.h"
+
+static void fail(const char *function, int line, const char *text)
+{
+    fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, line, function, text);
+    exit(1);
+}
+
+static void close_to(const char *function, int line, const char *text, double a, double b, double tolerance)
+{
+    if (fabs(a - b) <= tolerance * (1.0 + fabs(b))) return;
+    fprintf(stderr, "%s:%d: %s: %s = %.17g, expected %.17g\n", __FILE__, line, function, text, a, b);
+    exit(1);
+}
+
+#define CHECK(condition) ((condition) ? (void)0 : fail(__func__, __LINE__, #condition))
+#define CLOSE(a, b, tolerance) close_to(__func__, __LINE__, #a, a, b, tolerance)
+#define LENGTH(array) (int64_t)(sizeof(array) / sizeof(array)[0])
+
+/* Allocated to the byte, so that the sanitizer sees one step beyond. */
+static void *take(int64_t count, size_t size)
+{
+    void *memory = malloc(count > 0 ? (size_t)count * size : 1);
+    CHECK(memory);
+    return memory;
+}
+
+static double *doubles(int64_t n, double value)
+{
+    double *x = take(n, sizeof *x);
+    for (int64_t i = 0; i < n; i++) x[i] = value;
+    return x;
+}
+
+/* A number in (0, 1) that depends on i alone. */
+static double noise(int64_t i)
+{
+    const uint64_t key[2] = {1, 2}, counter[4] = {(uint64_t)i, 0, 0, 0};
+    uint64_t out[4];
+    ebm_philox_block(key, counter, out);
+    return ((double)(out[0] >> 11) + 0.5) * 0x1p-53;
+}
+
+static ebm_csr_t csr(int64_t n, const int64_t *indptr, const int32_t *indices, const void *values, ebm_value_type_t type)
+{
+    const ebm_csr_t A = {n, indptr, indices, values, type};
+    return A;
+}
+
+/* --- products -------------------------------------------------------------------------------------------------------- */
+
+/* A band of `degree` entries a row with wrap-around, ascending, one row empty, one entry repeated. */
+typedef struct band {
+    int64_t *indptr;
+    int32_t *indices;
+    float *single;
+    double *values;
+} band_t;
+
+static band_t band_new(int64_t n, int64_t degree)
+{
+    band_t b = {take(n + 1, sizeof(int64_t)), take(n * degree, sizeof(int32_t)), take(n * degree, sizeof(float)),
+                take(n * degree, sizeof(double))};
+    b.indptr[0] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t begin = b.indptr[i], end = i == n / 2 ? begin : begin + degree;
+        for (int64_t k = begin; k < end; k++) {
+            int32_t j = (int32_t)((i * 7 + (k - begin) * (n / degree)) % n);
+            if (i == 1 && k == begin + 1) j = b.indices[begin];
+            int64_t at = k;
+            for (; at > begin && b.indices[at - 1] > j; at--) b.indices[at] = b.indices[at - 1];
+            b.indices[at] = j;
+            b.single[k] = (float)noise(k);
+            b.values[k] = b.single[k];
+        }
+        b.indptr[i + 1] = end;
+    }
+    return b;
+}
+
+static void band_free(band_t b)
+{
+    free(b.indptr);
+    free(b.indices);
+    free(b.single);
+    free(b.values);
+}
+
+static void check_products(const ebm_csr_t *A, int64_t width, int num_threads)
+{
+    const int64_t n = A->n_states, nnz = A->indptr[n];
+    const size_t size = A->value_type == EBM_VALUES_F32 ? sizeof(float) : sizeof(double);
+    int64_t *t_indptr = take(n + 1, sizeof(int64_t));
+    int32_t *t_indices = take(nnz, sizeof(int32_t));
+    void *t_values = A->value_type == EBM_VALUES_NONE ? NULL : take(nnz, size);
+    CHECK(ebm_csr_transpose(A, t_indptr, t_indices, t_values) == EBM_OK);
+    const ebm_csr_t T = csr(n, t_indptr, t_indices, t_values, A->value_type);
+    CHECK(t_indptr[0] == 0 && t_indptr[n] == nnz);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = t_indptr[i] + 1; k < t_indptr[i + 1]; k++) CHECK(t_indices[k - 1] <= t_indices[k]);
+
+    const ebm_csr_pair_t pair = {A, &T};
+    ebm_kernel_t kernel;
+    ebm_csr_kernel(&pair, &kernel);
+    CHECK(kernel.n_states == n && kernel.apply && kernel.apply_t && kernel.difference && !kernel.step);
+
+    double *row = doubles(n, 0), *col = doubles(n, 0), *shift = doubles(n, 0), *x = doubles(n * width, 0);
+    double *y = doubles(n * width, NAN), *want = doubles(n * width, 0), *scratch = doubles(n * width, NAN);
+    for (int64_t i = 0; i < n; i++) row[i] = 1 + noise(3 * i), col[i] = 1 + noise(3 * i + 1), shift[i] = noise(3 * i + 2);
+    for (int64_t i = 0; i < n * width; i++) x[i] = noise(-i) - 0.5;
+    for (int scaled = 0; scaled < 2; scaled++)
+        for (int transposed = 0; transposed < 2; transposed++) {
+            const ebm_scaled_t M = {&kernel, scaled ? row : NULL, scaled ? col : NULL, scaled ? shift : NULL};
+            for (int64_t i = 0; i < n * width; i++) want[i] = scaled ? shift[i / width] * x[i] : 0.0;
+            for (int64_t i = 0; i < n; i++)
+                for (int64_t k = A->indptr[i]; k < A->indptr[i + 1]; k++) {
+                    const int64_t j = A->indices[k], to = transposed ? j : i, from = transposed ? i : j;
+                    const double a = ebm_csr_value(A, k) * (scaled ? row[i] * col[j] : 1.0);
+                    for (int64_t c = 0; c < width; c++) want[to * width + c] += a * x[from * width + c];
+                }
+            CHECK(ebm_scaled_apply(&M, transposed, num_threads, width, x, scaled ? scratch : NULL, y) == EBM_OK);
+            for (int64_t i = 0; i < n * width; i++) CLOSE(y[i], want[i], 1e-13);
+        }
+
+    const ebm_scaled_t M = {&kernel, row, col, shift};
+    for (int power = 1; power <= 2; power++) {
+        CHECK(ebm_scaled_difference(&M, num_threads, power, x, y) == EBM_OK);
+        for (int64_t i = 0; i < n; i++) {
+            double sum = 0;
+            for (int64_t k = A->indptr[i]; k < A->indptr[i + 1]; k++) {
+                const int64_t j = A->indices[k];
+                sum += row[i] * ebm_csr_value(A, k) * col[j] * pow(x[i] - x[j], power);
+            }
+            CLOSE(y[i], sum, 1e-13);
+        }
+    }
+    CHECK(ebm_scaled_difference(&M, 1, 3, x, y) == EBM_ERR_ARGUMENT);
+    CHECK(ebm_scaled_apply(&M, 0, 1, width, x, NULL, y) == EBM_ERR_ARGUMENT);
+    const ebm_csr_pair_t forward = {A, NULL};
+    ebm_csr_kernel(&forward, &kernel);
+    CHECK(!kernel.apply_t && ebm_scaled_apply(&M, 1, 1, width, x, scratch, y) == EBM_ERR_UNSUPPORTED);
+
+    free(t_indptr), free(t_indices), free(t_values), free(row), free(col), free(shift);
+    free(x), free(y), free(want), free(scratch);
+}
+
+static void test_products(void)
+{
+    static const int64_t widths[] = {1, 2, 3, 4, 5, 8, 16};
+    for (int64_t n = 12; n <= 12000; n *= 1000) {
+        const band_t b = band_new(n, 3);
+        for (int64_t w = 0; w < LENGTH(widths); w++) {
+            const ebm_csr_t none = csr(n, b.indptr, b.indices, NULL, EBM_VALUES_NONE);
+            const ebm_csr_t single = csr(n, b.indptr, b.indices, b.single, EBM_VALUES_F32);
+            const ebm_csr_t twofold = csr(n, b.indptr, b.indices, b.values, EBM_VALUES_F64);
+            check_products(&none, widths[w], 1);
+            check_products(&single, widths[w], 2);
+            check_products(&twofold, widths[w], 3);
+        }
+        band_free(b);
+    }
+}
+
+static void test_transpose_twice(void)
+{
+    const int64_t indptr[] = {0, 2, 3, 3, 6};
+    const int32_t indices[] = {1, 3, 0, 0, 1, 3};
+    const double values[] = {1, 2, 3, 4, 5, 6};
+    int64_t p[5], pp[5];
+    int32_t i[6], ii[6];
+    double v[6], vv[6];
+    const ebm_csr_t A = csr(4, indptr, indices, values, EBM_VALUES_F64), T = csr(4, p, i, v, EBM_VALUES_F64);
+    CHECK(ebm_csr_transpose(&A, p, i, v) == EBM_OK && ebm_csr_transpose(&T, pp, ii, vv) == EBM_OK);
+    static const double want[] = {3, 4, 1, 5, 2, 6};
+    CHECK(p[1] == 2 && p[2] == 4 && p[3] == 4 && !memcmp(v, want, sizeof want));
+    CHECK(!memcmp(pp, indptr, sizeof pp) && !memcmp(ii, indices, sizeof ii) && !memcmp(vv, values, sizeof vv));
+}
+
+/* --- inspection ------------------------------------------------------------------------------------------------------ */
+
+static void test_inspection(void)
+{
+    const struct {
+        int64_t indptr[4], nnz;
+        int32_t indices[5];
+        double values[5];
+        int status;
+        int64_t row, entry;
+    } faults[] = {
+        {{0, 1, 2, 3}, 3, {1, 2, 0}, {1, 1, 1}, EBM_OK, 2, 2},
+        {{1, 1, 2, 3}, 3, {1, 2, 0}, {1, 1, 1}, EBM_ERR_INDPTR, 0, -1},
+        {{0, 1, 2, 4}, 3, {1, 2, 0}, {1, 1, 1}, EBM_ERR_INDPTR, 0, -1},
+        {{0, 2, 1, 3}, 3, {1, 2, 0}, {1, 1, 1}, EBM_ERR_INDPTR, 1, 1},
+        {{0, 9, 2, 3}, 3, {1, 2, 0}, {1, 1, 1}, EBM_ERR_INDPTR, 0, -1},
+        {{0, 1, 2, 3}, 3, {1, 3, 0}, {1, 1, 1}, EBM_ERR_INDEX, 1, 1},
+        {{0, 1, 2, 3}, 3, {1, -1, 0}, {1, 1, 1}, EBM_ERR_INDEX, 1, 1},
+        {{0, 1, 2, 3}, 3, {1, 2, 0}, {1, 1, NAN}, EBM_ERR_NONFINITE, 2, 2},
+        {{0, 1, 2, 3}, 3, {1, 2, 0}, {INFINITY, 1, 1}, EBM_ERR_NONFINITE, 0, 0},
+        {{0, 1, 2, 3}, 3, {1, 2, 0}, {1, -1e-300, 1}, EBM_ERR_NEGATIVE, 1, 1},
+        {{0, 1, 1, 2}, 2, {1, 2}, {1, 1}, EBM_ERR_EMPTY_ROW, 1, -1},
+        {{0, 1, 3, 4}, 4, {1, 0, 2, 0}, {1, 0, 0, 1}, EBM_ERR_EMPTY_ROW, 1, -1},
+        {{0, 2, 3, 4}, 4, {0, 1, 2, 0}, {1e308, 1e308, 1, 1}, EBM_ERR_NONFINITE, 0, 1},
+    };
+    for (int64_t f = 0; f < LENGTH(faults); f++) {
+        double sum[3];
+        ebm_csr_facts_t facts;
+        const ebm_csr_t A = csr(3, faults[f].indptr, faults[f].indices, faults[f].values, EBM_VALUES_F64);
+        CHECK(ebm_csr_inspect(&A, faults[f].nnz, sum, &facts) == faults[f].status);
+        CHECK(facts.row == faults[f].row && facts.entry == faults[f].entry);
+    }
+    double sum[2];
+    ebm_csr_facts_t facts;
+    const int64_t indptr[] = {0, 3, 5};
+    const ebm_csr_t mixed = csr(2, indptr, (const int32_t[]){0, 0, 1, 1, 0}, (const double[]){1, 2, 0, 3, 3}, EBM_VALUES_F64);
+    CHECK(ebm_csr_inspect(&mixed, 5, sum, &facts) == EBM_OK);
+    CHECK(!facts.is_sorted && facts.has_zeros && !facts.rows_uniform && facts.has_repeats && sum[0] == 3 && sum[1] == 6);
+    const ebm_csr_t plain = csr(2, indptr, (const int32_t[]){0, 1, 1, 0, 1}, (const double[]){2, 2, 2, 7, 7}, EBM_VALUES_F64);
+    CHECK(ebm_csr_inspect(&plain, 5, sum, &facts) == EBM_OK);
+    CHECK(facts.is_sorted && !facts.has_zeros && facts.rows_uniform && facts.has_repeats);
+}
+
+/* --- graphs ---------------------------------------------------------------------------------------------------------- */
+
+static void check_graph(int64_t n, const int64_t *indptr, const int32_t *indices, int64_t n_classes, const int64_t *period,
+                        const int *closed, const int *state_class)
+{
+    const ebm_csr_t A = csr(n, indptr, indices, NULL, EBM_VALUES_NONE);
+    int32_t *work = take(3 * n, sizeof *work), *labels = take(n, sizeof *labels);
+    int64_t *next = take(n, sizeof *next), found, *periods = take(n, sizeof *periods), *size = take(n, sizeof *size), total = 0;
+    uint8_t *is_closed = take(n, 1);
+    CHECK(ebm_graph_components(&A, work, next, labels, &found) == EBM_OK && found == n_classes);
+    CHECK(ebm_graph_classes(&A, labels, found, work, is_closed, periods, size) == EBM_OK);
+    for (int64_t i = 0; i < n; i++) {
+        CHECK(labels[i] >= 0 && labels[i] < found);
+        for (int64_t j = 0; j < n; j++) CHECK((labels[i] == labels[j]) == (state_class[i] == state_class[j]));
+        for (int64_t k = indptr[i]; k < indptr[i + 1]; k++) CHECK(labels[indices[k]] <= labels[i]);
+        CHECK(periods[labels[i]] == period[state_class[i]] && is_closed[labels[i]] == closed[state_class[i]]);
+    }
+    CHECK(is_closed[0]);
+    for (int64_t c = 0; c < found; c++) total += size[c];
+    CHECK(total == n);
+    free(work), free(labels), free(next), free(periods), free(size), free(is_closed);
+}
+
+static void test_graphs(void)
+{
+    /* 0 -> 1 -> 2 -> 0, 2 -> 3, 3 <-> 4, 5 -> 3, 5 -> 0, 6 -> 6 */
+    check_graph(7, (const int64_t[]){0, 1, 2, 4, 5, 6, 8, 9}, (const int32_t[]){1, 2, 0, 3, 4, 3, 0, 3, 6}, 4,
+                (const int64_t[]){3, 2, 0, 1}, (const int[]){0, 1, 0, 1}, (const int[]){0, 0, 0, 1, 1, 2, 3});
+    /* cycles of 4 and 6 through state 0: period 2 */
+    check_graph(8, (const int64_t[]){0, 2, 3, 4, 5, 6, 7, 8, 9}, (const int32_t[]){1, 4, 2, 3, 0, 5, 6, 7, 3}, 1,
+                (const int64_t[]){2}, (const int[]){1}, (const int[]){0, 0, 0, 0, 0, 0, 0, 0});
+    check_graph(1, (const int64_t[]){0, 1}, (const int32_t[]){0}, 1, (const int64_t[]){1}, (const int[]){1}, (const int[]){0});
+
+    /* a path of 100,000 states down and up again: nothing recurses */
+    const int64_t n = 100000;
+    int64_t *indptr = take(n + 1, sizeof *indptr);
+    int32_t *indices = take(n, sizeof *indices), *work = take(3 * n, sizeof *work), *labels = take(n, sizeof *labels);
+    int64_t *next = take(n, sizeof *next), classes;
+    for (int64_t i = 0; i <= n; i++) indptr[i] = i;
+    for (int64_t i = 0; i < n; i++) indices[i] = (int32_t)((i + 1) % n);
+    const ebm_csr_t ring = csr(n, indptr, indices, NULL, EBM_VALUES_NONE);
+    CHECK(ebm_graph_components(&ring, work, next, labels, &classes) == EBM_OK && classes == 1);
+    indices[n - 1] = (int32_t)(n - 1);
+    CHECK(ebm_graph_components(&ring, work, next, labels, &classes) == EBM_OK && classes == n && labels[n - 1] == 0);
+    free(indptr), free(indices), free(work), free(labels), free(next);
+}
+
+static void test_reach(void)
+{
+    /* 0 -> 1 -> 2 -> 3, 1 -> 4 -> 3, 5 alone */
+    const int64_t indptr[] = {0, 1, 3, 4, 5, 6, 7};
+    const int32_t indices[] = {1, 2, 4, 3, 3, 3, 5};
+    const ebm_csr_t A = csr(6, indptr, indices, NULL, EBM_VALUES_NONE);
+    int32_t work[6];
+    uint8_t reached[6] = {1};
+    CHECK(ebm_graph_reach(&A, NULL, work, reached) == EBM_OK && !memcmp(reached, (uint8_t[]){1, 1, 1, 1, 1, 0}, 6));
+    uint8_t around[6] = {1}, avoid[6] = {0, 0, 1, 0, 1, 0};
+    CHECK(ebm_graph_reach(&A, avoid, work, around) == EBM_OK && !memcmp(around, (uint8_t[]){1, 1, 0, 0, 0, 0}, 6));
+    uint8_t two[6] = {0, 0, 1, 0, 0, 1}; /* a start that is avoided is a start all the same */
+    CHECK(ebm_graph_reach(&A, avoid, work, two) == EBM_OK && !memcmp(two, (uint8_t[]){0, 0, 1, 1, 0, 1}, 6));
+}
+
+static void test_potential(void)
+{
+    /* a triangle whose entries balance under w = (0, log 2, log 8), and a component of its own */
+    const int64_t indptr[] = {0, 2, 4, 6, 7};
+    const int32_t indices[] = {1, 2, 0, 2, 0, 1, 3};
+    double values[] = {2, 8, 1, 4, 1, 1, 5}, t_values[7], w[4], mismatch;
+    int64_t t_indptr[5];
+    int32_t t_indices[7], work[4];
+    const ebm_csr_t A = csr(4, indptr, indices, values, EBM_VALUES_F64), T = csr(4, t_indptr, t_indices, t_values, EBM_VALUES_F64);
+    CHECK(ebm_csr_transpose(&A, t_indptr, t_indices, t_values) == EBM_OK);
+    CHECK(ebm_graph_potential(&A, &T, work, w, &mismatch) == EBM_OK);
+    CLOSE(w[0], 0, 0), CLOSE(w[1], log(2), 1e-15), CLOSE(w[2], log(8), 1e-15), CLOSE(w[3], 0, 0), CLOSE(mismatch, 0, 1e-15);
+    values[3] = 12; /* the cycle now gains a factor of 3 */
+    CHECK(ebm_csr_transpose(&A, t_indptr, t_indices, t_values) == EBM_OK);
+    CHECK(ebm_graph_potential(&A, &T, work, w, &mismatch) == EBM_OK);
+    CLOSE(mismatch, log(3), 1e-15);
+    /* entries whose ratio leaves the range of a double */
+    values[0] = 1e-300, values[2] = 1e300, values[3] = 4;
+    CHECK(ebm_csr_transpose(&A, t_indptr, t_indices, t_values) == EBM_OK);
+    CHECK(ebm_graph_potential(&A, &T, work, w, &mismatch) == EBM_OK && isfinite(mismatch) && mismatch > 1000);
+    /* one direction only */
+    const int64_t one_way[] = {0, 1, 2, 3}, back[] = {0, 1, 2, 3};
+    const ebm_csr_t ring = csr(3, one_way, (const int32_t[]){1, 2, 0}, NULL, EBM_VALUES_NONE);
+    const ebm_csr_t gnir = csr(3, back, (const int32_t[]){2, 0, 1}, NULL, EBM_VALUES_NONE);
+    CHECK(ebm_graph_potential(&ring, &gnir, work, w, &mismatch) == EBM_OK && isinf(mismatch));
+}
+
+/* --- tilts and fluxes ------------------------------------------------------------------------------------------------ */
+
+static void test_tilt(void)
+{
+    const int64_t indptr[] = {0, 3, 4};
+    const int32_t indices[] = {0, 0, 1, 0};
+    const double quarter[] = {0.25, 0.25, 0.5, 1}, reward[] = {-1000, 1000, 999, 5};
+    const ebm_csr_t A = csr(2, indptr, indices, quarter, EBM_VALUES_F64);
+    double values[4], norm[2];
+    int64_t row;
+    CHECK(ebm_tilt_values(&A, NULL, NULL, reward, 1, 2, values, norm, &row) == EBM_OK && row == 2);
+    const double z = 0.25 + 0.5 * exp(-1);
+    CLOSE(values[0], 0, 0), CLOSE(values[1], 0.25 / z, 1e-13), CLOSE(values[2], 0.5 * exp(-1) / z, 1e-13), CLOSE(values[3], 1, 0);
+    CLOSE(norm[0], 1000 + log(z), 1e-15), CLOSE(norm[1], 5, 0);
+    /* every reward far below: nothing underflows */
+    CHECK(ebm_tilt_values(&A, (const double[]){-1000, -1e5}, (const double[]){-1000, -1000}, NULL, 1, 1, values, norm, &row) == EBM_OK);
+    for (int k = 0; k < 4; k++) CLOSE(values[k], quarter[k], 1e-12);
+    CLOSE(norm[0], -2000, 1e-15), CLOSE(norm[1], -101000, 1e-15);
+    /* without normalisation the logs of the scalings may cancel */
+    CHECK(ebm_tilt_values(&A, (const double[]){1000, 0}, (const double[]){-1000, -1000}, NULL, 0, 1, values, NULL, &row) == EBM_OK);
+    CLOSE(values[2], 0.5, 1e-12), CLOSE(values[3], 0, 0);
+    /* forbidden transitions, and a row of them */
+    CHECK(ebm_tilt_values(&A, NULL, NULL, (const double[]){-INFINITY, 0, -INFINITY, 0}, 1, 1, values, norm, &row) == EBM_OK);
+    CHECK(values[0] == 0 && values[1] == 1 && values[2] == 0);
+    CHECK(ebm_tilt_values(&A, NULL, (const double[]){-INFINITY, 0}, NULL, 1, 1, values, norm, &row) == EBM_ERR_EMPTY_ROW && row == 1);
+}
+
+/* The walk on the 3-cycle with 3/4 one way and 1/4 the other: fluxes 1/4 and 1/12, entropy production log(3) / 2. */
+static void test_flux(void)
+{
+    const int64_t indptr[] = {0, 2, 4, 6};
+    const int32_t indices[] = {1, 2, 0, 2, 0, 1};
+    const double values[] = {0.75, 0.25, 0.25, 0.75, 0.75, 0.25}, back[] = {0.25, 0.75, 0.75, 0.25, 0.25, 0.75};
+    const double log_pi[] = {-log(3), -log(3), -log(3)}, zero[3] = {0};
+    const ebm_csr_t A = csr(3, indptr, indices, values, EBM_VALUES_F64), T = csr(3, indptr, indices, back, EBM_VALUES_F64);
+    ebm_flux_balance_t *partial = take(1, sizeof *partial), b;
+    CHECK(ebm_flux_balance(&A, &T, zero, NULL, log_pi, 1, partial, &b) == EBM_OK);
+    CLOSE(b.max_violation, 1.0 / 6, 1e-14), CLOSE(b.violation, 0.5, 1e-14), CLOSE(b.entropy_production, 0.5 * log(3), 1e-14);
+    CHECK(b.one_way == 0 && b.n_one_way == 0 && b.n_worst == 3);
+    for (int e = 0; e < 3; e++) {
+        const int onward = (b.worst[e].source + 1) % 3 == b.worst[e].target;
+        CLOSE(b.worst[e].forward, onward ? 0.25 : 1.0 / 12, 1e-14), CLOSE(b.worst[e].backward, onward ? 1.0 / 12 : 0.25, 1e-14);
+    }
+    /* the additive reversibilisation is the simple walk, and symmetric to the bit */
+    int64_t union_indptr[4];
+    int32_t union_indices[6];
+    double union_values[6];
+    CHECK(ebm_flux_additive_count(&A, &T, union_indptr) == EBM_OK && union_indptr[3] == 6);
+    CHECK(ebm_flux_additive_fill(&A, &T, NULL, zero, log_pi, 2, union_indptr, union_indices, union_values) == EBM_OK);
+    for (int k = 0; k < 6; k++) CLOSE(union_values[k], 0.5, 1e-15);
+    CHECK(union_values[0] == union_values[2] && !memcmp(union_indices, indices, sizeof indices));
+
+    const int64_t ring_indptr[] = {0, 1, 2, 3};
+    const ebm_csr_t ring = csr(3, ring_indptr, (const int32_t[]){1, 2, 0}, NULL, EBM_VALUES_NONE);
+    const ebm_csr_t gnir = csr(3, ring_indptr, (const int32_t[]){2, 0, 1}, NULL, EBM_VALUES_NONE);
+    CHECK(ebm_flux_balance(&ring, &gnir, NULL, NULL, log_pi, 1, partial, &b) == EBM_OK);
+    CLOSE(b.one_way, 1, 1e-15), CLOSE(b.violation, 1, 1e-15), CHECK(b.n_one_way == 3 && b.entropy_production == 0);
+    /* states of pi = 0 carry nothing */
+    CHECK(ebm_flux_balance(&ring, &gnir, NULL, NULL, (const double[]){0, -INFINITY, -INFINITY}, 1, partial, &b) == EBM_OK);
+    CLOSE(b.violation, 1, 1e-15), CHECK(b.n_one_way == 1);
+    free(partial);
+}
+
+/* --- the recurrence -------------------------------------------------------------------------------------------------- */
+
+/* Number of eigenvalues below x of a tridiagonal matrix, by Sturm's sequence. */
+static int below(int64_t m, const double *alpha, const double *beta, double x)
+{
+    int count = 0;
+    double pivot = 1;
+    for (int64_t i = 0; i < m; i++) {
+        pivot = alpha[i] - x - (i ? beta[i - 1] * beta[i - 1] / pivot : 0);
+        if (pivot == 0) pivot = -DBL_EPSILON;
+        count += pivot < 0;
+    }
+    return count;
+}
+
+static void test_lanczos_two_states(void)
+{
+    /* leave with 0.3 and 0.1: S = [[0.7, s], [s, 0.9]], s = sqrt(0.03), pi = (1/4, 3/4), the other eigenvalue 0.6 */
+    const int64_t indptr[] = {0, 2, 4};
+    const int32_t indices[] = {0, 1, 0, 1};
+    const double s = sqrt(0.03), values[] = {0.7, s, s, 0.9}, deflate[] = {0.5, sqrt(0.75)};
+    const ebm_csr_t A = csr(2, indptr, indices, values, EBM_VALUES_F64);
+    const ebm_csr_pair_t pair = {&A, &A};
+    ebm_kernel_t kernel;
+    ebm_csr_kernel(&pair, &kernel);
+    const ebm_scaled_t S = {&kernel, NULL, NULL, NULL};
+    double v[] = {1, 0}, v_prev[2], alpha[5], beta[5];
+    int64_t n_done;
+    ebm_lanczos_t L = {&S, deflate, v, v_prev, NULL, 0};
+    CHECK(ebm_lanczos_start(&L, 1) == EBM_OK);
+    CLOSE(v[0], 0.75, 1e-15), CLOSE(v[1], -0.5 * sqrt(0.75), 1e-15), CLOSE(L.norm, sqrt(0.75), 1e-15);
+    CHECK(ebm_lanczos_expand(&L, 5, NULL, 1, NULL, alpha, beta, &n_done) == EBM_OK);
+    CHECK(n_done == 1 && beta[0] <= 16 * DBL_EPSILON); /* the complement of sqrt(pi) has one dimension */
+    CLOSE(alpha[0], 0.6, 1e-15);
+    L.norm = 0;
+    CHECK(ebm_lanczos_expand(&L, 1, NULL, 1, NULL, alpha, beta, &n_done) == EBM_ERR_ARGUMENT);
+    v[0] = NAN;
+    CHECK(ebm_lanczos_start(&L, 1) == EBM_ERR_BREAKDOWN);
+}
+
+typedef struct path {
+    int64_t *indptr;
+    int32_t *indices;
+    double *scale, *root;
+    ebm_csr_t A;
+    ebm_csr_pair_t pair;
+    ebm_kernel_t kernel;
+} path_t;
+
+/* The walk on a path reflected at both ends: eigenvalues cos(pi k / (n - 1)); pi is the degree. S = E A E with a 0/1 A. */
+static path_t *path_new(int64_t n)
+{
+    path_t *p = take(1, sizeof *p);
+    p->indptr = take(n + 1, sizeof(int64_t)), p->indices = take(2 * n - 2, sizeof(int32_t));
+    p->scale = doubles(n, sqrt(0.5)), p->root = doubles(n, sqrt(1.0 / (double)(n - 1)));
+    p->scale[0] = p->scale[n - 1] = 1;
+    p->root[0] = p->root[n - 1] = sqrt(0.5 / (double)(n - 1));
+    int64_t k = 0;
+    for (int64_t i = 0; i < n; i++) {
+        p->indptr[i] = k;
+        if (i > 0) p->indices[k++] = (int32_t)(i - 1);
+        if (i < n - 1) p->indices[k++] = (int32_t)(i + 1);
+    }
+    p->indptr[n] = k;
+    p->A = csr(n, p->indptr, p->indices, NULL, EBM_VALUES_NONE);
+    p->pair.forward = p->pair.transpose = &p->A;
+    ebm_csr_kernel(&p->pair, &p->kernel);
+    return p;
+}
+
+static void path_free(path_t *p)
+{
+    free(p->indptr), free(p->indices), free(p->scale), free(p->root), free(p);
+}
+
+static void test_lanczos_path(void)
+{
+    const int64_t n = 12, steps = n - 1;
+    path_t *p = path_new(n);
+    double *v = doubles(n, 0), *v_prev = doubles(n, 0), *scaled_v = doubles(n, 0), alpha[320], beta[320];
+    /* with half of holding: eigenvalues (1 + cos) / 2, a shift and a longer recurrence past the invariant subspace */
+    for (int lazy = 0; lazy < 2; lazy++) {
+        double *half = doubles(n, 0.5), *row = doubles(n, 0);
+        for (int64_t i = 0; i < n; i++) row[i] = lazy ? 0.5 * p->scale[i] : p->scale[i], v[i] = noise(i) - 0.5;
+        const ebm_scaled_t S = {&p->kernel, row, p->scale, lazy ? half : NULL};
+        ebm_lanczos_t L = {&S, p->root, v, v_prev, scaled_v, 0};
+        int64_t n_done, more;
+        CHECK(ebm_lanczos_start(&L, 1) == EBM_OK);
+        CHECK(ebm_lanczos_expand(&L, 4, NULL, 1, NULL, alpha, beta, &n_done) == EBM_OK && n_done == 4); /* in two calls */
+        CHECK(ebm_lanczos_expand(&L, steps - 4, NULL, 1, NULL, alpha + 4, beta + 4, &n_done) == EBM_OK && n_done == steps - 4);
+        CHECK(beta[steps - 1] < 1e-9);
+        for (int64_t k = 1; k < n; k++) { /* all eigenvalues but the deflated 1, each once */
+            double x = cos(acos(-1) * (double)k / (double)(n - 1));
+            x = lazy ? 0.5 + 0.5 * x : x;
+            CHECK(below(steps, alpha, beta, x + 1e-10) == n - k && below(steps, alpha, beta, x - 1e-10) == n - k - 1);
+        }
+        if (beta[steps - 1] > 16 * DBL_EPSILON) { /* what rounding left is no false eigenvalue, and brings back no deflated one */
+            CHECK(ebm_lanczos_expand(&L, 300, NULL, 1, NULL, alpha + steps, beta + steps, &more) == EBM_OK);
+            const double top = lazy ? 0.5 + 0.5 * cos(acos(-1) / (double)(n - 1)) : cos(acos(-1) / (double)(n - 1));
+            CHECK(below(steps + more, alpha, beta, top + 1e-10) == steps + more);
+            CHECK(below(steps + more, alpha, beta, (lazy ? 0.0 : -1.0) - 1e-10) == 0);
+        }
+        free(half), free(row);
+    }
+    path_free(p);
+    free(v), free(v_prev), free(scaled_v);
+}
+
+/* The second pass sums the vectors of the first, bit for bit: with weights of the first step alone it is the start itself. */
+static void test_lanczos_second_pass(void)
+{
+    const int64_t n = 9000;
+    path_t *p = path_new(n);
+    double *start = doubles(n, 0), *v_prev = doubles(n, 0), *scaled_v = doubles(n, 0), *ritz = doubles(n, 0), *v = doubles(n, 0);
+    double first[6], norms[6], again[6], norms_again[6], norm = 0;
+    const double combine[6] = {1, 0, 0, 0, 0, 0};
+    int64_t n_done;
+    const ebm_scaled_t S = {&p->kernel, p->scale, p->scale, NULL};
+    for (int64_t i = 0; i < n; i++) v[i] = noise(i) - 0.5;
+    ebm_lanczos_t L = {&S, p->root, v, v_prev, scaled_v, 0};
+    CHECK(ebm_lanczos_start(&L, 1) == EBM_OK && ebm_lanczos_expand(&L, 6, NULL, 1, NULL, first, norms, &n_done) == EBM_OK);
+    for (int64_t i = 0; i < n; i++) v[i] = noise(i) - 0.5;
+    CHECK(ebm_lanczos_start(&L, 4) == EBM_OK);
+    memcpy(start, v, (size_t)n * sizeof *v);
+    CHECK(ebm_lanczos_expand(&L, 6, combine, 4, ritz, again, norms_again, &n_done) == EBM_OK && n_done == 6);
+    CHECK(!memcmp(first, again, sizeof first) && !memcmp(norms, norms_again, sizeof norms));
+    CHECK(ebm_vec_dot(n, 1, start, start, &norm) == EBM_OK);
+    for (int64_t i = 0; i < n; i++) CLOSE(ritz[i], start[i] / sqrt(norm), 1e-15);
+    path_free(p);
+    free(start), free(v_prev), free(scaled_v), free(ritz), free(v);
+}
+
+/* --- the solver ------------------------------------------------------------------------------------------------------ */
+
+/* Hitting state 0 of the path: h(d) = d (2 (n - 1) - d), twice that where every step is held back with 1/2; symmetrised by
+   sqrt(pi), the target cut out by its scalings. */
+static void test_conjugate_gradients(void)
+{
+    const int64_t n = 40;
+    path_t *p = path_new(n);
+    double *x = doubles(n, NAN), *r = doubles(n, 0), *d = doubles(n, NAN), *q = doubles(n, NAN), *scaled = doubles(n, NAN);
+    double *row = doubles(n, 0), *half = doubles(n, 0.5);
+    half[0] = p->scale[0] = 0;
+    for (int lazy = 0; lazy < 2; lazy++) {
+        for (int64_t i = 0; i < n; i++) r[i] = i ? p->root[i] : 0, row[i] = p->scale[i] * (lazy ? 0.5 : 1);
+        const ebm_scaled_t S = {&p->kernel, row, p->scale, lazy ? half : NULL};
+        ebm_cg_t cg = {&S, x, r, d, q, scaled, 0};
+        int64_t n_done;
+        CHECK(ebm_cg_start(&cg, 1) == EBM_OK);
+        CLOSE(cg.square, 1 - p->root[0] * p->root[0], 1e-14);
+        CHECK(ebm_cg_expand(&cg, 3, 0, 1, &n_done) == EBM_OK && n_done == 3);
+        CHECK(ebm_cg_expand(&cg, 1000, 1e-26, 1, &n_done) == EBM_OK && n_done > 0 && n_done < 100 && cg.square <= 1e-26);
+        for (int64_t i = 1; i < n; i++) CLOSE(x[i] / p->root[i], (double)((1 + lazy) * i * (2 * (n - 1) - i)), 1e-9);
+        CHECK(x[0] == 0);
+        CHECK(ebm_cg_expand(&cg, 10, 1, 1, &n_done) == EBM_OK && n_done == 0);
+        r[1] = INFINITY;
+        CHECK(ebm_cg_start(&cg, 1) == EBM_ERR_BREAKDOWN);
+    }
+    path_free(p);
+    free(x), free(r), free(d), free(q), free(scaled), free(row), free(half);
+}
+
+/* --- distances ------------------------------------------------------------------------------------------------------- */
+
+/* The divergence term alone: one state of weight one. */
+static double divergence(double u)
+{
+    const double one = 1;
+    double tv, kl, chi2;
+    CHECK(ebm_evolve_distances(1, 1, 1, &one, &u, &tv, &kl, &chi2) == EBM_OK);
+    CLOSE(tv, 0.5 * fabs(u), 1e-16), CLOSE(chi2, u * u, 1e-16);
+    return kl;
+}
+
+static void test_distances(void)
+{
+    for (int e = -1; e > -150; e--)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            const double u = sign * pow(10, e);
+            const double series = u * u * (0.5 - u * (1.0 / 6 - u * (1.0 / 12 - u * (1.0 / 20 - u / 30))));
+            if (e <= -4) CHECK(fabs(divergence(u) / series - 1) < 1e-15);
+        }
+    for (int sign = -1; sign <= 1; sign += 2) { /* the two forms meet at 1/16 */
+        const double u = 0.0625 * sign, inside = divergence(u), outside = divergence(nextafter(u, sign));
+        CHECK(fabs(inside / outside - 1) < 1e-13);
+        CHECK(fabs(inside / (double)((1 + (long double)u) * log1pl(u) - u) - 1) < 1e-15);
+    }
+    CHECK(divergence(0) == 0 && divergence(-1) == 1 && divergence(-1 - 1e-15) == 1);
+    CLOSE(divergence(nextafter(-1, 0)), 1, 1e-14), CLOSE(divergence(-0.5), 0.5 * log(0.5) + 0.5, 1e-15);
+    CLOSE(divergence(1), 2 * log(2) - 1, 1e-15), CLOSE(divergence(1e150) / 1e150, log(1e150) - 1, 1e-14);
+
+    /* several columns, in several blocks, are the columns one by one; the number of threads changes no bit */
+    const int64_t n = 10000, width = EBM_EVOLVE_WIDTH;
+    double *pi = doubles(n, 1 / (double)n), *g = doubles(n * width, 0), *column = doubles(n, 0);
+    double all[3][EBM_EVOLVE_WIDTH], two[3][EBM_EVOLVE_WIDTH], alone[3];
+    for (int64_t i = 0; i < n * width; i++) g[i] = noise(i) - 0.5;
+    CHECK(ebm_evolve_distances(n, width, 1, pi, g, all[0], all[1], all[2]) == EBM_OK);
+    CHECK(ebm_evolve_distances(n, width, 2, pi, g, two[0], two[1], two[2]) == EBM_OK && !memcmp(all, two, sizeof all));
+    for (int64_t j = 0; j < width; j++) {
+        for (int64_t i = 0; i < n; i++) column[i] = g[i * width + j];
+        CHECK(ebm_evolve_distances(n, 1, 1, pi, column, alone, alone + 1, alone + 2) == EBM_OK);
+        for (int kind = 0; kind < 3; kind++) CHECK(alone[kind] == all[kind][j]);
+    }
+    CHECK(ebm_evolve_distances(n, width + 1, 1, pi, g, all[0], all[1], all[2]) == EBM_ERR_ARGUMENT);
+    CHECK(ebm_evolve_distances(n, 0, 1, pi, g, all[0], all[1], all[2]) == EBM_ERR_ARGUMENT);
+    free(pi), free(g), free(column);
+}
+
+/* --- vectors and statuses -------------------------------------------------------------------------------------------- */
+
+static void test_vectors(void)
+{
+    const int64_t n = 20001;
+    double *x = doubles(n, 0), *y = doubles(n, 2), one, four, l1;
+    for (int64_t i = 0; i < n; i++) x[i] = noise(i);
+    CHECK(ebm_vec_dot(n, 1, x, y, &one) == EBM_OK && ebm_vec_dot(n, 4, x, y, &four) == EBM_OK && one == four);
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += 2 * x[i];
+    CLOSE(one, sum, 1e-12);
+    CHECK(ebm_vec_dot(n, 2, x, NULL, &one) == EBM_OK);
+    CLOSE(one, sum / 2, 1e-12);
+    CHECK(ebm_vec_l1(n, 2, y, NULL, &l1) == EBM_OK && l1 == 2.0 * (double)n);
+    CHECK(ebm_vec_l1(n, 2, y, y, &l1) == EBM_OK && l1 == 0);
+    double logs[] = {-1000, -1000 + log(3)}, u[2], weights[2], total;
+    CHECK(ebm_vec_normalize_logs(2, 1, logs, u, weights, &total) == EBM_OK);
+    CLOSE(weights[0], 0.25, 1e-12), CLOSE(weights[1], 0.75, 1e-12), CLOSE(total, -1000 + log(4), 1e-15), CLOSE(exp(u[0]), 0.25, 1e-12);
+    logs[0] = logs[1] = -INFINITY;
+    CHECK(ebm_vec_normalize_logs(2, 1, logs, u, weights, &total) == EBM_ERR_ARGUMENT);
+    free(x), free(y);
+}
+
+static void test_statuses(void)
+{
+    for (int s = 0; s < EBM_N_STATUS; s++) CHECK(strlen(ebm_status_text(s)) > 0 && (s == EBM_OK || strlen(ebm_status_exception(s)) > 0));
+    CHECK(!strcmp(ebm_status_text(-1), "unknown status") && !strcmp(ebm_status_exception(EBM_N_STATUS), "RuntimeError"));
+}
+
+int main(void)
+{
+    test_products();
+    test_transpose_twice();
+    test_inspection();
+    test_graphs();
+    test_reach();
+    test_potential();
+    test_tilt();
+    test_flux();
+    test_lanczos_two_states();
+    test_lanczos_path();
+    test_lanczos_second_pass();
+    test_conjugate_gradients();
+    test_distances();
+    test_vectors();
+    test_statuses();
+    return 0;
+}

@@ -1,0 +1,60 @@
+"""What importing costs, what is public, and that the documentation's examples run."""
+
+import doctest
+import importlib
+import importlib.util
+import pkgutil
+import subprocess
+import sys
+
+import fastebm
+import numpy as np
+import pytest
+
+MODULES = sorted(["fastebm", *(m.name for m in pkgutil.walk_packages(fastebm.__path__, "fastebm."))])
+OPTIONAL = {"fastebm.plot": ["matplotlib"], "fastebm.demo": ["pocketsphinx", "vaderSentiment"], "fastebm.rules": ["numba"]}
+
+
+def loaded_by(code):
+    """The modules of a fresh interpreter after `code`."""
+    command = [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_import_brings_nothing_heavy():
+    loaded = loaded_by("import fastebm")
+    assert "fastebm.spectral" in loaded
+    heavy = {"numba", "matplotlib", "pandas", "tqdm", "pyarrow", "vaderSentiment", "pocketsphinx", "scipy.sparse.linalg", "scipy.optimize",
+             "scipy.stats"}
+    already = loaded_by("import scipy.sparse, scipy.linalg")
+    assert not (loaded & heavy) - already
+
+
+def test_every_public_name_exists():
+    assert len(set(fastebm.__all__)) == len(fastebm.__all__)
+    for name in fastebm.__all__:
+        assert getattr(fastebm, name) is not None
+    assert set(fastebm.__all__) <= set(dir(fastebm))
+    assert callable(fastebm.analyze) and fastebm.rlvr.target_accuracy(0.5, np.inf) == 0.5
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        fastebm.no_such_thing
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if not m.endswith("__main__")])
+def test_doctests(name):
+    for package in OPTIONAL.get(name, ()):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    module = importlib.import_module(name)
+    failed, attempted = doctest.testmod(module)
+    assert failed == 0
+    own = [obj for obj in vars(module).values() if callable(obj) and getattr(obj, "__module__", None) == name]
+    assert attempted or not any(">>>" in (obj.__doc__ or "") for obj in own)
+
+
+def test_the_public_functions_have_examples():
+    functions = [getattr(fastebm, name) for name in fastebm.__all__ if name[0].islower() and callable(getattr(fastebm, name))]
+    assert not [f.__name__ for f in functions if f.__name__ not in ("get_include", "load") and ">>>" not in (f.__doc__ or "")]

@@ -1,0 +1,321 @@
+"""analyze: every part against closed forms or LAPACK, what a chain cannot answer, and the report's JSON and words."""
+
+import json
+import math
+import os
+import threading
+from pathlib import Path
+
+import gallery
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import fastebm as fe
+from fastebm.report import MAX_LISTED, standard_errors
+
+
+def chain_of(case, **options):
+    return fe.MarkovChain(case.P, **options)
+
+
+def dense(case):
+    """P, pi by an eigenvector, and the two gaps of a chain that is not reversible, by LAPACK."""
+    P = case.P.toarray()
+    values, vectors = np.linalg.eig(P.T)
+    pi = np.real(vectors[:, np.argmax(values.real)])
+    pi /= pi.sum()
+    root = np.sqrt(pi)
+    S = root[:, None] * P / root
+    slem = np.sort(np.abs(values))[-2]
+    return P, pi, slem, 1.0 - np.linalg.eigvalsh((S + S.T) / 2)[-2]
+
+
+def strict(text):
+    """The document, if it is JSON as the standard has it: no NaN, no Infinity."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def errors_of(report):
+    return {error["part"]: error["error"] for error in report.errors}
+
+
+# --- values ---------------------------------------------------------------------------------------------------------------
+
+
+def test_two_states_have_everything_in_closed_form():
+    a, b = 0.3, 0.1
+    report = fe.analyze(fe.MarkovChain(np.array([[1 - a, a], [b, 1 - b]])), score=[0.0, 1.0], level=1.0, n_steps=20, rng=3)
+    assert report.structure.is_irreducible and report.structure.period == 1
+    np.testing.assert_allclose(report.stationary.pi, [b / (a + b), a / (a + b)], rtol=1e-14)
+    assert report.balance.is_reversible and set(report.gaps) == {"spectral", "absolute"}
+    assert report.gaps["spectral"].gap == pytest.approx(a + b, rel=1e-12)
+    assert report.gaps["absolute"].slem == pytest.approx(1 - a - b, rel=1e-12)
+    assert report.mixing_start == {"state": 1, "label": None, "pi": pytest.approx(a / (a + b))}
+    exact = b / (a + b) * (1 - a - b) ** np.arange(21)
+    np.testing.assert_allclose(report.mixing.tv[0], exact, rtol=1e-10)
+    assert (report.mixing.tv <= report.mixing.bounds["tv"] * (1 + 1e-12)).all()
+    assert report.solve.mean_from_pi == pytest.approx(b / (a + b) / a, rel=1e-12)
+    assert report.solve.bound_from_gap == pytest.approx(b / (a + b) / ((a + b) * a / (a + b)), rel=1e-9)
+    z = (report.sample.mean - b / (a + b) / a) / (report.sample.std / math.sqrt(10_000))
+    assert report.standard_errors == pytest.approx(z, abs=1e-6) and abs(z) < 4
+    assert report.errors == [] and report.converged and report.interrupted is None
+    assert report.rare == {"threshold": 1e-20, "n_states": 0, "mass": 0.0}
+
+
+@pytest.mark.parametrize("case", [gallery.random_chain(30, 0.1, 5), gallery.random_chain(500, 0.01, 6)], ids=str)
+def test_a_chain_that_is_not_reversible_against_lapack(case):
+    P, pi, slem, additive = dense(case)
+    n = len(pi)
+    target = np.arange(n) % 7 == 0
+    report = fe.analyze(chain_of(case), score=target.astype(float), level=0.5, rng=1)
+    np.testing.assert_allclose(report.stationary.pi, pi, rtol=1e-9)
+    assert set(report.gaps) == {"absolute", "additive"}
+    assert report.gaps["absolute"].slem == pytest.approx(slem, rel=1e-7)
+    assert report.gaps["additive"].gap == pytest.approx(additive, rel=1e-7)
+    assert report.mixing.bounds == {}  # 1 - SLEM bounds no distance without reversibility
+    law = np.zeros(n)
+    law[np.argmax(pi)] = 1.0
+    for t in range(101):
+        assert report.mixing.tv[0, t] == pytest.approx(np.abs(law - pi).sum() / 2, abs=1e-9)
+        law = law @ P
+    F = pi[:, None] * P
+    assert report.balance.flux_violation == pytest.approx(np.abs(F - F.T).sum() / 2, rel=1e-9)
+    outside = ~target
+    h = np.linalg.solve(np.eye(outside.sum()) - P[np.ix_(outside, outside)], np.ones(outside.sum()))
+    assert report.solve.mean_from_pi == pytest.approx(pi[outside] @ h, rel=1e-7)
+    assert report.solve.bound_from_gap == pytest.approx((1 - pi[target].sum()) / (additive * pi[target].sum()), rel=1e-6)
+    assert pi[outside] @ h <= report.solve.bound_from_gap and abs(report.standard_errors) < 4
+
+
+def test_a_reversible_chain_against_lapack():
+    case = gallery.random_reversible(700, 0.01, 8)
+    report = fe.analyze(chain_of(case), rng=1, n_steps=10)
+    root = np.sqrt(case.pi)
+    values = np.linalg.eigvalsh(root[:, None] * case.P.toarray() / root)
+    assert report.gaps["spectral"].gap == pytest.approx(1 - values[-2], rel=1e-7)
+    assert report.gaps["absolute"].gap == pytest.approx(1 - max(values[-2], -values[0]), rel=1e-7)
+    np.testing.assert_allclose(report.stationary.pi, case.pi, rtol=1e-10)
+    assert report.mixing_start["state"] == np.argmax(case.pi)
+    assert report.solve is None and report.sample is None and report.standard_errors is None
+    assert set(report.timings) == {"structure", "stationary", "balance", "spectral", "absolute", "mixing"}
+
+
+def test_the_chains_own_reward_is_the_score_and_labels_name_the_start():
+    walk = fe.MarkovChain.from_edges([0, 1, 0], [1, 2, 0], symmetric=True, reward=[0.0, 0.0, 2.0], labels=["a", "b", "c"])
+    report = fe.analyze(walk, level=2.0, rng=0)
+    assert report.solve.target_mass == pytest.approx(0.2) and report.mixing_start["label"] == "a"
+    assert report.chain["n_states"] == 3 and report.chain["nnz"] == 5 and report.chain["reward"]
+
+
+def test_rare_states_are_counted_with_their_mass():
+    P = gallery.birth_death([1e-12, 1e-12, 0.0], [0.0, 0.5, 0.5], gap=False).P
+    report = fe.analyze(fe.MarkovChain(P), rng=0)
+    assert report.rare["n_states"] == 1 and report.rare["mass"] == pytest.approx(4e-24, rel=1e-6)
+
+
+# --- what a chain cannot answer -------------------------------------------------------------------------------------------
+
+
+def test_two_closed_classes_are_told_and_the_rest_is_answered():
+    P = np.array([[0.5, 0.5, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0.25, 0.75], [0.1, 0, 0.9, 0]])
+    P[2] = [0, 0, 1, 0]
+    report = fe.analyze(fe.MarkovChain(P), score=[0, 0, 1, 0], level=1, rng=0)
+    expected = dict.fromkeys(("stationary", "absolute", "additive", "mixing", "sample"), "ReducibleChainError")
+    assert errors_of(report) == expected
+    assert all("closed classes" in error["text"] for error in report.errors)
+    assert report.structure.n_classes == 3 and report.structure.closed.sum() == 2
+    assert report.solve.mean.tolist() == [math.inf, math.inf, 0.0, math.inf] and report.solve.n_infinite == 3
+    document = strict(report.to_json())
+    assert document["solve"]["mean"] == [None, None, 0.0, None]
+    assert document["solve"]["mean_status"] == ["inf", "inf", None, "inf"]
+    assert document["solve"]["mean_from_pi"] is None and document["solve"]["mean_from_pi_status"] == "nan"
+    assert "no answer to stationary: ReducibleChainError" in report.summary()
+
+
+def test_transient_states_leave_one_closed_class_that_answers_everything():
+    P = np.array([[0.5, 0.25, 0.25], [0.0, 0.7, 0.3], [0.0, 0.1, 0.9]])
+    report = fe.analyze(fe.MarkovChain(P), score=[0, 0, 1], level=1, rng=0)
+    assert report.errors == [] and set(report.gaps) == {"spectral", "absolute"}
+    assert report.gaps["spectral"].gap == pytest.approx(0.4, rel=1e-12)
+    np.testing.assert_allclose(report.stationary.pi, [0, 0.25, 0.75], atol=1e-15)
+    assert report.solve.mean_from_pi == pytest.approx(0.25 / 0.3) and report.rare["n_states"] == 1
+    assert "1 transient" in report.summary()
+
+
+@pytest.mark.parametrize("case", [gallery.path(6), gallery.biased_cycle(6, 1.0)], ids=str)
+def test_a_periodic_chain_has_no_limit_but_all_else(case):
+    n = len(case.pi)
+    report = fe.analyze(chain_of(case), score=np.arange(n) == 0, level=1, rng=0)
+    assert errors_of(report) == {"mixing": "PeriodicChainError"} and str(case.period) in report.errors[0]["text"]
+    assert report.mixing is None and report.gaps["absolute"].gap == 0.0
+    other = "spectral" if case.reversible else "additive"
+    exact = case.gap if case.reversible else 1 - math.cos(2 * math.pi / n)  # (P + P*)/2 is the simple walk on the cycle
+    assert report.gaps[other].gap == pytest.approx(exact, rel=1e-9)
+    assert report.solve.mean_from_pi == pytest.approx(case.pi @ case.hitting[1], rel=1e-9)
+
+
+def test_one_state():
+    report = fe.analyze(fe.MarkovChain(np.ones((1, 1))), score=[1.0], level=1.0, rng=0)
+    assert report.errors == [] and report.stationary.pi.tolist() == [1.0]
+    assert report.gaps["spectral"].gap == 1.0 and report.mixing.kl[0].max() == 0.0
+    assert report.solve.mean_from_pi == 0.0 and report.sample.mean == 0.0 and report.standard_errors == 0.0
+    strict(report.to_json())
+
+
+def test_censored_walkers_make_a_lower_bound_that_is_compared_with_nothing():
+    chain = chain_of(gallery.two_state(1e-3, 0.5))
+    with pytest.warns(fe.ConvergenceWarning, match="max_steps"):
+        report = fe.analyze(chain, score=[0, 1], level=1, max_steps=10, rng=0)
+    assert report.sample.n_censored > 0 and report.standard_errors is None and not report.converged
+    assert "a lower bound" in report.summary() and not strict(report.to_json())["converged"]
+
+
+def test_standard_errors():
+    sample = fe.simulate_hitting_times(chain_of(gallery.two_state(0.5, 0.5)), [1], start=0, rng=0)
+    error = sample.std / math.sqrt(sample.n_walkers)
+    assert standard_errors(sample.mean - 2 * error, sample) == pytest.approx(2.0)
+    assert standard_errors(math.inf, sample) is None
+    at_once = fe.simulate_hitting_times(chain_of(gallery.two_state(0.5, 0.5)), [1], start=1, rng=0)
+    assert standard_errors(0.0, at_once) == 0.0 and standard_errors(1.0, at_once) == -math.inf
+
+
+# --- arguments ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options, fragment",
+    [
+        ({"level": 1.0}, "no reward"),
+        ({"score": [0.0, 1.0]}, "level"),
+        ({"score": [0.0, 1.0], "level": 2.0}, "the largest is 1"),
+        ({"score": [0.0], "level": 0.0}, "score"),
+        ({"score": [0.0, np.nan], "level": 0.0}, "score[1]"),
+        ({"tol": 0.0}, "tol"),
+        ({"n_steps": -1}, "n_steps"),
+        ({"n_walkers": 0}, "n_walkers"),
+        ({"max_steps": 0}, "max_steps"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(options, fragment):
+    with pytest.raises(fe.InvalidChainError) as info:
+        fe.analyze(chain_of(gallery.two_state(0.3, 0.1)), callback=lambda info: pytest.fail("work was done"), **options)
+    assert fragment in str(info.value)
+
+
+def test_not_a_chain():
+    with pytest.raises(TypeError, match="MarkovChain"):
+        fe.analyze(np.eye(2))
+
+
+def test_a_reward_on_transitions_is_no_score():
+    q = chain_of(gallery.two_state(0.3, 0.1))
+    tilted = fe.tilt(q, sp.csr_array(np.array([[0.0, 1.0], [0.0, 0.0]])), 1.0)
+    with pytest.raises(fe.InvalidChainError, match="score"):
+        fe.analyze(tilted, level=1.0)
+
+
+def test_the_seed_repeats_the_run():
+    chain = chain_of(gallery.two_state(0.3, 0.1))
+    first = fe.analyze(chain, score=[0, 1], level=1)
+    again = fe.analyze(chain, score=[0, 1], level=1, rng=first.seed, num_threads=1)
+    assert first.seed is not None and again.seed == first.seed and again.sample.mean == first.sample.mean
+    assert fe.analyze(chain, score=[0, 1], level=1, rng=first.seed + 1).sample.mean != first.sample.mean
+    assert fe.analyze(chain, rng=np.random.default_rng(0)).seed is None
+
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part, reached", [("spectral", {"stationary", "balance"}), ("sample", {"mixing", "solve", "sample"})])
+def test_an_interruption_carries_the_report_so_far(part, reached):
+    seen = []
+
+    def callback(info):
+        seen.append(info["part"])
+        if info["part"] == part:
+            raise KeyboardInterrupt
+
+    chain = chain_of(gallery.random_reversible(700, 0.01, 8))
+    with pytest.raises(fe.Interrupted, match=part) as info:
+        fe.analyze(chain, score=np.arange(700), level=600, rng=0, callback=callback)
+    report = info.value.partial
+    assert report.interrupted == part and seen[-1] == part
+    assert all(getattr(report, name) is not None for name in reached)
+    assert (report.solve is None) == (part == "spectral")
+    assert strict(report.to_json())["interrupted"] == part and part in report.summary()
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------------
+
+
+def test_json_summarises_long_arrays_and_lists_short_ones():
+    n = MAX_LISTED + 1
+    document = strict(fe.analyze(chain_of(gallery.cycle(n, 0.5)), rng=0, n_steps=5).to_json())
+    pi = document["stationary"]["pi"]
+    assert pi["n"] == n and pi["min"] == pytest.approx(1 / n) == pi["max"]
+    assert len(document["mixing"]["tv"][0]) == 6
+    assert document["gaps"]["spectral"]["gap"] == pytest.approx(gallery.cycle(n, 0.5).gap, rel=1e-6)
+    assert document["version"] == fe.__version__ and document["seed"] == 0 and document["wall_s"] > 0
+
+
+def test_json_says_what_is_not_finite():
+    document = strict(fe.analyze(chain_of(gallery.biased_cycle(6, 1.0)), rng=0).to_json())
+    assert document["balance"]["entropy_production"] is None
+    assert document["balance"]["entropy_production_status"] == "inf"
+
+
+def test_to_json_writes_the_text_that_it_returns_and_replaces_a_file(tmp_path):
+    report = fe.analyze(chain_of(gallery.two_state(0.3, 0.1)), rng=0)
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    assert report.to_json(path) == path.read_text() == report.to_json()
+    assert strict(path.read_text()) == report.to_dict() and os.listdir(tmp_path) == ["report.json"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_draft(tmp_path, monkeypatch):
+    report = fe.analyze(chain_of(gallery.two_state(0.3, 0.1)), rng=0)
+    path = tmp_path / "report.json"
+    path.write_text("old")
+
+    def full(self, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="disk full"):
+        report.to_json(path)
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["report.json"]
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path):
+    report = fe.analyze(chain_of(gallery.two_state(0.3, 0.1)), rng=0)
+    (tmp_path / "folder").mkdir()
+    link = tmp_path / "link.json"
+    link.symlink_to(tmp_path / "folder" / "real.json")
+    text = report.to_json(link)
+    assert link.is_symlink() and (tmp_path / "folder" / "real.json").read_text() == text
+    pipe, received = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: received.append(pipe.read_text()), daemon=True)
+    reader.start()
+    report.to_json(pipe)
+    reader.join(5)
+    assert received == [text] and pipe.is_fifo()
+
+
+# --- words ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_summary_says_every_part_with_its_number():
+    chain = fe.MarkovChain(gallery.two_state(0.3, 0.1).P, labels=["wet", "dry"])
+    report = fe.analyze(chain, score=[0, 1], level=1, rng=0)
+    text = report.summary()
+    for fragment in ("2 states", "irreducible", "aperiodic", "detailed balance: holds", "spectral gap 1 - lambda_2: 0.4", "steps",
+                     "modulus 0.6", "state 1 (dry)", "nats", "never rises", "solved 0.83333333", "bound from the gap 0.8333",
+                     f"Monte Carlo {report.sample.mean:,.8g}", "standard errors", "seed 0"):
+        assert fragment in text
+    assert "NOT CONVERGED" not in text and "no answer" not in text

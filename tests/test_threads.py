@@ -1,0 +1,206 @@
+"""The number of threads changes the time and nothing else; forks, spawns, shared chains and Ctrl-C."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import fastebm as fe
+import gallery
+import numpy as np
+import pytest
+from fastebm import _runtime
+from numpy.testing import assert_array_equal
+
+N = 24_000  # in five blocks of states, the last one ragged
+
+
+@lru_cache
+def parts(reversible):
+    """(indptr, indices, data) of a sparse expander: three edges a state and a cycle through all."""
+    rng = np.random.default_rng(42)
+    x = np.repeat(np.arange(N), 4)
+    y = np.where(np.arange(4 * N) % 4 == 0, (x + 1) % N, rng.integers(N, size=4 * N))
+    weight = rng.lognormal(size=x.size)
+    chain = fe.MarkovChain.from_edges(x, y, weight, symmetric=reversible)
+    P = chain.to_scipy()
+    return P.indptr, P.indices, P.data
+
+
+def fresh(reversible):
+    """A chain without anything found before."""
+    return fe.MarkovChain(parts(reversible))
+
+
+REWARD = np.sin(np.arange(N))
+ANALYSES = {
+    "stationary": (False, lambda c, k: fe.stationary(c, num_threads=k).log_pi),
+    "detailed_balance": (False, lambda c, k: fe.detailed_balance(c, num_threads=k).to_dict()),
+    "reversibilize": (False, lambda c, k: fe.reversibilize(c, num_threads=k).to_scipy().data),
+    "tilt": (True, lambda c, k: [*fe.tilt(c, REWARD, 0.3, num_threads=k).to_scipy().data, *fe.tilt(c, REWARD, 0.3, num_threads=k).log_pi]),
+    "cold tilt": (True, lambda c, k: fe.tilt(c, REWARD, 0.003, num_threads=k).log_partition),
+    "hitting_times": (True, lambda c, k: fe.hitting_times(c, np.arange(0, N, 50), num_threads=k).mean),
+    "hitting_times, general": (False, lambda c, k: fe.hitting_times(c, np.arange(0, N, 50), num_threads=k).mean),
+    "mixing_curve": (True, lambda c, k: fe.mixing_curve(c, np.arange(3), 8, num_threads=k).kl),
+    "mixing_curve, general": (False, lambda c, k: fe.mixing_curve(c, np.arange(20), 4, num_threads=k).chi2),
+    "spectral_gap": (True, lambda c, k: [getattr(fe.spectral_gap(c, certify=True, rng=1, num_threads=k), f) for f in ("gap", "gap_upper", "residual")]),
+    "absolute gap": (True, lambda c, k: fe.spectral_gap(c, kind="absolute", rng=1, num_threads=k).gap),
+    "multiplicative gap": (False, lambda c, k: fe.spectral_gap(c, kind="multiplicative", rng=1, tol=1e-4, num_threads=k).gap),
+    "simulate_hitting_times": (False, lambda c, k: fe.simulate_hitting_times(
+        c, np.arange(0, N, 50), start=1, n_walkers=1000, max_steps=2000, rng=1, num_threads=k).mean),
+}
+
+
+@pytest.mark.parametrize("reversible, analysis", ANALYSES.values(), ids=ANALYSES)
+def test_same_bits_for_any_number_of_threads(reversible, analysis):
+    one, two, four = (analysis(fresh(reversible), k) for k in (1, 2, 4))
+    assert_array_equal(one, two)
+    assert_array_equal(one, four)
+
+
+def test_power_iteration_is_what_the_general_chain_takes():
+    assert fe.stationary(fresh(False)).method.endswith("power")
+
+
+@pytest.mark.parametrize("width", [None, 1, 4, 5])
+def test_products_have_the_same_bits(width, monkeypatch):
+    x = np.random.default_rng(0).normal(size=N if width is None else (N, width))
+    found = []
+    for cpus in (1, 2, 4):
+        monkeypatch.setattr(_runtime, "available_cpus", lambda cpus=cpus: cpus)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        assert _runtime.resolve_threads(None) == cpus
+        chain = fe.tilt(fresh(False), REWARD, 0.5)
+        found.append((chain @ x, x.T @ chain))
+    for right, left in found[1:]:
+        assert_array_equal(right, found[0][0])
+        assert_array_equal(left, found[0][1])
+
+
+# ---------------------------------------------------------------------------------------------------- processes
+
+
+def work():
+    """Something of everything that starts threads."""
+    chain = fresh(True)
+    return (fe.spectral_gap(chain, rng=1, num_threads=2).gap, float(fe.tilt(chain, REWARD, 0.5).log_pi.min()),
+            float(fe.hitting_times(chain, np.arange(0, N, 50), num_threads=2).mean.max()))
+
+
+def report(queue):
+    queue.put((work(), _runtime.resolve_threads(8)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_finishes_with_one_thread():
+    """libgomp waits for ever in a child that was forked after its parent used threads."""
+    expected = work()
+    assert child_answers("fork") == (expected, 1)
+
+
+def test_a_spawned_child_uses_threads():
+    assert child_answers("spawn") == (work(), 8)
+
+
+def child_answers(method):
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=report, args=(queue,))
+    child.start()
+    try:
+        return queue.get(timeout=60)
+    finally:
+        child.join(10)
+        if child.is_alive():
+            child.kill()
+
+
+@pytest.mark.parametrize("setting, expected", [("1", 1), ("1,2", 1), (" 2 ", 2), ("3", 3), ("1000000", 64), ("", 64), ("0", 64), ("-1", 64), ("many", 64)])
+def test_omp_num_threads_caps_the_default(setting, expected):
+    """Resolved in a fresh interpreter, as libgomp reads it; 64 stands in for the CPUs of this machine."""
+    code = "from fastebm import _runtime as r; r.available_cpus = lambda: 64; print(r.resolve_threads(None), r.resolve_threads(5))"
+    out = subprocess.run([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": setting}, capture_output=True,
+                         text=True, check=True).stdout
+    assert out.split() == [str(expected), "5"]
+
+
+@pytest.mark.parametrize("analysis", [
+    lambda c, k: fe.stationary(c, num_threads=k), lambda c, k: fe.detailed_balance(c, num_threads=k),
+    lambda c, k: fe.reversibilize(c, num_threads=k), lambda c, k: fe.tilt(c, np.zeros(7), 1.0, num_threads=k),
+    lambda c, k: fe.hitting_times(c, [0], num_threads=k), lambda c, k: fe.mixing_curve(c, 0, 1, num_threads=k),
+    lambda c, k: fe.spectral_gap(c, num_threads=k), lambda c, k: fe.simulate(c, 1, start=0, num_threads=k),
+], ids=["stationary", "detailed_balance", "reversibilize", "tilt", "hitting_times", "mixing_curve", "spectral_gap", "simulate"])
+@pytest.mark.parametrize("value, error", [(0, ValueError), (-2, ValueError), (1.5, TypeError), ("2", TypeError), (True, TypeError)])
+def test_num_threads_is_checked(analysis, value, error):
+    with pytest.raises(error, match="num_threads"):
+        analysis(fe.MarkovChain(gallery.cycle(7).P), value)
+
+
+def test_numpy_integers_and_more_threads_than_blocks_are_fine():
+    assert fe.spectral_gap(fe.MarkovChain(gallery.cycle(7).P), num_threads=np.int32(200)).converged
+
+
+# -------------------------------------------------------------------------------------------------- shared chains
+
+
+def test_python_threads_share_one_chain():
+    """All caches of the chain and of its pattern are filled in a race."""
+    jobs = [ANALYSES[name] for name in ("tilt", "hitting_times", "mixing_curve", "spectral_gap", "absolute gap")] * 2
+    expected = [analysis(fresh(True), 1) for _, analysis in jobs[:5]] * 2
+    chain, barrier = fresh(True), threading.Barrier(len(jobs))
+
+    def run(job):
+        barrier.wait()
+        return job[1](chain, 2)
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for found, want in zip(pool.map(run, jobs), expected):
+            assert_array_equal(found, want)
+
+
+# --------------------------------------------------------------------------------------------------------- Ctrl-C
+
+
+def long_cycle(n):
+    return fe.MarkovChain.from_edges(np.arange(n), (np.arange(n) + 1) % n, symmetric=True)
+
+
+def drift(n, up, down):
+    return fe.MarkovChain(gallery.biased_cycle(n, up, down).P, pi=np.full(n, 1 / n))
+
+
+LONG = {
+    "spectral_gap": (lambda: long_cycle(200_000), lambda c: fe.spectral_gap(c, tol=1e-12)),
+    "spectral_gap, general": (lambda: drift(50_000, 0.4, 0.3), lambda c: fe.spectral_gap(c)),
+    "hitting_times": (lambda: long_cycle(200_000), lambda c: fe.hitting_times(c, [0])),
+    "hitting_times, general": (lambda: drift(50_000, 0.4, 0.39), lambda c: fe.hitting_times(c, [0])),
+    "mixing_curve": (lambda: long_cycle(200_000), lambda c: fe.mixing_curve(c, np.arange(16), 10_000)),
+}
+
+
+@pytest.mark.skipif(not hasattr(signal, "raise_signal") or threading.current_thread() is not threading.main_thread(),
+                    reason="signals reach the main thread only")
+@pytest.mark.parametrize("build, run", LONG.values(), ids=LONG)
+def test_a_real_ctrl_c_is_answered_within_a_second(build, run):
+    chain, sent = build(), []
+    assert chain.is_reversible in (True, False) and chain.pi is not None  # found now: the signal is to meet the long part
+
+    def send():
+        sent.append(time.perf_counter())
+        signal.raise_signal(signal.SIGINT)
+
+    timer = threading.Timer(0.5, send)
+    timer.start()
+    try:
+        with pytest.raises(fe.Interrupted):
+            run(chain)
+        assert time.perf_counter() - sent[0] < 1.0
+    finally:
+        timer.cancel()
+        timer.join()
