@@ -311,20 +311,21 @@ def _shortened(value):
 def write_json(value, path=None):
     """The JSON text of plain values; `path` is replaced by it as a whole or not at all."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
-    if path is None:
-        return text
-    path = Path(path)
-    if path.exists() and not path.is_file():  # a device or a pipe must not be replaced by a file
+    path = None if path is None else Path(path).absolute()
+    if path is not None and path.exists() and not path.is_file():  # a device or a pipe must not be replaced by a file
         path.write_text(text, encoding="utf-8")
-        return text
-    path = path.resolve()  # the file itself is replaced, not a link to it
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    elif path is not None:
+        path = path.resolve()  # the file itself is replaced, not a link to it
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     return text
+
+
+_CAVEAT = {True: "", False: " (NOT CONVERGED)"}
 
 
 def _say_chain(report):
@@ -337,7 +338,9 @@ def _say_structure(report):
     if s is None:
         return
     n_closed, n_transient = int(s.closed.sum()), int(s.size[~s.closed].sum())
-    word = "irreducible" if s.is_irreducible else f"{s.n_classes:,} communicating classes, {n_closed:,} of them closed, {n_transient:,} transient states"
+    word = "irreducible"
+    if not s.is_irreducible:
+        word = f"{s.n_classes:,} communicating classes, {n_closed:,} of them closed, {n_transient:,} transient states"
     yield f"structure: {word}; period {s.period}{' (aperiodic)' if s.is_aperiodic else ''}"
 
 
@@ -360,7 +363,7 @@ def _say_gaps(report):
     for kind, g in report.gaps.items():
         time = f", relaxation time {1.0 / g.gap:,.6g} steps" if g.gap > 0.0 and kind != "additive" else ""
         slem = f", second-largest eigenvalue modulus {g.slem:.10g}" if g.slem is not None else ""
-        yield f"{words[kind]}: {g.gap:.10g}{time}{slem}{_unless(g.converged)}"
+        yield f"{words[kind]}: {g.gap:.10g}{time}{slem}{_CAVEAT[g.converged]}"
 
 
 def _say_mixing(report):
@@ -369,8 +372,9 @@ def _say_mixing(report):
     start = report.mixing_start
     name = f"state {start['state']}" + (f" ({start['label']})" if start["label"] is not None else "")
     fall = "never rises" if m.kl_is_monotone else f"RISES by {m.kl_largest_increase:.2g}"
-    yield f"mixing from {name}, the most probable state: KL to pi {m.kl[0, 0]:.4g} nats at the start, {m.kl[0, -1]:.4g} after {m.steps[-1]} steps, and {fall}"
-    yield f"  total variation {m.tv[0, -1]:.4g} after {m.steps[-1]} steps" + (f", at most {m.bounds['tv'][0, -1]:.4g} by the gap" if m.bounds else "")
+    bound = f", at most {m.bounds['tv'][0, -1]:.4g} by the gap" if m.bounds else ""
+    yield f"mixing from {name}, the most probable state, over {m.steps[-1]} steps:"
+    yield f"  KL to pi falls from {m.kl[0, 0]:.4g} to {m.kl[0, -1]:.4g} nats and {fall}; total variation ends at {m.tv[0, -1]:.4g}{bound}"
 
 
 def _say_hitting(report):
@@ -378,14 +382,16 @@ def _say_hitting(report):
         return
     yield f"steps to reach a state of score >= {report.parameters['level']:g}, from a start drawn from pi:"
     if (h := report.solve) is not None:
-        yield f"  solved {h.mean_from_pi:,.8g} (certified to a relative {h.residual + h.residual_floor:.2g}){_unless(h.converged)}; pi of the target {h.target_mass:.6g}"
+        yield f"  solved {h.mean_from_pi:,.8g} (certified to a relative {h.residual + h.residual_floor:.2g}){_CAVEAT[h.converged]}"
         if h.n_infinite:
             yield f"  {h.n_infinite:,} states may never reach it, for example state {h.unreachable_example}"
         if h.bound_from_gap is not None:
-            yield f"  bound from the gap {h.bound_from_gap:,.8g}"
+            yield f"  bound from the gap {h.bound_from_gap:,.8g}, the target having mass {h.target_mass:.6g}"
     if (s := report.sample) is not None:
         kind = " (a lower bound)" if s.mean_is_lower_bound else ""
-        yield f"  Monte Carlo {s.mean:,.8g}{kind}, 95 % interval {s.ci[0]:,.6g} to {s.ci[1]:,.6g}, {s.n_walkers:,} walkers, {s.n_censored:,} stopped after {s.max_steps:,} steps"
+        yield f"  Monte Carlo {s.mean:,.8g}{kind}, 95 % interval {s.ci[0]:,.6g} to {s.ci[1]:,.6g}, {s.n_walkers:,} walkers"
+        if s.n_censored:
+            yield f"  {s.n_censored:,} of them were stopped after {s.max_steps:,} steps"
     if report.standard_errors is not None:
         yield f"  the two differ by {report.standard_errors:+.2f} standard errors"
 
@@ -396,10 +402,6 @@ def _say_run(report):
     if report.interrupted is not None:
         yield f"interrupted in the part {report.interrupted}; what follows it is missing"
     yield f"fastebm {report.version}, seed {report.seed}, {report.wall_s:.2f} s"
-
-
-def _unless(converged):
-    return "" if converged else " (NOT CONVERGED)"
 
 
 _SUMMARY = (_say_chain, _say_structure, _say_stationary, _say_balance, _say_gaps, _say_mixing, _say_hitting, _say_run)

@@ -17,7 +17,7 @@ import pytest
 from fastebm import _runtime
 from numpy.testing import assert_array_equal
 
-N = 24_000  # in five blocks of states, the last one ragged
+N = 20_501  # in five blocks of states, unequal ones
 
 
 @lru_cache
@@ -47,10 +47,10 @@ ANALYSES = {
     "hitting_times": (True, lambda c, k: fe.hitting_times(c, np.arange(0, N, 50), num_threads=k).mean),
     "hitting_times, general": (False, lambda c, k: fe.hitting_times(c, np.arange(0, N, 50), num_threads=k).mean),
     "mixing_curve": (True, lambda c, k: fe.mixing_curve(c, np.arange(3), 8, num_threads=k).kl),
-    "mixing_curve, general": (False, lambda c, k: fe.mixing_curve(c, np.arange(20), 4, num_threads=k).chi2),
+    "mixing_curve, general": (False, lambda c, k: fe.mixing_curve(c, np.arange(20), 2, num_threads=k).chi2),
     "spectral_gap": (True, lambda c, k: [getattr(fe.spectral_gap(c, certify=True, rng=1, num_threads=k), f) for f in ("gap", "gap_upper", "residual")]),
     "absolute gap": (True, lambda c, k: fe.spectral_gap(c, kind="absolute", rng=1, num_threads=k).gap),
-    "multiplicative gap": (False, lambda c, k: fe.spectral_gap(c, kind="multiplicative", rng=1, tol=1e-4, num_threads=k).gap),
+    "multiplicative gap": (False, lambda c, k: fe.spectral_gap(c, kind="multiplicative", rng=1, tol=0.01, num_threads=k).gap),
     "simulate_hitting_times": (False, lambda c, k: fe.simulate_hitting_times(
         c, np.arange(0, N, 50), start=1, n_walkers=1000, max_steps=2000, rng=1, num_threads=k).mean),
 }
