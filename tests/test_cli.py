@@ -23,7 +23,7 @@ DEGREE = np.array([3.0, 2.0, 4.0])
 
 
 def start(*args, **options):
-    return subprocess.Popen([sys.executable, "-m", "fastebm", *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    return subprocess.Popen([sys.executable, "-P", "-m", "fastebm", *map(str, args)], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             text=True, **options)
 
 
@@ -120,7 +120,7 @@ def test_bad_usage_exits_2(args, call, capsys):
 def test_help_and_version_exit_0_and_load_nothing_heavy():
     code = "import sys; from fastebm.cli import main; assert main(['gap', '--help']) == 0 == main(['--version']); " \
            "print(*[m for m in ('numba', 'matplotlib', 'tqdm', 'pocketsphinx', 'pyarrow', 'fastebm.report', 'fastebm.datasets') if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout
+    out = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60).stdout
     assert "CHAIN is one of" in out and out.splitlines()[-2:] == [f"fastebm {fe.__version__}", ""]
 
 

@@ -17,7 +17,7 @@ OPTIONAL = {"fastebm.plot": ["matplotlib"], "fastebm.demo": ["pocketsphinx", "va
 
 def loaded_by(code):
     """The modules of a fresh interpreter after `code`."""
-    command = [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"]
+    command = [sys.executable, "-P", "-c", f"import sys\n{code}\nprint(*sys.modules)"]
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 

@@ -125,7 +125,7 @@ def child_answers(method):
 def test_omp_num_threads_caps_the_default(setting, expected):
     """Resolved in a fresh interpreter, as libgomp reads it; 64 stands in for the CPUs of this machine."""
     code = "from fastebm import _runtime as r; r.available_cpus = lambda: 64; print(r.resolve_threads(None), r.resolve_threads(5))"
-    out = subprocess.run([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": setting}, capture_output=True,
+    out = subprocess.run([sys.executable, "-P", "-c", code], env={**os.environ, "OMP_NUM_THREADS": setting}, capture_output=True,
                          text=True, check=True).stdout
     assert out.split() == [str(expected), "5"]
 
