@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from . import _core, _validate
 from ._build import edges_to_csr, generator_to_csr, prepare, restrict_csr
 from ._runtime import forecast_memory, resolve_threads
+from .checkpoint import fingerprint
 from .errors import InvalidChainError
 from .pattern import Pattern
 
@@ -368,6 +369,11 @@ class MarkovChain:
         return self.restrict(labels == labels[first])
 
     # --- storage ------------------------------------------------------------------------------------------------------------
+
+    def fingerprint(self):
+        """A short text that changes with any bit of P: what a checkpoint knows its chain by."""
+        matrix = self._pattern.matrix
+        return fingerprint(matrix.indptr, matrix.indices, matrix.values, self._row, self._col, self._shift)
 
     def save(self, path):
         """Write the chain to the folder `path`: .npy arrays and a small JSON; `fastebm.load` maps them into memory."""
