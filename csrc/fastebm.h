@@ -14,6 +14,9 @@
 #include "flux.h"
 #include "lanczos.h"
 #include "solve.h"
+#include "flow.h"
+#include "multigrid.h"
+#include "rayleigh.h"
 #include "evolve.h"
 #include "walk.h"
 

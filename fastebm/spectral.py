@@ -1,32 +1,30 @@
-"""Spectral gaps with their evidence (theory: Levin & Peres ch. 12; Paige 1972 for the recurrence)."""
+"""Spectral gaps with their evidence (theory: Levin & Peres ch. 12)."""
 
 import math
 import warnings
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal
 
-from . import _core, _validate
-from ._runtime import ENTRIES_PER_CALL, interruptible, resolve_threads
+from . import _core, _validate, dirichlet
+from ._runtime import interruptible, resolve_threads
 from .balance import reversibilize
 from .chain import is_chain
-from .errors import ConvergenceWarning
+from .checkpoint import Checkpoint, fingerprint
+from .errors import ConvergenceWarning, InvalidChainError
+from .lanczos import FAILURE, ROUNDING, SMALL_GAP, Recurrence, Ritz, gap_of, overtake, probabilistic_lower
+from .rayleigh import PRODUCTS, Minimizer
 from .results import Result, result
 from .stationary import stationary
 from .structure import closed_class, structure
-from .symmetric import symmetrized
 
 KINDS = ("spectral", "absolute", "multiplicative", "additive")
+METHODS = ("auto", "lanczos", "multigrid")
 # Up to this size LAPACK solves the dense problem at once.
 MAX_DENSE = 128
 MAX_MATVECS = 100_000
-# Rounding of one product and of the recurrence, as an absolute error of a Ritz value of an operator of norm one: observed
-# up to 8e-15 (dumbbells of 400 states, whose rows are long), stated with a margin.
-ROUNDING = 64 * np.finfo(float).eps
-# Below this gap 1 - theta has lost more digits than the default tol allows: the Dirichlet form takes over.
-SMALL_GAP = 2e-6
-# The Dirichlet form sums non-negative terms whose weights carry the rounding of log pi.
-DIRICHLET_SLACK = 1e-12
+# The recurrence gives way to multigrid after this many steps, if it expects more than these besides: a multigrid solution costs
+# about as much as 250 steps on meshes and networks (benchmarks, family spectral).
+LANCZOS_TRIAL, MULTIGRID_WORTH = 100, 250
 
 
 @result
@@ -50,6 +48,10 @@ class GapResult(Result):
         1 / (1 - slem) in steps, where computed. Neither is a mixing time.
     residual : float
         |A v - lambda v| of the eigenpair, as the recurrence estimates it (Lanczos) or as computed (others).
+    probabilistic_lower : float or None
+        Where the start was random: a lower end that assumes nothing of the other eigenvalues and fails with probability
+        `failure_probability` over that start (Kuczynski & Wozniakowski 1992); 0, saying nothing, where the gap is small.
+    failure_probability : float or None
     rounding : float
         Absolute accuracy that double precision leaves in `gap`; a gap below it is known only by its upper end.
     n_matvecs : int
@@ -69,6 +71,8 @@ class GapResult(Result):
     relaxation_time: float | None
     absolute_relaxation_time: float | None
     residual: float
+    probabilistic_lower: float | None
+    failure_probability: float | None
     rounding: float
     n_matvecs: int
     method: str
@@ -76,8 +80,8 @@ class GapResult(Result):
     wall_s: float
 
 
-def spectral_gap(chain, *, kind="spectral", tol=1e-8, certify=False, max_matvecs=None, rng=None, num_threads=None,
-                 progress=False, callback=None):
+def spectral_gap(chain, *, kind="spectral", tol=1e-8, certify=False, method="auto", max_matvecs=None, rng=None, num_threads=None,
+                 progress=False, callback=None, checkpoint=None):
     """The spectral gap of a chain with one closed class, on that class.
 
     Parameters
@@ -90,10 +94,15 @@ def spectral_gap(chain, *, kind="spectral", tol=1e-8, certify=False, max_matvecs
         Relative accuracy of the gap.
     certify : bool
         Form the vector (a second pass of the recurrence) and report its Dirichlet form, a rigorous upper bound. Done
-        unasked where the gap is below 2e-6: there the Dirichlet form is the estimate itself, free of cancellation.
+        unasked where the gap is below 2e-6: there the Dirichlet form is the estimate itself, free of cancellation. "multigrid" always has it.
+    method : {"auto", "lanczos", "multigrid"}
+        For reversible chains. "auto" begins with Lanczos and changes over where that would need hundreds of steps more.
     max_matvecs : int, optional
     rng : seed or Generator, optional
         For the random start.
+    checkpoint : path, optional
+        A file that an interrupted call leaves behind and the same call (an equal `rng`) continues from, with the same bits;
+        reversible chains of more than 128 states.
 
     Returns
     -------
@@ -104,14 +113,17 @@ def spectral_gap(chain, *, kind="spectral", tol=1e-8, certify=False, max_matvecs
     ------
     ReducibleChainError
         More than one closed class.
+    InvalidChainError
+        method="multigrid" on a chain that is too well connected for it (Lanczos needs few steps there) or not reversible.
     Interrupted
         Ctrl-C; `partial` is the result so far.
 
     Notes
     -----
-    Reversible chains: Lanczos on the symmetrised operator, sqrt(pi) deflated in every step, five vectors. It stops where the
-    error bound min(residual, residual^2 / separation) of the wanted Ritz value is below tol times the gap. Non-reversible:
-    ARPACK on P - 1 pi.
+    Reversible chains: Lanczos on the symmetrised operator, sqrt(pi) deflated in every step, no basis. It stops where the
+    error bound min(residual, residual^2 / separation) of the wanted Ritz value is below tol times the gap. Metastable chains: the
+    Rayleigh quotient of the Dirichlet form, minimised with a multigrid preconditioner, which stops where its last decreases say
+    that less than tol is left; its number of steps does not grow as the gap shrinks. Non-reversible: ARPACK on P - 1 pi.
 
     Examples
     --------
@@ -122,33 +134,41 @@ def spectral_gap(chain, *, kind="spectral", tol=1e-8, certify=False, max_matvecs
     """
     is_chain(chain)
     _validate.choice(kind, "kind", KINDS)
+    _validate.choice(method, "method", METHODS)
     tol = _validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_MATVECS if max_matvecs is None else _validate.count(max_matvecs, "max_matvecs")
+    rng = np.random.default_rng(rng)
     threads = resolve_threads(num_threads)
     inside = closed_class(chain)
     if inside is not None:
         chain = chain.restrict(inside)
     if kind == "additive":
         chain = reversibilize(chain, num_threads=threads)
-    run = {"kind": kind, "tol": tol, "certify": certify, "limit": limit, "rng": np.random.default_rng(rng), "threads": threads,
-           "progress": progress, "callback": callback}
     if chain.n_states == 1:
         return _pack(kind, 0.0, 0.0, "closed form", 0, 0.0, slem=0.0)
     # P P* of a periodic chain never leaves a cyclic class
     if kind in ("absolute", "multiplicative") and structure(chain).period > 1:
         at_minus_one = kind == "absolute" and chain.is_reversible
         return _pack(kind, -1.0 if at_minus_one else 1.0, 0.0, "period", 0, 0.0, slem=1.0, gap=0.0)
-    if chain.is_reversible:
-        found = _dense(chain, **run) if chain.n_states <= MAX_DENSE else _lanczos(chain, **run)
+    if method == "multigrid" and not chain.is_reversible:
+        raise InvalidChainError('method="multigrid" needs a reversible chain; take kind="additive", or method="auto"')
+    run = {"kind": kind, "tol": tol, "limit": limit, "threads": threads, "progress": progress, "callback": callback}
+    if not chain.is_reversible:
+        found = _general(chain, certify=certify, rng=rng, **run)
+    elif chain.n_states <= MAX_DENSE and method == "auto":
+        found = _dense(chain, kind=kind, threads=threads, callback=callback)
     else:
-        found = _general(chain, **run)
+        # one integer carries the randomness, so that a second pass and a resumed call can begin again
+        seed = int(rng.integers(2**63))
+        found = _Reversible(chain, certify=certify, method=method, seed=seed, checkpoint=checkpoint, **run).solve()
     if not found.converged:
         warnings.warn(f"spectral_gap: not converged to {tol:.3g} after {found.n_matvecs} products; raise max_matvecs",
                       ConvergenceWarning, stacklevel=2)
     return found
 
 
-def _pack(kind, eigenvalue, error, method, n_matvecs, wall_s, *, slem=None, gap=None, upper=None, residual=0.0, converged=True):
+def _pack(kind, eigenvalue, error, method, n_matvecs, wall_s, *, slem=None, gap=None, upper=None, residual=0.0, converged=True,
+          probable=None):
     """A GapResult from an eigenvalue with an estimated error; `upper`, a rigorous upper end, also is the gap when it is small."""
     if gap is None:
         gap = 1.0 - (abs(eigenvalue) if kind == "absolute" else eigenvalue.real)
@@ -157,11 +177,12 @@ def _pack(kind, eigenvalue, error, method, n_matvecs, wall_s, *, slem=None, gap=
     if upper is not None and not math.isfinite(upper):
         upper = None  # pi beyond a double's range
     gap = upper if upper is not None and upper < SMALL_GAP else max(gap, 0.0)
-    # also where the Dirichlet form is the estimate: eigenvalues closer than rounding share their vectors, so a gap below
-    # it is known from above only
+    # a recurrence resolves no gap below its rounding, except from above; the Dirichlet form goes far deeper
+    if method == "multigrid":
+        rounding = dirichlet.SLACK * gap + dirichlet.NOISE
     lower, upper_kind = gap - error - rounding if converged else 0.0, "rigorous" if exact else "estimate"
     if upper is not None:
-        upper, upper_kind = upper * (1.0 + DIRICHLET_SLACK), "rigorous"
+        upper, upper_kind = upper * (1.0 + dirichlet.SLACK), "rigorous"
     else:
         upper = min(2.0, gap + error + rounding)
         if upper == 2.0 and not converged:
@@ -175,145 +196,171 @@ def _pack(kind, eigenvalue, error, method, n_matvecs, wall_s, *, slem=None, gap=
     return GapResult(
         kind=kind, gap=gap, gap_lower=lower if exact else max(lower, 0.0), gap_upper=upper,
         lower_kind="rigorous" if exact else "estimate" if lower > 0.0 else "none", upper_kind=upper_kind, eigenvalue=eigenvalue, slem=slem,
-        relaxation_time=relaxation, absolute_relaxation_time=absolute, residual=residual, rounding=rounding,
+        relaxation_time=relaxation, absolute_relaxation_time=absolute, residual=residual, probabilistic_lower=probable,
+        failure_probability=None if probable is None else FAILURE, rounding=rounding,
         n_matvecs=n_matvecs, method=method, converged=converged, wall_s=wall_s,
     )
 
 
-def dirichlet_quotient(chain, f, num_threads):
-    """E(f, f) / Var_pi(f) of a reversible chain: an upper bound of its gap for any non-constant f (LP lemma 13.7)."""
-    pi = chain.pi
-    centred = np.ascontiguousarray(f - _core.vec_dot(pi, f, num_threads))
-    square = np.empty(chain.n_states)
-    _core.scaled_difference(chain._scaled, centred, square, 2, num_threads)
-    energy = 0.5 * _core.vec_dot(pi, square, num_threads)
-    mean = _core.vec_dot(pi, centred, num_threads)
-    return energy / (_core.vec_dot(pi * centred, centred, num_threads) - mean * mean)
+class _Reversible:
+    """One call on a reversible chain: Lanczos, and multigrid where that is the shorter way."""
 
+    def __init__(self, chain, *, kind, tol, certify, method, limit, seed, threads, progress, callback, checkpoint):
+        self.chain, self.kind, self.tol, self.certify, self.method = chain, kind, tol, certify, method
+        self.limit, self.seed, self.threads = limit, seed, threads
+        self.keeper = Checkpoint(checkpoint, "spectral_gap",
+                                 lambda: fingerprint(chain.fingerprint(), kind, tol, certify, method, limit, seed))
+        self.recurrence = self.ritz = self.minimizer = None
+        self.check = 10  # steps of the recurrence at which its Ritz values are looked at next
+        self.upper, self.converged = None, False
+        self.extra = 0  # products of a second pass
+        self.monitor_options = {"total": None, "progress": progress, "callback": callback}
 
-def _eigenfunction(vector, root):
-    """f = vector / root, cut where the vector is rounding to the range it has elsewhere and zero (f changes sign): that
-    lowers its energy, and any f gives an upper bound."""
-    with np.errstate(all="ignore"):
-        f = vector / root
-        known = f[np.abs(vector) > 1e-8 * np.abs(vector).max()]
-        return np.clip(f, min(known.min(), 0.0), max(known.max(), 0.0))
+    def solve(self):
+        saved = self.keeper.load()
+        try:
+            with interruptible("spectral_gap", self.result, **self.monitor_options) as self.monitor:
+                if not self._multigrid_first(saved):
+                    self._lanczos(saved)
+                if self.minimizer is not None:
+                    self._minimize()
+        except KeyboardInterrupt:
+            self.keeper.save(self._state, now=True)
+            raise
+        self.keeper.discard()
+        return self.result()
 
+    def _state(self):
+        if self.minimizer is not None:
+            bottom = {} if self.ritz is None else {"alpha": self.recurrence.alpha, "beta": self.recurrence.beta}
+            return {**self.minimizer.save(), **bottom}
+        return {} if self.recurrence is None else {**self.recurrence.save(), "check": np.array(self.check)}
 
-def _select(kind, values):
-    """Position of the Ritz value that sets the gap: the top one, or the largest in modulus of the two ends."""
-    if kind in ("spectral", "additive"):
-        return len(values) - 1
-    return 0 if abs(values[0]) > abs(values[-1]) else len(values) - 1
+    def result(self):
+        """The result so far, or None."""
+        if self.minimizer is not None:
+            return self._from_minimizer()
+        return None if self.ritz is None else self._from_recurrence()
 
+    # --- Lanczos ------------------------------------------------------------------------------------------------------------------
 
-def _overtake(leading, other, error=0.0):
-    """By how much the other end of the spectrum may exceed the leading one in modulus; the same value is not its own rival."""
-    return 0.0 if leading == other else max(abs(other) + error + ROUNDING - abs(leading), 0.0)
-
-
-def _gap_of(kind, theta):
-    if kind == "multiplicative":
-        return (1.0 - abs(theta)) * (1.0 + abs(theta))
-    return 1.0 - (abs(theta) if kind == "absolute" else theta)
-
-
-class _Ritz:
-    """The ends of the tridiagonal matrix of a recurrence: Ritz values, residuals and error bounds."""
-
-    def __init__(self, alpha, beta):
-        m = len(alpha)
-        self.values, self.errors, self.residuals, self.vectors = {}, {}, {}, {}
-        take = min(m, 4)
-        for end, (first, last) in {"top": (m - take, m - 1), "bottom": (0, take - 1)}.items():
-            values, vectors = eigh_tridiagonal(alpha, beta[:-1], select="i", select_range=(first, last))
-            at = -1 if end == "top" else 0
-            theta, residual = values[at], abs(beta[-1] * vectors[-1, at])
-            # copies of a converged value (lost orthogonality) are no neighbours; others within the bound are
-            others = [v for v in values if abs(v - theta) > 1e-9 * max(1.0 - abs(theta), 1e-6)]
-            separation = min((abs(v - theta) for v in others), default=0.0)
-            bound = residual * residual / separation if separation > 0.0 else residual
-            self.values[end], self.residuals[end] = theta, residual
-            self.errors[end] = min(residual, bound)
-            self.vectors[end] = vectors[:, at]
-
-    def choose(self, kind):
-        """(end that sets the gap, error of the gap)."""
-        if kind in ("spectral", "additive"):
-            return "top", self.errors["top"]
-        end = max(("top", "bottom"), key=lambda e: abs(self.values[e]))
-        other = "bottom" if end == "top" else "top"
-        error = max(self.errors[end], _overtake(self.values[end], self.values[other], self.errors[other]))
-        return end, error * (2.0 if kind == "multiplicative" else 1.0)
-
-
-def _lanczos(chain, *, kind, tol, certify, limit, rng, threads, progress, callback):
-    S = symmetrized(chain).operator()
-    root = np.exp(0.5 * chain.log_pi)
-    start = rng.standard_normal(chain.n_states)
-    state = _core.Lanczos(S, root, start.copy(), threads)
-    alpha, beta = np.empty(0), np.empty(0)
-    per_call = max(1, ENTRIES_PER_CALL // (chain.nnz + 8 * chain.n_states))
-    ritz = None
-
-    def describe(upper=None, extra=0, converged=False):
-        end, error = ritz.choose(kind)
-        theta, gap = ritz.values[end], _gap_of(kind, ritz.values[end])
-        slem = max(map(abs, ritz.values.values())) if kind in ("absolute", "multiplicative") else None
-        eigenvalue = theta * theta if kind == "multiplicative" else theta
-        if upper is not None and end == "bottom":
-            upper = None  # the Dirichlet form bounds 1 - lambda_2, not 1 + lambda_n
-        return _pack(kind, float(eigenvalue), float(error), "lanczos", len(alpha) + extra, monitor.wall_s, slem=slem,
-                     gap=float(gap), upper=upper, residual=float(ritz.residuals[end]), converged=converged)
-
-    def partial():
-        return None if ritz is None else describe()
-
-    with interruptible("spectral_gap", partial, total=None, progress=progress, callback=callback) as monitor:
-        check, done, converged = 10, False, False
+    def _lanczos(self, saved):
+        run = self.recurrence = Recurrence(self.chain, self.seed, self.threads)
+        if saved:
+            run.restore(saved)
+            self.check = int(saved["check"])
+        exhausted, done, tried = False, False, self.method != "auto"
         while not done:
-            want = min(check - len(alpha), per_call, limit - len(alpha))
-            a, b = state.expand(want)
-            alpha, beta = np.append(alpha, a), np.append(beta, b)
-            exhausted = len(a) < want or (len(b) and b[-1] <= 16 * np.finfo(float).eps)
-            done = exhausted or len(alpha) >= limit
-            if len(alpha) < check and not done:
+            if len(run.alpha) < self.check:
+                exhausted = run.expand(min(self.check, self.limit) - len(run.alpha))
+                self.keeper.save(self._state)
+            done = exhausted or len(run.alpha) >= self.limit
+            if len(run.alpha) < self.check and not done:
                 continue
-            ritz = _Ritz(alpha, beta)
-            end, error = ritz.choose(kind)
-            gap = _gap_of(kind, ritz.values[end])
-            # a gap near rounding is settled by the vector, where the Dirichlet form applies: it errs by residual^2 / separation,
-            # and this is asked to be small against the smallest gap worth telling apart from zero
-            wanted = tol * gap
-            if gap <= SMALL_GAP:
-                wanted = tol * max(gap - ROUNDING, 1e-22) if end == "top" and kind != "multiplicative" else max(wanted, ROUNDING)
-            converged = exhausted or error <= wanted
-            done = done or converged
-            monitor(len(alpha), gap=float(gap), error=float(error))
-            check = len(alpha) + max(5, len(alpha) // 20)
-        upper, extra = None, 0
-        at_top = kind != "multiplicative" and ritz.choose(kind)[0] == "top"
-        if at_top and (certify or _gap_of(kind, ritz.values["top"]) < SMALL_GAP):
-            vector = _ritz_vector(S, root, start, ritz.vectors["top"], per_call, threads, monitor)
-            upper, extra = dirichlet_quotient(chain, _eigenfunction(vector, root), threads), len(alpha)
-    return describe(upper=upper, extra=extra, converged=bool(converged))
+            self.ritz = Ritz(run.alpha, run.beta)
+            end, error = self.ritz.choose(self.kind)
+            gap = gap_of(self.kind, self.ritz.values[end])
+            self.converged = bool(exhausted or error <= self._wanted(end, gap))
+            done = done or self.converged
+            self.monitor(len(run.alpha), gap=float(gap), error=float(error))
+            if not done and not tried and self._multigrid_pays():
+                tried = True
+                self.minimizer = Minimizer.prepare(self.chain, self.seed, self.threads)
+                if self.minimizer is not None:
+                    self.converged, self.recurrence.state = False, None  # its vectors are not needed any more
+                    return
+            if not done:
+                self.check = len(run.alpha) + max(5, len(run.alpha) // 20)
+        at_top = self.kind != "multiplicative" and self.ritz.choose(self.kind)[0] == "top"
+        if at_top and (self.certify or gap_of(self.kind, self.ritz.values["top"]) < SMALL_GAP):
+            self._certify()
+
+    def _wanted(self, end, gap):
+        """The error to stop at. A gap near rounding is settled by the vector, where the Dirichlet form applies: it errs by
+        residual^2 / separation, and this is asked to be small against the smallest gap worth telling apart from zero."""
+        if gap > SMALL_GAP:
+            return self.tol * gap
+        if end == "top" and self.kind != "multiplicative":
+            return self.tol * max(gap - ROUNDING, 1e-22)
+        return max(self.tol * gap, ROUNDING)
+
+    def _multigrid_pays(self):
+        """Whether Lanczos has shown that it will need long, and the wanted eigenvalue is the top one for certain."""
+        ritz, steps = self.ritz, len(self.recurrence.alpha)
+        if steps < LANCZOS_TRIAL:
+            return False
+        gap = max(1.0 - ritz.values["top"], ROUNDING)
+        # error ~ exp(-4 k sqrt(separation / 2)) in k steps, the separation being about the gap
+        expected = -math.log(self.tol) / (4.0 * math.sqrt(0.5 * gap))
+        return expected - steps > MULTIGRID_WORTH and self._top_leads()
+
+    def _top_leads(self):
+        if self.kind in ("spectral", "additive"):
+            return True
+        return abs(self.ritz.values["bottom"]) + self.ritz.residuals["bottom"] < self.ritz.values["top"]
+
+    def _certify(self):
+        def after(steps):
+            self.extra = steps
+            self.keeper.save(self._state)
+            self.monitor(len(self.recurrence.alpha) + steps)
+
+        f = self.recurrence.vector(self.ritz.vectors["top"], after)
+        self.extra = len(self.recurrence.alpha)
+        self.upper = dirichlet.quotient(self.chain, dirichlet.trimmed(f, np.exp(0.5 * self.chain.log_pi)), self.threads)
+
+    def _from_recurrence(self):
+        ritz, run = self.ritz, self.recurrence
+        end, error = ritz.choose(self.kind)
+        theta = float(ritz.values[end])
+        slem = max(map(abs, ritz.values.values())) if self.kind in ("absolute", "multiplicative") else None
+        return _pack(
+            self.kind, theta * theta if self.kind == "multiplicative" else theta, float(error), "lanczos", len(run.alpha) + self.extra,
+            self.monitor.wall_s, slem=slem, gap=float(gap_of(self.kind, theta)),
+            upper=self.upper if end == "top" else None,  # the Dirichlet form bounds 1 - lambda_2, not 1 + lambda_n
+            residual=float(ritz.residuals[end]), converged=self.converged,
+            probable=probabilistic_lower(ritz.values["top"], self.chain.n_states, len(run.alpha)) if end == "top" and self.kind != "multiplicative" else None,
+        )
+
+    # --- multigrid ----------------------------------------------------------------------------------------------------------------
+
+    def _multigrid_first(self, saved):
+        """Whether there is nothing for Lanczos to do: multigrid was asked for, or is what a checkpoint holds."""
+        resumed = saved is not None and "basis" in saved
+        if not resumed and (self.method != "multigrid" or self.kind in ("absolute", "multiplicative")):
+            return False
+        self.minimizer = Minimizer.prepare(self.chain, self.seed, self.threads)
+        if self.minimizer is None:
+            raise InvalidChainError('this chain is too well connected for method="multigrid", or pi spans too much; use method="lanczos"')
+        if resumed:
+            self.minimizer.restore(saved)
+            if "alpha" in saved:
+                self.recurrence = Recurrence.__new__(Recurrence)
+                self.recurrence.alpha, self.recurrence.beta = saved["alpha"], saved["beta"]
+                self.ritz = Ritz(saved["alpha"], saved["beta"])
+        return True
+
+    def _minimize(self):
+        run = self.minimizer
+        while not self.converged and self._n_matvecs() < self.limit:
+            self.converged = run.advance(self.tol)
+            self.keeper.save(self._state)
+            self.monitor(self._n_matvecs(), gap=run.gap, error=run.error())
+
+    def _n_matvecs(self):
+        return PRODUCTS * self.minimizer.n_steps + (0 if self.ritz is None else len(self.recurrence.alpha))
+
+    def _from_minimizer(self):
+        gap, error, residual = self.minimizer.best()
+        slem = None if self.kind in ("spectral", "additive") else 1.0 - gap
+        eigenvalue, factor = 1.0 - gap, 1.0
+        if self.kind == "multiplicative":
+            gap, eigenvalue, factor = gap * (2.0 - gap), eigenvalue * eigenvalue, 2.0
+        return _pack(self.kind, eigenvalue, factor * error, "multigrid", self._n_matvecs(), self.monitor.wall_s, slem=slem, gap=gap, upper=gap,
+                     residual=residual, converged=self.converged)
 
 
-def _ritz_vector(S, root, start, weights, per_call, threads, monitor):
-    """The second pass: the same recurrence, bit for bit, summing its vectors with the Ritz vector's weights."""
-    state = _core.Lanczos(S, root, start, threads)
-    vector = np.zeros(len(start))
-    weights = np.ascontiguousarray(weights)
-    done = 0
-    while done < len(weights):
-        steps = min(per_call, len(weights) - done)
-        state.expand(steps, weights[done:], vector)
-        done += steps
-        monitor(len(weights) + done)
-    return vector
-
-
-def _dense(chain, *, kind, tol, certify, limit, rng, threads, progress, callback):
+def _dense(chain, *, kind, threads, callback):
     """LAPACK on the whole of S, the top eigenvector sqrt(pi) moved out of the way."""
     with interruptible("spectral_gap", lambda: None, progress=False, callback=callback) as monitor:
         half = 0.5 * chain.log_pi
@@ -327,15 +374,17 @@ def _dense(chain, *, kind, tol, certify, limit, rng, threads, progress, callback
         keep[np.argmax(np.abs(root @ vectors))] = False
         values, vectors = values[keep], vectors[:, keep]
         slem = float(np.abs(values).max())
-        at = _select(kind, values)
-        theta = float(values[at])
+        top = kind in ("spectral", "additive") or abs(values[-1]) >= abs(values[0])
+        theta = float(values[-1] if top else values[0])
         upper, error = None, 0.0
         if kind == "absolute":
-            error = _overtake(theta, float(values[len(values) - 1 - at]))
-        if kind != "multiplicative" and at == len(values) - 1:
-            upper = dirichlet_quotient(chain, _eigenfunction(vectors[:, -1], root), threads)
+            error = overtake(theta, float(values[0] if top else values[-1]))
+        if kind != "multiplicative" and top:
+            with np.errstate(all="ignore"):
+                f = vectors[:, -1] / root
+            upper = dirichlet.quotient(chain, dirichlet.trimmed(f, root), threads)
         eigenvalue = theta * theta if kind == "multiplicative" else theta
-        return _pack(kind, eigenvalue, error, "lapack", 0, monitor.wall_s, slem=slem, gap=float(_gap_of(kind, theta)), upper=upper)
+        return _pack(kind, eigenvalue, error, "lapack", 0, monitor.wall_s, slem=slem, gap=float(gap_of(kind, theta)), upper=upper)
 
 
 def _general(chain, *, kind, tol, certify, limit, rng, threads, progress, callback):

@@ -37,6 +37,7 @@ include "kernels.pxi"
 include "graphs.pxi"
 include "spectra.pxi"
 include "solves.pxi"
+include "multigrid.pxi"
 include "walks.pxi"
 
 __all__ = [
@@ -44,5 +45,6 @@ __all__ = [
     "vec_change", "vec_dot", "vec_l1", "normalize_logs",
     "graph_components", "graph_classes", "graph_reach", "graph_potential", "tilt_values", "flux_balance", "flux_additive",
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
+    "Flow", "flow_members", "Multigrid", "rayleigh_gram", "rayleigh_step", "rayleigh_residual", "rayleigh_put",
     "AliasKernel", "walk_hit", "walk_paths", "philox_block",
 ]

@@ -81,12 +81,15 @@ cdef extern from "flux.h" nogil:
 
 cdef extern from "lanczos.h" nogil:
     ctypedef struct ebm_lanczos_t:
-        const ebm_scaled_t *S
-        const double *deflate
-        double *v
-        double *v_prev
-        double *scaled_v
-        double norm
+        const ebm_kernel_t *kernel
+        const double *square
+        const double *ratio
+        const double *shift
+        const double *top
+        double top_scale
+        double *w
+        double *w_prev
+        double norm, norm_prev, mean, mean_prev
     int ebm_lanczos_start(ebm_lanczos_t *state, int num_threads)
     int ebm_lanczos_expand(ebm_lanczos_t *state, int64_t n_steps, const double *combine, int num_threads, double *ritz,
                            double *alpha, double *beta, int64_t *n_done)

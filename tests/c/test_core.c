@@ -398,45 +398,46 @@ static int below(int64_t m, const double *alpha, const double *beta, double x)
 
 static void test_lanczos_two_states(void)
 {
-    /* leave with 0.3 and 0.1: S = [[0.7, s], [s, 0.9]], s = sqrt(0.03), pi = (1/4, 3/4), the other eigenvalue 0.6 */
+    /* leave with 0.3 and 0.1: pi = (1/4, 3/4), the other eigenvalue 0.6 */
     const int64_t indptr[] = {0, 2, 4};
     const int32_t indices[] = {0, 1, 0, 1};
-    const double s = sqrt(0.03), values[] = {0.7, s, s, 0.9}, deflate[] = {0.5, sqrt(0.75)};
+    const double values[] = {0.7, 0.3, 0.1, 0.9}, pi[] = {0.25, 0.75};
     const ebm_csr_t A = csr(2, indptr, indices, values, EBM_VALUES_F64);
-    const ebm_csr_pair_t pair = {&A, &A};
+    const ebm_csr_pair_t pair = {&A, NULL};
     ebm_kernel_t kernel;
     ebm_csr_kernel(&pair, &kernel);
-    const ebm_scaled_t S = {&kernel, NULL, NULL, NULL};
-    double v[] = {1, 0}, v_prev[2], alpha[5], beta[5];
+    double w[] = {2, 0}, w_prev[2], alpha[5], beta[5];
     int64_t n_done;
-    ebm_lanczos_t L = {&S, deflate, v, v_prev, NULL, 0};
+    ebm_lanczos_t L = {.kernel = &kernel, .ratio = pi, .top_scale = 1, .w = w, .w_prev = w_prev};
     CHECK(ebm_lanczos_start(&L, 1) == EBM_OK);
-    CLOSE(v[0], 0.75, 1e-15), CLOSE(v[1], -0.5 * sqrt(0.75), 1e-15), CLOSE(L.norm, sqrt(0.75), 1e-15);
+    CLOSE(w[0], 1.5, 1e-15), CLOSE(w[1], -0.5, 1e-15), CLOSE(L.norm, sqrt(0.75), 1e-15), CLOSE(L.mean, 0, 1e-15);
     CHECK(ebm_lanczos_expand(&L, 5, NULL, 1, NULL, alpha, beta, &n_done) == EBM_OK);
     CHECK(n_done == 1 && beta[0] <= 16 * DBL_EPSILON); /* the complement of sqrt(pi) has one dimension */
     CLOSE(alpha[0], 0.6, 1e-15);
     L.norm = 0;
     CHECK(ebm_lanczos_expand(&L, 1, NULL, 1, NULL, alpha, beta, &n_done) == EBM_ERR_ARGUMENT);
-    v[0] = NAN;
+    L.w[0] = NAN;
     CHECK(ebm_lanczos_start(&L, 1) == EBM_ERR_BREAKDOWN);
 }
 
 typedef struct path {
+    int64_t n;
     int64_t *indptr;
     int32_t *indices;
-    double *scale, *root;
+    double *row, *scale, *root; /* 1 / degree, its root, and sqrt(pi) */
     ebm_csr_t A;
     ebm_csr_pair_t pair;
     ebm_kernel_t kernel;
 } path_t;
 
-/* The walk on a path reflected at both ends: eigenvalues cos(pi k / (n - 1)); pi is the degree. S = E A E with a 0/1 A. */
+/* The walk on a path reflected at both ends: eigenvalues cos(pi k / (n - 1)); pi is the degree. */
 static path_t *path_new(int64_t n)
 {
     path_t *p = take(1, sizeof *p);
+    p->n = n;
     p->indptr = take(n + 1, sizeof(int64_t)), p->indices = take(2 * n - 2, sizeof(int32_t));
-    p->scale = doubles(n, sqrt(0.5)), p->root = doubles(n, sqrt(1.0 / (double)(n - 1)));
-    p->scale[0] = p->scale[n - 1] = 1;
+    p->row = doubles(n, 0.5), p->scale = doubles(n, sqrt(0.5)), p->root = doubles(n, sqrt(1.0 / (double)(n - 1)));
+    p->row[0] = p->row[n - 1] = p->scale[0] = p->scale[n - 1] = 1;
     p->root[0] = p->root[n - 1] = sqrt(0.5 / (double)(n - 1));
     int64_t k = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -451,22 +452,28 @@ static path_t *path_new(int64_t n)
     return p;
 }
 
+/* pi row is one number, whose root is the scale of the constant function. */
+static ebm_lanczos_t path_lanczos(const path_t *p, double *w, double *w_prev)
+{
+    return (ebm_lanczos_t){.kernel = &p->kernel, .square = p->row, .top_scale = sqrt(1.0 / (double)(2 * p->n - 2)), .w = w, .w_prev = w_prev};
+}
+
 static void path_free(path_t *p)
 {
-    free(p->indptr), free(p->indices), free(p->scale), free(p->root), free(p);
+    free(p->indptr), free(p->indices), free(p->row), free(p->scale), free(p->root), free(p);
 }
 
 static void test_lanczos_path(void)
 {
     const int64_t n = 12, steps = n - 1;
-    path_t *p = path_new(n);
-    double *v = doubles(n, 0), *v_prev = doubles(n, 0), *scaled_v = doubles(n, 0), alpha[320], beta[320];
+    double *w = doubles(n, 0), *w_prev = doubles(n, 0), alpha[320], beta[320];
     /* with half of holding: eigenvalues (1 + cos) / 2, a shift and a longer recurrence past the invariant subspace */
     for (int lazy = 0; lazy < 2; lazy++) {
-        double *half = doubles(n, 0.5), *row = doubles(n, 0);
-        for (int64_t i = 0; i < n; i++) row[i] = lazy ? 0.5 * p->scale[i] : p->scale[i], v[i] = noise(i) - 0.5;
-        const ebm_scaled_t S = {&p->kernel, row, p->scale, lazy ? half : NULL};
-        ebm_lanczos_t L = {&S, p->root, v, v_prev, scaled_v, 0};
+        path_t *p = path_new(n);
+        double *half = doubles(n, 0.5);
+        for (int64_t i = 0; i < n; i++) w[i] = noise(i) - 0.5, p->row[i] *= lazy ? 0.5 : 1;
+        ebm_lanczos_t L = path_lanczos(p, w, w_prev);
+        if (lazy) L.shift = half, L.top_scale *= sqrt(0.5);
         int64_t n_done, more;
         CHECK(ebm_lanczos_start(&L, 1) == EBM_OK);
         CHECK(ebm_lanczos_expand(&L, 4, NULL, 1, NULL, alpha, beta, &n_done) == EBM_OK && n_done == 4); /* in two calls */
@@ -483,10 +490,10 @@ static void test_lanczos_path(void)
             CHECK(below(steps + more, alpha, beta, top + 1e-10) == steps + more);
             CHECK(below(steps + more, alpha, beta, (lazy ? 0.0 : -1.0) - 1e-10) == 0);
         }
-        free(half), free(row);
+        path_free(p);
+        free(half);
     }
-    path_free(p);
-    free(v), free(v_prev), free(scaled_v);
+    free(w), free(w_prev);
 }
 
 /* The second pass sums the vectors of the first, bit for bit: with weights of the first step alone it is the start itself. */
@@ -494,23 +501,23 @@ static void test_lanczos_second_pass(void)
 {
     const int64_t n = 9000;
     path_t *p = path_new(n);
-    double *start = doubles(n, 0), *v_prev = doubles(n, 0), *scaled_v = doubles(n, 0), *ritz = doubles(n, 0), *v = doubles(n, 0);
-    double first[6], norms[6], again[6], norms_again[6], norm = 0;
+    double *start = doubles(n, 0), *w_prev = doubles(n, 0), *ritz = doubles(n, 0), *w = doubles(n, 0);
+    double first[6], norms[6], again[6], norms_again[6];
     const double combine[6] = {1, 0, 0, 0, 0, 0};
     int64_t n_done;
-    const ebm_scaled_t S = {&p->kernel, p->scale, p->scale, NULL};
-    for (int64_t i = 0; i < n; i++) v[i] = noise(i) - 0.5;
-    ebm_lanczos_t L = {&S, p->root, v, v_prev, scaled_v, 0};
+    for (int64_t i = 0; i < n; i++) w[i] = noise(i) - 0.5;
+    ebm_lanczos_t L = path_lanczos(p, w, w_prev);
     CHECK(ebm_lanczos_start(&L, 1) == EBM_OK && ebm_lanczos_expand(&L, 6, NULL, 1, NULL, first, norms, &n_done) == EBM_OK);
-    for (int64_t i = 0; i < n; i++) v[i] = noise(i) - 0.5;
+    for (int64_t i = 0; i < n; i++) w[i] = noise(i) - 0.5;
+    L = path_lanczos(p, w, w_prev);
     CHECK(ebm_lanczos_start(&L, 4) == EBM_OK);
-    memcpy(start, v, (size_t)n * sizeof *v);
+    const double norm = L.norm;
+    memcpy(start, w, (size_t)n * sizeof *w);
     CHECK(ebm_lanczos_expand(&L, 6, combine, 4, ritz, again, norms_again, &n_done) == EBM_OK && n_done == 6);
     CHECK(!memcmp(first, again, sizeof first) && !memcmp(norms, norms_again, sizeof norms));
-    CHECK(ebm_vec_dot(n, 1, start, start, &norm) == EBM_OK);
-    for (int64_t i = 0; i < n; i++) CLOSE(ritz[i], start[i] / sqrt(norm), 1e-15);
+    for (int64_t i = 0; i < n; i++) CLOSE(ritz[i], start[i] / norm, 1e-15);
     path_free(p);
-    free(start), free(v_prev), free(scaled_v), free(ritz), free(v);
+    free(start), free(w_prev), free(ritz), free(w);
 }
 
 /* --- the solver ------------------------------------------------------------------------------------------------------ */
