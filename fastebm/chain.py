@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from . import _core, _validate
+from . import _core, _validate, passes
 from ._build import edges_to_csr, generator_to_csr, prepare, restrict_csr
 from ._runtime import forecast_memory, resolve_threads
 from .checkpoint import fingerprint
@@ -399,7 +399,7 @@ def rescaled(pattern, log_row, log_col, *, num_threads=None):
     if max(spans) / 2 + centre + pattern.log_span / 2 <= MAX_LOG_SPAN / 2:
         row = np.exp(log_row + move)
         return pattern, row, row if log_col is log_row else np.exp(log_col - move)
-    values, _, _ = _core.tilt_values(pattern.matrix, log_row, log_col, None, False, resolve_threads(num_threads))
+    values, _, _ = passes.log_values(pattern.matrix, log_row, log_col, None, False, resolve_threads(num_threads))
     # an entry that underflows stays stored as zero: it is still an edge of the chain
     return Pattern(_core.Csr(pattern.matrix.indptr, pattern.matrix.indices, values)), None, None
 
