@@ -3,37 +3,34 @@
 import numpy as np
 
 from . import _core
-from ._runtime import ENTRIES_PER_CALL, interruptible, resolve_threads
-
-# Entries of a call that takes a logarithm or an exponential of each (50 ns on one core against 4 ns for a gather), and of a
-# search, which waits for the memory at every entry (100 ns on the trigram chain).
-LOGS_PER_CALL = ENTRIES_PER_CALL // 10
-SEARCHED_PER_CALL = ENTRIES_PER_CALL // 50
+from ._runtime import Pace, interruptible, resolve_threads
 
 
-def row_ranges(indptr, n_entries):
-    """Ranges (begin, end) that cover all rows in order, with at most `n_entries` entries or a single row each, and no more
-    rows than that."""
-    n_rows, begin = len(indptr) - 1, 0
+def row_ranges(indptr):
+    """Ranges (begin, end) that cover all rows in order, each as long as its predecessor's time allows, a row at least."""
+    n_rows, begin, pace = len(indptr) - 1, 0, Pace()
     while begin < n_rows:
-        end = int(np.searchsorted(indptr, int(indptr[begin]) + n_entries, side="right")) - 1
-        end = min(max(end, begin + 1), begin + n_entries, n_rows)
-        yield begin, end
+        end = int(np.searchsorted(indptr, int(indptr[begin]) + pace.size, side="right")) - 1
+        end = min(max(end, begin + 1), begin + pace.size, n_rows)
+        with pace:
+            yield begin, end
         begin = end
 
 
-def _by_rows(name, indptr, n_entries, work):
+def _by_rows(name, matrix, work):
     """work(begin, end) over all rows."""
     with interruptible(name, lambda: None):
-        for begin, end in row_ranges(indptr, n_entries):
+        for begin, end in row_ranges(matrix.indptr):
             work(begin, end)
 
 
 def _search(name, search):
     """The search, run to its end."""
+    pace, done = Pace(), False
     with interruptible(name, lambda: None):
-        while not search.expand(SEARCHED_PER_CALL):
-            pass
+        while not done:
+            with pace:
+                done = search.expand(pace.size)
     return search
 
 
@@ -41,7 +38,7 @@ def inspect(matrix):
     """The `_core.Inspection` of a matrix, up to its first fault."""
     found, threads = _core.Inspection(matrix), resolve_threads(None)
     with interruptible("the inspection of the chain", lambda: None):
-        for begin, end in row_ranges(matrix.indptr, ENTRIES_PER_CALL):
+        for begin, end in row_ranges(matrix.indptr):
             if found.expand(begin, end, threads):
                 break
     return found
@@ -50,9 +47,9 @@ def inspect(matrix):
 def transpose(matrix):
     """The transpose of a `_core.Csr`."""
     task, threads = _core.Transposition(matrix), resolve_threads(None)
-    _by_rows("the transposition", matrix.indptr, ENTRIES_PER_CALL, lambda begin, end: task.count(begin, end, threads))
+    _by_rows("the transposition", matrix, lambda begin, end: task.count(begin, end, threads))
     task.place()
-    _by_rows("the transposition", matrix.indptr, ENTRIES_PER_CALL // 4, lambda begin, end: task.fill(begin, end, threads))
+    _by_rows("the transposition", matrix, lambda begin, end: task.fill(begin, end, threads))
     return task.result
 
 
@@ -71,11 +68,11 @@ def reach(matrix, reached, avoid=None):
 def potential(matrix, transpose):
     """(w, mismatch): A[x, y] exp(w[x]) = A[y, x] exp(w[y]) for every edge, up to a factor exp(mismatch)."""
     found = _search("the check of reversibility", _core.Potential(matrix, transpose))
-    worst = [np.inf if found.one_way else 0.0]
-    if not found.one_way:
-        threads = resolve_threads(None)
-        _by_rows("the check of reversibility", matrix.indptr, LOGS_PER_CALL,
-                 lambda begin, end: worst.append(_core.graph_mismatch(matrix, transpose, found.w, begin, end, threads)))
+    if found.one_way:
+        return found.w, np.inf
+    worst, threads = [0.0], resolve_threads(None)
+    _by_rows("the check of reversibility", matrix,
+             lambda begin, end: worst.append(_core.graph_mismatch(matrix, transpose, found.w, begin, end, threads)))
     return found.w, max(worst)
 
 
@@ -84,28 +81,29 @@ def log_values(matrix, log_row, log_col, entry, normalize, threads):
     first one whose every entry is forbidden, or -1."""
     values, log_norm = np.empty(matrix.nnz), np.empty(matrix.n_states) if normalize else None
     empty = []
-    _by_rows("the tilt", matrix.indptr, LOGS_PER_CALL, lambda begin, end: empty.append(
+    _by_rows("the tilt", matrix, lambda begin, end: empty.append(
         _core.tilt_values(matrix, log_row, log_col, entry, begin, end, threads, values, log_norm)))
     return values, log_norm, next((row for row in empty if row >= 0), -1)
 
 
 def balance(matrix, transpose, log_row, log_col, log_pi, threads):
     """The fluxes against their reversal, as the dict of `_core.Balance.total`."""
-    found = _core.Balance(matrix, transpose, log_row, log_col, log_pi)
-    step = max(1, found.n_blocks * LOGS_PER_CALL // max(matrix.nnz, 1))
+    found, pace, first = _core.Balance(matrix, transpose, log_row, log_col, log_pi), Pace(1), 0
     with interruptible("detailed_balance", lambda: None):
-        for first in range(0, found.n_blocks, step):
-            found.expand(first, min(first + step, found.n_blocks), threads)
+        while first < found.n_blocks:
+            last = min(first + pace.size, found.n_blocks)
+            with pace:
+                found.expand(first, last, threads)
+            first = last
     return found.total()
 
 
 def additive(matrix, transpose, log_row, log_col, log_pi, threads):
     """The symmetric matrix of the additive reversibilisation, a `_core.Csr`."""
     degree = np.empty(matrix.n_states, np.int64)
-    _by_rows("reversibilize", matrix.indptr, ENTRIES_PER_CALL,
-             lambda begin, end: _core.flux_additive_count(matrix, transpose, begin, end, threads, degree))
+    _by_rows("reversibilize", matrix, lambda begin, end: _core.flux_additive_count(matrix, transpose, begin, end, threads, degree))
     indptr = np.concatenate([[0], np.cumsum(degree)])
     indices, values = np.empty(indptr[-1], np.int32), np.empty(indptr[-1])
-    _by_rows("reversibilize", matrix.indptr, LOGS_PER_CALL, lambda begin, end: _core.flux_additive_fill(
+    _by_rows("reversibilize", matrix, lambda begin, end: _core.flux_additive_fill(
         matrix, transpose, log_row, log_col, log_pi, begin, end, threads, indptr, indices, values))
     return _core.Csr(indptr, indices, values)

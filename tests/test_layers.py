@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, CORE = ROOT / "fastebm", ROOT / "csrc"
 
-BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate"}
+BASE = {"_core", "core", "errors", "results", "_runtime", "checkpoint", "_validate"}
 CHAINS = {"passes", "pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules"}
 ANALYSES = {"structure", "stationary", "balance", "spectral", "hitting", "walk", "mixing", "counts", "rlvr"}
 INPUT = {"io", "datasets"}

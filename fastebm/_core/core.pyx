@@ -38,6 +38,7 @@ include "graphs.pxi"
 include "spectra.pxi"
 include "solves.pxi"
 include "walks.pxi"
+include "interface.pxi"
 
 __all__ = [
     "Csr", "Kernel", "CsrKernel", "Scaled", "Inspection", "Transposition", "scaled_apply", "scaled_difference",
