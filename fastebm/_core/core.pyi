@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
+Words = NDArray[np.uint64]
 
 EVOLVE_WIDTH: int
 
@@ -27,6 +28,8 @@ class CsrKernel(Kernel):
     def __init__(self, matrix: Csr, transpose: Csr | None = None) -> None: ...
 
 class AliasKernel(Kernel):
+    indptr: NDArray[np.int64]
+    cells: NDArray[Any]
     nbytes: int
     def __init__(self, scaled: Scaled, num_threads: int) -> None: ...
 
@@ -121,3 +124,12 @@ def flux_additive_fill(
     indptr: NDArray[np.int64], indices: NDArray[np.int32], values: Doubles,
 ) -> None: ...
 def evolve_distances(pi: Doubles, g: Doubles, num_threads: int) -> Doubles: ...
+def walk_hit(
+    kernel: Kernel, key: Words, target_bits: Words, num_threads: int, first_walker: int, t_begin: int, t_end: int,
+    states: NDArray[np.int64], hit_time: NDArray[np.int64],
+) -> None: ...
+def walk_paths(
+    kernel: Kernel, key: Words, num_threads: int, first_walker: int, t_begin: int, t_end: int, states: NDArray[np.int64],
+    paths: NDArray[np.int32],
+) -> None: ...
+def philox_block(key: Words, counter: Words) -> Words: ...
