@@ -143,6 +143,7 @@ def edges_to_csr(source, target, weight, n_states, symmetric, labels):
         if bad.any():
             at = int(np.argmax(bad))
             raise InvalidChainError(f"edge {at}: {name} {array[at]} is not a state; states are 0..{n_states - 1}")
+    storage = np.float32 if getattr(weight, "dtype", None) == np.float32 else np.float64
     weight = np.ones(source.size) if weight is None else _validate.vector(weight, source.size, "weight")
     if (weight < 0).any():
         at = int(np.argmax(weight < 0))
@@ -153,7 +154,7 @@ def edges_to_csr(source, target, weight, n_states, symmetric, labels):
     if symmetric:  # mirrored after the sum: the order of addition, and so the last bit, is the same on both sides
         graph = (graph + sp.triu(graph, 1).T).tocsr()
     graph.eliminate_zeros()
-    matrix = _canonical(graph.indptr, graph.indices, graph.data)
+    matrix = _canonical(graph.indptr, graph.indices, graph.data.astype(storage, copy=False))
     matrix, _, row_sum = _inspected(matrix, labels)
     counts = matrix.values / matrix.values.min()
     # worth it while the repeats cost less (4 bytes each) than the values they replace (8 bytes each)

@@ -27,7 +27,9 @@ class MarkovChain:
     P : scipy sparse array or matrix, ndarray, or tuple ``(indptr, indices, data)``
         Shape (n_states, n_states), ``P[i, j]`` the probability of i -> j. Float64 and float32 values in ascending rows are
         used in place, memory-mapped ones too, and int32 indices; anything else is converted once. ``data`` may be None:
-        equal probabilities along the listed edges.
+        equal probabilities along the listed edges. In float32 store symmetric conductances and pass normalize=True: they stay
+        symmetric, and the chain reversible; probabilities already divided by their row sum round differently on the two
+        sides of an edge (flux violation of some 1e-8) and make another chain, which `reversibilize` repairs.
     pi : array_like (n_states,), optional
         The stationary distribution where you know it; it is checked against P.
     labels : sequence of length n_states, optional
@@ -100,7 +102,8 @@ class MarkovChain:
         ----------
         source, target : int arrays (n_edges,)
         weight : array_like (n_edges,), optional
-            Positive; None for ones. Duplicates add up; weights of zero are dropped.
+            Positive; None for ones. Duplicates add up, in float64; weights of zero are dropped. Stored as float32 where they
+            are float32.
         n_states : int, optional
             Default: one more than the largest state named.
         symmetric : bool
@@ -269,8 +272,8 @@ class MarkovChain:
 
     @property
     def is_reversible(self):
-        """Whether the stored entries satisfy detailed balance edge by edge, to rounding (Kolmogorov's criterion along a
-        spanning forest). How far a chain is from it, and where, is `detailed_balance`'s answer."""
+        """Whether the stored entries satisfy detailed balance edge by edge, to the rounding of float64 (Kolmogorov's criterion
+        along a spanning forest), whatever type they are stored in. How far a chain is from it, and where, is `detailed_balance`'s answer."""
         return self._pattern.potential is not None
 
     @property
