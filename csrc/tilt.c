@@ -37,14 +37,15 @@ int ebm_tilt_values(const ebm_csr_t *A, const double *log_row, const double *log
             for (int64_t k = begin; k < end; k++) values[k] = 0.0;
             continue;
         }
-        double norm = 0.0;
-        if (normalize) {
-            double sum = 0.0;
-            for (int64_t k = begin; k < end; k++) sum += exp(values[k] - top);
-            norm = top + log(sum);
-            log_norm[x] = norm;
+        const double origin = normalize ? top : 0.0;
+        double sum = 0.0;
+        for (int64_t k = begin; k < end; k++) {
+            values[k] = exp(values[k] - origin);
+            sum += values[k];
         }
-        for (int64_t k = begin; k < end; k++) values[k] = exp(values[k] - norm);
+        if (!normalize) continue;
+        log_norm[x] = top + log(sum);
+        for (int64_t k = begin; k < end; k++) values[k] /= sum; /* the row sums to one to the last digits, however large top */
     }
     *row = first_empty;
     return first_empty < A->n_states ? EBM_ERR_EMPTY_ROW : EBM_OK;

@@ -102,6 +102,8 @@ def _inspected(matrix, labels):
 
 def _describe(matrix, fault, facts, labels):
     row, entry = facts["row"], facts["entry"]
+    if entry < 0 and fault == "an entry is NaN or infinite":
+        return f"row {_name(row, labels)}: the entries are finite and their sum is not; scale the row down"
     text = f"row {_name(row, labels)}: {fault}"
     if 0 <= entry < matrix.nnz and entry >= matrix.indptr[row]:
         value = "" if matrix.values is None else f", value {matrix.values[entry]}"
@@ -154,7 +156,8 @@ def edges_to_csr(source, target, weight, n_states, symmetric, labels):
     if symmetric:  # mirrored after the sum: the order of addition, and so the last bit, is the same on both sides
         graph = (graph + sp.triu(graph, 1).T).tocsr()
     graph.eliminate_zeros()
-    matrix = _canonical(graph.indptr, graph.indices, graph.data.astype(storage, copy=False))
+    with np.errstate(over="ignore"):  # a sum beyond float32 is refused below, by its row
+        matrix = _canonical(graph.indptr, graph.indices, graph.data.astype(storage, copy=False))
     matrix, _, row_sum = _inspected(matrix, labels)
     counts = matrix.values / matrix.values.min()
     # worth it while the repeats cost less (4 bytes each) than the values they replace (8 bytes each)

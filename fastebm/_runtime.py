@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from .errors import Interrupted, MemoryForecastError
+from .errors import Interrupted, InvalidChainError, MemoryForecastError
 
 # libgomp hangs in a child that was forked after the parent used threads; such a child computes with one.
 _IMPORT_PID = os.getpid()
@@ -61,7 +61,7 @@ def resolve_threads(num_threads):
         if isinstance(num_threads, bool) or not isinstance(num_threads, (int, np.integer)):
             raise TypeError(f"num_threads must be an int or None, not {type(num_threads).__name__}")
         if num_threads < 1:
-            raise ValueError(f"num_threads must be at least 1, got {num_threads}")
+            raise InvalidChainError(f"num_threads must be at least 1, got {num_threads}")
     if os.getpid() != _IMPORT_PID:
         return 1
     if num_threads is not None:

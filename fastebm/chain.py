@@ -313,7 +313,9 @@ class MarkovChain:
 
     def lazy(self, h):
         """The chain ``(1 - h) P + h I`` that holds with probability h in [0, 1) before each step. O(n_states)."""
-        h = _validate.number(h, "h", above=-np.finfo(float).tiny, below=1.0)
+        h = _validate.number(h, "h", above=0.0, below=1.0, closed=True)
+        if h == 1.0:
+            raise InvalidChainError("h must be below 1: a chain that holds for ever has no law of its own")
         n = self.n_states
         row = np.full(n, 1.0 - h) if self._row is None else self._row * (1.0 - h)
         shift = np.full(n, h) if self._shift is None else self._shift * (1.0 - h) + h
@@ -336,7 +338,8 @@ class MarkovChain:
     def restrict(self, states):
         """The chain on `states` (bool mask or state numbers, kept in ascending order) with transitions that leave them
         forbidden and the rows renormalised. On a closed class nothing is lost, and the chain is P itself there."""
-        keep = _validate.target_mask(states, self.n_states)
+        keep = np.zeros(self.n_states, bool)
+        keep[_validate.state_array(states, self.n_states, "states")] = True
         matrix = restrict_csr(self._pattern.matrix, keep)
         parts = [None if a is None else np.ascontiguousarray(a[keep]) for a in (self._row, self._col, self._shift)]
         labels = None

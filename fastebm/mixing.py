@@ -76,6 +76,7 @@ def mixing_curve(chain, start, n_steps, *, distances=DISTANCES, gap=None, num_th
     """
     is_chain(chain)
     n_steps = _validate.count(n_steps, "n_steps", minimum=0)
+    distances = (distances,) if isinstance(distances, str) else tuple(distances)
     for name in distances:
         _validate.choice(name, "distances", DISTANCES)
     threads = resolve_threads(num_threads)

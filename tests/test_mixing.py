@@ -219,6 +219,7 @@ def test_a_density_beyond_a_double_is_refused():
 def test_only_the_distances_that_were_asked_for(distances):
     case = gallery.two_state(0.3, 0.1)
     chain = fe.MarkovChain(case.P)
+    assert curve(chain, 0, 3, distances="kl").tv is None
     found = curve(chain, 0, 3, distances=distances, gap=fe.spectral_gap(chain, kind="absolute"))
     for name in ("tv", "kl", "chi2"):
         assert (getattr(found, name) is not None) == (name in distances)
