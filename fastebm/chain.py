@@ -219,10 +219,8 @@ class MarkovChain:
             raise InvalidChainError(f"the operand must have {self.n_states} entries along the chain's axis, got shape {x.shape}")
         block = np.ascontiguousarray(x, dtype=np.float64).reshape(self.n_states, -1)
         scaled = self._scaled_both if transposed else self._scaled
-        inner = scaled.row if transposed else scaled.col
         y = np.empty_like(block) if out is None else out.reshape(block.shape)
-        scratch = None if inner is None else np.empty_like(block)
-        _core.scaled_apply(scaled, block, y, scratch, transposed, resolve_threads(num_threads))
+        passes.product(scaled, block, y, transposed, resolve_threads(num_threads))
         return y.reshape(x.shape)
 
     def __matmul__(self, x):

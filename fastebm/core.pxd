@@ -11,13 +11,13 @@ cdef extern from "fastebm.h" nogil:
         const double *col
         const double *shift
 
-# P = diag(row) A diag(col) + diag(shift) of a MarkovChain, valid as long as the chain lives. with_left: also for left
-# products, which may build the transpose. Raises a Python exception for anything that is no chain.
-cdef const ebm_scaled_t *chain_operator(object chain, bint with_left) except NULL
+# The operator of a MarkovChain's products P x (left: x P, which may build the transpose), valid as long as the chain lives, and
+# whether operator_apply has to transpose it. Raises a Python exception for anything that is no chain.
+cdef const ebm_scaled_t *chain_operator(object chain, bint left, bint *transposed) except NULL
 
-# y = P x (left: y = x P) for x, y, scratch (n_states, width), row-major; scratch may be NULL where there is no scaling on the
+# y = P x, or P^T x, for x, y, scratch (n_states, width), row-major; scratch may be NULL where there is no scaling on the
 # input's side. Returns 0 or the number of an error, for status_text.
-cdef int operator_apply(const ebm_scaled_t *P, bint left, int num_threads, int64_t width, const double *x, double *scratch,
+cdef int operator_apply(const ebm_scaled_t *P, bint transposed, int num_threads, int64_t width, const double *x, double *scratch,
                         double *y) noexcept nogil
 
 # The block of Philox4x64-10: key has two words, counter and out four.

@@ -5,6 +5,9 @@ import numpy as np
 from . import _core
 from ._runtime import Pace, interruptible, resolve_threads
 
+# Numbers of a block up to which one call makes the whole product: 0.1 s where each takes eight entries of A.
+PRODUCT_AT_ONCE = 5_000_000
+
 
 def row_ranges(indptr):
     """Ranges (begin, end) that cover all rows in order, each as long as its predecessor's time allows, a row at least."""
@@ -32,6 +35,27 @@ def _search(name, search):
             with pace:
                 done = search.expand(pace.size)
     return search
+
+
+def product(M, x, y, transposed, threads):
+    """y = M x, or M^T x, for blocks (n_states, width). An interruption is the caller's, who knows what it ends."""
+    (n, width), inner = x.shape, M.row if transposed else M.col
+    scratch = None if inner is None else np.empty_like(x)
+    if n * width <= PRODUCT_AT_ONCE:
+        _core.scaled_apply(M, x, y, scratch, transposed, threads)
+        return
+    pace, begin = Pace(), 0
+    while inner is not None and begin < n:
+        end = min(begin + pace.size, n)
+        with pace:
+            np.multiply(inner[begin:end, None], x[begin:end], out=scratch[begin:end])
+        begin = end
+    pace, begin = Pace(), 0
+    while begin < n:
+        end = min(begin + pace.size, n)
+        with pace:
+            _core.scaled_apply_rows(M, x, x if inner is None else scratch, y, begin, end, transposed, threads)
+        begin = end
 
 
 def inspect(matrix):

@@ -31,12 +31,13 @@ cdef extern from "fastebm.h" nogil:  # the inline part of the headers works with
 
 
 def product(chain, const double[:, ::1] x not None, double[:, ::1] y not None, bint left):
-    cdef const core.ebm_scaled_t *P = core.chain_operator(chain, left)
+    cdef bint transposed
+    cdef const core.ebm_scaled_t *P = core.chain_operator(chain, left, &transposed)
     cdef int64_t width = x.shape[1]
     cdef double *scratch = <double *>malloc(P.kernel.n_states * width * sizeof(double))
     cdef int status
     with nogil:
-        status = core.operator_apply(P, left, 2, width, &x[0, 0], scratch, &y[0, 0])
+        status = core.operator_apply(P, transposed, 2, width, &x[0, 0], scratch, &y[0, 0])
     free(scratch)
     return status, core.status_text(status).decode()
 

@@ -69,6 +69,22 @@ def test_a_cut_changes_no_bit(symmetric, monkeypatch):
             assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_product_in_pieces_has_the_same_bits(width, transposed, monkeypatch):
+    chain = fe.tilt(chain_of(N, 3), np.sin(np.arange(N)), 0.5).lazy(0.25)
+    x = np.random.default_rng(0).normal(size=(N, width))
+    whole = chain._apply(x, transposed=transposed)
+    monkeypatch.setattr(passes, "PRODUCT_AT_ONCE", 1)
+    for size in (700, 5_000):
+        monkeypatch.setattr(passes, "Pace", cut := Cut(size))
+        assert_array_equal(chain._apply(x, transposed=transposed), whole)
+        assert cut.calls == 2 * -(-N // size)
+    monkeypatch.setattr(passes, "Pace", Cut(700, 3))
+    with pytest.raises(KeyboardInterrupt):
+        chain._apply(x, transposed=transposed)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 12), st.integers(0, 2**31), st.integers(1, 9), st.booleans())
 def test_against_scipy_cut_anywhere(n, seed, size, symmetric):

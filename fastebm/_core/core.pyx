@@ -41,7 +41,7 @@ include "walks.pxi"
 include "interface.pxi"
 
 __all__ = [
-    "Csr", "Kernel", "CsrKernel", "Scaled", "Inspection", "Transposition", "scaled_apply", "scaled_difference",
+    "Csr", "Kernel", "CsrKernel", "Scaled", "Inspection", "Transposition", "scaled_apply", "scaled_apply_rows", "scaled_difference",
     "vec_change", "vec_dot", "vec_l1", "normalize_logs",
     "Components", "Classes", "Reach", "Potential", "graph_mismatch", "tilt_values", "Balance", "flux_additive_count",
     "flux_additive_fill",

@@ -55,6 +55,8 @@ cdef extern from "vec.h" nogil:
 cdef extern from "scaled.h" nogil:
     int ebm_scaled_apply(const ebm_scaled_t *M, int transposed, int num_threads, int64_t width, const double *x,
                          double *scratch, double *y)
+    int ebm_scaled_apply_rows(const ebm_scaled_t *M, int transposed, int num_threads, int64_t width, int64_t begin,
+                              int64_t end, const double *x, const double *inner, double *y)
     int ebm_scaled_difference(const ebm_scaled_t *M, int num_threads, int power, const double *x, double *y)
 
 cdef extern from "graph.h" nogil:

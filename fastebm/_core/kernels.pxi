@@ -172,6 +172,19 @@ def scaled_apply(Scaled M not None, const double[:, ::1] x not None, double[:, :
     check(status)
 
 
+def scaled_apply_rows(Scaled M not None, const double[:, ::1] x not None, const double[:, ::1] inner not None,
+                      double[:, ::1] y not None, int64_t begin, int64_t end, bint transposed, int num_threads):
+    """Rows [begin, end) of y = M x, or M^T x; inner is x times the scaling on its side, or x itself."""
+    cdef int64_t n = M.c.kernel.n_states, width = x.shape[1]
+    cdef int status
+    need(x.shape[0] == n and y.shape[0] == n and y.shape[1] == width, "shapes of x and y")
+    need(inner.shape[0] == n and inner.shape[1] == width and width >= 1, "shape of inner")
+    need(0 <= begin <= end <= n, "a range of rows")
+    with nogil:
+        status = ebm_scaled_apply_rows(&M.c, transposed, num_threads, width, begin, end, &x[0, 0], &inner[0, 0], &y[0, 0])
+    check(status)
+
+
 def scaled_difference(Scaled M not None, const double[::1] x not None, double[::1] y not None, int power, int num_threads):
     """y[i] = sum_j M[i, j] (x[i] - x[j])^power over the off-diagonal part."""
     cdef int status
