@@ -115,55 +115,135 @@ void ebm_csr_kernel(const ebm_csr_pair_t *pair, ebm_kernel_t *kernel)
 
 /* --- inspection and transposition ----------------------------------------------------------------------------------- */
 
-int ebm_csr_inspect(const ebm_csr_t *A, int64_t nnz, double *row_sum, ebm_csr_facts_t *facts)
+static int inspect_row(const ebm_csr_t *A, int64_t nnz, int64_t i, double *row_sum, ebm_csr_facts_t *f)
 {
-    ebm_csr_facts_t f = {.is_sorted = 1, .has_zeros = 0, .rows_uniform = 1, .has_repeats = 0, .row = -1, .entry = -1};
-    int status = EBM_OK;
-    if (A->indptr[0] != 0 || A->indptr[A->n_states] != nnz) status = EBM_ERR_INDPTR, f.row = 0;
-    for (int64_t i = 0; i < A->n_states && status == EBM_OK; i++) {
-        const int64_t begin = A->indptr[i], end = A->indptr[i + 1];
-        f.row = i;
-        if (begin > end || end > nnz) { status = EBM_ERR_INDPTR; break; }
-        double sum = 0.0, first = begin < end ? ebm_csr_value(A, begin) : 0.0;
-        for (int64_t k = begin; k < end; k++) {
-            const int32_t j = A->indices[k];
-            const double a = ebm_csr_value(A, k);
-            f.entry = k;
-            if (j < 0 || j >= A->n_states) { status = EBM_ERR_INDEX; break; }
-            if (!isfinite(a)) { status = EBM_ERR_NONFINITE; break; }
-            if (a < 0.0) { status = EBM_ERR_NEGATIVE; break; }
-            if (a == 0.0) f.has_zeros = 1;
-            if (a != first) f.rows_uniform = 0;
-            if (k > begin && j < A->indices[k - 1]) f.is_sorted = 0;
-            if (k > begin && j == A->indices[k - 1]) f.has_repeats = 1;
-            sum += a;
-        }
-        row_sum[i] = sum;
-        if (status == EBM_OK && !isfinite(sum)) status = EBM_ERR_NONFINITE;
-        if (status == EBM_OK && !(sum > 0.0)) { status = EBM_ERR_EMPTY_ROW; f.entry = -1; }
+    const int64_t begin = A->indptr[i], end = A->indptr[i + 1];
+    f->row = i;
+    f->entry = -1;
+    if (begin < 0 || begin > end || end > nnz) return EBM_ERR_INDPTR;
+    double sum = 0.0, first = begin < end ? ebm_csr_value(A, begin) : 0.0;
+    for (int64_t k = begin; k < end; k++) {
+        const int32_t j = A->indices[k];
+        const double a = ebm_csr_value(A, k);
+        f->entry = k;
+        if (j < 0 || j >= A->n_states) return EBM_ERR_INDEX;
+        if (!isfinite(a)) return EBM_ERR_NONFINITE;
+        if (a < 0.0) return EBM_ERR_NEGATIVE;
+        if (a == 0.0) f->has_zeros = 1;
+        if (a != first) f->rows_uniform = 0;
+        if (k > begin && j < A->indices[k - 1]) f->is_sorted = 0;
+        sum += a;
     }
-    *facts = f;
+    row_sum[i] = sum;
+    f->entry = -1;
+    if (!isfinite(sum)) return EBM_ERR_NONFINITE;
+    return sum > 0.0 ? EBM_OK : EBM_ERR_EMPTY_ROW;
+}
+
+int ebm_csr_inspect(const ebm_csr_t *A, int64_t nnz, int64_t begin, int64_t end, int num_threads, double *row_sum,
+                    ebm_csr_facts_t *facts)
+{
+    (void)num_threads;
+    int status = EBM_OK;
+    if (begin == 0 && (A->indptr[0] != 0 || A->indptr[A->n_states] != nnz)) {
+        facts->row = 0;
+        return EBM_ERR_INDPTR;
+    }
+#pragma omp parallel num_threads(num_threads) if (end - begin > EBM_BLOCK_STATES)
+    {
+        ebm_csr_facts_t own = EBM_CSR_FACTS_NONE;
+        int fault = EBM_OK; /* a thread's rows ascend, so its first fault is its lowest */
+#pragma omp for schedule(dynamic, EBM_TILE)
+        for (int64_t i = begin; i < end; i++)
+            if (fault == EBM_OK) fault = inspect_row(A, nnz, i, row_sum, &own);
+#pragma omp critical(ebm_csr_inspect_merge)
+        {
+            facts->is_sorted &= own.is_sorted;
+            facts->has_zeros |= own.has_zeros;
+            facts->rows_uniform &= own.rows_uniform;
+            if (fault != EBM_OK && (status == EBM_OK || own.row < facts->row)) {
+                status = fault;
+                facts->row = own.row;
+                facts->entry = own.entry;
+            }
+        }
+    }
     return status;
 }
 
-int ebm_csr_transpose(const ebm_csr_t *A, int64_t *t_indptr, int32_t *t_indices, void *t_values)
+/* Ranges of columns, one a thread. */
+static int64_t n_parts(int64_t n_entries, int num_threads)
 {
-    const int64_t n = A->n_states, nnz = A->indptr[n];
+    if (n_entries <= EBM_BLOCK_STATES || num_threads < 1) return 1;
+    return num_threads < EBM_MAX_BLOCKS ? num_threads : EBM_MAX_BLOCKS;
+}
+
+int ebm_csr_transpose_count(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads, int64_t *t_indptr)
+{
+    const int64_t n = A->n_states, first = A->indptr[begin], last = A->indptr[end];
+    const int64_t parts = n_parts(last - first, num_threads);
+#pragma omp parallel for num_threads(num_threads) schedule(static, 1) if (parts > 1)
+    for (int64_t part = 0; part < parts; part++) {
+        const int64_t low = ebm_block_begin(n, parts, part), high = ebm_block_begin(n, parts, part + 1);
+        for (int64_t k = first; k < last; k++)
+            if (A->indices[k] >= low && A->indices[k] < high) t_indptr[A->indices[k] + 1]++;
+    }
+    return EBM_OK;
+}
+
+int ebm_csr_transpose_place(int64_t n_states, int64_t *t_indptr)
+{
     /* t_indptr[j + 1] first counts column j, then is the place of its next entry, last its end. */
-    for (int64_t j = 0; j <= n; j++) t_indptr[j] = 0;
-    for (int64_t k = 0; k < nnz; k++) t_indptr[A->indices[k] + 1]++;
     int64_t place = 0;
-    for (int64_t j = 0; j < n; j++) {
+    for (int64_t j = 0; j < n_states; j++) {
         const int64_t count = t_indptr[j + 1];
         t_indptr[j + 1] = place;
         place += count;
     }
-    for (int64_t i = 0; i < n; i++)
+    return EBM_OK;
+}
+
+EBM_INLINE void fill_columns(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end, int64_t low, int64_t high,
+                             int64_t *t_indptr, int32_t *t_indices, void *t_values)
+{
+    for (int64_t i = begin; i < end; i++)
         for (int64_t k = A->indptr[i]; k < A->indptr[i + 1]; k++) {
-            const int64_t at = t_indptr[A->indices[k] + 1]++;
+            const int64_t j = A->indices[k];
+            if (j < low || j >= high) continue;
+            const int64_t at = t_indptr[j + 1]++;
             t_indices[at] = (int32_t)i;
-            if (A->value_type == EBM_VALUES_F64) ((double *)t_values)[at] = ((const double *)A->values)[k];
-            if (A->value_type == EBM_VALUES_F32) ((float *)t_values)[at] = ((const float *)A->values)[k];
+            if (type == EBM_VALUES_F64) ((double *)t_values)[at] = ((const double *)A->values)[k];
+            if (type == EBM_VALUES_F32) ((float *)t_values)[at] = ((const float *)A->values)[k];
         }
+}
+
+/* The first column whose entries go to `place` or beyond: places ascend over the columns, at the start and ever after. */
+static int64_t column_at(int64_t n, const int64_t *t_indptr, int64_t place)
+{
+    int64_t low = 0, high = n;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (t_indptr[middle + 1] < place) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+int ebm_csr_transpose_fill(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads, int64_t *t_indptr,
+                           int32_t *t_indices, void *t_values)
+{
+    const int64_t n = A->n_states, nnz = A->indptr[n], parts = n_parts(A->indptr[end] - A->indptr[begin], num_threads);
+    int64_t bound[EBM_MAX_BLOCKS + 1]; /* of the columns of each part: about as many entries in each */
+    for (int64_t part = 0; part <= parts; part++)
+        bound[part] = part == 0 ? 0 : part == parts ? n : column_at(n, t_indptr, ebm_block_begin(nnz, parts, part));
+#pragma omp parallel for num_threads(num_threads) schedule(static, 1) if (parts > 1)
+    for (int64_t part = 0; part < parts; part++) {
+        const int64_t low = bound[part], high = bound[part + 1];
+        switch (A->value_type) {
+        case EBM_VALUES_F64: fill_columns(A, EBM_VALUES_F64, begin, end, low, high, t_indptr, t_indices, t_values); break;
+        case EBM_VALUES_F32: fill_columns(A, EBM_VALUES_F32, begin, end, low, high, t_indptr, t_indices, t_values); break;
+        default: fill_columns(A, EBM_VALUES_NONE, begin, end, low, high, t_indptr, t_indices, t_values);
+        }
+    }
     return EBM_OK;
 }

@@ -33,17 +33,24 @@ static inline double ebm_csr_value(const ebm_csr_t *A, int64_t k)
 
 void ebm_csr_kernel(const ebm_csr_pair_t *pair, ebm_kernel_t *kernel);
 
-/* One pass over everything a caller handed in. Stops at the first fault and names its row and entry (position in
-   `indices`). Besides, in row_sum the sums of the rows, and flags: whether each row's indices ascend, whether an entry is
-   zero, whether all entries of each row are equal (then row_sum / degree is a row scaling and no value need be stored),
-   whether an index repeats within a row (known only where the rows ascend). */
+/* Rows [begin, end) of what a caller handed in. Names the first fault by its row and entry (position in `indices`).
+   Besides, in row_sum the sums of the rows, and flags: whether each row's indices ascend, whether an entry is zero,
+   whether all entries of each row are equal (then row_sum / degree is a row scaling and no value need be stored). Facts
+   add up over calls, from EBM_CSR_FACTS_NONE on. */
 typedef struct ebm_csr_facts {
-    int is_sorted, has_zeros, rows_uniform, has_repeats;
+    int is_sorted, has_zeros, rows_uniform;
     int64_t row, entry;
 } ebm_csr_facts_t;
-int ebm_csr_inspect(const ebm_csr_t *A, int64_t nnz, double *row_sum, ebm_csr_facts_t *facts);
+#define EBM_CSR_FACTS_NONE ((ebm_csr_facts_t){1, 0, 1, -1, -1})
+int ebm_csr_inspect(const ebm_csr_t *A, int64_t nnz, int64_t begin, int64_t end, int num_threads, double *row_sum,
+                    ebm_csr_facts_t *facts);
 
-/* Counting sort of the entries by column. values may be NULL. Output rows ascend. */
-int ebm_csr_transpose(const ebm_csr_t *A, int64_t *t_indptr, int32_t *t_indices, void *t_values);
+/* Counting sort of the entries by column: `count` for ranges of rows that cover all, t_indptr (n_states + 1,) being zero at
+   first; `place` once; `fill` for ranges of rows that cover all in ascending order. Output rows ascend. Each thread owns a
+   range of columns and reads all entries, so nothing depends on the number of threads. t_values NULL where A has none. */
+int ebm_csr_transpose_count(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads, int64_t *t_indptr);
+int ebm_csr_transpose_place(int64_t n_states, int64_t *t_indptr);
+int ebm_csr_transpose_fill(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads, int64_t *t_indptr,
+                           int32_t *t_indices, void *t_values);
 
 #endif

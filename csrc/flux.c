@@ -49,15 +49,20 @@ static void balance_rows(const ebm_csr_t *A, const ebm_csr_t *T, const double *l
     *out = b;
 }
 
-int ebm_flux_balance(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_row, const double *log_col,
-                     const double *log_pi, int num_threads, ebm_flux_balance_t *partial, ebm_flux_balance_t *out)
+int ebm_flux_balance_blocks(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_row, const double *log_col,
+                            const double *log_pi, int64_t first, int64_t last, int num_threads, ebm_flux_balance_t *partial)
 {
     (void)num_threads;
     const int64_t n = A->n_states, n_blocks = ebm_n_blocks(n);
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
-    for (int64_t b = 0; b < n_blocks; b++)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (last - first > 1)
+    for (int64_t b = first; b < last; b++)
         balance_rows(A, T, log_row, log_col, log_pi, ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1),
                      partial + b);
+    return EBM_OK;
+}
+
+int ebm_flux_balance_total(int64_t n_blocks, const ebm_flux_balance_t *partial, ebm_flux_balance_t *out)
+{
     ebm_flux_balance_t total = {0};
     for (int64_t b = 0; b < n_blocks; b++) {
         if (partial[b].max_violation > total.max_violation) total.max_violation = partial[b].max_violation;
@@ -71,35 +76,34 @@ int ebm_flux_balance(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_r
     return EBM_OK;
 }
 
-int ebm_flux_additive_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t *indptr)
+int ebm_flux_additive_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t begin, int64_t end, int num_threads, int64_t *degree)
 {
-    indptr[0] = 0;
-    for (int64_t x = 0; x < A->n_states; x++) {
+    (void)num_threads;
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) if (end - begin > EBM_TILE)
+    for (int64_t x = begin; x < end; x++) {
         ebm_pairs_t pair = ebm_pairs_of(A, T, x);
-        int64_t degree = 0;
-        while (ebm_pairs_next(&pair)) degree++;
-        indptr[x + 1] = indptr[x] + degree;
+        degree[x] = 0;
+        while (ebm_pairs_next(&pair)) degree[x]++;
     }
     return EBM_OK;
 }
 
 int ebm_flux_additive_fill(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_row, const double *log_col,
-                           const double *log_pi, int num_threads, const int64_t *indptr, int32_t *indices, double *values)
+                           const double *log_pi, int64_t begin, int64_t end, int num_threads, const int64_t *indptr,
+                           int32_t *indices, double *values)
 {
     (void)num_threads;
-    const int64_t n = A->n_states, n_blocks = ebm_n_blocks(n);
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
-    for (int64_t b = 0; b < n_blocks; b++)
-        for (int64_t x = ebm_block_begin(n, n_blocks, b); x < ebm_block_begin(n, n_blocks, b + 1); x++) {
-            ebm_pairs_t pair = ebm_pairs_of(A, T, x);
-            for (int64_t k = indptr[x]; ebm_pairs_next(&pair); k++) {
-                const int64_t y = pair.other;
-                const double half = 0.5 * (log_pi[x] - log_pi[y]);
-                const double f = pair.forward > 0.0 ? exp(half + log_entry(pair.forward, x, y, log_row, log_col)) : 0.0;
-                const double g = pair.backward > 0.0 ? exp(-half + log_entry(pair.backward, y, x, log_row, log_col)) : 0.0;
-                indices[k] = (int32_t)y;
-                values[k] = 0.5 * (f + g); /* f + g = g + f exactly, so entry (y, x) has the same bits */
-            }
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) if (end - begin > EBM_TILE)
+    for (int64_t x = begin; x < end; x++) {
+        ebm_pairs_t pair = ebm_pairs_of(A, T, x);
+        for (int64_t k = indptr[x]; ebm_pairs_next(&pair); k++) {
+            const int64_t y = pair.other;
+            const double half = 0.5 * (log_pi[x] - log_pi[y]);
+            const double f = pair.forward > 0.0 ? exp(half + log_entry(pair.forward, x, y, log_row, log_col)) : 0.0;
+            const double g = pair.backward > 0.0 ? exp(-half + log_entry(pair.backward, y, x, log_row, log_col)) : 0.0;
+            indices[k] = (int32_t)y;
+            values[k] = 0.5 * (f + g); /* f + g = g + f exactly, so entry (y, x) has the same bits */
         }
+    }
     return EBM_OK;
 }

@@ -22,14 +22,18 @@ typedef struct ebm_flux_balance {
 } ebm_flux_balance_t;
 
 /* P[x, y] = A[x, y] exp(log_row[x] + log_col[y]); log_row, log_col NULL for zeros; -infinity in log_pi: a transient
-   state. T is the transpose of A. */
-int ebm_flux_balance(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_row, const double *log_col,
-                     const double *log_pi, int num_threads, ebm_flux_balance_t *partial, ebm_flux_balance_t *out);
+   state. T is the transpose of A. First the ranges of states [first, last) of the n_blocks = ebm_n_blocks(n_states), in as
+   many calls as wanted, then their total. */
+int ebm_flux_balance_blocks(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_row, const double *log_col,
+                            const double *log_pi, int64_t first, int64_t last, int num_threads, ebm_flux_balance_t *partial);
+int ebm_flux_balance_total(int64_t n_blocks, const ebm_flux_balance_t *partial, ebm_flux_balance_t *out);
 
 /* B[x, y] = (sqrt(pi[x] / pi[y]) P[x, y] + sqrt(pi[y] / pi[x]) P[y, x]) / 2 on the union of A's and T's patterns: symmetric
-   to the bit, and diag(pi)^-1/2 B diag(pi)^1/2 = (P + P*) / 2. First the row lengths (indptr (n + 1,)), then the entries. */
-int ebm_flux_additive_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t *indptr);
+   to the bit, and diag(pi)^-1/2 B diag(pi)^1/2 = (P + P*) / 2. For rows [begin, end): first their lengths, degree (n,), then
+   the entries, with indptr (n + 1,) the running sum of all degrees. */
+int ebm_flux_additive_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t begin, int64_t end, int num_threads, int64_t *degree);
 int ebm_flux_additive_fill(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_row, const double *log_col,
-                           const double *log_pi, int num_threads, const int64_t *indptr, int32_t *indices, double *values);
+                           const double *log_pi, int64_t begin, int64_t end, int num_threads, const int64_t *indptr,
+                           int32_t *indices, double *values);
 
 #endif

@@ -3,27 +3,30 @@
 #include <math.h>
 
 #include "pairs.h"
+#include "parallel.h"
 
 #define UNSEEN (-1)
 
-int ebm_graph_components(const ebm_csr_t *A, int32_t *work32, int64_t *work64, int32_t *labels, int64_t *n_classes)
+int ebm_graph_components_expand(ebm_graph_components_t *search, int64_t n_entries, int *done)
 {
-    const int64_t n = A->n_states;
-    int32_t *low = work32, *open = work32 + n, *parent = work32 + 2 * n; /* open: Tarjan's stack of unassigned states */
-    int64_t *next = work64;                                              /* the next entry of each state to look at */
-    int32_t classes = 0, n_open = 0, clock = 0;
+    const ebm_csr_t *A = search->A;
+    int32_t *labels = search->labels, *low = search->low, *open = search->open, *parent = search->parent;
+    int64_t *next = search->next, root = search->root, left = n_entries;
+    int32_t n_open = (int32_t)search->n_open, clock = (int32_t)search->clock, v = (int32_t)search->at - 1;
 
     /* labels[v] is UNSEEN, or -2 - (discovery time) while v is open, or v's class. */
-    for (int64_t v = 0; v < n; v++) labels[v] = UNSEEN;
-    for (int64_t root = 0; root < n; root++) {
-        if (labels[root] != UNSEEN) continue;
-        int32_t v = (int32_t)root;
-        parent[v] = -1;
-        labels[v] = -2 - clock;
-        low[v] = clock++;
-        next[v] = A->indptr[v];
-        open[n_open++] = v;
-        while (v >= 0) {
+    while (left > 0) {
+        if (v < 0) {
+            while (root < A->n_states && labels[root] != UNSEEN) root++;
+            if (root == A->n_states) break;
+            v = (int32_t)root;
+            parent[v] = -1;
+            labels[v] = -2 - clock;
+            low[v] = clock++;
+            next[v] = A->indptr[v];
+            open[n_open++] = v;
+        }
+        while (v >= 0 && left-- > 0) {
             if (next[v] < A->indptr[v + 1]) {
                 const int32_t to = A->indices[next[v]++];
                 if (labels[to] == UNSEEN) {
@@ -43,16 +46,17 @@ int ebm_graph_components(const ebm_csr_t *A, int32_t *work32, int64_t *work64, i
                 int32_t member;
                 do {
                     member = open[--n_open];
-                    labels[member] = classes;
+                    labels[member] = (int32_t)search->n_classes;
                 } while (member != v);
-                classes++;
+                search->n_classes++;
             } else if (low[v] < low[up]) {
                 low[up] = low[v];
             }
             v = up;
         }
     }
-    *n_classes = classes;
+    search->root = root, search->n_open = n_open, search->clock = clock, search->at = (int64_t)v + 1;
+    *done = v < 0 && root == A->n_states;
     return EBM_OK;
 }
 
@@ -66,82 +70,106 @@ static int64_t gcd(int64_t a, int64_t b)
     return a < 0 ? -a : a;
 }
 
-int ebm_graph_classes(const ebm_csr_t *A, const int32_t *labels, int64_t n_classes, int32_t *work, uint8_t *closed,
-                      int64_t *period, int64_t *size)
+int ebm_graph_classes_expand(const ebm_csr_t *A, const int32_t *labels, int64_t n_entries, ebm_graph_queue_t *queue,
+                             int32_t *level, uint8_t *closed, int64_t *period, int64_t *size, int *done)
 {
-    const int64_t n = A->n_states;
-    int32_t *level = work, *queue = work + n;
-    for (int64_t c = 0; c < n_classes; c++) closed[c] = 1, period[c] = 0, size[c] = 0;
-    for (int64_t v = 0; v < n; v++) level[v] = UNSEEN;
-    for (int64_t root = 0; root < n; root++) {
-        if (level[root] != UNSEEN) continue;
-        const int32_t c = labels[root];
-        int64_t head = 0, tail = 0;
-        level[root] = 0;
-        queue[tail++] = (int32_t)root;
-        while (head < tail) {
-            const int32_t x = queue[head++];
-            size[c]++;
-            for (int64_t k = A->indptr[x]; k < A->indptr[x + 1]; k++) {
-                const int32_t y = A->indices[k];
-                if (labels[y] != c) {
-                    closed[c] = 0;
-                } else if (level[y] == UNSEEN) {
-                    level[y] = level[x] + 1;
-                    queue[tail++] = y;
-                } else { /* every such edge closes a cycle modulo the period (Denardo 1977) */
-                    period[c] = gcd(period[c], (int64_t)level[x] + 1 - level[y]);
-                }
+    for (int64_t left = n_entries; left > 0;) {
+        if (queue->head == queue->tail) {
+            while (queue->root < A->n_states && level[queue->root] != UNSEEN) queue->root++;
+            if (queue->root == A->n_states) break;
+            level[queue->root] = 0;
+            queue->states[queue->tail++] = (int32_t)queue->root;
+        }
+        const int32_t x = queue->states[queue->head++], c = labels[x];
+        size[c]++;
+        for (int64_t k = A->indptr[x]; k < A->indptr[x + 1]; k++) {
+            const int32_t y = A->indices[k];
+            if (labels[y] != c) {
+                closed[c] = 0;
+            } else if (level[y] == UNSEEN) {
+                level[y] = level[x] + 1;
+                queue->states[queue->tail++] = y;
+            } else if (period[c] != 1) { /* every such edge closes a cycle modulo the period (Denardo 1977) */
+                period[c] = gcd(period[c], (int64_t)level[x] + 1 - level[y]);
             }
         }
+        left -= 1 + A->indptr[x + 1] - A->indptr[x];
     }
+    *done = queue->head == queue->tail && queue->root == A->n_states;
     return EBM_OK;
 }
 
-int ebm_graph_reach(const ebm_csr_t *A, const uint8_t *avoid, int32_t *work, uint8_t *reached)
+int ebm_graph_reach_expand(const ebm_csr_t *A, const uint8_t *avoid, int64_t n_entries, ebm_graph_queue_t *queue,
+                           uint8_t *reached, int *done)
 {
-    int64_t tail = 0;
-    for (int64_t v = 0; v < A->n_states; v++)
-        if (reached[v]) work[tail++] = (int32_t)v;
-    for (int64_t head = 0; head < tail; head++)
-        for (int64_t k = A->indptr[work[head]]; k < A->indptr[work[head] + 1]; k++) {
+    int64_t left = n_entries;
+    if (queue->root == 0) { /* at first: the states given */
+        for (int64_t v = 0; v < A->n_states; v++)
+            if (reached[v]) queue->states[queue->tail++] = (int32_t)v;
+        queue->root = A->n_states;
+    }
+    while (queue->head < queue->tail && left > 0) {
+        const int32_t x = queue->states[queue->head++];
+        for (int64_t k = A->indptr[x]; k < A->indptr[x + 1]; k++) {
             const int32_t y = A->indices[k];
             if (reached[y] || (avoid && avoid[y])) continue;
             reached[y] = 1;
-            work[tail++] = y;
+            queue->states[queue->tail++] = y;
         }
+        left -= 1 + A->indptr[x + 1] - A->indptr[x];
+    }
+    *done = queue->head == queue->tail;
     return EBM_OK;
 }
 
-int ebm_graph_potential(const ebm_csr_t *A, const ebm_csr_t *T, int32_t *work, double *w, double *mismatch)
+/* Difference of logs: the ratio of two entries may leave the range of a double. */
+static inline double log_ratio(const ebm_pairs_t *pair)
 {
-    const int64_t n = A->n_states;
-    *mismatch = 0.0;
-    for (int64_t v = 0; v < n; v++) w[v] = NAN; /* unseen */
-    for (int64_t root = 0; root < n; root++) {
-        if (!isnan(w[root])) continue;
-        int64_t head = 0, tail = 0;
-        w[root] = 0.0;
-        work[tail++] = (int32_t)root;
-        while (head < tail) {
-            const int32_t x = work[head++];
-            ebm_pairs_t pair = ebm_pairs_of(A, T, x);
-            while (ebm_pairs_next(&pair)) {
-                if (pair.forward == 0.0 || pair.backward == 0.0) {
-                    *mismatch = INFINITY;
-                    return EBM_OK;
-                }
-                /* difference of logs: the ratio of two entries may leave the range of a double */
-                const double step = pair.forward == pair.backward ? 0.0 : log(pair.forward) - log(pair.backward);
-                if (isnan(w[pair.other])) {
-                    w[pair.other] = w[x] + step;
-                    work[tail++] = pair.other;
-                } else {
-                    const double gap = fabs(step - (w[pair.other] - w[x]));
-                    if (gap > *mismatch) *mismatch = gap;
-                }
+    return pair->forward == pair->backward ? 0.0 : log(pair->forward) - log(pair->backward);
+}
+
+int ebm_graph_potential_expand(const ebm_csr_t *A, const ebm_csr_t *T, int64_t n_entries, ebm_graph_queue_t *queue, double *w,
+                               int *one_way, int *done)
+{
+    for (int64_t left = n_entries; left > 0;) {
+        if (queue->head == queue->tail) {
+            while (queue->root < A->n_states && !isnan(w[queue->root])) queue->root++;
+            if (queue->root == A->n_states) break;
+            w[queue->root] = 0.0;
+            queue->states[queue->tail++] = (int32_t)queue->root;
+        }
+        const int32_t x = queue->states[queue->head++];
+        ebm_pairs_t pair = ebm_pairs_of(A, T, x);
+        while (ebm_pairs_next(&pair)) {
+            if (pair.forward == 0.0 || pair.backward == 0.0) {
+                *one_way = *done = 1;
+                return EBM_OK;
             }
+            if (!isnan(w[pair.other])) continue;
+            w[pair.other] = w[x] + log_ratio(&pair);
+            queue->states[queue->tail++] = pair.other;
+        }
+        left -= 1 + A->indptr[x + 1] - A->indptr[x];
+    }
+    *done = queue->head == queue->tail && queue->root == A->n_states;
+    return EBM_OK;
+}
+
+int ebm_graph_mismatch(const ebm_csr_t *A, const ebm_csr_t *T, const double *w, int64_t begin, int64_t end, int num_threads,
+                       double *mismatch)
+{
+    (void)num_threads;
+    double largest = 0.0;
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) reduction(max : largest) if (end - begin > EBM_TILE)
+    for (int64_t x = begin; x < end; x++) {
+        ebm_pairs_t pair = ebm_pairs_of(A, T, x);
+        while (ebm_pairs_next(&pair)) {
+            if (pair.other <= x) continue; /* each unordered pair once */
+            const int both = pair.forward > 0.0 && pair.backward > 0.0;
+            const double gap = both ? fabs(log_ratio(&pair) - (w[pair.other] - w[x])) : INFINITY;
+            if (gap > largest) largest = gap;
         }
     }
+    *mismatch = largest;
     return EBM_OK;
 }

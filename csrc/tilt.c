@@ -24,31 +24,29 @@ static double row_logs(const ebm_csr_t *A, int64_t x, const double *log_row, con
 }
 
 int ebm_tilt_values(const ebm_csr_t *A, const double *log_row, const double *log_col, const double *reward, int normalize,
-                    int num_threads, double *values, double *log_norm, int64_t *row)
+                    int64_t first, int64_t last, int num_threads, double *values, double *log_norm, int64_t *row)
 {
     (void)num_threads;
-    const int64_t n = A->n_states, n_blocks = ebm_n_blocks(n);
-    int64_t first_empty = n;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic) reduction(min : first_empty) if (n_blocks > 1)
-    for (int64_t b = 0; b < n_blocks; b++) {
-        for (int64_t x = ebm_block_begin(n, n_blocks, b); x < ebm_block_begin(n, n_blocks, b + 1); x++) {
-            const int64_t begin = A->indptr[x], end = A->indptr[x + 1];
-            const double top = row_logs(A, x, log_row, log_col, reward, values);
-            if (!(top > -INFINITY)) {
-                if (normalize && x < first_empty) first_empty = x;
-                for (int64_t k = begin; k < end; k++) values[k] = 0.0;
-                continue;
-            }
-            double norm = 0.0;
-            if (normalize) {
-                double sum = 0.0;
-                for (int64_t k = begin; k < end; k++) sum += exp(values[k] - top);
-                norm = top + log(sum);
-                log_norm[x] = norm;
-            }
-            for (int64_t k = begin; k < end; k++) values[k] = exp(values[k] - norm);
+    int64_t first_empty = A->n_states;
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) reduction(min : first_empty) if (last - first > EBM_TILE)
+    for (int64_t x = first; x < last; x++) {
+        const int64_t begin = A->indptr[x], end = A->indptr[x + 1];
+        const double top = row_logs(A, x, log_row, log_col, reward, values);
+        if (!(top > -INFINITY)) {
+            if (normalize && x < first_empty) first_empty = x;
+            for (int64_t k = begin; k < end; k++) values[k] = 0.0;
+            continue;
         }
+        const double origin = normalize ? top : 0.0;
+        double sum = 0.0;
+        for (int64_t k = begin; k < end; k++) {
+            values[k] = exp(values[k] - origin);
+            sum += values[k];
+        }
+        if (!normalize) continue;
+        log_norm[x] = top + log(sum);
+        for (int64_t k = begin; k < end; k++) values[k] /= sum; /* the row sums to one to the last digits, however large top */
     }
     *row = first_empty;
-    return first_empty < n ? EBM_ERR_EMPTY_ROW : EBM_OK;
+    return first_empty < A->n_states ? EBM_ERR_EMPTY_ROW : EBM_OK;
 }

@@ -45,4 +45,5 @@ def __dir__():
 
 def get_include():
     """The folder of the C headers (`#include <fastebm.h>`), for packages that compile against the core."""
-    return str(Path(__file__).parent / "include")
+    installed = Path(__file__).parent / "include"
+    return str(installed if installed.is_dir() else Path(__file__).parents[1] / "csrc")  # in place: from the sources

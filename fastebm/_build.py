@@ -4,7 +4,7 @@ values of float64 or float32, or none where every row is uniform) and the row sc
 import numpy as np
 import scipy.sparse as sp
 
-from . import _core, _validate
+from . import _core, _validate, passes
 from .errors import InvalidChainError
 
 ROW_SUM_TOLERANCE = 1e-6
@@ -80,20 +80,20 @@ def _canonical(indptr, indices, data):
 
 def _inspected(matrix, labels):
     """(matrix, facts, row sums) with ascending rows and without zeros; raises on the first fault."""
-    row_sum = np.empty(matrix.n_states)
-    fault, facts = _core.csr_inspect(matrix, row_sum)
-    if fault is None and not facts["is_sorted"]:
+    found = passes.inspect(matrix)
+    if found.fault is None and not found.facts["is_sorted"]:
         P = sp.csr_array((np.ones(matrix.nnz, np.float32) if matrix.values is None else matrix.values, matrix.indices,
                           matrix.indptr), shape=(matrix.n_states,) * 2).sorted_indices()
         values = None if matrix.values is None else P.data
         matrix = _core.Csr(P.indptr.astype(np.int64), P.indices.astype(np.int32), values)
-        fault, facts = _core.csr_inspect(matrix, row_sum)
-    if fault is None and facts["has_zeros"]:
+        found = passes.inspect(matrix)
+    if found.fault is None and found.facts["has_zeros"]:
         keep = matrix.values != 0
         matrix = _core.Csr(_kept(matrix.indptr, keep), matrix.indices[keep], matrix.values[keep])
-        fault, facts = _core.csr_inspect(matrix, row_sum)
-    if fault is not None:
-        raise InvalidChainError(_describe(matrix, fault, facts, labels))
+        found = passes.inspect(matrix)
+    if found.fault is not None:
+        raise InvalidChainError(_describe(matrix, found.fault, found.facts, labels))
+    facts, row_sum = found.facts, found.row_sum
     least = int(np.argmin(row_sum))
     if row_sum[least] < np.finfo(float).tiny:
         raise InvalidChainError(f"row {_name(least, labels)} sums to {row_sum[least]}, too small to divide by; scale it up")
@@ -102,6 +102,8 @@ def _inspected(matrix, labels):
 
 def _describe(matrix, fault, facts, labels):
     row, entry = facts["row"], facts["entry"]
+    if entry < 0 and fault == "an entry is NaN or infinite":
+        return f"row {_name(row, labels)}: the entries are finite and their sum is not; scale the row down"
     text = f"row {_name(row, labels)}: {fault}"
     if 0 <= entry < matrix.nnz and entry >= matrix.indptr[row]:
         value = "" if matrix.values is None else f", value {matrix.values[entry]}"
@@ -143,6 +145,7 @@ def edges_to_csr(source, target, weight, n_states, symmetric, labels):
         if bad.any():
             at = int(np.argmax(bad))
             raise InvalidChainError(f"edge {at}: {name} {array[at]} is not a state; states are 0..{n_states - 1}")
+    storage = np.float32 if getattr(weight, "dtype", None) == np.float32 else np.float64
     weight = np.ones(source.size) if weight is None else _validate.vector(weight, source.size, "weight")
     if (weight < 0).any():
         at = int(np.argmax(weight < 0))
@@ -153,7 +156,8 @@ def edges_to_csr(source, target, weight, n_states, symmetric, labels):
     if symmetric:  # mirrored after the sum: the order of addition, and so the last bit, is the same on both sides
         graph = (graph + sp.triu(graph, 1).T).tocsr()
     graph.eliminate_zeros()
-    matrix = _canonical(graph.indptr, graph.indices, graph.data)
+    with np.errstate(over="ignore"):  # a sum beyond float32 is refused below, by its row
+        matrix = _canonical(graph.indptr, graph.indices, graph.data.astype(storage, copy=False))
     matrix, _, row_sum = _inspected(matrix, labels)
     counts = matrix.values / matrix.values.min()
     # worth it while the repeats cost less (4 bytes each) than the values they replace (8 bytes each)

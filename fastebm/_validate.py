@@ -22,8 +22,8 @@ def number(value, name, *, above=-math.inf, below=math.inf, closed=False):
         raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
     inside = above <= value <= below if closed else above < value < below
     if not inside:  # also NaN
-        kind = "in" if closed else "strictly between"
-        raise InvalidChainError(f"{name} must be {kind} [{above}, {below}], got {value}")
+        where = f"in [{above}, {below}]" if closed else f"strictly between {above} and {below}"
+        raise InvalidChainError(f"{name} must be {where}, got {value}")
     return float(value)
 
 
@@ -36,7 +36,10 @@ def choice(value, name, allowed):
 
 def real_array(values, name):
     """An array of a real dtype; complex, object and text are refused rather than cast."""
-    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise InvalidChainError(f"{name} is not an array: {error}") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, not dtype {array.dtype}")
     return array

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import _core, _validate
+from . import _core, _validate, passes
 from ._runtime import forecast_memory, resolve_threads
 from .chain import is_chain
 from .errors import InvalidChainError
@@ -81,7 +81,7 @@ def detailed_balance(chain, *, pi=None, tol=1e-10, num_threads=None):
         with np.errstate(divide="ignore"):
             log_pi = np.log(_validate.distribution(pi, chain.n_states, "pi"))
     pattern = chain._pattern
-    found = _core.flux_balance(pattern.matrix, pattern.transpose, chain._log_row, chain._log_col, log_pi, threads)
+    found = passes.balance(pattern.matrix, pattern.transpose, chain._log_row, chain._log_col, log_pi, threads)
     edges = [{"source": s, "target": t, "flux": f, "reverse_flux": b} for s, t, f, b in found["worst"]]
     return BalanceResult(
         is_reversible=found["violation"] <= tol, max_violation=found["max_violation"], flux_violation=found["violation"],
@@ -123,7 +123,7 @@ def reversibilize(chain, kind="additive", *, num_threads=None):
         raise InvalidChainError(f"log pi spans {span:.0f}, beyond what the reversibilisation can store (1200); restrict the chain to its likelier states")
     pattern = chain._pattern
     forecast_memory(2 * 12 * chain.nnz, "the additive reversibilisation")
-    matrix = _core.flux_additive(pattern.matrix, pattern.transpose, chain._log_row, chain._log_col, log_pi, threads)
+    matrix = passes.additive(pattern.matrix, pattern.transpose, chain._log_row, chain._log_col, log_pi, threads)
     symmetric = Pattern(matrix, symmetric=True)
     # diag(pi)^-1/2 B diag(pi)^1/2 has rows that sum to 1 - shift up to rounding in pi; the row scaling makes it exact
     col = np.exp(0.5 * (log_pi - 0.5 * (log_pi.max() + log_pi.min())))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from . import _core, _validate
+from . import _core, _validate, passes
 from ._build import edges_to_csr, generator_to_csr, prepare, restrict_csr
 from ._runtime import forecast_memory, resolve_threads
 from .checkpoint import fingerprint
@@ -27,7 +27,9 @@ class MarkovChain:
     P : scipy sparse array or matrix, ndarray, or tuple ``(indptr, indices, data)``
         Shape (n_states, n_states), ``P[i, j]`` the probability of i -> j. Float64 and float32 values in ascending rows are
         used in place, memory-mapped ones too, and int32 indices; anything else is converted once. ``data`` may be None:
-        equal probabilities along the listed edges.
+        equal probabilities along the listed edges. In float32 store symmetric conductances and pass normalize=True: they stay
+        symmetric, and the chain reversible; probabilities already divided by their row sum round differently on the two
+        sides of an edge (flux violation of some 1e-8) and make another chain, which `reversibilize` repairs.
     pi : array_like (n_states,), optional
         The stationary distribution where you know it; it is checked against P.
     labels : sequence of length n_states, optional
@@ -100,7 +102,8 @@ class MarkovChain:
         ----------
         source, target : int arrays (n_edges,)
         weight : array_like (n_edges,), optional
-            Positive; None for ones. Duplicates add up; weights of zero are dropped.
+            Positive; None for ones. Duplicates add up, in float64; weights of zero are dropped. Stored as float32 where they
+            are float32.
         n_states : int, optional
             Default: one more than the largest state named.
         symmetric : bool
@@ -216,10 +219,8 @@ class MarkovChain:
             raise InvalidChainError(f"the operand must have {self.n_states} entries along the chain's axis, got shape {x.shape}")
         block = np.ascontiguousarray(x, dtype=np.float64).reshape(self.n_states, -1)
         scaled = self._scaled_both if transposed else self._scaled
-        inner = scaled.row if transposed else scaled.col
         y = np.empty_like(block) if out is None else out.reshape(block.shape)
-        scratch = None if inner is None else np.empty_like(block)
-        _core.scaled_apply(scaled, block, y, scratch, transposed, resolve_threads(num_threads))
+        passes.product(scaled, block, y, transposed, resolve_threads(num_threads))
         return y.reshape(x.shape)
 
     def __matmul__(self, x):
@@ -269,8 +270,8 @@ class MarkovChain:
 
     @property
     def is_reversible(self):
-        """Whether the stored entries satisfy detailed balance edge by edge, to rounding (Kolmogorov's criterion along a
-        spanning forest). How far a chain is from it, and where, is `detailed_balance`'s answer."""
+        """Whether the stored entries satisfy detailed balance edge by edge, to the rounding of float64 (Kolmogorov's criterion
+        along a spanning forest), whatever type they are stored in. How far a chain is from it, and where, is `detailed_balance`'s answer."""
         return self._pattern.potential is not None
 
     @property
@@ -310,7 +311,9 @@ class MarkovChain:
 
     def lazy(self, h):
         """The chain ``(1 - h) P + h I`` that holds with probability h in [0, 1) before each step. O(n_states)."""
-        h = _validate.number(h, "h", above=-np.finfo(float).tiny, below=1.0)
+        h = _validate.number(h, "h", above=0.0, below=1.0, closed=True)
+        if h == 1.0:
+            raise InvalidChainError("h must be below 1: a chain that holds for ever has no law of its own")
         n = self.n_states
         row = np.full(n, 1.0 - h) if self._row is None else self._row * (1.0 - h)
         shift = np.full(n, h) if self._shift is None else self._shift * (1.0 - h) + h
@@ -333,7 +336,8 @@ class MarkovChain:
     def restrict(self, states):
         """The chain on `states` (bool mask or state numbers, kept in ascending order) with transitions that leave them
         forbidden and the rows renormalised. On a closed class nothing is lost, and the chain is P itself there."""
-        keep = _validate.target_mask(states, self.n_states)
+        keep = np.zeros(self.n_states, bool)
+        keep[_validate.state_array(states, self.n_states, "states")] = True
         matrix = restrict_csr(self._pattern.matrix, keep)
         parts = [None if a is None else np.ascontiguousarray(a[keep]) for a in (self._row, self._col, self._shift)]
         labels = None
@@ -399,7 +403,7 @@ def rescaled(pattern, log_row, log_col, *, num_threads=None):
     if max(spans) / 2 + centre + pattern.log_span / 2 <= MAX_LOG_SPAN / 2:
         row = np.exp(log_row + move)
         return pattern, row, row if log_col is log_row else np.exp(log_col - move)
-    values, _, _ = _core.tilt_values(pattern.matrix, log_row, log_col, None, False, resolve_threads(num_threads))
+    values, _, _ = passes.log_values(pattern.matrix, log_row, log_col, None, False, resolve_threads(num_threads))
     # an entry that underflows stays stored as zero: it is still an edge of the chain
     return Pattern(_core.Csr(pattern.matrix.indptr, pattern.matrix.indices, values)), None, None
 

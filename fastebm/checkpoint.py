@@ -14,6 +14,7 @@ from .errors import InvalidChainError
 
 # Writing is rare against the work: at most one state in this many seconds, and one more when the call is interrupted.
 SAVE_EVERY_S = 30.0
+HASHED_AT_ONCE = 1 << 26
 
 
 def fingerprint(*parts):
@@ -22,7 +23,9 @@ def fingerprint(*parts):
     for part in parts:
         if isinstance(part, np.ndarray):
             digest.update(f"{part.dtype.str}{part.shape}".encode())
-            digest.update(memoryview(np.ascontiguousarray(part)).cast("B"))
+            data = memoryview(np.ascontiguousarray(part)).cast("B")
+            for begin in range(0, len(data), HASHED_AT_ONCE):  # Ctrl-C is answered in between
+                digest.update(data[begin : begin + HASHED_AT_ONCE])
         else:
             digest.update(json.dumps(part, sort_keys=True).encode())
     return digest.hexdigest()

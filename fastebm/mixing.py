@@ -11,6 +11,7 @@ from .stationary import stationary
 from .structure import closed_class
 
 DISTANCES = ("tv", "kl", "chi2")
+DISTANCES_AT_ONCE = 10_000_000  # numbers of one call: 0.1 s at 10 ns each, for Ctrl-C
 # A rise of KL counts as one above this multiple of its value, the rounding of a weighted sum of n terms, and above the
 # square of a density's rounding (1e-13 after some thousand steps).
 MONOTONE_SLACK, MONOTONE_FLOOR = 1e-12, 1e-26
@@ -76,6 +77,7 @@ def mixing_curve(chain, start, n_steps, *, distances=DISTANCES, gap=None, num_th
     """
     is_chain(chain)
     n_steps = _validate.count(n_steps, "n_steps", minimum=0)
+    distances = (distances,) if isinstance(distances, str) else tuple(distances)
     for name in distances:
         _validate.choice(name, "distances", DISTANCES)
     threads = resolve_threads(num_threads)
@@ -104,11 +106,20 @@ def mixing_curve(chain, start, n_steps, *, distances=DISTANCES, gap=None, num_th
             for t in range(n_steps + 1):
                 if t:
                     g = reverse._apply(g, num_threads=threads)
-                values[:, group, t] = _core.evolve_distances(pi, g, threads)
+                values[:, group, t] = _distances(pi, g, threads)
                 # a partial result has all starts: with several groups only the last one advances it
                 reached[0] = t + 1 if first + width >= len(laws) else 0
                 monitor(first // width * n_steps + t, kl=float(values[1, first, t]))
     return _pack(values, distances, gap)
+
+
+def _distances(pi, g, threads):
+    """The three distances of each column, few columns a call where the chain is large."""
+    at_once = max(1, DISTANCES_AT_ONCE // len(pi))
+    if at_once >= g.shape[1]:
+        return _core.evolve_distances(pi, g, threads)
+    parts = [np.ascontiguousarray(g[:, first : first + at_once]) for first in range(0, g.shape[1], at_once)]
+    return np.concatenate([_core.evolve_distances(pi, part, threads) for part in parts], axis=1)
 
 
 def _starts(start, n_states):

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import _core
+from . import _core, passes
 from ._runtime import forecast_memory
 
 # Two entries of A that should balance each carry the rounding of the user's own arithmetic, a few ulp, compounded along the
@@ -49,7 +49,7 @@ class Pattern:
     def transpose(self):
         """A transposed as a `_core.Csr`; the matrix itself where A turns out to be symmetric."""
         forecast_memory(self.matrix.nbytes, "the transpose of the chain")
-        transpose = _core.csr_transpose(self.matrix)
+        transpose = passes.transpose(self.matrix)
         same = np.array_equal(transpose.indptr, self.matrix.indptr) and np.array_equal(transpose.indices, self.matrix.indices)
         if same and (self.matrix.values is None or np.array_equal(transpose.values, self.matrix.values)):
             transpose = self.matrix
@@ -74,14 +74,13 @@ class Pattern:
         """The w that makes exp(w) A symmetric, or None where there is none."""
         if self.transpose is self.matrix:
             return np.zeros(self.n_states)
-        w, mismatch = _core.graph_potential(self.matrix, self.transpose)
+        w, mismatch = passes.potential(self.matrix, self.transpose)
         return w if mismatch <= REVERSIBLE_MISMATCH else None
 
     @cached_property
     def classes(self):
         """(labels, closed, period, size) of the communicating classes of A."""
-        labels, n_classes = _core.graph_components(self.matrix)
-        return labels, *_core.graph_classes(self.matrix, labels, n_classes)
+        return passes.classes(self.matrix)
 
     @cached_property
     def log_span(self):

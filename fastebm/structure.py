@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import _core
+from . import passes
 from .chain import is_chain
 from .errors import PeriodicChainError, ReducibleChainError
 from .results import Result, result
@@ -86,9 +86,11 @@ def require_aperiodic(chain, purpose):
 
 
 def reachable(chain, target):
-    """The states from which `target` (bool mask) is reached with positive probability, bool (n_states,)."""
+    """The states from which `target` (bool mask, not empty) is reached with positive probability, bool (n_states,)."""
+    if len(chain._pattern.classes[1]) == 1:  # found once for all chains of the pattern, and asked by their laws anyway
+        return np.ones(chain.n_states, bool)
     reached = target.astype(np.uint8)
-    _core.graph_reach(chain._pattern.transpose, reached, None)
+    passes.reach(chain._pattern.transpose, reached)
     return reached.view(bool)
 
 
@@ -98,5 +100,7 @@ def certain(chain, target):
     The others are those that can reach, without passing through the target, a state that cannot reach it.
     """
     uncertain = (~reachable(chain, target)).astype(np.uint8)
-    _core.graph_reach(chain._pattern.transpose, uncertain, target.view(np.uint8))
+    if not uncertain.any():
+        return np.ones(chain.n_states, bool)
+    passes.reach(chain._pattern.transpose, uncertain, target.view(np.uint8))
     return ~uncertain.view(bool)

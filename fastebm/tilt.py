@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-from . import _core, _validate
+from . import _core, _validate, passes
 from ._runtime import forecast_memory, resolve_threads
 from .chain import MAX_LOG_SPAN, MarkovChain, is_chain
 from .errors import InvalidChainError
@@ -148,7 +148,7 @@ def _stored_tilt(reference, reward, beta, logs, threads):
     else:
         log_col = logs if log_col is None else log_col + logs
         forbidden = np.isneginf(logs)[matrix.indices]
-    values, log_norm, empty = _core.tilt_values(matrix, log_row, log_col, entry, True, threads)
+    values, log_norm, empty = passes.log_values(matrix, log_row, log_col, entry, True, threads)
     if empty >= 0:
         raise InvalidChainError(f"row {empty}: the reward forbids every transition; allow one, or restrict the chain first")
     if forbidden.any():  # a forbidden transition is no edge; one that merely underflows stays an edge, of value zero

@@ -223,6 +223,9 @@ REFUSED = {
     "indptr too long": (csr_with(indptr=(0, 2, 9)), "row 0", "indptr"),
     "indptr negative": (csr_with(indptr=(-1, 2, 4)), "row 0", "indptr"),
     "data too short": (csr_with(data=(0.5, 0.5, 1.0)), "(3,)", "(4,)"),
+    "two arrays": ((np.array([0, 1, 2]), np.array([0, 1])), "P is not an array"),
+    "rows of unequal length": ([[0.5, 0.5], [1.0]], "P is not an array"),
+    "a row whose sum overflows": (np.array([[1e308, 1e308], [0.5, 0.5]]), "row 0", "their sum is not"),
     "indptr of two axes": ((np.zeros((2, 2), int), np.array([0]), np.array([1.0])), "one-dimensional"),
 }
 
@@ -338,6 +341,7 @@ def test_edges_carry_labels_and_reward():
     (([0, 1], [1, 0], [1.0]), InvalidChainError, "weight"),
     (([0, 1], [1, 0], [1.0, -2.0]), InvalidChainError, "edge 1 (1 -> 0)"),
     (([0, 1], [1, 0], [1.0, np.nan]), InvalidChainError, "weight[1]"),
+    (([0, 0, 1], [1, 1, 0], np.array([3e38, 3e38, 1], np.float32)), InvalidChainError, "row 0"),
     (([0.0, 1.0], [1, 0]), TypeError, "source"),
     (([[0], [1]], [[1], [0]]), InvalidChainError, "one-dimensional"),
     (([0, 1], [1, 0], [1j, 1]), TypeError, "weight"),
@@ -570,7 +574,7 @@ def test_restrict_where_every_edge_inside_has_underflowed():
 @pytest.mark.parametrize("states, kind", (([], ValueError), ([3], ValueError), ([-1], ValueError), ([0.5], TypeError),
                                           ([True, False], ValueError), ([[0, 1]], ValueError)))
 def test_restrict_refuses(states, kind):
-    with pytest.raises(kind):
+    with pytest.raises(kind, match="states"):
         MarkovChain(P).restrict(states)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastebm import _core
+from fastebm import _core, passes
 
 WIDTHS = (1, 2, 3, 4, 5, 8, 16)
 MANY = 3 * 4096 + 1001  # states in several blocks, the last one ragged
@@ -27,7 +27,7 @@ def stored(values, symmetric):
         x, y, weight = x[order], y[order], weight[order]
         data = {"none": None, "float32": weight.astype(np.float32), "float64": weight}[values]
         matrix = _core.Csr(np.append(0, np.cumsum(np.bincount(x, minlength=n))), y.astype(np.int32), data)
-        kernel = _core.CsrKernel(matrix, matrix if symmetric else _core.csr_transpose(matrix))
+        kernel = _core.CsrKernel(matrix, matrix if symmetric else passes.transpose(matrix))
         return kernel, (x, y, np.ones(x.size) if data is None else data.astype(float))
 
     return build

@@ -1,15 +1,19 @@
 """What importing costs, what is public, and that the documentation's examples run."""
 
+import ast
 import doctest
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import fastebm
 import numpy as np
 import pytest
+from fastebm import _core
 
 MODULES = sorted(["fastebm", *(m.name for m in pkgutil.walk_packages(fastebm.__path__, "fastebm."))])
 OPTIONAL = {"fastebm.plot": ["matplotlib"], "fastebm.demo": ["pocketsphinx", "vaderSentiment"], "fastebm.rules": ["numba"]}
@@ -58,3 +62,26 @@ def test_doctests(name):
 def test_the_public_functions_have_examples():
     functions = [getattr(fastebm, name) for name in fastebm.__all__ if name[0].islower() and callable(getattr(fastebm, name))]
     assert not [f.__name__ for f in functions if f.__name__ not in ("get_include", "load") and ">>>" not in (f.__doc__ or "")]
+
+
+def test_the_stub_tells_what_the_compiled_module_has():
+    """Names, parameters of functions and methods, and attributes of classes."""
+    stub = ast.parse((Path(fastebm.__file__).parent / "_core" / "core.pyi").read_text())
+    functions = {node.name: node for node in stub.body if isinstance(node, ast.FunctionDef)}
+    classes = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef)}
+    constants = {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign)}
+    assert sorted([*functions, *classes, *constants]) == sorted(_core.__all__)
+    for name, node in functions.items():
+        assert parameters(node) == list(inspect.signature(getattr(_core, name)).parameters), name
+    for name, node in classes.items():
+        kind = getattr(_core, name)
+        declared = {item.target.id for item in node.body if isinstance(item, ast.AnnAssign)}
+        methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef) and item.name != "__init__"}
+        inherited = set(dir(getattr(_core, node.bases[0].id))) if node.bases else set(dir(object))
+        assert {key for key in dir(kind) if key[0] != "_"} - inherited == (declared | set(methods)) - inherited, name
+        for method, item in methods.items():
+            assert parameters(item)[1:] == list(inspect.signature(getattr(kind, method)).parameters)[1:], (name, method)
+
+
+def parameters(function):
+    return [argument.arg for argument in function.args.args]

@@ -10,9 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, CORE = ROOT / "fastebm", ROOT / "csrc"
 
-BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate"}
-CHAINS = {"pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules"}
-ANALYSES = {"structure", "stationary", "balance", "spectral", "dirichlet", "lanczos", "multigrid", "rayleigh", "hitting", "walk", "mixing", "counts", "rlvr"}
+BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate", "core"}
+CHAINS = {"pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules", "passes"}
+ANALYSES = {
+    "structure", "stationary", "balance", "spectral", "dirichlet", "lanczos", "multigrid", "rayleigh", "hitting",
+    "walk", "mixing", "counts", "rlvr",
+}
 INPUT = {"io", "datasets"}
 TOP = {"__init__", "__main__", "cli", "report", "plot", "demo"}
 LAYERS = [BASE, CHAINS, ANALYSES, INPUT, TOP]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 import strategies
+from fastebm import mixing
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -219,6 +220,7 @@ def test_a_density_beyond_a_double_is_refused():
 def test_only_the_distances_that_were_asked_for(distances):
     case = gallery.two_state(0.3, 0.1)
     chain = fe.MarkovChain(case.P)
+    assert curve(chain, 0, 3, distances="kl").tv is None
     found = curve(chain, 0, 3, distances=distances, gap=fe.spectral_gap(chain, kind="absolute"))
     for name in ("tv", "kl", "chi2"):
         assert (getattr(found, name) is not None) == (name in distances)
@@ -276,3 +278,12 @@ def test_interrupt_carries_the_steps_of_all_starts(n_starts, calls, reached):
     else:
         assert_array_equal(partial.steps, np.arange(reached + 1))
         assert_array_equal(partial.kl, whole.kl[:, : reached + 1])
+
+
+def test_distances_in_pieces_have_the_same_bits(monkeypatch):
+    chain = fe.MarkovChain(gallery.cycle(40).P).lazy(0.5)
+    whole = fe.mixing_curve(chain, np.arange(7), 5)
+    monkeypatch.setattr(mixing, "DISTANCES_AT_ONCE", 100)  # two columns of 40 states
+    pieces = fe.mixing_curve(chain, np.arange(7), 5)
+    for name in ("tv", "kl", "chi2"):
+        np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))

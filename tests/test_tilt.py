@@ -150,6 +150,15 @@ def test_tilts_compose(reference_chain):
     assert_same_kernel(back, dense(reference_chain), 50.0)
 
 
+def test_rows_sum_to_one_however_cold():
+    """To the last digits: a row is divided by the sum of what is stored, not scaled by exp(-log Z)."""
+    for scale in (1e3, 1e6, 1e12):
+        R = scale * np.random.default_rng(3).normal(size=40)
+        for q in CHAINS.values():
+            chain = tilt(q, R[: q.n_states], 1.0)
+            np.testing.assert_allclose(dense(chain).sum(axis=1), 1.0, rtol=4e-15)
+
+
 def test_a_tilt_that_lost_entries_cannot_be_tilted_further():
     """The transitions of probability exp(-2000) are stored as zero: raising them again would silently fail."""
     q, R = CHAINS["reversible"], np.where(np.arange(40) % 2, 1000.0, -1000.0)

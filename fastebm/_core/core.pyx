@@ -39,11 +39,13 @@ include "spectra.pxi"
 include "solves.pxi"
 include "multigrid.pxi"
 include "walks.pxi"
+include "interface.pxi"
 
 __all__ = [
-    "Csr", "Kernel", "CsrKernel", "Scaled", "csr_inspect", "csr_transpose", "scaled_apply", "scaled_difference",
+    "Csr", "Kernel", "CsrKernel", "Scaled", "Inspection", "Transposition", "scaled_apply", "scaled_apply_rows", "scaled_difference",
     "vec_change", "vec_dot", "vec_l1", "normalize_logs",
-    "graph_components", "graph_classes", "graph_reach", "graph_potential", "tilt_values", "flux_balance", "flux_additive",
+    "Components", "Classes", "Reach", "Potential", "graph_mismatch", "tilt_values", "Balance", "flux_additive_count",
+    "flux_additive_fill",
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
     "Flow", "flow_members", "Multigrid", "rayleigh_gram", "rayleigh_step", "rayleigh_residual", "rayleigh_put",
     "AliasKernel", "walk_hit", "walk_paths", "philox_block",

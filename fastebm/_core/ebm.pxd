@@ -35,11 +35,16 @@ cdef extern from "csr.h" nogil:
         const ebm_csr_t *forward
         const ebm_csr_t *transpose
     ctypedef struct ebm_csr_facts_t:
-        int is_sorted, has_zeros, rows_uniform, has_repeats
+        int is_sorted, has_zeros, rows_uniform
         int64_t row, entry
     void ebm_csr_kernel(const ebm_csr_pair_t *pair, ebm_kernel_t *kernel)
-    int ebm_csr_inspect(const ebm_csr_t *A, int64_t nnz, double *row_sum, ebm_csr_facts_t *facts)
-    int ebm_csr_transpose(const ebm_csr_t *A, int64_t *t_indptr, int32_t *t_indices, void *t_values)
+    ebm_csr_facts_t EBM_CSR_FACTS_NONE
+    int ebm_csr_inspect(const ebm_csr_t *A, int64_t nnz, int64_t begin, int64_t end, int num_threads, double *row_sum,
+                        ebm_csr_facts_t *facts)
+    int ebm_csr_transpose_count(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads, int64_t *t_indptr)
+    int ebm_csr_transpose_place(int64_t n_states, int64_t *t_indptr)
+    int ebm_csr_transpose_fill(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads, int64_t *t_indptr,
+                               int32_t *t_indices, void *t_values)
 
 cdef extern from "vec.h" nogil:
     int ebm_vec_dot(int64_t n, int num_threads, const double *x, const double *y, double *out)
@@ -50,18 +55,35 @@ cdef extern from "vec.h" nogil:
 cdef extern from "scaled.h" nogil:
     int ebm_scaled_apply(const ebm_scaled_t *M, int transposed, int num_threads, int64_t width, const double *x,
                          double *scratch, double *y)
+    int ebm_scaled_apply_rows(const ebm_scaled_t *M, int transposed, int num_threads, int64_t width, int64_t begin,
+                              int64_t end, const double *x, const double *inner, double *y)
     int ebm_scaled_difference(const ebm_scaled_t *M, int num_threads, int power, const double *x, double *y)
 
 cdef extern from "graph.h" nogil:
-    int ebm_graph_components(const ebm_csr_t *A, int32_t *work32, int64_t *work64, int32_t *labels, int64_t *n_classes)
-    int ebm_graph_classes(const ebm_csr_t *A, const int32_t *labels, int64_t n_classes, int32_t *work, uint8_t *closed,
-                          int64_t *period, int64_t *size)
-    int ebm_graph_reach(const ebm_csr_t *A, const uint8_t *avoid, int32_t *work, uint8_t *reached)
-    int ebm_graph_potential(const ebm_csr_t *A, const ebm_csr_t *T, int32_t *work, double *w, double *mismatch)
+    ctypedef struct ebm_graph_components_t:
+        const ebm_csr_t *A
+        int32_t *labels
+        int32_t *low
+        int32_t *open
+        int32_t *parent
+        int64_t *next
+        int64_t n_classes
+    ctypedef struct ebm_graph_queue_t:
+        int32_t *states
+    int ebm_graph_components_expand(ebm_graph_components_t *search, int64_t n_entries, int *done)
+    int ebm_graph_classes_expand(const ebm_csr_t *A, const int32_t *labels, int64_t n_entries, ebm_graph_queue_t *queue,
+                                 int32_t *level, uint8_t *closed, int64_t *period, int64_t *size, int *done)
+    int ebm_graph_reach_expand(const ebm_csr_t *A, const uint8_t *avoid, int64_t n_entries, ebm_graph_queue_t *queue,
+                               uint8_t *reached, int *done)
+    int ebm_graph_potential_expand(const ebm_csr_t *A, const ebm_csr_t *T, int64_t n_entries, ebm_graph_queue_t *queue,
+                                   double *w, int *one_way, int *done)
+    int ebm_graph_mismatch(const ebm_csr_t *A, const ebm_csr_t *T, const double *w, int64_t begin, int64_t end,
+                           int num_threads, double *mismatch)
 
 cdef extern from "tilt.h" nogil:
     int ebm_tilt_values(const ebm_csr_t *A, const double *log_row, const double *log_col, const double *reward,
-                        int normalize, int num_threads, double *values, double *log_norm, int64_t *row)
+                        int normalize, int64_t first, int64_t last, int num_threads, double *values, double *log_norm,
+                        int64_t *row)
 
 cdef extern from "flux.h" nogil:
     enum: EBM_FLUX_WORST
@@ -72,12 +94,15 @@ cdef extern from "flux.h" nogil:
         double max_violation, violation, one_way, entropy_production
         int64_t n_one_way, n_worst
         ebm_flux_edge_t *worst
-    int ebm_flux_balance(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_row, const double *log_col,
-                         const double *log_pi, int num_threads, ebm_flux_balance_t *partial, ebm_flux_balance_t *out)
-    int ebm_flux_additive_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t *indptr)
+    int ebm_flux_balance_blocks(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_row, const double *log_col,
+                                const double *log_pi, int64_t first, int64_t last, int num_threads,
+                                ebm_flux_balance_t *partial)
+    int ebm_flux_balance_total(int64_t n_blocks, const ebm_flux_balance_t *partial, ebm_flux_balance_t *out)
+    int ebm_flux_additive_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t begin, int64_t end, int num_threads,
+                                int64_t *degree)
     int ebm_flux_additive_fill(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_row, const double *log_col,
-                               const double *log_pi, int num_threads, const int64_t *indptr, int32_t *indices,
-                               double *values)
+                               const double *log_pi, int64_t begin, int64_t end, int num_threads, const int64_t *indptr,
+                               int32_t *indices, double *values)
 
 cdef extern from "lanczos.h" nogil:
     ctypedef struct ebm_lanczos_t:

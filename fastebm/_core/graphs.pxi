@@ -1,110 +1,221 @@
-def graph_components(Csr A not None):
-    """-> (labels int32, n_classes), classes in reverse topological order."""
-    cdef int64_t n = A.c.n_states, n_classes
-    cdef int32_t[::1] work32 = np.empty(3 * n, np.int32), labels = np.empty(n, np.int32)
-    cdef int64_t[::1] work64 = np.empty(n, np.int64)
-    cdef int status
-    with nogil:
-        status = ebm_graph_components(&A.c, &work32[0], &work64[0], &labels[0], &n_classes)
-    check(status)
-    return np.asarray(labels), n_classes
+# Searches and passes over a stored matrix, a piece a call: fastebm/passes.py runs them to their end and says what they mean.
+
+cdef class Components:
+    """Tarjan's search for communicating classes, numbered in reverse topological order; `expand` until it says done."""
+
+    cdef ebm_graph_components_t c
+    cdef readonly Csr matrix
+    cdef readonly object labels
+    cdef int32_t[::1] low, open, parent
+    cdef int64_t[::1] next
+
+    def __cinit__(self, Csr A not None):
+        cdef int64_t n = A.c.n_states
+        cdef int32_t[::1] labels = np.full(n, -1, np.int32)
+        self.matrix, self.labels = A, np.asarray(labels)
+        self.low, self.open, self.parent = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+        self.next = np.empty(n, np.int64)
+        self.c.A = &A.c
+        self.c.labels, self.c.low, self.c.open = &labels[0], &self.low[0], &self.open[0]
+        self.c.parent, self.c.next = &self.parent[0], &self.next[0]
+
+    @property
+    def n_classes(self):
+        return self.c.n_classes
+
+    def expand(self, int64_t n_entries):
+        cdef int status, done
+        with nogil:
+            status = ebm_graph_components_expand(&self.c, n_entries, &done)
+        check(status)
+        return bool(done)
 
 
-def graph_classes(Csr A not None, const int32_t[::1] labels not None, int64_t n_classes):
-    """-> (closed bool, period int64, size int64), one entry a class."""
-    cdef int32_t[::1] work = np.empty(2 * A.c.n_states, np.int32)
-    cdef uint8_t[::1] closed = np.empty(n_classes, np.uint8)
-    cdef int64_t[::1] period = np.empty(n_classes, np.int64), size = np.empty(n_classes, np.int64)
-    cdef int status
-    need(labels.shape[0] == A.c.n_states, "length of labels")
-    with nogil:
-        status = ebm_graph_classes(&A.c, &labels[0], n_classes, &work[0], &closed[0], &period[0], &size[0])
-    check(status)
-    return np.asarray(closed).view(bool), np.asarray(period), np.asarray(size)
+cdef class Classes:
+    """Which classes are closed, their periods (0 without a cycle) and sizes; `expand` until it says done."""
+
+    cdef ebm_graph_queue_t queue
+    cdef readonly Csr matrix
+    cdef readonly object closed, period, size
+    cdef const int32_t[::1] labels
+    cdef int32_t[::1] states, level
+    cdef uint8_t[::1] is_closed
+    cdef int64_t[::1] periods, sizes
+
+    def __cinit__(self, Csr A not None, const int32_t[::1] labels not None, int64_t n_classes):
+        need(labels.shape[0] == A.c.n_states and n_classes >= 1, "length of labels")
+        self.matrix, self.labels = A, labels
+        self.states, self.level = np.empty(A.c.n_states, np.int32), np.full(A.c.n_states, -1, np.int32)
+        self.is_closed = np.ones(n_classes, np.uint8)
+        self.periods, self.sizes = np.zeros(n_classes, np.int64), np.zeros(n_classes, np.int64)
+        self.closed, self.period, self.size = np.asarray(self.is_closed).view(bool), np.asarray(self.periods), np.asarray(self.sizes)
+        self.queue.states = &self.states[0]
+
+    def expand(self, int64_t n_entries):
+        cdef int status, done
+        with nogil:
+            status = ebm_graph_classes_expand(&self.matrix.c, &self.labels[0], n_entries, &self.queue, &self.level[0],
+                                              &self.is_closed[0], &self.periods[0], &self.sizes[0], &done)
+        check(status)
+        return bool(done)
 
 
-def graph_reach(Csr A not None, uint8_t[::1] reached not None, const uint8_t[::1] avoid):
+cdef class Reach:
     """Extends `reached` in place to all that is reachable from it along the rows of A without entering `avoid`."""
-    cdef int32_t[::1] work = np.empty(A.c.n_states, np.int32)
-    cdef int status
-    need(reached.shape[0] == A.c.n_states, "length of reached")
-    need(avoid is None or avoid.shape[0] == A.c.n_states, "length of avoid")
-    cdef const uint8_t *blocked = &avoid[0] if avoid is not None else NULL
-    with nogil:
-        status = ebm_graph_reach(&A.c, blocked, &work[0], &reached[0])
-    check(status)
+
+    cdef ebm_graph_queue_t queue
+    cdef readonly Csr matrix
+    cdef int32_t[::1] states
+    cdef uint8_t[::1] reached
+    cdef const uint8_t[::1] avoid
+
+    def __cinit__(self, Csr A not None, uint8_t[::1] reached not None, const uint8_t[::1] avoid):
+        need(reached.shape[0] == A.c.n_states, "length of reached")
+        need(avoid is None or avoid.shape[0] == A.c.n_states, "length of avoid")
+        self.matrix, self.reached, self.avoid = A, reached, avoid
+        self.states = np.empty(A.c.n_states, np.int32)
+        self.queue.states = &self.states[0]
+
+    def expand(self, int64_t n_entries):
+        cdef int status, done
+        cdef const uint8_t *blocked = &self.avoid[0] if self.avoid is not None else NULL
+        with nogil:
+            status = ebm_graph_reach_expand(&self.matrix.c, blocked, n_entries, &self.queue, &self.reached[0], &done)
+        check(status)
+        return bool(done)
 
 
-def graph_potential(Csr A not None, Csr T not None):
-    """-> (w, mismatch): A[x, y] exp(w[x]) = A[y, x] exp(w[y]) up to a factor exp(mismatch)."""
-    cdef int32_t[::1] work = np.empty(A.c.n_states, np.int32)
-    cdef double[::1] w = np.empty(A.c.n_states)
+cdef class Potential:
+    """`w` with A[x, y] exp(w[x]) = A[y, x] exp(w[y]) along a spanning forest; `one_way` where an edge has no reverse."""
+
+    cdef ebm_graph_queue_t queue
+    cdef readonly Csr matrix, transpose
+    cdef readonly object w
+    cdef int32_t[::1] states
+    cdef double[::1] values
+    cdef int is_one_way
+
+    def __cinit__(self, Csr A not None, Csr T not None):
+        need(T.c.n_states == A.c.n_states, "sizes of A and its transpose")
+        self.matrix, self.transpose = A, T
+        self.states, self.values = np.empty(A.c.n_states, np.int32), np.full(A.c.n_states, np.nan)
+        self.w = np.asarray(self.values)
+        self.queue.states = &self.states[0]
+
+    @property
+    def one_way(self):
+        return bool(self.is_one_way)
+
+    def expand(self, int64_t n_entries):
+        cdef int status, done
+        with nogil:
+            status = ebm_graph_potential_expand(&self.matrix.c, &self.transpose.c, n_entries, &self.queue, &self.values[0],
+                                                &self.is_one_way, &done)
+        check(status)
+        return bool(done)
+
+
+cdef int need_rows(Csr A, int64_t begin, int64_t end) except -1:
+    return need(0 <= begin <= end <= A.c.n_states, "a range of rows")
+
+
+cdef int need_scalings(Csr A, const double[::1] log_row, const double[::1] log_col) except -1:
+    need(log_row is None or log_row.shape[0] == A.c.n_states, "length of log_row")
+    return need(log_col is None or log_col.shape[0] == A.c.n_states, "length of log_col")
+
+
+def graph_mismatch(Csr A not None, Csr T not None, const double[::1] w not None, int64_t begin, int64_t end, int num_threads):
+    """The largest |log(A[x, y] / A[y, x]) - (w[y] - w[x])| over the edges of rows [begin, end)."""
     cdef double mismatch
     cdef int status
-    need(T.c.n_states == A.c.n_states, "sizes of A and its transpose")
+    need(T.c.n_states == A.c.n_states and w.shape[0] == A.c.n_states, "lengths")
+    need_rows(A, begin, end)
     with nogil:
-        status = ebm_graph_potential(&A.c, &T.c, &work[0], &w[0], &mismatch)
+        status = ebm_graph_mismatch(&A.c, &T.c, &w[0], begin, end, num_threads, &mismatch)
     check(status)
-    return np.asarray(w), mismatch
+    return mismatch
 
 
 def tilt_values(Csr A not None, const double[::1] log_row, const double[::1] log_col, const double[::1] reward,
-                bint normalize, int num_threads):
-    """-> (values, log_norm or None, row): row is the first row whose every entry is forbidden, or -1."""
-    cdef int64_t n = A.c.n_states, row
-    cdef double[::1] values = np.empty(A.nnz), log_norm = np.empty(n if normalize else 1)
+                int64_t begin, int64_t end, int num_threads, double[::1] values not None, double[::1] log_norm):
+    """Fills rows [begin, end) of values and, where it is given, log_norm: the rows then sum to one. -> the first row whose
+    every entry is forbidden, or -1."""
+    cdef int64_t row
     cdef int status
-    need(log_row is None or log_row.shape[0] == n, "length of log_row")
-    need(log_col is None or log_col.shape[0] == n, "length of log_col")
-    need(reward is None or reward.shape[0] == A.nnz, "length of reward")
+    need(values.shape[0] == A.nnz and (reward is None or reward.shape[0] == A.nnz), "lengths of values and reward")
+    need(log_norm is None or log_norm.shape[0] == A.c.n_states, "length of log_norm")
+    need_rows(A, begin, end)
+    need_scalings(A, log_row, log_col)
     cdef const double *row_p = pointer(log_row)
     cdef const double *col_p = pointer(log_col)
     cdef const double *reward_p = pointer(reward)
+    cdef double *norm_p = &log_norm[0] if log_norm is not None else NULL
     with nogil:
-        status = ebm_tilt_values(&A.c, row_p, col_p, reward_p, normalize, num_threads, &values[0], &log_norm[0], &row)
-    return np.asarray(values), np.asarray(log_norm) if normalize else None, row if status != EBM_OK else -1
+        status = ebm_tilt_values(&A.c, row_p, col_p, reward_p, norm_p != NULL, begin, end, num_threads, &values[0], norm_p, &row)
+    return row if status != EBM_OK else -1
 
 
-def flux_balance(Csr A not None, Csr T not None, const double[::1] log_row, const double[::1] log_col,
-                 const double[::1] log_pi not None, int num_threads):
-    """-> dict of the fields of ebm_flux_balance_t, worst as a list of (source, target, forward, backward)."""
-    cdef int64_t n = A.c.n_states, i
-    cdef ebm_flux_balance_t total
-    cdef uint8_t[::1] partial = np.empty(ebm_n_blocks(n) * sizeof(ebm_flux_balance_t), np.uint8)
+cdef class Balance:
+    """The fluxes of a chain against their reversal: `expand` over all of `n_blocks`, then `total`."""
+
+    cdef readonly Csr matrix, transpose
+    cdef readonly int64_t n_blocks
+    cdef const double[::1] log_row, log_col, log_pi
+    cdef uint8_t[::1] partial
+
+    def __cinit__(self, Csr A not None, Csr T not None, const double[::1] log_row, const double[::1] log_col,
+                  const double[::1] log_pi not None):
+        need(T.c.n_states == A.c.n_states and log_pi.shape[0] == A.c.n_states, "lengths")
+        need_scalings(A, log_row, log_col)
+        self.matrix, self.transpose = A, T
+        self.log_row, self.log_col, self.log_pi = log_row, log_col, log_pi
+        self.n_blocks = ebm_n_blocks(A.c.n_states)
+        self.partial = np.empty(self.n_blocks * sizeof(ebm_flux_balance_t), np.uint8)
+
+    def expand(self, int64_t first, int64_t last, int num_threads):
+        cdef int status
+        need(0 <= first <= last <= self.n_blocks, "a range of blocks")
+        cdef const double *row_p = pointer(self.log_row)
+        cdef const double *col_p = pointer(self.log_col)
+        with nogil:
+            status = ebm_flux_balance_blocks(&self.matrix.c, &self.transpose.c, row_p, col_p, &self.log_pi[0], first, last,
+                                             num_threads, <ebm_flux_balance_t *>&self.partial[0])
+        check(status)
+
+    def total(self):
+        """-> dict of the fields of ebm_flux_balance_t, worst as a list of (source, target, forward, backward)."""
+        cdef ebm_flux_balance_t total
+        cdef int64_t i
+        check(ebm_flux_balance_total(self.n_blocks, <const ebm_flux_balance_t *>&self.partial[0], &total))
+        worst = [(total.worst[i].source, total.worst[i].target, total.worst[i].forward, total.worst[i].backward)
+                 for i in range(total.n_worst)]
+        return {"max_violation": total.max_violation, "violation": total.violation, "one_way": total.one_way,
+                "entropy_production": total.entropy_production, "n_one_way": total.n_one_way, "worst": worst}
+
+
+def flux_additive_count(Csr A not None, Csr T not None, int64_t begin, int64_t end, int num_threads, int64_t[::1] degree not None):
+    """Fills degree[begin:end], the row lengths of the additive reversibilisation."""
     cdef int status
-    need(T.c.n_states == n and log_pi.shape[0] == n, "lengths")
-    need(log_row is None or log_row.shape[0] == n, "length of log_row")
-    need(log_col is None or log_col.shape[0] == n, "length of log_col")
-    cdef const double *row_p = pointer(log_row)
-    cdef const double *col_p = pointer(log_col)
+    need(T.c.n_states == A.c.n_states and degree.shape[0] == A.c.n_states, "lengths")
+    need_rows(A, begin, end)
     with nogil:
-        status = ebm_flux_balance(&A.c, &T.c, row_p, col_p, &log_pi[0], num_threads,
-                                  <ebm_flux_balance_t *>&partial[0], &total)
+        status = ebm_flux_additive_count(&A.c, &T.c, begin, end, num_threads, &degree[0])
     check(status)
-    worst = [(total.worst[i].source, total.worst[i].target, total.worst[i].forward, total.worst[i].backward)
-             for i in range(total.n_worst)]
-    return {"max_violation": total.max_violation, "violation": total.violation, "one_way": total.one_way,
-            "entropy_production": total.entropy_production, "n_one_way": total.n_one_way, "worst": worst}
 
 
-def flux_additive(Csr A not None, Csr T not None, const double[::1] log_row, const double[::1] log_col,
-                  const double[::1] log_pi not None, int num_threads):
-    """-> Csr of the symmetric matrix of the additive reversibilisation."""
+def flux_additive_fill(Csr A not None, Csr T not None, const double[::1] log_row, const double[::1] log_col,
+                       const double[::1] log_pi not None, int64_t begin, int64_t end, int num_threads,
+                       const int64_t[::1] indptr not None, int32_t[::1] indices not None, double[::1] values not None):
+    """Fills rows [begin, end) of the symmetric matrix of the additive reversibilisation."""
     cdef int64_t n = A.c.n_states
-    cdef int64_t[::1] indptr = np.empty(n + 1, np.int64)
     cdef int status
-    need(T.c.n_states == n and log_pi.shape[0] == n, "lengths")
-    need(log_row is None or log_row.shape[0] == n, "length of log_row")
-    need(log_col is None or log_col.shape[0] == n, "length of log_col")
-    with nogil:
-        status = ebm_flux_additive_count(&A.c, &T.c, &indptr[0])
-    check(status)
-    cdef int32_t[::1] indices = np.empty(indptr[n], np.int32)
-    cdef double[::1] values = np.empty(indptr[n])
+    need(T.c.n_states == n and log_pi.shape[0] == n and indptr.shape[0] == n + 1, "lengths")
+    need(indices.shape[0] == indptr[n] and values.shape[0] == indptr[n], "lengths of indices and values")
+    need_rows(A, begin, end)
+    need_scalings(A, log_row, log_col)
     cdef const double *row_p = pointer(log_row)
     cdef const double *col_p = pointer(log_col)
     with nogil:
-        status = ebm_flux_additive_fill(&A.c, &T.c, row_p, col_p, &log_pi[0], num_threads, &indptr[0], &indices[0],
+        status = ebm_flux_additive_fill(&A.c, &T.c, row_p, col_p, &log_pi[0], begin, end, num_threads, &indptr[0], &indices[0],
                                         &values[0])
     check(status)
-    return Csr(np.asarray(indptr), np.asarray(indices), np.asarray(values))

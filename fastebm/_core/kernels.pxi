@@ -96,26 +96,65 @@ cdef class Scaled:
         self.c.shift = pointer(shift)
 
 
-def csr_inspect(Csr A not None, double[::1] row_sum not None):
-    """-> (status, facts); the caller words the error, as it knows the labels."""
-    cdef ebm_csr_facts_t facts
-    cdef int64_t nnz = A.nnz
-    cdef int status
-    need(row_sum.shape[0] == A.c.n_states, "row_sum has a wrong length")
-    with nogil:
-        status = ebm_csr_inspect(&A.c, nnz, &row_sum[0], &facts)
-    text = ebm_status_text(status).decode() if status else None
-    return text, facts
+cdef class Inspection:
+    """What one pass over a matrix that a caller handed in finds: `row_sum`, `facts`, and `fault`, the text of the first
+    fault (by row) or None; whoever inspects words the error, as he knows the labels. `expand` over all rows."""
+
+    cdef readonly Csr matrix
+    cdef readonly object row_sum, fault
+    cdef double[::1] sums
+    cdef ebm_csr_facts_t c
+
+    def __cinit__(self, Csr A not None):
+        self.matrix, self.sums = A, np.empty(A.c.n_states)
+        self.row_sum = np.asarray(self.sums)
+        self.c = EBM_CSR_FACTS_NONE
+
+    @property
+    def facts(self):
+        return self.c
+
+    def expand(self, int64_t begin, int64_t end, int num_threads):
+        """-> whether there was a fault."""
+        cdef int status
+        cdef int64_t nnz = self.matrix.nnz
+        need(0 <= begin <= end <= self.matrix.c.n_states, "a range of rows")
+        with nogil:
+            status = ebm_csr_inspect(&self.matrix.c, nnz, begin, end, num_threads, &self.sums[0], &self.c)
+        self.fault = ebm_status_text(status).decode() if status else None
+        return status != EBM_OK
 
 
-def csr_transpose(Csr A not None):
-    values = None if A.values is None else np.empty(A.nnz, A.values.dtype)
-    cdef Csr T = Csr(np.empty(A.c.n_states + 1, np.int64), np.empty(A.nnz, np.int32), values)
-    cdef int status
-    with nogil:
-        status = ebm_csr_transpose(&A.c, <int64_t *>T.c.indptr, <int32_t *>T.c.indices, <void *>T.c.values)
-    check(status)
-    return T
+cdef class Transposition:
+    """A transposed as `result`: `count` over all rows, `place`, then `fill` over all rows in order."""
+
+    cdef readonly Csr matrix, result
+
+    def __cinit__(self, Csr A not None):
+        self.matrix = A
+        values = None if A.values is None else np.empty(A.nnz, A.values.dtype)
+        self.result = Csr(np.zeros(A.c.n_states + 1, np.int64), np.empty(A.nnz, np.int32), values)
+
+    def count(self, int64_t begin, int64_t end, int num_threads):
+        cdef int status
+        need(0 <= begin <= end <= self.matrix.c.n_states, "a range of rows")
+        with nogil:
+            status = ebm_csr_transpose_count(&self.matrix.c, begin, end, num_threads, <int64_t *>self.result.c.indptr)
+        check(status)
+
+    def place(self):
+        cdef int status
+        with nogil:
+            status = ebm_csr_transpose_place(self.matrix.c.n_states, <int64_t *>self.result.c.indptr)
+        check(status)
+
+    def fill(self, int64_t begin, int64_t end, int num_threads):
+        cdef int status
+        need(0 <= begin <= end <= self.matrix.c.n_states, "a range of rows")
+        with nogil:
+            status = ebm_csr_transpose_fill(&self.matrix.c, begin, end, num_threads, <int64_t *>self.result.c.indptr,
+                                            <int32_t *>self.result.c.indices, <void *>self.result.c.values)
+        check(status)
 
 
 def scaled_apply(Scaled M not None, const double[:, ::1] x not None, double[:, ::1] y not None, double[:, ::1] scratch,
@@ -130,6 +169,19 @@ def scaled_apply(Scaled M not None, const double[:, ::1] x not None, double[:, :
     cdef double *work = &scratch[0, 0] if scratch is not None else NULL
     with nogil:
         status = ebm_scaled_apply(&M.c, transposed, num_threads, width, &x[0, 0], work, &y[0, 0])
+    check(status)
+
+
+def scaled_apply_rows(Scaled M not None, const double[:, ::1] x not None, const double[:, ::1] inner not None,
+                      double[:, ::1] y not None, int64_t begin, int64_t end, bint transposed, int num_threads):
+    """Rows [begin, end) of y = M x, or M^T x; inner is x times the scaling on its side, or x itself."""
+    cdef int64_t n = M.c.kernel.n_states, width = x.shape[1]
+    cdef int status
+    need(x.shape[0] == n and y.shape[0] == n and y.shape[1] == width, "shapes of x and y")
+    need(inner.shape[0] == n and inner.shape[1] == width and width >= 1, "shape of inner")
+    need(0 <= begin <= end <= n, "a range of rows")
+    with nogil:
+        status = ebm_scaled_apply_rows(&M.c, transposed, num_threads, width, begin, end, &x[0, 0], &inner[0, 0], &y[0, 0])
     check(status)
 
 

@@ -1,0 +1,21 @@
+# What other packages call through fastebm/core.pxd; the declarations there must stay the same.
+
+cdef api const ebm_scaled_t *chain_operator(object chain, bint left, bint *transposed) except NULL:
+    from fastebm.chain import is_chain
+
+    cdef Scaled P = is_chain(chain)._scaled_both if left else is_chain(chain)._scaled
+    transposed[0] = left
+    return &P.c
+
+
+cdef api int operator_apply(const ebm_scaled_t *P, bint transposed, int num_threads, int64_t width, const double *x,
+                            double *scratch, double *y) noexcept nogil:
+    return ebm_scaled_apply(P, transposed, num_threads, width, x, scratch, y)
+
+
+cdef api void philox(const uint64_t *key, const uint64_t *counter, uint64_t *out) noexcept nogil:
+    ebm_philox_block(key, counter, out)
+
+
+cdef api const char *status_text(int status) noexcept nogil:
+    return ebm_status_text(status)

@@ -1,0 +1,99 @@
+"""Another package compiles against the installed one: the functions of fastebm/core.pxd and the headers of get_include()."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import fastebm as fe
+import numpy as np
+import pytest
+
+SETUP = """
+from pathlib import Path
+
+import fastebm
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+setup(name="importer", ext_modules=cythonize(
+    Extension("importer", ["importer.pyx"], include_dirs=[fastebm.get_include()], extra_compile_args=["-O0"]), language_level=3,
+    include_path=[str(Path(fastebm.__file__).parents[1])]))  # only an editable install needs to say this
+"""
+
+IMPORTER = """
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+
+from fastebm cimport core
+
+cdef extern from "fastebm.h" nogil:  # the inline part of the headers works without any function of the package
+    void ebm_philox_block(const uint64_t *key, const uint64_t *counter, uint64_t *out)
+
+
+def product(chain, const double[:, ::1] x not None, double[:, ::1] y not None, bint left):
+    cdef bint transposed
+    cdef const core.ebm_scaled_t *P = core.chain_operator(chain, left, &transposed)
+    cdef int64_t width = x.shape[1]
+    cdef double *scratch = <double *>malloc(P.kernel.n_states * width * sizeof(double))
+    cdef int status
+    with nogil:
+        status = core.operator_apply(P, transposed, 2, width, &x[0, 0], scratch, &y[0, 0])
+    free(scratch)
+    return status, core.status_text(status).decode()
+
+
+def random_words(const uint64_t[::1] key not None, const uint64_t[::1] counter not None):
+    cdef uint64_t ours[4], inlined[4]
+    with nogil:
+        core.philox(&key[0], &counter[0], ours)
+        ebm_philox_block(&key[0], &counter[0], inlined)
+    return list(ours), list(inlined)
+"""
+
+USE = """
+import sys
+import numpy as np
+import fastebm as fe
+import importer
+
+chain = fe.load("chain")
+x = np.arange(2.0 * chain.n_states).reshape(-1, 2)
+for left, expected in ((False, chain @ x), (True, (x.T @ chain).T)):
+    y = np.empty_like(x)
+    assert importer.product(chain, x, y, left) == (0, "success")
+    assert np.array_equal(y, expected)
+key, counter = np.array([7, 8], np.uint64), np.array([4, 3, 2, 1], np.uint64)
+ours, inlined = importer.random_words(key, counter)
+counter[0] -= 1  # NumPy counts before it draws
+assert ours == inlined == np.random.Philox(key=key, counter=counter).random_raw(4).tolist()
+try:
+    importer.product("no chain", x, x, False)
+except TypeError as error:
+    assert "must be a MarkovChain" in str(error)
+else:
+    raise AssertionError
+print(fe.__file__)
+"""
+
+
+def run(folder, *arguments):
+    done = subprocess.run([sys.executable, "-P", *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def test_a_package_compiles_against_the_installed_one(tmp_path):
+    pytest.importorskip("Cython")
+    (tmp_path / "setup.py").write_text(SETUP)
+    (tmp_path / "importer.pyx").write_text(IMPORTER)
+    chain = fe.MarkovChain(np.array([[0.5, 0.25, 0.25], [0.2, 0.0, 0.8], [1.0, 0.0, 0.0]]))
+    chain.lazy(0.25).save(tmp_path / "chain")
+    run(tmp_path, "setup.py", "--quiet", "build_ext", "--inplace")
+    where = run(tmp_path, "-c", "import sys; sys.path.insert(0, '.')\n" + USE)
+    assert Path(where.strip()) == Path(fe.__file__)
+
+
+def test_the_headers_are_where_get_include_says():
+    folder = Path(fe.get_include())
+    assert {"fastebm.h", "kernel.h", "random.h", "csr.h"} <= {path.name for path in folder.glob("*.h")}
+    assert (Path(fe.__file__).parent / "core.pxd").exists()

@@ -1,0 +1,191 @@
+"""Passes over a stored matrix: wherever they are cut the answer is the same, and wherever they are interrupted nothing stays."""
+
+import fastebm as fe
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from fastebm import _core, passes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse.csgraph import connected_components
+
+N = 9_000  # two blocks of states
+
+
+class Cut:
+    """In place of `Pace`: calls of `size`, and Ctrl-C after the `stop`-th."""
+
+    def __init__(self, size, stop=None):
+        self.size, self.stop, self.calls = size, stop, 0
+
+    def __call__(self, size=None):
+        return self
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *_):
+        self.calls += 1
+        if self.calls == self.stop:
+            raise KeyboardInterrupt
+
+
+def edges(n, seed, symmetric):
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(n, size=(2, 3 * n))
+    A = sp.csr_array((rng.lognormal(size=3 * n), (x, y)), shape=(n, n)) + sp.eye_array(n, format="csr") * 0.1
+    return (A + A.T).tocsr() if symmetric else A.tocsr()
+
+
+def chain_of(n, seed, symmetric=False):
+    return fe.MarkovChain(edges(n, seed, symmetric), normalize=True)
+
+
+def everything(chain):
+    """What the passes find, as a list of arrays."""
+    n = chain.n_states
+    matrix, T = chain._pattern.matrix, passes.transpose(chain._pattern.matrix)
+    found, log_pi = passes.inspect(matrix), np.linspace(-1.0, 1.0, n)
+    reached = (np.arange(n) < 2).astype(np.uint8)
+    passes.reach(matrix, reached, (np.arange(n) % 5 == 0).astype(np.uint8))
+    B = passes.additive(matrix, T, chain._log_row, None, log_pi, 2)
+    balance = passes.balance(matrix, T, chain._log_row, None, log_pi, 2)
+    worst = balance.pop("worst")
+    return [
+        T.indptr, T.indices, T.values, found.row_sum, list(found.facts.values())[:3], *passes.classes(matrix), reached,
+        *passes.potential(matrix, T), *passes.log_values(matrix, chain._log_row, log_pi, None, True, 2), B.indptr, B.indices, B.values,
+        worst, list(balance.values()),
+    ]
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_cut_changes_no_bit(symmetric, monkeypatch):
+    chain = chain_of(N, 1, symmetric)
+    whole = everything(chain)
+    for size in (1_000, 7_001):
+        monkeypatch.setattr(passes, "Pace", Cut(size))
+        for one, two in zip(whole, everything(chain), strict=True):
+            assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_product_in_pieces_has_the_same_bits(width, transposed, monkeypatch):
+    chain = fe.tilt(chain_of(N, 3), np.sin(np.arange(N)), 0.5).lazy(0.25)
+    x = np.random.default_rng(0).normal(size=(N, width))
+    whole = chain._apply(x, transposed=transposed)
+    monkeypatch.setattr(passes, "PRODUCT_AT_ONCE", 1)
+    for size in (700, 5_000):
+        monkeypatch.setattr(passes, "Pace", cut := Cut(size))
+        assert_array_equal(chain._apply(x, transposed=transposed), whole)
+        assert cut.calls == 2 * -(-N // size)
+    monkeypatch.setattr(passes, "Pace", Cut(700, 3))
+    with pytest.raises(KeyboardInterrupt):
+        chain._apply(x, transposed=transposed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.integers(0, 2**31), st.integers(1, 9), st.booleans())
+def test_against_scipy_cut_anywhere(n, seed, size, symmetric):
+    A = edges(n, seed, symmetric)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "Pace", Cut(size))
+        chain = fe.MarkovChain(A, normalize=True)
+        M, T = (as_scipy(m) for m in (chain._pattern.matrix, passes.transpose(chain._pattern.matrix)))
+        assert (T != M.T).nnz == 0 and T.has_sorted_indices
+        labels, closed, _, sizes = passes.classes(chain._pattern.matrix)
+        n_classes, expected = connected_components(A, connection="strong")
+        assert len(closed) == n_classes and sizes.sum() == n
+        assert_array_equal(labels[:, None] == labels, expected[:, None] == expected)
+        for state in range(n):
+            reached = (np.arange(n) == state).astype(np.uint8)
+            passes.reach(chain._pattern.matrix, reached)
+            assert_array_equal(reached > 0, np.linalg.matrix_power(np.eye(n) + (A.toarray() > 0), n)[state] > 0)
+        assert chain.is_reversible == balanced(A) and (chain.is_reversible or not symmetric)
+
+
+def as_scipy(matrix):
+    values = np.ones(matrix.nnz) if matrix.values is None else matrix.values
+    return sp.csr_array((values, matrix.indices, matrix.indptr), shape=(matrix.n_states,) * 2)
+
+
+def balanced(A):
+    """Kolmogorov's criterion on every pair of paths, by least squares on log ratios."""
+    D = A.toarray()
+    if ((D > 0) != (D.T > 0)).any():
+        return False
+    x, y = np.nonzero(np.triu(D, 1))
+    if len(x) == 0:
+        return True
+    G = np.zeros((len(x), len(D)))
+    G[np.arange(len(x)), y], G[np.arange(len(x)), x] = 1.0, -1.0
+    a = np.log(D[x, y] / D[y, x])
+    return bool(np.abs(G @ np.linalg.lstsq(G, a)[0] - a).max() < 1e-8)
+
+
+# ------------------------------------------------------------------------------------------------------------- Ctrl-C
+
+LONG = {
+    "structure": lambda c: fe.structure(c).labels,
+    "is_reversible": lambda c: c.is_reversible,
+    "x P": lambda c: np.ones(c.n_states) @ c,
+    "detailed_balance": lambda c: fe.detailed_balance(c, pi=np.full(c.n_states, 1.0 / c.n_states)).flux_violation,
+    "reversibilize": lambda c: fe.reversibilize(c).to_scipy().data,
+    "tilt": lambda c: fe.tilt(c, np.linspace(0, 1, c.n_states), 1e-3).log_partition,
+    "hitting": lambda c: fe.hitting_times(c, [0, 1]).mean,
+    "MarkovChain": lambda c: fe.MarkovChain((c._pattern.matrix.indptr, c._pattern.matrix.indices, c._pattern.matrix.values), normalize=True).nnz,
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_an_interruption_leaves_the_chain_as_it_was(name, symmetric, monkeypatch):
+    n = 700
+    expected = LONG[name](chain_of(n, 2, symmetric).largest_class())
+    chain, stop = chain_of(n, 2, symmetric).largest_class(), 0
+    while True:  # after each call in turn, on one and the same chain
+        stop += 3
+        with monkeypatch.context() as patch:
+            patch.setattr(passes, "Pace", cut := Cut(500, stop))
+            try:
+                found = LONG[name](chain)
+            except fe.Interrupted as interruption:
+                assert isinstance(interruption, KeyboardInterrupt) and "interrupted" in str(interruption)
+                continue
+        break
+    assert cut.calls < stop and (stop > 3 or name == "MarkovChain")
+    assert_array_equal(found, expected)
+
+
+def test_faults_are_named_by_the_lowest_row_for_any_number_of_threads():
+    indptr, indices = np.arange(N + 1), np.roll(np.arange(N, dtype=np.int32), -1)
+    values = np.ones(N)
+    values[[8_000, 4_321, 8_500]] = -1.0, np.nan, -2.0
+    for threads in (1, 2, 4):
+        found = _core.Inspection(_core.Csr(indptr, indices, values))
+        assert found.expand(0, N, threads) and found.fault == "an entry is NaN or infinite"
+        assert (found.facts["row"], found.facts["entry"]) == (4_321, 4_321)
+
+
+def test_a_pace_follows_the_clock(monkeypatch):
+    from fastebm import _runtime
+
+    now = [0.0]
+    monkeypatch.setattr(_runtime.time, "perf_counter", lambda: now[0])
+    pace = _runtime.Pace(1_000)
+    for seconds, size in ((0.0, 4_000), (0.1, 4_000), (0.2, 2_000), (1e9, 1), (0.0, 4)):
+        with pace:
+            now[0] += seconds
+        assert_allclose(pace.size, size, rtol=1e-3)
+
+
+@pytest.mark.parametrize("indptr, size, expected", [
+    ([0, 1, 2, 3], 100, [(0, 3)]),
+    ([0, 5, 6, 7, 30], 2, [(0, 1), (1, 3), (3, 4)]),
+    ([0, 0, 0, 0], 1, [(0, 1), (1, 2), (2, 3)]),  # not yet inspected: whatever stands there, the rows are covered
+    ([0, 9, 2, -5], 3, [(0, 3)]),
+])
+def test_ranges_cover_all_rows(indptr, size, expected, monkeypatch):
+    monkeypatch.setattr(passes, "Pace", Cut(size))
+    assert list(passes.row_ranges(np.array(indptr))) == expected
