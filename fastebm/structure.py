@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from . import _core
 from .chain import is_chain
 from .errors import PeriodicChainError, ReducibleChainError
 from .results import Result, result
@@ -88,7 +87,7 @@ def require_aperiodic(chain, purpose):
 def reachable(chain, target):
     """The states from which `target` (bool mask) is reached with positive probability, bool (n_states,)."""
     reached = target.astype(np.uint8)
-    _core.graph_reach(chain._pattern.transpose, reached, None)
+    chain._pattern.extend_back(reached)
     return reached.view(bool)
 
 
@@ -98,5 +97,5 @@ def certain(chain, target):
     The others are those that can reach, without passing through the target, a state that cannot reach it.
     """
     uncertain = (~reachable(chain, target)).astype(np.uint8)
-    _core.graph_reach(chain._pattern.transpose, uncertain, target.view(np.uint8))
+    chain._pattern.extend_back(uncertain, target.view(np.uint8))
     return ~uncertain.view(bool)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, CORE = ROOT / "fastebm", ROOT / "csrc"
 
 BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate"}
-CHAINS = {"pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules"}
+CHAINS = {"pattern", "computed", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules"}
 ANALYSES = {"structure", "stationary", "balance", "spectral", "hitting", "walk", "mixing", "counts", "rlvr"}
 INPUT = {"io", "datasets"}
 TOP = {"__init__", "__main__", "cli", "report", "plot", "demo"}

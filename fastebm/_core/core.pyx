@@ -34,6 +34,7 @@ cdef const double *pointer(const double[::1] x) noexcept:
 
 
 include "kernels.pxi"
+include "computed.pxi"
 include "graphs.pxi"
 include "spectra.pxi"
 include "solves.pxi"
@@ -42,7 +43,8 @@ include "walks.pxi"
 __all__ = [
     "Csr", "Kernel", "CsrKernel", "Scaled", "csr_inspect", "csr_transpose", "scaled_apply", "scaled_difference",
     "vec_change", "vec_dot", "vec_l1", "normalize_logs",
-    "graph_components", "graph_classes", "graph_reach", "graph_potential", "tilt_values", "flux_balance", "flux_additive",
+    "LatticeKernel", "RuleKernel", "RULE_MAX_DEGREE", "rows_of", "rows_reach", "rows_classes", "rows_potential",
+    "RowsWalker", "graph_components", "graph_classes", "graph_reach", "graph_potential", "tilt_values", "flux_balance", "flux_additive",
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
     "AliasKernel", "walk_hit", "walk_paths", "philox_block",
 ]
