@@ -208,18 +208,14 @@ static int step_or_hold(const ebm_scaled_t *M, int64_t n_walkers, const uint64_t
     return EBM_OK;
 }
 
-static int scan_row(const ebm_scaled_t *M, uint64_t word, int64_t *state)
+/* One step from *state by its row; weight holds A's entries (NULL: ones) and is used up. */
+static int scan_row(const ebm_scaled_t *M, uint64_t word, int64_t degree, const int64_t *row, double *weight, int64_t *state)
 {
-    const ebm_kernel_t *kernel = M->kernel;
-    int64_t row[EBM_ROWS_WALK_DEGREE], ends[2];
-    double weight[EBM_ROWS_WALK_DEGREE];
     const int64_t x = *state;
-    const int status = kernel->rows(kernel->ctx, x, x + 1, ends, row, kernel->all_ones ? NULL : weight);
-    if (status) return status;
     const double own = M->row ? M->row[x] : 1.0, stay = M->shift ? M->shift[x] : 0.0;
     double total = stay;
-    for (int64_t k = 0; k < ends[1]; k++) {
-        weight[k] = own * ((kernel->all_ones ? 1.0 : weight[k]) * (M->col ? M->col[row[k]] : 1.0));
+    for (int64_t k = 0; k < degree; k++) {
+        weight[k] = own * ((M->kernel->all_ones ? 1.0 : weight[k]) * (M->col ? M->col[row[k]] : 1.0));
         total += weight[k];
     }
     if (!isfinite(total)) return EBM_ERR_NONFINITE;
@@ -228,23 +224,35 @@ static int scan_row(const ebm_scaled_t *M, uint64_t word, int64_t *state)
        and an entry of weight zero does not move the sum past the threshold */
     const double threshold = unit_of(word) * total;
     double sum = stay;
-    for (int64_t k = -1; k < ends[1]; k++) {
-        if (k >= 0) sum += weight[k];
-        if (threshold < sum) {
-            *state = k < 0 ? x : row[k];
-            return EBM_OK;
-        }
-    }
-    return EBM_ERR_NONFINITE;
+    int64_t k = 0;
+    while (!(threshold < sum) && k < degree) sum += weight[k++];
+    if (k > 0) *state = row[k - 1];
+    return EBM_OK;
 }
 
+/* All rows first, so that the misses of what scales them are in flight together. */
 static int walk_step(const void *ctx, int64_t n_walkers, const uint64_t *bits, int64_t *states)
 {
     const ebm_scaled_t *M = ctx;
-    if (!M->col && M->kernel->step) return step_or_hold(M, n_walkers, bits, states);
-    int status = EBM_OK;
-    for (int64_t w = 0; w < n_walkers && status == EBM_OK; w++) status = scan_row(M, bits[w], states + w);
-    return status;
+    const ebm_kernel_t *kernel = M->kernel;
+    if (!M->col && kernel->step) return step_or_hold(M, n_walkers, bits, states);
+    int64_t row[EBM_ROWS_WALK_DEGREE], ends[BATCH][2];
+    double weight[EBM_ROWS_WALK_DEGREE];
+    const int64_t stride = kernel->max_degree, fit = EBM_ROWS_WALK_DEGREE / stride, size = fit < BATCH ? fit : BATCH;
+    for (int64_t begin = 0; begin < n_walkers; begin += size) {
+        const int64_t n = n_walkers - begin < size ? n_walkers - begin : size;
+        int status = EBM_OK;
+        for (int64_t w = 0; w < n && !status; w++) {
+            const int64_t x = states[begin + w];
+            int64_t *own = row + w * stride;
+            status = kernel->rows(kernel->ctx, x, x + 1, ends[w], own, kernel->all_ones ? NULL : weight + w * stride);
+            for (int64_t k = 0; k < ends[w][1] && !status && M->col; k++) EBM_PREFETCH(M->col + own[k]);
+        }
+        for (int64_t w = 0; w < n && !status; w++)
+            status = scan_row(M, bits[begin + w], ends[w][1], row + w * stride, weight + w * stride, states + begin + w);
+        if (status) return status;
+    }
+    return EBM_OK;
 }
 
 void ebm_rows_walker(const ebm_scaled_t *M, ebm_kernel_t *kernel)

@@ -9,7 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core, _validate
-from ._runtime import resolve_threads
+from ._build import MAX_STATES
+from ._runtime import forecast_memory, resolve_threads
 from .chain import MarkovChain
 from .computed import ComputedPattern
 from .errors import InvalidChainError
@@ -42,8 +43,8 @@ def row_kernel(rule, n_states, max_degree, *, data=(), symmetric=False, incoming
     incoming : function like `rule`, optional
         The columns: it writes the states that lead to `state` and the weights of these transitions. It gives a chain that is
         neither symmetric nor reversible its left products (x @ chain, stationary laws). Checked like `symmetric`.
-    labels, reward
-        As in `MarkovChain`.
+    labels, reward, num_threads
+        As in `MarkovChain`; threads of the first pass.
 
     Returns
     -------
@@ -76,30 +77,34 @@ def row_kernel(rule, n_states, max_degree, *, data=(), symmetric=False, incoming
     ('computed + row', 36.0)
     """
     n_states, max_degree = _validate.count(n_states, "n_states"), _validate.count(max_degree, "max_degree")
+    if n_states > MAX_STATES:
+        raise InvalidChainError(f"n_states is at most {MAX_STATES}, got {n_states}")
+    forecast_memory(8 * n_states, f"a chain of {n_states} states")
     if max_degree > _core.RULE_MAX_DEGREE:
         raise InvalidChainError(f"max_degree is at most {_core.RULE_MAX_DEGREE}, got {max_degree}; store a chain of longer rows with MarkovChain")
     if symmetric and incoming is not None:
         raise InvalidChainError("a symmetric rule is its own incoming rule; leave one of the two out")
     pattern = RulePattern(rule, n_states, max_degree, data, bool(symmetric), incoming, resolve_threads(num_threads))
-    return MarkovChain._from_parts(pattern, 1.0 / pattern.row_sum, labels=labels, reward=reward)
+    return MarkovChain._from_parts(pattern, pattern.row, labels=labels, reward=reward)
 
 
 class RulePattern(ComputedPattern):
-    """The pattern of `row_kernel`."""
+    """The pattern of `row_kernel`, and the row scaling that makes its rows sum to one."""
 
     def __init__(self, rule, n_states, max_degree, data, symmetric, incoming, num_threads):
         self.rule, self.max_degree, self.data = _function(rule, "rule"), max_degree, _checked_data(data)
         self.incoming = None if incoming is None else _function(incoming, "incoming")
-        out = _compiled(self.rule, "rule", max_degree, self.data)
-        back = out if symmetric else None if incoming is None else _compiled(self.incoming, "incoming", max_degree, self.data)
-        addresses = np.array([item.ctypes.data if isinstance(item, np.ndarray) else 0 for item in self.data] or [0], np.int64)
+        kinds, places = _kinds(self.data), _places(max_degree, self.data)
+        out = _compiled(self.rule, "rule", kinds)
+        back = out if symmetric else None if incoming is None else _compiled(self.incoming, "incoming", kinds)
 
         def kernel(forward, backward):
             address = 0 if backward is None else backward.address
-            return _core.RuleKernel(n_states, max_degree, forward.address, address, addresses, (forward, backward, self.data))
+            return _core.RuleKernel(n_states, max_degree, forward.address, address, places, (forward, backward, self.data))
 
         rows = kernel(out, back)
-        self.row_sum, facts = _inspected(rows, n_states, max_degree, num_threads, "")
+        row_sum, facts = _inspected(rows, n_states, max_degree, num_threads, "")
+        self.row = np.divide(1.0, row_sum, out=row_sum)
         columns = rows if symmetric else None
         if incoming is not None:
             columns = kernel(back, out)
@@ -139,7 +144,7 @@ def _checked_data(data):
     for i, item in enumerate(data if isinstance(data, (tuple, list)) else (data,)):
         if isinstance(item, np.ndarray):
             _validate.real_array(item, f"data[{i}]")
-            if not item.flags.c_contiguous or not item.dtype.isnative or item.size == 0:
+            if not item.flags.c_contiguous or not item.dtype.isnative or item.size == 0 or item.ndim == 0:
                 raise InvalidChainError(f"data[{i}] must be a contiguous array of native byte order, and not empty; pass numpy.ascontiguousarray(it)")
             checked.append(item)
         elif isinstance(item, (bool, int, float, np.bool_, np.integer, np.floating)):
@@ -239,38 +244,56 @@ def _look_up(module, qualified):
 
 # Rows begin..end-1 as csrc/rule.h wants them. The rule's exceptions must not leave it: Numba's C functions swallow them.
 _ROWS = """
-def rows(begin, end, data, degree, states, weights):
-    data = carray(data, {n_data})
+def rows(begin, end, places, degree, states, weights):
+    places = carray(places, {n_places})
     data = ({items})
+    most = places[0]
     degree = carray(degree, end - begin)
-    states = carray(states, (end - begin) * {max_degree})
-    weights = carray(weights, (end - begin) * {max_degree})
+    states = carray(states, (end - begin) * most)
+    weights = carray(weights, (end - begin) * most)
     for state in range(begin, end):
-        place = (state - begin) * {max_degree}
+        own = (state - begin) * most
         try:
-            degree[state - begin] = rule(state, data, states[place : place + {max_degree}], weights[place : place + {max_degree}])
+            degree[state - begin] = rule(state, data, states[own : own + most], weights[own : own + most])
         except Exception:
             degree[state - begin] = -2
 """
 
 
-def _compiled(function, name, max_degree, data):
+def _kinds(data):
+    """What compiled code depends on: types and dimensions of the arrays, the values of the numbers."""
+    return tuple((item.dtype.str, item.ndim) if isinstance(item, np.ndarray) else (type(item), item) for item in data)
+
+
+def _places(max_degree, data):
+    """What it does not: max_degree, then address and shape of each array, int64."""
+    places = [max_degree]
+    for item in data:
+        if isinstance(item, np.ndarray):
+            places += [item.ctypes.data, *item.shape]
+    return np.array(places, np.int64)
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(function, name, kinds):
     """The C function (csrc/rule.h, ebm_rule_rows_t) that calls the rule on a range of states."""
-    import numba  # imported only when a rule is there to compile
+    import numba  # imported only when there is a rule to compile
     from numba import types as nb
 
     # bounds are checked: a row that is longer than max_degree would write into another
     rule = numba.njit(boundscheck=True)(function)
     scope = {"carray": numba.carray, "rule": rule, "as_pointer": _as_pointer()}
-    items = ""
-    for i, item in enumerate(data):
-        if isinstance(item, np.ndarray):
-            scope |= {f"shape{i}": item.shape, f"dtype{i}": item.dtype}
-            items += f"carray(as_pointer(data[{i}]), shape{i}, dtype{i}), "
+    items, at = "", 1
+    for i, (kind, value) in enumerate(kinds):
+        if isinstance(kind, str):
+            shape = "".join(f"places[{at + 1 + axis}], " for axis in range(value))
+            items += f"carray(as_pointer(places[{at}]), ({shape}), item{i}), "
+            scope[f"item{i}"] = np.dtype(kind)
+            at += 1 + value
         else:
-            scope[f"number{i}"] = item
-            items += f"number{i}, "
-    exec(_ROWS.format(n_data=max(len(data), 1), items=items, max_degree=max_degree), scope)
+            items += f"item{i}, "
+            scope[f"item{i}"] = value
+    exec(_ROWS.format(n_places=at, items=items), scope)
     numbers = nb.CPointer(nb.int64)
     try:
         compiled = numba.cfunc(nb.void(nb.int64, nb.int64, numbers, numbers, numbers, nb.CPointer(nb.float64)))(scope["rows"])

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
+from ._build import ROW_SUM_TOLERANCE
 from .chain import MarkovChain
 from .errors import InvalidChainError
 from .lattice import LatticePattern
@@ -48,10 +49,16 @@ def assemble(arrays, facts, labels):
     else:
         matrix = _core.Csr(arrays["indptr"], arrays["indices"], get("values"))
         pattern = Pattern(matrix, symmetric=facts["symmetric"], potential=get("potential"))
-    return MarkovChain._from_parts(
+    chain = MarkovChain._from_parts(
         pattern, get("row"), get("col"), get("shift"),
         labels=labels, reward=get("reward"), rate=facts["rate"], log_pi=get("log_pi"),
     )
+    if recipe is not None and recipe["kind"] == "rule":  # found by its name, so it may be another one by now
+        error = np.abs(chain @ np.ones(chain.n_states) - 1.0)
+        if error.max() > ROW_SUM_TOLERANCE:
+            at = int(np.argmax(error))
+            raise InvalidChainError(f"the rule {recipe['rule']} does not make the chain that was kept: row {at} is off by {error[at]:.3g}; restore that version of it")
+    return chain
 
 
 def pack(chain):
