@@ -11,12 +11,7 @@ from ._build import edges_to_csr, generator_to_csr, prepare
 from ._runtime import forecast_memory, resolve_threads
 from .checkpoint import fingerprint
 from .errors import InvalidChainError
-from .pattern import Pattern
-
-# Scalings are kept as doubles only while the logs of everything they multiply span less than this: then no product of a
-# scaling, an entry and a scaling leaves a double's range (its logs run from -708 to 709). Beyond, values are rebuilt in
-# the log domain.
-MAX_LOG_SPAN = 600.0
+from .pattern import MAX_LOG_SPAN, Pattern
 
 
 class MarkovChain:

@@ -12,8 +12,12 @@ import numpy as np
 from . import _core
 from ._build import MAX_STATES
 from ._runtime import forecast_memory, resolve_threads
+from .checkpoint import fingerprint
 from .errors import InvalidChainError
-from .pattern import REVERSIBLE_MISMATCH, Pattern
+from .pattern import MAX_LOG_SPAN, REVERSIBLE_MISMATCH, Pattern
+
+# Entries that are held at a time while a fingerprint is taken, 12 bytes each.
+ROWS_HASHED = 4_000_000
 
 
 class ComputedPattern(Pattern):
@@ -69,11 +73,9 @@ class ComputedPattern(Pattern):
 
     @property
     def identity(self):
-        """A product with a fixed vector of no structure changes with every row."""
-        y = np.empty((self.n_states, 1))
-        x = np.random.default_rng(0).random(y.shape)
-        _core.scaled_apply(self.scaled(None, None, None), x, y, None, False, resolve_threads(None))
-        return "computed", y
+        """A `fingerprint` of every few rows, which are enumerated for it and forgotten."""
+        size = max(1, ROWS_HASHED * self.n_states // self.nnz)
+        return [fingerprint(*self._enumerate(np.arange(i, min(i + size, self.n_states)))) for i in range(0, self.n_states, size)]
 
     @cached_property
     def transpose(self):
@@ -120,8 +122,10 @@ class ComputedPattern(Pattern):
         if w is None:
             raise InvalidChainError("left products (x @ chain, stationary) need the rule of incoming transitions, as this chain is not "
                                     "reversible; pass incoming= to row_kernel")
-        # A[y, x] = A[x, y] exp(w[x] - w[y])
-        up, down = np.exp(w), np.exp(-w)
+        middle, span = 0.5 * (w.max() + w.min()), w.max() - w.min()
+        if span > 2.0 * MAX_LOG_SPAN:
+            raise InvalidChainError(f"left products by detailed balance span exp({span:.0f}), beyond a double; pass incoming= to row_kernel")
+        up, down = np.exp(w - middle), np.exp(middle - w)  # A[y, x] = A[x, y] exp(w[x] - w[y])
         return _core.Scaled(self._kernel, up if col is None else up * col, down if row is None else down * row, shift), False
 
     def extend_back(self, reached, avoid=None):

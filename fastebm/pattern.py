@@ -16,6 +16,10 @@ from ._runtime import forecast_memory
 # Two entries of A that should balance each carry the rounding of the user's own arithmetic, a few ulp, compounded along the
 # spanning forest (3e-13 on a torus 1000 wide). The potential, and pi with it, is wrong by no more than the mismatch a step.
 REVERSIBLE_MISMATCH = 1e-10
+# Scalings are kept as doubles only while the logs of everything they multiply span less than this: then no product of a
+# scaling, an entry and a scaling leaves a double's range (its logs run from -708 to 709). Beyond, values are rebuilt in
+# the log domain.
+MAX_LOG_SPAN = 600.0
 
 
 class Pattern:

@@ -95,8 +95,8 @@ class RulePattern(ComputedPattern):
         self.rule, self.max_degree, self.data = _function(rule, "rule"), max_degree, _checked_data(data)
         self.incoming = None if incoming is None else _function(incoming, "incoming")
         kinds, places = _kinds(self.data), _places(max_degree, self.data)
-        out = _compiled(self.rule, "rule", kinds)
-        back = out if symmetric else None if incoming is None else _compiled(self.incoming, "incoming", kinds)
+        out = _compiled(self.rule, kinds)
+        back = out if symmetric else None if incoming is None else _compiled(self.incoming, kinds)
 
         def kernel(forward, backward):
             address = 0 if backward is None else backward.address
@@ -275,7 +275,7 @@ def _places(max_degree, data):
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(function, name, kinds):
+def _compiled(function, kinds):
     """The C function (csrc/rule.h, ebm_rule_rows_t) that calls the rule on a range of states."""
     import numba  # imported only when there is a rule to compile
     from numba import types as nb
@@ -294,14 +294,16 @@ def _compiled(function, name, kinds):
             items += f"item{i}, "
             scope[f"item{i}"] = value
     exec(_ROWS.format(n_places=at, items=items), scope)
-    numbers = nb.CPointer(nb.int64)
+    numbers, failure = nb.CPointer(nb.int64), None
     try:
         compiled = numba.cfunc(nb.void(nb.int64, nb.int64, numbers, numbers, numbers, nb.CPointer(nb.float64)))(scope["rows"])
     except numba.core.errors.NumbaError as error:
-        raise InvalidChainError(f"{name} cannot be compiled by Numba: {error}") from error
-    returned = rule.overloads[rule.signatures[0]].signature.return_type
-    if not isinstance(returned, nb.Integer):
-        raise InvalidChainError(f"{name} must return its degree, an int, and returns {returned}")
+        failure = error
+    for signature in rule.nopython_signatures:
+        if not isinstance(signature.return_type, nb.Integer):
+            raise InvalidChainError(f"{function.__qualname__} must return its degree, an int, and returns {signature.return_type}") from failure
+    if failure is not None:
+        raise InvalidChainError(f"{function.__qualname__} cannot be compiled by Numba: {failure}") from failure
     return compiled
 
 

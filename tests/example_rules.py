@@ -39,8 +39,8 @@ def birth_death(state, data, out_states, out_weights):
 
 
 def faulty(state, data, out_states, out_weights):
-    """A fault of kind data[0] in state 7 and beyond, a self-loop before."""
-    kind = data[0] if state >= 7 else 0
+    """A fault of kind data[0][0] in state 7 and beyond, a self-loop before."""
+    kind = data[0][0] if state >= 7 else 0
     out_states[0], out_weights[0] = state, 1.0
     if kind == 1:
         return -1
