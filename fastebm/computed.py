@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _core
 from ._build import MAX_STATES
-from ._runtime import forecast_memory, resolve_threads
+from ._runtime import forecast_memory, interruptible, resolve_threads
 from .checkpoint import fingerprint
 from .errors import InvalidChainError
 from .pattern import MAX_LOG_SPAN, REVERSIBLE_MISMATCH, Pattern
@@ -54,7 +54,12 @@ class ComputedPattern(Pattern):
     def _enumerate(self, states):
         if self.n_states > MAX_STATES:
             raise InvalidChainError(f"a chain of {self.n_states} states cannot be stored: that takes at most {MAX_STATES}")
-        return _core.rows_of(self._kernel, states, resolve_threads(None))
+        with interruptible("the enumeration of a computed chain", lambda: None):
+            return _core.rows_of(self._kernel, states, resolve_threads(None))
+
+    def _search(self, search, *args):
+        with interruptible("a search of a computed chain", lambda: None):
+            return search(*args)
 
     def rows(self, keep):
         return self._enumerate(np.flatnonzero(keep))
@@ -93,7 +98,7 @@ class ComputedPattern(Pattern):
     def potential(self):
         if self.is_symmetric:
             return np.zeros(self.n_states)
-        w, mismatch = _core.rows_potential(self._kernel)
+        w, mismatch = self._search(_core.rows_potential, self._kernel)
         return w if mismatch <= REVERSIBLE_MISMATCH else None
 
     @cached_property
@@ -101,7 +106,7 @@ class ComputedPattern(Pattern):
         """As of any pattern; a matrix is needed only where A is not reversible, and not even then if its columns show one class."""
         if self.potential is None and not self._is_one_class():
             return super().classes
-        labels, period, size = _core.rows_classes(self._kernel)
+        labels, period, size = self._search(_core.rows_classes, self._kernel)
         return labels, np.ones(len(size), bool), period, size
 
     def _is_one_class(self):
@@ -110,7 +115,7 @@ class ComputedPattern(Pattern):
         for kernel in (self._kernel, self._columns):
             reached = np.zeros(self.n_states, np.uint8)
             reached[0] = 1
-            _core.rows_reach(kernel, reached, None)
+            self._search(_core.rows_reach, kernel, reached, None)
             if not reached.all():
                 return False
         return True
@@ -132,9 +137,9 @@ class ComputedPattern(Pattern):
         if avoid is None and reached.any() and len(self.classes[1]) == 1:
             reached[:] = 1
         elif self._columns is not None:
-            _core.rows_reach(self._columns, reached, avoid)
+            self._search(_core.rows_reach, self._columns, reached, avoid)
         elif self.potential is not None:  # every edge has its reverse edge
-            _core.rows_reach(self._kernel, reached, avoid)
+            self._search(_core.rows_reach, self._kernel, reached, avoid)
         else:
             super().extend_back(reached, avoid)
 

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from . import _core, _validate
 from ._build import MAX_STATES
-from ._runtime import forecast_memory, resolve_threads
+from ._runtime import forecast_memory, interruptible, resolve_threads
 from .chain import MarkovChain
 from .computed import ComputedPattern
 from .errors import InvalidChainError
@@ -156,7 +156,8 @@ def _checked_data(data):
 
 def _inspected(kernel, n_states, max_degree, num_threads, prefix, *, allow_empty=False):
     """(row sums, facts) of all rows; an InvalidChainError names the first faulty state. A column may be empty."""
-    fault, facts, row_sum = kernel.inspect(num_threads, allow_empty)
+    with interruptible("row_kernel", lambda: None):
+        fault, facts, row_sum = kernel.inspect(num_threads, allow_empty)
     if fault is not None:
         text = f"{prefix}state {facts['state']}: {fault}"
         if facts["entry"] >= 0:

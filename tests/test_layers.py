@@ -79,7 +79,7 @@ def test_the_base_knows_no_chain(module):
 
 SOURCES = sorted(CORE.glob("*.[ch]"))
 # The tables of the walkers are made from a stored matrix; the rest of walk.c sees a kernel.
-ALGORITHMS = ["vec", "scaled", "lanczos", "solve", "evolve", "random"]
+ALGORITHMS = ["vec", "scaled", "lanczos", "solve", "evolve", "random", "lattice", "rule", "rows"]
 
 
 def includes(path, seen=None):
