@@ -10,11 +10,13 @@
 
 /* --- a stored copy ---------------------------------------------------------------------------------------------------- */
 
-int ebm_rows_count(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin, int64_t end, int64_t *degree)
+int ebm_rows_count(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin, int64_t end,
+                   int64_t *degree)
 {
     (void)num_threads;
     int status = EBM_OK;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, 256) reduction(max : status) if (end - begin > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, 256) reduction(max : status) \
+    if (end - begin > EBM_BLOCK_STATES)
     for (int64_t i = begin; i < end; i++) {
         const int64_t x = states ? states[i] : i;
         int64_t ends[2] = {0, 0};
@@ -30,7 +32,8 @@ int ebm_rows_fill(const ebm_kernel_t *kernel, const int64_t *states, int num_thr
 {
     (void)num_threads;
     int status = EBM_OK;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, 256) reduction(max : status) if (end - begin > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, 256) reduction(max : status) \
+    if (end - begin > EBM_BLOCK_STATES)
     for (int64_t i = begin; i < end; i++) {
 #ifdef _OPENMP
         int64_t *row = work + omp_get_thread_num() * kernel->max_degree;

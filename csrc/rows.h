@@ -6,7 +6,8 @@
 #include "kernel.h"
 
 /* The lengths of rows states[begin..end-1] (states NULL: of rows begin..end-1). degree: (end - begin,). */
-int ebm_rows_count(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin, int64_t end, int64_t *degree);
+int ebm_rows_count(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin, int64_t end,
+                   int64_t *degree);
 
 /* Their entries, those of the i-th row at indptr[i] of indices and values (NULL: not wanted); n_states < 2^31. work:
    (num_threads, max_degree). */
@@ -39,9 +40,9 @@ int ebm_rows_potential(ebm_rows_search_t *search, int64_t n_rows, double *row_va
 #define EBM_ROWS_WALK_DEGREE 2048
 
 /* The kernel that walks on diag(row) A diag(col) + diag(shift), whose rows sum to one, without tables: n_states, ctx (M) and
-   step; step is NULL where rows are too long. Without col, a walker holds with probability shift[x] and else makes a step of A's own
-   `step`, where it has one; otherwise the row's weights are scanned against the word. A transition of weight zero is never
-   drawn; probabilities are right to 2^-53, the smallest that can be drawn. */
+   step, which is NULL where rows are too long. Without col, a walker holds with probability shift[x] and else makes a step
+   of A's own `step`, where it has one; otherwise the row's weights are scanned against the word. A transition of weight zero
+   is never drawn; probabilities are right to 2^-53, the smallest that can be drawn. */
 void ebm_rows_walker(const ebm_scaled_t *M, ebm_kernel_t *kernel);
 
 #endif

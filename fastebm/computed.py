@@ -103,7 +103,7 @@ class ComputedPattern(Pattern):
 
     @cached_property
     def classes(self):
-        """As of any pattern; a matrix is needed only where A is not reversible, and not even then if its columns show one class."""
+        """As of any pattern; a matrix is needed only where A is not reversible and its columns do not show one class."""
         if self.potential is None and not self._is_one_class():
             return super().classes
         labels, period, size = self._search(_core.rows_classes, self._kernel)
@@ -125,11 +125,12 @@ class ComputedPattern(Pattern):
             return _core.Scaled(self._kernel, row, col, shift), True
         w = self.potential
         if w is None:
-            raise InvalidChainError("left products (x @ chain, stationary) need the rule of incoming transitions, as this chain is not "
-                                    "reversible; pass incoming= to row_kernel")
+            raise InvalidChainError("left products (x @ chain, stationary) need the rule of incoming transitions, as this chain "
+                                    "is not reversible; pass incoming= to row_kernel")
         middle, span = 0.5 * (w.max() + w.min()), w.max() - w.min()
         if span > 2.0 * MAX_LOG_SPAN:
-            raise InvalidChainError(f"left products by detailed balance span exp({span:.0f}), beyond a double; pass incoming= to row_kernel")
+            raise InvalidChainError(f"left products by detailed balance span exp({span:.0f}), beyond a double; "
+                                    "pass incoming= to row_kernel")
         up, down = np.exp(w - middle), np.exp(middle - w)  # A[y, x] = A[x, y] exp(w[x] - w[y])
         return _core.Scaled(self._kernel, up if col is None else up * col, down if row is None else down * row, shift), False
 

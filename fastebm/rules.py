@@ -20,7 +20,8 @@ from .pattern import REVERSIBLE_MISMATCH
 CHECKED_ROWS, CHECKED_ENTRIES = 256, 1024
 
 
-def row_kernel(rule, n_states, max_degree, *, data=(), symmetric=False, incoming=None, labels=None, reward=None, num_threads=None):
+def row_kernel(rule, n_states, max_degree, *, data=(), symmetric=False, incoming=None, labels=None, reward=None,
+               num_threads=None):
     """The random walk whose transitions `rule` computes: each row of weights divided by its sum.
 
     Parameters
@@ -35,8 +36,8 @@ def row_kernel(rule, n_states, max_degree, *, data=(), symmetric=False, incoming
     max_degree : int
         At most 8192.
     data : tuple of arrays and numbers, or one array
-        What the rule reads: contiguous arrays of numbers, used in place, and numbers, which become constants. The rule always sees
-        a tuple.
+        What the rule reads: contiguous arrays of numbers, used in place, and numbers, which become constants. The rule always
+        sees a tuple.
     symmetric : bool
         weight(x -> y) = weight(y -> x) for all states: the chain is reversible, and left products and graph searches use the rule
         itself. The claim is checked on 256 random rows, not on all.
@@ -49,14 +50,15 @@ def row_kernel(rule, n_states, max_degree, *, data=(), symmetric=False, incoming
     Returns
     -------
     MarkovChain
-        One pass over all rows checks them and finds their sums, the row scaling. `tilt` keeps the chain computed. Questions about single
-        entries (`to_scipy`, `detailed_balance`) store a copy; so do the communicating classes of a chain that is not reversible.
+        One pass over all rows checks them and finds their sums, the row scaling. `tilt` keeps the chain computed. Questions
+        about all entries (`to_scipy`, `detailed_balance`) store a copy; so do the communicating classes of a chain that is not
+        reversible and has no `incoming`. Walkers draw probabilities down to 2^-53.
 
     Raises
     ------
     InvalidChainError
-        A row that the rule refuses, an exception in it, a degree, state or weight out of range, an empty row, each with the state; a
-        rule that Numba cannot compile; `symmetric` or `incoming` that does not hold.
+        A row that the rule refuses, an exception in it, a degree, state or weight out of range, an empty row, each with the
+        state; a rule that Numba cannot compile; `symmetric` or `incoming` that does not hold.
 
     Notes
     -----
@@ -81,7 +83,8 @@ def row_kernel(rule, n_states, max_degree, *, data=(), symmetric=False, incoming
         raise InvalidChainError(f"n_states is at most {MAX_STATES}, got {n_states}")
     forecast_memory(8 * n_states, f"a chain of {n_states} states")
     if max_degree > _core.RULE_MAX_DEGREE:
-        raise InvalidChainError(f"max_degree is at most {_core.RULE_MAX_DEGREE}, got {max_degree}; store a chain of longer rows with MarkovChain")
+        raise InvalidChainError(f"max_degree is at most {_core.RULE_MAX_DEGREE}, got {max_degree}; store a chain of longer rows "
+                                "with MarkovChain")
     if symmetric and incoming is not None:
         raise InvalidChainError("a symmetric rule is its own incoming rule; leave one of the two out")
     pattern = RulePattern(rule, n_states, max_degree, data, bool(symmetric), incoming, resolve_threads(num_threads))
@@ -145,7 +148,8 @@ def _checked_data(data):
         if isinstance(item, np.ndarray):
             _validate.real_array(item, f"data[{i}]")
             if not item.flags.c_contiguous or not item.dtype.isnative or item.size == 0 or item.ndim == 0:
-                raise InvalidChainError(f"data[{i}] must be a contiguous array of native byte order, and not empty; pass numpy.ascontiguousarray(it)")
+                raise InvalidChainError(f"data[{i}] must be a contiguous array of native byte order, and not empty; "
+                                        "pass numpy.ascontiguousarray(it)")
             checked.append(item)
         elif isinstance(item, (bool, int, float, np.bool_, np.integer, np.floating)):
             checked.append(item.item() if isinstance(item, np.generic) else item)
@@ -176,7 +180,7 @@ def _inspected(kernel, n_states, max_degree, num_threads, prefix, *, allow_empty
 def _check_transpose(rows, columns):
     """Whether `columns` is the transpose of `rows`, on random states of both."""
     rng = np.random.default_rng(0)
-    for one, other, forth, back in ((rows, columns, "{0} -> {1}", "{1} -> {0}"), (columns, rows, "{1} -> {0}", "{0} -> {1}")):
+    for one, other in ((rows, columns), (columns, rows)):
         chosen = np.unique(rng.integers(one.n_states, size=CHECKED_ROWS))
         mine = _scipy_rows(one, chosen)
         at, y = mine.nonzero()
@@ -188,10 +192,11 @@ def _check_transpose(rows, columns):
         if bad.any():
             k = int(np.argmax(bad))
             if one is other:
-                raise InvalidChainError(f"the rule is not symmetric: the weight {x[k]} -> {y[k]} is {weight[k]}, {y[k]} -> {x[k]} is {found[k]}; "
-                                        "leave symmetric out, or give incoming=")
+                raise InvalidChainError(f"the rule is not symmetric: the weight {x[k]} -> {y[k]} is {weight[k]}, "
+                                        f"{y[k]} -> {x[k]} is {found[k]}; leave symmetric out, or give incoming=")
             source, target, out, into = (x[k], y[k], weight[k], found[k]) if one is rows else (y[k], x[k], found[k], weight[k])
-            raise InvalidChainError(f"incoming does not fit the rule: the weight {source} -> {target} is {out} by the rule, {into} by incoming")
+            raise InvalidChainError(f"incoming does not fit the rule: the weight {source} -> {target} is {out} by the rule, "
+                                    f"{into} by incoming")
         if one is other:
             return
 
@@ -222,7 +227,8 @@ def _name(function):
     except (ImportError, AttributeError):
         found = None
     if getattr(found, "py_func", found) is not function:
-        raise InvalidChainError(f"the rule {function.__qualname__} cannot be found again under its name; to pickle or save the chain, define it at the top level of a module")
+        raise InvalidChainError(f"the rule {function.__qualname__} cannot be found again under its name; to pickle or save the "
+                                "chain, define it at the top level of a module")
     return f"{function.__module__}:{function.__qualname__}"
 
 
@@ -281,7 +287,7 @@ def _compiled(function, kinds):
     import numba  # imported only when there is a rule to compile
     from numba import types as nb
 
-    # bounds are checked: a row that is longer than max_degree would write into another
+    # bounds are checked: a row that is longer than max_degree would write into another (12 % of a hypercube's product)
     rule = numba.njit(boundscheck=True)(function)
     scope = {"carray": numba.carray, "rule": rule, "as_pointer": _as_pointer()}
     items, at = "", 1
@@ -302,7 +308,8 @@ def _compiled(function, kinds):
         failure = error
     for signature in rule.nopython_signatures:
         if not isinstance(signature.return_type, nb.Integer):
-            raise InvalidChainError(f"{function.__qualname__} must return its degree, an int, and returns {signature.return_type}") from failure
+            raise InvalidChainError(f"{function.__qualname__} must return its degree, an int, and returns "
+                                    f"{signature.return_type}") from failure
     if failure is not None:
         raise InvalidChainError(f"{function.__qualname__} cannot be compiled by Numba: {failure}") from failure
     return compiled
