@@ -150,6 +150,8 @@ def Torus(shape, *, holding=0.0, self_loop=False, labels=None, reward=None):
     try:
         shape = (operator.index(shape),)
     except TypeError:
+        if isinstance(shape, str) or not hasattr(shape, "__iter__"):
+            raise TypeError(f"shape must be an integer or a sequence of integers, not {type(shape).__name__}") from None
         shape = tuple(shape)
     if not shape:
         raise InvalidChainError("shape is empty; a torus needs at least one axis")

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import math
+import time
 import types
 
 import numpy as np
@@ -18,6 +19,8 @@ from .pattern import REVERSIBLE_MISMATCH
 
 # A claim about the transpose is checked on the entries of this many random rows, and on no more than that many entries.
 CHECKED_ROWS, CHECKED_ENTRIES = 256, 1024
+# The first pass begins with so many rows and finds out how many make a call.
+FIRST_ROWS, SECONDS_PER_CALL = 256, 0.1
 
 
 def row_kernel(rule, n_states, max_degree, *, data=(), symmetric=False, incoming=None, labels=None, reward=None,
@@ -106,16 +109,15 @@ class RulePattern(ComputedPattern):
             return _core.RuleKernel(n_states, max_degree, forward.address, address, places, (forward, backward, self.data))
 
         rows = kernel(out, back)
-        row_sum, facts = _inspected(rows, n_states, max_degree, num_threads, "")
+        row_sum, nnz, least, largest = _inspected(rows, max_degree, num_threads, "")
         self.row = np.divide(1.0, row_sum, out=row_sum)
         columns = rows if symmetric else None
         if incoming is not None:
             columns = kernel(back, out)
-            _inspected(columns, n_states, max_degree, num_threads, "incoming, ", allow_empty=True)
+            _inspected(columns, max_degree, num_threads, "incoming, ", allow_empty=True)
         if columns is not None:
             _check_transpose(rows, columns)
-        super().__init__(rows, facts["nnz"], columns=columns, log_span=math.log(facts["largest"]) - math.log(facts["least"]),
-                         all_ones=facts["largest"] == facts["least"] == 1.0)
+        super().__init__(rows, nnz, columns=columns, log_span=math.log(largest) - math.log(least), all_ones=least == largest == 1.0)
 
     @property
     def nbytes(self):
@@ -158,23 +160,37 @@ def _checked_data(data):
     return tuple(checked)
 
 
-def _inspected(kernel, n_states, max_degree, num_threads, prefix, *, allow_empty=False):
-    """(row sums, facts) of all rows; an InvalidChainError names the first faulty state. A column may be empty."""
+def _inspected(kernel, max_degree, num_threads, prefix, *, allow_empty=False):
+    """(row sums, entries, least and largest weight) of all rows; an InvalidChainError names the first faulty state. Columns may
+    be empty. Ranges grow or shrink until one takes SECONDS_PER_CALL, as the rule may take any time."""
+    row_sum, begin, nnz, least, largest = np.empty(kernel.n_states), 0, 0, math.inf, 0.0
+    size = min(kernel.rows_per_call, FIRST_ROWS)
     with interruptible("row_kernel", lambda: None):
-        fault, facts, row_sum = kernel.inspect(num_threads, allow_empty)
-    if fault is not None:
-        text = f"{prefix}state {facts['state']}: {fault}"
-        if facts["entry"] >= 0:
-            text += f" (entry {facts['entry']}: state {facts['target']}, weight {facts['weight']}; states are 0..{n_states - 1})"
-        elif facts["degree"] >= 0:
-            text += f" (degree {facts['degree']}, max_degree {max_degree})"
-        elif facts["degree"] == -2:
-            text += "; an index beyond out_states, out_weights or data is one"
-        raise InvalidChainError(text)
+        while begin < kernel.n_states:
+            end, clock = min(begin + size, kernel.n_states), time.perf_counter()
+            fault, facts = kernel.inspect(num_threads, allow_empty, begin, end, row_sum)
+            if fault is not None:
+                raise InvalidChainError(_describe(fault, facts, kernel.n_states, max_degree, prefix))
+            pace = SECONDS_PER_CALL / max(time.perf_counter() - clock, 1e-9)
+            size = int(min(max(size * min(pace, 4.0), 1), kernel.rows_per_call))
+            begin, nnz = end, nnz + facts["nnz"]
+            least, largest = min(least, facts["least"]), max(largest, facts["largest"])
+    kernel.rows_per_call = size
+    if least == largest == 1.0:
+        kernel.set_all_ones()
     if not allow_empty and row_sum.min() < np.finfo(float).tiny:
         at = int(np.argmin(row_sum))
         raise InvalidChainError(f"{prefix}state {at}: the weights sum to {row_sum[at]}, too small to divide by; scale them up")
-    return row_sum, facts
+    return row_sum, nnz, least, largest
+
+
+def _describe(fault, facts, n_states, max_degree, prefix):
+    text = f"{prefix}state {facts['state']}: {fault}"
+    if facts["entry"] >= 0:
+        return text + f" (entry {facts['entry']}: state {facts['target']}, weight {facts['weight']}; states are 0..{n_states - 1})"
+    if facts["degree"] >= 0:
+        return text + f" (degree {facts['degree']}, max_degree {max_degree})"
+    return text + ("; an index beyond out_states, out_weights or data is one" if facts["degree"] == -2 else "")
 
 
 def _check_transpose(rows, columns):

@@ -8,11 +8,17 @@ RULE_MAX_DEGREE = EBM_RULE_MAX_DEGREE
 cdef int64_t ENTRIES_PER_CALL = 5000000
 
 
-cdef int64_t rows_per_call(const ebm_kernel_t *kernel) noexcept:
-    return max(1, ENTRIES_PER_CALL // max(kernel.max_degree, 1))
+cdef class ComputedKernel(Kernel):
+    """A kernel with rows; rows_per_call of them are enumerated in one call."""
+
+    cdef public int64_t rows_per_call
+
+    cdef int start(self) except -1:
+        self.rows_per_call = max(1, ENTRIES_PER_CALL // self.c.max_degree)
+        return 0
 
 
-cdef class LatticeKernel(Kernel):
+cdef class LatticeKernel(ComputedKernel):
     """A product of cycles or of complete graphs; lengths (n_axes,), that of the fastest axis first."""
 
     cdef ebm_lattice_t lattice
@@ -21,6 +27,7 @@ cdef class LatticeKernel(Kernel):
         need(lengths.shape[0] >= 1, "a lattice has an axis")
         check(ebm_lattice_start(lengths.shape[0], &lengths[0], is_cyclic, self_loop, &self.lattice))
         ebm_lattice_kernel(&self.lattice, &self.c)
+        self.start()
 
     @property
     def degree(self):
@@ -28,7 +35,7 @@ cdef class LatticeKernel(Kernel):
         return self.lattice.degree
 
 
-cdef class RuleKernel(Kernel):
+cdef class RuleKernel(ComputedKernel):
     """A compiled rule: addresses of functions ebm_rule_rows_t (incoming 0: no left products) and those of its data.
 
     keep: whatever must live as long as the addresses are used.
@@ -46,34 +53,28 @@ cdef class RuleKernel(Kernel):
         self.rule.outgoing, self.rule.incoming = <ebm_rule_rows_t>outgoing, <ebm_rule_rows_t>incoming
         self.rule.data = &data[0]
         check(ebm_rule_kernel(&self.rule, &self.c))
+        self.start()
 
-    def inspect(self, int num_threads, bint allow_empty):
-        """-> (fault or None, facts, row sums): facts of the whole, or of the first faulty row."""
-        cdef int64_t n = self.rule.n_states, begin = 0, end, size = rows_per_call(&self.c), nnz = 0
-        cdef double least = float("inf"), largest = 0.0
-        cdef double[::1] row_sum = np.empty(n)
+    def inspect(self, int num_threads, bint allow_empty, int64_t begin, int64_t end, double[::1] row_sum not None):
+        """-> (fault or None, facts): facts of rows begin..end-1, or of the first faulty one; row_sum (n_states,)."""
         cdef ebm_rule_facts_t facts
         cdef int status
-        while begin < n:
-            end = min(n, begin + size)
-            with nogil:
-                status = ebm_rule_inspect(&self.rule, num_threads, allow_empty, begin, end, &row_sum[begin], &facts)
-            if status != EBM_OK:
-                return ebm_status_text(status).decode(), facts, None
-            nnz, least, largest = nnz + facts.nnz, min(least, facts.least), max(largest, facts.largest)
-            PyErr_CheckSignals()
-            begin = end
-        facts.nnz, facts.least, facts.largest = nnz, least, largest
-        self.c.all_ones = least == 1.0 and largest == 1.0
-        return None, facts, np.asarray(row_sum)
+        need(0 <= begin < end <= self.rule.n_states and row_sum.shape[0] == self.rule.n_states, "rows to inspect")
+        with nogil:
+            status = ebm_rule_inspect(&self.rule, num_threads, allow_empty, begin, end, &row_sum[begin], &facts)
+        return ebm_status_text(status).decode() if status != EBM_OK else None, facts
+
+    def set_all_ones(self):
+        """Every weight is 1: enumerated rows need no values."""
+        self.c.all_ones = 1
 
 
-def rows_of(Kernel kernel not None, const int64_t[::1] states, int num_threads):
+def rows_of(ComputedKernel kernel not None, const int64_t[::1] states, int num_threads):
     """-> (indptr, indices int32, values or None where every entry is 1) of the rows of `states`, None for all."""
-    cdef int64_t n, i = 0, end, size = rows_per_call(&kernel.c)
+    cdef int64_t n, i = 0, end, size = kernel.rows_per_call
     cdef const int64_t *states_p = NULL
     cdef int status
-    need(kernel.c.rows != NULL and kernel.c.n_states < 2**31, "rows to store")
+    need(kernel.c.n_states < 2**31, "rows to store")
     n = kernel.c.n_states
     if states is not None:
         n = states.shape[0]
@@ -107,19 +108,18 @@ cdef class RowsSearch:
     """The breadth-first search of a kernel's rows, and its queue."""
 
     cdef ebm_rows_search_t c
-    cdef Kernel kernel
+    cdef ComputedKernel kernel
     cdef int64_t[::1] queue, row
     cdef int64_t size
 
-    def __cinit__(self, Kernel kernel not None):
-        need(kernel.c.rows != NULL, "rows to search")
+    def __cinit__(self, ComputedKernel kernel not None):
         self.kernel, self.queue = kernel, np.empty(kernel.c.n_states, np.int64)
         self.row = np.empty(2 * kernel.c.max_degree, np.int64)
         self.c.kernel, self.c.queue, self.c.row = &kernel.c, &self.queue[0], &self.row[0]
-        self.size = max(1, rows_per_call(&kernel.c) // 10)  # a search waits for the memory at every entry
+        self.size = max(1, kernel.rows_per_call // 10)  # a search waits for the memory at every entry
 
 
-def rows_reach(Kernel kernel not None, uint8_t[::1] reached not None, const uint8_t[::1] avoid):
+def rows_reach(ComputedKernel kernel not None, uint8_t[::1] reached not None, const uint8_t[::1] avoid):
     """Extends `reached` in place to all that is reachable from it along the rows without entering `avoid`."""
     cdef RowsSearch search = RowsSearch(kernel)
     cdef int status, done = 0
@@ -133,7 +133,7 @@ def rows_reach(Kernel kernel not None, uint8_t[::1] reached not None, const uint
         PyErr_CheckSignals()
 
 
-def rows_classes(Kernel kernel not None):
+def rows_classes(ComputedKernel kernel not None):
     """-> (labels int32, period int64, size int64) where every edge has its reverse edge, or all is one class."""
     cdef RowsSearch search = RowsSearch(kernel)
     cdef int64_t n = kernel.c.n_states, n_classes = 0
@@ -148,7 +148,7 @@ def rows_classes(Kernel kernel not None):
     return np.asarray(labels), np.asarray(period)[:n_classes].copy(), np.asarray(size)[:n_classes].copy()
 
 
-def rows_potential(Kernel kernel not None):
+def rows_potential(ComputedKernel kernel not None):
     """-> (w, mismatch) as graph_potential finds them, without a transpose."""
     cdef RowsSearch search = RowsSearch(kernel)
     cdef double[::1] row_values = np.empty(2 * kernel.c.max_degree), w = np.full(kernel.c.n_states, np.nan)

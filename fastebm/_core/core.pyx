@@ -43,7 +43,7 @@ include "walks.pxi"
 __all__ = [
     "Csr", "Kernel", "CsrKernel", "Scaled", "csr_inspect", "csr_transpose", "scaled_apply", "scaled_difference",
     "vec_change", "vec_dot", "vec_l1", "normalize_logs",
-    "LatticeKernel", "RuleKernel", "RULE_MAX_DEGREE", "rows_of", "rows_reach", "rows_classes", "rows_potential",
+    "ComputedKernel", "LatticeKernel", "RuleKernel", "RULE_MAX_DEGREE", "rows_of", "rows_reach", "rows_classes", "rows_potential",
     "RowsWalker", "graph_components", "graph_classes", "graph_reach", "graph_potential", "tilt_values", "flux_balance", "flux_additive",
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
     "AliasKernel", "walk_hit", "walk_paths", "philox_block",
