@@ -16,7 +16,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-FAMILIES = ["csr", "evolve", "flow", "flux", "graph", "lanczos", "multigrid", "random", "rayleigh", "scaled", "solve", "status", "tilt", "vec", "walk"]
+FAMILIES = sorted(path.stem for path in ROOT.glob("csrc/*.c"))
 
 
 def has_openmp(compiler):

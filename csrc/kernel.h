@@ -22,8 +22,14 @@ typedef struct ebm_kernel {
        times and Dirichlet forms are sums of differences: forming them from `apply` would cancel every digit. */
     int (*difference)(const void *ctx, int64_t begin, int64_t end, int power, const double *col, const double *x,
                       double *y);
-    /* One step of each walker, one 64-bit random word a walker; NULL where the kernel holds no sampling table. */
+    /* One step of each walker, drawn from its row of A, one 64-bit random word a walker; NULL where the kernel cannot. */
     int (*step)(const void *ctx, int64_t n_walkers, const uint64_t *bits, int64_t *states);
+    /* The entries of rows begin..end-1 of a computed A, ascending within a row: row i has indptr[i + 1 - begin] -
+       indptr[i - begin] of them, all positive, at most max_degree. indices NULL: only indptr; values NULL: not wanted
+       (and where all_ones is set there is none to want). rows is NULL where A is stored. */
+    int (*rows)(const void *ctx, int64_t begin, int64_t end, int64_t *indptr, int64_t *indices, double *values);
+    int64_t max_degree;
+    int all_ones;
 } ebm_kernel_t;
 
 /* A kernel with its scalings: an operator that an algorithm works on (P, its symmetrisation S, P without a target). */

@@ -15,7 +15,10 @@
     X(EBM_ERR_NEGATIVE,         "an entry is negative",                                      "InvalidChainError")   \
     X(EBM_ERR_EMPTY_ROW,        "a row has no positive entry",                               "InvalidChainError")   \
     X(EBM_ERR_STATE,            "a walker stands outside 0..n_states-1",                     "InvalidChainError")   \
-    X(EBM_ERR_BREAKDOWN,        "the recurrence broke down (a NaN or an infinite norm)",     "ArithmeticError")
+    X(EBM_ERR_BREAKDOWN,        "the recurrence broke down (a NaN or an infinite norm)",     "ArithmeticError")      \
+    X(EBM_ERR_RULE_REFUSED,     "the rule returned -1",                                      "InvalidChainError")   \
+    X(EBM_ERR_RULE_RAISED,      "the rule raised an exception",                              "InvalidChainError")   \
+    X(EBM_ERR_RULE_DEGREE,      "the rule returned a degree outside 0..max_degree",          "InvalidChainError")
 
 #define EBM_STATUS_ENUM(name, text, exception) name,
 typedef enum ebm_status { EBM_STATUS_TABLE(EBM_STATUS_ENUM) EBM_N_STATUS } ebm_status_t;

@@ -9,6 +9,8 @@ from .errors import (
 )
 from .chain import MarkovChain
 from .tilt import TiltedChain, tilt
+from .lattice import HammingGraph, Hypercube, Torus
+from .rules import row_kernel
 from .store import load
 from .structure import StructureResult, structure
 from .stationary import StationaryResult, stationary
@@ -24,10 +26,10 @@ __version__ = "0.1.0"
 _LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "rlvr": None}
 
 __all__ = [
-    "BalanceResult", "ConvergenceWarning", "FastebmError", "GapResult", "HittingResult", "HittingSample", "Interrupted",
+    "BalanceResult", "ConvergenceWarning", "FastebmError", "GapResult", "HammingGraph", "HittingResult", "HittingSample", "Hypercube", "Interrupted",
     "InvalidChainError", "MarkovChain", "MemoryForecastError", "MixingResult", "NotReversibleError", "PeriodicChainError",
-    "ReducibleChainError", "StationaryResult", "StructureResult", "TiltedChain", "detailed_balance", "get_include",
-    "hitting_times", "load", "mixing_curve", "reversibilize", "simulate", "simulate_hitting_times", "spectral_gap",
+    "ReducibleChainError", "StationaryResult", "StructureResult", "TiltedChain", "Torus", "detailed_balance", "get_include",
+    "hitting_times", "load", "mixing_curve", "reversibilize", "row_kernel", "simulate", "simulate_hitting_times", "spectral_gap",
     "stationary", "structure", "superior_states", "tilt", *_LAZY,
 ]
 

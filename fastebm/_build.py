@@ -194,13 +194,3 @@ def generator_to_csr(Q, labels):
         raise InvalidChainError("Q has no transition at all; a chain needs at least one")
     matrix = _core.Csr(_kept(Q.indptr, moves), Q.indices[moves].astype(np.int32), Q.data[moves])
     return matrix, np.full(Q.shape[0], 1.0 / rate), 1.0 - exits / rate, rate
-
-
-def restrict_csr(matrix, keep):
-    """The Csr of the states with keep[i], renumbered in order."""
-    number = np.cumsum(keep, dtype=np.int64) - 1
-    inside = np.repeat(keep, np.diff(matrix.indptr)) & keep[matrix.indices]
-    ends = _kept(matrix.indptr, inside)
-    indptr = np.append(ends[:-1][keep], ends[-1])
-    values = None if matrix.values is None else np.ascontiguousarray(matrix.values[inside])
-    return _core.Csr(indptr, number[matrix.indices[inside]].astype(np.int32), values)

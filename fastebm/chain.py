@@ -7,16 +7,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core, _validate, passes
-from ._build import edges_to_csr, generator_to_csr, prepare, restrict_csr
+from ._build import edges_to_csr, generator_to_csr, prepare
 from ._runtime import forecast_memory, resolve_threads
 from .checkpoint import fingerprint
 from .errors import InvalidChainError
-from .pattern import Pattern
-
-# Scalings are kept as doubles only while the logs of everything they multiply span less than this: then no product of a
-# scaling, an entry and a scaling leaves a double's range (its logs run from -708 to 709). Beyond, values are rebuilt in
-# the log domain.
-MAX_LOG_SPAN = 600.0
+from .pattern import MAX_LOG_SPAN, Pattern
 
 
 class MarkovChain:
@@ -167,13 +162,12 @@ class MarkovChain:
     @property
     def dtype(self):
         """Type of the stored values (float64 where none are stored); all sums are in float64."""
-        values = self._pattern.matrix.values
-        return np.dtype(np.float64) if values is None else values.dtype
+        return self._pattern.dtype
 
     @property
     def nnz(self):
-        """Stored entries of A; a diagonal that is kept as a shift is not among them."""
-        return self._pattern.matrix.nnz
+        """Entries of A, stored or computed; a diagonal that is kept as a shift is not among them."""
+        return self._pattern.nnz
 
     @property
     def nbytes(self):
@@ -185,8 +179,7 @@ class MarkovChain:
     @property
     def storage(self):
         """What is stored, in words."""
-        values = self._pattern.matrix.values
-        text = "csr without values" if values is None else f"csr {values.dtype}"
+        text = self._pattern.storage
         for name, array in (("row", self._row), ("col", self._col), ("shift", self._shift)):
             text += f" + {name}" if array is not None else ""
         return text
@@ -201,15 +194,14 @@ class MarkovChain:
         return self._pattern.scaled(self._row, self._col, self._shift)
 
     @cached_property
-    def _scaled_both(self):
-        """The same with left products; builds the transpose once for the whole family of chains."""
-        return self._pattern.scaled(self._row, self._col, self._shift, transposable=True)
+    def _left(self):
+        """(operator, transposed) of left products; builds the transpose once for the whole family of chains."""
+        return self._pattern.left(self._row, self._col, self._shift)
 
     def _alias(self, num_threads):
-        """The alias tables of the walkers, built once a chain."""
+        """The walking kernel, its tables (where it needs any) built once a chain."""
         if "_alias_kernel" not in self.__dict__:
-            forecast_memory(16 * (self.nnz + self.n_states) + 8 * self.n_states, "the walkers' alias tables")
-            self.__dict__["_alias_kernel"] = _core.AliasKernel(self._scaled, num_threads)
+            self.__dict__["_alias_kernel"] = self._pattern.walker(self._scaled, num_threads)
         return self.__dict__["_alias_kernel"]
 
     def _apply(self, x, *, transposed=False, num_threads=None, out=None):
@@ -218,7 +210,7 @@ class MarkovChain:
         if x.ndim not in (1, 2) or x.shape[0] != self.n_states:
             raise InvalidChainError(f"the operand must have {self.n_states} entries along the chain's axis, got shape {x.shape}")
         block = np.ascontiguousarray(x, dtype=np.float64).reshape(self.n_states, -1)
-        scaled = self._scaled_both if transposed else self._scaled
+        scaled, transposed = self._left if transposed else (self._scaled, False)
         y = np.empty_like(block) if out is None else out.reshape(block.shape)
         passes.product(scaled, block, y, transposed, resolve_threads(num_threads))
         return y.reshape(x.shape)
@@ -246,17 +238,25 @@ class MarkovChain:
     def to_scipy(self):
         """P as a `scipy.sparse.csr_array` of float64, a copy; repeated edges are summed."""
         matrix = self._pattern.matrix
-        forecast_memory(24 * matrix.nnz, "a SciPy copy of the chain")
-        data = np.ones(matrix.nnz) if matrix.values is None else matrix.values.astype(np.float64)
+        return self._as_scipy(matrix.indptr, matrix.indices, matrix.values, slice(None))
+
+    def _rows(self, mask):
+        """P[mask] as a `scipy.sparse.csr_array`; a computed chain enumerates these rows only."""
+        return self._as_scipy(*self._pattern.rows(mask), mask)
+
+    def _as_scipy(self, indptr, indices, values, own):
+        """Rows of the pattern, the states `own`, as rows of P."""
+        forecast_memory(24 * indices.size, "a SciPy copy of the chain")
+        data = np.ones(indices.size) if values is None else values.astype(np.float64)
         if self._row is not None:
-            data *= np.repeat(self._row, np.diff(matrix.indptr))
+            data *= np.repeat(self._row[own], np.diff(indptr))
         if self._col is not None:
-            data *= self._col[matrix.indices]
+            data *= self._col[indices]
         # scipy reads a csr array only if both index arrays have one type
-        index = np.int32 if matrix.nnz < 2**31 else np.int64
-        P = sp.csr_array((data, matrix.indices.astype(index), matrix.indptr.astype(index)), shape=self.shape)
+        index = np.int32 if indices.size < 2**31 else np.int64
+        P = sp.csr_array((data, indices.astype(index), indptr.astype(index)), shape=(indptr.size - 1, self.n_states))
         P.sum_duplicates()
-        return P if self._shift is None else (P + sp.diags_array(self._shift)).tocsr()
+        return P if self._shift is None else (P + sp.diags_array(self._shift, format="csr")[own]).tocsr()
 
     # --- stationary law -----------------------------------------------------------------------------------------------------
 
@@ -338,7 +338,7 @@ class MarkovChain:
         forbidden and the rows renormalised. On a closed class nothing is lost, and the chain is P itself there."""
         keep = np.zeros(self.n_states, bool)
         keep[_validate.state_array(states, self.n_states, "states")] = True
-        matrix = restrict_csr(self._pattern.matrix, keep)
+        matrix = self._pattern.part(keep)
         parts = [None if a is None else np.ascontiguousarray(a[keep]) for a in (self._row, self._col, self._shift)]
         labels = None
         if self.labels is not None:
@@ -349,8 +349,7 @@ class MarkovChain:
         row, col, shift = parts
         # detailed balance survives the restriction; a potential given with underflowed entries could not be found again
         potential = self._pattern.__dict__.get("potential")
-        symmetric = self._pattern.__dict__.get("transpose") is self._pattern.matrix
-        pattern = Pattern(matrix, symmetric=symmetric, potential=None if potential is None else potential[keep])
+        pattern = Pattern(matrix, symmetric=self._pattern.is_symmetric, potential=None if potential is None else potential[keep])
         row = np.ones(pattern.n_states) if row is None else row
         # each row is scaled so that the moves and the holding together have probability one
         total = np.empty((pattern.n_states, 1))
@@ -376,8 +375,7 @@ class MarkovChain:
 
     def fingerprint(self):
         """A short text that changes with any bit of P: what a checkpoint knows its chain by."""
-        matrix = self._pattern.matrix
-        return fingerprint(matrix.indptr, matrix.indices, matrix.values, self._row, self._col, self._shift)
+        return fingerprint(*self._pattern.identity, self._row, self._col, self._shift)
 
     def save(self, path):
         """Write the chain to the folder `path`: .npy arrays and a small JSON; `fastebm.load` maps them into memory."""

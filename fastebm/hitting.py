@@ -234,7 +234,7 @@ class _Problem:
     def eliminate(self):
         """GTH elimination of B from its last state to its first: what a state loses is summed, never 1 - P[x, x]."""
         self.method = "elimination"
-        P = self.chain.to_scipy()[self.inside]
+        P = self.chain._rows(self.inside)
         leak = P[:, self.mask].sum(axis=1)
         P = P[:, self.inside].toarray()
         time, exits = np.ones(len(P)), np.empty(len(P))

@@ -16,13 +16,22 @@ from ._runtime import forecast_memory
 # Two entries of A that should balance each carry the rounding of the user's own arithmetic, a few ulp, compounded along the
 # spanning forest (3e-13 on a torus 1000 wide). The potential, and pi with it, is wrong by no more than the mismatch a step.
 REVERSIBLE_MISMATCH = 1e-10
+# Scalings are kept as doubles only while the logs of everything they multiply span less than this: then no product of a
+# scaling, an entry and a scaling leaves a double's range (its logs run from -708 to 709). Beyond, values are rebuilt in
+# the log domain.
+MAX_LOG_SPAN = 600.0
 
 
 class Pattern:
     """A stored pattern: `matrix` is a `_core.Csr` whose entries are positive and whose rows ascend.
 
     `potential`, where it is known by construction, is the array w of the module's text (zeros for a symmetric A).
+    `ComputedPattern` answers the same questions for rows that are computed; only what reads entries one by one asks
+    either for `matrix`.
     """
+
+    #: What makes a pattern that is not stored: a dictionary of plain values and arrays (see `store`).
+    recipe = None
 
     def __init__(self, matrix, *, symmetric=False, potential=None):
         self.matrix = matrix
@@ -36,6 +45,33 @@ class Pattern:
     @property
     def n_states(self):
         return self.matrix.n_states
+
+    @property
+    def nnz(self):
+        """Entries of A."""
+        return self.matrix.nnz
+
+    @property
+    def dtype(self):
+        """Type of the entries; float64 where none are stored."""
+        values = self.matrix.values
+        return np.dtype(np.float64) if values is None else values.dtype
+
+    @property
+    def storage(self):
+        """What is stored, in words."""
+        values = self.matrix.values
+        return "csr without values" if values is None else f"csr {values.dtype}"
+
+    @property
+    def identity(self):
+        """Parts of a `fingerprint` that change with any bit of A."""
+        return self.matrix.indptr, self.matrix.indices, self.matrix.values
+
+    @property
+    def is_symmetric(self):
+        """Whether A is known to be its own transpose."""
+        return self.__dict__.get("transpose") is self.matrix
 
     @property
     def nbytes(self):
@@ -91,9 +127,35 @@ class Pattern:
         with np.errstate(divide="ignore"):  # an entry that underflowed: infinite
             return float(np.log(values.max()) - np.log(values.min()))
 
-    def scaled(self, row, col, shift, *, transposable=False):
+    def scaled(self, row, col, shift):
         """The operator diag(row) A diag(col) + diag(shift)."""
-        return _core.Scaled(self.transposable_kernel if transposable else self._kernel, row, col, shift)
+        return _core.Scaled(self._kernel, row, col, shift)
+
+    def left(self, row, col, shift):
+        """(operator, transposed): what gives left products with diag(row) A diag(col) + diag(shift)."""
+        return _core.Scaled(self.transposable_kernel, row, col, shift), True
+
+    def extend_back(self, reached, avoid=None):
+        """Extend `reached` (uint8, in place) to the states from which a path leads to it that does not enter `avoid`."""
+        passes.reach(self.transpose, reached, avoid)
+
+    def rows(self, keep):
+        """(indptr, indices, values or None) of the rows of the states with keep[i] (bool mask)."""
+        degree = np.diff(self.matrix.indptr)
+        chosen, values = np.repeat(keep, degree), self.matrix.values
+        return np.append(0, np.cumsum(degree[keep])), self.matrix.indices[chosen], None if values is None else values[chosen]
+
+    def part(self, keep):
+        """The `_core.Csr` of the states with keep[i] (bool mask), renumbered in order."""
+        indptr, indices, values = self.rows(keep)
+        number, inside = np.cumsum(keep, dtype=np.int64) - 1, keep[indices]
+        indptr = np.append(0, np.cumsum(inside, dtype=np.int64))[indptr]
+        return _core.Csr(indptr, number[indices[inside]].astype(np.int32), None if values is None else values[inside])
+
+    def walker(self, scaled, num_threads):
+        """The kernel that walks on an operator of this pattern; here by alias tables."""
+        forecast_memory(16 * (self.nnz + self.n_states) + 8 * self.n_states, "the walkers' alias tables")
+        return _core.AliasKernel(scaled, num_threads)
 
     def expand(self):
         """The row number of every entry, int32 (nnz,)."""

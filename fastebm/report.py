@@ -330,7 +330,7 @@ _CAVEAT = {True: "", False: " (NOT CONVERGED)"}
 
 def _say_chain(report):
     c = report.chain
-    yield f"chain: {c['n_states']:,} states, {c['nnz']:,} stored entries, {c['nbytes'] / 1e6:,.1f} MB ({c['storage']})"
+    yield f"chain: {c['n_states']:,} states, {c['nnz']:,} entries, {c['nbytes'] / 1e6:,.1f} MB ({c['storage']})"
 
 
 def _say_structure(report):

@@ -11,38 +11,54 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
+from ._build import ROW_SUM_TOLERANCE
 from .chain import MarkovChain
 from .errors import InvalidChainError
+from .lattice import LatticePattern
 from .pattern import Pattern
+from .rules import RulePattern
 from .tilt import TiltedChain, tilt
 
 FORMAT = 1
+
+# Who makes a computed pattern from its recipe.
+MAKERS = {"lattice": LatticePattern.from_recipe, "rule": RulePattern.from_recipe}
 
 
 def _parts(chain):
     """(arrays, facts): everything that makes the chain, in names that storage and pickling share."""
     pattern = chain._pattern
-    matrix = pattern.matrix
-    known = pattern.__dict__.get("potential")
-    symmetric = pattern.__dict__.get("transpose") is matrix
-    arrays = {
-        "indptr": matrix.indptr, "indices": matrix.indices, "values": matrix.values,
-        "row": chain._row, "col": chain._col, "shift": chain._shift,
-        "potential": None if symmetric else known, "log_pi": chain._known_log_pi, "reward": chain.reward,
-    }
-    return {name: array for name, array in arrays.items() if array is not None}, {"symmetric": symmetric, "rate": chain.rate}
+    arrays = {"row": chain._row, "col": chain._col, "shift": chain._shift, "log_pi": chain._known_log_pi, "reward": chain.reward}
+    facts = {"symmetric": pattern.is_symmetric, "rate": chain.rate}
+    if pattern.recipe is not None:  # computed: what makes it, not its rows
+        facts["recipe"], more = pattern.recipe
+    else:
+        matrix = pattern.matrix
+        more = {"indptr": matrix.indptr, "indices": matrix.indices, "values": matrix.values,
+                "potential": None if pattern.is_symmetric else pattern.__dict__.get("potential")}
+    return {name: array for name, array in (arrays | more).items() if array is not None}, facts
 
 
 def assemble(arrays, facts, labels):
     """The chain of `_parts`; arrays may be packed as `pack` does."""
     arrays = {name: _unpack_array(array) for name, array in arrays.items()}
     get = arrays.get
-    matrix = _core.Csr(arrays["indptr"], arrays["indices"], get("values"))
-    pattern = Pattern(matrix, symmetric=facts["symmetric"], potential=get("potential"))
-    return MarkovChain._from_parts(
+    recipe = facts.get("recipe")
+    if recipe is not None:
+        pattern = MAKERS[recipe["kind"]](recipe, arrays)
+    else:
+        matrix = _core.Csr(arrays["indptr"], arrays["indices"], get("values"))
+        pattern = Pattern(matrix, symmetric=facts["symmetric"], potential=get("potential"))
+    chain = MarkovChain._from_parts(
         pattern, get("row"), get("col"), get("shift"),
         labels=labels, reward=get("reward"), rate=facts["rate"], log_pi=get("log_pi"),
     )
+    if recipe is not None and recipe["kind"] == "rule":  # found by its name, so it may be another one by now
+        error = np.abs(chain @ np.ones(chain.n_states) - 1.0)
+        if error.max() > ROW_SUM_TOLERANCE:
+            at = int(np.argmax(error))
+            raise InvalidChainError(f"the rule {recipe['rule']} does not make the chain that was kept: row {at} is off by {error[at]:.3g}; restore that version of it")
+    return chain
 
 
 def pack(chain):
@@ -125,7 +141,7 @@ def load(path):
             reward = sp.load_npz(path / "tilt_reward.npz") if meta["sparse_reward"] else np.load(path / "tilt_reward.npy")
             return tilt(load(path / "reference"), reward, float(meta["beta"]))
         arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in meta["arrays"]}
-        _check(arrays, meta["n_states"])
+        _check(arrays, meta)
         labels = path / "labels.json"
         return assemble(arrays, meta, json.loads(labels.read_text(encoding="utf-8")) if labels.exists() else None)
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
@@ -134,16 +150,21 @@ def load(path):
         raise InvalidChainError(f"{path} is not a saved chain: {error}") from error
 
 
-def _check(arrays, n_states):
+def _check(arrays, meta):
     """What a damaged folder could break badly: sizes and index ranges. Values were checked when the chain was made."""
-    indptr, indices = arrays["indptr"], arrays["indices"]
-    if indptr.shape != (n_states + 1,) or indptr[0] != 0 or indptr[-1] != indices.size or (np.diff(indptr) < 0).any():
-        raise InvalidChainError("indptr does not fit the chain; save it again")
-    if indices.size and (indices.min() < 0 or indices.max() >= n_states):
-        raise InvalidChainError("an index is outside the chain; save it again")
-    if "values" in arrays and arrays["values"].shape != indices.shape:
-        raise InvalidChainError("values and indices differ in length; save it again")
-    for name in arrays.keys() - {"indptr", "indices", "values"}:
+    n_states = meta["n_states"]
+    if "recipe" in meta:
+        own = set(meta["recipe"].get("arrays", ()))  # checked by the maker
+    else:
+        own = {"indptr", "indices", "values"}
+        indptr, indices = arrays["indptr"], arrays["indices"]
+        if indptr.shape != (n_states + 1,) or indptr[0] != 0 or indptr[-1] != indices.size or (np.diff(indptr) < 0).any():
+            raise InvalidChainError("indptr does not fit the chain; save it again")
+        if indices.size and (indices.min() < 0 or indices.max() >= n_states):
+            raise InvalidChainError("an index is outside the chain; save it again")
+        if "values" in arrays and arrays["values"].shape != indices.shape:
+            raise InvalidChainError("values and indices differ in length; save it again")
+    for name in arrays.keys() - own:
         if arrays[name].shape != (n_states,):
             raise InvalidChainError(f"{name} has shape {arrays[name].shape}; save it again")
 

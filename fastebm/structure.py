@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from . import passes
 from .chain import is_chain
 from .errors import PeriodicChainError, ReducibleChainError
 from .results import Result, result
@@ -90,7 +89,7 @@ def reachable(chain, target):
     if len(chain._pattern.classes[1]) == 1:  # found once for all chains of the pattern, and asked by their laws anyway
         return np.ones(chain.n_states, bool)
     reached = target.astype(np.uint8)
-    passes.reach(chain._pattern.transpose, reached)
+    chain._pattern.extend_back(reached)
     return reached.view(bool)
 
 
@@ -102,5 +101,5 @@ def certain(chain, target):
     uncertain = (~reachable(chain, target)).astype(np.uint8)
     if not uncertain.any():
         return np.ones(chain.n_states, bool)
-    passes.reach(chain._pattern.transpose, uncertain, target.view(np.uint8))
+    chain._pattern.extend_back(uncertain, target.view(np.uint8))
     return ~uncertain.view(bool)

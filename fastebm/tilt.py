@@ -5,9 +5,9 @@ import scipy.sparse as sp
 
 from . import _core, _validate, passes
 from ._runtime import forecast_memory, resolve_threads
-from .chain import MAX_LOG_SPAN, MarkovChain, is_chain
+from .chain import MarkovChain, is_chain
 from .errors import InvalidChainError
-from .pattern import Pattern
+from .pattern import MAX_LOG_SPAN, Pattern
 
 
 class TiltedChain(MarkovChain):

@@ -7,7 +7,7 @@ LP is Levin & Peres, Markov Chains and Mixing Times, 2nd edition."""
 
 from bisect import bisect_right
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, product
 from math import gcd
 
 import mpmath
@@ -295,3 +295,18 @@ def walk(P, start, n_steps, key):
             columns, thresholds = rows[paths[w, t]]
             paths[w, t + 1] = columns[bisect_right(thresholds, word)]
     return paths
+
+
+def lattice_steps(shape, cyclic, self_loop=False):
+    """(x, y) of every step that changes one coordinate of a state, numbered in C order: by one around a cycle, or to any
+    other value; repeated where two steps lead to one state. self_loop: x -> x besides."""
+    states = list(product(*map(range, shape)))
+    number, steps = {state: i for i, state in enumerate(states)}, []
+    for state in states:
+        for axis, length in enumerate(shape):
+            here = state[axis]
+            values = [(here - 1) % length, (here + 1) % length] if cyclic else [v for v in range(length) if v != here]
+            steps += [(number[state], number[state[:axis] + (v,) + state[axis + 1 :]]) for v in values]
+        if self_loop:
+            steps.append((number[state],) * 2)
+    return np.array(steps).T

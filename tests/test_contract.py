@@ -1,9 +1,13 @@
 """Every kernel obeys the same rules. A new kernel is one more entry of KERNELS."""
 
+import example_rules
 import numpy as np
 import pytest
+import reference
 
 from fastebm import _core, passes
+from fastebm.lattice import LatticePattern
+from fastebm.rules import RulePattern
 
 WIDTHS = (1, 2, 3, 4, 5, 8, 16)
 MANY = 3 * 4096 + 1001  # states in several blocks, the last one ragged
@@ -33,9 +37,54 @@ def stored(values, symmetric):
     return build
 
 
+def lattice(cyclic, self_loop, shape):
+    """A builder of the lattice of shape(n), about n states."""
+
+    def build(n, rng):
+        x, y = reference.lattice_steps(shape(n), cyclic, self_loop)
+        return LatticePattern(shape(n), cyclic=cyclic, self_loop=self_loop)._kernel, (x, y, np.ones(x.size))
+
+    return build
+
+
+def word(n, q):
+    """So many letters of q that there are n words at least."""
+    return (q,) * next(length for length in range(1, 99) if q**length >= n)
+
+
+def ruled(symmetric):
+    """A builder of kernels whose rule reads random edges from arrays."""
+
+    def build(n, rng):
+        x, y = np.append(np.arange(n), rng.integers(n, size=3 * n)), rng.integers(n, size=4 * n)
+        weight = rng.lognormal(sigma=3, size=x.size)
+        if symmetric:
+            off = x != y
+            x, y, weight = np.append(x, y[off]), np.append(y, x[off]), np.append(weight, weight[off])
+        data = []
+        for source, target in ((x, y), (y, x)):
+            order = np.argsort(source, kind="stable")
+            data += [np.append(0, np.cumsum(np.bincount(source, minlength=n))), target[order], weight[order]]
+        longest = max(np.diff(data[0]).max(), np.diff(data[3]).max())
+        incoming = None if symmetric else example_rules.listed_columns
+        return RulePattern(example_rules.listed, n, int(longest), tuple(data), symmetric, incoming, 1)._kernel, (x, y, weight)
+
+    return build
+
+
 KERNELS = {
     f"{values}-{'symmetric' if symmetric else 'general'}": stored(values, symmetric)
     for values in ("none", "float32", "float64") for symmetric in (False, True)
+} | {
+    "torus": lattice(True, False, lambda n: (-(-n // 77), 7, 11)),
+    "torus-flat": lattice(True, True, lambda n: (-(-n // 2 // 2), 2, 1, 2)),
+    "cycle": lattice(True, True, lambda n: (n,)),
+    "hypercube": lattice(False, False, lambda n: word(n, 2)),
+    "hypercube-self-loop": lattice(False, True, lambda n: word(n, 2)),
+    "hamming-3": lattice(False, True, lambda n: word(n, 3)),
+    "hamming-9": lattice(False, False, lambda n: word(n, 9)),
+    "rule-symmetric": ruled(True),
+    "rule-general": ruled(False),
 }
 SCALINGS = ("", "row", "col", "shift", "row col", "row col shift")
 
@@ -48,8 +97,9 @@ def scalings(names, n, rng):
 
 
 def operator(build, n, names, rng):
-    """(Scaled, dense diag(row) A diag(col), shift)."""
+    """Of about n states: (Scaled, dense diag(row) A diag(col), shift)."""
     kernel, (x, y, weight) = build(n, rng)
+    n = kernel.n_states
     parts = scalings(names, n, rng)
     A = np.zeros((n, n))
     np.add.at(A, (x, y), weight)
@@ -83,7 +133,7 @@ def test_products(build, names, transposed):
     M, A, shift = operator(build, 61, names, rng)
     P = (A + np.diag(shift)).T if transposed else A + np.diag(shift)
     for width in WIDTHS:
-        x = rng.normal(size=(61, width))
+        x = rng.normal(size=(len(P), width))
         assert_close(apply(M, x, transposed=transposed), P @ x, np.abs(P) @ np.abs(x))
 
 
@@ -91,8 +141,8 @@ def test_products(build, names, transposed):
 @every_scaling
 def test_columns_of_a_block_have_the_bits_of_single_products(build, names):
     rng = np.random.default_rng(2)
-    M, _, _ = operator(build, 500, names, rng)
-    x = rng.normal(size=(500, max(WIDTHS)))
+    M, A, _ = operator(build, 500, names, rng)
+    x = rng.normal(size=(len(A), max(WIDTHS)))
     for transposed in (False, True):
         single = np.column_stack([apply(M, np.ascontiguousarray(column), transposed=transposed) for column in x.T])
         for width in WIDTHS:
@@ -104,7 +154,7 @@ def test_columns_of_a_block_have_the_bits_of_single_products(build, names):
 def test_left_and_right_products_are_adjoint(build, names):
     rng = np.random.default_rng(3)
     M, A, shift = operator(build, 300, names, rng)
-    x, y = rng.normal(size=(2, 300))
+    x, y = rng.normal(size=(2, len(A)))
     scale = np.abs(x) @ (A + np.diag(shift)) @ np.abs(y)
     assert abs(x @ apply(M, y) - apply(M, x, transposed=True) @ y) <= 1e-14 * scale
 
@@ -115,7 +165,7 @@ def test_left_and_right_products_are_adjoint(build, names):
 def test_differences(build, names, power):
     rng = np.random.default_rng(4)
     M, A, _ = operator(build, 61, names, rng)
-    x = rng.normal(size=61)
+    x = rng.normal(size=len(A))
     terms = A * (x[:, None] - x) ** power
     assert_close(difference(M, x, power), terms.sum(axis=1), np.abs(terms).sum(axis=1))
 
@@ -123,8 +173,8 @@ def test_differences(build, names, power):
 @every_kernel
 def test_differences_do_not_cancel(build):
     rng = np.random.default_rng(5)
-    M, _, _ = operator(build, 61, "row col", rng)
-    x = rng.integers(8, size=61).astype(float)
+    M, A, _ = operator(build, 61, "row col", rng)
+    x = rng.integers(8, size=len(A)).astype(float)
     for power in (1, 2):
         assert np.array_equal(difference(M, x + 2.0**50, power), difference(M, x, power))
 
@@ -133,22 +183,23 @@ def test_differences_do_not_cancel(build):
 def test_any_number_of_threads_gives_the_same_bits(build):
     rng = np.random.default_rng(6)
     kernel, (x, y, weight) = build(MANY, rng)
-    parts = scalings("row col shift", MANY, rng)
+    n = kernel.n_states
+    parts = scalings("row col shift", n, rng)
     M = _core.Scaled(kernel, **parts)
     for width in (1, 4, 5):
-        v = rng.random((MANY, width))
+        v = rng.random((n, width))
         for transposed in (False, True):
             first = apply(M, v, transposed=transposed, num_threads=1)
             for num_threads in (2, 4):
                 assert np.array_equal(apply(M, v, transposed=transposed, num_threads=num_threads), first)
         inner = v * parts["col"][:, None]
-        wanted = np.column_stack([np.bincount(x, weight * column[y], MANY) for column in inner.T])
+        wanted = np.column_stack([np.bincount(x, weight * column[y], n) for column in inner.T])
         np.testing.assert_allclose(apply(M, v), parts["row"][:, None] * wanted + parts["shift"][:, None] * v, rtol=1e-13)
-    u = rng.random(MANY)
+    u = rng.random(n)
     for power in (1, 2):
         first = difference(M, u, power, num_threads=1)
         terms = parts["row"][x] * weight * parts["col"][y] * (u[x] - u[y]) ** power
-        assert_close(first, np.bincount(x, terms, MANY), np.bincount(x, np.abs(terms), MANY))
+        assert_close(first, np.bincount(x, terms, n), np.bincount(x, np.abs(terms), n))
         for num_threads in (2, 4):
             assert np.array_equal(difference(M, u, power, num_threads=num_threads), first)
 

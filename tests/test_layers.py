@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, CORE = ROOT / "fastebm", ROOT / "csrc"
 
 BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate", "core"}
-CHAINS = {"pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules", "passes"}
+CHAINS = {"pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules", "passes", "computed"}
 ANALYSES = {
     "structure", "stationary", "balance", "spectral", "dirichlet", "lanczos", "multigrid", "rayleigh", "hitting",
     "walk", "mixing", "counts", "rlvr",
@@ -82,7 +82,7 @@ def test_the_base_knows_no_chain(module):
 
 SOURCES = sorted(CORE.glob("*.[ch]"))
 # The tables of the walkers are made from a stored matrix; the rest of walk.c sees a kernel.
-ALGORITHMS = ["vec", "scaled", "lanczos", "solve", "evolve", "random"]
+ALGORITHMS = ["vec", "scaled", "lanczos", "solve", "evolve", "random", "lattice", "rule", "rows"]
 
 
 def includes(path, seen=None):

@@ -8,6 +8,7 @@ Doubles = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
 EVOLVE_WIDTH: int
+RULE_MAX_DEGREE: int
 
 class Csr:
     indptr: NDArray[np.int64]
@@ -26,6 +27,28 @@ class CsrKernel(Kernel):
     matrix: Csr
     transpose: Csr | None
     def __init__(self, matrix: Csr, transpose: Csr | None = None) -> None: ...
+
+class ComputedKernel(Kernel):
+    rows_per_call: int
+
+class LatticeKernel(ComputedKernel):
+    degree: int
+    def __init__(self, lengths: NDArray[np.int64], is_cyclic: bool, self_loop: bool) -> None: ...
+
+class RuleKernel(ComputedKernel):
+    def __init__(
+        self, n_states: int, max_degree: int, outgoing: int, incoming: int, data: NDArray[np.int64], keep: object
+    ) -> None: ...
+    def inspect(
+        self, num_threads: int, allow_empty: bool, begin: int, end: int, row_sum: Doubles
+    ) -> tuple[str | None, dict[str, Any]]: ...
+    def set_all_ones(self) -> None: ...
+
+class RowsWalker(Kernel):
+    scaled: Scaled
+    offered: bool
+    nbytes: int
+    def __init__(self, scaled: Scaled) -> None: ...
 
 class AliasKernel(Kernel):
     indptr: NDArray[np.int64]
@@ -112,6 +135,12 @@ def scaled_apply_rows(
     M: Scaled, x: Doubles, inner: Doubles, y: Doubles, begin: int, end: int, transposed: bool, num_threads: int
 ) -> None: ...
 def scaled_difference(M: Scaled, x: Doubles, y: Doubles, power: int, num_threads: int) -> None: ...
+def rows_of(
+    kernel: ComputedKernel, states: NDArray[np.int64] | None, num_threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], Doubles | None]: ...
+def rows_reach(kernel: ComputedKernel, reached: NDArray[np.uint8], avoid: NDArray[np.uint8] | None) -> None: ...
+def rows_classes(kernel: ComputedKernel) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]: ...
+def rows_potential(kernel: ComputedKernel) -> tuple[Doubles, float]: ...
 def vec_dot(x: Doubles, y: Doubles | None, num_threads: int) -> float: ...
 def vec_l1(x: Doubles, y: Doubles | None, num_threads: int) -> float: ...
 def vec_change(x: Doubles, y: Doubles, num_threads: int) -> float: ...

@@ -34,6 +34,7 @@ cdef const double *pointer(const double[::1] x) noexcept:
 
 
 include "kernels.pxi"
+include "computed.pxi"
 include "graphs.pxi"
 include "spectra.pxi"
 include "solves.pxi"
@@ -46,6 +47,8 @@ __all__ = [
     "vec_change", "vec_dot", "vec_l1", "normalize_logs",
     "Components", "Classes", "Reach", "Potential", "graph_mismatch", "tilt_values", "Balance", "flux_additive_count",
     "flux_additive_fill",
+    "ComputedKernel", "LatticeKernel", "RuleKernel", "RULE_MAX_DEGREE", "rows_of", "rows_reach", "rows_classes", "rows_potential",
+    "RowsWalker",
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
     "Flow", "flow_members", "Multigrid", "rayleigh_gram", "rayleigh_step", "rayleigh_residual", "rayleigh_put",
     "AliasKernel", "walk_hit", "walk_paths", "philox_block",

@@ -14,6 +14,10 @@ cdef extern from "kernel.h" nogil:
         int64_t n_states
         const void *ctx
         int (*apply_t)(const void *, int64_t, int64_t, int64_t, const double *, double *)
+        int (*step)(const void *, int64_t, const uint64_t *, int64_t *)
+        int (*rows)(const void *, int64_t, int64_t, int64_t *, int64_t *, double *) noexcept nogil
+        int64_t max_degree
+        int all_ones
     ctypedef struct ebm_scaled_t:
         const ebm_kernel_t *kernel
         const double *row
@@ -45,6 +49,46 @@ cdef extern from "csr.h" nogil:
     int ebm_csr_transpose_place(int64_t n_states, int64_t *t_indptr)
     int ebm_csr_transpose_fill(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads, int64_t *t_indptr,
                                int32_t *t_indices, void *t_values)
+
+cdef extern from "lattice.h" nogil:
+    ctypedef struct ebm_lattice_t:
+        int64_t n_states, degree
+    int ebm_lattice_start(int64_t n_axes, const int64_t *lengths, int is_cyclic, int self_loop, ebm_lattice_t *lattice)
+    void ebm_lattice_kernel(const ebm_lattice_t *lattice, ebm_kernel_t *kernel)
+
+cdef extern from "rule.h" nogil:
+    enum: EBM_RULE_MAX_DEGREE
+    ctypedef void (*ebm_rule_rows_t)(int64_t begin, int64_t end, const void *data, int64_t *degree, int64_t *states,
+                                     double *weights)
+    ctypedef struct ebm_rule_t:
+        int64_t n_states, max_degree
+        ebm_rule_rows_t outgoing, incoming
+        const void *data
+    ctypedef struct ebm_rule_facts_t:
+        int64_t nnz
+        double least, largest
+        int64_t state, degree, entry, target
+        double weight
+    int ebm_rule_inspect(const ebm_rule_t *rule, int num_threads, int allow_empty, int64_t begin, int64_t end, double *row_sum,
+                         ebm_rule_facts_t *facts)
+    int ebm_rule_kernel(const ebm_rule_t *rule, ebm_kernel_t *kernel)
+
+cdef extern from "rows.h" nogil:
+    int ebm_rows_count(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin, int64_t end,
+                       int64_t *degree)
+    int ebm_rows_fill(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin, int64_t end,
+                      const int64_t *indptr, int64_t *work, int32_t *indices, double *values)
+    ctypedef struct ebm_rows_search_t:
+        const ebm_kernel_t *kernel
+        int64_t *queue
+        int64_t *row
+        int64_t root, head, tail
+    int ebm_rows_reach(ebm_rows_search_t *search, int64_t n_rows, const uint8_t *avoid, uint8_t *reached, int *done)
+    int ebm_rows_classes(ebm_rows_search_t *search, int64_t n_rows, int64_t *level, int32_t *labels, int64_t *n_classes,
+                         int64_t *period, int64_t *size, int *done)
+    int ebm_rows_potential(ebm_rows_search_t *search, int64_t n_rows, double *row_values, double *w, double *mismatch,
+                           int *done)
+    void ebm_rows_walker(const ebm_scaled_t *M, ebm_kernel_t *kernel)
 
 cdef extern from "vec.h" nogil:
     int ebm_vec_dot(int64_t n, int num_threads, const double *x, const double *y, double *out)

@@ -3,8 +3,9 @@
 cdef api const ebm_scaled_t *chain_operator(object chain, bint left, bint *transposed) except NULL:
     from fastebm.chain import is_chain
 
-    cdef Scaled P = is_chain(chain)._scaled_both if left else is_chain(chain)._scaled
-    transposed[0] = left
+    operator, flipped = is_chain(chain)._left if left else (is_chain(chain)._scaled, False)
+    cdef Scaled P = operator
+    transposed[0] = flipped
     return &P.c
 
 
