@@ -36,6 +36,7 @@ cdef const double *pointer(const double[::1] x) noexcept:
 include "kernels.pxi"
 include "graphs.pxi"
 include "spectra.pxi"
+include "bases.pxi"
 include "solves.pxi"
 include "walks.pxi"
 
@@ -43,6 +44,7 @@ __all__ = [
     "Csr", "Kernel", "CsrKernel", "Scaled", "csr_inspect", "csr_transpose", "scaled_apply", "scaled_difference",
     "vec_change", "vec_dot", "vec_l1", "normalize_logs",
     "graph_components", "graph_classes", "graph_reach", "graph_potential", "tilt_values", "flux_balance", "flux_additive",
+    "basis_project", "basis_remove", "basis_rotate", "compose_apply",
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
     "AliasKernel", "walk_hit", "walk_paths", "philox_block",
 ]
