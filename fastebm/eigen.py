@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from . import _core, _validate
 from ._runtime import forecast_memory, interruptible, philox_key, resolve_threads
@@ -92,7 +93,7 @@ def eigenpairs(chain, k=6, *, which="largest", tol=1e-8, max_matvecs=None, rng=N
         The others: of largest real part (the slowest processes), of largest modulus, by turns from the largest and the smallest
         real part, or of smallest real part.
     tol : float
-        A pair has converged when its residual is below tol (1 - |lambda|), or at rounding (1.4e-14): the timescale is then right to
+        A pair has converged when its residual is below tol (1 - |lambda|), or at rounding (6e-14): the timescale is then right to
         tol, and the vector to the residual over the distance to the next eigenvalue.
     max_matvecs : int, optional
         Products at most, 100 000 by default.
@@ -178,7 +179,7 @@ class _Work:
         self.log_pi = stationary(chain, num_threads=threads).log_pi
         self.symmetric = chain.is_reversible
         searches = 0 if k == 1 else 1 if self.symmetric else 2
-        forecast_memory(8 * chain.n_states * (searches * (n_rows(k - 1, chain.n_states, BLOCK) + BLOCK) + 2 * k), "the basis of eigenpairs")
+        forecast_memory(8 * chain.n_states * (searches * (n_rows(k - 1, chain.n_states, BLOCK, self.symmetric) + BLOCK) + 2 * k), "the basis of eigenpairs")
         S = symmetrized(chain).operator() if self.symmetric else balanced(chain, self.log_pi)
         self.key, self.which = key, which
         self.root = np.exp(0.5 * self.log_pi)
@@ -187,10 +188,14 @@ class _Work:
 
     def _search(self, S, kind):
         operator = Operator(S, kind, symmetric=self.symmetric, threads=self.threads)
-        return Search(operator, self.root, self.which, self.k - 1, self.accuracy, RandomVectors(self.key), verify=kind == "right")
+
+        def locked(value):  # an eigenvector is a combination of locked vectors, and inherits the residuals of all of them
+            return max(0.25 * self.accuracy(value), ROUNDING)
+
+        return Search(operator, self.root, self.which, self.k - 1, locked, RandomVectors(self.key))
 
     def accuracy(self, value):
-        return max(self.tol * (1.0 - abs(value)), ROUNDING)
+        return max(self.tol * (1.0 - abs(value)), 4.0 * ROUNDING)
 
     @property
     def n_matvecs(self):
@@ -210,10 +215,7 @@ class _Work:
             search.load(state)
 
     def run(self, limit, step_done):
-        """The left search asks for as many vectors as the right one locked, so that both spaces have the same eigenvalues."""
         for search in self.searches:
-            if search is not self.searches[0]:
-                search.ends = Ends.of(self.which, len(self.searches[0].values))
             search.run(limit - self.n_matvecs + search.operator.n_matvecs, step_done)
 
     # --- the result ---------------------------------------------------------------------------------------------------------------
@@ -234,25 +236,21 @@ class _Work:
             M, left_residuals, left_basis = W, residuals, X
         else:
             left_basis, left = spans[1]
-            M = _biorthogonal(X, left_basis, right.vectors, self.threads)
-            if M is None:  # the left search was stopped, or met another set of values
-                M, left_residuals = None, np.full(len(values), np.inf)
-            else:
-                M = M[:, chosen]
-                left_residuals = left.residuals(M, values)
+            M = _biorthogonal(X, W, values, left_basis, left, self.threads)
+            left_residuals = np.full(len(values), np.inf) if M is None else left.residuals(M, values)
         conditions = np.full(len(values), np.inf) if M is None else np.linalg.norm(M, axis=0)
-        R = _combine(X, W, self.threads)
+        R = _combine(X, W, values, self.threads)
         if self.symmetric:
             L = R
         else:
-            L = np.full_like(R, np.nan) if M is None else _combine(left_basis, M, self.threads)
-        return self._pack((values, R, L, residuals, left_residuals, conditions), wall_s)
+            L = np.full_like(R, np.nan) if M is None else _combine(left_basis, M, values, self.threads)
+        return self._pack([part[: self.k - 1] for part in (values, R, L, residuals, left_residuals, conditions)], wall_s)
 
     def _chosen(self, values):
-        """Positions of the k - 1 best in the order of the result."""
+        """Positions of the k - 1 best in the order of the result; one more where they end within a conjugate pair."""
         best = np.concatenate(Ends.of(self.which, self.k - 1).choose(values))
         order = Ends.of("largest" if self.which == "both" else self.which, len(best)).choose(values[best])[0]
-        return best[order][: self.k - 1]
+        return best[order]
 
     def _pack(self, parts, wall_s):
         values, R, L, residuals, left_residuals, conditions = parts
@@ -266,13 +264,13 @@ class _Work:
             for i in np.flatnonzero(rates < SMALL_RATE)[1:]:
                 rates[i] = self._dirichlet(np.ascontiguousarray(right[:, i]))
         search = self.searches[0] if self.searches else None
-        accuracy = np.array([1.5 * self.accuracy(value) for value in values])
+        accuracy = np.array([self.accuracy(value) for value in values])
         return EigenResult(
             eigenvalues=eigenvalues, right=right, left=left, residuals=np.append(0.0, residuals), left_residuals=np.append(0.0, left_residuals),
             conditions=np.append(1.0, conditions), rates=rates, timescales=_timescales(eigenvalues, rates),
             multiplicities=self._multiplicities(eigenvalues),
             next_eigenvalue=search.following if search else None, is_cut=self._is_cut(values),
-            verified=search is None or search.verified, converged=np.append(True, np.maximum(residuals, left_residuals) <= accuracy),
+            verified=all(search.verified for search in self.searches), converged=np.append(True, np.maximum(residuals, left_residuals) <= accuracy),
             n_matvecs=self.n_matvecs, method="closed form" if search is None else "block lanczos" if self.symmetric else "block krylov-schur",
             wall_s=wall_s,
         )
@@ -300,40 +298,38 @@ def _nothing(n_states):
     return np.empty(0), none, none, np.empty(0), np.empty(0), np.empty(0)
 
 
-def _biorthogonal(X, Y, W, threads):
-    """Coefficients M of left vectors ``M.T @ Y`` with ``(M.T Y) (W.T X)^T = I``; Y spans the left, X the right invariant subspace of
-    the same eigenvalues, and then these are the left eigenvectors. None where the two do not match."""
-    if len(X) != len(Y):
+def _biorthogonal(X, W, values, Y, left, threads):
+    """Coefficients M of left vectors ``M.T @ Y`` with ``(M.T Y) (W.T X)^T = I``, combinations of those left eigenvectors in the
+    span of Y whose values are the nearest to `values`. None where there are not as many, or the two spaces do not match."""
+    if len(Y) < len(values):
         return None
-    with np.errstate(all="ignore"):
-        try:
-            M = np.linalg.inv(_core.basis_project(Y, X, threads) @ W).T
-        except np.linalg.LinAlgError:
-            return None
+    _, match = linear_sum_assignment(np.abs(values[:, None] - left.values))
+    U = left.vectors[:, match]
+    try:
+        M = U @ np.linalg.inv(U.T @ _core.basis_project(Y, X, threads) @ W).T
+    except np.linalg.LinAlgError:
+        return None
     return M if np.isfinite(M).all() else None
 
 
-def _combine(X, coefficients, threads):
-    """The rows ``coefficients.T @ X``, in place where they are real; X is lost."""
-    real = np.flatnonzero(~np.imag(coefficients).any(axis=0)) if np.iscomplexobj(coefficients) else np.arange(coefficients.shape[1])
-    columns, at, partner = [], {}, {}
-    for i in range(coefficients.shape[1]):
-        c = coefficients[:, i]
-        if i - 1 in at and i - 1 not in real and i - 1 not in partner and np.array_equal(c, np.conj(coefficients[:, i - 1])):
-            partner[i] = i - 1
-            continue
-        at[i] = len(columns)
-        columns.append(np.real(c))
-        if i not in real:
-            columns.append(np.imag(c))
+def _combine(X, coefficients, values, threads):
+    """The rows ``coefficients.T @ X``, in the place of X where they are real. Of a conjugate pair, whose values stand side by side
+    with the positive imaginary part first, one member gives the other."""
+    columns, first, parts = [], [], []
+    for c, value in zip(coefficients.T, values):
+        is_second = np.imag(value) < 0.0
+        first.append(first[-1] if is_second else len(columns))
+        parts.append(-1.0 if is_second else 1.0 if np.imag(value) > 0.0 else 0.0)
+        if not is_second:
+            columns += [np.real(c)] if parts[-1] == 0.0 else [np.real(c), np.imag(c)]
     done = np.zeros(1, dtype=np.int64)
     _core.basis_rotate(X, np.ascontiguousarray(np.column_stack(columns)), done, X.shape[1], threads)
-    if len(real) == coefficients.shape[1]:
+    if not any(parts):
         return X[: len(columns)]
-    out = np.empty((coefficients.shape[1], X.shape[1]), complex)
-    for i in range(len(out)):
-        j = at[partner.get(i, i)]
-        out[i] = X[j] if i in real else X[j] + (-1j if i in partner else 1j) * X[j + 1]
+    out = np.empty((len(values), X.shape[1]), complex)
+    for row, at, sign in zip(out, first, parts):
+        row.real = X[at]
+        row.imag = sign * X[at + 1] if sign else 0.0
     return out
 
 

@@ -4,8 +4,10 @@
 operator this is the thick-restart Lanczos method (Wu & Simon 2000). `ThreeTerm` keeps no basis at all.
 """
 
+from functools import cached_property
+
 import numpy as np
-from scipy.linalg import eig, schur
+from scipy.linalg import schur
 from scipy.linalg.lapack import dtrsen
 
 from . import _core
@@ -97,19 +99,23 @@ class Ends:
 
 
 class Ritz:
-    """Eigenpairs of the projected operator: `values`, `residuals` |A x - value x| of the lifted unit vectors, and
-    `conditions` 1 / |y^H x|, which the projected matrix estimates from below."""
+    """Eigenpairs of the projected operator: `values`, unit `vectors`, and `residuals` |A x - value x| of the lifted vectors."""
 
     def __init__(self, H, B, symmetric):
-        self.H = 0.5 * (H + H.T) if symmetric else H
-        if symmetric:
-            self.values, self.vectors = np.linalg.eigh(self.H)
-            self.conditions = np.ones(len(H))
-        else:
-            self.values, left, self.vectors = eig(self.H, left=True, right=True)
-            with np.errstate(divide="ignore"):
-                self.conditions = 1.0 / np.abs(np.sum(left.conj() * self.vectors, axis=0))
+        self.symmetric = symmetric
+        self.H = 0.5 * (H + H.T) if symmetric else np.ascontiguousarray(H)
+        self.values, self.vectors = np.linalg.eigh(self.H) if symmetric else np.linalg.eig(self.H)
         self.residuals = np.linalg.norm(B @ self.vectors, axis=0)
+
+    @cached_property
+    def conditions(self):
+        """1 / |y^H x| of the unit left and right vectors of the projected matrix, an estimate of the operator's."""
+        if self.symmetric:
+            return np.ones(len(self.values))
+        try:
+            return np.linalg.norm(np.linalg.inv(self.vectors), axis=1)
+        except np.linalg.LinAlgError:  # two vectors are the same
+            return np.full(len(self.values), np.inf)
 
 
 class KrylovSchur:

@@ -14,16 +14,17 @@ from .krylov import ROUNDING, Ends, KrylovSchur, Projection
 CLEAR = 1e-3
 # Vectors of a block: csr products of four vectors cost what two single ones do, and four copies are found at once.
 BLOCK = 4
-# Vectors beyond the wanted ones that a basis grows to before it restarts: the least, which large chains have, and the most
-# within so many numbers (256 MB). A small chain is spanned as a whole.
-ROOM, MAX_ROOM, ROOM_NUMBERS = 24, 120, 2**25
-SMALL = 600
+# Vectors beyond the wanted ones that a basis grows to before it restarts: the least, which large chains have, and within so
+# many numbers (256 MB) the most. Restarts cost products and a large basis costs dense eigenproblems, by far the dearer ones
+# without symmetry. Chains of fewer states than the most allows are spanned as a whole.
+ROOM, MAX_ROOM, MAX_ROOM_GENERAL, ROOM_NUMBERS = 24, 120, 48, 2**25
 
 
-def n_rows(count, n_states, width):
+def n_rows(count, n_states, width, symmetric):
     """Rows of work space of a search for `count` pairs: the deflated vector, the pairs, the room, and two blocks."""
-    room = max(ROOM, 5 * width, count, min(MAX_ROOM, ROOM_NUMBERS // n_states))
-    return min(1 + 2 * width + count + room if n_states > SMALL else n_states, n_states) + 2 * width
+    most = MAX_ROOM if symmetric else MAX_ROOM_GENERAL
+    room = max(ROOM, 5 * width, count, min(most, ROOM_NUMBERS // n_states))
+    return min(1 + count + room, n_states) + 2 * width
 
 
 class Search:
@@ -36,14 +37,12 @@ class Search:
         The unit vector that is a left and a right eigenvector of the operator.
     accuracy : callable
         value -> the residual at which a pair has converged.
-    verify : bool
-        Whether to look for missed copies in the end.
     """
 
-    def __init__(self, operator, known, which, count, accuracy, random, *, width=BLOCK, verify=True):
-        self.operator, self.accuracy, self.verify = operator, accuracy, verify
+    def __init__(self, operator, known, which, count, accuracy, random, *, width=BLOCK):
+        self.operator, self.accuracy = operator, accuracy
         self.ends = Ends.of(which, count)
-        rows = np.empty((n_rows(count, operator.n_states, width), operator.n_states))
+        rows = np.empty((n_rows(count, operator.n_states, width, operator.symmetric), operator.n_states))
         rows[0] = known
         self.basis = KrylovSchur(operator, rows, 1, width, random)
         self.values = np.empty(0)  # of the locked rows 1..fixed-1
@@ -82,8 +81,6 @@ class Search:
                 self.verified = True
             elif (missing := self._missing()) is not None:
                 self._fill(missing, limit, step_done)
-            elif not self.verify:
-                self.stopped = True
             else:
                 self._verify(limit, step_done)
 

@@ -4,17 +4,19 @@ import math
 import warnings
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.linalg import eigh_tridiagonal
 
 from . import _core, _validate
-from ._runtime import ENTRIES_PER_CALL, interruptible, resolve_threads
-from .balance import reversibilize
+from ._runtime import ENTRIES_PER_CALL, forecast_memory, interruptible, philox_key, resolve_threads
 from .chain import is_chain
 from .errors import ConvergenceWarning
+from .krylov import Ends, KrylovSchur, Operator, Projection, RandomVectors, Ritz, ThreeTerm
+from .leading import n_rows
 from .results import Result, result
 from .stationary import stationary
 from .structure import closed_class, structure
-from .symmetric import symmetrized
+from .symmetric import balanced, symmetrized
 
 KINDS = ("spectral", "absolute", "multiplicative", "additive")
 # Up to this size LAPACK solves the dense problem at once.
@@ -111,7 +113,9 @@ def spectral_gap(chain, *, kind="spectral", tol=1e-8, certify=False, max_matvecs
     -----
     Reversible chains: Lanczos on the symmetrised operator, sqrt(pi) deflated in every step, five vectors. It stops where the
     error bound min(residual, residual^2 / separation) of the wanted Ritz value is below tol times the gap. Non-reversible:
-    ARPACK on P - 1 pi.
+    Krylov-Schur (Stewart 2001) on D^(1/2) P D^(-1/2) with sqrt(pi) deflated; it stops where residual times condition number, the
+    error to first order, is below tol times the gap, and the interval is an estimate: of a chain far from normal a residual bounds
+    only the distance to the pseudospectrum. (P + P*)/2 and P P* of such a chain are applied and never formed.
 
     Examples
     --------
@@ -128,8 +132,6 @@ def spectral_gap(chain, *, kind="spectral", tol=1e-8, certify=False, max_matvecs
     inside = closed_class(chain)
     if inside is not None:
         chain = chain.restrict(inside)
-    if kind == "additive":
-        chain = reversibilize(chain, num_threads=threads)
     run = {"kind": kind, "tol": tol, "certify": certify, "limit": limit, "rng": np.random.default_rng(rng), "threads": threads,
            "progress": progress, "callback": callback}
     if chain.n_states == 1:
@@ -338,72 +340,150 @@ def _dense(chain, *, kind, tol, certify, limit, rng, threads, progress, callback
         return _pack(kind, eigenvalue, error, "lapack", 0, monitor.wall_s, slem=slem, gap=float(_gap_of(kind, theta)), upper=upper)
 
 
+# --- without reversibility ------------------------------------------------------------------------------------------------
+
+# Beside the leading pair so many others must be clear of it: their residuals below this part of their distance to it.
+GUARDS, CLEAR = 2, 0.1
+
+
 def _general(chain, *, kind, tol, certify, limit, rng, threads, progress, callback):
-    """Non-reversible: the leading eigenvalues of P - 1 pi, or of P P* as a product of two operators."""
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
-
-    n = chain.n_states
+    """The leading eigenvalue by Krylov-Schur on S = D^(1/2) P D^(-1/2), whose left and right vector of the eigenvalue 1 is sqrt(pi);
+    the two reversibilisations by Lanczos on operators that are never formed."""
     log_pi = stationary(chain, num_threads=threads).log_pi
-    pi, root = np.exp(log_pi), np.exp(0.5 * log_pi)
-    count = {"n": 0}
-    best = {"value": math.nan, "residual": math.inf}
+    S, root = balanced(chain, log_pi), np.exp(0.5 * log_pi)
+    if kind in ("additive", "multiplicative"):
+        if kind == "multiplicative" and _folds_apart(chain):
+            return _pack(kind, 1.0, 0.0, "closed form", 0, 0.0, slem=1.0, gap=0.0)
+        operator = Operator(S, "mean" if kind == "additive" else "fold", symmetric=True, threads=threads)
+        search = _composed_dense if chain.n_states <= MAX_DENSE else _composed
+        return search(chain, operator, root, kind=kind, tol=tol, certify=certify, limit=limit, rng=rng, progress=progress, callback=callback)
+    operator = Operator(S, "right", symmetric=False, threads=threads)
+    ends = Ends.of("modulus" if kind == "absolute" else "largest", 1 + GUARDS)
+    best = {}
 
-    def deflated(x):
-        count["n"] += 1
-        monitor(count["n"])
-        x = np.ravel(x)
-        return chain._apply(x, num_threads=threads) - _core.vec_dot(pi, np.ascontiguousarray(x), threads)
+    def remember(ritz):
+        lead = ends.choose(ritz.values)[0][0]
+        best.update(value=ritz.values[lead], residual=float(ritz.residuals[lead]), error=float(ritz.residuals[lead] * ritz.conditions[lead]))
+        monitor(operator.n_matvecs, gap=1.0 - float(ends.keys[0](best["value"])), error=best["error"])
 
-    def folded(x):  # D^1/2 P P* D^-1/2 = S S^T with S = D^1/2 P D^-1/2, sqrt(pi) deflated
-        count["n"] += 2
-        monitor(count["n"])
-        x = np.ravel(x) - root * (root @ np.ravel(x))
-        back = chain._apply(x * root, transposed=True, num_threads=threads) / pi  # P* f for f = x / sqrt(pi)
-        y = root * chain._apply(back, num_threads=threads)
-        return y - root * (root @ y)
-
-    def result_of(converged):
-        lam = complex(best["value"])
-        lam = lam.real if lam.imag == 0.0 else lam
-        slem = abs(lam) if kind == "absolute" else None
-        return _pack(kind, lam, best["residual"], method, count["n"], monitor.wall_s, slem=slem,
+    def describe(converged=False, method="krylov-schur"):
+        value = complex(best["value"])
+        value = value.real if value.imag == 0.0 else value
+        error = best["error"] if converged else math.inf  # a Ritz value on its way bounds nothing
+        return _pack(kind, value, error, method, operator.n_matvecs, monitor.wall_s, slem=abs(value) if kind == "absolute" else None,
                      residual=best["residual"], converged=converged)
 
-    method = "arpack"
-    apply = folded if kind == "multiplicative" else deflated
-    with interruptible("spectral_gap", lambda: None, progress=progress, callback=callback) as monitor:
-        if n <= MAX_DENSE:
-            dense = np.column_stack([apply(e) for e in np.eye(n)])
-            values = np.linalg.eigvals(dense)
-            method, converged = "lapack", True
-            best["value"], best["residual"] = _leading(kind, values), n * np.finfo(float).eps
-        else:
-            operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
-            start = rng.standard_normal(n)
-            # more than the one that is wanted: asked for a single pair, ARPACK settles on another of nearly the same modulus.
-            # A small basis: the vectors, not the products, set time and memory
-            options = {"k": max(1, min(3, n - 3)), "v0": start, "ncv": min(n, 16), "tol": tol * 1e-2, "maxiter": max(1, limit // 20)}
-            converged = True
-            try:
-                if kind == "multiplicative":
-                    values, vectors = eigsh(operator, which="LA", **options)
-                else:
-                    values, vectors = eigs(operator, which="LM" if kind == "absolute" else "LR", **options)
-            except ArpackNoConvergence as error:
-                values, vectors, converged = error.eigenvalues, error.eigenvectors, False
-            if len(values):
-                best["value"] = _leading(kind, values)
-                at = int(np.argmin(np.abs(values - best["value"])))
-                if np.imag(values[at]) < 0:  # of a complex pair ARPACK may return the other member
-                    vectors = np.conj(vectors)
-                v = vectors[:, at]
-                image = apply(np.real(v)) + (1j * apply(np.imag(v)) if np.iscomplexobj(v) else 0.0)
-                best["residual"] = float(np.linalg.norm(image - best["value"] * v) / np.linalg.norm(v))
-        return result_of(converged)
+    with interruptible("spectral_gap", lambda: describe() if best else None, progress=progress, callback=callback) as monitor:
+        if chain.n_states <= MAX_DENSE:
+            matrix = _complement(operator, root)[1]
+            remember(Ritz(matrix, np.full((1, len(matrix)), chain.n_states * np.finfo(float).eps), False))
+            return describe(True, "lapack")
+        shape = n_rows(ends.counts[0], chain.n_states, 1, False), chain.n_states
+        forecast_memory(8 * shape[0] * shape[1], "the basis of spectral_gap")
+        rows = np.empty(shape)
+        rows[0] = root
+        basis = KrylovSchur(operator, rows, 1, 1, RandomVectors(philox_key(rng)))
+        ritz, converged = basis.run(ends, lambda ritz: _is_clear(ritz, ends, kind, tol), limit, remember)
+        chosen = ends.choose(ritz.values)[0]
+        lead = chosen[: 2 if np.imag(ritz.values[chosen[0]]) > 0.0 else 1]
+        basis.lock(ritz, lead)
+        found = Projection(operator, rows[1 : basis.fixed], rows[basis.fixed : 2 * basis.fixed - 1])
+        at = Ends.of(ends.which, 1).choose(found.values)[0][:1]
+        residual = float(found.residuals(found.vectors[:, at], found.values[at])[0])
+        best.update(value=found.values[at[0]], residual=residual, error=residual * float(ritz.conditions[lead[0]]))
+        return describe(converged)
 
 
-def _leading(kind, values):
-    """The eigenvalue that sets the gap; of a complex pair the one with positive imaginary part."""
-    size = np.abs(values) if kind == "absolute" else np.real(values)
-    lead = values[int(np.argmax(size))]
-    return np.conj(lead) if np.imag(lead) < 0 else lead
+def _is_clear(ritz, ends, kind, tol):
+    """Whether the gap is known to tol, to first order in the residual, and no other Ritz value may still overtake."""
+    key, chosen = ends.keys[0], ends.choose(ritz.values)[0]
+    lead, others = chosen[0], chosen[1:]
+    wanted = max(tol * (1.0 - float(key(ritz.values[lead]))), ROUNDING)
+    if ritz.residuals[lead] > wanted or ritz.residuals[lead] * ritz.conditions[lead] > wanted:
+        return False
+    distance = key(ritz.values[lead]) - key(ritz.values[others])
+    return bool((ritz.residuals[others] <= np.maximum(CLEAR * distance, wanted)).all())
+
+
+def _complement(operator, root):
+    """(Q, Q^T A Q): an orthonormal basis of the complement of `root` (a Householder reflection) and the dense operator on it."""
+    n = len(root)
+    images = np.empty((n, n))
+    operator.apply(np.eye(n), images)
+    operator.n_matvecs = 0
+    v = root.copy()
+    v[0] += np.linalg.norm(root)
+    Q = (np.eye(n) - 2.0 * np.outer(v, v) / (v @ v))[:, 1:]
+    return Q, Q.T @ images.T @ Q
+
+
+def _folds_apart(chain):
+    """Whether P P* has several classes: x and y meet where a step from each leads to one state."""
+    from scipy.sparse.csgraph import connected_components
+
+    matrix, n = chain._pattern.matrix, chain.n_states
+    if chain._shift is not None and (chain._shift > 0.0).all():
+        return False  # each state also leads to itself: P P* has the edges of P
+    P = chain.to_scipy() if chain._shift is not None else sp.csr_array((np.ones(matrix.nnz, np.int8), matrix.indices, matrix.indptr), shape=(n, n))
+    steps = sp.csr_array((P.data, P.indices + n, np.append(P.indptr, np.full(n, P.nnz))), shape=(2 * n, 2 * n))
+    count = connected_components(steps, directed=True, connection="weak", return_labels=False)
+    return bool(count > 1)
+
+
+def _energy(chain, kind, f, threads):
+    """<f, (I - M) f> / Var f for M = (P + P*)/2, whose Dirichlet form is that of P, or M = P P*: there E(f, f) = sum pi Var_{P*(x, .)} f, of
+    differences too. Rigorous upper bounds of the gap for any f."""
+    if kind == "additive":
+        return dirichlet_quotient(chain, f, threads)
+    pi, reverse = chain.pi, chain.reverse()._scaled
+    centred = np.ascontiguousarray(f - _core.vec_dot(pi, f, threads))
+    first, second = np.empty(chain.n_states), np.empty(chain.n_states)
+    _core.scaled_difference(reverse, centred, first, 1, threads)
+    _core.scaled_difference(reverse, centred, second, 2, threads)
+    mean = _core.vec_dot(pi, centred, threads)
+    return _core.vec_dot(pi, np.maximum(second - first * first, 0.0), threads) / (_core.vec_dot(pi * centred, centred, threads) - mean * mean)
+
+
+def _composed_dense(chain, operator, root, *, kind, tol, certify, limit, rng, progress, callback):
+    with interruptible("spectral_gap", lambda: None, progress=False, callback=callback) as monitor:
+        Q, M = _complement(operator, root)
+        values, vectors = np.linalg.eigh(0.5 * (M + M.T))
+        upper = _energy(chain, kind, _eigenfunction(Q @ vectors[:, -1], root), operator.threads)
+        slem = float(np.sqrt(max(values[-1], 0.0))) if kind == "multiplicative" else None
+        return _pack(kind, float(values[-1]), 0.0, "lapack", 0, monitor.wall_s, slem=slem, upper=upper)
+
+
+def _composed(chain, operator, root, *, kind, tol, certify, limit, rng, progress, callback):
+    """The top of a symmetric operator that is never formed, by the three-term recurrence; a second pass forms the vector."""
+    start = rng.standard_normal(chain.n_states)
+    state, alpha, beta, ritz = ThreeTerm(operator, root, start), np.empty(0), np.empty(0), None
+
+    def describe(upper=None, converged=False):
+        theta, error = float(ritz.values["top"]), float(ritz.errors["top"])
+        return _pack(kind, theta, error, "lanczos", operator.n_matvecs, monitor.wall_s, upper=upper, residual=float(ritz.residuals["top"]), converged=converged)
+
+    with interruptible("spectral_gap", lambda: None if ritz is None else describe(), progress=progress, callback=callback) as monitor:
+        check, done, converged = 10, False, False
+        while not done:
+            a, b = state.expand(1)
+            alpha, beta = np.append(alpha, a), np.append(beta, b)
+            exhausted = beta[-1] <= 16 * np.finfo(float).eps
+            done = exhausted or operator.n_matvecs + operator.per_vector > limit
+            if len(alpha) < check and not done:
+                continue
+            ritz = _Ritz(alpha, beta)
+            gap, error = 1.0 - ritz.values["top"], ritz.errors["top"]
+            # a gap near rounding is settled by the vector, which errs by residual^2 / separation
+            wanted = tol * (max(gap - ROUNDING, 1e-22) if gap <= SMALL_GAP else gap)
+            converged = exhausted or error <= wanted
+            done = done or converged
+            monitor(operator.n_matvecs, gap=float(gap), error=float(error))
+            check = len(alpha) + max(5, len(alpha) // 20)
+        upper = None
+        if certify or 1.0 - ritz.values["top"] < SMALL_GAP:
+            again, vector = ThreeTerm(operator, root, start), np.zeros(chain.n_states)
+            for weight in ritz.vectors["top"]:
+                again.expand(1, [weight], vector)
+                monitor(operator.n_matvecs)
+            upper = _energy(chain, kind, _eigenfunction(vector, root), operator.threads)
+    return describe(upper, bool(converged))

@@ -260,8 +260,8 @@ def test_gaps_of_general_chains(n, seed):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_arpack_finds_the_largest_of_many_close_moduli(seed):
-    """Asked for one pair it settled on a smaller one for 2 chains of 40, with a residual of 1e-11."""
+def test_the_largest_of_many_close_moduli_is_found(seed):
+    """ARPACK, asked for one pair, settles on a smaller one for 2 chains of 40, with a residual of 1e-11."""
     P = gallery.random_chain(150, 4 / 150, seed).P
     assert_allclose(gap_of(P, kind="absolute").slem, reference.slem(P), rtol=1e-8)
 
@@ -282,7 +282,7 @@ def test_complex_eigenvalues(case, dense, monkeypatch):
             assert_allclose(found.slem, case.extra["slem"], rtol=1e-9)
 
 
-def test_arpack_that_fails_says_so():
+def test_a_general_chain_that_needs_more_products_says_so():
     case = gallery.biased_cycle(2000, 0.51, 0.49)
     with pytest.warns(fe.ConvergenceWarning, match="raise max_matvecs"):
         found = gap_of(fe.MarkovChain(case.P, pi=case.pi), max_matvecs=40)
