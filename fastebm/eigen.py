@@ -216,6 +216,9 @@ class _Work:
 
     def run(self, limit, step_done):
         for search in self.searches:
+            if search is not self.searches[0]:  # the left vectors of the very values that were found, which others may tie with
+                values = self.searches[0].values
+                search.ends = Ends.near(values[np.concatenate(Ends.of(self.which, self.k - 1).choose(values))])
             search.run(limit - self.n_matvecs + search.operator.n_matvecs, step_done)
 
     # --- the result ---------------------------------------------------------------------------------------------------------------

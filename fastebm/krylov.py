@@ -68,19 +68,27 @@ class Ends:
 
     KEYS = {"largest": (np.real,), "smallest": (lambda z: -np.real(z),), "modulus": (np.abs,), "both": (np.real, lambda z: -np.real(z))}
 
-    def __init__(self, which, counts):
-        self.which, self.keys, self.counts = which, self.KEYS[which], list(counts)
+    def __init__(self, which, counts, keys=None):
+        self.which, self.keys, self.counts = which, keys or self.KEYS[which], list(counts)
 
     @classmethod
     def of(cls, which, total):
         return cls(which, [total] if len(cls.KEYS[which]) == 1 else [(total + 1) // 2, total // 2])
 
+    @classmethod
+    def near(cls, targets):
+        """The values nearest to given ones, which contain the conjugates of their members."""
+        return cls("near", [len(targets)], (lambda z: -np.abs(np.asarray(z)[..., None] - targets).min(axis=-1),))
+
+    def with_counts(self, counts):
+        return Ends(self.which, counts, self.keys)
+
     def grown(self, total):
         """The same ends with `total` values altogether, in proportion."""
         if len(self.counts) == 1:
-            return Ends(self.which, [total])
+            return self.with_counts([total])
         first = round(total * self.counts[0] / max(sum(self.counts), 1))
-        return Ends(self.which, [first, total - first])
+        return self.with_counts([first, total - first])
 
     def choose(self, values):
         """A list of index arrays into `values`, one an end, best first. A conjugate pair is taken whole, the member with

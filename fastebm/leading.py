@@ -89,7 +89,7 @@ class Search:
         if len(self.values) >= sum(self.ends.counts):
             return None
         found = [len(chosen) for chosen in self.ends.choose(self.values)]
-        return Ends(self.ends.which, [max(count - n, 0) for count, n in zip(self.ends.counts, found)])
+        return self.ends.with_counts([max(count - n, 0) for count, n in zip(self.ends.counts, found)])
 
     def converged(self, ritz, ends):
         """(positions of the leading Ritz values that have converged at each end, whether they are all that `ends` wants, or hold
@@ -135,8 +135,8 @@ class Search:
 
     def _verify(self, limit, step_done):
         wanted = self.ends.choose(self.values)
-        leaders = Ends(self.ends.which, [min(count, 1) for count in self.ends.counts])
-        top = Ends(self.ends.which, [self.basis.full_width * count for count in leaders.counts])
+        leaders = self.ends.with_counts([min(count, 1) for count in self.ends.counts])
+        top = self.ends.with_counts([self.basis.full_width * count for count in leaders.counts])
 
         def judge(ritz):
             """(positions of Ritz values that belong before a wanted one, whether every end is settled)."""
