@@ -15,6 +15,8 @@
 #include "scaled.h"
 #include "tilt.h"
 #include "flux.h"
+#include "basis.h"
+#include "compose.h"
 #include "lanczos.h"
 #include "solve.h"
 #include "flow.h"

@@ -15,7 +15,9 @@ from .store import load
 from .structure import StructureResult, structure
 from .stationary import StationaryResult, stationary
 from .balance import BalanceResult, detailed_balance, reversibilize
-from .spectral import GapResult, spectral_gap
+from .gap import GapResult
+from .spectral import spectral_gap
+from .eigen import EigenResult, eigenpairs
 from .hitting import HittingResult, hitting_times
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states
 from .mixing import MixingResult, mixing_curve
@@ -26,9 +28,9 @@ __version__ = "0.1.0"
 _LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "rlvr": None}
 
 __all__ = [
-    "BalanceResult", "ConvergenceWarning", "FastebmError", "GapResult", "HammingGraph", "HittingResult", "HittingSample", "Hypercube", "Interrupted",
+    "BalanceResult", "ConvergenceWarning", "EigenResult", "FastebmError", "GapResult", "HammingGraph", "HittingResult", "HittingSample", "Hypercube", "Interrupted",
     "InvalidChainError", "MarkovChain", "MemoryForecastError", "MixingResult", "NotReversibleError", "PeriodicChainError",
-    "ReducibleChainError", "StationaryResult", "StructureResult", "TiltedChain", "Torus", "detailed_balance", "get_include",
+    "ReducibleChainError", "StationaryResult", "StructureResult", "TiltedChain", "Torus", "detailed_balance", "eigenpairs", "get_include",
     "hitting_times", "load", "mixing_curve", "reversibilize", "row_kernel", "simulate", "simulate_hitting_times", "spectral_gap",
     "stationary", "structure", "superior_states", "tilt", *_LAZY,
 ]

@@ -5,28 +5,9 @@ import math
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
-from . import _core, dirichlet
+from . import _core
 from ._runtime import ENTRIES_PER_CALL
-
-# Rounding of one product and of the recurrence, as an absolute error of a Ritz value of an operator of norm one: observed
-# up to 8e-15 (dumbbells of 400 states, whose rows are long), stated with a margin.
-ROUNDING = 64 * np.finfo(float).eps
-# Below this gap 1 - theta has lost more digits than the default tol allows: the Dirichlet form takes over.
-SMALL_GAP = 2e-6
-# The probability that the bound of Kuczynski & Wozniakowski fails, over the random start.
-FAILURE = 1e-6
-
-
-def overtake(leading, other, error=0.0):
-    """By how much the other end of the spectrum may exceed the leading one in modulus; the same value is not its own rival."""
-    return 0.0 if leading == other else max(abs(other) + error + ROUNDING - abs(leading), 0.0)
-
-
-def gap_of(kind, theta):
-    if kind == "multiplicative":
-        return (1.0 - abs(theta)) * (1.0 + abs(theta))
-    return 1.0 - (abs(theta) if kind == "absolute" else theta)
-
+from .gap import FAILURE, ROUNDING, overtake
 
 def probabilistic_lower(theta, n_states, n_steps):
     """A lower bound of 1 - lambda_2 that fails with probability FAILURE over a start uniform on the sphere: (S + I) / 2 has no

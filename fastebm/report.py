@@ -17,7 +17,8 @@ from .errors import FastebmError, Interrupted, InvalidChainError
 from .hitting import HittingResult, hitting_times
 from .mixing import MixingResult, mixing_curve
 from .results import Result, result, to_json
-from .spectral import GapResult, spectral_gap
+from .gap import GapResult
+from .spectral import spectral_gap
 from .stationary import StationaryResult, stationary
 from .structure import StructureResult, closed_class, require_aperiodic, structure
 from .walk import HittingSample, simulate_hitting_times, superior_states

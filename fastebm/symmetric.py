@@ -1,4 +1,4 @@
-"""The symmetrised operator ``S = D^(1/2) P D^(-1/2)``, D = diag(pi), of a reversible chain: the same pattern, two new scalings.
+"""The operator ``S = D^(1/2) P D^(-1/2)``, D = diag(pi): the same pattern, two new scalings. Symmetric where the chain is reversible.
 
 With w the pattern's potential, ``log pi = w - log row + log col``, hence S = diag(exp((w + log row + log col) / 2)) A
 diag(exp((-w + log row + log col) / 2)) + diag(shift): pi itself, which underflows on real chains, never appears.
@@ -43,3 +43,13 @@ def symmetrized(chain):
     else:
         pattern, row, col = rescaled(chain._pattern, half, half)
     return Symmetrized(pattern, row, col, chain._shift)
+
+
+def balanced(chain, log_pi):
+    """S of any irreducible chain, with its transpose: a contraction that sqrt(pi) is both a left and a right eigenvector of, so
+    that the known pair is deflated by an orthogonal projection."""
+    half = 0.5 * log_pi
+    log_row = half if chain._row is None else half + chain._log_row
+    log_col = -half if chain._col is None else chain._log_col - half
+    pattern, row, col = rescaled(chain._pattern, log_row, log_col)
+    return pattern.left(row, col, chain._shift)[0]  # of a chain without detailed balance this has the transpose

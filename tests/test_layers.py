@@ -10,11 +10,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, CORE = ROOT / "fastebm", ROOT / "csrc"
 
-BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate", "core"}
+BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate", "core", "krylov", "leading"}
 CHAINS = {"pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules", "passes", "computed"}
 ANALYSES = {
-    "structure", "stationary", "balance", "spectral", "dirichlet", "lanczos", "multigrid", "rayleigh", "hitting",
-    "walk", "mixing", "counts", "rlvr",
+    "structure", "stationary", "balance", "spectral", "gap", "gap_reversible", "gap_general", "dirichlet", "lanczos",
+    "multigrid", "rayleigh", "hitting", "walk", "mixing", "counts", "rlvr", "eigen",
 }
 INPUT = {"io", "datasets"}
 TOP = {"__init__", "__main__", "cli", "report", "plot", "demo"}
@@ -82,7 +82,7 @@ def test_the_base_knows_no_chain(module):
 
 SOURCES = sorted(CORE.glob("*.[ch]"))
 # The tables of the walkers are made from a stored matrix; the rest of walk.c sees a kernel.
-ALGORITHMS = ["vec", "scaled", "lanczos", "solve", "evolve", "random", "lattice", "rule", "rows"]
+ALGORITHMS = ["vec", "scaled", "lanczos", "solve", "evolve", "random", "lattice", "rule", "rows", "basis", "compose"]
 
 
 def includes(path, seen=None):

@@ -9,7 +9,7 @@ import pytest
 import reference
 import scipy.sparse
 import strategies
-from fastebm import dirichlet, spectral
+from fastebm import dirichlet, gap, spectral
 from hypothesis import given
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -33,13 +33,13 @@ def encloses(found, exact):
 
 @pytest.fixture(params=["lapack", "lanczos"])
 def method(request, monkeypatch):
-    monkeypatch.setattr(spectral, "MAX_DENSE", 0 if request.param == "lanczos" else 300)
+    monkeypatch.setattr(gap, "MAX_DENSE", 0 if request.param == "lanczos" else 300)
     return request.param
 
 
 @pytest.fixture
 def lanczos(monkeypatch):
-    monkeypatch.setattr(spectral, "MAX_DENSE", 0)
+    monkeypatch.setattr(gap, "MAX_DENSE", 0)
 
 
 def valley(potential):
@@ -173,7 +173,7 @@ def test_bounds_hold_where_conductances_span_eight_decades(drawn):
     exact = reference.gap_mp(P)[0]
     for dense in (0, 100):
         with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-            patch.setattr(spectral, "MAX_DENSE", dense)
+            patch.setattr(gap, "MAX_DENSE", dense)
             warnings.simplefilter("ignore", fe.ConvergenceWarning)
             found = gap_of(P, certify=True, max_matvecs=500)
         assert found.gap_lower <= exact * (1 + 1e-9)
@@ -260,8 +260,8 @@ def test_gaps_of_general_chains(n, seed):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_arpack_finds_the_largest_of_many_close_moduli(seed):
-    """Asked for one pair it settled on a smaller one for 2 chains of 40, with a residual of 1e-11."""
+def test_the_largest_of_many_close_moduli_is_found(seed):
+    """ARPACK, asked for one pair, settles on a smaller one for 2 chains of 40, with a residual of 1e-11."""
     P = gallery.random_chain(150, 4 / 150, seed).P
     assert_allclose(gap_of(P, kind="absolute").slem, reference.slem(P), rtol=1e-8)
 
@@ -269,7 +269,7 @@ def test_arpack_finds_the_largest_of_many_close_moduli(seed):
 @pytest.mark.parametrize("dense", [0, 100])
 @pytest.mark.parametrize("case", **names([c for c in NON_REVERSIBLE if c.gap is not None]))
 def test_complex_eigenvalues(case, dense, monkeypatch):
-    monkeypatch.setattr(spectral, "MAX_DENSE", dense)
+    monkeypatch.setattr(gap, "MAX_DENSE", dense)
     for kind, exact in {"spectral": case.gap, "absolute": case.absolute_gap}.items():
         found = gap_of(case.P, kind=kind)
         assert_allclose(found.gap, exact, rtol=1e-8, atol=1e-14)
@@ -282,7 +282,7 @@ def test_complex_eigenvalues(case, dense, monkeypatch):
             assert_allclose(found.slem, case.extra["slem"], rtol=1e-9)
 
 
-def test_arpack_that_fails_says_so():
+def test_a_general_chain_that_needs_more_products_says_so():
     case = gallery.biased_cycle(2000, 0.51, 0.49)
     with pytest.warns(fe.ConvergenceWarning, match="raise max_matvecs"):
         found = gap_of(fe.MarkovChain(case.P, pi=case.pi), max_matvecs=40)

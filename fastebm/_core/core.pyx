@@ -37,6 +37,7 @@ include "kernels.pxi"
 include "computed.pxi"
 include "graphs.pxi"
 include "spectra.pxi"
+include "bases.pxi"
 include "solves.pxi"
 include "multigrid.pxi"
 include "walks.pxi"
@@ -48,7 +49,7 @@ __all__ = [
     "Components", "Classes", "Reach", "Potential", "graph_mismatch", "tilt_values", "Balance", "flux_additive_count",
     "flux_additive_fill",
     "ComputedKernel", "LatticeKernel", "RuleKernel", "RULE_MAX_DEGREE", "rows_of", "rows_reach", "rows_classes", "rows_potential",
-    "RowsWalker",
+    "RowsWalker", "basis_project", "basis_remove", "basis_rotate", "compose_apply",
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
     "Flow", "flow_members", "Multigrid", "rayleigh_gram", "rayleigh_step", "rayleigh_residual", "rayleigh_put",
     "AliasKernel", "walk_hit", "walk_paths", "philox_block",

@@ -179,3 +179,19 @@ cdef extern from "evolve.h" nogil:
     enum: EBM_EVOLVE_WIDTH
     int ebm_evolve_distances(int64_t n, int64_t width, int num_threads, const double *pi, const double *g, double *tv,
                              double *kl, double *chi2)
+
+cdef extern from "basis.h" nogil:
+    int ebm_basis_project(int64_t n, int64_t m, int64_t w, const double *V, const double *W, int num_threads, double *partial,
+                          double *H)
+    int ebm_basis_remove(int64_t n, int64_t m, int64_t w, const double *V, const double *C, int num_threads, double *W,
+                         double *partial, double *H)
+    int ebm_basis_rotate(int64_t n, int64_t begin, int64_t end, int64_t m, int64_t k, const double *Q, int num_threads, double *V)
+
+cdef extern from "compose.h" nogil:
+    ctypedef enum ebm_compose_kind_t:
+        EBM_COMPOSE_RIGHT
+        EBM_COMPOSE_LEFT
+        EBM_COMPOSE_FOLD
+        EBM_COMPOSE_MEAN
+    int ebm_compose_apply(const ebm_scaled_t *S, ebm_compose_kind_t kind, int num_threads, int64_t width, const double *x,
+                          double *scratch, double *y)
