@@ -33,6 +33,7 @@ int ebm_scaled_apply_rows(const ebm_scaled_t *M, int transposed, int num_threads
                           const double *x, const double *in, double *y)
 {
     if (!(transposed ? M->kernel->apply_t : M->kernel->apply)) return EBM_ERR_UNSUPPORTED;
+    (void)num_threads;
     const int64_t n = end - begin, n_blocks = ebm_n_blocks(n);
     int status = EBM_OK;
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) reduction(max : status) if (n_blocks > 1)
@@ -58,6 +59,7 @@ int ebm_scaled_apply(const ebm_scaled_t *M, int transposed, int num_threads, int
 
 int ebm_scaled_difference(const ebm_scaled_t *M, int num_threads, int power, const double *x, double *y)
 {
+    (void)num_threads;
     const ebm_kernel_t *kernel = M->kernel;
     const int64_t n = kernel->n_states, n_blocks = ebm_n_blocks(n);
     int status = EBM_OK;
