@@ -39,8 +39,8 @@ def row_kernel(rule, n_states, max_degree, *, data=(), symmetric=False, incoming
     max_degree : int
         At most 8192.
     data : tuple of arrays and numbers, or one array
-        What the rule reads: contiguous arrays of numbers, used in place, and numbers, which become constants. The rule always
-        sees a tuple.
+        What the rule reads: contiguous arrays of numbers, used in place and not to be changed later, and numbers, which become
+        constants. The rule always sees a tuple.
     symmetric : bool
         weight(x -> y) = weight(y -> x) for all states: the chain is reversible, and left products and graph searches use the rule
         itself. The claim is checked on 256 random rows, not on all.
@@ -117,7 +117,8 @@ class RulePattern(ComputedPattern):
             _inspected(columns, max_degree, num_threads, "incoming, ", allow_empty=True)
         if columns is not None:
             _check_transpose(rows, columns)
-        super().__init__(rows, nnz, columns=columns, log_span=math.log(largest) - math.log(least), all_ones=least == largest == 1.0)
+        super().__init__(rows, nnz, columns=columns, log_span=math.log(largest) - math.log(least),
+                         all_ones=least == largest == 1.0)
 
     @property
     def nbytes(self):
