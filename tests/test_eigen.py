@@ -112,10 +112,10 @@ def others(P):
 
 
 @pytest.mark.parametrize("which, size", [("largest", np.real), ("modulus", np.abs), ("smallest", lambda z: -np.real(z))])
-@pytest.mark.parametrize("case", **names([*GENERAL, gallery.random_chain(150, 4 / 150, 3), gallery.random_chain(300, 4 / 300, 1)]))
+@pytest.mark.parametrize("case", **names([*(c for c in GENERAL if c.P.shape[0] < 500), gallery.random_chain(150, 4 / 150, 3)]))
 def test_pairs_of_general_chains(case, which, size):
     rest = others(case.P)
-    for k in (2, 3, 6):
+    for k in (3, 6):
         found = pairs_of(fe.MarkovChain(case.P, pi=case.pi), k, which=which)
         assert found.converged.all() and found.verified
         check_pairs(case.P, found)
@@ -163,7 +163,7 @@ def test_ill_conditioned_pairs_say_so(n):
     assert error <= 1e-12 * found.conditions[1] + 1e-12
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(strategies.irreducible_chains(max_states=14, decades=4))
 def test_invariants_of_general_chains(P):
     n = P.shape[0]
@@ -309,7 +309,7 @@ def test_three_terms_have_the_spectrum_of_the_operator():
 # ------------------------------------------------------------------------------------------------- arguments and limits
 
 
-SLOW = gallery.path(900)
+SLOW = gallery.path(400)
 
 
 def stop_after(calls):
@@ -323,10 +323,10 @@ def stop_after(calls):
     return callback
 
 
-@pytest.mark.parametrize("calls", [1, 5, 9])
+@pytest.mark.parametrize("calls", [1, 7])
 @pytest.mark.parametrize("reversible", [True, False])
 def test_interrupt_and_resume_give_the_same_bits(calls, reversible, tmp_path):
-    case = SLOW if reversible else gallery.random_chain(500, 0.01, 3)
+    case = SLOW if reversible else gallery.random_chain(150, 4 / 150, 3)
     chain, path = fe.MarkovChain(case.P), tmp_path / "state.npz"
     full = pairs_of(chain, 4, rng=3)
     with pytest.raises(fe.Interrupted) as caught:

@@ -687,6 +687,62 @@ static void test_distances(void)
     free(pi), free(g), free(column);
 }
 
+/* --- bases and composed operators -------------------------------------------------------------------------------------- */
+
+static void test_basis(void)
+{
+    const int64_t n = 8203, m = 6, w = 5, k = 4, blocks = 2; /* two blocks of states, the last tile ragged */
+    double *V = doubles(m * n, 0), *W = doubles(w * n, 0), *partial = doubles(blocks * m * w, 0), H[30], again[30], C[30], Q[24];
+    for (int64_t i = 0; i < m * n; i++) V[i] = noise(i) - 0.5;
+    for (int64_t i = 0; i < w * n; i++) W[i] = noise(m * n + i) - 0.5;
+    for (int64_t i = 0; i < m * w; i++) C[i] = noise(-1 - i);
+    for (int64_t i = 0; i < m * k; i++) Q[i] = noise(-100 - i);
+    CHECK(ebm_basis_project(n, m, w, V, W, 1, partial, H) == EBM_OK);
+    CHECK(ebm_basis_project(n, m, w, V, W, 2, partial, again) == EBM_OK && !memcmp(H, again, sizeof H));
+    double expected = 0, left = W[3 * n + 7];
+    for (int64_t i = 0; i < n; i++) expected += V[2 * n + i] * W[3 * n + i];
+    CLOSE(H[2 * w + 3], expected, 1e-12);
+    CHECK(ebm_basis_remove(n, m, w, V, C, 2, W, partial, H) == EBM_OK);
+    for (int64_t j = 0; j < m; j++) left -= C[j * w + 3] * V[j * n + 7];
+    CLOSE(W[3 * n + 7], left, 1e-14);
+    CHECK(ebm_basis_project(n, m, w, V, W, 1, partial, again) == EBM_OK && !memcmp(H, again, sizeof H));
+    double turned = 0;
+    for (int64_t j = 0; j < m; j++) turned += Q[j * k + 1] * V[j * n + 8000];
+    CHECK(ebm_basis_rotate(n, 0, 5000, m, k, Q, 2, V) == EBM_OK && ebm_basis_rotate(n, 5000, n, m, k, Q, 2, V) == EBM_OK);
+    CLOSE(V[n + 8000], turned, 1e-14);
+    CHECK(ebm_basis_rotate(n, 0, n + 1, m, k, Q, 1, V) == EBM_ERR_ARGUMENT && ebm_basis_rotate(n, 0, n, m, m + 1, Q, 1, V) == EBM_ERR_ARGUMENT);
+    V[m * n - 1] = NAN;
+    CHECK(ebm_basis_project(n, m, w, V, W, 1, partial, H) == EBM_ERR_BREAKDOWN);
+    free(V), free(W), free(partial);
+}
+
+static void test_compose(void)
+{
+    /* S = diag(row) A diag(col) + diag(shift) with A = ((0, 2), (3, 4)): ((0.5, 2), (9, 6.5)) */
+    const int64_t indptr[] = {0, 1, 3}, t_indptr[] = {0, 1, 3};
+    const int32_t indices[] = {1, 0, 1}, t_indices[] = {1, 0, 1};
+    const double values[] = {2, 3, 4}, t_values[] = {3, 2, 4}, row[] = {1, 3}, col[] = {1, 1}, shift[] = {0.5, -5.5};
+    const ebm_csr_t A = csr(2, indptr, indices, values, EBM_VALUES_F64), T = csr(2, t_indptr, t_indices, t_values, EBM_VALUES_F64);
+    const ebm_csr_pair_t both = {&A, &T}, one = {&A, NULL};
+    ebm_kernel_t kernel, forward;
+    ebm_csr_kernel(&both, &kernel), ebm_csr_kernel(&one, &forward);
+    const ebm_scaled_t S = {&kernel, row, col, shift}, F = {&forward, row, col, shift};
+    double x[] = {1, 0, 0, 1}, *scratch = doubles(8, 0), y[4]; /* two unit vectors: y holds the columns */
+    const double s[2][2] = {{0.5, 2}, {9, 6.5}};
+    for (ebm_compose_kind_t kind = EBM_COMPOSE_RIGHT; kind <= EBM_COMPOSE_MEAN; kind++) {
+        CHECK(ebm_compose_apply(&S, kind, 2, 2, x, scratch, y) == EBM_OK);
+        for (int i = 0; i < 2; i++)
+            for (int j = 0; j < 2; j++) {
+                const double fold = s[i][0] * s[j][0] + s[i][1] * s[j][1], mean = (s[i][j] + s[j][i]) / 2;
+                CLOSE(y[j * 2 + i], kind == EBM_COMPOSE_RIGHT ? s[i][j] : kind == EBM_COMPOSE_LEFT ? s[j][i] : kind == EBM_COMPOSE_FOLD ? fold : mean, 1e-15);
+            }
+    }
+    CHECK(ebm_compose_apply(&F, EBM_COMPOSE_RIGHT, 1, 1, x, scratch, y) == EBM_OK && y[0] == 0.5 && y[1] == 9);
+    CHECK(ebm_compose_apply(&F, EBM_COMPOSE_MEAN, 1, 1, x, scratch, y) == EBM_ERR_UNSUPPORTED);
+    CHECK(ebm_compose_apply(&S, EBM_COMPOSE_RIGHT, 1, 0, x, scratch, y) == EBM_ERR_ARGUMENT);
+    free(scratch);
+}
+
 /* --- vectors and statuses -------------------------------------------------------------------------------------------- */
 
 static void test_vectors(void)
@@ -729,6 +785,8 @@ int main(void)
     test_lanczos_two_states();
     test_lanczos_path();
     test_lanczos_second_pass();
+    test_basis();
+    test_compose();
     test_conjugate_gradients();
     test_distances();
     test_vectors();
