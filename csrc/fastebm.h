@@ -15,6 +15,7 @@
 #include "lanczos.h"
 #include "solve.h"
 #include "evolve.h"
+#include "alias.h"
 #include "walk.h"
 
 #endif

@@ -24,6 +24,8 @@ typedef struct ebm_kernel {
                       double *y);
     /* One step of each walker, one 64-bit random word a walker; NULL where the kernel holds no sampling table. */
     int (*step)(const void *ctx, int64_t n_walkers, const uint64_t *bits, int64_t *states);
+    /* Ask memory for what `step` will read for the same words and states; NULL where a step reads nothing. */
+    void (*prefetch)(const void *ctx, int64_t n_walkers, const uint64_t *bits, const int64_t *states);
 } ebm_kernel_t;
 
 /* A kernel with its scalings: an operator that an algorithm works on (P, its symmetrisation S, P without a target). */

@@ -78,6 +78,11 @@ def test_philox_is_numpys(key, counter):
     assert np.array_equal(_core.philox_block(key, np.array(counter, dtype=np.uint64)), expected)
 
 
+def alias_table(A, values=None, row=None, col=None, shift=None):
+    matrix = _core.Csr(A.indptr.astype(np.int64), A.indices.astype(np.int32), values)
+    return _core.AliasKernel(_core.Scaled(_core.CsrKernel(matrix, None), row, col, shift), 2)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.sampled_from([np.float64, np.float32, None]), st.booleans())
 def test_alias_cells_hold_the_chain(seed, n, dtype, scaled):
@@ -88,23 +93,40 @@ def test_alias_cells_hold_the_chain(seed, n, dtype, scaled):
     row = col = shift = None
     if scaled:
         row, col, shift = rng.random(n) + 0.1, 10.0 ** rng.uniform(-60, 0, n), rng.random(n) * (rng.random(n) < 0.5)
-    matrix = _core.Csr(A.indptr.astype(np.int64), A.indices.astype(np.int32), values)
-    table = _core.AliasKernel(_core.Scaled(_core.CsrKernel(matrix, None), row, col, shift), 2)
+    table = alias_table(A, values, row, col, shift)
+    if values is None and not scaled:
+        assert table.cells is None and table.nbytes == (0 if table.indptr is None else table.indptr.nbytes)
+        return
     P = A.copy()
     P.data = np.ones(A.nnz) if values is None else values.astype(np.float64)
     P = P.toarray()
     if scaled:
         P = row[:, None] * (P * col) + np.diag(shift)
     P /= P.sum(axis=1, keepdims=True)
-    cells = table.cells.ravel().view([("threshold", "u8"), ("target", "i4"), ("alias", "i4")])[: table.indptr[-1]]
-    state = np.repeat(np.arange(n), np.diff(table.indptr))
+    degree = np.diff(A.indptr) + (0 if shift is None else shift > 0)
+    cells = table.cells.ravel().view([("threshold", "u8"), ("target", "i4"), ("alias", "i4")])
+    state = np.repeat(np.arange(n), degree)
     keep = np.where(cells["alias"] == cells["target"], 1.0, cells["threshold"] * 2.0**-64)
     drawn = np.zeros((n, n))
-    np.add.at(drawn, (state, cells["target"]), keep / np.diff(table.indptr)[state])
-    np.add.at(drawn, (state, cells["alias"]), (1 - keep) / np.diff(table.indptr)[state])
+    np.add.at(drawn, (state, cells["target"]), keep / degree[state])
+    np.add.at(drawn, (state, cells["alias"]), (1 - keep) / degree[state])
     assert np.abs(drawn - P).max() < 1e-14
     assert not drawn[P == 0].any()
-    assert table.nbytes == table.indptr.nbytes + table.cells.nbytes
+    assert table.cells.nbytes == 16 * degree.sum()
+    assert (table.indptr is None) == (len(set(degree)) == 1)
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_equally_likely_entries_walk_without_a_table_as_they_would_with_one(even):
+    rng = np.random.default_rng(30)
+    degree = np.full(50, 4) if even else rng.integers(1, 7, 50)
+    A = sp.csr_array((np.ones(degree.sum()), rng.integers(0, 50, degree.sum()), np.append(0, np.cumsum(degree))), shape=(50, 50))
+    plain, tabled = alias_table(A), alias_table(A, col=np.ones(50))
+    assert plain.cells is None and tabled.cells is not None and (plain.indptr is None) == even
+    paths = np.zeros((2, 70, 91), dtype=np.int32)
+    for kernel, out in zip((plain, tabled), paths):
+        _core.walk_paths(kernel, np.array([1, 2], dtype=np.uint64), 2, 0, 0, 90, np.arange(70) % 50, out)
+    assert np.array_equal(paths[0], paths[1])
 
 
 # --- hitting times -----------------------------------------------------------------------------------------------------

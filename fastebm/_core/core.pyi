@@ -27,6 +27,8 @@ class CsrKernel(Kernel):
     def __init__(self, matrix: Csr, transpose: Csr | None = None) -> None: ...
 
 class AliasKernel(Kernel):
+    indptr: NDArray[np.integer[Any]] | None
+    cells: NDArray[np.uint64] | None
     nbytes: int
     def __init__(self, scaled: Scaled, num_threads: int) -> None: ...
 
@@ -76,3 +78,17 @@ def flux_additive(
     A: Csr, T: Csr, log_row: Doubles | None, log_col: Doubles | None, log_pi: Doubles, num_threads: int
 ) -> Csr: ...
 def evolve_distances(pi: Doubles, g: Doubles, num_threads: int) -> Doubles: ...
+def walk_hit(
+    kernel: Kernel, key: NDArray[np.uint64], target_bits: NDArray[np.uint64], num_threads: int, first_walker: int,
+    t_begin: int, t_end: int, states: NDArray[np.int64], hit_time: NDArray[np.int64],
+) -> None: ...
+def walk_watch(
+    kernel: Kernel, key: NDArray[np.uint64], target_bits: NDArray[np.uint64], num_threads: int, streams: NDArray[np.int64],
+    t_begin: int, t_end: int, states: NDArray[np.int64], stop_time: NDArray[np.int64], score: Doubles | None = None,
+    level: Doubles | None = None, best: Doubles | None = None, weight: Doubles | None = None, sum: Doubles | None = None,
+) -> None: ...
+def walk_paths(
+    kernel: Kernel, key: NDArray[np.uint64], num_threads: int, first_walker: int, t_begin: int, t_end: int,
+    states: NDArray[np.int64], paths: NDArray[np.integer[Any]],
+) -> None: ...
+def philox_block(key: NDArray[np.uint64], counter: NDArray[np.uint64]) -> NDArray[np.uint64]: ...

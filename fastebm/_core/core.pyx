@@ -6,7 +6,7 @@ import builtins
 import numpy as np
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from .ebm cimport *
 
@@ -44,5 +44,5 @@ __all__ = [
     "vec_change", "vec_dot", "vec_l1", "normalize_logs",
     "graph_components", "graph_classes", "graph_reach", "graph_potential", "tilt_values", "flux_balance", "flux_additive",
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
-    "AliasKernel", "walk_hit", "walk_paths", "philox_block",
+    "AliasKernel", "walk_hit", "walk_paths", "walk_watch", "philox_block",
 ]

@@ -1,11 +1,12 @@
 /* Philox, alias tables and walkers, without Python. Build and run under sanitizers:
-   gcc -std=c11 -g -O1 -fsanitize=address,undefined -fopenmp -Icsrc csrc/random.c csrc/walk.c csrc/status.c \
+   gcc -std=c11 -g -O1 -fsanitize=address,undefined -fopenmp -Icsrc csrc/alias.c csrc/random.c csrc/walk.c csrc/status.c \
        tests/c/test_walk.c -lm && ./a.out */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "alias.h"
 #include "random.h"
 #include "walk.h"
 
@@ -106,10 +107,12 @@ static chain_t random_chain(int64_t n, int64_t most, double decades, int with_sh
 
 static void tabulate(chain_t *c, int num_threads)
 {
-    CHECK(ebm_alias_count(&c->csr, c->shift, c->offsets) == EBM_OK);
+    CHECK(ebm_alias_count(&c->csr, c->shift, c->offsets, &c->table.degree) == EBM_OK);
     c->cells = take(sizeof(ebm_alias_cell_t) * (size_t)c->offsets[c->csr.n_states]);
     CHECK(ebm_alias_build(&c->csr, c->row, c->col, c->shift, num_threads, 0, c->csr.n_states, c->offsets, c->cells) == EBM_OK);
-    c->table = (ebm_alias_t){c->csr.n_states, c->offsets, c->cells};
+    c->table.n_states = c->csr.n_states;
+    c->table.indptr = c->offsets;
+    c->table.cells = c->cells;
     ebm_alias_kernel(&c->table, &c->kernel);
 }
 
@@ -164,19 +167,19 @@ static void test_alias_exact(void)
 /* Weights 1, 1e-130, 0 and 2^-60: relative accuracy far below the rounding of the largest, and never what is absent. */
 static void test_alias_orders(void)
 {
-    int64_t indptr[] = {0, 4, 5, 6, 7}, offsets[5];
+    int64_t indptr[] = {0, 4, 5, 6, 7}, offsets[5], degree;
     int32_t indices[] = {0, 1, 2, 3, 1, 2, 3};
     double values[] = {1.0, 1e-130, 0.0, 0x1p-60, 1e-300, 2.5, 1e300};
     ebm_csr_t csr = {4, indptr, indices, values, EBM_VALUES_F64};
     ebm_alias_cell_t cells[7];
-    CHECK(ebm_alias_count(&csr, NULL, offsets) == EBM_OK);
+    CHECK(ebm_alias_count(&csr, NULL, offsets, &degree) == EBM_OK && degree == 0);
     CHECK(ebm_alias_build(&csr, NULL, NULL, NULL, 1, 0, 4, offsets, cells) == EBM_OK);
     CHECK(cells[0].target == 0 && cells[0].alias == 0);
     for (int k = 1; k < 4; k++) CHECK(cells[k].target == k && cells[k].alias == 0);
     CHECK(cells[1].threshold == 0 && cells[2].threshold == 0 && cells[3].threshold == 64);
     for (int k = 4; k < 7; k++) CHECK(cells[k].target == k - 3 && cells[k].alias == k - 3);
 
-    ebm_alias_t table = {4, offsets, cells};
+    ebm_alias_t table = {.n_states = 4, .indptr = offsets, .cells = cells};
     ebm_kernel_t kernel;
     ebm_alias_kernel(&table, &kernel);
     CHECK(kernel.n_states == 4 && !kernel.apply && !kernel.apply_t && !kernel.difference);
@@ -191,7 +194,7 @@ static void test_alias_orders(void)
 
 static void test_alias_errors(void)
 {
-    int64_t indptr[] = {0, 1, 2}, offsets[3];
+    int64_t indptr[] = {0, 1, 2}, offsets[3], degree;
     int32_t indices[] = {1, 0};
     double values[] = {1.0, 0.0}, shift[] = {0.0, 0.0};
     ebm_csr_t csr = {2, indptr, indices, values, EBM_VALUES_F64};
@@ -200,12 +203,12 @@ static void test_alias_errors(void)
     const int expected[] = {EBM_ERR_EMPTY_ROW, EBM_ERR_NEGATIVE, EBM_ERR_NONFINITE, EBM_ERR_NONFINITE, EBM_ERR_NONFINITE};
     for (int i = 0; i < 5; i++) {
         values[1] = bad[i];
-        CHECK(ebm_alias_count(&csr, shift, offsets) == EBM_OK);
+        CHECK(ebm_alias_count(&csr, shift, offsets, &degree) == EBM_OK && degree == 1);
         CHECK(ebm_alias_build(&csr, NULL, NULL, shift, 2, 0, 2, offsets, cells) == expected[i]);
     }
     shift[1] = 0.25; /* a row may consist of staying alone */
     values[1] = 0.0;
-    CHECK(ebm_alias_count(&csr, shift, offsets) == EBM_OK && offsets[2] == 3);
+    CHECK(ebm_alias_count(&csr, shift, offsets, &degree) == EBM_OK && offsets[2] == 3 && degree == 0);
     CHECK(ebm_alias_build(&csr, NULL, NULL, shift, 1, 0, 2, offsets, cells) == EBM_OK);
     CHECK(cells[1].target == 0 && cells[1].threshold == 0 && cells[1].alias == 1 && cells[2].alias == 1);
     shift[0] = -0.5;
