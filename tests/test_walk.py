@@ -14,7 +14,9 @@ from scipy import stats
 
 import fastebm as fe
 from fastebm import _core
-from fastebm.walk import WALKERS_PER_ROUND, Survival
+from fastebm.tally import Survival
+from fastebm.walk import WALKERS_PER_ROUND
+from fastebm.walkers import bit_set
 
 N_SIGMA = 4.0
 
@@ -60,10 +62,6 @@ def comparable(sample):
     fields = sample.to_dict()
     del fields["steps_per_second"]
     return json.dumps(fields)
-
-
-def bit_set(mask):
-    return np.packbits(np.pad(mask, (0, -len(mask) % 64)), bitorder="little").view("<u8").astype(np.uint64)
 
 
 # --- random numbers and tables -----------------------------------------------------------------------------------------
@@ -403,9 +401,13 @@ def test_superior_states():
 
 
 def test_survival_quantile():
-    curve = Survival(times=np.array([0, 2, 5]), probability=np.array([1.0, 0.5, 0.0]))
+    def survival(times, probability):
+        none = np.zeros(len(times))
+        return Survival(times=np.array(times), probability=np.array(probability), lower=none, upper=none, arrivals=none, time_resolution=0.0)
+
+    curve = survival([0, 2, 5], [1.0, 0.5, 0.0])
     assert [curve.quantile(q) for q in (0.0, 0.3, 0.5, 0.51, 1.0)] == [0.0, 2.0, 2.0, 5.0, 5.0]
-    assert np.isnan(Survival(times=np.array([0]), probability=np.array([1.0])).quantile(0.5))
+    assert np.isnan(survival([0], [1.0]).quantile(0.5))
 
 
 # --- bindings, progress, interruption -----------------------------------------------------------------------------------
