@@ -189,8 +189,9 @@ static int run_walkers(const walk_t *walk, int64_t *cursor)
 static int run_team(const walk_t *walk, int num_threads)
 {
     int status = EBM_OK;
-    const int team = team_size(num_threads, walk->n_walkers, walk->t_end - walk->t_begin);
-    int64_t cursor = 0;
+    int64_t cursor = 0, walking = 0;
+    for (int64_t w = 0; w < walk->n_walkers; w++) walking += walk->hit_time[w] < 0;
+    const int team = team_size(num_threads, walking, walk->t_end - walk->t_begin);
     (void)team;
 #ifdef _OPENMP
 #pragma omp parallel num_threads(team) reduction(max : status)

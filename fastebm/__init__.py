@@ -16,6 +16,8 @@ from .balance import BalanceResult, detailed_balance, reversibilize
 from .spectral import GapResult, spectral_gap
 from .hitting import HittingResult, hitting_times
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states
+from .splitting import SplittingResult, SplittingTimeResult, splitting_hitting_time, splitting_probability
+from .importance import ImportanceResult, importance_hitting
 from .mixing import MixingResult, mixing_curve
 
 __version__ = "0.1.0"
@@ -24,11 +26,11 @@ __version__ = "0.1.0"
 _LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "rlvr": None}
 
 __all__ = [
-    "BalanceResult", "ConvergenceWarning", "FastebmError", "GapResult", "HittingResult", "HittingSample", "Interrupted",
+    "BalanceResult", "ConvergenceWarning", "FastebmError", "GapResult", "HittingResult", "HittingSample", "ImportanceResult", "Interrupted",
     "InvalidChainError", "MarkovChain", "MemoryForecastError", "MixingResult", "NotReversibleError", "PeriodicChainError",
-    "ReducibleChainError", "StationaryResult", "StructureResult", "TiltedChain", "detailed_balance", "get_include",
-    "hitting_times", "load", "mixing_curve", "reversibilize", "simulate", "simulate_hitting_times", "spectral_gap",
-    "stationary", "structure", "superior_states", "tilt", *_LAZY,
+    "ReducibleChainError", "SplittingResult", "SplittingTimeResult", "StationaryResult", "StructureResult", "TiltedChain", "detailed_balance", "get_include",
+    "hitting_times", "importance_hitting", "load", "mixing_curve", "reversibilize", "simulate", "simulate_hitting_times", "spectral_gap",
+    "splitting_hitting_time", "splitting_probability", "stationary", "structure", "superior_states", "tilt", *_LAZY,
 ]
 
 

@@ -128,7 +128,7 @@ class Tally:
         if n == 1:
             return mean, (0.0, np.inf), np.nan
         std = float(np.sqrt((n * self.squares - self.total**2) / (n * (n - 1))))
-        low, high = (mean - std / n**0.5 * _studentized(q, self._skewness(mean, std), n) for q in (0.975, 0.025))
+        low, high = skew_interval(mean, std, self._skewness(mean, std), n)
         return mean, (max(0.0, low), high), std
 
     def _skewness(self, mean, std):
@@ -187,8 +187,12 @@ def _sum_of_squares(times):
     return (int(high @ high) << 46) + (int(high @ low) << 24) + int(low @ low)
 
 
-def _studentized(q, skewness, n):
-    """The quantile q of (sample mean - mean) / (std / sqrt(n)) under a skew law: Hall's (1992) monotone cubic takes the
-    first-order term of its Edgeworth expansion out of Student's quantile."""
-    t, a = float(stdtrit(n - 1, q)), skewness / n**0.5
-    return t if abs(a) < 1e-6 else float(3.0 / a * (np.cbrt(1.0 + a * (t - a / 6.0)) - 1.0))
+def skew_interval(mean, std, skewness, n):
+    """The 95 % interval of a mean from the mean, standard deviation and skewness of n values. Hall's (1992) monotone cubic
+    takes the first-order term of the Edgeworth expansion out of Student's quantiles, which miss a heavy upper tail."""
+
+    def studentized(q):
+        t, a = float(stdtrit(n - 1, q)), skewness / n**0.5
+        return t if abs(a) < 1e-6 else float(3.0 / a * (np.cbrt(1.0 + a * (t - a / 6.0)) - 1.0))
+
+    return mean - std / n**0.5 * studentized(0.975), mean - std / n**0.5 * studentized(0.025)

@@ -4,8 +4,10 @@ import time
 
 import numpy as np
 
-from . import _validate
+from . import _core, _validate
+from .errors import InvalidChainError
 from .stationary import stationary
+from .structure import certain
 
 SECONDS_PER_CALL = 0.2
 
@@ -34,10 +36,10 @@ def bit_set(mask):
     return np.packbits(np.pad(mask, (0, -len(mask) % 64)), bitorder="little").view("<u8").astype(np.uint64)
 
 
-def uniforms(key, stream, first, n):
+def uniforms(key, purpose, first, n, lane=0):
     """Numbers first..first+n-1 of a stream of uniform variates in [0, 1). The walkers' own words have the Philox counters
-    (walker, block, 0, 0); stream >= 1 is the last word of these."""
-    bits = np.random.Philox(key=key, counter=np.array([first // 4, 0, 0, stream], dtype=np.uint64))
+    (walker, block, 0, 0); these have (number // 4 + 1, lane, 0, purpose), purpose >= 1."""
+    bits = np.random.Philox(key=key, counter=np.array([first // 4, lane, 0, purpose], dtype=np.uint64))
     return np.random.Generator(bits).random(first % 4 + n)[first % 4 :]
 
 
@@ -83,3 +85,35 @@ class Starts:
     def blind_mass(self, n):
         """A set of starts of smaller mass is missed as a whole with a chance of 5 % or more."""
         return 0.0 if self.law is None else 1.0 - 0.05 ** (1.0 / n)
+
+
+def stops_for_certain(chain, stop, starts):
+    """Raise where a walker may never come to `stop` (bool mask) from a start."""
+    sure = certain(chain, stop)
+    used = np.flatnonzero(starts.law) if starts.given is None else starts.given
+    lost = used[~sure[used]]
+    if len(lost):
+        raise InvalidChainError(
+            f"from start {lost[0]} a walker may never come to the target or to a state to avoid; add to `avoid` the states from "
+            "which there is no way back")
+
+
+class Watched:
+    """Walks on streams of one's own, run until all have stopped on `stop` (bool mask) or above their level."""
+
+    def __init__(self, kernel, key, stop, num_threads):
+        self.kernel, self.key, self.num_threads = kernel, key, num_threads
+        self.bits, self.pace, self.n_steps = bit_set(stop), Pace(), 0
+
+    def run(self, states, streams, tick, max_steps=2**62, **watch):
+        """(last states, steps; -1 where max_steps came first); watch as in `_core.walk_watch`, in place; tick() after calls."""
+        states, stop_time, step = states.copy(), np.full(len(states), -1, dtype=np.int64), 0
+
+        def walk(begin, end):
+            _core.walk_watch(self.kernel, self.key, self.bits, self.num_threads, streams, begin, end, states, stop_time, **watch)
+
+        while step < max_steps and (stop_time < 0).any():
+            step = self.pace(walk, step, max_steps)
+            tick()
+        self.n_steps += int(np.where(stop_time < 0, step, stop_time).sum())
+        return states, stop_time
