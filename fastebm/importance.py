@@ -148,10 +148,10 @@ def importance_hitting(
     Examples
     --------
     >>> import numpy as np, fastebm as fe
-    >>> q = fe.MarkovChain(np.diag([1.0] + [0.5] * 9, 1) + np.diag([0.5] * 9 + [1.0], -1))
-    >>> cold = fe.tilt(q, -np.arange(11.0), beta=1.0)
-    >>> found = fe.importance_hitting(cold, 1, [10], avoid=[0], beta=8.0, rng=1)
-    >>> exact = np.expm1(2.0) / np.expm1(20.0)  # gambler's ruin with odds e^2 against
+    >>> q = fe.MarkovChain(np.diag([1.0] + [0.5] * 6, 1) + np.diag([0.5] * 6 + [1.0], -1))
+    >>> cold = fe.tilt(q, -np.arange(8.0), beta=1.0)
+    >>> found = fe.importance_hitting(cold, 1, [7], avoid=[0], beta=8.0, rng=1)
+    >>> exact = np.expm1(2.0) / np.expm1(14.0)  # gambler's ruin with odds e^2 against: 5e-6
     >>> bool(found.ci[0] < exact < found.ci[1])
     True
     """

@@ -116,6 +116,13 @@ static void tabulate(chain_t *c, int num_threads)
     ebm_alias_kernel(&c->table, &c->kernel);
 }
 
+static uint32_t *narrow_offsets(const chain_t *c)
+{
+    uint32_t *narrow = take(sizeof *narrow * (size_t)(c->csr.n_states + 1));
+    for (int64_t x = 0; x <= c->csr.n_states; x++) narrow[x] = (uint32_t)c->offsets[x];
+    return narrow;
+}
+
 static void release(chain_t *c)
 {
     void *const owned[] = {c->indptr, c->offsets, c->indices, c->values, c->row, c->col, c->shift, c->cells};
@@ -289,6 +296,37 @@ static void check_paths(const ebm_kernel_t *kernel, int64_t first, const int64_t
     free(states), free(wide), free(narrow);
 }
 
+/* Watched walks against the recorded ones: the highest score up to the stop, the sum of the weights, the first step on the
+   target or above the level; cut into two calls. */
+static void check_watch(const ebm_kernel_t *kernel, const uint64_t *target, const int64_t *start, const int64_t *paths)
+{
+    static int64_t states[N_WALKERS], stops[N_WALKERS], streams[N_WALKERS];
+    static double level[N_WALKERS], best[N_WALKERS], sum[N_WALKERS], score[N_STATES], weight[N_STATES];
+    for (int x = 0; x < N_STATES; x++) score[x] = uniform(), weight[x] = uniform() - 0.5;
+    for (int pass = 0; pass < 4; pass++) {
+        const ebm_watch_t watch = {pass & 1 ? score : NULL, level, best, pass & 2 ? weight : NULL, sum};
+        for (int64_t w = 0; w < N_WALKERS; w++) {
+            streams[w] = N_WALKERS - 1 - w; /* walked backwards: walker w is the recorded walker streams[w] */
+            states[w] = start[streams[w]], stops[w] = -1;
+            level[w] = 0.9 + 0.1 * uniform(), best[w] = 0.3, sum[w] = 2.0;
+        }
+        for (int k = 0; k < 2; k++)
+            CHECK(ebm_walk_watch(kernel, test_key, target, &watch, 1 + 2 * k, N_WALKERS, streams, k ? 30 : 0, k ? N_STEPS : 30,
+                                 states, stops) == EBM_OK);
+        for (int64_t w = 0; w < N_WALKERS; w++) {
+            double highest = 0.3, total = 2.0;
+            int64_t t = 0, x = start[streams[w]], stop = -1;
+            while (stop < 0 && t < N_STEPS) {
+                x = paths[streams[w] * (N_STEPS + 1) + ++t];
+                if (pass & 1 && score[x] > highest) highest = score[x];
+                if (pass & 2) total += weight[x];
+                if (target[x >> 6] >> (x & 63) & 1 || (pass & 1 && score[x] > level[w])) stop = t;
+            }
+            CHECK(stops[w] == stop && states[w] == x && best[w] == highest && sum[w] == total);
+        }
+    }
+}
+
 static void test_walkers(void)
 {
     static int64_t start[N_WALKERS], states[N_WALKERS], hits[N_WALKERS], paths[N_WALKERS * (N_STEPS + 1)];
@@ -302,8 +340,42 @@ static void test_walkers(void)
         walk_naively(&c.kernel, target, first, start, states, hits, paths);
         check_hits(&c.kernel, target, first, start, states, hits);
         check_paths(&c.kernel, first, start, paths);
+        if (first == 0) check_watch(&c.kernel, target, start, paths);
+        c.table.narrow = narrow_offsets(&c); /* the same bits from offsets of half the width */
+        check_hits(&c.kernel, target, first, start, states, hits);
+        free((void *)c.table.narrow);
         release(&c);
     }
+}
+
+/* Rows of one degree, with a table and without: offsets or none, table or none, the same bits. */
+static void test_even_rows(void)
+{
+    enum { D = 5 };
+    static int64_t indptr[N_STATES + 1], offsets[N_STATES + 1], paths[4][70 * 40];
+    static int32_t indices[N_STATES * D];
+    static ebm_alias_cell_t cells[N_STATES * D];
+    for (int64_t x = 0; x <= N_STATES; x++) indptr[x] = x * D;
+    for (int k = 0; k < N_STATES * D; k++) indices[k] = (int32_t)(draw() % N_STATES);
+    const ebm_csr_t csr = {N_STATES, indptr, indices, NULL, EBM_VALUES_NONE};
+    ebm_alias_t table = {.n_states = N_STATES};
+    CHECK(ebm_alias_count(&csr, NULL, offsets, &table.degree) == EBM_OK && table.degree == D);
+    CHECK(ebm_alias_build(&csr, NULL, NULL, NULL, 1, 0, N_STATES, offsets, cells) == EBM_OK);
+    for (int pass = 0; pass < 4; pass++) {
+        int64_t states[70];
+        ebm_kernel_t kernel;
+        table.degree = pass & 1 ? D : 0;
+        table.indptr = pass & 1 ? NULL : offsets;
+        table.cells = pass & 2 ? cells : NULL;
+        table.targets = pass & 2 ? NULL : indices;
+        ebm_alias_kernel(&table, &kernel);
+        for (int w = 0; w < 70; w++) states[w] = w;
+        CHECK(ebm_walk_paths(&kernel, test_key, 1 + pass % 2, 70, 0, 0, 39, 40, 0, states, paths[pass]) == EBM_OK);
+        for (int w = 0; w < 70; w++) paths[pass][w * 40] = w;
+        CHECK(memcmp(paths[pass], paths[0], sizeof paths[0]) == 0);
+    }
+    const ebm_csr_t empty_row = {2, (int64_t[]){0, 0, 1}, indices, NULL, EBM_VALUES_NONE};
+    CHECK(ebm_alias_count(&empty_row, NULL, offsets, &table.degree) == EBM_ERR_EMPTY_ROW);
 }
 
 static int failing_step(const void *ctx, int64_t n_walkers, const uint64_t *bits, int64_t *states)
@@ -332,6 +404,8 @@ static void test_walk_errors(void)
     CHECK(ebm_walk_hit(&c.kernel, test_key, target, 1, 3, 0, 5, 4, states, hits) == EBM_ERR_ARGUMENT);
     CHECK(ebm_walk_hit(&c.kernel, test_key, target, 4, 0, 0, 0, 4, states, hits) == EBM_OK);
     CHECK(ebm_walk_paths(&c.kernel, test_key, 1, 3, 0, -1, 4, 5, 1, states, paths) == EBM_ERR_ARGUMENT);
+    const int64_t streams[3] = {0, 1, -1};
+    CHECK(ebm_walk_watch(&c.kernel, test_key, target, &(ebm_watch_t){0}, 1, 3, streams, 0, 4, states, hits) == EBM_ERR_ARGUMENT);
     c.kernel.step = failing_step;
     CHECK(ebm_walk_hit(&c.kernel, test_key, target, 2, 3, 0, 0, 4, states, hits) == EBM_ERR_NEGATIVE);
     CHECK(ebm_walk_paths(&c.kernel, test_key, 2, 3, 0, 0, 4, 5, 1, states, paths) == EBM_ERR_NEGATIVE);
@@ -347,6 +421,7 @@ int main(void)
     test_alias_orders();
     test_alias_errors();
     test_walkers();
+    test_even_rows();
     test_walk_errors();
     puts("test_walk: all passed");
     return 0;
