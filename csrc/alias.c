@@ -14,16 +14,20 @@
 
 int ebm_alias_count(const ebm_csr_t *A, const double *shift, int64_t *indptr, int64_t *even_degree)
 {
-    int even = 1;
+    const int64_t n = A->n_states;
+    int64_t most = 0;
     indptr[0] = 0;
-    for (int64_t x = 0; x < A->n_states; x++) {
+    for (int64_t x = 0; x < n; x++) {
         const int64_t degree = A->indptr[x + 1] - A->indptr[x] + (shift && shift[x] > 0.0);
         if (degree > INT32_MAX) return EBM_ERR_UNSUPPORTED; /* the whole part of a weight must fit ~alias */
         if (degree < 1) return EBM_ERR_EMPTY_ROW;
+        if (degree > most) most = degree;
         indptr[x + 1] = indptr[x] + degree;
-        even = even && degree == indptr[1];
     }
-    *even_degree = even ? indptr[1] : 0;
+    /* empty cells of 16 bytes against an offset of 4 for each row */
+    const int even = (n * most - indptr[n]) * 4 <= n;
+    for (int64_t x = 0; x < n && even; x++) indptr[x + 1] = (x + 1) * most;
+    *even_degree = even ? most : 0;
     return EBM_OK;
 }
 
@@ -35,7 +39,7 @@ static int row_weights(const ebm_csr_t *A, const double *row, const double *col,
     const int64_t n_moves = A->indptr[x + 1] - A->indptr[x];
     double total = 0.0, lost = 0.0, most = -1.0;
     for (int64_t k = 0; k < degree; k++) {
-        double weight = stay;
+        double weight = k == n_moves ? stay : 0.0;
         cells[k].target = (int32_t)x;
         if (k < n_moves) {
             const int64_t entry = A->indptr[x] + k;

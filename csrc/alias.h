@@ -22,7 +22,8 @@ typedef struct ebm_alias {
 } ebm_alias_t;
 
 /* Offsets of the rows' cells, (n_states + 1,): one for each stored entry, one more for staying where shift[x] > 0; and the
-   degree that all rows have, 0 where they differ. shift may be NULL. */
+   degree that all rows have, 0 where they differ. Where that takes no more memory than the offsets of the rows would, all
+   rows get the cells of the longest: an empty cell is as good as an entry of weight zero. shift may be NULL. */
 int ebm_alias_count(const ebm_csr_t *A, const double *shift, int64_t *indptr, int64_t *even_degree);
 
 /* The cells of rows begin..end-1 of diag(row) A diag(col) + diag(shift); row, col and shift may be NULL for ones, ones

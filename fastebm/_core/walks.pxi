@@ -58,6 +58,9 @@ cdef class AliasKernel(Kernel):
         if stored.forward.values == NULL and scaled.c.col == NULL and scaled.c.shift == NULL:
             self.matrix = stored.matrix
             self.table.targets = stored.forward.indices
+            if indptr[n] != stored.forward.indptr[n]:  # a matrix has no empty cells
+                self.table.degree = 0
+                indptr = stored.matrix.indptr.copy()
         else:
             self.build(scaled, stored, indptr, num_threads)
         if self.table.degree == 0 and indptr[n] < 2**32:
