@@ -374,6 +374,13 @@ static void test_even_rows(void)
         for (int w = 0; w < 70; w++) paths[pass][w * 40] = w;
         CHECK(memcmp(paths[pass], paths[0], sizeof paths[0]) == 0);
     }
+    /* one entry short in five rows of two: an empty cell, which keeps nothing of its own state */
+    int64_t nearly_indptr[] = {0, 2, 4, 5, 7, 9};
+    const ebm_csr_t nearly = {5, nearly_indptr, indices, NULL, EBM_VALUES_NONE};
+    CHECK(ebm_alias_count(&nearly, NULL, offsets, &table.degree) == EBM_OK && table.degree == 2 && offsets[5] == 10);
+    CHECK(ebm_alias_build(&nearly, NULL, NULL, NULL, 1, 0, 5, offsets, cells) == EBM_OK);
+    CHECK(cells[4].target == indices[4] && cells[4].alias == indices[4]);
+    CHECK(cells[5].target == 2 && cells[5].threshold == 0 && cells[5].alias == indices[4]);
     const ebm_csr_t empty_row = {2, (int64_t[]){0, 0, 1}, indices, NULL, EBM_VALUES_NONE};
     CHECK(ebm_alias_count(&empty_row, NULL, offsets, &table.degree) == EBM_ERR_EMPTY_ROW);
 }
