@@ -160,7 +160,8 @@ def importance_hitting(
         raise TypeError("importance_hitting needs a TiltedChain, whose warmer tilts are known; make one with tilt(reference, reward, beta)")
     if not isinstance(chain.reward, np.ndarray):
         raise InvalidChainError("importance_hitting needs a reward vector, one number a state")
-    if not chain.beta < beta:  # also NaN
+    beta = _validate.number(beta, "beta", closed=True)
+    if beta <= chain.beta:
         raise InvalidChainError(f"beta must be above the chain's own, {chain.beta}, got {beta}: the walkers are to be warmer")
     n_walkers, max_steps = _validate.count(n_walkers, "n_walkers", 2), _validate.count(max_steps, "max_steps")
     run = _Run(chain, start, target, avoid, beta, n_walkers, max_steps, rng, resolve_threads(num_threads))

@@ -197,11 +197,15 @@ def splitting_hitting_time(
     >>> bool(found.ci[0] < 100.0 < found.ci[1])
     True
     """
-    if np.ndim(start) != 0:
+    is_chain(chain)
+    start = _validate.state_array(start, chain.n_states, "start")
+    if len(start) != 1:
         raise InvalidChainError("splitting_hitting_time needs one state as start: its excursions are independent, those of a set are not")
+    if _validate.target_mask(target, chain.n_states)[start[0]]:
+        raise InvalidChainError(f"start {start[0]} is on the target: its hitting time is 0; start elsewhere")
     call = _Call("splitting_hitting_time", chain, start, target, start, score, n_particles, n_replicas, rng, num_threads, looks=False)
-    if not certain(chain, call.target)[start]:
-        raise InvalidChainError(f"from start {start} the target is missed with positive probability: the mean hitting time is infinite")
+    if not certain(chain, call.target)[start[0]]:
+        raise InvalidChainError(f"from start {start[0]} the target is missed with positive probability: the mean hitting time is infinite")
     found = call.run(progress, callback, checkpoint, call.time)
     if not found.converged:
         warnings.warn(_advice("splitting_hitting_time", found.std_error, found.mean, found.escape), ConvergenceWarning, stacklevel=2)

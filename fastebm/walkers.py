@@ -63,7 +63,7 @@ class Starts:
         self.key, self.law, self.given = key, None, None
         if start is None:
             self.law = chain.pi if chain.pi is not None else stationary(chain, num_threads=num_threads).pi
-        elif np.ndim(start) == 1 and np.asarray(start).dtype.kind == "f":
+        elif np.ndim(start) == 1 and np.size(start) and np.asarray(start).dtype.kind == "f":
             self.law = _validate.distribution(start, chain.n_states, "start")
         else:
             self.given = _validate.state_array(start, chain.n_states, "start")

@@ -121,7 +121,8 @@ def test_resume_gives_the_same_bits(tmp_path, monkeypatch):
     [
         (slope(4).reference, {}, TypeError, "TiltedChain"),
         (slope(4), {"beta": 1.0}, fe.InvalidChainError, "above"),
-        (slope(4), {"beta": np.nan}, fe.InvalidChainError, "above"),
+        (slope(4), {"beta": np.nan}, fe.InvalidChainError, "beta"),
+        (slope(4), {"beta": "2"}, TypeError, "beta"),
         (slope(4), {"avoid": [4]}, fe.InvalidChainError, "to be avoided"),
         (slope(4), {"start": 5}, fe.InvalidChainError, "start"),
         (slope(4), {"n_walkers": 1}, fe.InvalidChainError, "n_walkers"),

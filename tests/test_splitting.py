@@ -208,5 +208,9 @@ def test_bad_starts_of_hitting_times():
     chain = ruin(8, 0.3)
     with pytest.raises(fe.InvalidChainError, match="one state"):
         fe.splitting_hitting_time(chain, [1, 2], [8], score=np.arange(9))
+    with pytest.raises(fe.InvalidChainError, match="on the target"):
+        fe.splitting_hitting_time(chain, 8, [8], score=np.arange(9))
+    with pytest.raises(TypeError, match="start"):
+        fe.splitting_hitting_time(chain, 0.5, [8], score=np.arange(9))
     with pytest.raises(fe.InvalidChainError, match="infinite"):
         fe.splitting_hitting_time(chain, 1, [8], score=np.arange(9))

@@ -405,6 +405,7 @@ def test_rng_follows_spec_7():
         ({"start": 5}, fe.InvalidChainError),
         ({"start": -1}, fe.InvalidChainError),
         ({"start": 0.5}, TypeError),
+        ({"start": []}, fe.InvalidChainError),
         ({"n_walkers": 0}, ValueError),
         ({"n_walkers": 10.0}, TypeError),
         ({"max_steps": 0}, ValueError),
