@@ -5,13 +5,13 @@ import warnings
 import numpy as np
 from scipy.special import stdtrit
 
-from . import _core, _validate
+from . import _validate
 from ._runtime import interruptible, philox_key, resolve_threads
 from .chain import is_chain
 from .checkpoint import Checkpoint, fingerprint
 from .errors import ConvergenceWarning, InvalidChainError
 from .results import Result, result
-from .structure import certain
+from .structure import certain, reachable
 from .tally import skew_interval
 from .walkers import Starts, Watched, stops_for_certain, uniforms
 
@@ -246,9 +246,7 @@ class _Call:
         """The result where the graph knows it: 0 or 1; else None."""
         used = np.flatnonzero(self.starts.law) if self.starts.given is None else self.starts.given
         for goal, other, value in ((self.target, self.avoid, 0.0), (self.avoid, self.target, 1.0)):
-            reached = goal.astype(np.uint8)
-            _core.graph_reach(self.chain._pattern.transpose, reached, other.view(np.uint8))
-            if not reached[used].any():
+            if not reachable(self.chain, goal, other)[used].any():
                 return SplittingResult(
                     probability=value, ci=(value, value), std_error=0.0, replicas=np.full(self.n_replicas, value), n_extinct=0,
                     n_levels=0.0, n_particles=self.n_particles, n_replicas=self.n_replicas, n_steps_total=0,
