@@ -157,7 +157,7 @@ def importance_hitting(
     """
     is_chain(chain)
     if not isinstance(chain, TiltedChain):
-        raise TypeError("importance_hitting needs a TiltedChain, whose warmer tilts are known; make one with tilt(reference, reward, beta)")
+        raise TypeError("importance_hitting needs a TiltedChain, whose warmer tilts are known; tilt(reference, reward, beta) makes one")
     if not isinstance(chain.reward, np.ndarray):
         raise InvalidChainError("importance_hitting needs a reward vector, one number a state")
     beta = _validate.number(beta, "beta", closed=True)
@@ -168,9 +168,10 @@ def importance_hitting(
     found = run.all(progress, callback, checkpoint, rng is not None)
     if found.collapsed:
         warnings.warn(
-            f"importance_hitting: {found.effective_sample_size:.3g} effective walkers of {n_walkers}, mean weight {found.mean_weight:.3g} "
-            f"(error {found.mean_weight_error:.3g}; it must be 1), {found.n_censored} censored: the weights collapsed. Take a beta nearer "
-            f"to {chain.beta}, shorter excursions (avoid=), more walkers, or splitting_probability", ConvergenceWarning, stacklevel=2)
+            f"importance_hitting: the weights collapsed: {found.effective_sample_size:.3g} effective walkers of {n_walkers}, mean "
+            f"weight {found.mean_weight:.3g} (error {found.mean_weight_error:.3g}; it must be 1), {found.n_censored} censored. "
+            f"Take a beta nearer to {chain.beta}, shorter excursions (avoid=), more walkers, or splitting_probability",
+            ConvergenceWarning, stacklevel=2)
     return found
 
 
@@ -196,7 +197,7 @@ class _Run:
         self.log_z = self.warm.log_partition - chain.log_partition
         self.weight = self.log_z + chain.reward / chain.beta - (0.0 if beta == np.inf else chain.reward / beta)
         self.walks = Watched(self.warm._alias(num_threads), self.key, self.stop, num_threads)
-        self.done = (0, 0, *(_Weighted() for _ in self.SUMS))  # walkers, censored, sums: replaced as a whole
+        self.done = (0, 0, 0, *(_Weighted() for _ in self.SUMS))  # walkers, censored, steps, sums: replaced as a whole
 
     def all(self, progress, callback, checkpoint, seeded):
         keeper = Checkpoint(checkpoint, "importance_hitting", lambda: fingerprint(
@@ -212,7 +213,8 @@ class _Run:
             if saved is not None:
                 self.load(saved)
             while self.done[0] < self.n_walkers:
-                self.round(min(WALKERS_PER_ROUND, self.n_walkers - self.done[0]), lambda: monitor(self.done[0], steps=self.walks.n_steps))
+                self.round(min(WALKERS_PER_ROUND, self.n_walkers - self.done[0]),
+                           lambda: monitor(self.done[0], steps=self.walks.n_steps))
                 keeper.save(self.state)
                 monitor(self.done[0], steps=self.walks.n_steps)
         keeper.discard()
@@ -231,29 +233,30 @@ class _Run:
         with np.errstate(over="ignore"):
             weight = np.where(stopped, np.exp(log_weight), 0.0)
             parts = (weight * self.target[last], weight, weight * np.maximum(steps, 0))
-            self.done = (first + size, self.done[1] + int(np.count_nonzero(~stopped)), *(
-                old.plus(values) for old, values in zip(self.done[2:], parts)))
+            self.done = (first + size, self.done[1] + int(np.count_nonzero(~stopped)), self.walks.n_steps, *(
+                old.plus(values) for old, values in zip(self.done[3:], parts)))
 
     def result(self):
-        n, n_censored, arrived, weights, steps = self.done
+        n, n_censored, n_steps, arrived, weights, steps = self.done
         first, second, _ = arrived.sums
         effective = float(first / second * first) if second > 0 and np.isfinite(second) else 0.0
         mean_weight, weight_error = weights.mean(n), weights.error(n)
-        collapsed = bool(n_censored or effective < MIN_EFFECTIVE or not abs(mean_weight - 1.0) <= MAX_DEVIATION * weight_error + 1e-9)
+        is_one = abs(mean_weight - 1.0) <= MAX_DEVIATION * weight_error + 1e-9
+        collapsed = bool(n_censored or effective < MIN_EFFECTIVE or not is_one)
         low, high = arrived.interval(n)
-        seconds = self.walks.pace.seconds
         return ImportanceResult(
             probability=arrived.mean(n), ci=(0.0, 1.0) if collapsed else (low, min(high, 1.0)), std_error=arrived.error(n),
             mean_steps=steps.mean(n), mean_steps_ci=(0.0, np.inf) if collapsed else steps.interval(n),
             effective_sample_size=effective, largest_share=arrived.largest / first if first > 0 else 0.0, mean_weight=mean_weight,
             mean_weight_error=weight_error, collapsed=collapsed, beta=self.chain.beta, proposal_beta=self.warm.beta,
-            n_censored=n_censored, n_walkers=n, n_steps_total=self.walks.n_steps, max_steps=self.max_steps,
-            steps_per_second=self.walks.n_steps / seconds if seconds else 0.0, converged=not collapsed)
+            n_censored=n_censored, n_walkers=n, n_steps_total=n_steps, max_steps=self.max_steps,
+            steps_per_second=self.walks.steps_per_second, converged=not collapsed)
 
     def state(self):
-        parts = {name: np.append(part.sums, part.largest) for name, part in zip(self.SUMS, self.done[2:])}
-        return parts | {"key": self.key, "done": np.array(self.done[:2]), "n_steps": np.array(self.walks.n_steps)}
+        parts = {name: np.append(part.sums, part.largest) for name, part in zip(self.SUMS, self.done[3:])}
+        return parts | {"key": self.key, "done": np.array(self.done[:3])}
 
     def load(self, saved):
-        self.key[:], self.walks.n_steps = saved["key"], int(saved["n_steps"])
+        self.key[:] = saved["key"]
+        self.walks.resume(int(saved["done"][2]))
         self.done = (*(int(v) for v in saved["done"]), *(_Weighted(saved[name][:3], saved[name][3]) for name in self.SUMS))

@@ -148,14 +148,15 @@ def splitting_probability(
     >>> bool(found.ci[0] < exact < found.ci[1])
     True
     """
-    call = _Call("splitting_probability", chain, start, target, avoid, score, n_particles, n_replicas, rng, num_threads, looks=True)
+    call = _Call("splitting_probability", chain, start, target, avoid, score, n_particles, n_replicas, rng, num_threads,
+                 looks=True)
     stops_for_certain(chain, call.target | call.avoid, call.starts)
     known = call.known()
     if known is not None:
         return known
     found = call.run(progress, callback, checkpoint, call.probability)
     if not found.converged:
-        warnings.warn(_advice("splitting_probability", found.std_error, found.probability, found), ConvergenceWarning, stacklevel=2)
+        _warn(call.name, found.std_error, found.probability, found)
     return found
 
 
@@ -200,21 +201,24 @@ def splitting_hitting_time(
     is_chain(chain)
     start = _validate.state_array(start, chain.n_states, "start")
     if len(start) != 1:
-        raise InvalidChainError("splitting_hitting_time needs one state as start: its excursions are independent, those of a set are not")
+        raise InvalidChainError("splitting_hitting_time needs one state as start: excursions from a set are not independent")
     if _validate.target_mask(target, chain.n_states)[start[0]]:
         raise InvalidChainError(f"start {start[0]} is on the target: its hitting time is 0; start elsewhere")
-    call = _Call("splitting_hitting_time", chain, start, target, start, score, n_particles, n_replicas, rng, num_threads, looks=False)
+    call = _Call("splitting_hitting_time", chain, start, target, start, score, n_particles, n_replicas, rng, num_threads,
+                 looks=False)
     if not certain(chain, call.target)[start[0]]:
-        raise InvalidChainError(f"from start {start[0]} the target is missed with positive probability: the mean hitting time is infinite")
+        raise InvalidChainError(f"from start {start[0]} the target may be missed for ever: the mean hitting time is infinite")
     found = call.run(progress, callback, checkpoint, call.time)
     if not found.converged:
-        warnings.warn(_advice("splitting_hitting_time", found.std_error, found.mean, found.escape), ConvergenceWarning, stacklevel=2)
+        _warn(call.name, found.std_error, found.mean, found.escape)
     return found
 
 
-def _advice(name, std_error, value, found):
-    return (f"{name}: the standard error is {std_error:.3g} of {value:.3g} ({found.n_extinct} of {found.n_replicas} replicas lost all "
-            "particles); raise n_particles, or give a score that rises steadily towards the target")
+def _warn(name, std_error, value, found):
+    warnings.warn(
+        f"{name}: the standard error is {std_error:.3g} of {value:.3g} ({found.n_extinct} of {found.n_replicas} replicas lost "
+        "all particles); raise n_particles, or give a score that rises steadily towards the target",
+        ConvergenceWarning, stacklevel=3)
 
 
 class _Call:
@@ -239,7 +243,7 @@ class _Call:
         self.starts = Starts(chain, start, self.key, self.num_threads)
         if self.starts.given is not None and len(self.starts.given) != 1:
             raise InvalidChainError("start must be one state or a distribution; give several states as a float array (n_states,)")
-        self.estimates, self.cycles, self.levels = [], [], []
+        self.done = np.empty((0, 3)), 0  # (estimate, mean excursion, levels) of replicas, and steps: replaced as a whole
         self.walks = Watched(chain._alias(self.num_threads), self.key, self.target | self.avoid, self.num_threads)
 
     def known(self):
@@ -260,52 +264,49 @@ class _Call:
 
         def partial():
             keeper.save(self.state, now=True)
-            return summary() if len(self.estimates) > 1 else None
+            return summary() if len(self.done[0]) > 1 else None
 
         with interruptible(self.name, partial, total=self.n_replicas, progress=progress, callback=callback) as monitor:
             saved = keeper.load()
             if saved is not None:
                 self.load(saved)
-            while len(self.estimates) < self.n_replicas:
-                first = len(self.estimates)
+            while (first := len(self.done[0])) < self.n_replicas:
                 group = _Group(self, range(first, min(first + TOGETHER, self.n_replicas)))
                 group.run(lambda: monitor(first, level=group.level, steps=self.walks.n_steps))
-                self.estimates, self.cycles, self.levels = (
-                    [*old, *new] for old, new in ((self.estimates, group.estimate), (self.cycles, group.cycle), (self.levels, group.n_levels)))
+                self.done = np.append(self.done[0], group.outcome(), axis=0), self.walks.n_steps
                 keeper.save(self.state)
-                monitor(len(self.estimates), steps=self.walks.n_steps)
+                monitor(len(self.done[0]), steps=self.walks.n_steps)
         keeper.discard()
         return summary()
 
     def state(self):
-        return {"key": self.key, "estimates": np.array(self.estimates), "cycles": np.array(self.cycles),
-                "levels": np.array(self.levels), "n_steps": np.array(self.walks.n_steps)}
+        return {"key": self.key, "replicas": self.done[0], "n_steps": np.array(self.done[1])}
 
     def load(self, saved):
-        self.key[:] = saved["key"]
-        self.estimates, self.cycles, self.levels = (list(saved[name]) for name in ("estimates", "cycles", "levels"))
-        self.walks.n_steps = int(saved["n_steps"])
+        self.key[:], self.done = saved["key"], (saved["replicas"], int(saved["n_steps"]))
+        self.walks.resume(self.done[1])
 
     def probability(self):
-        values = np.array(self.estimates)
+        values, _, levels = self.done[0].T
         n, mean, std = len(values), float(values.mean()), float(values.std(ddof=1))
         low, high = 0.0, 1.0
         if std > 0.0:
             low, high = skew_interval(mean, std, float(((values - mean) ** 3).mean()) / std**3, n)
         elif mean > 0.0:
             low = high = mean
-        seconds, error = self.walks.pace.seconds, std / n**0.5
+        error = std / n**0.5
         return SplittingResult(
-            probability=mean, ci=(max(low, 0.0), min(high, 1.0)), std_error=error, replicas=values,
-            n_extinct=int(np.count_nonzero(values == 0.0)), n_levels=float(np.mean(self.levels)), n_particles=self.n_particles,
-            n_replicas=n, n_steps_total=self.walks.n_steps, steps_per_second=self.walks.n_steps / seconds if seconds else 0.0,
+            probability=mean, ci=(max(low, 0.0), min(high, 1.0)), std_error=error, replicas=values.copy(),
+            n_extinct=int(np.count_nonzero(values == 0.0)), n_levels=float(levels.mean()), n_particles=self.n_particles,
+            n_replicas=n, n_steps_total=self.done[1], steps_per_second=self.walks.steps_per_second,
             converged=bool(mean > 0.0 and error <= MAX_REL_ERROR * mean))
 
     def time(self):
-        escape, cycles = self.probability(), np.array(self.cycles)
+        escape, cycles = self.probability(), self.done[0][:, 1]
         cycle, n = float(cycles.mean()), len(cycles)
         if escape.probability == 0.0:
-            return SplittingTimeResult(mean=np.inf, ci=(0.0, np.inf), std_error=np.inf, cycle_mean=cycle, escape=escape, converged=False)
+            return SplittingTimeResult(
+                mean=np.inf, ci=(0.0, np.inf), std_error=np.inf, cycle_mean=cycle, escape=escape, converged=False)
         mean = cycle / escape.probability
         with np.errstate(divide="ignore"):
             left_out = np.log((cycles.sum() - cycles) / (escape.replicas.sum() - escape.replicas))
@@ -358,6 +359,10 @@ class _Group:
                 self.branch(killed, level)
         self.estimate *= (self.best == np.inf).mean(axis=1)
 
+    def outcome(self):
+        """(estimate, mean steps of the first trajectories, levels) of each replica."""
+        return np.stack([self.estimate, self.cycle, self.n_levels], axis=1)
+
     def walk(self, which, look):
         """Walk the chosen particles from their beginnings on new streams to the end; returns their steps."""
         row = np.nonzero(which)[0]
@@ -391,5 +396,6 @@ class _Group:
         below = ~(self.call.score[state] > level)
         scratch = np.full(np.count_nonzero(below), -np.inf)
         state[below], _ = self.call.walks.run(
-            state[below], self.stream.ravel()[particles[below]], self.tick, score=self.call.score, level=level[below], best=scratch)
+            state[below], self.stream.ravel()[particles[below]], self.tick, score=self.call.score, level=level[below],
+            best=scratch)
         return state

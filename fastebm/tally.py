@@ -153,7 +153,8 @@ class Tally:
         if len(width) and probability[-1] == 0.0:
             width[-1] = width[-2] if len(width) > 1 else 1.0
         if len(times) == 0 or times[0] > 0:
-            times, probability, deaths, width = (np.append(v, a) for v, a in zip((0, 1.0, 0, 1.0), (times, probability, deaths, width)))
+            times, deaths = np.append(0, times), np.append(0, deaths)
+            probability, width = np.append(1.0, probability), np.append(1.0, width)
         half = BAND / np.sqrt(self.n) * width
         return Survival(times=times, probability=probability, lower=np.maximum(probability - half, 0.0),
                         upper=np.minimum(probability + half, 1.0), arrivals=deaths, time_resolution=self.arrived.resolution)

@@ -103,7 +103,16 @@ class Watched:
 
     def __init__(self, kernel, key, stop, num_threads):
         self.kernel, self.key, self.num_threads = kernel, key, num_threads
-        self.bits, self.pace, self.n_steps = bit_set(stop), Pace(), 0
+        self.bits, self.pace, self.n_steps, self._steps_before = bit_set(stop), Pace(), 0, 0
+
+    def resume(self, n_steps):
+        """Count on from an earlier session."""
+        self.n_steps = self._steps_before = n_steps
+
+    @property
+    def steps_per_second(self):
+        """Of this session."""
+        return (self.n_steps - self._steps_before) / self.pace.seconds if self.pace.seconds else 0.0
 
     def run(self, states, streams, tick, max_steps=2**62, **watch):
         """(last states, steps; -1 where max_steps came first); watch as in `_core.walk_watch`, in place; tick() after calls."""

@@ -448,7 +448,7 @@ def test_superior_states():
 def test_survival_quantile():
     def survival(times, probability):
         none = np.zeros(len(times))
-        return Survival(times=np.array(times), probability=np.array(probability), lower=none, upper=none, arrivals=none, time_resolution=0.0)
+        return Survival(np.array(times), np.array(probability), none, none, none, 0.0)
 
     curve = survival([0, 2, 5], [1.0, 0.5, 0.0])
     assert [curve.quantile(q) for q in (0.0, 0.3, 0.5, 0.51, 1.0)] == [0.0, 2.0, 2.0, 5.0, 5.0]

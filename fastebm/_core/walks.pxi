@@ -124,7 +124,8 @@ def walk_watch(Kernel kernel not None, const uint64_t[::1] key not None, const u
     need(target_bits.shape[0] * 64 >= n, "length of target_bits")
     need(stop_time.shape[0] == n_walkers and streams.shape[0] == n_walkers, "lengths of states, streams and stop_time")
     need(score is None or (level is not None and best is not None), "a score needs levels and a place for the best")
-    need(score is None or (score.shape[0] == n and level.shape[0] == n_walkers and best.shape[0] == n_walkers), "lengths of score, level, best")
+    need(score is None or score.shape[0] == n, "length of score")
+    need(score is None or (level.shape[0] == n_walkers and best.shape[0] == n_walkers), "lengths of level and best")
     need((weight is None) == (sum is None), "a weight needs a place for its sum")
     need(weight is None or (weight.shape[0] == n and sum.shape[0] == n_walkers), "lengths of weight and sum")
     if n_walkers == 0:
