@@ -23,6 +23,7 @@
 #include "multigrid.h"
 #include "rayleigh.h"
 #include "evolve.h"
+#include "alias.h"
 #include "walk.h"
 
 #endif

@@ -30,6 +30,8 @@ typedef struct ebm_kernel {
     int (*rows)(const void *ctx, int64_t begin, int64_t end, int64_t *indptr, int64_t *indices, double *values);
     int64_t max_degree;
     int all_ones;
+    /* Ask memory for what `step` will read for the same words and states; NULL where a step reads nothing. */
+    void (*prefetch)(const void *ctx, int64_t n_walkers, const uint64_t *bits, const int64_t *states);
 } ebm_kernel_t;
 
 /* A kernel with its scalings: an operator that an algorithm works on (P, its symmetrisation S, P without a target). */

@@ -20,6 +20,8 @@ from .spectral import spectral_gap
 from .eigen import EigenResult, eigenpairs
 from .hitting import HittingResult, hitting_times
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states
+from .splitting import SplittingResult, SplittingTimeResult, splitting_hitting_time, splitting_probability
+from .importance import ImportanceResult, importance_hitting
 from .mixing import MixingResult, mixing_curve
 
 __version__ = "0.1.0"
@@ -28,11 +30,13 @@ __version__ = "0.1.0"
 _LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "rlvr": None}
 
 __all__ = [
-    "BalanceResult", "ConvergenceWarning", "EigenResult", "FastebmError", "GapResult", "HammingGraph", "HittingResult", "HittingSample", "Hypercube", "Interrupted",
-    "InvalidChainError", "MarkovChain", "MemoryForecastError", "MixingResult", "NotReversibleError", "PeriodicChainError",
-    "ReducibleChainError", "StationaryResult", "StructureResult", "TiltedChain", "Torus", "detailed_balance", "eigenpairs", "get_include",
-    "hitting_times", "load", "mixing_curve", "reversibilize", "row_kernel", "simulate", "simulate_hitting_times", "spectral_gap",
-    "stationary", "structure", "superior_states", "tilt", *_LAZY,
+    "BalanceResult", "ConvergenceWarning", "EigenResult", "FastebmError", "GapResult", "HammingGraph", "HittingResult",
+    "HittingSample", "Hypercube", "ImportanceResult", "Interrupted", "InvalidChainError", "MarkovChain",
+    "MemoryForecastError", "MixingResult", "NotReversibleError", "PeriodicChainError", "ReducibleChainError",
+    "SplittingResult", "SplittingTimeResult", "StationaryResult", "StructureResult", "TiltedChain", "Torus",
+    "detailed_balance", "eigenpairs", "get_include", "hitting_times", "importance_hitting", "load", "mixing_curve",
+    "reversibilize", "row_kernel", "simulate", "simulate_hitting_times", "spectral_gap", "splitting_hitting_time",
+    "splitting_probability", "stationary", "structure", "superior_states", "tilt", *_LAZY,
 ]
 
 

@@ -84,12 +84,13 @@ def require_aperiodic(chain, purpose):
         raise PeriodicChainError(f"{purpose} needs an aperiodic chain, this one has period {period}; use chain.lazy(0.5)")
 
 
-def reachable(chain, target):
-    """The states from which `target` (bool mask, not empty) is reached with positive probability, bool (n_states,)."""
-    if len(chain._pattern.classes[1]) == 1:  # found once for all chains of the pattern, and asked by their laws anyway
+def reachable(chain, target, avoid=None):
+    """The states from which `target` (bool mask, not empty) is reached with positive probability, bool (n_states,); with `avoid`
+    (bool mask) on paths that neither start nor pass there."""
+    if avoid is None and len(chain._pattern.classes[1]) == 1:  # found once for all chains of the pattern, and asked by their laws anyway
         return np.ones(chain.n_states, bool)
     reached = target.astype(np.uint8)
-    chain._pattern.extend_back(reached)
+    chain._pattern.extend_back(reached, None if avoid is None else avoid.view(np.uint8))
     return reached.view(bool)
 
 

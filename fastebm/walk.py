@@ -1,46 +1,25 @@
 """Monte Carlo: walkers that step through a chain until they hit a target, and recorded trajectories."""
 
-import time
 import warnings
+from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
 from . import _core, _validate
 from ._runtime import forecast_memory, interruptible, philox_key, resolve_threads
 from .chain import is_chain
+from .checkpoint import Checkpoint, fingerprint
 from .errors import ConvergenceWarning
 from .results import Result, result
-from .stationary import stationary
 from .structure import certain, reachable
+from .tally import Survival, Tally
+from .walkers import Pace, Starts, bit_set
 
 # Walkers that run together: many for the threads, few enough that 16 steps of all, the first call, take far below a second.
 WALKERS_PER_ROUND = 65_536
-SECONDS_PER_CALL = 0.2
 # From here on a sequential stop believes the normal approximation (still blind to starts of mass below 3 / hits).
 HITS_BEFORE_STOP = 1_000
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-@result
-class Survival(Result):
-    """The Kaplan-Meier estimate of P(tau > t): right-continuous, constant between the times.
-
-    Attributes
-    ----------
-    times : ndarray int64 (k,)
-        0 and the steps at which walkers arrived, ascending.
-    probability : ndarray float64 (k,)
-        The share that has not arrived after that many steps; levels off at the share that never arrives.
-    """
-
-    times: np.ndarray
-    probability: np.ndarray
-
-    def quantile(self, q):
-        """The first time t with P(tau <= t) >= q; nan where the curve does not come down that far."""
-        below = self.probability <= 1.0 - q + 1e-9  # a product of rounded factors, one for each time
-        return float(self.times[np.argmax(below)]) if below.any() else np.nan
 
 
 @result
@@ -53,7 +32,8 @@ class HittingSample(Result):
         Infinite exactly where a start that was used has a positive probability never to arrive, observed or not. With
         censored walkers, who count with the steps they made, a lower bound in expectation.
     ci : tuple of two floats
-        95 % interval of the mean, ``mean -+ t std / sqrt(n_walkers)``: asymptotic. With censored walkers its upper end is
+        95 % interval of the mean, from Student's quantiles corrected for the skewness of the times (Hall 1992), so that it
+        reaches further up where few walkers bring most of the sum: asymptotic. With censored walkers its upper end is
         infinite and its lower end remains valid.
     std : float
         Standard deviation of one hitting time (nan for one walker, infinite with an infinite mean).
@@ -61,24 +41,28 @@ class HittingSample(Result):
         Mean of the walkers that arrived, nan where none did; too small where walkers were censored.
     quantiles : dict float -> float
         From `survival`, for 5, 25, 50, 75 and 95 %: infinite where that share never arrives, nan where the limit of steps
-        came first.
+        came first. Exact of this sample where ``survival.time_resolution`` is 0.
     survival : Survival
-        ``.times``, ``.probability``: the Kaplan-Meier curve.
+        ``.times``, ``.probability``, ``.lower``, ``.upper``, ``.arrivals``: the Kaplan-Meier curve with its band, and the
+        histogram.
+    hit_states, hit_counts : ndarray int64 (k,)
+        The target states that were hit first, and by how many walkers each.
     n_censored : int
         Walkers stopped by `max_steps` (or by an interruption) before they arrived.
     n_never : int
         Walkers stopped on a state from which no path leads to the target.
     mean_is_lower_bound : bool
     unseen_mass : float
-        With starts drawn from pi, the mass of the states of mass below 3 / n_walkers, each with a chance of 5 % or more to be
-        no walker's start: near 1 on a large chain without heavy states. With given starts, the share that was not dealt.
+        With starts drawn from a distribution, the mass of the states of mass below 3 / n_walkers, each with a chance of 5 %
+        or more to be no walker's start: near 1 on a large chain without heavy states. With given starts, the share that was
+        not dealt.
     blind_mass : float
-        With starts drawn from pi: a set of slow starts of smaller mass is missed as a whole with a probability of 5 % or
-        more (about 3 / n_walkers). 0 with given starts.
+        With starts drawn from a distribution: a set of slow starts of smaller mass is missed as a whole with a probability
+        of 5 % or more (about 3 / n_walkers). 0 with given starts.
     n_steps_total, n_walkers, max_steps : int
         What was run.
     steps_per_second : float
-        Of all walkers together; tables and graph searches are not counted.
+        Of all walkers together; tables and graph searches are not counted, nor what a checkpoint brought.
     converged : bool
         No walker was censored and, with `rel_ci`, the interval is that narrow.
     """
@@ -89,6 +73,8 @@ class HittingSample(Result):
     mean_given_hit: float
     quantiles: dict
     survival: Survival
+    hit_states: np.ndarray
+    hit_counts: np.ndarray
     n_censored: int
     n_never: int
     mean_is_lower_bound: bool
@@ -124,23 +110,13 @@ def superior_states(score, level):
     return _validate.vector(score, score.size, "score", allow_minus_inf=True) >= _validate.number(level, "level")
 
 
-class _Pace:
-    """Cuts steps into calls of about SECONDS_PER_CALL. The cut changes no result, so it may follow the clock."""
+class _Reached(NamedTuple):
+    """Where a run stands, replaced as a whole: an interruption finds it before or after a call into the core."""
 
-    def __init__(self):
-        self.seconds = 0.0
-
-    def __call__(self, walk, begin, end):
-        """walk(begin, stop) for the stop that it returns. From step 0 on walkers only drop out, so that a call takes at most
-        as long per step as the one before, and doubling the span at most doubles the time."""
-        self.span = 16 if begin == 0 else self.span
-        stop = min(end, begin + self.span)
-        clock = time.perf_counter()
-        walk(begin, stop)
-        elapsed = time.perf_counter() - clock
-        self.seconds += elapsed
-        self.span = max(1, int(self.span * min(2.0, SECONDS_PER_CALL / max(elapsed, 1e-9))))
-        return stop
+    tally: Tally  # of finished rounds
+    step: int = 0  # of the current round, whose walkers these are; none between rounds
+    states: np.ndarray | None = None
+    stop_time: np.ndarray | None = None
 
 
 class _Run:
@@ -149,129 +125,129 @@ class _Run:
     A round ends when all its walkers have: stopping as soon as enough have arrived would favour the fast ones.
     """
 
-    def __init__(self, kernel, key, stop, states, max_steps, num_threads):
-        self.kernel, self.key, self.max_steps, self.num_threads = kernel, key, max_steps, num_threads
-        self.bits = np.packbits(np.pad(stop, (0, -len(stop) % 64)), bitorder="little").view("<u8").astype(np.uint64)
-        self.states = states
-        self.stop_time = np.full(len(states), -1, dtype=np.int64)
-        self.done = 0  # walkers of finished rounds
-        self.begun = 0  # those of the current round included
-        self.step = 0  # of the current round
-        self.pace = _Pace()
+    def __init__(self, chain, mask, starts, key, max_steps, rel_ci, num_threads):
+        alive = reachable(chain, mask)
+        self.sure = alive if alive.all() else certain(chain, mask)
+        self.kernel, self.key, self.num_threads = chain._alias(num_threads), key, num_threads
+        self.mask, self.bits = mask, bit_set(mask | ~alive)
+        self.targets = np.flatnonzero(mask)
+        self.starts, self.max_steps, self.rel_ci = starts, max_steps, rel_ci
+        self.pace, self.steps_before = Pace(), 0
+        self.all_sure = True
+        self.at = _Reached(Tally(len(self.targets)))
+
+    @property
+    def done(self):
+        """Walkers of finished rounds."""
+        return self.at.tally.n
 
     def round(self, size, monitor):
-        """Run the next `size` walkers until each has stopped or made max_steps."""
-        own = slice(self.done, self.done + size)
-        states, stop_time = self.states[own], self.stop_time[own]
-        self.begun = own.stop
+        """Run the next `size` walkers, or the round that a checkpoint left, until each has stopped or made max_steps."""
+        tally, step, states, stop_time = self.at
+        if states is None:
+            states, stop_time = self.starts.take(tally.n, size), np.full(size, -1, dtype=np.int64)
+            self.all_sure = self.all_sure and bool(self.sure[states].all())
+        walking = np.count_nonzero(stop_time < 0)
+        while walking and step < self.max_steps:
+            states, stop_time = states.copy(), stop_time.copy()
 
-        def walk(begin, end):
-            _core.walk_hit(self.kernel, self.key, self.bits, self.num_threads, own.start, begin, end, states, stop_time)
+            def walk(begin, end, states=states, stop_time=stop_time):
+                _core.walk_hit(self.kernel, self.key, self.bits, self.num_threads, tally.n, begin, end, states, stop_time)
 
-        walking = size
-        while walking and self.step < self.max_steps:
-            self.step = self.pace(walk, self.step, self.max_steps)
+            step = self.pace(walk, step, self.max_steps)
+            self.at = _Reached(tally, step, states, stop_time)
             walking = int(np.count_nonzero(stop_time < 0))
-            monitor(own.stop - walking, step=self.step, walking=walking)
-        self.done, self.step = own.stop, 0
+            monitor(tally.n + len(states) - walking, step=step, walking=walking)
+        self.at = _Reached(self.tally())
 
-    def times(self):
-        """(steps made, stopped) of every walker begun. What an interrupted call did after `step` is left out: its arrivals
-        without its survivors would bias the curve."""
-        limit = np.full(self.begun, self.max_steps)
-        limit[self.done :] = self.step
-        steps = self.stop_time[: self.begun]
-        stopped = (steps >= 0) & (steps <= limit)
-        return np.where(stopped, steps, limit), stopped
+    def tally(self):
+        """Of all walkers begun; the unfinished ones count as censored at their step."""
+        tally, step, states, stop_time = self.at
+        if states is None:
+            return tally
+        walking = stop_time < 0
+        number = np.full(len(states), -1, dtype=np.int64)
+        arrived = ~walking & self.mask[states]
+        number[arrived] = np.searchsorted(self.targets, states[arrived])
+        return tally.plus(np.where(walking, step, stop_time), number, walking)
 
+    def converged(self, tally):
+        """Whether nobody was censored and, where asked for, the interval is narrow and rests on enough arrivals."""
+        if tally.n_censored:
+            return False
+        if self.rel_ci is None or not self.all_sure:
+            return True
+        mean, ci, _ = tally.moments()
+        return bool(tally.n_arrived >= HITS_BEFORE_STOP and ci[1] - mean <= self.rel_ci * mean)
 
-def _starts(chain, start, n_walkers, rng, num_threads):
-    """(key of the walkers' streams, starts int64 (n_walkers,), pi or None, the number of given starts)."""
-    generator = np.random.default_rng(rng)
-    key = philox_key(generator)
-    if start is not None:
-        given = _validate.state_array(start, chain.n_states, "start")
-        return key, np.resize(given, n_walkers), None, len(given)
-    pi = chain.pi if chain.pi is not None else stationary(chain, num_threads=num_threads).pi
-    cdf = np.cumsum(pi)
-    cdf /= cdf[-1]  # then u < 1 finds a state, and never one of mass zero
-    return key, np.searchsorted(cdf, generator.random(n_walkers), side="right").astype(np.int64), pi, 0
+    def sample(self):
+        """The result of all walkers begun so far, or None."""
+        tally = self.tally()
+        n = tally.n
+        if n == 0:
+            return None
+        mean, ci, std = tally.moments() if self.all_sure else (np.inf, (np.inf, np.inf), np.inf)
+        survival = tally.survival()
+        hit = np.flatnonzero(tally.hits)
+        seconds = self.pace.seconds
+        return HittingSample(
+            mean=mean, ci=(ci[0], np.inf) if tally.n_censored else ci, std=std,
+            mean_given_hit=tally.total_arrived / tally.n_arrived if tally.n_arrived else np.nan,
+            quantiles={q: np.inf if tally.n_never > (1.0 - q) * n else survival.quantile(q) for q in QUANTILES},
+            survival=survival, hit_states=self.targets[hit], hit_counts=tally.hits[hit], n_censored=tally.n_censored,
+            n_never=tally.n_never, mean_is_lower_bound=tally.n_censored > 0 and self.all_sure,
+            unseen_mass=self.starts.unseen_mass(n), blind_mass=self.starts.blind_mass(n), n_steps_total=tally.total,
+            steps_per_second=(tally.total - self.steps_before) / seconds if seconds else 0.0, n_walkers=n,
+            max_steps=self.max_steps, converged=self.converged(tally),
+        )
 
+    def state(self):
+        tally, step, states, stop_time = self.at
+        none = np.empty(0, dtype=np.int64)
+        return tally.state() | {
+            "key": self.key, "all_sure": np.array(self.all_sure), "step": np.array(step),
+            "states": none if states is None else states, "stop_time": none if states is None else stop_time}
 
-def _survival(steps, arrived, never):
-    """Kaplan & Meier (1958): at each arrival, the share of those still walking that did not arrive."""
-    times, deaths = np.unique(steps[arrived], return_counts=True)
-    left = np.sort(steps[~never])
-    at_risk = len(left) - np.searchsorted(left, times) + np.count_nonzero(never)
-    probability = np.cumprod(1.0 - deaths / at_risk)
-    if len(times) == 0 or times[0] > 0:
-        times, probability = np.append(0, times), np.append(1.0, probability)
-    return Survival(times=times, probability=probability)
-
-
-def _moments(steps, n_censored, is_infinite):
-    """(mean, ci, std)."""
-    if is_infinite:
-        return np.inf, (np.inf, np.inf), np.inf
-    n, mean = len(steps), float(steps.mean())
-    if n == 1:
-        return mean, (0.0, np.inf), np.nan
-    std = float(steps.std(ddof=1))
-    half = float(stdtrit(n - 1, 0.975) * std / np.sqrt(n))
-    return mean, (max(0.0, mean - half), np.inf if n_censored else mean + half), std
-
-
-def _sample(run, mask, sure, starts, pi, n_given, rel_ci):
-    """The result of all walkers begun so far. sure: the states from which the target is hit with probability one."""
-    steps, stopped = run.times()
-    n = len(steps)
-    arrived = stopped & mask[run.states[:n]]
-    never = stopped & ~arrived
-    n_censored, n_never = int(n - np.count_nonzero(stopped)), int(np.count_nonzero(never))
-    mean, ci, std = _moments(steps, n_censored, not sure[starts[:n]].all())
-    survival = _survival(steps, arrived, never)
-    total, seconds = int(steps.sum()), run.pace.seconds
-    narrow = rel_ci is None or np.isinf(mean) or ci[1] - mean <= rel_ci * mean
-    enough = rel_ci is None or np.isinf(mean) or np.count_nonzero(arrived) >= HITS_BEFORE_STOP
-    return HittingSample(
-        mean=mean, ci=ci, std=std, mean_given_hit=float(steps[arrived].mean()) if arrived.any() else np.nan,
-        quantiles={q: np.inf if n_never > (1.0 - q) * n else survival.quantile(q) for q in QUANTILES},
-        survival=survival, n_censored=n_censored, n_never=n_never,
-        mean_is_lower_bound=n_censored > 0 and bool(np.isfinite(mean)),
-        unseen_mass=max(0.0, 1.0 - n / n_given) if pi is None else float(pi[pi < 3.0 / n].sum()),
-        blind_mass=0.0 if pi is None else 1.0 - 0.05 ** (1.0 / n),
-        n_steps_total=total, steps_per_second=total / seconds if seconds else 0.0, n_walkers=n,
-        max_steps=run.max_steps, converged=n_censored == 0 and bool(narrow and enough),
-    )
+    def load(self, state):
+        self.key[:], self.all_sure = state["key"], bool(state["all_sure"])
+        tally = Tally.from_state(state)
+        inside = len(state["states"]) > 0
+        self.at = _Reached(tally, int(state["step"]), state["states"], state["stop_time"]) if inside else _Reached(tally)
+        self.steps_before = self.tally().total
 
 
 def simulate_hitting_times(
     chain, target, *, start=None, n_walkers=10_000, max_steps=1_000_000, rel_ci=None, rng=None, num_threads=None,
-    progress=False, callback=None,
+    progress=False, callback=None, checkpoint=None,
 ):
     """Hitting times of a target by Monte Carlo: mean with its interval, quantiles and the survival curve.
 
     Walkers stop on the target, on a state from which no path leads to it (a graph search finds these), or after `max_steps`.
-    Each step draws one 64-bit word of the walker's own Philox4x64 stream; a probability below 2^-64 is never drawn.
+    Each step draws one 64-bit word of the walker's own Philox4x64 stream; a probability below 2^-64 is never drawn. No path
+    and no list of walkers is kept: any `n_walkers` takes the same memory.
 
     Parameters
     ----------
     chain : MarkovChain
     target : bool mask (n_states,) or state numbers
-    start : int, array_like of states, or None
-        Where walkers start; several states are dealt round robin. None: drawn from pi, which is computed where unknown.
+    start : int, array_like of states, float array (n_states,), or None
+        Where walkers start; several states are dealt round robin; floats are the distribution that starts are drawn from.
+        None: drawn from pi, which is computed where unknown.
     n_walkers : int
         With `rel_ci` the upper limit.
     max_steps : int
         A walker that makes this many steps without arriving is censored: counted, and the mean becomes a lower bound.
     rel_ci : float, optional
-        Stop once the half width of the 95 % interval is at most this share of the mean and 1000 walkers have arrived,
+        Stop once the upper half of the 95 % interval is at most this share of the mean and 1000 walkers have arrived,
         or the mean is known to be infinite; looked at after rounds of 1000 walkers or a quarter of those done. Asymptotic:
         the coverage approaches 95 % as rel_ci goes to 0 (Chow & Robbins 1965), blind to rare slow starts like any sample.
     rng : Generator, BitGenerator, SeedSequence, int or None
         The result depends on it and on the arguments, bit for bit, and not on `num_threads`.
     num_threads, progress, callback
         Threads; a bar on stderr; a function called with a dict (done, step, walking, wall_s) several times a second.
+    checkpoint : path, optional
+        A file that keeps what was reached, every half a minute and at Ctrl-C; the same call goes on from it with the same
+        bits (with ``rng=None`` on the same random numbers) and removes it when it is done.
 
     Returns
     -------
@@ -280,7 +256,7 @@ def simulate_hitting_times(
     Raises
     ------
     InvalidChainError
-        A target, start or count out of range.
+        A target, start or count out of range, or a checkpoint of another call.
     ReducibleChainError
         `start` is None and the stationary distribution is not unique.
     Interrupted
@@ -304,21 +280,31 @@ def simulate_hitting_times(
     n_walkers, max_steps = _validate.count(n_walkers, "n_walkers"), _validate.count(max_steps, "max_steps")
     rel_ci = None if rel_ci is None else _validate.number(rel_ci, "rel_ci", above=0.0)
     num_threads = resolve_threads(num_threads)
-    key, starts, pi, n_given = _starts(chain, start, n_walkers, rng, num_threads)
-    alive = reachable(chain, mask)
-    sure = alive if alive.all() else certain(chain, mask)
-    run = _Run(chain._alias(num_threads), key, mask | ~alive, starts.copy(), max_steps, num_threads)
+    key = philox_key(rng)
+    starts = Starts(chain, start, key, num_threads)
+    run = _Run(chain, mask, starts, key, max_steps, rel_ci, num_threads)
+    keeper = Checkpoint(checkpoint, "simulate_hitting_times", lambda: fingerprint(
+        chain.fingerprint(), mask, starts.law, starts.given, n_walkers, max_steps, rel_ci,
+        None if rng is None else [int(word) for word in key]))
 
-    def sample():
-        return _sample(run, mask, sure, starts, pi, n_given, rel_ci) if run.begun else None
+    def partial():
+        keeper.save(run.state, now=True)
+        return run.sample()
 
-    with interruptible("simulate_hitting_times", sample, total=n_walkers, progress=progress, callback=callback) as monitor:
-        while run.done < n_walkers:
+    with interruptible("simulate_hitting_times", partial, total=n_walkers, progress=progress, callback=callback) as monitor:
+        saved = keeper.load()
+        if saved is not None:
+            run.load(saved)
+
+        def called(done, **info):
+            keeper.save(run.state)
+            monitor(done, **info)
+
+        while run.done < n_walkers and not (rel_ci is not None and run.done and run.converged(run.at.tally)):
             size = WALKERS_PER_ROUND if rel_ci is None else max(HITS_BEFORE_STOP, run.done // 4)
-            run.round(min(size, WALKERS_PER_ROUND, n_walkers - run.done), monitor)
-            if rel_ci is not None and sample().converged:
-                break
-    found = sample()
+            run.round(min(size, WALKERS_PER_ROUND, n_walkers - run.done), called)
+        found = run.sample()
+    keeper.discard()
     if not found.converged:
         _warn(found, rel_ci)
     return found
@@ -342,8 +328,9 @@ def simulate(chain, n_steps, *, start=None, n_walkers=1, rng=None, num_threads=N
     ----------
     chain : MarkovChain
     n_steps : int
-    start : int, array_like of states, or None
-        As in `simulate_hitting_times`: several states are dealt round robin over the walkers, None draws from pi.
+    start : int, array_like of states, float array (n_states,), or None
+        As in `simulate_hitting_times`: several states are dealt round robin over the walkers, floats are a distribution to
+        draw from, None draws from pi.
     n_walkers : int
     rng, num_threads, progress, callback
         As in `simulate_hitting_times`, where the same `rng` and starts walk the same paths.
@@ -374,11 +361,12 @@ def simulate(chain, n_steps, *, start=None, n_walkers=1, rng=None, num_threads=N
     num_threads = resolve_threads(num_threads)
     dtype = np.dtype(np.int32 if chain.n_states < 2**31 else np.int64)
     forecast_memory(n_walkers * ((n_steps + 1) * dtype.itemsize + 16), f"{n_walkers} trajectories of {n_steps} steps")
-    key, states, _, _ = _starts(chain, start, n_walkers, rng, num_threads)
+    key = philox_key(rng)
+    states = Starts(chain, start, key, num_threads).take(0, n_walkers)
     kernel = chain._alias(num_threads)
     paths = np.empty((n_walkers, n_steps + 1), dtype=dtype)
     paths[:, 0] = states
-    pace, first, step = _Pace(), 0, 0  # what has been done: all steps of the walkers below `first`, `step` of the next group
+    pace, first, step = Pace(), 0, 0  # what has been done: all steps of the walkers below `first`, `step` of the next group
 
     def partial():
         paths[first : first + WALKERS_PER_ROUND, step + 1 :] = -1

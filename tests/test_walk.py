@@ -2,8 +2,11 @@
 correct program was to fail for the seed at hand: 4 standard errors 6e-5 a comparison, the DKW bands 1e-6 a curve."""
 
 import json
+import shutil
 import signal
 import threading
+import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -14,7 +17,9 @@ from scipy import stats
 
 import fastebm as fe
 from fastebm import _core
-from fastebm.walk import WALKERS_PER_ROUND, Survival
+from fastebm.tally import Survival
+from fastebm.walk import WALKERS_PER_ROUND
+from fastebm.walkers import bit_set, uniforms
 
 N_SIGMA = 4.0
 
@@ -62,10 +67,6 @@ def comparable(sample):
     return json.dumps(fields)
 
 
-def bit_set(mask):
-    return np.packbits(np.pad(mask, (0, -len(mask) % 64)), bitorder="little").view("<u8").astype(np.uint64)
-
-
 # --- random numbers and tables -----------------------------------------------------------------------------------------
 
 
@@ -78,6 +79,11 @@ def test_philox_is_numpys(key, counter):
     assert np.array_equal(_core.philox_block(key, np.array(counter, dtype=np.uint64)), expected)
 
 
+def alias_table(A, values=None, row=None, col=None, shift=None):
+    matrix = _core.Csr(A.indptr.astype(np.int64), A.indices.astype(np.int32), values)
+    return _core.AliasKernel(_core.Scaled(_core.CsrKernel(matrix, None), row, col, shift), 2)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.sampled_from([np.float64, np.float32, None]), st.booleans())
 def test_alias_cells_hold_the_chain(seed, n, dtype, scaled):
@@ -88,23 +94,48 @@ def test_alias_cells_hold_the_chain(seed, n, dtype, scaled):
     row = col = shift = None
     if scaled:
         row, col, shift = rng.random(n) + 0.1, 10.0 ** rng.uniform(-60, 0, n), rng.random(n) * (rng.random(n) < 0.5)
-    matrix = _core.Csr(A.indptr.astype(np.int64), A.indices.astype(np.int32), values)
-    table = _core.AliasKernel(_core.Scaled(_core.CsrKernel(matrix, None), row, col, shift), 2)
+    table = alias_table(A, values, row, col, shift)
+    if values is None and not scaled:
+        assert table.cells is None and table.nbytes == (0 if table.indptr is None else table.indptr.nbytes)
+        return
     P = A.copy()
     P.data = np.ones(A.nnz) if values is None else values.astype(np.float64)
     P = P.toarray()
     if scaled:
         P = row[:, None] * (P * col) + np.diag(shift)
     P /= P.sum(axis=1, keepdims=True)
-    cells = table.cells.ravel().view([("threshold", "u8"), ("target", "i4"), ("alias", "i4")])[: table.indptr[-1]]
-    state = np.repeat(np.arange(n), np.diff(table.indptr))
+    degree = np.diff(A.indptr) + (0 if shift is None else shift > 0)
+    n_cells = degree.sum()
+    if table.indptr is None:  # all rows with the cells of the longest
+        degree = np.full(n, degree.max())
+        assert 16 * (degree.sum() - n_cells) <= 4 * n
+    cells = table.cells.ravel().view([("threshold", "u8"), ("target", "i4"), ("alias", "i4")])
+    state = np.repeat(np.arange(n), degree)
     keep = np.where(cells["alias"] == cells["target"], 1.0, cells["threshold"] * 2.0**-64)
     drawn = np.zeros((n, n))
-    np.add.at(drawn, (state, cells["target"]), keep / np.diff(table.indptr)[state])
-    np.add.at(drawn, (state, cells["alias"]), (1 - keep) / np.diff(table.indptr)[state])
+    np.add.at(drawn, (state, cells["target"]), keep / degree[state])
+    np.add.at(drawn, (state, cells["alias"]), (1 - keep) / degree[state])
     assert np.abs(drawn - P).max() < 1e-14
     assert not drawn[P == 0].any()
-    assert table.nbytes == table.indptr.nbytes + table.cells.nbytes
+    assert table.cells.nbytes == 16 * degree.sum()
+
+
+@pytest.mark.parametrize("rows", ["even", "nearly", "uneven"])
+def test_equally_likely_entries_walk_without_a_table_as_they_would_with_one(rows):
+    rng = np.random.default_rng(30)
+    degree = rng.integers(1, 7, 50) if rows == "uneven" else np.full(50, 4)
+    degree[7] -= rows == "nearly"
+    A = sp.csr_array((np.ones(degree.sum()), rng.integers(0, 50, degree.sum()), np.append(0, np.cumsum(degree))), shape=(50, 50))
+    plain, tabled = alias_table(A), alias_table(A, col=np.ones(50))
+    assert plain.cells is None and tabled.cells is not None
+    assert (plain.indptr is None, tabled.indptr is None) == (rows == "even", rows != "uneven")
+    paths = np.zeros((2, 70, 91), dtype=np.int32)
+    for kernel, out in zip((plain, tabled), paths):
+        _core.walk_paths(kernel, np.array([1, 2], dtype=np.uint64), 2, 0, 0, 90, np.arange(70) % 50, out)
+    if rows != "nearly":  # there the row with an empty cell reads the same words in another way
+        assert np.array_equal(paths[0], paths[1])
+    edges = set(zip(np.repeat(np.arange(50), degree), A.indices))
+    assert all(set(zip(out[:, :-1].ravel(), out[:, 1:].ravel())) <= edges for out in paths[:, :, 1:])
 
 
 # --- hitting times -----------------------------------------------------------------------------------------------------
@@ -147,14 +178,6 @@ def test_random_chain_from_pi():
     assert_mean(sample, pi @ mean)
     assert sample.unseen_mass == pytest.approx(pi[pi < 3e-4].sum())
     assert sample.blind_mass == pytest.approx(3e-4, rel=0.01)
-
-
-def test_interval_covers_the_mean():
-    """300 intervals of 95 %: a binomial count within 4 standard deviations."""
-    chain = two_states(0.2, 0.5)
-    samples = [fe.simulate_hitting_times(chain, [1], start=0, n_walkers=500, rng=seed) for seed in range(300)]
-    covered = sum(s.ci[0] <= 5.0 <= s.ci[1] for s in samples)
-    assert abs(covered - 285) <= N_SIGMA * np.sqrt(300 * 0.95 * 0.05)
 
 
 def test_starting_on_the_target_takes_no_step():
@@ -216,6 +239,15 @@ def test_mean_is_infinite_where_failure_is_possible_but_was_not_seen():
     assert sample.n_never == 0 and sample.mean == np.inf and np.isfinite(sample.mean_given_hit)
 
 
+def test_first_hits_follow_the_ruin():
+    """Both ends are targets: the walk from x of n arrives at n with probability x / n."""
+    sample = fe.simulate_hitting_times(ruin(9), [0, 9], start=[3, 6], n_walkers=20_000, rng=27)
+    assert sample.hit_states.tolist() == [0, 9] and sample.hit_counts.sum() == 20_000
+    assert abs(sample.hit_counts[1] - 10_000) < N_SIGMA * np.sqrt(10_000)
+    only = fe.simulate_hitting_times(ruin(9), [4, 9], start=3, rng=27)
+    assert only.hit_states.tolist() == [4] and only.hit_counts[0] == 10_000 - only.n_never
+
+
 # --- rounds, stopping, threads --------------------------------------------------------------------------------------------
 
 
@@ -247,6 +279,17 @@ def test_more_walkers_than_a_round():
     paths = fe.simulate(two_states(0.5, 0.5), 20, start=0, n_walkers=WALKERS_PER_ROUND + 77, rng=13)
     first = np.argmax(np.pad(paths, ((0, 0), (0, 1)), constant_values=1) == 1, axis=1)
     assert first.mean() == sample.mean  # the same walks
+
+
+def test_memory_does_not_grow_with_the_walkers():
+    chain, peaks = two_states(0.5, 0.5), []
+    fe.simulate_hitting_times(chain, [1], start=0, n_walkers=WALKERS_PER_ROUND, rng=0)
+    for n_rounds in (2, 10):
+        tracemalloc.start()
+        fe.simulate_hitting_times(chain, [1], start=0, n_walkers=n_rounds * WALKERS_PER_ROUND, rng=0)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0] < 1e7
 
 
 @pytest.mark.parametrize("cuts", [[], [1], [3, 4, 5], [2, 30, 31, 57]])
@@ -312,6 +355,27 @@ def test_starts_never_have_mass_zero():
     assert set(np.unique(fe.simulate(chain, 0, n_walkers=5000, rng=20))) == {1, 2}
 
 
+def test_starts_follow_a_distribution():
+    chain, law = cycle(12), np.append([0.0, 0.5, 0.0, 0.3, 0.0, 0.0, 0.2], np.zeros(5))
+    starts = fe.simulate(chain, 0, start=law, n_walkers=20_000, rng=25)[:, 0]
+    assert (np.abs(np.bincount(starts, minlength=12) - 20_000 * law) < N_SIGMA * np.sqrt(20_000 * law * (1 - law)) + 1e-9).all()
+    sample = fe.simulate_hitting_times(chain, [0], start=law, rng=26)
+    d = np.arange(12)
+    assert_mean(sample, law @ (d * (12 - d)))
+    assert sample.unseen_mass == 0.0 and sample.blind_mass == pytest.approx(3e-4, rel=0.01)
+    for bad in (law * 0.5, law[:-1], -law):
+        with pytest.raises(fe.InvalidChainError, match="start"):
+            fe.simulate_hitting_times(chain, [0], start=bad)
+
+
+@pytest.mark.parametrize("first", [0, 1, 6, 4096])
+def test_uniforms_are_one_stream_wherever_it_is_entered(first):
+    key = np.array([3, 4], dtype=np.uint64)
+    assert np.array_equal(uniforms(key, 1, first, 9), uniforms(key, 1, 0, first + 9)[first:])
+    assert not np.array_equal(uniforms(key, 1, first, 9), uniforms(key, 2, first, 9))
+    assert not np.array_equal(uniforms(key, 1, first, 9), uniforms(key, 1, first, 9, lane=1))
+
+
 def test_given_starts_that_no_walker_was_dealt():
     sample = fe.simulate_hitting_times(cycle(10), [0], start=[1, 2, 3, 4], n_walkers=3, rng=0)
     assert sample.unseen_mass == 0.25 and sample.blind_mass == 0.0
@@ -341,6 +405,7 @@ def test_rng_follows_spec_7():
         ({"start": 5}, fe.InvalidChainError),
         ({"start": -1}, fe.InvalidChainError),
         ({"start": 0.5}, TypeError),
+        ({"start": []}, fe.InvalidChainError),
         ({"n_walkers": 0}, ValueError),
         ({"n_walkers": 10.0}, TypeError),
         ({"max_steps": 0}, ValueError),
@@ -381,9 +446,13 @@ def test_superior_states():
 
 
 def test_survival_quantile():
-    curve = Survival(times=np.array([0, 2, 5]), probability=np.array([1.0, 0.5, 0.0]))
+    def survival(times, probability):
+        none = np.zeros(len(times))
+        return Survival(np.array(times), np.array(probability), none, none, none, 0.0)
+
+    curve = survival([0, 2, 5], [1.0, 0.5, 0.0])
     assert [curve.quantile(q) for q in (0.0, 0.3, 0.5, 0.51, 1.0)] == [0.0, 2.0, 2.0, 5.0, 5.0]
-    assert np.isnan(Survival(times=np.array([0]), probability=np.array([1.0])).quantile(0.5))
+    assert np.isnan(survival([0], [1.0]).quantile(0.5))
 
 
 # --- bindings, progress, interruption -----------------------------------------------------------------------------------
@@ -404,6 +473,13 @@ def test_core_checks_lengths_and_states():
     for paths in (wide, narrow):
         _core.walk_paths(kernel, key, 1, 0, 0, 8, states.copy(), paths)
     assert np.array_equal(wide, narrow)
+    watch = {"streams": np.arange(3), "t_begin": 0, "t_end": 3, "states": states, "stop_time": hit_time}
+    score, place = np.zeros(70), np.zeros(3)
+    for bad in ({"streams": np.arange(2)}, {"streams": np.array([0, -1, 2])}, {"score": score}, {"weight": score},
+                {"score": score[:9], "level": place, "best": place}, {"score": score, "level": place[:2], "best": place},
+                {"weight": score, "sum": place[:2]}, {"sum": place}):
+        with pytest.raises(ValueError):
+            _core.walk_watch(kernel, key, target, 1, **{**watch, **bad})
     with pytest.raises(NotImplementedError):
         plain = _core.CsrKernel(cycle(70)._pattern.matrix, None)
         _core.walk_hit(plain, key, target, 1, 0, 0, 3, states, hit_time)
@@ -446,6 +522,65 @@ def test_interruption_between_walking_and_noting_it_leaves_no_bias(monkeypatch):
     partial = caught.value.partial
     assert ends[0] < ends[1] and partial.survival.times[-1] == ends[0]
     assert_survival(partial, lambda t: 0.98**t)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"rel_ci": 0.05}, {"max_steps": 100}], ids=str)
+@pytest.mark.parametrize("calls", [1, 4, 7])
+def test_resume_gives_the_same_bits(arguments, calls, tmp_path, monkeypatch):
+    """Interrupted within rounds and between them, more than once."""
+    monkeypatch.setattr("fastebm.walk.WALKERS_PER_ROUND", 1000)
+    path, n_pieces = tmp_path / "state.npz", 0
+
+    def call(**more):
+        return fe.simulate_hitting_times(cycle(20), [0, 3], start=[10, 5], n_walkers=3500, rng=28, **arguments, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fe.ConvergenceWarning)
+        whole = call()
+        resumed = None
+        while resumed is None:
+            try:
+                resumed = call(checkpoint=path, callback=StopAfter(calls))
+            except fe.Interrupted as caught:
+                assert path.exists() and caught.partial.n_walkers <= 3500
+                n_pieces += 1
+    assert n_pieces > 0 and comparable(resumed) == comparable(whole) and not path.exists()
+
+
+def test_a_signal_within_the_core_is_resumed_to_the_same_bits(tmp_path, monkeypatch):
+    walk_hit, path = _core.walk_hit, tmp_path / "state.npz"
+
+    def call(**more):
+        return fe.simulate_hitting_times(two_states(0.02, 0.5), [1], start=0, rng=29, **more)
+
+    stop = StopAfter(2)
+
+    def interrupted(*arguments):
+        walk_hit(*arguments)
+        stop({"wall_s": 0, "step": 0})
+
+    with monkeypatch.context() as patch, pytest.raises(fe.Interrupted):
+        patch.setattr(_core, "walk_hit", interrupted)
+        call(checkpoint=path)
+    assert comparable(call(checkpoint=path)) == comparable(call())
+
+
+def test_without_a_seed_a_resumed_run_goes_on_with_its_own_numbers(tmp_path):
+    path, other = tmp_path / "state.npz", tmp_path / "copy.npz"
+    with pytest.raises(fe.Interrupted):
+        fe.simulate_hitting_times(cycle(20), [0], checkpoint=path, callback=StopAfter(2))
+    shutil.copy(path, other)
+    first, second = (fe.simulate_hitting_times(cycle(20), [0], checkpoint=p) for p in (path, other))
+    assert comparable(first) == comparable(second)
+
+
+def test_a_checkpoint_of_other_arguments_is_refused(tmp_path):
+    path = tmp_path / "state.npz"
+    with pytest.raises(fe.Interrupted):
+        fe.simulate_hitting_times(cycle(20), [0], rng=1, checkpoint=path, callback=StopAfter(2))
+    for chain, arguments in ((cycle(21), {}), (cycle(20), {"rng": 2}), (cycle(20), {"n_walkers": 5}), (cycle(20), {"start": 3})):
+        with pytest.raises(fe.InvalidChainError, match="another call"):
+            fe.simulate_hitting_times(chain, [0], checkpoint=path, **{"rng": 1, **arguments})
 
 
 def test_interrupted_paths_are_marked_where_nobody_has_been():

@@ -6,7 +6,7 @@ import builtins
 import numpy as np
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from .ebm cimport *
 
@@ -53,4 +53,5 @@ __all__ = [
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
     "Flow", "flow_members", "Multigrid", "rayleigh_gram", "rayleigh_step", "rayleigh_residual", "rayleigh_put",
     "AliasKernel", "walk_hit", "walk_paths", "philox_block",
+    "walk_watch",
 ]

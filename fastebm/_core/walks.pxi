@@ -3,20 +3,33 @@ from cpython.exc cimport PyErr_CheckSignals
 cdef extern from "random.h" nogil:
     void ebm_philox_block(const uint64_t *key, const uint64_t *counter, uint64_t *out)
 
-cdef extern from "walk.h" nogil:
+cdef extern from "alias.h" nogil:
     ctypedef struct ebm_alias_cell_t:
         pass
     ctypedef struct ebm_alias_t:
-        int64_t n_states
+        int64_t n_states, degree
+        const uint32_t *narrow
         const int64_t *indptr
         const ebm_alias_cell_t *cells
-    int ebm_alias_count(const ebm_csr_t *A, const double *shift, int64_t *indptr)
+        const int32_t *targets
+    int ebm_alias_count(const ebm_csr_t *A, const double *shift, int64_t *indptr, int64_t *even_degree)
     int ebm_alias_build(const ebm_csr_t *A, const double *row, const double *col, const double *shift, int num_threads,
                         int64_t begin, int64_t end, const int64_t *indptr, ebm_alias_cell_t *cells)
     void ebm_alias_kernel(const ebm_alias_t *table, ebm_kernel_t *kernel)
+
+cdef extern from "walk.h" nogil:
+    ctypedef struct ebm_watch_t:
+        const double *score
+        const double *level
+        double *best
+        const double *weight
+        double *sum
     int ebm_walk_hit(const ebm_kernel_t *kernel, const uint64_t *key, const uint64_t *target_bits, int num_threads,
                      int64_t n_walkers, int64_t first_walker, int64_t t_begin, int64_t t_end, int64_t *states,
                      int64_t *hit_time)
+    int ebm_walk_watch(const ebm_kernel_t *kernel, const uint64_t *key, const uint64_t *target_bits,
+                       const ebm_watch_t *watch, int num_threads, int64_t n_walkers, const int64_t *streams,
+                       int64_t t_begin, int64_t t_end, int64_t *states, int64_t *stop_time)
     int ebm_walk_paths(const ebm_kernel_t *kernel, const uint64_t *key, int num_threads, int64_t n_walkers,
                        int64_t first_walker, int64_t t_begin, int64_t t_end, int64_t stride, int is_int32,
                        int64_t *states, void *paths)
@@ -26,23 +39,44 @@ cdef int64_t CELLS_PER_CALL = 5000000
 
 
 cdef class AliasKernel(Kernel):
-    """The walking kernel of a scaled stored matrix; owns its tables (16 bytes an entry) and shares nothing with `scaled`."""
+    """The walking kernel of a scaled stored matrix. Owns its tables, 16 bytes an entry and 4 a state (8 from 2^32 entries
+    on; none where all rows have one degree); rows of equally likely entries need no table and are walked in the matrix."""
 
     cdef ebm_alias_t table
-    cdef readonly object indptr, cells
+    cdef readonly object indptr, cells, matrix
 
     def __cinit__(self, Scaled scaled not None, int num_threads):
         cdef CsrKernel stored = <CsrKernel?>scaled.kernel
-        cdef int64_t n = stored.forward.n_states, begin = 0, end, rows_per_call
+        cdef int64_t n = stored.forward.n_states
         cdef int64_t[::1] indptr = np.empty(n + 1, np.int64)
-        cdef uint64_t[:, ::1] cells
+        cdef const uint32_t[::1] narrow
         cdef int status
         with nogil:
-            status = ebm_alias_count(&stored.forward, scaled.c.shift, &indptr[0])
+            status = ebm_alias_count(&stored.forward, scaled.c.shift, &indptr[0], &self.table.degree)
         check(status)
-        self.indptr, self.cells = np.asarray(indptr), np.empty((max(indptr[n], 1), 2), np.uint64)
-        cells = self.cells
-        rows_per_call = max(1, n * CELLS_PER_CALL // max(indptr[n], 1))
+        self.table.n_states = n
+        if stored.forward.values == NULL and scaled.c.col == NULL and scaled.c.shift == NULL:
+            self.matrix = stored.matrix
+            self.table.targets = stored.forward.indices
+            if indptr[n] != stored.forward.indptr[n]:  # a matrix has no empty cells
+                self.table.degree = 0
+                indptr = stored.matrix.indptr.copy()
+        else:
+            self.build(scaled, stored, indptr, num_threads)
+        if self.table.degree == 0 and indptr[n] < 2**32:
+            self.indptr = np.asarray(indptr).astype(np.uint32)
+            narrow = self.indptr
+            self.table.narrow = &narrow[0]
+        elif self.table.degree == 0:
+            self.indptr = np.asarray(indptr)
+            self.table.indptr = &indptr[0]
+        ebm_alias_kernel(&self.table, &self.c)
+
+    cdef int build(self, Scaled scaled, CsrKernel stored, int64_t[::1] indptr, int num_threads) except -1:
+        cdef int64_t n = stored.forward.n_states, begin = 0, end, rows_per_call
+        cdef uint64_t[:, ::1] cells = np.empty((indptr[n], 2), np.uint64)
+        cdef int status
+        rows_per_call = max(1, n * CELLS_PER_CALL // indptr[n])
         while begin < n:
             end = min(n, begin + rows_per_call)
             with nogil:
@@ -51,14 +85,13 @@ cdef class AliasKernel(Kernel):
             check(status)
             PyErr_CheckSignals()
             begin = end
-        self.table.n_states = n
-        self.table.indptr = &indptr[0]
+        self.cells = np.asarray(cells)
         self.table.cells = <const ebm_alias_cell_t *>&cells[0, 0]
-        ebm_alias_kernel(&self.table, &self.c)
+        return 0
 
     @property
     def nbytes(self):
-        return self.indptr.nbytes + self.cells.nbytes
+        return sum(array.nbytes for array in (self.indptr, self.cells) if array is not None)
 
 
 def walk_hit(Kernel kernel not None, const uint64_t[::1] key not None, const uint64_t[::1] target_bits not None,
@@ -75,6 +108,36 @@ def walk_hit(Kernel kernel not None, const uint64_t[::1] key not None, const uin
     with nogil:
         status = ebm_walk_hit(&kernel.c, &key[0], &target_bits[0], num_threads, n_walkers, first_walker, t_begin, t_end,
                               &states[0], &hit_time[0])
+    check(status)
+
+
+def walk_watch(Kernel kernel not None, const uint64_t[::1] key not None, const uint64_t[::1] target_bits not None,
+               int num_threads, const int64_t[::1] streams not None, int64_t t_begin, int64_t t_end,
+               int64_t[::1] states not None, int64_t[::1] stop_time not None, const double[::1] score=None,
+               const double[::1] level=None, double[::1] best=None, const double[::1] weight=None, double[::1] sum=None):
+    """The same on the given streams, watched: `best` (n_walkers,) keeps the highest score, above `level` a walker stops;
+    `sum` (n_walkers,) gains the weight (n_states,) of every state walked to."""
+    cdef int64_t n_walkers = states.shape[0], n = kernel.c.n_states
+    cdef ebm_watch_t watch
+    cdef int status
+    need(key.shape[0] == 2, "key has two words")
+    need(target_bits.shape[0] * 64 >= n, "length of target_bits")
+    need(stop_time.shape[0] == n_walkers and streams.shape[0] == n_walkers, "lengths of states, streams and stop_time")
+    need(score is None or (level is not None and best is not None), "a score needs levels and a place for the best")
+    need(score is None or score.shape[0] == n, "length of score")
+    need(score is None or (level.shape[0] == n_walkers and best.shape[0] == n_walkers), "lengths of level and best")
+    need((weight is None) == (sum is None), "a weight needs a place for its sum")
+    need(weight is None or (weight.shape[0] == n and sum.shape[0] == n_walkers), "lengths of weight and sum")
+    if n_walkers == 0:
+        return
+    watch.score = pointer(score)
+    watch.level = pointer(level)
+    watch.best = &best[0] if best is not None else NULL
+    watch.weight = pointer(weight)
+    watch.sum = &sum[0] if sum is not None else NULL
+    with nogil:
+        status = ebm_walk_watch(&kernel.c, &key[0], &target_bits[0], &watch, num_threads, n_walkers, &streams[0], t_begin,
+                                t_end, &states[0], &stop_time[0])
     check(status)
 
 

@@ -1,11 +1,12 @@
 /* Philox, alias tables and walkers, without Python. Build and run under sanitizers:
-   gcc -std=c11 -g -O1 -fsanitize=address,undefined -fopenmp -Icsrc csrc/random.c csrc/walk.c csrc/status.c \
+   gcc -std=c11 -g -O1 -fsanitize=address,undefined -fopenmp -Icsrc csrc/alias.c csrc/random.c csrc/walk.c csrc/status.c \
        tests/c/test_walk.c -lm && ./a.out */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "alias.h"
 #include "random.h"
 #include "walk.h"
 
@@ -106,11 +107,20 @@ static chain_t random_chain(int64_t n, int64_t most, double decades, int with_sh
 
 static void tabulate(chain_t *c, int num_threads)
 {
-    CHECK(ebm_alias_count(&c->csr, c->shift, c->offsets) == EBM_OK);
+    CHECK(ebm_alias_count(&c->csr, c->shift, c->offsets, &c->table.degree) == EBM_OK);
     c->cells = take(sizeof(ebm_alias_cell_t) * (size_t)c->offsets[c->csr.n_states]);
     CHECK(ebm_alias_build(&c->csr, c->row, c->col, c->shift, num_threads, 0, c->csr.n_states, c->offsets, c->cells) == EBM_OK);
-    c->table = (ebm_alias_t){c->csr.n_states, c->offsets, c->cells};
+    c->table.n_states = c->csr.n_states;
+    c->table.indptr = c->offsets;
+    c->table.cells = c->cells;
     ebm_alias_kernel(&c->table, &c->kernel);
+}
+
+static uint32_t *narrow_offsets(const chain_t *c)
+{
+    uint32_t *narrow = take(sizeof *narrow * (size_t)(c->csr.n_states + 1));
+    for (int64_t x = 0; x <= c->csr.n_states; x++) narrow[x] = (uint32_t)c->offsets[x];
+    return narrow;
 }
 
 static void release(chain_t *c)
@@ -164,19 +174,19 @@ static void test_alias_exact(void)
 /* Weights 1, 1e-130, 0 and 2^-60: relative accuracy far below the rounding of the largest, and never what is absent. */
 static void test_alias_orders(void)
 {
-    int64_t indptr[] = {0, 4, 5, 6, 7}, offsets[5];
+    int64_t indptr[] = {0, 4, 5, 6, 7}, offsets[5], degree;
     int32_t indices[] = {0, 1, 2, 3, 1, 2, 3};
     double values[] = {1.0, 1e-130, 0.0, 0x1p-60, 1e-300, 2.5, 1e300};
     ebm_csr_t csr = {4, indptr, indices, values, EBM_VALUES_F64};
     ebm_alias_cell_t cells[7];
-    CHECK(ebm_alias_count(&csr, NULL, offsets) == EBM_OK);
+    CHECK(ebm_alias_count(&csr, NULL, offsets, &degree) == EBM_OK && degree == 0);
     CHECK(ebm_alias_build(&csr, NULL, NULL, NULL, 1, 0, 4, offsets, cells) == EBM_OK);
     CHECK(cells[0].target == 0 && cells[0].alias == 0);
     for (int k = 1; k < 4; k++) CHECK(cells[k].target == k && cells[k].alias == 0);
     CHECK(cells[1].threshold == 0 && cells[2].threshold == 0 && cells[3].threshold == 64);
     for (int k = 4; k < 7; k++) CHECK(cells[k].target == k - 3 && cells[k].alias == k - 3);
 
-    ebm_alias_t table = {4, offsets, cells};
+    ebm_alias_t table = {.n_states = 4, .indptr = offsets, .cells = cells};
     ebm_kernel_t kernel;
     ebm_alias_kernel(&table, &kernel);
     CHECK(kernel.n_states == 4 && !kernel.apply && !kernel.apply_t && !kernel.difference);
@@ -191,7 +201,7 @@ static void test_alias_orders(void)
 
 static void test_alias_errors(void)
 {
-    int64_t indptr[] = {0, 1, 2}, offsets[3];
+    int64_t indptr[] = {0, 1, 2}, offsets[3], degree;
     int32_t indices[] = {1, 0};
     double values[] = {1.0, 0.0}, shift[] = {0.0, 0.0};
     ebm_csr_t csr = {2, indptr, indices, values, EBM_VALUES_F64};
@@ -200,12 +210,12 @@ static void test_alias_errors(void)
     const int expected[] = {EBM_ERR_EMPTY_ROW, EBM_ERR_NEGATIVE, EBM_ERR_NONFINITE, EBM_ERR_NONFINITE, EBM_ERR_NONFINITE};
     for (int i = 0; i < 5; i++) {
         values[1] = bad[i];
-        CHECK(ebm_alias_count(&csr, shift, offsets) == EBM_OK);
+        CHECK(ebm_alias_count(&csr, shift, offsets, &degree) == EBM_OK && degree == 1);
         CHECK(ebm_alias_build(&csr, NULL, NULL, shift, 2, 0, 2, offsets, cells) == expected[i]);
     }
     shift[1] = 0.25; /* a row may consist of staying alone */
     values[1] = 0.0;
-    CHECK(ebm_alias_count(&csr, shift, offsets) == EBM_OK && offsets[2] == 3);
+    CHECK(ebm_alias_count(&csr, shift, offsets, &degree) == EBM_OK && offsets[2] == 3 && degree == 0);
     CHECK(ebm_alias_build(&csr, NULL, NULL, shift, 1, 0, 2, offsets, cells) == EBM_OK);
     CHECK(cells[1].target == 0 && cells[1].threshold == 0 && cells[1].alias == 1 && cells[2].alias == 1);
     shift[0] = -0.5;
@@ -286,6 +296,37 @@ static void check_paths(const ebm_kernel_t *kernel, int64_t first, const int64_t
     free(states), free(wide), free(narrow);
 }
 
+/* Watched walks against the recorded ones: the highest score up to the stop, the sum of the weights, the first step on the
+   target or above the level; cut into two calls. */
+static void check_watch(const ebm_kernel_t *kernel, const uint64_t *target, const int64_t *start, const int64_t *paths)
+{
+    static int64_t states[N_WALKERS], stops[N_WALKERS], streams[N_WALKERS];
+    static double level[N_WALKERS], best[N_WALKERS], sum[N_WALKERS], score[N_STATES], weight[N_STATES];
+    for (int x = 0; x < N_STATES; x++) score[x] = uniform(), weight[x] = uniform() - 0.5;
+    for (int pass = 0; pass < 4; pass++) {
+        const ebm_watch_t watch = {pass & 1 ? score : NULL, level, best, pass & 2 ? weight : NULL, sum};
+        for (int64_t w = 0; w < N_WALKERS; w++) {
+            streams[w] = N_WALKERS - 1 - w; /* walked backwards: walker w is the recorded walker streams[w] */
+            states[w] = start[streams[w]], stops[w] = -1;
+            level[w] = 0.9 + 0.1 * uniform(), best[w] = 0.3, sum[w] = 2.0;
+        }
+        for (int k = 0; k < 2; k++)
+            CHECK(ebm_walk_watch(kernel, test_key, target, &watch, 1 + 2 * k, N_WALKERS, streams, k ? 30 : 0, k ? N_STEPS : 30,
+                                 states, stops) == EBM_OK);
+        for (int64_t w = 0; w < N_WALKERS; w++) {
+            double highest = 0.3, total = 2.0;
+            int64_t t = 0, x = start[streams[w]], stop = -1;
+            while (stop < 0 && t < N_STEPS) {
+                x = paths[streams[w] * (N_STEPS + 1) + ++t];
+                if (pass & 1 && score[x] > highest) highest = score[x];
+                if (pass & 2) total += weight[x];
+                if (target[x >> 6] >> (x & 63) & 1 || (pass & 1 && score[x] > level[w])) stop = t;
+            }
+            CHECK(stops[w] == stop && states[w] == x && best[w] == highest && sum[w] == total);
+        }
+    }
+}
+
 static void test_walkers(void)
 {
     static int64_t start[N_WALKERS], states[N_WALKERS], hits[N_WALKERS], paths[N_WALKERS * (N_STEPS + 1)];
@@ -299,8 +340,49 @@ static void test_walkers(void)
         walk_naively(&c.kernel, target, first, start, states, hits, paths);
         check_hits(&c.kernel, target, first, start, states, hits);
         check_paths(&c.kernel, first, start, paths);
+        if (first == 0) check_watch(&c.kernel, target, start, paths);
+        c.table.narrow = narrow_offsets(&c); /* the same bits from offsets of half the width */
+        check_hits(&c.kernel, target, first, start, states, hits);
+        free((void *)c.table.narrow);
         release(&c);
     }
+}
+
+/* Rows of one degree, with a table and without: offsets or none, table or none, the same bits. */
+static void test_even_rows(void)
+{
+    enum { D = 5 };
+    static int64_t indptr[N_STATES + 1], offsets[N_STATES + 1], paths[4][70 * 40];
+    static int32_t indices[N_STATES * D];
+    static ebm_alias_cell_t cells[N_STATES * D];
+    for (int64_t x = 0; x <= N_STATES; x++) indptr[x] = x * D;
+    for (int k = 0; k < N_STATES * D; k++) indices[k] = (int32_t)(draw() % N_STATES);
+    const ebm_csr_t csr = {N_STATES, indptr, indices, NULL, EBM_VALUES_NONE};
+    ebm_alias_t table = {.n_states = N_STATES};
+    CHECK(ebm_alias_count(&csr, NULL, offsets, &table.degree) == EBM_OK && table.degree == D);
+    CHECK(ebm_alias_build(&csr, NULL, NULL, NULL, 1, 0, N_STATES, offsets, cells) == EBM_OK);
+    for (int pass = 0; pass < 4; pass++) {
+        int64_t states[70];
+        ebm_kernel_t kernel;
+        table.degree = pass & 1 ? D : 0;
+        table.indptr = pass & 1 ? NULL : offsets;
+        table.cells = pass & 2 ? cells : NULL;
+        table.targets = pass & 2 ? NULL : indices;
+        ebm_alias_kernel(&table, &kernel);
+        for (int w = 0; w < 70; w++) states[w] = w;
+        CHECK(ebm_walk_paths(&kernel, test_key, 1 + pass % 2, 70, 0, 0, 39, 40, 0, states, paths[pass]) == EBM_OK);
+        for (int w = 0; w < 70; w++) paths[pass][w * 40] = w;
+        CHECK(memcmp(paths[pass], paths[0], sizeof paths[0]) == 0);
+    }
+    /* one entry short in five rows of two: an empty cell, which keeps nothing of its own state */
+    int64_t nearly_indptr[] = {0, 2, 4, 5, 7, 9};
+    const ebm_csr_t nearly = {5, nearly_indptr, indices, NULL, EBM_VALUES_NONE};
+    CHECK(ebm_alias_count(&nearly, NULL, offsets, &table.degree) == EBM_OK && table.degree == 2 && offsets[5] == 10);
+    CHECK(ebm_alias_build(&nearly, NULL, NULL, NULL, 1, 0, 5, offsets, cells) == EBM_OK);
+    CHECK(cells[4].target == indices[4] && cells[4].alias == indices[4]);
+    CHECK(cells[5].target == 2 && cells[5].threshold == 0 && cells[5].alias == indices[4]);
+    const ebm_csr_t empty_row = {2, (int64_t[]){0, 0, 1}, indices, NULL, EBM_VALUES_NONE};
+    CHECK(ebm_alias_count(&empty_row, NULL, offsets, &table.degree) == EBM_ERR_EMPTY_ROW);
 }
 
 static int failing_step(const void *ctx, int64_t n_walkers, const uint64_t *bits, int64_t *states)
@@ -329,6 +411,8 @@ static void test_walk_errors(void)
     CHECK(ebm_walk_hit(&c.kernel, test_key, target, 1, 3, 0, 5, 4, states, hits) == EBM_ERR_ARGUMENT);
     CHECK(ebm_walk_hit(&c.kernel, test_key, target, 4, 0, 0, 0, 4, states, hits) == EBM_OK);
     CHECK(ebm_walk_paths(&c.kernel, test_key, 1, 3, 0, -1, 4, 5, 1, states, paths) == EBM_ERR_ARGUMENT);
+    const int64_t streams[3] = {0, 1, -1};
+    CHECK(ebm_walk_watch(&c.kernel, test_key, target, &(ebm_watch_t){0}, 1, 3, streams, 0, 4, states, hits) == EBM_ERR_ARGUMENT);
     c.kernel.step = failing_step;
     CHECK(ebm_walk_hit(&c.kernel, test_key, target, 2, 3, 0, 0, 4, states, hits) == EBM_ERR_NEGATIVE);
     CHECK(ebm_walk_paths(&c.kernel, test_key, 2, 3, 0, 0, 4, 5, 1, states, paths) == EBM_ERR_NEGATIVE);
@@ -344,6 +428,7 @@ int main(void)
     test_alias_orders();
     test_alias_errors();
     test_walkers();
+    test_even_rows();
     test_walk_errors();
     puts("test_walk: all passed");
     return 0;
