@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from . import _core, _validate
 from ._runtime import forecast_memory, interruptible, philox_key, resolve_threads
@@ -306,6 +305,8 @@ def _biorthogonal(X, W, values, Y, left, threads):
     span of Y whose values are the nearest to `values`. None where there are not as many, or the two spaces do not match."""
     if len(Y) < len(values):
         return None
+    from scipy.optimize import linear_sum_assignment  # heavy, and wanted here alone
+
     _, match = linear_sum_assignment(np.abs(values[:, None] - left.values))
     U = left.vectors[:, match]
     try:

@@ -176,7 +176,7 @@ def drift(n, up, down):
 
 
 LONG = {
-    "spectral_gap": (lambda: long_cycle(200_000), lambda c: fe.spectral_gap(c, tol=1e-12)),
+    "spectral_gap": (lambda: long_cycle(200_000), lambda c: fe.spectral_gap(c, tol=1e-12, method="lanczos")),
     "spectral_gap, general": (lambda: drift(50_000, 0.4, 0.3), lambda c: fe.spectral_gap(c)),
     "hitting_times": (lambda: long_cycle(200_000), lambda c: fe.hitting_times(c, [0])),
     "hitting_times, general": (lambda: drift(50_000, 0.4, 0.39), lambda c: fe.hitting_times(c, [0])),

@@ -51,8 +51,9 @@ class RowsWalker(Kernel):
     def __init__(self, scaled: Scaled) -> None: ...
 
 class AliasKernel(Kernel):
-    indptr: NDArray[np.int64]
-    cells: NDArray[Any]
+    indptr: NDArray[np.integer[Any]] | None
+    cells: NDArray[np.uint64] | None
+    matrix: Csr | None
     nbytes: int
     def __init__(self, scaled: Scaled, num_threads: int) -> None: ...
 
