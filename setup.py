@@ -16,7 +16,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-FAMILIES = ["csr", "evolve", "flux", "graph", "lanczos", "random", "scaled", "solve", "status", "tilt", "vec", "walk"]
+FAMILIES = ["csr", "eliminate", "evolve", "flux", "graph", "lanczos", "order", "random", "residual", "scaled", "solve", "status", "tilt", "vec", "walk"]
 
 
 def has_openmp(compiler):

@@ -14,6 +14,9 @@
 #include "flux.h"
 #include "lanczos.h"
 #include "solve.h"
+#include "residual.h"
+#include "order.h"
+#include "eliminate.h"
 #include "evolve.h"
 #include "walk.h"
 

@@ -43,6 +43,7 @@ __all__ = [
     "Csr", "Kernel", "CsrKernel", "Scaled", "csr_inspect", "csr_transpose", "scaled_apply", "scaled_difference",
     "vec_change", "vec_dot", "vec_l1", "normalize_logs",
     "graph_components", "graph_classes", "graph_reach", "graph_potential", "tilt_values", "flux_balance", "flux_additive",
-    "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
+    "Lanczos", "Preconditioner", "Jacobi", "ConjugateGradients", "residual", "residual_add", "leaving", "rates", "MinimumDegree",
+    "Elimination", "evolve_distances", "EVOLVE_WIDTH",
     "AliasKernel", "walk_hit", "walk_paths", "philox_block",
 ]
