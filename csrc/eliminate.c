@@ -14,7 +14,7 @@
 #define STRIP 256
 #define CHUNK 32
 /* Fronts whose update costs fewer operations than this are left to one thread. */
-#define SMALL_UPDATE 400000
+#define SMALL_UPDATE 1e7
 
 /* --- rates --------------------------------------------------------------------------------------------------------- */
 

@@ -12,7 +12,8 @@ PACKAGE, CORE = ROOT / "fastebm", ROOT / "csrc"
 
 BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate"}
 CHAINS = {"pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules"}
-ANALYSES = {"structure", "stationary", "balance", "spectral", "hitting", "walk", "mixing", "counts", "rlvr"}
+ANALYSES = {"structure", "stationary", "balance", "spectral", "solver", "hitting", "absorption", "moments", "bounds", "recurrence",
+            "walk", "mixing", "counts", "rlvr"}
 INPUT = {"io", "datasets"}
 TOP = {"__init__", "__main__", "cli", "report", "plot", "demo"}
 LAYERS = [BASE, CHAINS, ANALYSES, INPUT, TOP]

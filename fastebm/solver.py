@@ -1,0 +1,283 @@
+"""Linear systems M x = b >= 0 with M = I - P_BB, B the states from which a chain leaves B with probability one.
+
+All hitting times, probabilities and moments are such systems. M is an M-matrix: its inverse is non-negative, so that any x
+with ``M x >= b`` is an upper bound, and ``|b - M x| <= delta b`` encloses the solution between x / (1 + delta) and
+x / (1 - delta). Iterates are kept as sums of two doubles and residuals are evaluated in twice the working precision: what
+the iteration cannot see is then u^2 max x, not u max x. What iteration cannot solve is eliminated without subtractions.
+"""
+
+import math
+from functools import cached_property
+
+import numpy as np
+
+from . import _core
+from ._runtime import ENTRIES_PER_CALL, forecast_memory
+from .errors import MemoryForecastError
+
+UNIT = 2.0**-53
+# Up to this many states elimination comes first: 0.3 s where nothing is sparse.
+MAX_SMALL = 1000
+# Products before an elimination is looked into, which costs about as much (torus 256: 0.2 s).
+FIRST_PRODUCTS = 200
+# A stored entry in a product costs about as much as this many operations of an elimination (torus 512, Mistral network).
+FLOPS_PER_ENTRY = 8
+# Beyond: a quarter of an hour on two slow cores, or factors of 8 GB.
+MAX_FLOPS, MAX_ENTRIES = 1e12, 500_000_000
+# A round of conjugate gradients reduces the weighted residual by this factor before the unsymmetrised one is looked at.
+ROUND_REDUCTION = 1e-7
+# Fixed-point sweeps after a round: they repair states of tiny pi, which the weighted norm does not see, as long as they pay.
+MAX_SWEEPS, SWEEP_GAIN = 50, 0.9
+# Rounds in a row that do not halve the residual.
+MAX_STALLED = 3
+
+
+class _Eliminate(Exception):
+    """Iteration has cost as much as elimination would, or has stalled where elimination can go on."""
+
+
+class Iterate:
+    """x = hi + lo with its residual r, `size` = max |r| / scale, and `bound`, a relative error that is known without it."""
+
+    def __init__(self, hi, lo, r, size, bound=math.inf):
+        self.hi, self.lo, self.r, self.size, self.bound = hi, lo, r, size, bound
+
+
+class System:
+    """M = I - P_BB and its solves.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+    inside : ndarray bool (n_states,)
+        B. From each of its states the chain leaves B with probability one.
+    limit : int
+        Largest number of products; `n_iter` counts them.
+    """
+
+    def __init__(self, chain, inside, limit, threads):
+        self.chain, self.inside, self.limit, self.threads = chain, inside, limit, threads
+        self.n_inside = int(np.count_nonzero(inside))
+        self.n_iter, self.method, self.best = 0, "graph", None
+        self._mask = inside.view(np.uint8)
+        self._pause = FIRST_PRODUCTS
+        self._elimination, self._searched, self._symbolic = None, False, None
+
+    @property
+    def matrix(self):
+        """The stored pattern, or None for a chain that is computed."""
+        return getattr(self.chain._pattern, "matrix", None)
+
+    # --- residuals ------------------------------------------------------------------------------------------------------
+
+    def residual(self, hi, lo, b):
+        """b - M (hi + lo) on B, 0 elsewhere; hi and lo are zero outside B."""
+        self.n_iter += 1
+        r = np.empty_like(hi)
+        if self.matrix is not None:
+            _core.residual(self.matrix, self.chain._row, self.chain._col, self._mask, hi, lo, b, r, self.threads)
+            return r
+        _core.scaled_difference(self.chain._scaled, hi, r, 1, self.threads)
+        low = np.empty_like(hi)
+        _core.scaled_difference(self.chain._scaled, lo, low, 1, self.threads)
+        return np.where(self.inside, (b - r) - low, 0.0)
+
+    def floor(self, hi):
+        """What the evaluation of a residual may be off by."""
+        largest = float(hi.max(initial=0.0))
+        if self.matrix is None:
+            return 8.0 * UNIT * largest
+        return 2.0 * (8.0 + self.max_degree) ** 2 * UNIT**2 * largest
+
+    @cached_property
+    def max_degree(self):
+        """The largest number of entries in a row."""
+        return int(np.diff(self.matrix.indptr).max())
+
+    @cached_property
+    def leaving(self):
+        """The rate at which each state is left, where it is stored; else one, of which only speed depends."""
+        if self.matrix is None:
+            return np.ones(self.chain.n_states)
+        out = _core.leaving(self.matrix, self.chain._row, self.chain._col, self.threads)
+        return np.where(out > 0.0, out, 1.0)
+
+    # --- solving --------------------------------------------------------------------------------------------------------
+
+    def solve(self, b, tol, monitor, *, start=None, scale=None, least=0.0):
+        """An `Iterate` for M x = b with size <= tol, or the best that was reached.
+
+        b, start: (n_states,), zero outside B. scale: the residual is measured against it (default: in absolute size); least:
+        no solution is smaller on B. The iterate is also kept as `self.best` for whom an interruption leaves with it.
+        """
+        scale = 1.0 if scale is None else np.where(self.inside, scale, 1.0)
+        self._task = (b, tol, scale, least, monitor)
+        self.best = None
+        start = np.zeros(self.chain.n_states) if start is None else start
+        self._accept(start, np.zeros_like(start))
+        if self.best.size <= tol or self.n_inside == 0:
+            return self.best
+        try:
+            if self._elimination is not None or self.n_inside <= MAX_SMALL and self._feasible():
+                raise _Eliminate
+            self._refine(self._conjugate_gradients if self.chain.is_reversible else self._bicgstab)
+            if self.best.size > tol and self.n_iter < self.limit and self._feasible():
+                raise _Eliminate
+        except _Eliminate:
+            self._eliminate()
+        return self.best
+
+    def _accept(self, hi, lo, bound=math.inf):
+        """The candidate as an Iterate, which becomes the best where its residual is the smallest yet."""
+        b, _, scale, least, _ = self._task
+        low = self.inside & (hi < least)
+        if low.any():
+            hi, lo = np.where(low, least, hi), np.where(low, 0.0, lo)
+        r = self.residual(hi, lo, b)
+        size = float((np.abs(r) / scale).max())
+        found = Iterate(hi, lo, r, size if math.isfinite(size) else math.inf, bound)
+        if self.best is None or self.error(found) < self.error(self.best):
+            self.best = found
+        return found
+
+    def error(self, iterate):
+        """delta of the module's text: what the residual, with its rounding, or the elimination's own bound shows."""
+        _, _, scale, _, _ = self._task
+        return min(iterate.size + self.floor(iterate.hi) / float(np.min(scale)), iterate.bound) + 4.0 * UNIT
+
+    def _moved(self, at, step):
+        hi, lo = at.hi.copy(), at.lo.copy()
+        _core.residual_add(np.ascontiguousarray(step), hi, lo, self.threads)
+        return self._accept(hi, lo)
+
+    def _refine(self, correction):
+        _, tol, _, _, monitor = self._task
+        at, stalled = self.best, 0
+        while self.best.size > tol and self.n_iter < self.limit and stalled < MAX_STALLED:
+            before = self.best.size
+            at = self._moved(at, correction(at.r))
+            for _ in range(MAX_SWEEPS):
+                last = at.size
+                if last <= tol or self.n_iter >= self.limit:
+                    break
+                at = self._moved(at, at.r / self.leaving)
+                monitor(self.n_iter, residual=self.best.size)
+                if at.size > SWEEP_GAIN * last:
+                    break
+            stalled = stalled + 1 if self.best.size > 0.5 * before else 0
+
+    def _spend(self):
+        """Called after every piece of iteration: raises _Eliminate once that would have been cheaper."""
+        self._task[-1](self.n_iter, residual=self.best.size)
+        if self.n_iter < self._pause:
+            return
+        self._pause = math.inf
+        if self._feasible():
+            worth = self._symbolic[-1]["n_flops"] / (FLOPS_PER_ENTRY * (self.chain.nnz + 8 * self.chain.n_states))
+            if self.n_iter >= worth:
+                raise _Eliminate
+            self._pause = worth
+
+    @cached_property
+    def _flux(self):
+        """(weight, F, preconditioner) of D - F = diag(weight) M."""
+        log_measure = self.chain._log_measure  # not log pi: the classes of a reversible chain may be several
+        weight = np.where(self.inside, np.exp(log_measure - log_measure[self.inside].max()), 0.0)
+        row = weight if self.chain._row is None else weight * self.chain._row
+        return weight, _core.Scaled(self.chain._scaled.kernel, row, self.chain._col), _core.Jacobi(weight * self.leaving)
+
+    def _conjugate_gradients(self, r):
+        """M^-1 r to ROUND_REDUCTION in the weighted norm, or until the unsymmetrised residual is small."""
+        self.method = "conjugate gradients"
+        tol, scale = self._task[1:3]
+        weight, F, precond = self._flux
+        cg = _core.ConjugateGradients(F, precond, weight, weight * r, self.threads)
+        target, least = 0.3 * tol * float(np.min(scale)), cg.energy * ROUND_REDUCTION**2
+        per_call = max(1, ENTRIES_PER_CALL // (self.chain.nnz + 8 * self.chain.n_states))
+        while cg.worst > target and cg.energy > least and self.n_iter < self.limit:
+            steps = cg.expand(int(min(per_call, self.limit - self.n_iter, max(1, self._pause - self.n_iter))), target, least)
+            self.n_iter += steps
+            self._spend()
+            if steps == 0:
+                break
+        return cg.x
+
+    def _bicgstab(self, r):
+        """M^-1 r by BiCGSTAB, scaled by the rates at which states are left."""
+        from scipy.sparse.linalg import LinearOperator, bicgstab
+
+        self.method = "bicgstab"
+        n, out = self.chain.n_states, np.empty(self.chain.n_states)
+
+        def apply(x):
+            self.n_iter += 1
+            self._spend()
+            x = np.where(self.inside, np.ravel(x) / self.leaving, 0.0)
+            _core.scaled_difference(self.chain._scaled, x, out, 1, self.threads)
+            return np.where(self.inside, out, 0.0)
+
+        operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
+        x, _ = bicgstab(operator, r, rtol=ROUND_REDUCTION, atol=0.0, maxiter=max(1, min(2000, (self.limit - self.n_iter) // 2)))
+        return x / self.leaving if np.isfinite(x).all() else np.zeros(n)
+
+    # --- elimination ----------------------------------------------------------------------------------------------------
+
+    def _feasible(self):
+        """Whether B can be eliminated in time and memory; orders it at the first call."""
+        if self._searched:
+            return self._symbolic is not None
+        self._searched = True
+        if self.matrix is None or self.n_inside > 20_000_000:
+            return False
+        monitor = self._task[-1]
+        number = np.where(self.inside, np.cumsum(self.inside) - 1, -1).astype(np.int32)
+        self._rates = _core.rates(self.matrix, self.chain._pattern.transpose, self.chain._row, self.chain._col, number,
+                                  self.n_inside, 1, self.threads)
+        search = _core.MinimumDegree(*self._rates[:2])
+        while not search.expand(20_000):
+            monitor(self.n_iter, residual=self.best.size)
+        symbolic = search.supernodes(MAX_ENTRIES)
+        if symbolic is None or symbolic[-1]["n_flops"] > MAX_FLOPS:
+            return False
+        try:
+            forecast_memory(8 * (symbolic[-1]["n_factor"] + symbolic[-1]["n_stack"]), "the elimination")
+        except MemoryForecastError:
+            return False
+        self._symbolic = symbolic
+        return True
+
+    def _eliminate(self):
+        b, tol, _, _, monitor = self._task
+        self.method = "elimination"
+        if self._elimination is None:
+            indptr, indices, out_rate, in_rate, leak = self._rates
+            elimination = _core.Elimination(indptr, indices, out_rate, in_rate, np.ascontiguousarray(leak[:, 0]), self._symbolic)
+            try:
+                while not elimination.expand(ENTRIES_PER_CALL * FLOPS_PER_ENTRY, self.threads):
+                    monitor(self.n_iter, residual=self.best.size)
+            except ArithmeticError:  # a state whose transitions out underflowed to zero: nothing can be told
+                return
+            self._elimination = elimination
+        x = self._eliminated(b)
+        if not np.isfinite(x).all():
+            return
+        at = self._accept(x, np.zeros_like(x), self.elimination_bound)
+        while self.error(self.best) > tol and at.size > tol:  # what rounding left over; ends where it does not shrink
+            before = at.size
+            at = self._moved(at, self._eliminated(at.r))
+            monitor(self.n_iter, residual=self.best.size)
+            if not at.size < 0.5 * before:
+                break
+
+    def _eliminated(self, b):
+        x = np.zeros(self.chain.n_states)
+        x[self.inside] = self._elimination.solve(np.ascontiguousarray(b[self.inside])[:, None])[:, 0]
+        return x
+
+    @cached_property
+    def elimination_bound(self):
+        """The relative error of an elimination's x >= 0, of first order (eliminate.h): six half-ulps, twice, for each row that
+        a pivot touches, and the entries' own rounding. Infinite where products underflowed that may have mattered."""
+        if self._elimination.underflow and self._elimination.factor.min() < 1e-280:
+            return math.inf
+        return 12.0 * UNIT * (self._symbolic[-1]["n_entries"] + 2.0 * self.n_inside)
