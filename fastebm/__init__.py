@@ -15,6 +15,14 @@ from .stationary import StationaryResult, stationary
 from .balance import BalanceResult, detailed_balance, reversibilize
 from .spectral import GapResult, spectral_gap
 from .hitting import HittingResult, hitting_times
+from .absorption import (
+    AbsorptionResult, HitProbabilityResult, absorption_probabilities, committor, hitting_probabilities,
+)
+from .moments import DistributionResult, MomentsResult, hitting_distribution, hitting_moments
+from .bounds import BoundsResult, hitting_bounds
+from .recurrence import (
+    CommuteResult, KemenyResult, ReturnResult, commute_times, kemeny_constant, return_times,
+)
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states
 from .mixing import MixingResult, mixing_curve
 
@@ -24,11 +32,14 @@ __version__ = "0.1.0"
 _LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "rlvr": None}
 
 __all__ = [
-    "BalanceResult", "ConvergenceWarning", "FastebmError", "GapResult", "HittingResult", "HittingSample", "Interrupted",
-    "InvalidChainError", "MarkovChain", "MemoryForecastError", "MixingResult", "NotReversibleError", "PeriodicChainError",
-    "ReducibleChainError", "StationaryResult", "StructureResult", "TiltedChain", "detailed_balance", "get_include",
-    "hitting_times", "load", "mixing_curve", "reversibilize", "simulate", "simulate_hitting_times", "spectral_gap",
-    "stationary", "structure", "superior_states", "tilt", *_LAZY,
+    "AbsorptionResult", "BalanceResult", "BoundsResult", "CommuteResult", "ConvergenceWarning", "DistributionResult",
+    "FastebmError", "GapResult", "HitProbabilityResult", "HittingResult", "HittingSample", "Interrupted",
+    "InvalidChainError", "KemenyResult", "MarkovChain", "MemoryForecastError", "MixingResult", "MomentsResult",
+    "NotReversibleError", "PeriodicChainError", "ReducibleChainError", "ReturnResult", "StationaryResult",
+    "StructureResult", "TiltedChain", "absorption_probabilities", "committor", "commute_times", "detailed_balance",
+    "get_include", "hitting_bounds", "hitting_distribution", "hitting_moments", "hitting_probabilities",
+    "hitting_times", "kemeny_constant", "load", "mixing_curve", "return_times", "reversibilize", "simulate",
+    "simulate_hitting_times", "spectral_gap", "stationary", "structure", "superior_states", "tilt", *_LAZY,
 ]
 
 

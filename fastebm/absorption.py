@@ -243,6 +243,7 @@ class _Problem:
         if self.time_error >= 1.0:
             return
         longest = float(self.time.max()) / (1.0 - self.time_error)
+        self.underflow = 1e-323 * float(self.system.n_inside) ** 2 * longest  # of elimination (System.elimination_bound)
         residuals = []
         for k, members in enumerate(self.sets):
             if not (self.reaching[k] & self.inside).any():
@@ -253,7 +254,7 @@ class _Problem:
             best = self.system.solve(b, 0.25 * self.tol / longest, monitor)
             u = np.where(self.reaching[k], np.clip(best.hi, 0.0, 1.0), 0.0)
             absolute = (best.size + self.system.floor(best.hi)) * self.time / (1.0 - self.time_error)
-            relative = best.bound * u if math.isfinite(best.bound) else math.inf
+            relative = best.bound * u + self.underflow if math.isfinite(best.bound) else math.inf
             self.u[self.inside, k] = u[self.inside]
             self.error[self.inside, k] = (np.minimum(absolute, relative) + 1e-15 * u)[self.inside]
             self.error[~self.reaching[k], k] = 0.0

@@ -175,7 +175,7 @@ def enclosure(x, delta):
 
 def bound_from_gap(gap, mass):
     """(1 - pi(A)) / (gap pi(A)) >= E_pi tau_A (Aldous & Fill, ch. 3), gap the lower end of a GapResult or a number."""
-    gap = getattr(gap, "gap_lower", gap)
+    gap = float(getattr(gap, "gap_lower", gap))
     return (1.0 - mass) / (gap * mass) if gap * mass > 0 else math.inf
 
 

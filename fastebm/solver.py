@@ -261,7 +261,7 @@ class System:
         x = self._eliminated(b)
         if not np.isfinite(x).all():
             return
-        at = self._accept(x, np.zeros_like(x), self.elimination_bound)
+        at = self._accept(x, np.zeros_like(x), self.elimination_bound(float(x.max())))
         while self.error(self.best) > tol and at.size > tol:  # what rounding left over; ends where it does not shrink
             before = at.size
             at = self._moved(at, self._eliminated(at.r))
@@ -269,15 +269,26 @@ class System:
             if not at.size < 0.5 * before:
                 break
 
+    @property
+    def eliminated(self):
+        """Whether B has been eliminated: every further solve is two substitutions."""
+        return self._elimination is not None
+
+    def eliminate(self, b):
+        """M^-1 b for a block (n_inside, width) on the states of B alone."""
+        return self._elimination.solve(b)
+
     def _eliminated(self, b):
         x = np.zeros(self.chain.n_states)
-        x[self.inside] = self._elimination.solve(np.ascontiguousarray(b[self.inside])[:, None])[:, 0]
+        x[self.inside] = self.eliminate(np.ascontiguousarray(b[self.inside])[:, None])[:, 0]
         return x
 
-    @cached_property
-    def elimination_bound(self):
-        """The relative error of an elimination's x >= 0, of first order (eliminate.h): six half-ulps, twice, for each row that
-        a pivot touches, and the entries' own rounding. Infinite where products underflowed that may have mattered."""
-        if self._elimination.underflow and self._elimination.factor.min() < 1e-280:
-            return math.inf
-        return 12.0 * UNIT * (self._symbolic[-1]["n_entries"] + 2.0 * self.n_inside)
+    def elimination_bound(self, largest):
+        """The relative error, to first order, of the x >= 0 that elimination finds, `largest` its largest entry.
+
+        Six half-ulps, twice, for each row next to a pivot, and the entries' own rounding (eliminate.h). A product that
+        underflows is off by 5e-324: like any absolute change of a rate it moves x by at most that, times the time spent at
+        the rate's state, times the largest x; times n^2 for all products (x >= M^-1 1 up to a factor, or absolute error).
+        """
+        rounding = 12.0 * UNIT * (self._symbolic[-1]["n_entries"] + 2.0 * self.n_inside)
+        return rounding + (1e-323 * float(self.n_inside) ** 2 * largest if self._elimination.underflow else 0.0)
