@@ -117,11 +117,13 @@ static int eliminate_panel(ebm_eliminate_t *E, double *front, int64_t size, int6
         const double leak = E->leak[first + k], exits = compensated_sum(leak, row + k + 1, size - k - 1);
         if (!(exits > 0.0)) return EBM_ERR_BREAKDOWN;
         E->exits[first + k] = exits;
+        for (int64_t c = k + 1; c < size; c++) row[c] /= exits; /* the row: probabilities, which overflow nowhere */
+        const double share = leak / exits;
         for (int64_t i = k + 1; i < size; i++) {
             double *other = front + i * size, value = other[k];
             for (int64_t j = p0; j < k; j++) value += other[j] * above[j - p0];
-            other[k] = value / exits;
-            if (leak > 0.0) E->leak[i < width ? first + i : rows[i - width]] += other[k] * leak;
+            other[k] = value;
+            if (share > 0.0) E->leak[i < width ? first + i : rows[i - width]] += value * share;
         }
         row[k] = 1.0; /* holding does not matter; a number that is no underflow */
     }
@@ -242,9 +244,11 @@ int ebm_eliminate_solve(const ebm_eliminate_t *E, int64_t width, const double *b
         const int64_t first = E->first[s], n_columns = E->first[s + 1] - first, height = E->height[s], size = n_columns + height;
         const double *upper = E->factor + E->factor_begin[s], *lower = upper + n_columns * size;
         const int32_t *rows = E->rows + E->row_begin[s];
-        for (int64_t i = 1; i < n_columns; i++)
-            for (int64_t k = 0; k < i; k++)
-                for (int64_t v = 0; v < width; v++) work[(first + i) * width + v] += upper[i * size + k] * work[(first + k) * width + v];
+        for (int64_t k = 0; k < n_columns; k++)
+            for (int64_t v = 0; v < width; v++) {
+                const double x_k = work[(first + k) * width + v] /= E->exits[first + k];
+                for (int64_t i = k + 1; i < n_columns; i++) work[(first + i) * width + v] += upper[i * size + k] * x_k;
+            }
         for (int64_t a = 0; a < height; a++)
             for (int64_t k = 0; k < n_columns; k++)
                 for (int64_t v = 0; v < width; v++)
@@ -259,7 +263,7 @@ int ebm_eliminate_solve(const ebm_eliminate_t *E, int64_t width, const double *b
                 double sum = work[(first + k) * width + v];
                 for (int64_t j = k + 1; j < n_columns; j++) sum += upper[k * size + j] * work[(first + j) * width + v];
                 for (int64_t a = 0; a < E->height[s]; a++) sum += upper[k * size + n_columns + a] * work[rows[a] * width + v];
-                work[(first + k) * width + v] = sum / E->exits[first + k];
+                work[(first + k) * width + v] = sum;
             }
     }
     for (int64_t k = 0; k < E->n; k++)

@@ -1,5 +1,5 @@
 /* Subtraction-free elimination of states (Grassmann, Taksar & Heyman 1985; O'Cinneide 1993), sparse and multifrontal (Duff &
-   Reid 1983): a state k is censored by a[i, j] += (a[i, k] / e[k]) a[k, j], where e[k], the rate at which k is left, is the
+   Reid 1983): a state k is censored by a[i, j] += a[i, k] (a[k, j] / e[k]), where e[k], the rate at which k is left, is the
    sum of what leaves and never 1 - a[k, k]. Sums, products and quotients of non-negative numbers only, so that every entry
    of a solution of M x = b >= 0, M = I - P_BB, is right to a relative error however close to singular M is: the answer is a
    ratio of sums of products with one factor a row (matrix-tree theorem), hence a relative error of eps in the entries of m

@@ -223,8 +223,6 @@ class _Problem:
         self.inside = ~np.any(self.sets, axis=0)
         self.system = System(chain, self.inside, limit, threads)
         self.time, self.time_error = None, math.inf
-        self.u = np.array([members.astype(np.float64) for members in self.sets]).T.copy()
-        self.error = np.where(self.inside[:, None], 1.0, 0.0) * np.ones(len(self.sets))
         self.residual = 0.0 if not self.inside.any() else math.inf
         # who cannot reach a set without passing through another has probability zero of it, exactly
         self.reaching = []
@@ -233,6 +231,10 @@ class _Problem:
             blocked = (~self.inside & ~members).view(np.uint8)
             _core.graph_reach(chain._pattern.transpose, hit, blocked)
             self.reaching.append(hit.view(bool))
+        # nothing is known yet: the sets within reach alike
+        self.u = np.array(self.reaching, dtype=np.float64).T.copy()
+        self.u /= self.u.sum(axis=1)[:, None]
+        self.error = np.where(self.inside[:, None] & (self.u > 0.0), 1.0, 0.0)
 
     def solve(self, monitor):
         if not self.inside.any():
@@ -248,10 +250,9 @@ class _Problem:
         for k, members in enumerate(self.sets):
             if not (self.reaching[k] & self.inside).any():
                 residuals.append(0.0)
-                self.error[:, k] = 0.0
                 continue
             b = np.where(self.inside, self.chain._apply(members.astype(np.float64), num_threads=self.threads), 0.0)
-            best = self.system.solve(b, 0.25 * self.tol / longest, monitor)
+            best = self.system.solve(b, 0.25 * self.tol / longest, monitor, relative=True)
             u = np.where(self.reaching[k], np.clip(best.hi, 0.0, 1.0), 0.0)
             absolute = (best.size + self.system.floor(best.hi)) * self.time / (1.0 - self.time_error)
             relative = best.bound * u + self.underflow if math.isfinite(best.bound) else math.inf

@@ -36,7 +36,7 @@ class BoundsResult(Result):
     bound_from_gap : float
         (1 - pi(A)) / (gap pi(A)), never below it (Aldous & Fill, ch. 3; for any chain with the additive gap).
     exit_rate, exit_rate_lower, exit_rate_upper : float
-        1 - lambda_B, lambda_B the top eigenvalue of P_BB: the chance of arriving in a step once the walk has not arrived for
+        1 - lambda_B, lambda_B the top eigenvalue of P_BB (on the closed class): the chance of arriving in a step once the walk has not arrived for
         long. The bounds are rigorous (Collatz & Wielandt; reversible chains: Dirichlet form).
     exit_rate_bound : float or None
         gap pi(A), never above `exit_rate` (reversible chains).
@@ -149,9 +149,12 @@ class _Bounds:
     def __init__(self, chain, mask, gap, tol, limit, threads):
         self.chain, self.mask, self.gap, self.tol, self.threads = chain, mask, gap, tol, threads
         self.inside = ~mask
-        self.pi = stationary(chain, num_threads=threads).pi
-        inside = closed_class(chain)
-        self.reversible = inside is None and chain.is_reversible
+        law = stationary(chain, num_threads=threads)
+        self.pi, self.log_pi = law.pi, law.log_pi
+        recurrent = closed_class(chain)
+        self.reversible = (chain if recurrent is None else chain.restrict(recurrent)).is_reversible
+        # transient states have rates of their own, of which the stationary walk sees nothing
+        self.seen = self.inside if recurrent is None else self.inside & recurrent
         self.system = System(chain, self.inside, limit, threads)
         self.mean, self.error = None, math.inf
         self.rate, self.low, self.high = math.nan, 0.0, 1.0
@@ -166,27 +169,31 @@ class _Bounds:
         self.mean, self.error = found.hi, self.system.error(found)
         if self.error >= 1.0:
             return
+        if not self.seen.any():
+            self.rate = self.low = 1.0
+            return
         f, g, error = ones, self.mean, self.error
         for _ in range(MAX_ROUNDS):
             self._enclose(f, g, error)
             if self.high - self.low <= self.tol * self.high:
                 break
-            f = g / g.max()
+            f = g / g[self.seen].max()
             found = self.system.solve(f, 0.1 * self.tol, monitor, start=f / self.rate, scale=np.maximum(f, 1e-300))
             g, error = found.hi, self.system.error(found)
-            if error >= 1.0 or not (g[self.inside] > 0.0).all():
+            if error >= 1.0 or not (g[self.seen] > 0.0).all():
                 break
 
     def _enclose(self, f, g, error):
         """From M g = f up to a relative error: f / g encloses 1 - lambda_B (Collatz 1942, Wielandt 1950)."""
-        quotient = f[self.inside] / g[self.inside]
+        quotient = f[self.seen] / g[self.seen]
         self.low = max(self.low, float(quotient.min()) * (1.0 - error))
         self.high = min(self.high, float(quotient.max()) * (1.0 + error))
         if self.reversible:
-            h = g / g.max()
+            largest = float(g[self.seen].max())
+            h = np.where(self.seen, g / largest, 0.0)
             square = _core.vec_dot(self.pi * h, h, self.threads)
             if square > 0.0:
-                self.high = min(self.high, _core.vec_dot(self.pi * h, f, self.threads) / square / float(g.max()) * (1.0 + error))
+                self.high = min(self.high, _core.vec_dot(self.pi * h, f, self.threads) / square / largest * (1.0 + error))
         self.high = max(self.high, self.low)
         self.rate = self.high if self.reversible else math.sqrt(self.low * self.high)
 
@@ -212,6 +219,6 @@ class _Bounds:
 
     def _mean_bound(self):
         log_outside = math.log(max(1.0 - float(self.pi[self.mask].sum()), 5e-324))
-        log_k = np.maximum(0.5 * (log_outside - self.chain.log_pi), 0.0)
+        log_k = np.maximum(0.5 * (log_outside - self.log_pi), 0.0)
         decay = -math.log1p(-self.low) if self.low < 1.0 else math.inf
         return np.where(self.inside, 1.0 + log_k / decay + 1.0 / self.low, 0.0)

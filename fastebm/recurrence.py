@@ -206,7 +206,7 @@ def kemeny_constant(chain, *, n_probes=30, tol=1e-10, rng=None, num_threads=None
     problem = _Kemeny(chain, tol, threads)
     with interruptible("kemeny_constant", problem.estimate, progress=progress, callback=callback) as monitor:
         problem.begin(monitor)
-        if chain.n_states <= MAX_EXACT and problem.system.eliminated:
+        if chain.n_states <= MAX_EXACT and problem.system.prepare(monitor):
             return problem.exact(monitor)
         for _ in range(n_probes):
             problem.probe(rng, monitor)

@@ -104,17 +104,19 @@ class System:
 
     # --- solving --------------------------------------------------------------------------------------------------------
 
-    def solve(self, b, tol, monitor, *, start=None, scale=None, least=0.0):
+    def solve(self, b, tol, monitor, *, start=None, scale=None, least=0.0, relative=False):
         """An `Iterate` for M x = b with size <= tol, or the best that was reached.
 
         b, start: (n_states,), zero outside B. scale: the residual is measured against it (default: in absolute size); least:
-        no solution is smaller on B. The iterate is also kept as `self.best` for whom an interruption leaves with it.
+        no solution is smaller on B. relative: what elimination finds is kept as it is, whose `bound` holds for entries of
+        any size. The iterate is also kept as `self.best` for whom an interruption leaves with it.
         """
         scale = 1.0 if scale is None else np.where(self.inside, scale, 1.0)
         self._task = (b, tol, scale, least, monitor)
         self.best = None
         start = np.zeros(self.chain.n_states) if start is None else start
         self._accept(start, np.zeros_like(start))
+        monitor(self.n_iter, residual=self.best.size)
         if self.best.size <= tol or self.n_inside == 0:
             return self.best
         try:
@@ -124,7 +126,7 @@ class System:
             if self.best.size > tol and self.n_iter < self.limit and self._feasible():
                 raise _Eliminate
         except _Eliminate:
-            self._eliminate()
+            self._eliminate(relative)
         return self.best
 
     def _accept(self, hi, lo, bound=math.inf):
@@ -222,20 +224,26 @@ class System:
 
     # --- elimination ----------------------------------------------------------------------------------------------------
 
-    def _feasible(self):
+    def prepare(self, monitor):
+        """Eliminates B where time and memory allow, whatever iteration would do; whether it did."""
+        if self._elimination is None and self._feasible(monitor):
+            self._factorize(monitor)
+        return self._elimination is not None
+
+    def _feasible(self, monitor=None):
         """Whether B can be eliminated in time and memory; orders it at the first call."""
         if self._searched:
             return self._symbolic is not None
         self._searched = True
         if self.matrix is None or self.n_inside > 20_000_000:
             return False
-        monitor = self._task[-1]
+        monitor = self._task[-1] if monitor is None else monitor
         number = np.where(self.inside, np.cumsum(self.inside) - 1, -1).astype(np.int32)
         self._rates = _core.rates(self.matrix, self.chain._pattern.transpose, self.chain._row, self.chain._col, number,
                                   self.n_inside, 1, self.threads)
         search = _core.MinimumDegree(*self._rates[:2])
         while not search.expand(20_000):
-            monitor(self.n_iter, residual=self.best.size)
+            monitor(self.n_iter)
         symbolic = search.supernodes(MAX_ENTRIES)
         if symbolic is None or symbolic[-1]["n_flops"] > MAX_FLOPS:
             return False
@@ -246,33 +254,37 @@ class System:
         self._symbolic = symbolic
         return True
 
-    def _eliminate(self):
+    def _factorize(self, monitor):
+        indptr, indices, out_rate, in_rate, leak = self._rates
+        elimination = _core.Elimination(indptr, indices, out_rate, in_rate, np.ascontiguousarray(leak[:, 0]), self._symbolic)
+        try:
+            while not elimination.expand(ENTRIES_PER_CALL * FLOPS_PER_ENTRY, self.threads):
+                monitor(self.n_iter)
+        except ArithmeticError:  # a state whose transitions out underflowed to zero: nothing can be told
+            self._symbolic = None
+            return
+        self._elimination, self.method = elimination, "elimination"
+
+    def _eliminate(self, relative):
         b, tol, _, _, monitor = self._task
-        self.method = "elimination"
         if self._elimination is None:
-            indptr, indices, out_rate, in_rate, leak = self._rates
-            elimination = _core.Elimination(indptr, indices, out_rate, in_rate, np.ascontiguousarray(leak[:, 0]), self._symbolic)
-            try:
-                while not elimination.expand(ENTRIES_PER_CALL * FLOPS_PER_ENTRY, self.threads):
-                    monitor(self.n_iter, residual=self.best.size)
-            except ArithmeticError:  # a state whose transitions out underflowed to zero: nothing can be told
-                return
-            self._elimination = elimination
+            self._factorize(monitor)
+        if self._elimination is None:
+            return
+        self.method = "elimination"
         x = self._eliminated(b)
         if not np.isfinite(x).all():
             return
         at = self._accept(x, np.zeros_like(x), self.elimination_bound(float(x.max())))
+        if relative:
+            self.best = at
+            return
         while self.error(self.best) > tol and at.size > tol:  # what rounding left over; ends where it does not shrink
             before = at.size
             at = self._moved(at, self._eliminated(at.r))
             monitor(self.n_iter, residual=self.best.size)
             if not at.size < 0.5 * before:
                 break
-
-    @property
-    def eliminated(self):
-        """Whether B has been eliminated: every further solve is two substitutions."""
-        return self._elimination is not None
 
     def eliminate(self, b):
         """M^-1 b for a block (n_inside, width) on the states of B alone."""
