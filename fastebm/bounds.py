@@ -11,7 +11,7 @@ from .chain import is_chain
 from .errors import ConvergenceWarning, InvalidChainError
 from .hitting import MAX_ITER, averages, bound_from_gap, bounds_hitting, enclosure
 from .results import Result, result
-from .solver import System
+from .solver import UNIT, System
 from .spectral import spectral_gap
 from .stationary import stationary
 from .structure import certain, closed_class
@@ -57,7 +57,8 @@ class BoundsResult(Result):
     n_iter : int
         Products with P.
     converged : bool
-        Means and exit rate are known to a relative `tol`.
+        The means are known to a relative `tol`; how well the exit rate is known, its bounds show (slowly only where P_BB has
+        no dominating eigenvalue: a walk that must arrive within n steps, say).
     """
 
     target_mass: float
@@ -79,7 +80,7 @@ class BoundsResult(Result):
     converged: bool
 
 
-def hitting_bounds(chain, target, *, gap=None, tol=1e-6, max_iter=None, num_threads=None, progress=False, callback=None):
+def hitting_bounds(chain, target, *, gap=None, hitting=None, tol=1e-6, max_iter=None, num_threads=None, progress=False, callback=None):
     """The theory's bounds of the time to reach `target`, side by side with the computed values.
 
     Parameters
@@ -89,6 +90,8 @@ def hitting_bounds(chain, target, *, gap=None, tol=1e-6, max_iter=None, num_thre
     target : bool mask (n_states,) or state numbers
     gap : GapResult or float, optional
         Of kind "additive" (on a reversible chain also "spectral" or "absolute"); computed where it is not given.
+    hitting : HittingResult, optional
+        Of this chain and target, to spare the solve of the means.
     tol : float
         Relative accuracy of the means and of the exit rate.
     max_iter : int, optional
@@ -135,18 +138,18 @@ def hitting_bounds(chain, target, *, gap=None, tol=1e-6, max_iter=None, num_thre
                                 "its mean hitting time is infinite and no bound applies")
     if gap is None:
         gap = spectral_gap(chain, kind="additive", rng=0, num_threads=threads, progress=progress, callback=callback)
-    problem = _Bounds(chain, mask, gap, tol, limit, threads)
+    problem = _Bounds(chain, mask, gap, hitting, tol, limit, threads)
     with interruptible("hitting_bounds", problem.partial, progress=progress, callback=callback) as monitor:
         problem.solve(monitor)
         found = problem.result()
     if not found.converged:
-        warnings.warn(f"hitting_bounds: the exit rate lies between {found.exit_rate_lower:.6g} and {found.exit_rate_upper:.6g}, the means "
-                      f"are known to a relative {found.error:.3g}; wanted {tol:.3g}", ConvergenceWarning, stacklevel=2)
+        warnings.warn(f"hitting_bounds: the means are known to a relative {found.error:.3g} only, wanted {tol:.3g}",
+                      ConvergenceWarning, stacklevel=2)
     return found
 
 
 class _Bounds:
-    def __init__(self, chain, mask, gap, tol, limit, threads):
+    def __init__(self, chain, mask, gap, hitting, tol, limit, threads):
         self.chain, self.mask, self.gap, self.tol, self.threads = chain, mask, gap, tol, threads
         self.inside = ~mask
         law = stationary(chain, num_threads=threads)
@@ -157,6 +160,13 @@ class _Bounds:
         self.seen = self.inside if recurrent is None else self.inside & recurrent
         self.system = System(chain, self.inside, limit, threads)
         self.mean, self.error = None, math.inf
+        if hitting is not None:
+            known = (hitting.mean.shape == (chain.n_states,)) and np.array_equal(hitting.mean == 0.0, mask)
+            if not known:
+                raise InvalidChainError("hitting is the result of another chain or target; leave it out, or pass hitting_times(chain, target)")
+            lower = hitting.lower[self.inside]
+            self.mean = hitting.mean
+            self.error = float((hitting.mean[self.inside] / lower - 1.0).max(initial=0.0)) + 1e-15
         self.rate, self.low, self.high = math.nan, 0.0, 1.0
 
     def solve(self, monitor):
@@ -165,8 +175,9 @@ class _Bounds:
             self.rate = self.low = 1.0
             return
         ones = self.inside.astype(np.float64)
-        found = self.system.solve(ones, 0.1 * self.tol, monitor, start=ones, least=1.0)
-        self.mean, self.error = found.hi, self.system.error(found)
+        if self.mean is None:
+            found = self.system.solve(ones, 0.1 * self.tol, monitor, start=ones, least=1.0)
+            self.mean, self.error = found.hi, self.system.error(found)
         if self.error >= 1.0:
             return
         if not self.seen.any():
@@ -194,8 +205,18 @@ class _Bounds:
             square = _core.vec_dot(self.pi * h, h, self.threads)
             if square > 0.0:
                 self.high = min(self.high, _core.vec_dot(self.pi * h, f, self.threads) / square / largest * (1.0 + error))
-        self.high = max(self.high, self.low)
+        self.high = max(min(self.high, self._without_fast_states(quotient, g)), self.low)
         self.rate = self.high if self.reversible else math.sqrt(self.low * self.high)
+
+    def _without_fast_states(self, quotient, g):
+        """The same upper end from g cut to zero where f / g is large: states that only lead away from the slowest class have
+        rates of their own, and any g >= 0 gives a bound on where it is positive."""
+        kept = self.seen.copy()
+        kept[self.seen] = quotient <= 1.5 * quotient.min()
+        cut, out = np.where(kept, g, 0.0), np.empty_like(g)
+        _core.scaled_difference(self.chain._scaled, cut, out, 1, self.threads)
+        rounding = 4.0 * (self.system.max_degree + 4.0) * UNIT * float(cut.max())
+        return float(((out[kept] + rounding) / cut[kept]).max())
 
     def partial(self):
         return None if self.mean is None or not self.error < 1.0 else self.result()
@@ -214,7 +235,7 @@ class _Bounds:
             quasi_stationary_mean=1.0 / self.rate if self.rate > 0 else math.inf, return_time=back,
             return_time_kac=1.0 / mass if mass > 0 else math.inf, mean=mean,
             mean_bound=self._mean_bound() if self.reversible and known else None, error=self.error, method=self.system.method,
-            n_iter=self.system.n_iter, converged=bool(self.error <= self.tol and self.high - self.low <= self.tol * self.high),
+            n_iter=self.system.n_iter, converged=bool(self.error <= self.tol),
         )
 
     def _mean_bound(self):

@@ -91,8 +91,8 @@ class System:
 
     @cached_property
     def max_degree(self):
-        """The largest number of entries in a row."""
-        return int(np.diff(self.matrix.indptr).max())
+        """The largest number of entries in a row; a computed chain is taken to have a thousand."""
+        return 1000 if self.matrix is None else int(np.diff(self.matrix.indptr).max())
 
     @cached_property
     def leaving(self):
@@ -219,7 +219,8 @@ class System:
             return np.where(self.inside, out, 0.0)
 
         operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
-        x, _ = bicgstab(operator, r, rtol=ROUND_REDUCTION, atol=0.0, maxiter=max(1, min(2000, (self.limit - self.n_iter) // 2)))
+        with np.errstate(all="ignore"):  # a recurrence that leaves the range of a double has nothing to offer: below
+            x, _ = bicgstab(operator, r, rtol=ROUND_REDUCTION, atol=0.0, maxiter=max(1, min(2000, (self.limit - self.n_iter) // 2)))
         return x / self.leaving if np.isfinite(x).all() else np.zeros(n)
 
     # --- elimination ----------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ def check(found, P, target, pi):
     top = np.abs(np.linalg.eigvals(P[np.ix_(rest, rest)])).max()
     h = reference.hitting_times(P, target)
     assert_allclose(found.exit_rate, 1 - top, rtol=1e-5, atol=1e-14)
+    assert found.exit_rate_upper - found.exit_rate_lower <= 1e-5 * found.exit_rate
     assert found.exit_rate_lower <= (1 - top) * (1 + 1e-9) + 1e-14 and (1 - top) * (1 - 1e-9) <= found.exit_rate_upper + 1e-14
     assert found.mean_from_pi <= found.bound_from_gap * (1 + 1e-9)
     assert_allclose(found.mean_from_pi, pi @ h, rtol=1e-6)
@@ -85,6 +86,23 @@ def test_two_separate_parts_outside_the_target():
     top = np.abs(np.linalg.eigvals(P)).max()
     assert found.exit_rate_lower <= 1 - top <= found.exit_rate_upper * (1 + 1e-12)
     assert_allclose(found.exit_rate, 1 - top, rtol=1e-5)
+
+
+def test_a_walk_that_must_arrive_has_no_eigenvalue_to_find():
+    """P_BB of the clockwise cycle is nilpotent, lambda_B = 0: the bounds close in slowly, and hold."""
+    found = fe.hitting_bounds(fe.MarkovChain(gallery.biased_cycle(6, 1.0).P), [0])
+    assert 0.9 < found.exit_rate_lower <= 1 <= found.exit_rate_upper * (1 + 1e-12) and found.converged
+
+
+def test_means_that_are_known_already_are_not_solved_again():
+    case = gallery.random_reversible(50, 0.1, 3)
+    chain = fe.MarkovChain(case.P)
+    known = fe.hitting_times(chain, [4])
+    found, alone = fe.hitting_bounds(chain, [4], hitting=known), fe.hitting_bounds(chain, [4])
+    assert_allclose(found.exit_rate, alone.exit_rate, rtol=1e-5)
+    assert found.mean_from_pi == pytest.approx(alone.mean_from_pi)
+    with pytest.raises(fe.InvalidChainError, match="another"):
+        fe.hitting_bounds(chain, [5], hitting=known)
 
 
 def test_everything_is_the_target():
