@@ -8,6 +8,7 @@ import numpy as np
 from . import _core, _validate
 from ._runtime import interruptible, resolve_threads
 from .chain import is_chain
+from .checkpoint import Checkpoint, fingerprint
 from .errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from .results import Result, result
 from .solver import System
@@ -65,7 +66,8 @@ class HittingResult(Result):
     converged: bool
 
 
-def hitting_times(chain, target, *, tol=1e-8, gap=None, max_iter=None, num_threads=None, progress=False, callback=None):
+def hitting_times(chain, target, *, tol=1e-8, gap=None, max_iter=None, num_threads=None, progress=False, callback=None,
+                  checkpoint=None):
     """Mean number of steps to reach `target` from every state.
 
     Parameters
@@ -78,6 +80,9 @@ def hitting_times(chain, target, *, tol=1e-8, gap=None, max_iter=None, num_threa
         The spectral gap (non-reversible: the additive one, any other is refused) for `bound_from_gap`.
     max_iter : int, optional
         Largest number of products.
+    checkpoint : path, optional
+        A file from which an interrupted call goes on with the same bits: within conjugate gradients, otherwise from the last
+        round of the refinement; an elimination begins anew.
 
     Returns
     -------
@@ -114,11 +119,13 @@ def hitting_times(chain, target, *, tol=1e-8, gap=None, max_iter=None, num_threa
         raise InvalidChainError(f'a gap of kind "{gap.kind}" does not bound hitting times of this chain; pass one of kind "additive"')
     threads = resolve_threads(num_threads)
     sure = certain(chain, mask)
-    problem = _Problem(chain, mask, sure, tol, limit, gap, threads)
+    file = Checkpoint(checkpoint, "hitting_times", lambda: fingerprint(chain.fingerprint(), mask, tol, limit))
+    problem = _Problem(chain, mask, sure, tol, limit, gap, threads, None if checkpoint is None else file)
     with interruptible("hitting_times", problem.result, total=None, progress=progress, callback=callback) as monitor:
         if problem.inside.any():
             problem.solve(monitor)
         found = problem.result()
+    file.discard()
     if not found.converged:
         warnings.warn(
             f"hitting_times: residual {found.residual:.3g} (rounding {found.residual_floor:.3g}) after {found.n_iter} products, "
@@ -137,14 +144,26 @@ def bounds_hitting(chain, kind):
 class _Problem:
     """M h = 1 on B, the states outside the target that hit it with probability one."""
 
-    def __init__(self, chain, mask, sure, tol, limit, gap, threads):
+    def __init__(self, chain, mask, sure, tol, limit, gap, threads, file):
         self.chain, self.mask, self.tol, self.gap, self.threads = chain, mask, tol, gap, threads
         self.inside, self.never = sure & ~mask, ~sure
-        self.system = System(chain, self.inside, limit, threads)
+        self.file, self.reached = file, None
+        self.system = System(chain, self.inside, limit, threads, None if file is None else self.keep)
+
+    def keep(self, state):
+        self.reached = state
+        self.file.save(lambda: state)
 
     def solve(self, monitor):
         ones = self.inside.astype(np.float64)
-        self.system.solve(ones, self.tol, monitor, start=ones, least=1.0)  # tau >= 1 outside the target
+        if self.file is not None:
+            self.system.resume(self.file.load())
+        try:
+            self.system.solve(ones, self.tol, monitor, start=ones, least=1.0)  # tau >= 1 outside the target
+        except KeyboardInterrupt:
+            if self.reached is not None:
+                self.file.save(lambda: self.reached, now=True)
+            raise
 
     def result(self):
         found, delta = self.system.best, 0.0

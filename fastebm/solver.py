@@ -53,14 +53,17 @@ class System:
         B. From each of its states the chain leaves B with probability one.
     limit : int
         Largest number of products; `n_iter` counts them.
+    keep : callable(dict of arrays), optional
+        Is handed the state of the iteration whenever it is one that `resume` can go on from with the same bits.
     """
 
-    def __init__(self, chain, inside, limit, threads):
+    def __init__(self, chain, inside, limit, threads, keep=None):
         self.chain, self.inside, self.limit, self.threads = chain, inside, limit, threads
         self.n_inside = int(np.count_nonzero(inside))
         self.n_iter, self.method, self.best = 0, "graph", None
         self._mask = inside.view(np.uint8)
         self._pause = FIRST_PRODUCTS
+        self._keep, self._loop, self._inner = keep, None, None
         self._elimination, self._searched, self._symbolic = None, False, None
 
     @property
@@ -116,6 +119,8 @@ class System:
         self.best = None
         start = np.zeros(self.chain.n_states) if start is None else start
         self._accept(start, np.zeros_like(start))
+        if self._loop is not None:
+            self._restore()
         monitor(self.n_iter, residual=self.best.size)
         if self.best.size <= tol or self.n_inside == 0:
             return self.best
@@ -154,9 +159,10 @@ class System:
 
     def _refine(self, correction):
         _, tol, _, _, monitor = self._task
-        at, stalled = self.best, 0
+        at, stalled, before = self._loop or (self.best, 0, math.nan)
         while self.best.size > tol and self.n_iter < self.limit and stalled < MAX_STALLED:
-            before = self.best.size
+            before = self.best.size if math.isnan(before) else before
+            self._loop = (at, stalled, before)
             at = self._moved(at, correction(at.r))
             for _ in range(MAX_SWEEPS):
                 last = at.size
@@ -166,7 +172,35 @@ class System:
                 monitor(self.n_iter, residual=self.best.size)
                 if at.size > SWEEP_GAIN * last:
                     break
-            stalled = stalled + 1 if self.best.size > 0.5 * before else 0
+            stalled, before = stalled + 1 if self.best.size > 0.5 * before else 0, math.nan
+            self._loop = (at, stalled, before)
+            self._note()
+        self._loop = None
+
+    def _note(self, cg=None, least=0.0):
+        """Hands on where the iteration stands: between rounds, or within one where the recurrence is given."""
+        if self._keep is None:
+            return
+        at, stalled, before = self._loop
+        state = {"hi": at.hi, "lo": at.lo, "best_hi": self.best.hi, "best_lo": self.best.lo,
+                 "numbers": np.array([self.n_iter, stalled, before, self._pause])}
+        if cg is not None:
+            x, r, p, energy, worst = cg.state()
+            state |= {"x": x, "r": r, "p": p, "inner": np.array([energy, worst, least])}
+        self._keep(state)
+
+    def resume(self, state):
+        """Makes the next `solve`, which must be the one that handed on `state`, go on from there."""
+        self._loop = state
+
+    def _restore(self):
+        state = self._loop
+        n_iter, stalled, before, pause = state["numbers"]
+        self._accept(state["best_hi"], state["best_lo"])
+        at = self._accept(state["hi"], state["lo"])
+        self.n_iter, self._pause, self._loop = int(n_iter), float(pause), (at, int(stalled), float(before))
+        if "x" in state:
+            self._inner = [state[name] for name in ("x", "r", "p")], [float(number) for number in state["inner"]]
 
     def _spend(self):
         """Called after every piece of iteration: raises _Eliminate once that would have been cheaper."""
@@ -195,10 +229,15 @@ class System:
         weight, F, precond = self._flux
         cg = _core.ConjugateGradients(F, precond, weight, weight * r, self.threads)
         target, least = 0.3 * tol * float(np.min(scale)), cg.energy * ROUND_REDUCTION**2
+        if self._inner is not None:
+            (vectors, (energy, worst, least)), self._inner = self._inner, None
+            cg.restore(*vectors, energy, worst)
+            self._spend()
         per_call = max(1, ENTRIES_PER_CALL // (self.chain.nnz + 8 * self.chain.n_states))
         while cg.worst > target and cg.energy > least and self.n_iter < self.limit:
             steps = cg.expand(int(min(per_call, self.limit - self.n_iter, max(1, self._pause - self.n_iter))), target, least)
             self.n_iter += steps
+            self._note(cg, least)
             self._spend()
             if steps == 0:
                 break

@@ -1,6 +1,7 @@
 """Mean hitting times against closed forms, exact fractions and subtraction-free elimination; by elimination and by
 iteration alike. What is not reached must be enclosed, and said."""
 
+import contextlib
 import time
 import warnings
 from fractions import Fraction
@@ -357,3 +358,40 @@ def test_a_chain_that_cannot_be_solved_ends(iteration):
         found = fe.hitting_times(fe.MarkovChain(case.P), case.hitting[0])
     assert_encloses(found, case.hitting[1])
     assert found.n_iter < 50_000 and time.perf_counter() - begin < 10
+
+
+@pytest.mark.parametrize("case, calls", [(gallery.random_reversible(700, 0.01, 2), 1), (gallery.random_reversible(700, 0.01, 2), 9),
+                                         (gallery.cycle(1500, 0.1), 300), (gallery.double_well(400, 12), 40),
+                                         (gallery.random_chain(500, 0.01, 1), 30)], ids=str)
+@pytest.mark.parametrize("eliminate", [False, True])
+def test_goes_on_where_it_was_interrupted(case, calls, eliminate, monkeypatch, tmp_path):
+    """The same bits as without an interruption, after two of them; also where elimination takes over in the end."""
+    monkeypatch.setattr(solver, "ENTRIES_PER_CALL", 1)
+    monkeypatch.setattr(solver, "MAX_SMALL", 0)
+    monkeypatch.setattr(solver, "MAX_FLOPS", 1e12 if eliminate else -1.0)
+    chain, path = fe.MarkovChain(case.P), tmp_path / "means"
+    whole = fe.hitting_times(chain, [0], tol=1e-9)
+
+    def run():
+        left = [calls]
+
+        def callback(info):
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+
+        return fe.hitting_times(chain, [0], tol=1e-9, callback=callback, checkpoint=path)
+
+    for _ in range(2):
+        with contextlib.suppress(fe.Interrupted):
+            again = run()
+    again = fe.hitting_times(chain, [0], tol=1e-9, checkpoint=path)
+    assert not path.exists() and again.method == whole.method
+    assert_array_equal(again.mean, whole.mean)
+    assert (again.n_iter, again.residual) == (whole.n_iter, whole.residual)
+    if calls > 1 and case.reversible:  # something had been kept
+        with pytest.raises(fe.Interrupted):
+            run()
+        assert path.exists()
+        with pytest.raises(fe.InvalidChainError, match="another call"):
+            fe.hitting_times(chain, [1], tol=1e-9, checkpoint=path)

@@ -64,6 +64,18 @@ cdef class ConjugateGradients:
         """max |r / w|, as the recurrence has it: the residual of the unsymmetrised system."""
         return self.c.worst
 
+    def state(self):
+        """Copies of what a later call needs to go on with the same bits: (x, r, p, energy, worst)."""
+        return self.x.copy(), np.array(self.r), np.array(self.p), self.c.energy, self.c.worst
+
+    def restore(self, const double[::1] x not None, const double[::1] r not None, const double[::1] p not None,
+                double energy, double worst):
+        """Goes back to what `state` returned."""
+        cdef int64_t n = self.c.F.kernel.n_states
+        need(x.shape[0] == n and r.shape[0] == n and p.shape[0] == n, "lengths of x, r and p")
+        self._x[:], self.r[:], self.p[:] = x, r, p
+        self.c.energy, self.c.worst = energy, worst
+
     def expand(self, int64_t n_steps, double target, double least):
         """At most n_steps steps, until worst <= target or energy <= least; -> steps done."""
         cdef int64_t n_done
