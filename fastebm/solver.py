@@ -63,7 +63,7 @@ class System:
         self.n_iter, self.method, self.best = 0, "graph", None
         self._mask = inside.view(np.uint8)
         self._pause = FIRST_PRODUCTS
-        self._keep, self._loop, self._inner = keep, None, None
+        self._keep, self._saved, self._loop, self._inner = keep, None, None, None
         self._elimination, self._searched, self._symbolic = None, False, None
 
     @property
@@ -119,8 +119,10 @@ class System:
         self.best = None
         start = np.zeros(self.chain.n_states) if start is None else start
         self._accept(start, np.zeros_like(start))
-        if self._loop is not None:
-            self._restore()
+        self._loop = None
+        if self._saved is not None:
+            self._restore(self._saved)
+            self._saved = None
         monitor(self.n_iter, residual=self.best.size)
         if self.best.size <= tol or self.n_inside == 0:
             return self.best
@@ -191,10 +193,9 @@ class System:
 
     def resume(self, state):
         """Makes the next `solve`, which must be the one that handed on `state`, go on from there."""
-        self._loop = state
+        self._saved = state
 
-    def _restore(self):
-        state = self._loop
+    def _restore(self, state):
         n_iter, stalled, before, pause = state["numbers"]
         self._accept(state["best_hi"], state["best_lo"])
         at = self._accept(state["hi"], state["lo"])
