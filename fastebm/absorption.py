@@ -5,12 +5,13 @@ import warnings
 
 import numpy as np
 
-from . import _core, _validate
+from . import _validate
 from ._runtime import interruptible, resolve_threads
 from .chain import is_chain
 from .errors import ConvergenceWarning, InvalidChainError
 from .results import Result, result
 from .solver import System
+from .structure import reachable
 
 MAX_ITER = 100_000
 
@@ -214,23 +215,14 @@ class _Problem:
     """M u = P_BG 1 for each set G and for what reaches none of them (the last column)."""
 
     def __init__(self, chain, sets, avoid, tol, limit, threads):
-        n = chain.n_states
         self.chain, self.tol, self.threads = chain, tol, threads
-        reached = np.any(sets, axis=0).astype(np.uint8)
-        _core.graph_reach(chain._pattern.transpose, reached, avoid.view(np.uint8) if avoid.any() else None)
-        lost = ~reached.view(bool)
-        self.sets = [*sets, lost]
+        self.sets = [*sets, ~reachable(chain, np.any(sets, axis=0), avoid)]
         self.inside = ~np.any(self.sets, axis=0)
         self.system = System(chain, self.inside, limit, threads)
         self.time, self.time_error = None, math.inf
         self.residual = 0.0 if not self.inside.any() else math.inf
         # who cannot reach a set without passing through another has probability zero of it, exactly
-        self.reaching = []
-        for k, members in enumerate(self.sets):
-            hit = members.astype(np.uint8)
-            blocked = (~self.inside & ~members).view(np.uint8)
-            _core.graph_reach(chain._pattern.transpose, hit, blocked)
-            self.reaching.append(hit.view(bool))
+        self.reaching = [reachable(chain, members, ~self.inside & ~members) for members in self.sets]
         # nothing is known yet: the sets within reach alike
         self.u = np.array(self.reaching, dtype=np.float64).T.copy()
         self.u /= self.u.sum(axis=1)[:, None]

@@ -203,15 +203,16 @@ class System:
         if "x" in state:
             self._inner = [state[name] for name in ("x", "r", "p")], [float(number) for number in state["inner"]]
 
-    def _spend(self):
-        """Called after every piece of iteration: raises _Eliminate once that would have been cheaper."""
+    def _spend(self, left=0.0):
+        """Called after every piece of iteration, with the products it still expects to need: raises _Eliminate once that
+        would have been cheaper, or will be."""
         self._task[-1](self.n_iter, residual=self.best.size)
         if self.n_iter < self._pause:
             return
         self._pause = math.inf
         if self._feasible():
             worth = self._symbolic[-1]["n_flops"] / (FLOPS_PER_ENTRY * (self.chain.nnz + 8 * self.chain.n_states))
-            if self.n_iter >= worth:
+            if self.n_iter >= worth or left > worth:
                 raise _Eliminate
             self._pause = worth
 
@@ -233,16 +234,21 @@ class System:
         if self._inner is not None:
             (vectors, (energy, worst, least)), self._inner = self._inner, None
             cg.restore(*vectors, energy, worst)
-            self._spend()
+            self._spend(self._expected(cg, least))
         per_call = max(1, ENTRIES_PER_CALL // (self.chain.nnz + 8 * self.chain.n_states))
         while cg.worst > target and cg.energy > least and self.n_iter < self.limit:
             steps = cg.expand(int(min(per_call, self.limit - self.n_iter, max(1, self._pause - self.n_iter))), target, least)
             self.n_iter += steps
             self._note(cg, least)
-            self._spend()
+            self._spend(self._expected(cg, least))
             if steps == 0:
                 break
         return cg.x
+
+    def _expected(self, cg, least):
+        """Products to the end of a round if it goes on as it went: the logarithm of the energy falls by equal steps."""
+        gained = -math.log(max(cg.energy, 1e-300) * ROUND_REDUCTION**2 / least) if least > 0.0 else math.inf
+        return self.n_iter * max(-2.0 * math.log(ROUND_REDUCTION) / gained - 1.0, 0.0) if gained > 0.0 else math.inf
 
     def _bicgstab(self, r):
         """M^-1 r by BiCGSTAB, scaled by the rates at which states are left."""

@@ -85,10 +85,11 @@ def require_aperiodic(chain, purpose):
         raise PeriodicChainError(f"{purpose} needs an aperiodic chain, this one has period {period}; use chain.lazy(0.5)")
 
 
-def reachable(chain, target):
-    """The states from which `target` (bool mask) is reached with positive probability, bool (n_states,)."""
+def reachable(chain, target, avoid=None):
+    """The states from which `target` (bool mask) is reached with positive probability without entering `avoid` (bool mask)
+    before, bool (n_states,)."""
     reached = target.astype(np.uint8)
-    _core.graph_reach(chain._pattern.transpose, reached, None)
+    _core.graph_reach(chain._pattern.transpose, reached, None if avoid is None else avoid.view(np.uint8))
     return reached.view(bool)
 
 
