@@ -22,7 +22,7 @@ MAX_SMALL = 1000
 FIRST_PRODUCTS = 200
 # A stored entry in a product costs about as much as this many operations of an elimination (torus 512, Mistral network).
 FLOPS_PER_ENTRY = 8
-# Beyond: a quarter of an hour on two slow cores, or factors of 8 GB.
+# Beyond: two minutes and more at 7e9 operations a second (one core, torus 512), or factors of 8 GB.
 MAX_FLOPS, MAX_ENTRIES = 1e12, 500_000_000
 # A round of conjugate gradients reduces the weighted residual by this factor before the unsymmetrised one is looked at.
 ROUND_REDUCTION = 1e-7
@@ -66,10 +66,11 @@ class System:
         self._keep, self._saved, self._loop, self._inner = keep, None, None, None
         self._elimination, self._searched, self._symbolic = None, False, None
 
-    @property
+    @cached_property
     def matrix(self):
-        """The stored pattern, or None for a chain that is computed."""
-        return getattr(self.chain._pattern, "matrix", None)
+        """The stored pattern, or None: a chain that is computed is written out for this only where it is small."""
+        pattern = self.chain._pattern
+        return pattern.matrix if self.chain.n_states <= MAX_SMALL else vars(pattern).get("matrix")
 
     # --- residuals ------------------------------------------------------------------------------------------------------
 
@@ -87,7 +88,7 @@ class System:
 
     def floor(self, hi):
         """What the evaluation of a residual may be off by."""
-        largest = float(hi.max(initial=0.0))
+        largest = float(np.abs(hi).max(initial=0.0))
         if self.matrix is None:
             return 8.0 * UNIT * largest
         return 2.0 * (8.0 + self.max_degree) ** 2 * UNIT**2 * largest
@@ -282,7 +283,11 @@ class System:
         if self._searched:
             return self._symbolic is not None
         self._searched = True
-        if self.matrix is None or self.n_inside > 20_000_000:
+        if self.matrix is None:
+            return False
+        try:  # the rates both ways, the lists of the order and its work space
+            forecast_memory(40 * self.matrix.nnz + 150 * self.n_inside, "the order of an elimination")
+        except MemoryForecastError:
             return False
         monitor = self._task[-1] if monitor is None else monitor
         number = np.where(self.inside, np.cumsum(self.inside) - 1, -1).astype(np.int32)
