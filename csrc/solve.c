@@ -5,37 +5,31 @@
 #include "parallel.h"
 #include "vec.h"
 
-/* p = r + ratio p, and col * p for the product. */
-static void new_direction(ebm_cg_t *cg, double ratio, int num_threads)
+static int jacobi_apply(void *ctx, int num_threads, const double *r, double *z)
 {
     (void)num_threads;
-    const double *col = cg->S->col, *r = cg->r;
-    double *p = cg->p, *scaled_p = cg->scaled_p;
-    const int64_t n = cg->S->kernel->n_states;
+    const ebm_jacobi_t *jacobi = ctx;
+    const double *diagonal = jacobi->diagonal;
+    const int64_t n = jacobi->n_states;
 #pragma omp parallel for num_threads(num_threads) schedule(static) if (n > EBM_BLOCK_STATES)
-    for (int64_t i = 0; i < n; i++) {
-        p[i] = r[i] + ratio * p[i];
-        if (scaled_p) scaled_p[i] = col[i] * p[i];
-    }
+    for (int64_t i = 0; i < n; i++) z[i] = diagonal[i] > 0.0 ? r[i] / diagonal[i] : 0.0;
+    return EBM_OK;
 }
 
-int ebm_cg_start(ebm_cg_t *cg, int num_threads)
+void ebm_jacobi_precond(ebm_jacobi_t *jacobi, ebm_precond_t *precond)
 {
-    const int64_t n = cg->S->kernel->n_states;
-    for (int64_t i = 0; i < n; i++) cg->x[i] = cg->p[i] = 0.0;
-    new_direction(cg, 0.0, num_threads);
-    ebm_vec_dot(n, num_threads, cg->r, cg->r, &cg->square);
-    return isfinite(cg->square) ? EBM_OK : EBM_ERR_BREAKDOWN;
+    precond->ctx = jacobi;
+    precond->apply = jacobi_apply;
 }
 
-/* q = (I - S) p tile by tile, and p . q. */
+/* q = (D - F) p, and p . q. */
 static int product_pass(ebm_cg_t *cg, int num_threads, double *dot)
 {
     (void)num_threads;
     double partial[EBM_MAX_BLOCKS];
-    const ebm_scaled_t *S = cg->S;
-    const ebm_kernel_t *kernel = S->kernel;
-    const double *in = cg->scaled_p ? cg->scaled_p : cg->p, *p = cg->p;
+    const ebm_scaled_t *F = cg->F;
+    const ebm_kernel_t *kernel = F->kernel;
+    const double *p = cg->p;
     double *q = cg->q;
     const int64_t n = kernel->n_states, n_blocks = ebm_n_blocks(n);
     int status = EBM_OK;
@@ -45,12 +39,10 @@ static int product_pass(ebm_cg_t *cg, int num_threads, double *dot)
         const int64_t end = ebm_block_begin(n, n_blocks, b + 1);
         for (int64_t begin = ebm_block_begin(n, n_blocks, b); begin < end; begin += EBM_TILE) {
             const int64_t stop = begin + EBM_TILE < end ? begin + EBM_TILE : end;
-            const int failed = kernel->apply(kernel->ctx, begin, stop, 1, in, q + begin);
+            const int failed = kernel->difference(kernel->ctx, begin, stop, 1, F->col, p, q + begin);
             if (failed > status) status = failed;
             for (int64_t i = begin; i < stop; i++) {
-                double y = S->row ? S->row[i] * q[i] : q[i];
-                if (S->shift) y += S->shift[i] * p[i];
-                q[i] = p[i] - y;
+                if (F->row) q[i] *= F->row[i];
                 sum += p[i] * q[i];
             }
         }
@@ -60,39 +52,86 @@ static int product_pass(ebm_cg_t *cg, int num_threads, double *dot)
     return status;
 }
 
-/* x += a p, r -= a q, and |r|^2. */
+/* x += a p, r -= a q, and max |r / w|. */
 static double move(ebm_cg_t *cg, double a, int num_threads)
 {
     (void)num_threads;
-    double partial[EBM_MAX_BLOCKS];
-    const double *p = cg->p, *q = cg->q;
-    double *x = cg->x, *r = cg->r;
-    const int64_t n = cg->S->kernel->n_states, n_blocks = ebm_n_blocks(n);
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n_blocks > 1)
-    for (int64_t b = 0; b < n_blocks; b++) {
-        double sum = 0.0;
-        for (int64_t i = ebm_block_begin(n, n_blocks, b); i < ebm_block_begin(n, n_blocks, b + 1); i++) {
-            x[i] += a * p[i];
-            r[i] -= a * q[i];
-            sum += r[i] * r[i];
-        }
-        partial[b] = sum;
+    const double *p = cg->p, *q = cg->q, *w = cg->weight;
+    double *x = cg->x, *r = cg->r, worst = 0.0;
+    const int64_t n = cg->F->kernel->n_states;
+#pragma omp parallel for num_threads(num_threads) schedule(static) reduction(max : worst) if (n > EBM_BLOCK_STATES)
+    for (int64_t i = 0; i < n; i++) {
+        x[i] += a * p[i];
+        r[i] -= a * q[i];
+        const double size = w[i] > 0.0 ? fabs(r[i]) / w[i] : 0.0;
+        if (size > worst) worst = size;
     }
-    return ebm_sum_blocks(n_blocks, partial);
+    return worst;
 }
 
-int ebm_cg_expand(ebm_cg_t *cg, int64_t n_steps, double target, int num_threads, int64_t *n_done)
+/* r . z and q . z. */
+static void inner_products(const ebm_cg_t *cg, int num_threads, double *rz, double *qz)
+{
+    (void)num_threads;
+    double with_r[EBM_MAX_BLOCKS], with_q[EBM_MAX_BLOCKS];
+    const double *r = cg->r, *q = cg->q, *z = cg->z;
+    const int64_t n = cg->F->kernel->n_states, n_blocks = ebm_n_blocks(n);
+#pragma omp parallel for num_threads(num_threads) schedule(static) if (n_blocks > 1)
+    for (int64_t b = 0; b < n_blocks; b++) {
+        double sum_r = 0.0, sum_q = 0.0;
+        for (int64_t i = ebm_block_begin(n, n_blocks, b); i < ebm_block_begin(n, n_blocks, b + 1); i++) {
+            sum_r += r[i] * z[i];
+            sum_q += q[i] * z[i];
+        }
+        with_r[b] = sum_r;
+        with_q[b] = sum_q;
+    }
+    *rz = ebm_sum_blocks(n_blocks, with_r);
+    *qz = ebm_sum_blocks(n_blocks, with_q);
+}
+
+/* p = z + ratio p. */
+static void turn(ebm_cg_t *cg, double ratio, int num_threads)
+{
+    (void)num_threads;
+    const double *z = cg->z;
+    double *p = cg->p;
+    const int64_t n = cg->F->kernel->n_states;
+#pragma omp parallel for num_threads(num_threads) schedule(static) if (n > EBM_BLOCK_STATES)
+    for (int64_t i = 0; i < n; i++) p[i] = z[i] + ratio * p[i];
+}
+
+int ebm_cg_start(ebm_cg_t *cg, int num_threads)
+{
+    double unused;
+    const int64_t n = cg->F->kernel->n_states;
+    if (!cg->F->kernel->difference) return EBM_ERR_UNSUPPORTED;
+    for (int64_t i = 0; i < n; i++) cg->x[i] = cg->p[i] = cg->q[i] = 0.0;
+    cg->worst = move(cg, 0.0, num_threads);
+    const int status = cg->precond->apply(cg->precond->ctx, num_threads, cg->r, cg->z);
+    if (status != EBM_OK) return status;
+    inner_products(cg, num_threads, &cg->energy, &unused);
+    turn(cg, 0.0, num_threads);
+    return isfinite(cg->energy) ? EBM_OK : EBM_ERR_BREAKDOWN;
+}
+
+int ebm_cg_expand(ebm_cg_t *cg, int64_t n_steps, double target, double least, int num_threads, int64_t *n_done)
 {
     *n_done = 0;
-    while (*n_done < n_steps && cg->square > target) {
-        double dot;
-        const int status = product_pass(cg, num_threads, &dot);
+    while (*n_done < n_steps && cg->worst > target && cg->energy > least) {
+        double dot, rz, qz;
+        int status = product_pass(cg, num_threads, &dot);
         if (status != EBM_OK) return status;
-        if (!(dot > 0.0)) break; /* rounding has used up the definiteness of I - S: no further progress */
-        const double before = cg->square;
-        cg->square = move(cg, before / dot, num_threads);
-        if (!isfinite(cg->square)) return EBM_ERR_BREAKDOWN;
-        new_direction(cg, cg->square / before, num_threads);
+        if (!(dot > 0.0)) break; /* rounding has used up the definiteness of D - F: no further progress */
+        const double a = cg->energy / dot;
+        cg->worst = move(cg, a, num_threads);
+        status = cg->precond->apply(cg->precond->ctx, num_threads, cg->r, cg->z);
+        if (status != EBM_OK) return status;
+        inner_products(cg, num_threads, &rz, &qz);
+        if (!isfinite(rz)) return EBM_ERR_BREAKDOWN;
+        /* flexible: z . (r - r_before) = -a z . q in place of z . r, so that B may be symmetric to rounding only */
+        turn(cg, -a * qz / cg->energy, num_threads);
+        cg->energy = rz;
         (*n_done)++;
     }
     return EBM_OK;

@@ -19,6 +19,14 @@ from .gap import GapResult
 from .spectral import spectral_gap
 from .eigen import EigenResult, eigenpairs
 from .hitting import HittingResult, hitting_times
+from .absorption import (
+    AbsorptionResult, HitProbabilityResult, absorption_probabilities, committor, hitting_probabilities,
+)
+from .moments import DistributionResult, MomentsResult, hitting_distribution, hitting_moments
+from .bounds import BoundsResult, hitting_bounds
+from .recurrence import (
+    CommuteResult, KemenyResult, ReturnResult, commute_times, kemeny_constant, return_times,
+)
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states
 from .splitting import SplittingResult, SplittingTimeResult, splitting_hitting_time, splitting_probability
 from .importance import ImportanceResult, importance_hitting
@@ -30,13 +38,16 @@ __version__ = "0.1.0"
 _LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "rlvr": None}
 
 __all__ = [
-    "BalanceResult", "ConvergenceWarning", "EigenResult", "FastebmError", "GapResult", "HammingGraph", "HittingResult",
-    "HittingSample", "Hypercube", "ImportanceResult", "Interrupted", "InvalidChainError", "MarkovChain",
-    "MemoryForecastError", "MixingResult", "NotReversibleError", "PeriodicChainError", "ReducibleChainError",
-    "SplittingResult", "SplittingTimeResult", "StationaryResult", "StructureResult", "TiltedChain", "Torus",
-    "detailed_balance", "eigenpairs", "get_include", "hitting_times", "importance_hitting", "load", "mixing_curve",
-    "reversibilize", "row_kernel", "simulate", "simulate_hitting_times", "spectral_gap", "splitting_hitting_time",
-    "splitting_probability", "stationary", "structure", "superior_states", "tilt", *_LAZY,
+    "AbsorptionResult", "BalanceResult", "BoundsResult", "CommuteResult", "ConvergenceWarning", "DistributionResult",
+    "EigenResult", "FastebmError", "GapResult", "HammingGraph", "HitProbabilityResult", "HittingResult", "HittingSample",
+    "Hypercube", "ImportanceResult", "Interrupted", "InvalidChainError", "KemenyResult", "MarkovChain",
+    "MemoryForecastError", "MixingResult", "MomentsResult", "NotReversibleError", "PeriodicChainError",
+    "ReducibleChainError", "ReturnResult", "SplittingResult", "SplittingTimeResult", "StationaryResult",
+    "StructureResult", "TiltedChain", "Torus", "absorption_probabilities", "committor", "commute_times",
+    "detailed_balance", "eigenpairs", "get_include", "hitting_bounds", "hitting_distribution", "hitting_moments",
+    "hitting_probabilities", "hitting_times", "importance_hitting", "kemeny_constant", "load", "mixing_curve",
+    "return_times", "reversibilize", "row_kernel", "simulate", "simulate_hitting_times", "spectral_gap",
+    "splitting_hitting_time", "splitting_probability", "stationary", "structure", "superior_states", "tilt", *_LAZY,
 ]
 
 

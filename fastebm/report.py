@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from . import __version__, _validate
 from ._runtime import resolve_threads
 from .balance import BalanceResult, detailed_balance
+from .bounds import BoundsResult, hitting_bounds
 from .chain import is_chain
 from .errors import FastebmError, Interrupted, InvalidChainError
 from .hitting import HittingResult, hitting_times
@@ -28,6 +29,8 @@ from .walk import HittingSample, simulate_hitting_times, superior_states
 RARE = 1e-20
 # Arrays up to this length are listed in JSON, longer ones are summarised.
 MAX_LISTED = 1000
+# Relative accuracy of the exit rate: a bound needs no more, and each further digit costs solves.
+BOUNDS_TOL = 1e-3
 
 
 @result
@@ -59,6 +62,8 @@ class Report(Result):
         From there; with bounds where the chain is reversible.
     solve : HittingResult or None
         Mean times to reach the superior states, solved; carries the bound from the gap.
+    bounds : BoundsResult or None
+        What the theory says of these times, each bound beside the value; the exit rate to 1e-3.
     sample : HittingSample or None
         The same by Monte Carlo, from starts drawn from pi.
     standard_errors : float or None
@@ -87,6 +92,7 @@ class Report(Result):
     mixing_start: dict | None
     mixing: MixingResult | None
     solve: HittingResult | None
+    bounds: BoundsResult | None
     sample: HittingSample | None
     standard_errors: float | None
     errors: list
@@ -198,7 +204,9 @@ class _Run:
         self.part("mixing", self.mixing)
         if self.target is not None:
             gap = self.found.get("spectral") or self.found.get("additive")
-            self.part("solve", hitting_times, chain, self.target, tol=self.parameters["tol"], gap=gap)
+            solve = self.part("solve", hitting_times, chain, self.target, tol=self.parameters["tol"], gap=gap)
+            if solve is not None and solve.n_infinite == 0:
+                self.part("bounds", hitting_bounds, chain, self.target, gap=gap, hitting=solve, tol=BOUNDS_TOL)
             self.part("sample", simulate_hitting_times, chain, self.target, rng=self.rng,
                       n_walkers=self.parameters["n_walkers"], max_steps=self.parameters["max_steps"])
 
@@ -219,14 +227,14 @@ class _Run:
             chain=describe(self.chain), structure=found.get("structure"), stationary=law, rare=None if law is None else rare(law.pi),
             balance=found.get("balance"), gaps={kind: found[kind] for kind in ("spectral", "absolute", "additive") if kind in found},
             mixing_start=most_probable(self.chain) if "mixing" in found else None, mixing=found.get("mixing"), solve=solve,
-            sample=sample, standard_errors=standard_errors(solve.mean_from_pi, sample) if solve and sample else None, errors=list(self.errors),
+            bounds=found.get("bounds"), sample=sample, standard_errors=standard_errors(solve.mean_from_pi, sample) if solve and sample else None, errors=list(self.errors),
             interrupted=None if interruption is None else self.current,
             converged=all(getattr(item, "converged", True) for item in found.values()), timings=dict(self.timings),
         )
 
 
 _KIND = {"structure": StructureResult, "stationary": StationaryResult, "balance": BalanceResult, "spectral": GapResult,
-         "absolute": GapResult, "additive": GapResult, "mixing": MixingResult, "solve": HittingResult, "sample": HittingSample}
+         "absolute": GapResult, "additive": GapResult, "mixing": MixingResult, "solve": HittingResult, "bounds": BoundsResult, "sample": HittingSample}
 
 
 def seeded(rng):
@@ -388,6 +396,13 @@ def _say_hitting(report):
             yield f"  {h.n_infinite:,} states may never reach it, for example state {h.unreachable_example}"
         if h.bound_from_gap is not None:
             yield f"  bound from the gap {h.bound_from_gap:,.8g}, the target having mass {h.target_mass:.6g}"
+    if (b := report.bounds) is not None:
+        yield f"  mean return time {b.return_time:,.8g}, by Kac's formula {b.return_time_kac:,.8g}"
+        floor = "" if b.exit_rate_bound is None else f", at least gap pi(A) = {b.exit_rate_bound:.6g}"
+        yield f"  exit rate 1 - lambda_B {b.exit_rate:.6g}{floor}; mean from the quasi-stationary law {b.quasi_stationary_mean:,.6g}"
+        if b.mean_bound is not None:
+            at = int(np.argmax(b.mean))
+            yield f"  slowest start: state {at}, mean {b.mean[at]:,.6g}, at most {b.mean_bound[at]:,.6g} by lambda_B"
     if (s := report.sample) is not None:
         kind = " (a lower bound)" if s.mean_is_lower_bound else ""
         yield f"  Monte Carlo {s.mean:,.8g}{kind}, 95 % interval {s.ci[0]:,.6g} to {s.ci[1]:,.6g}, {s.n_walkers:,} walkers"

@@ -342,7 +342,7 @@ def test_analyze_of_a_reducible_chain_exits_1_with_the_parts_that_have_answers(c
 
 
 def test_not_converging_exits_1_without_a_warning(tmp_path):
-    path = npz(tmp_path, gallery.random_reversible(700, 0.01, 8).P)
+    path = npz(tmp_path, gallery.random_reversible(1500, 0.005, 8).P)
     for args in (["gap", path, "--max-matvecs", 12], ["hit", path, "--target", 0, "--max-iter", 1],
                  ["hit", path, "--target", 0, "--method", "simulate", "--max-steps", 2]):
         code, out, err = run(*args)

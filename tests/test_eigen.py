@@ -352,10 +352,8 @@ def test_a_checkpoint_of_other_arguments_is_refused(tmp_path):
 
 @pytest.mark.parametrize("reversible", [True, False])
 def test_same_bits_for_any_number_of_threads(reversible):
-    n = 9001  # two blocks of states
-    rng = np.random.default_rng(1)
-    x, y = np.repeat(np.arange(n), 3), np.where(np.arange(3 * n) % 3 == 0, (np.repeat(np.arange(n), 3) + 1) % n, rng.integers(n, size=3 * n))
-    chain = fe.MarkovChain.from_edges(np.r_[x, 0], np.r_[y, 0], symmetric=reversible)
+    case = (gallery.random_reversible if reversible else gallery.random_chain)(9001, 4 / 9001, 1)  # two blocks of states
+    chain = fe.MarkovChain(case.P)
     one, two, four = (pairs_of(chain, 2, tol=1e-2, num_threads=t) for t in (1, 2, 4))
     for other in (two, four):
         assert_array_equal(one.right, other.right)

@@ -15,7 +15,7 @@ CHAINS = {"pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice",
 ANALYSES = {
     "structure", "stationary", "balance", "spectral", "gap", "gap_reversible", "gap_general", "dirichlet", "lanczos",
     "multigrid", "rayleigh", "hitting", "walk", "mixing", "counts", "rlvr", "eigen", "walkers", "tally", "splitting",
-    "importance",
+    "importance", "solver", "absorption", "moments", "bounds", "recurrence",
 }
 INPUT = {"io", "datasets"}
 TOP = {"__init__", "__main__", "cli", "report", "plot", "demo"}

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from fastebm import _core
 from numpy.testing import assert_allclose, assert_array_equal
 
-N = 700  # beyond the sizes that analyses solve densely
+N = 1100  # hitting times write out what has up to 1000 states
 
 
 def arrays(*matrices):
@@ -108,7 +108,7 @@ def test_reducible_rules():
 
 def test_a_birth_death_chain_in_closed_form(no_copy):
     """pi by ratios and hitting times by sums, of a rule that is reversible by its potential alone."""
-    n, up, down = 900, 0.499, 0.5
+    n, up, down = 1100, 0.499, 0.5
     chain = fe.row_kernel(example_rules.birth_death, n, 2, data=(up, down, n))
     p = np.concatenate([[1.0], np.full(n - 2, up / (up + down)), [0.0]])
     q = np.concatenate([[0.0], np.full(n - 2, down / (up + down)), [1.0]])

@@ -52,6 +52,7 @@ __all__ = [
     "RowsWalker", "basis_project", "basis_remove", "basis_rotate", "compose_apply",
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
     "Flow", "flow_members", "Multigrid", "rayleigh_gram", "rayleigh_step", "rayleigh_residual", "rayleigh_put",
+    "Preconditioner", "Jacobi", "residual", "residual_add", "leaving", "rates", "MinimumDegree", "Elimination",
     "AliasKernel", "walk_hit", "walk_paths", "philox_block",
     "walk_watch",
 ]

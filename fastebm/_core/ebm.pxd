@@ -164,16 +164,76 @@ cdef extern from "lanczos.h" nogil:
                            double *alpha, double *beta, int64_t *n_done)
 
 cdef extern from "solve.h" nogil:
+    ctypedef struct ebm_precond_t:
+        void *ctx
+        int (*apply)(void *ctx, int num_threads, const double *r, double *z) noexcept nogil
+    ctypedef struct ebm_jacobi_t:
+        int64_t n_states
+        const double *diagonal
+    void ebm_jacobi_precond(ebm_jacobi_t *jacobi, ebm_precond_t *precond)
     ctypedef struct ebm_cg_t:
-        const ebm_scaled_t *S
+        const ebm_scaled_t *F
+        const ebm_precond_t *precond
+        const double *weight
         double *x
         double *r
+        double *z
         double *p
         double *q
-        double *scaled_p
-        double square
+        double energy, worst
     int ebm_cg_start(ebm_cg_t *state, int num_threads)
-    int ebm_cg_expand(ebm_cg_t *state, int64_t n_steps, double target, int num_threads, int64_t *n_done)
+    int ebm_cg_expand(ebm_cg_t *state, int64_t n_steps, double target, double least, int num_threads, int64_t *n_done)
+
+cdef extern from "residual.h" nogil:
+    int ebm_residual(const ebm_csr_t *A, const double *row, const double *col, const uint8_t *inside, const double *hi,
+                     const double *lo, const double *b, int num_threads, double *r)
+    int ebm_residual_add(int64_t n, int num_threads, const double *x, double *hi, double *lo)
+    int ebm_residual_leaving(const ebm_csr_t *A, const double *row, const double *col, int num_threads, double *out)
+
+cdef extern from "order.h" nogil:
+    enum: EBM_MINDEG_ARRAYS
+    ctypedef struct ebm_mindeg_t:
+        int64_t n, n_done
+    ctypedef struct ebm_fill_t:
+        int64_t n_supernodes, n_entries, n_rows, n_factor, n_stack
+        double n_flops
+    int ebm_mindeg_start(ebm_mindeg_t *state, int64_t n, const int64_t *indptr, const int32_t *indices, int64_t size,
+                         int32_t *lists, int64_t *work)
+    int ebm_mindeg_expand(ebm_mindeg_t *state, int64_t n_pivots)
+    int ebm_mindeg_order(ebm_mindeg_t *state, int32_t *order)
+    int ebm_order_supernodes(int64_t n, const int64_t *indptr, const int32_t *indices, int64_t limit, int64_t *work,
+                             int32_t *order, int64_t *first, int64_t *height, int64_t *parent, ebm_fill_t *fill)
+
+cdef extern from "eliminate.h" nogil:
+    int ebm_rates_count(const ebm_csr_t *A, const ebm_csr_t *T, const int32_t *number, int64_t *indptr)
+    int ebm_rates_fill(const ebm_csr_t *A, const ebm_csr_t *T, const double *row, const double *col, const int32_t *number,
+                       int64_t n_groups, int num_threads, const int64_t *indptr, int32_t *indices, double *out_rate,
+                       double *in_rate, double *leak)
+    ctypedef struct ebm_eliminate_t:
+        int64_t n, n_supernodes
+        const int64_t *indptr
+        const int32_t *indices
+        const double *out_rate
+        const double *in_rate
+        const int32_t *order
+        const int64_t *first
+        const int64_t *height
+        const int64_t *parent
+        int64_t *place
+        int64_t *local
+        int64_t *waiting
+        int64_t *row_begin
+        int64_t *factor_begin
+        int32_t *rows
+        double *factor
+        double *exits
+        double *leak
+        double *stack
+        int64_t supernode
+        int underflow
+    int ebm_eliminate_start(ebm_eliminate_t *state)
+    int ebm_eliminate_expand(ebm_eliminate_t *state, double n_flops, int num_threads)
+    int ebm_eliminate_solve(const ebm_eliminate_t *state, int64_t width, const double *b, double *work, double *x)
 
 cdef extern from "evolve.h" nogil:
     enum: EBM_EVOLVE_WIDTH

@@ -1,4 +1,4 @@
-/* Products, transposition, graphs, tilts, fluxes, the recurrence, the solver and the distances, without Python, on chains
+/* Products, transposition, graphs, tilts, fluxes, the recurrence and the distances, without Python, on chains
    small enough to check by hand. Build and run under sanitizers:
    gcc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fopenmp -Icsrc \
        csrc/?*.c tests/c/test_core.c -lm && ./a.out */
@@ -611,36 +611,6 @@ static void test_lanczos_second_pass(void)
     free(start), free(w_prev), free(ritz), free(w);
 }
 
-/* --- the solver ------------------------------------------------------------------------------------------------------ */
-
-/* Hitting state 0 of the path: h(d) = d (2 (n - 1) - d), twice that where every step is held back with 1/2; symmetrised by
-   sqrt(pi), the target cut out by its scalings. */
-static void test_conjugate_gradients(void)
-{
-    const int64_t n = 40;
-    path_t *p = path_new(n);
-    double *x = doubles(n, NAN), *r = doubles(n, 0), *d = doubles(n, NAN), *q = doubles(n, NAN), *scaled = doubles(n, NAN);
-    double *row = doubles(n, 0), *half = doubles(n, 0.5);
-    half[0] = p->scale[0] = 0;
-    for (int lazy = 0; lazy < 2; lazy++) {
-        for (int64_t i = 0; i < n; i++) r[i] = i ? p->root[i] : 0, row[i] = p->scale[i] * (lazy ? 0.5 : 1);
-        const ebm_scaled_t S = {&p->kernel, row, p->scale, lazy ? half : NULL};
-        ebm_cg_t cg = {&S, x, r, d, q, scaled, 0};
-        int64_t n_done;
-        CHECK(ebm_cg_start(&cg, 1) == EBM_OK);
-        CLOSE(cg.square, 1 - p->root[0] * p->root[0], 1e-14);
-        CHECK(ebm_cg_expand(&cg, 3, 0, 1, &n_done) == EBM_OK && n_done == 3);
-        CHECK(ebm_cg_expand(&cg, 1000, 1e-26, 1, &n_done) == EBM_OK && n_done > 0 && n_done < 100 && cg.square <= 1e-26);
-        for (int64_t i = 1; i < n; i++) CLOSE(x[i] / p->root[i], (double)((1 + lazy) * i * (2 * (n - 1) - i)), 1e-9);
-        CHECK(x[0] == 0);
-        CHECK(ebm_cg_expand(&cg, 10, 1, 1, &n_done) == EBM_OK && n_done == 0);
-        r[1] = INFINITY;
-        CHECK(ebm_cg_start(&cg, 1) == EBM_ERR_BREAKDOWN);
-    }
-    path_free(p);
-    free(x), free(r), free(d), free(q), free(scaled), free(row), free(half);
-}
-
 /* --- distances ------------------------------------------------------------------------------------------------------- */
 
 /* The divergence term alone: one state of weight one. */
@@ -787,7 +757,6 @@ int main(void)
     test_lanczos_second_pass();
     test_basis();
     test_compose();
-    test_conjugate_gradients();
     test_distances();
     test_vectors();
     test_statuses();
