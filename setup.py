@@ -16,7 +16,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-FAMILIES = ["csr", "evolve", "flux", "graph", "lanczos", "random", "scaled", "solve", "status", "tilt", "vec", "walk"]
+FAMILIES = ["csr", "cycle", "evolve", "flux", "graph", "lanczos", "potential", "random", "resample", "reversible", "scaled", "solve",
+            "status", "tilt", "vec", "walk"]
 
 
 def has_openmp(compiler):

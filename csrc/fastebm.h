@@ -16,5 +16,9 @@
 #include "solve.h"
 #include "evolve.h"
 #include "walk.h"
+#include "potential.h"
+#include "resample.h"
+#include "reversible.h"
+#include "cycle.h"
 
 #endif

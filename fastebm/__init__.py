@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .errors import (
     ConvergenceWarning, FastebmError, Interrupted, InvalidChainError, MemoryForecastError, NotReversibleError,
-    PeriodicChainError, ReducibleChainError,
+    PeriodicChainError, ReducibleChainError, SelectionWarning,
 )
 from .chain import MarkovChain
 from .tilt import TiltedChain, tilt
@@ -17,6 +17,12 @@ from .spectral import GapResult, spectral_gap
 from .hitting import HittingResult, hitting_times
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states
 from .mixing import MixingResult, mixing_curve
+from .counts import ConnectedSet, TransitionCounts, connected_set, count_transitions, discretize
+from .reversible import ReversibleFit, reversible_fit
+from .reversibility import BalanceTest, balance_test
+from .markov import MarkovTest, markov_test
+from .bootstrap import BootstrapResult, bootstrap
+from .potential import PotentialFit, RewardFit, fit_potential, fit_reward
 
 __version__ = "0.1.0"
 
@@ -24,9 +30,11 @@ __version__ = "0.1.0"
 _LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "rlvr": None}
 
 __all__ = [
-    "BalanceResult", "ConvergenceWarning", "FastebmError", "GapResult", "HittingResult", "HittingSample", "Interrupted",
-    "InvalidChainError", "MarkovChain", "MemoryForecastError", "MixingResult", "NotReversibleError", "PeriodicChainError",
-    "ReducibleChainError", "StationaryResult", "StructureResult", "TiltedChain", "detailed_balance", "get_include",
+    "BalanceResult", "BalanceTest", "BootstrapResult", "ConnectedSet", "ConvergenceWarning", "FastebmError", "GapResult", "HittingResult", "HittingSample", "Interrupted",
+    "InvalidChainError", "MarkovChain", "MarkovTest", "MemoryForecastError", "MixingResult", "NotReversibleError", "PeriodicChainError",
+    "PotentialFit", "ReducibleChainError", "ReversibleFit", "RewardFit", "SelectionWarning", "StationaryResult", "StructureResult", "TiltedChain", "TransitionCounts",
+    "balance_test", "bootstrap", "connected_set", "count_transitions", "detailed_balance", "discretize", "fit_potential",
+    "fit_reward", "get_include", "markov_test", "reversible_fit",
     "hitting_times", "load", "mixing_curve", "reversibilize", "simulate", "simulate_hitting_times", "spectral_gap",
     "stationary", "structure", "superior_states", "tilt", *_LAZY,
 ]

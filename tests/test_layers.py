@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, CORE = ROOT / "fastebm", ROOT / "csrc"
 
 BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate"}
-CHAINS = {"pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules"}
-ANALYSES = {"structure", "stationary", "balance", "spectral", "hitting", "walk", "mixing", "counts", "rlvr"}
+CHAINS = {"pattern", "_build", "counts", "tables", "chain", "tilt", "symmetric", "store", "lattice", "rules", "reversible"}
+ANALYSES = {"structure", "stationary", "balance", "spectral", "hitting", "walk", "mixing", "reversibility", "markov", "potential", "bootstrap", "rlvr"}
 INPUT = {"io", "datasets"}
 TOP = {"__init__", "__main__", "cli", "report", "plot", "demo"}
 LAYERS = [BASE, CHAINS, ANALYSES, INPUT, TOP]
@@ -79,7 +79,7 @@ def test_the_base_knows_no_chain(module):
 
 SOURCES = sorted(CORE.glob("*.[ch]"))
 # The tables of the walkers are made from a stored matrix; the rest of walk.c sees a kernel.
-ALGORITHMS = ["vec", "scaled", "lanczos", "solve", "evolve", "random"]
+ALGORITHMS = ["vec", "scaled", "lanczos", "solve", "evolve", "random", "resample", "cycle"]
 
 
 def includes(path, seen=None):

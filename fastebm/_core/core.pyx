@@ -38,6 +38,7 @@ include "graphs.pxi"
 include "spectra.pxi"
 include "solves.pxi"
 include "walks.pxi"
+include "counts.pxi"
 
 __all__ = [
     "Csr", "Kernel", "CsrKernel", "Scaled", "csr_inspect", "csr_transpose", "scaled_apply", "scaled_difference",
@@ -45,4 +46,5 @@ __all__ = [
     "graph_components", "graph_classes", "graph_reach", "graph_potential", "tilt_values", "flux_balance", "flux_additive",
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
     "AliasKernel", "walk_hit", "walk_paths", "philox_block",
+    "PairGraph", "Potential", "resample_rows", "reversible_statistics", "reversible_bootstrap", "CycleRanking",
 ]
