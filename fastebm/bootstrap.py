@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from . import _core, _validate
 from ._runtime import interruptible, philox_key, resolve_threads
 from .chain import MarkovChain
-from .counts import Counts, TransitionCounts, _listed, connected_set, count_transitions
+from .counts import Counts, TransitionCounts, as_trajectories, connected_set, count_transitions
 from .errors import FastebmError, InvalidChainError
 from .results import Result, result
 
@@ -93,7 +93,7 @@ def bootstrap(trajectories_or_counts, statistic, *, n=999, level=0.95, reversibl
         data = Counts(trajectories_or_counts, whole="rows are drawn as whole counts; round them")
         draw = _rows(data, key, threads)
     else:
-        draw, data = _trajectories(list(_listed(trajectories_or_counts)), lag, mode, key)
+        draw, data = _trajectories(list(as_trajectories(trajectories_or_counts)), lag, mode, key)
     kind = "rows" if is_counts else "trajectories"
     estimate, reduced = _evaluate(data.scipy(), statistic, reversible)
     values, failures, n_reduced = [], {}, 0

@@ -259,7 +259,7 @@ def count_transitions(trajectories, *, lag=1, mode="sliding", n_states=None, lab
         labels = found.labels if labels is None else labels
     else:
         found = Tally(lag, mode)
-        for number, trajectory in enumerate(_listed(trajectories)):
+        for number, trajectory in enumerate(as_trajectories(trajectories)):
             found.add_trajectory(trajectory, number)
     counts = found.matrix(n_states)
     if counts.nnz == 0:
@@ -278,6 +278,7 @@ class Tally:
         self.lag, self.stride = lag, 1 if mode == "sliding" else lag
         self.n_trajectories = self.n_too_short = 0
         self._counts = sp.csr_array((1, 1))
+        self._pending, self._n_pending = [], 0
 
     def add_trajectory(self, trajectory, number):
         x = trajectory if isinstance(trajectory, np.ndarray) else np.asarray(trajectory)
@@ -299,17 +300,26 @@ class Tally:
             raise InvalidChainError(f"trajectory {number} has state {part[at]} at position {begin + at}; states are numbered from 0")
 
     def add(self, source, target, weight=None):
-        if len(source) == 0:
+        if len(source):
+            self._pending.append((source, target, np.ones(len(source)) if weight is None else weight))
+            self._n_pending += len(source)
+        if self._n_pending >= TRANSITIONS_PER_PIECE:
+            self._sum_up()
+
+    def _sum_up(self):
+        """Turn what is pending into counts."""
+        if not self._pending:
             return
+        source, target, weight = (np.concatenate(parts) for parts in zip(*self._pending))
+        self._pending, self._n_pending = [], 0
         n = max(self._counts.shape[0], int(source.max()) + 1, int(target.max()) + 1)
         if n > 2**31 - 1:
             raise InvalidChainError(f"state {n - 1} is beyond the largest that can be counted, {2**31 - 2}; renumber the states")
-        weight = np.ones(len(source)) if weight is None else weight
-        piece = sp.csr_array((weight, (source, target)), shape=(n, n))
         self._counts.resize(n, n)
-        self._counts = self._counts + piece
+        self._counts = self._counts + sp.csr_array((weight, (source, target)), shape=(n, n))
 
     def matrix(self, n_states):
+        self._sum_up()
         n = self._counts.shape[0]
         if n_states is not None:
             if n > n_states:
@@ -318,7 +328,7 @@ class Tally:
         return self._counts
 
 
-def _listed(trajectories):
+def as_trajectories(trajectories):
     """The trajectories as an iterable of arrays; one plain array or list of numbers is one trajectory."""
     if isinstance(trajectories, np.ndarray) and trajectories.ndim == 1 and trajectories.dtype != object:
         return [trajectories]

@@ -2,11 +2,12 @@
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import chdtrc
 
 from . import _validate
 from ._runtime import forecast_memory, interruptible, resolve_threads
 from .chain import MarkovChain
-from .counts import TransitionCounts, _listed, count_transitions
+from .counts import as_trajectories, count_transitions
 from .errors import InvalidChainError
 from .results import Result, result
 from .walk import simulate
@@ -74,7 +75,7 @@ def markov_test(trajectories, *, lags=(2, 3), n_bootstrap=199, rng=None, num_thr
     n_bootstrap = _validate.count(n_bootstrap, "n_bootstrap")
     lags = [_validate.count(lag, "lags", 2) for lag in lags]
     threads = resolve_threads(num_threads)
-    trajectories = [np.asarray(x) for x in _listed(trajectories)]
+    trajectories = [np.asarray(x) for x in as_trajectories(trajectories)]
     lengths = np.array([len(x) for x in trajectories])
     if not (lengths >= 3).any():
         raise InvalidChainError("no trajectory has three points, so there is no second order to test; give longer trajectories")
@@ -97,8 +98,6 @@ def markov_test(trajectories, *, lags=(2, 3), n_bootstrap=199, rng=None, num_thr
             simulated.append(_order_statistic(drawn, n)[0])
             simulated_distances.append(_lag_distances(drawn, count_transitions(drawn, n_states=n).counts, lags))
             monitor(replicate + 1)
-    from scipy.special import chdtrc
-
     found = np.array(simulated_distances)
     return MarkovTest(
         statistic=statistic, p_value=_share(simulated, statistic), dof=dof, asymptotic_p_value=float(chdtrc(dof, statistic)) if dof else 1.0,

@@ -18,6 +18,8 @@ from .reversible import newton
 
 # A replicate costs about this many passes over the pairs (draws, five Newton steps): benchmarks/null_calibration.py.
 PASSES_PER_REPLICATE = 100
+# Passes over pairs that are worth a thread: below, starting it costs more (benchmarks/null_calibration.py).
+WORK_PER_THREAD = 5_000_000
 # Doubles that the replicates' deviations may take at once (128 MB).
 DEVIATIONS_AT_ONCE = 16_000_000
 # Cycles and edges that are listed.
@@ -209,8 +211,9 @@ def _replicates(tested, n_bootstrap, key, threads, progress, callback, checkpoin
         with interruptible("balance_test", lambda: None, total=n_bootstrap, progress=progress, callback=callback) as monitor:
             while done < n_bootstrap:
                 size = min(batch, n_bootstrap - done)
+                slots = max(1, min(threads, size, size * nnz * PASSES_PER_REPLICATE // WORK_PER_THREAD))
                 lr, score, off = _core.reversible_bootstrap(graph, tested.expected, tested.data.total, tested.v, key, done, size,
-                                                            min(threads, size), True)
+                                                            slots, True)
                 for r in np.flatnonzero(np.isfinite(lr)):  # one by one: the same sum for any batch
                     squares += off[r] ** 2
                 ratios[done : done + size], scores[done : done + size] = lr, score

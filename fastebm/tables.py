@@ -35,7 +35,7 @@ class LabelledTally(Tally):
         return known[np.asarray(encoded.indices)]
 
     def _counts_states(self):
-        return self.n_trajectories > 0 or self._counts.nnz > 0
+        return self.n_trajectories > 0 or self._n_pending > 0 or self._counts.nnz > 0
 
 
 def read_transitions(path, lag, mode):
