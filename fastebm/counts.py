@@ -124,10 +124,9 @@ class Counts:
         """The pairs of distinct states, `_core.PairGraph`."""
         return _core.PairGraph(self.matrix, self.transpose)
 
-    @cached_property
-    def probabilities(self):
-        """The pairs of T(x, y) = n(x, y) / n(x)."""
-        values = self.matrix.values / np.repeat(self.total, np.diff(self.matrix.indptr))
+    def probabilities(self, total):
+        """The pairs of T(x, y) = n(x, y) / total(x)."""
+        values = self.matrix.values / np.repeat(total, np.diff(self.matrix.indptr))
         T = _core.Csr(self.matrix.indptr, self.matrix.indices, values)
         return _core.PairGraph(T, _core.csr_transpose(T))
 

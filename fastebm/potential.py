@@ -8,7 +8,7 @@ from . import _core, _validate
 from ._runtime import ENTRIES_PER_CALL, forecast_memory, interruptible, philox_key, resolve_threads
 from .chain import MarkovChain
 from .counts import Counts
-from .errors import ReducibleChainError
+from .errors import InvalidChainError, ReducibleChainError
 from .results import Result, result
 from .reversible import MAX_NEWTON, newton
 
@@ -62,8 +62,8 @@ class PotentialFit(Result):
     converged: bool
 
 
-def fit_potential(counts_or_chain, *, method="least-action", action="logistic", std_error=True, labels=None, tol=1e-10, rng=None,
-                  num_threads=None, progress=False, callback=None):
+def fit_potential(counts_or_chain, *, method="least-action", action="logistic", trials=None, std_error=True, labels=None, tol=1e-10,
+                  rng=None, num_threads=None, progress=False, callback=None):
     """The potential of transitions.
 
     Parameters
@@ -75,6 +75,9 @@ def fit_potential(counts_or_chain, *, method="least-action", action="logistic", 
         1 / (1 / n(x, y) + 1 / n(y, x)); pairs seen one way only do not count.
     action : "logistic" | "exponential"
         K(d) = log(1 + e^-d) or e^(-d / 2).
+    trials : float or array_like (n_states,), optional
+        Draws from each state, where not all of them were counted (transitions to itself, invalid replies): then
+        T(x, y) = n(x, y) / trials(x). Default: the row sums.
     std_error : bool
     tol : float
         Newton's method stops when no component of V moves by more.
@@ -108,6 +111,7 @@ def fit_potential(counts_or_chain, *, method="least-action", action="logistic", 
         data = Counts(counts_or_chain.to_scipy(), labels=labels, name="probabilities")
     else:
         data = Counts(counts_or_chain, labels=labels)
+    total = data.total if trials is None else _trials(trials, data.n_states)
     kind = "least-squares" if method == "least-squares" else action
     if kind == "least-squares":
         graph = data.graph
@@ -115,18 +119,17 @@ def fit_potential(counts_or_chain, *, method="least-action", action="logistic", 
         pattern = graph.indptr, graph.indices, two_way
         components, n_components = _components(data.n_states, *pattern)
     else:
-        graph = data.probabilities
+        graph = data.probabilities(total)
         components, n_components = data.components
         _require_minimum(data, components)
     fit = newton(graph, kind, tol, threads, f"fit_potential, {method}", guess=kind != "least-squares", progress=progress, callback=callback)
-    V = fit.v - np.log(data.total, where=data.total > 0, out=np.zeros(data.n_states)) if kind == "least-squares" else fit.v
-    V = _gauged(V, components, n_components, data.total)
+    draws = np.where(total > 0, total, 1.0)  # a state without departures has no log ratio that its total could enter
+    V = _gauged(fit.v - np.log(draws) if kind == "least-squares" else fit.v, components, n_components, data.total)
     errors, error_kind = None, "none"
     if std_error and not is_exact:
-        scale = np.ones(data.n_states) if kind == "least-squares" else 1.0 / np.maximum(data.total, 1e-300)
-        total = data.total if kind == "least-squares" else np.ones(data.n_states)
-        errors, error_kind = _sandwich(fit, components, n_components, data.total, total, scale, rng, progress, callback)
-    fraction, n_pairs, n_one_way = _gradient_fraction(data, V)
+        row = (draws, np.ones(data.n_states)) if kind == "least-squares" else (np.ones(data.n_states), 1.0 / draws)
+        errors, error_kind = _sandwich(fit, components, n_components, data.total, *row, rng, progress, callback)
+    fraction, n_pairs, n_one_way = _gradient_fraction(data, draws, V)
     return PotentialFit(
         potential=V, std_error=errors, std_error_kind=error_kind, labels=data.labels, method=method,
         action=action if method == "least-action" else "squares", gradient_fraction=fraction, n_pairs=n_pairs,
@@ -206,6 +209,14 @@ def fit_reward(preferences, *, labels=None, std_error=True, tol=1e-10, rng=None,
     )
 
 
+def _trials(trials, n_states):
+    total = _validate.vector(np.full(n_states, trials) if np.ndim(trials) == 0 else trials, n_states, "trials")
+    if not (total > 0).all():
+        at = int(np.argmin(total > 0))
+        raise InvalidChainError(f"trials[{at}] is {total[at]}; every state needs a positive number of draws")
+    return total
+
+
 def _components(n_states, indptr, indices, keep):
     rows = np.repeat(np.arange(n_states), np.diff(indptr))[keep]
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_states))]).astype(np.int64)
@@ -234,14 +245,14 @@ def _gauged(V, components, n_components, weights):
     return V - mean[components]
 
 
-def _gradient_fraction(data, V):
+def _gradient_fraction(data, draws, V):
     graph = data.graph
     rows = np.repeat(np.arange(data.n_states), np.diff(graph.indptr))
     upper = graph.indices > rows
     two_way = upper & (graph.forward > 0) & (graph.backward > 0)
     n, m, x, y = graph.forward[two_way], graph.backward[two_way], rows[two_way], graph.indices[two_way]
     weight = 1.0 / (1.0 / n + 1.0 / m)
-    ratio = np.log(n) - np.log(m) - np.log(data.total[x]) + np.log(data.total[y])
+    ratio = np.log(n) - np.log(m) - np.log(draws[x]) + np.log(draws[y])
     size, off = float((weight * ratio**2).sum()), float((weight * (ratio - V[x] + V[y]) ** 2).sum())
     return (1.0 - off / size if size > 0 else 1.0), int(upper.sum()), int(upper.sum() - two_way.sum())
 

@@ -299,7 +299,7 @@ def _published(data, method, threads):
         variance = np.where(two_way, 1.0 / graph.forward + 1.0 / graph.backward, np.inf)
     potential, statistic, dof = np.zeros(data.n_states), 0.0, 0
     if method == "pairs":
-        potential = newton(data.probabilities, "logistic", 1e-9, threads, "the least action").v
+        potential = newton(data.probabilities(data.total), "logistic", 1e-9, threads, "the least action").v
         used = two_way & (graph.indices > rows)
         off = ratio[used] - (potential[rows] - potential[graph.indices])[used]
         statistic, dof = float((off**2 / variance[used]).sum()), int(used.sum())

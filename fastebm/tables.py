@@ -42,7 +42,7 @@ def read_transitions(path, lag, mode):
     """A tally of the file, with .labels a tuple, or None where states are numbers."""
     tally = LabelledTally(lag, mode)
     reader = None
-    for place, batch in enumerate(_batches(path)):
+    for place, batch in enumerate(batches(path)):
         if reader is None:
             reader = _reader(path, batch.schema.names, tally)
         for name in reader.columns:
@@ -58,7 +58,8 @@ def read_transitions(path, lag, mode):
     return tally
 
 
-def _batches(path):
+def batches(path):
+    """The pyarrow record batches of a .csv[.gz] or .parquet file."""
     try:
         import pyarrow as pa
         import pyarrow.csv
@@ -69,7 +70,7 @@ def _batches(path):
     try:
         if lower.endswith(".parquet"):
             with pa.parquet.ParquetFile(path) as file:
-                yield from file.iter_batches()
+                yield from file.iterbatches()
         elif lower.endswith((".csv", ".csv.gz")):
             # "null" and "NaN" are words like any other; only an empty field is missing
             options = pa.csv.ConvertOptions(null_values=[""], strings_can_be_null=True)

@@ -107,10 +107,10 @@ def test_a_table_of_trajectories_in_batches(monkeypatch, table, suffix, lag, mod
     trajectories = [rng.integers(0, 4, length) for length in (10, 1, 2, 25, 4)]
     lines = [f"{name},{state}" for name, x in zip("abcde", trajectories) for state in x]
     path = table("trajectory,state\n" + "\n".join(lines) + "\n", suffix)
-    whole = list(tables._batches(str(path)))
+    whole = list(tables.batches(str(path)))
     cut = [batch.slice(at, 3) for batch in whole for at in range(0, batch.num_rows, 3)]
     assert isinstance(cut[0], pa.RecordBatch)
-    monkeypatch.setattr(tables, "_batches", lambda path: iter(cut))
+    monkeypatch.setattr(tables, "batches", lambda path: iter(cut))
     found, expected = count_transitions(path, lag=lag, mode=mode), count_transitions(trajectories, lag=lag, mode=mode)
     assert np.array_equal(found.counts.toarray(), expected.counts.toarray()) and found.labels is None
     assert (found.n_trajectories, found.n_too_short) == (expected.n_trajectories, expected.n_too_short)

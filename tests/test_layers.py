@@ -14,7 +14,7 @@ BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate"}
 CHAINS = {"pattern", "_build", "counts", "tables", "chain", "tilt", "symmetric", "store", "lattice", "rules", "reversible"}
 ANALYSES = {"structure", "stationary", "balance", "spectral", "hitting", "walk", "mixing", "reversibility", "markov", "potential", "bootstrap", "rlvr"}
 INPUT = {"io", "datasets"}
-TOP = {"__init__", "__main__", "cli", "report", "plot", "demo"}
+TOP = {"__init__", "__main__", "cli", "report", "plot", "demo", "study"}
 LAYERS = [BASE, CHAINS, ANALYSES, INPUT, TOP]
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
