@@ -116,8 +116,7 @@ def fit_potential(counts_or_chain, *, method="least-action", action="logistic", 
     if kind == "least-squares":
         graph = data.graph
         two_way = (graph.forward > 0) & (graph.backward > 0)
-        pattern = graph.indptr, graph.indices, two_way
-        components, n_components = _components(data.n_states, *pattern)
+        components, n_components = connected(data.n_states, graph.indptr, graph.indices, two_way)
     else:
         graph = data.probabilities(total)
         components, n_components = data.components
@@ -217,7 +216,8 @@ def _trials(trials, n_states):
     return total
 
 
-def _components(n_states, indptr, indices, keep):
+def connected(n_states, indptr, indices, keep):
+    """(labels, number) of the components of a symmetric pattern's entries with keep[k]."""
     rows = np.repeat(np.arange(n_states), np.diff(indptr))[keep]
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_states))]).astype(np.int64)
     return _core.graph_components(_core.Csr(starts, indices[keep], None))
