@@ -12,8 +12,9 @@
    Steihaug 1982: convergence stays superlinear). */
 #define FORCING_LOOSE 0.1
 #define FORCING_TIGHT 1e-10
-/* A gradient this small against its own terms is rounding. */
-#define ROUNDING_IMBALANCE 1e-13
+/* A component of the gradient below this share of the size of its terms is rounding (an ulp is 2.2e-16): a solve goes no further, as
+   the part of the rounding that is constant over a component has no solution at all. */
+#define ROUNDING 1e-15
 /* A direction whose energy is below this share of its square in the diagonal's norm is constant up to rounding: what is left of
    the residual is the part that no step can remove. */
 #define FLAT 1e-14
@@ -125,10 +126,20 @@ static double evaluate_pass(ebm_potential_t *s, double factor, int64_t begin, in
         }
         s->gradient[x] = gradient;
         s->diagonal[x] = diagonal;
+        s->product[x] = size; /* for floor_pass, before the solve needs the room */
         const double imbalance = size > 0.0 ? fabs(gradient) / size : 0.0;
         if (imbalance > worst || isnan(imbalance)) worst = imbalance;
     }
     return worst;
+}
+
+/* The squared residual, in the norm of rho, that is rounding. */
+static double floor_pass(ebm_potential_t *s, double factor, int64_t begin, int64_t end)
+{
+    double square = 0.0;
+    for (int64_t x = begin; x < end; x++)
+        if (s->diagonal[x] > 0.0) square += factor * factor * s->product[x] * s->product[x] / s->diagonal[x];
+    return square;
 }
 
 /* step = 0, residual = -gradient (factor 1) or as it is (factor 0), direction = residual / diagonal; their product. */
@@ -227,6 +238,7 @@ static double stretch_pass(ebm_potential_t *s, double factor, int64_t begin, int
 
 static void cg_start(ebm_potential_t *s, double from_gradient, int num_threads)
 {
+    s->rho_floor = from_gradient != 0.0 ? over_states(s, floor_pass, ROUNDING, 0, num_threads) : 0.0;
     s->rho = s->rho_start = over_states(s, start_pass, from_gradient, 0, num_threads);
     s->cg_steps = 0;
 }
@@ -272,18 +284,22 @@ int ebm_potential_run(ebm_potential_t *s, int64_t max_products, int num_threads)
         const int is_squares = s->kind == EBM_POTENTIAL_SQUARES;
         double forcing = s->step_size < FORCING_LOOSE ? s->step_size : FORCING_LOOSE;
         if (is_squares || forcing < FORCING_TIGHT) forcing = FORCING_TIGHT;
-        while (s->rho > forcing * forcing * s->rho_start && s->cg_steps < cg_limit) {
+        double target = forcing * forcing * s->rho_start;
+        if (target < s->rho_floor) target = s->rho_floor;
+        while (s->rho > target && s->cg_steps < cg_limit) {
             if (s->n_products >= stop) return EBM_OK;
             if (!cg_step(s, num_threads)) break;
         }
         if (!isfinite(s->rho)) return EBM_ERR_BREAKDOWN;
-        const double before = s->step_size;
+        if (s->cg_steps == 0) { /* nothing but rounding is left of the gradient */
+            if (s->n_newton == 0) s->step_size = 0.0;
+            s->phase = EBM_POTENTIAL_DONE;
+            return EBM_OK;
+        }
         advance(s, is_squares || (s->guess && s->n_newton == 0), num_threads);
         if (isnan(s->imbalance)) return EBM_ERR_BREAKDOWN;
         s->n_newton++;
-        /* at the floor that rounding sets, steps no longer shrink */
-        const int stalls = s->imbalance < ROUNDING_IMBALANCE && s->step_size > 0.5 * before;
-        if (s->step_size <= s->tol || stalls || s->n_newton >= s->max_newton) s->phase = EBM_POTENTIAL_DONE;
+        if (s->step_size <= s->tol || s->n_newton >= s->max_newton) s->phase = EBM_POTENTIAL_DONE;
         cg_start(s, 1.0, num_threads);
     }
     return EBM_OK;

@@ -51,7 +51,7 @@ typedef struct ebm_potential {
     int guess;               /* nonzero: the first step is that of least squares, the start of the caller is not used */
     int64_t n_newton, n_products;
     int64_t cg_steps;        /* of the solve that is under way */
-    double rho, rho_start;   /* the solve's squared residual in the diagonal's norm, now and at its start */
+    double rho, rho_start, rho_floor; /* the solve's squared residual in the diagonal's norm: now, at its start, of rounding */
     double step_size;        /* max |step| of the last Newton step: what v still moved by */
     double imbalance;        /* max_x |gradient(x)| / sum_y (w(x, y) |K'(d)| + w(y, x) |K'(-d)|) */
 } ebm_potential_t;
