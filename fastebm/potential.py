@@ -5,7 +5,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from . import _core, _validate
-from ._runtime import ENTRIES_PER_CALL, forecast_memory, interruptible, philox_key, resolve_threads
+from ._runtime import forecast_memory, interruptible, philox_key, resolve_threads
 from .chain import MarkovChain
 from .counts import Counts
 from .errors import InvalidChainError, ReducibleChainError

@@ -69,7 +69,7 @@ def newton(graph, kind, tol, threads, description, *, guess=True, max_newton=MAX
     return potential
 
 
-def reversible_fit(counts, *, pi=None, tol=1e-10, labels=None, reward=None, num_threads=None, progress=False, callback=None):
+def reversible_fit(counts, *, tol=1e-10, labels=None, reward=None, num_threads=None, progress=False, callback=None):
     """The reversible chain of maximum likelihood, by Newton's method on its convex dual, with the evidence.
 
     Parameters
