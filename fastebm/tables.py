@@ -70,7 +70,7 @@ def batches(path):
     try:
         if lower.endswith(".parquet"):
             with pa.parquet.ParquetFile(path) as file:
-                yield from file.iterbatches()
+                yield from file.iter_batches()
         elif lower.endswith((".csv", ".csv.gz")):
             # "null" and "NaN" are words like any other; only an empty field is missing
             options = pa.csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
