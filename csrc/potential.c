@@ -103,6 +103,65 @@ EBM_INLINE void pair_terms(ebm_potential_kind_t kind, double w, double back, dou
     }
 }
 
+/* The same for the multipliers; the diagonal's own curvature stay / q^2 is part of `diagonal`. */
+static double multiplier_pass(ebm_potential_t *s, double factor, int64_t begin, int64_t end)
+{
+    (void)factor;
+    const ebm_pairgraph_t *graph = &s->graph;
+    double worst = 0.0;
+    for (int64_t x = begin; x < end; x++) {
+        const double own = s->stay[x] / s->v[x];
+        double flow = own, diagonal = own / s->v[x];
+        for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++) {
+            const double sum = s->v[x] + s->v[graph->indices[k]], pair = (graph->forward[k] + graph->backward[k]) / sum;
+            s->weight[k] = pair / sum;
+            flow += pair;
+            diagonal += s->weight[k];
+        }
+        s->gradient[x] = s->law[x] - flow;
+        s->diagonal[x] = diagonal;
+        s->product[x] = s->law[x] + flow;
+        const double imbalance = fabs(s->gradient[x]) / s->law[x];
+        if (imbalance > worst || isnan(imbalance)) worst = imbalance;
+    }
+    return worst;
+}
+
+/* product = H direction and its energy, for the multipliers: sums where a Laplacian has differences, and a diagonal. */
+static double multiplier_product_pass(ebm_potential_t *s, double factor, int64_t begin, int64_t end)
+{
+    (void)factor;
+    const ebm_pairgraph_t *graph = &s->graph;
+    const double *d = s->direction;
+    double energy = 0.0;
+    for (int64_t x = begin; x < end; x++) {
+        const double own = s->stay[x] / (s->v[x] * s->v[x]) * d[x];
+        double sum = own;
+        for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++) sum += s->weight[k] * (d[x] + d[graph->indices[k]]);
+        s->product[x] = sum;
+        energy += sum * d[x];
+    }
+    return energy;
+}
+
+/* The largest relative change that the step makes to a q(x) or to a q(x) + q(y). */
+static double multiplier_stretch_pass(ebm_potential_t *s, double factor, int64_t begin, int64_t end)
+{
+    (void)factor;
+    const ebm_pairgraph_t *graph = &s->graph;
+    double top = 0.0;
+    for (int64_t x = begin; x < end; x++) {
+        const double own = fabs(s->step[x] / s->v[x]);
+        if (own > top) top = own;
+        for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++) {
+            const int64_t y = graph->indices[k];
+            const double stretch = fabs((s->step[x] + s->step[y]) / (s->v[x] + s->v[y]));
+            if (stretch > top) top = stretch;
+        }
+    }
+    return top;
+}
+
 /* Gradient, weights and diagonal at v; the largest imbalance. factor != 0: of the least squares that guess the start. */
 static double evaluate_pass(ebm_potential_t *s, double factor, int64_t begin, int64_t end)
 {
@@ -246,7 +305,8 @@ static void cg_start(ebm_potential_t *s, double from_gradient, int num_threads)
 /* One step; 0 where nothing but rounding is left. */
 static int cg_step(ebm_potential_t *s, int num_threads)
 {
-    const double energy = over_states(s, product_pass, 0.0, 0, num_threads);
+    const range_pass_t product = s->kind == EBM_POTENTIAL_MULTIPLIER ? multiplier_product_pass : product_pass;
+    const double energy = over_states(s, product, 0.0, 0, num_threads);
     s->n_products++;
     s->cg_steps++;
     if (!(energy > FLAT * over_states(s, square_pass, 0.0, 0, num_threads))) return 0;
@@ -271,11 +331,21 @@ static void advance(ebm_potential_t *s, int is_quadratic, int num_threads)
     s->imbalance = over_states(s, evaluate_pass, 0.0, 1, num_threads);
 }
 
+/* The same for the multipliers: terms -log(a + t b) are self-concordant, f''(t) <= f''(0) / (1 - rho t)^2 with rho the largest |b / a|, so
+   that t = 1 lowers f where rho <= 2/3 and t = 1 / (1 + rho) always does and keeps every q positive. */
+static void advance_multipliers(ebm_potential_t *s, int num_threads)
+{
+    const double rho = over_states(s, multiplier_stretch_pass, 0.0, 1, num_threads), t = rho <= 2.0 / 3.0 ? 1.0 : 1.0 / (1.0 + rho);
+    s->step_size = t * rho;
+    over_states(s, shift_pass, t, 1, num_threads);
+    s->imbalance = over_states(s, multiplier_pass, 0.0, 1, num_threads);
+}
+
 int ebm_potential_run(ebm_potential_t *s, int64_t max_products, int num_threads)
 {
     const int64_t stop = s->n_products + max_products, cg_limit = 2 * s->graph.n_states + 100;
     if (s->phase == EBM_POTENTIAL_START) {
-        s->imbalance = over_states(s, evaluate_pass, s->guess, 1, num_threads);
+        s->imbalance = over_states(s, s->kind == EBM_POTENTIAL_MULTIPLIER ? multiplier_pass : evaluate_pass, s->guess, 1, num_threads);
         s->step_size = INFINITY;
         cg_start(s, 1.0, num_threads);
         s->phase = EBM_POTENTIAL_SOLVE;
@@ -296,7 +366,10 @@ int ebm_potential_run(ebm_potential_t *s, int64_t max_products, int num_threads)
             s->phase = EBM_POTENTIAL_DONE;
             return EBM_OK;
         }
-        advance(s, is_squares || (s->guess && s->n_newton == 0), num_threads);
+        if (s->kind == EBM_POTENTIAL_MULTIPLIER)
+            advance_multipliers(s, num_threads);
+        else
+            advance(s, is_squares || (s->guess && s->n_newton == 0), num_threads);
         if (isnan(s->imbalance)) return EBM_ERR_BREAKDOWN;
         s->n_newton++;
         if (s->step_size <= s->tol || s->n_newton >= s->max_newton) s->phase = EBM_POTENTIAL_DONE;

@@ -33,7 +33,11 @@ typedef enum ebm_potential_kind {
        gradients. One-way pairs do not count. */
     EBM_POTENTIAL_SQUARES,
     EBM_POTENTIAL_LOGISTIC,   /* K = log(1 + e^-d) */
-    EBM_POTENTIAL_EXPONENTIAL /* K = e^(-d / 2) */
+    EBM_POTENTIAL_EXPONENTIAL, /* K = e^(-d / 2) */
+    /* Not a potential but the same iteration: Lagrange multipliers q = v > 0 of the reversible likelihood with a known law. Minimises
+       sum_x law(x) q(x) - stay(x) log q(x) - sum_{x < y} (w(x, y) + w(y, x)) log(q(x) + q(y)); then x(x, y) = (w(x, y) + w(y, x)) / (q(x) + q(y)) are
+       the symmetric flows with row sums law(x), stay(x) / q(x) of it on the diagonal. */
+    EBM_POTENTIAL_MULTIPLIER
 } ebm_potential_kind_t;
 
 typedef enum ebm_potential_phase { EBM_POTENTIAL_START, EBM_POTENTIAL_SOLVE, EBM_POTENTIAL_DONE } ebm_potential_phase_t;
@@ -46,6 +50,7 @@ typedef struct ebm_potential {
     double *v;               /* (n_states,) the iterate; the caller's start */
     double *gradient, *diagonal, *step, *residual, *direction, *product; /* (n_states,) each */
     double *weight;          /* (nnz,) w(x, y) K''(d) + w(y, x) K''(-d) */
+    const double *law, *stay; /* (n_states,) of the multipliers, positive; else NULL */
     /* from here on: the state of the iteration, zero at the start */
     ebm_potential_phase_t phase;
     int guess;               /* nonzero: the first step is that of least squares, the start of the caller is not used */

@@ -120,7 +120,7 @@ class MarkovChain:
         return cls._from_parts(Pattern(matrix, symmetric=symmetric), row, labels=labels, reward=reward)
 
     @classmethod
-    def from_counts(cls, counts, *, reversible=False, tol=1e-10, labels=None, reward=None, num_threads=None):
+    def from_counts(cls, counts, *, reversible=False, pi=None, tol=1e-10, labels=None, reward=None, num_threads=None):
         """The maximum-likelihood chain of transition counts: each row divided by its sum, or the best reversible chain.
 
         Parameters
@@ -130,6 +130,8 @@ class MarkovChain:
         reversible : bool
             The reversible chain of largest likelihood, found by Newton's method; the counts must be strongly connected
             (`connected_set` keeps the part that is). `reversible_fit` returns the same chain with the evidence.
+        pi : array_like (n_states,), optional
+            With reversible=True: the stationary distribution, where it is known.
         tol : float
             Newton's method stops when no log pi moves by more.
 
@@ -148,7 +150,9 @@ class MarkovChain:
         if reversible:
             from .reversible import reversible_fit
 
-            return reversible_fit(counts, tol=tol, labels=labels, reward=reward, num_threads=num_threads).chain
+            return reversible_fit(counts, pi=pi, tol=tol, labels=labels, reward=reward, num_threads=num_threads).chain
+        if pi is not None:
+            raise InvalidChainError("pi is used by the reversible fit only; pass reversible=True, or leave it out")
         if isinstance(counts, TransitionCounts):
             counts, labels = counts.counts, counts.labels if labels is None else labels
         return cls(counts, labels=labels, reward=reward, normalize=True)

@@ -8,16 +8,19 @@ Stationarity of the likelihood under detailed balance (Bowman, Beauchamp, Boxer 
 import warnings
 
 import numpy as np
+import scipy.sparse as sp
 
 from . import _core, _validate
 from ._runtime import ENTRIES_PER_CALL, interruptible, resolve_threads
 from .chain import MarkovChain
 from .counts import Counts
-from .errors import ConvergenceWarning, InvalidChainError
+from .errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from .pattern import Pattern
 from .results import Result, result
 
 MAX_NEWTON = 200
+# Shares of a state's mass that are pretended as counts of staying, one round of Newton's method each.
+PRETENDED_SHARES = tuple(10.0**-k for k in range(1, 13))
 
 
 def run_newton(potential, description, *, progress=False, callback=None, partial=lambda: None):
@@ -69,13 +72,15 @@ def newton(graph, kind, tol, threads, description, *, guess=True, max_newton=MAX
     return potential
 
 
-def reversible_fit(counts, *, tol=1e-10, labels=None, reward=None, num_threads=None, progress=False, callback=None):
+def reversible_fit(counts, *, pi=None, tol=1e-10, labels=None, reward=None, num_threads=None, progress=False, callback=None):
     """The reversible chain of maximum likelihood, by Newton's method on its convex dual, with the evidence.
 
     Parameters
     ----------
     counts : sparse or dense (n_states, n_states), or TransitionCounts
-        Non-negative, whole numbers or not; strongly connected.
+        Non-negative, whole numbers or not; strongly connected (with pi: connected, directions forgotten).
+    pi : array_like (n_states,), optional
+        The stationary distribution, where it is known; positive.
     tol : float
         Newton's method stops when no log pi moves by more.
 
@@ -99,9 +104,62 @@ def reversible_fit(counts, *, tol=1e-10, labels=None, reward=None, num_threads=N
     tol = _validate.number(tol, "tol", above=0.0)
     threads = resolve_threads(num_threads)
     data = Counts(counts, labels=labels)
-    pattern, row, col, evidence = _fit(data, tol, threads, progress, callback)
+    if pi is None:
+        pattern, row, col, evidence = _fit(data, tol, threads, progress, callback)
+    else:
+        pattern, row, col, evidence = _fit_known(data, pi, tol, threads, progress, callback)
     chain = MarkovChain._from_parts(pattern, row, col, labels=data.labels, reward=reward)
     return ReversibleFit(chain=chain, **evidence)
+
+
+def _fit_known(data, pi, tol, threads, progress, callback):
+    """The same with a known law, from the multipliers q: x(x, y) = s / (q(x) + q(y)), the rest of each row on the diagonal.
+
+    A state that was never seen to stay may have to: its q is then 0, at the edge of the domain, and is approached by
+    pretending `share` of its mass as counts of staying, with ever smaller shares (an interior-point method; the pretended counts
+    change each probability by about the last share at most).
+    """
+    pi = _validate.distribution(pi, data.n_states, "pi")
+    if not (pi > 0).all():
+        at = int(np.argmin(pi))
+        raise InvalidChainError(f"pi[{at}] is {pi[at]}; a state of probability 0 is never seen, leave it out")
+    if data.components[1] > 1:
+        labels = data.components[0]
+        raise ReducibleChainError(f"no counts connect states {data.name(0)} and {data.name(int(np.argmax(labels != labels[0])))}; fit each part by itself")
+    law = pi * data.total.sum()
+    seen = data.scipy().diagonal()
+    graph = data.graph
+    rows = np.repeat(np.arange(data.n_states), np.diff(graph.indptr))
+    both = graph.forward + graph.backward
+    q = (0.5 * np.bincount(rows, both, minlength=data.n_states) + seen) / law
+    n_newton = n_products = 0
+    for share in PRETENDED_SHARES if (seen == 0).any() else PRETENDED_SHARES[-1:]:
+        stay = np.where(seen > 0, seen, share * law)
+        fit = _core.Potential.multipliers(graph, law, stay, q, tol, MAX_NEWTON, threads)
+        run_newton(fit, "the reversible maximum likelihood", progress=progress, callback=callback)
+        q, n_newton, n_products = fit.v.copy(), n_newton + fit.n_newton, n_products + fit.n_products
+    if fit.n_newton >= MAX_NEWTON:
+        warnings.warn(f"the reversible maximum likelihood: multipliers still move by {fit.step_size:.3g} after {MAX_NEWTON} Newton steps",
+                      ConvergenceWarning, stacklevel=4)
+    flow = both / (q[rows] + q[graph.indices])
+    stays = law - np.bincount(rows, flow, minlength=data.n_states)
+    stays = np.where(stays > 100 * PRETENDED_SHARES[-1] * law, stays, 0.0)
+    X = sp.csr_array((np.r_[flow, stays], (np.r_[rows, np.arange(data.n_states)], np.r_[graph.indices, np.arange(data.n_states)])),
+                     shape=(data.n_states,) * 2)
+    X.eliminate_zeros()
+    matrix = _core.Csr(X.indptr.astype(np.int64), X.indices.astype(np.int32), X.data)
+    row = 1.0 / np.asarray(X.sum(axis=1)).ravel()
+    n, P = data.scipy(), sp.diags_array(row) @ X
+    matched = P.multiply(n > 0).tocsr()
+    log_likelihood = float((n.multiply(_logs(matched))).sum())
+    evidence = {"log_likelihood": log_likelihood, "n_newton": n_newton, "n_products": n_products, "last_step": fit.step_size,
+                "row_sum_error": fit.imbalance, "converged": bool(fit.n_newton < MAX_NEWTON)}
+    return Pattern(matrix, symmetric=True), row, None, evidence
+
+
+def _logs(matrix):
+    matrix.data = np.log(matrix.data)
+    return matrix
 
 
 def _fit(data, tol, threads, progress, callback):

@@ -148,3 +148,54 @@ def test_stationary_law_from_an_independent_solver():
     counts = np.random.default_rng(9).poisson(3, (15, 15)) + 1
     chain = MarkovChain.from_counts(counts, reversible=True)
     np.testing.assert_allclose(chain.pi, reference.gth(chain.to_scipy()), rtol=1e-10)
+
+
+# --- with a known law -------------------------------------------------------------------------------------------------
+
+
+@given(strongly_connected_counts(max_states=6))
+def test_the_law_of_the_free_fit_gives_the_free_fit(counts):
+    free = reversible_fit(counts)
+    known = reversible_fit(counts, pi=free.chain.pi)
+    np.testing.assert_allclose(known.chain.to_scipy().toarray(), free.chain.to_scipy().toarray(), atol=1e-8)
+    assert known.log_likelihood == pytest.approx(free.log_likelihood, rel=1e-8, abs=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("stays", (True, False))
+def test_a_known_law_against_a_general_optimiser(seed, stays):
+    """Symmetric flows with given row sums by SciPy's SLSQP; without counts of staying some state may have to stay."""
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(seed)
+    n = 4
+    counts = rng.poisson(8, (n, n)) + 1.0
+    if not stays:
+        np.fill_diagonal(counts, 0.0)
+    pi = rng.dirichlet(np.full(n, 3.0))
+    x, y = np.triu_indices(n)
+    both = np.where(x == y, counts[x, y], counts[x, y] + counts[y, x])
+    row_sums = np.array([[1.0 if i in (a, b) else 0.0 for a, b in zip(x, y)] for i in range(n)])
+    found = minimize(lambda f: -(both[both > 0] * np.log(f[both > 0])).sum(), np.where(x == y, pi[x] ** 2, pi[x] * pi[y]), method="SLSQP",
+                     bounds=[(1e-12, 1.0)] * len(x), constraints={"type": "eq", "fun": lambda f: row_sums @ f - pi},
+                     options={"ftol": 1e-14, "maxiter": 2000})
+    fit = reversible_fit(counts, pi=pi)
+    P = fit.chain.to_scipy().toarray()
+    assert fit.converged
+    np.testing.assert_allclose(fit.chain.pi, pi, rtol=1e-9)
+    np.testing.assert_allclose(pi[:, None] * P, (pi[:, None] * P).T, atol=1e-14)
+    likelihood = (counts[counts > 0] * np.log(P[counts > 0])).sum()
+    optimum = -found.fun - (counts.sum(axis=1) * np.log(pi)).sum()
+    assert likelihood == pytest.approx(fit.log_likelihood, rel=1e-10) and likelihood >= optimum - 1e-7 * abs(optimum)
+
+
+def test_a_known_law_needs_connected_counts_and_positive_probabilities():
+    with pytest.raises(ReducibleChainError, match="no counts connect"):
+        reversible_fit(np.eye(3), pi=np.full(3, 1 / 3))
+    with pytest.raises(fe.InvalidChainError, match=r"pi\[1\] is 0"):
+        reversible_fit(np.ones((2, 2)), pi=[1.0, 0.0])
+    with pytest.raises(fe.InvalidChainError, match="reversible=True"):
+        MarkovChain.from_counts(np.ones((2, 2)), pi=[0.5, 0.5])
+    one_way = reversible_fit(np.array([[5.0, 3.0], [0.0, 0.0]]), pi=[0.25, 0.75])  # a known law makes up for the way back
+    P = one_way.chain.to_scipy().toarray()
+    assert P[0, 1] * 0.25 == pytest.approx(P[1, 0] * 0.75) and P[0, 1] == pytest.approx(3 / 8)

@@ -9,6 +9,7 @@ cdef extern from "potential.h" nogil:
         EBM_POTENTIAL_SQUARES
         EBM_POTENTIAL_LOGISTIC
         EBM_POTENTIAL_EXPONENTIAL
+        EBM_POTENTIAL_MULTIPLIER
     ctypedef enum ebm_potential_phase_t:
         EBM_POTENTIAL_START
         EBM_POTENTIAL_DONE
@@ -25,6 +26,8 @@ cdef extern from "potential.h" nogil:
         double *direction
         double *product
         double *weight
+        const double *law
+        const double *stay
         ebm_potential_phase_t phase
         int guess
         int64_t n_newton
@@ -122,6 +125,7 @@ cdef class Potential:
     cdef int num_threads
     cdef double[:, ::1] vectors
     cdef double[::1] _weight
+    cdef const double[::1] law, stay
 
     def __cinit__(self, PairGraph graph not None, str kind, bint guess, double tol, int64_t max_newton, int num_threads):
         cdef int64_t n = graph.c.n_states
@@ -132,6 +136,18 @@ cdef class Potential:
         self.c.step, self.c.residual, self.c.direction = &self.vectors[3, 0], &self.vectors[4, 0], &self.vectors[5, 0]
         self.c.product, self.c.weight = &self.vectors[6, 0], &self._weight[0]
         self.c.phase = EBM_POTENTIAL_START
+
+    @classmethod
+    def multipliers(cls, PairGraph graph not None, const double[::1] law not None, const double[::1] stay not None,
+                    const double[::1] start not None, double tol, int64_t max_newton, int num_threads):
+        """The multipliers of the reversible likelihood with a known law, from `start`; v is q."""
+        cdef Potential self = cls(graph, "logistic", False, tol, max_newton, num_threads)
+        cdef int64_t n = graph.c.n_states
+        need(law.shape[0] == n and stay.shape[0] == n and start.shape[0] == n, "lengths")
+        self.law, self.stay = law, stay
+        self.c.kind, self.c.law, self.c.stay = EBM_POTENTIAL_MULTIPLIER, &law[0], &stay[0]
+        self.vectors[0, :] = start
+        return self
 
     def run(self, int64_t max_products):
         """At most max_products more products; -> whether it is done."""
