@@ -28,5 +28,9 @@
 #include "evolve.h"
 #include "alias.h"
 #include "walk.h"
+#include "potential.h"
+#include "resample.h"
+#include "reversible.h"
+#include "cycle.h"
 
 #endif

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .errors import (
     ConvergenceWarning, FastebmError, Interrupted, InvalidChainError, MemoryForecastError, NotReversibleError,
-    PeriodicChainError, ReducibleChainError,
+    PeriodicChainError, ReducibleChainError, SelectionWarning,
 )
 from .chain import MarkovChain
 from .tilt import TiltedChain, tilt
@@ -31,6 +31,12 @@ from .walk import HittingSample, simulate, simulate_hitting_times, superior_stat
 from .splitting import SplittingResult, SplittingTimeResult, splitting_hitting_time, splitting_probability
 from .importance import ImportanceResult, importance_hitting
 from .mixing import MixingResult, mixing_curve
+from .counts import ConnectedSet, TransitionCounts, connected_set, count_transitions, discretize
+from .reversible import ReversibleFit, reversible_fit
+from .reversibility import BalanceTest, balance_test
+from .markov import MarkovTest, markov_test
+from .bootstrap import BootstrapResult, bootstrap
+from .potential import PotentialFit, RewardFit, fit_potential, fit_reward
 
 __version__ = "0.1.0"
 
@@ -38,16 +44,19 @@ __version__ = "0.1.0"
 _LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "rlvr": None}
 
 __all__ = [
-    "AbsorptionResult", "BalanceResult", "BoundsResult", "CommuteResult", "ConvergenceWarning", "DistributionResult",
-    "EigenResult", "FastebmError", "GapResult", "HammingGraph", "HitProbabilityResult", "HittingResult", "HittingSample",
-    "Hypercube", "ImportanceResult", "Interrupted", "InvalidChainError", "KemenyResult", "MarkovChain",
-    "MemoryForecastError", "MixingResult", "MomentsResult", "NotReversibleError", "PeriodicChainError",
-    "ReducibleChainError", "ReturnResult", "SplittingResult", "SplittingTimeResult", "StationaryResult",
-    "StructureResult", "TiltedChain", "Torus", "absorption_probabilities", "committor", "commute_times",
-    "detailed_balance", "eigenpairs", "get_include", "hitting_bounds", "hitting_distribution", "hitting_moments",
-    "hitting_probabilities", "hitting_times", "importance_hitting", "kemeny_constant", "load", "mixing_curve",
-    "return_times", "reversibilize", "row_kernel", "simulate", "simulate_hitting_times", "spectral_gap",
-    "splitting_hitting_time", "splitting_probability", "stationary", "structure", "superior_states", "tilt", *_LAZY,
+    "AbsorptionResult", "BalanceResult", "BalanceTest", "BootstrapResult", "BoundsResult", "CommuteResult",
+    "ConnectedSet", "ConvergenceWarning", "DistributionResult", "EigenResult", "FastebmError", "GapResult",
+    "HammingGraph", "HitProbabilityResult", "HittingResult", "HittingSample", "Hypercube", "ImportanceResult",
+    "Interrupted", "InvalidChainError", "KemenyResult", "MarkovChain", "MarkovTest", "MemoryForecastError",
+    "MixingResult", "MomentsResult", "NotReversibleError", "PeriodicChainError", "PotentialFit", "ReducibleChainError",
+    "ReturnResult", "ReversibleFit", "RewardFit", "SelectionWarning", "SplittingResult", "SplittingTimeResult",
+    "StationaryResult", "StructureResult", "TiltedChain", "Torus", "TransitionCounts", "absorption_probabilities",
+    "balance_test", "bootstrap", "committor", "commute_times", "connected_set", "count_transitions", "detailed_balance",
+    "discretize", "eigenpairs", "fit_potential", "fit_reward", "get_include", "hitting_bounds", "hitting_distribution",
+    "hitting_moments", "hitting_probabilities", "hitting_times", "importance_hitting", "kemeny_constant", "load",
+    "markov_test", "mixing_curve", "return_times", "reversibilize", "reversible_fit", "row_kernel", "simulate",
+    "simulate_hitting_times", "spectral_gap", "splitting_hitting_time", "splitting_probability", "stationary",
+    "structure", "superior_states", "tilt", *_LAZY,
 ]
 
 

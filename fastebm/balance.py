@@ -7,9 +7,15 @@ from ._runtime import forecast_memory, resolve_threads
 from .chain import is_chain
 from .errors import InvalidChainError
 from .pattern import Pattern
+from .potential import connected
 from .results import Result, result
+from .reversibility import rank_cycles
+from .reversible import newton
 from .stationary import stationary
 from .structure import closed_class
+
+# Cycles listed, as many as worst edges.
+CYCLES_LISTED = 8
 
 
 @result
@@ -35,6 +41,14 @@ class BalanceResult(Result):
     potential : ndarray (n_states,)
         -log pi: the canonical potential of arXiv 2512.18730 where the chain is reversible; +inf on transient states.
     pi : ndarray (n_states,)
+    gradient_fraction : float or None
+        With hodge=True: share of the squared log ratios log P(x, y) / P(y, x), weighted by 1 / (1 / F(x, y) + 1 / F(y, x)), that a potential
+        explains (their gradient part); the rest circulates. 1 for a chain in detailed balance.
+    cycle_space : int or None
+        Independent cycles, n_pairs - n_states + n_components, of the two-way edges.
+    worst_cycles : list of dict or None
+        states and affinity (log product of forward over backward probabilities, zero by Kolmogorov's criterion) of the worst
+        triangles and cycles that close a breadth-first forest, worst first.
     """
 
     is_reversible: bool
@@ -47,9 +61,12 @@ class BalanceResult(Result):
     worst_edges: list
     potential: np.ndarray
     pi: np.ndarray
+    gradient_fraction: float | None = None
+    cycle_space: int | None = None
+    worst_cycles: list | None = None
 
 
-def detailed_balance(chain, *, pi=None, tol=1e-10, num_threads=None):
+def detailed_balance(chain, *, pi=None, tol=1e-10, hodge=False, num_threads=None, progress=False, callback=None):
     """Measure how far `chain` is from detailed balance (theory: Kolmogorov; entropy production, Schnakenberg 1976).
 
     Parameters
@@ -60,6 +77,8 @@ def detailed_balance(chain, *, pi=None, tol=1e-10, num_threads=None):
         The law that fluxes are taken under; default the stationary one.
     tol : float
         Flux violation up to which the chain counts as reversible.
+    hodge : bool
+        Also split the log ratios into gradient and circulation, and rank cycles by their affinity; costs a Laplacian solve.
 
     Returns
     -------
@@ -82,13 +101,45 @@ def detailed_balance(chain, *, pi=None, tol=1e-10, num_threads=None):
             log_pi = np.log(_validate.distribution(pi, chain.n_states, "pi"))
     pattern = chain._pattern
     found = passes.balance(pattern.matrix, pattern.transpose, chain._log_row, chain._log_col, log_pi, threads)
+    split = _hodge(pattern, chain, log_pi, threads, progress, callback) if hodge else {}
     edges = [{"source": s, "target": t, "flux": f, "reverse_flux": b} for s, t, f, b in found["worst"]]
     return BalanceResult(
         is_reversible=found["violation"] <= tol, max_violation=found["max_violation"], flux_violation=found["violation"],
         one_way_flux=found["one_way"], n_one_way=found["n_one_way"],
         entropy_production=np.inf if found["one_way"] > 0.0 else found["entropy_production"],
-        two_way_entropy_production=found["entropy_production"], worst_edges=edges, potential=-log_pi, pi=np.exp(log_pi),
+        two_way_entropy_production=found["entropy_production"], worst_edges=edges, potential=-log_pi, pi=np.exp(log_pi), **split,
     )
+
+
+def _hodge(pattern, chain, log_pi, threads, progress, callback):
+    """gradient_fraction, cycle_space and worst_cycles of `BalanceResult`."""
+    forecast_memory(100 * chain.nnz, "the Hodge split")
+    graph = _core.PairGraph(pattern.matrix, pattern.transpose)
+    rows = np.repeat(np.arange(chain.n_states), np.diff(graph.indptr))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        forward, backward = np.log(graph.forward), np.log(graph.backward)
+        two_way = np.isfinite(forward) & np.isfinite(backward) & np.isfinite(log_pi[rows])
+        cycle_ratio = np.where(two_way, forward - backward, np.nan)  # scalings cancel along a cycle
+        gradient = (0.0 if chain._row is None else chain._log_row) - (0.0 if chain._col is None else chain._log_col) + np.zeros(chain.n_states)
+        ratio = cycle_ratio + gradient[rows] - gradient[graph.indices]
+        log_flux = np.where(two_way, log_pi[rows] + forward + (0.0 if chain._row is None else chain._log_row[rows]) +
+                            (0.0 if chain._col is None else chain._log_col[graph.indices]), -np.inf)
+    upper = two_way & (graph.indices > rows)
+    components = connected(chain.n_states, graph.indptr, graph.indices, two_way)[1]
+    if not upper.any():
+        return {"gradient_fraction": 1.0, "cycle_space": 0, "worst_cycles": []}
+    flux = np.exp(log_flux - log_flux.max())
+    graph.forward[:], graph.backward[:] = flux, flux[graph.mirror]
+    fit = newton(graph, "least-squares", 1e-6, threads, "the Hodge split", progress=progress, callback=callback)
+    weighed = upper & (graph.forward > 0) & (graph.backward > 0)  # a flux that underflows against the largest has no weight
+    x, y, forward, backward = rows[weighed], graph.indices[weighed], graph.forward[weighed], graph.backward[weighed]
+    weight = 1.0 / (1.0 / forward + 1.0 / backward)
+    curl = np.log(forward) - np.log(backward) - fit.v[x] + fit.v[y]
+    size = float((weight * ratio[weighed] ** 2).sum())
+    found, _ = rank_cycles(graph, cycle_ratio, None, CYCLES_LISTED)
+    return {"gradient_fraction": 1.0 - float((weight * curl**2).sum()) / size if size > 0 else 1.0,
+            "cycle_space": int(upper.sum()) - chain.n_states + int(components),
+            "worst_cycles": [{"states": states, "affinity": affinity} for states, affinity, _, _ in found]}
 
 
 def reversibilize(chain, kind="additive", *, num_threads=None):

@@ -1,5 +1,6 @@
 """MarkovChain: an immutable Python owner of a shared pattern and its scalings."""
 
+import warnings
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from . import _core, _validate, passes
 from ._build import edges_to_csr, generator_to_csr, prepare
 from ._runtime import forecast_memory, resolve_threads
 from .checkpoint import fingerprint
-from .errors import InvalidChainError
+from .counts import TransitionCounts, connected_set, count_transitions
+from .errors import InvalidChainError, SelectionWarning
 from .pattern import MAX_LOG_SPAN, Pattern
 
 
@@ -116,19 +118,73 @@ class MarkovChain:
         return cls._from_parts(Pattern(matrix, symmetric=symmetric), row, labels=labels, reward=reward)
 
     @classmethod
-    def from_counts(cls, counts, *, labels=None, reward=None):
-        """The maximum-likelihood chain of transition counts: each row divided by its sum.
+    def from_counts(cls, counts, *, reversible=False, pi=None, tol=1e-10, labels=None, reward=None, num_threads=None):
+        """The maximum-likelihood chain of transition counts: each row divided by its sum, or the best reversible chain.
 
-        counts : sparse or dense (n_states, n_states), non-negative; every state needs at least one observed departure.
+        Parameters
+        ----------
+        counts : sparse or dense (n_states, n_states), or TransitionCounts
+            Non-negative; every state needs at least one observed departure.
+        reversible : bool
+            The reversible chain of largest likelihood, found by Newton's method; the counts must be strongly connected
+            (`connected_set` keeps the part that is). `reversible_fit` returns the same chain with the evidence.
+        pi : array_like (n_states,), optional
+            With reversible=True: the stationary distribution, where it is known.
+        tol : float
+            Newton's method stops when no log pi moves by more.
 
         Examples
         --------
         >>> import numpy as np, fastebm as fe
-        >>> fe.MarkovChain.from_counts(np.array([[8, 2], [3, 9]])).to_scipy().toarray()
+        >>> MarkovChain.from_counts(np.array([[8, 2], [3, 9]])).to_scipy().toarray()
         array([[0.8 , 0.2 ],
                [0.25, 0.75]])
+        >>> ring = np.array([[0, 6, 4], [4, 0, 6], [6, 4, 0]])
+        >>> MarkovChain.from_counts(ring, reversible=True).to_scipy().toarray()
+        array([[0. , 0.5, 0.5],
+               [0.5, 0. , 0.5],
+               [0.5, 0.5, 0. ]])
         """
+        if reversible:
+            from .reversible import reversible_fit
+
+            return reversible_fit(counts, pi=pi, tol=tol, labels=labels, reward=reward, num_threads=num_threads).chain
+        if pi is not None:
+            raise InvalidChainError("pi is used by the reversible fit only; pass reversible=True, or leave it out")
+        if isinstance(counts, TransitionCounts):
+            counts, labels = counts.counts, counts.labels if labels is None else labels
         return cls(counts, labels=labels, reward=reward, normalize=True)
+
+    @classmethod
+    def from_trajectories(cls, trajectories, *, lag=1, mode="sliding", n_states=None, reversible=False, connected=False, labels=None):
+        """The chain of the transitions counted in trajectories: `count_transitions`, then `from_counts`.
+
+        Parameters
+        ----------
+        trajectories, lag, mode, n_states, labels
+            See `count_transitions`.
+        reversible : bool
+            The reversible maximum likelihood.
+        connected : bool
+            Keep the largest strongly connected set of states. What is left out is told in a `SelectionWarning`, and the chain's
+            labels say which states it has (their numbers, where they have no names).
+
+        Examples
+        --------
+        >>> MarkovChain.from_trajectories([[0, 1, 1, 0], [1, 0]]).to_scipy().toarray().tolist()
+        [[0.0, 1.0], [0.6666666666666666, 0.3333333333333333]]
+        """
+        counts = count_transitions(trajectories, lag=lag, mode=mode, n_states=n_states, labels=labels)
+        labels = counts.labels
+        if connected:
+            kept = connected_set(counts)
+            if kept.fraction_states < 1.0:
+                warnings.warn(
+                    f"kept the largest strongly connected set: {len(kept.states)} of {counts.counts.shape[0]} states, "
+                    f"{kept.fraction_counts:.4%} of the counts", SelectionWarning, stacklevel=2)
+                labels = kept.labels if kept.labels is not None else kept.states.tolist()
+            counts = kept.counts
+        return cls.from_counts(counts, reversible=reversible, labels=labels)
 
     @classmethod
     def from_generator(cls, Q, *, labels=None, reward=None):

@@ -57,7 +57,10 @@ def main(argv=None):
     0
     """
     try:
-        args = _parser().parse_args(argv)
+        parser = _parser()
+        args = parser.parse_args(argv)
+        if args.command == "balance" and (args.chain is None) == (args.counts is None):
+            parser.error("balance: give a CHAIN or --counts FILE, one of the two")
     except SystemExit as stop:  # argparse has printed what it had to say
         return stop.code
     try:
@@ -96,7 +99,7 @@ def _run(args, answer):
 
     chain = None
     try:
-        if "chain" in args:
+        if getattr(args, "chain", None) is not None:
             chain = _load(args)
             answer |= {"chain": args.chain, "n_states": chain.n_states}
         if "rng" in args:
@@ -250,6 +253,13 @@ def _mix(chain, args, answer):
 
 
 def _balance(chain, args, answer):
+    if args.counts is not None:
+        from .study import study
+
+        answer["counts"] = args.counts
+        answer["groups"] = study(args.counts, **_given(
+            args, "by", "trajectory", "order", "value", "state", "bins", "skip", "n_bootstrap", "rng", "num_threads", "progress"))
+        return
     from .balance import detailed_balance
 
     answer["balance"] = detailed_balance(chain, **_given(args, "tol", "num_threads"))
@@ -313,6 +323,10 @@ def _positive(text):
     return value
 
 
+def _columns(text):
+    return [name.strip() for name in text.split(",")]
+
+
 def _seed(text):
     value = int(text)
     if value < 0:
@@ -337,6 +351,16 @@ OPTIONS = {
     "--walkers": {"dest": "n_walkers", "type": _positive, "metavar": "N", "help": "of the Monte Carlo"},
     "--max-steps": {"type": _positive, "metavar": "N", "help": "a walker stops after so many steps"},
     "--rel-ci": {"type": float, "metavar": "X", "help": "stop the Monte Carlo at this relative half width of the interval"},
+    "--counts": {"metavar": "FILE", "help": "instead of CHAIN: observed counts (edge list, matrix, or .json of models) or, with --value or "
+                 "--state, a table of trajectories; tests detailed balance with bootstrap p-values"},
+    "--by": {"type": _columns, "metavar": "COLUMNS", "help": "of the table, comma-separated: a group for each combination of their values"},
+    "--trajectory": {"type": _columns, "metavar": "COLUMNS", "help": "of the table: what tells trajectories of a group apart"},
+    "--order": {"metavar": "COLUMN", "help": "of the table: the time; default the order of the rows"},
+    "--value": {"metavar": "COLUMN", "help": "of the table: the number observed, cut into --bins quantile bins"},
+    "--state": {"metavar": "COLUMN", "help": "of the table: the state observed, by name"},
+    "--bins": {"type": _positive, "metavar": "N", "help": "quantile bins of --value, default 20"},
+    "--skip": {"type": float, "metavar": "T", "help": "leave out observations of time below T"},
+    "--bootstrap": {"dest": "n_bootstrap", "type": _positive, "metavar": "N", "help": "replicates of the p-values, default 999"},
     "--method": {"choices": ("solve", "simulate", "both"), "default": "solve", "help": "default solve"},
     "--bound": {"action": "store_true", "help": "compute the gap and the bound that it gives"},
     "--summary": {"action": "store_true", "help": "the report in words, on stderr"},
@@ -351,7 +375,8 @@ COMMANDS = {
     "hit": (_hit, "hitting times of a target: solved, simulated, bounded",
             "--score --start --method --bound --tol --max-iter --walkers --max-steps --rel-ci --seed --threads --progress"),
     "mix": (_mix, "distances to the stationary law, step by step", "--start --steps --bound --tol --seed --threads --progress"),
-    "balance": (_balance, "how far the chain is from detailed balance", "--tol --threads"),
+    "balance": (_balance, "how far a chain, or observed counts, are from detailed balance",
+                "--tol --counts --by --trajectory --order --value --state --bins --skip --bootstrap --seed --threads --progress"),
     "tilt": (_tilt, "tilt the chain by a reward and save it", "--reward --beta --output --threads"),
     "info": (_info, "size, storage and classes", ""),
     "convert": (_convert, "write the chain as a folder, .npz or .mtx", ""),
@@ -366,7 +391,7 @@ def _parser():
     for name, (run, text, options) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, epilog=EPILOG, formatter_class=parser.formatter_class)
         command.set_defaults(run=run)
-        command.add_argument("chain", metavar="CHAIN")
+        command.add_argument("chain", metavar="CHAIN", nargs="?" if "--counts" in options else None)
         command.add_argument("--symmetric", action="store_true", help="each edge of a list counts in both directions")
         command.add_argument("--normalize", action="store_true", help="divide each row by its sum (lists: always)")
         for option in options.split():

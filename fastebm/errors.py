@@ -29,6 +29,10 @@ class ConvergenceWarning(UserWarning):
     """An iteration stopped before its tolerance was met; the result says so in `converged`."""
 
 
+class SelectionWarning(UserWarning):
+    """Part of the data was left out; the text says which part and how much."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C (or a callback that raised it) stopped a long call. `partial` holds what was reached, or None.
 

@@ -110,7 +110,8 @@ def _opened(path, mode, **options):
         raise _malformed(path, error, "save the file as UTF-8") from error
 
 
-def _opened_text(path):
+def opened_text(path):
+    """The text file, unpacked where it is a .gz."""
     return _opened(path, "rt", encoding="utf-8-sig", newline="")
 
 
@@ -132,7 +133,7 @@ def _read_mtx(path):
 
 
 def _read_tra(path):
-    with _opened_text(path) as file:
+    with opened_text(path) as file:
         lines = ((number, fields) for number, line in enumerate(file, 1) if (fields := line.split("#")[0].split()))
         first, head = next(lines, (1, []))
         if [word.lower() for word in head] == ["dtmc"]:
@@ -171,7 +172,7 @@ def _tra_records(path, lines):
 
 
 def _read_csv(path):
-    with _opened_text(path) as file:
+    with opened_text(path) as file:
         return _edge_matrix(path, "line", _csv_records(path, file))
 
 

@@ -77,11 +77,17 @@ def transpose(matrix):
     return task.result
 
 
-def classes(matrix):
-    """(labels, closed, period, size) of the communicating classes: Tarjan's search, then one breadth-first search."""
+def components(matrix):
+    """(labels, number) of the communicating classes, by Tarjan's search."""
     found = _search("the search for classes", _core.Components(matrix))
-    facts = _search("the search for periods", _core.Classes(matrix, found.labels, found.n_classes))
-    return found.labels, facts.closed, facts.period, facts.size
+    return found.labels, found.n_classes
+
+
+def classes(matrix):
+    """(labels, closed, period, size) of the communicating classes; the last three by one breadth-first search."""
+    labels, n_classes = components(matrix)
+    facts = _search("the search for periods", _core.Classes(matrix, labels, n_classes))
+    return labels, facts.closed, facts.period, facts.size
 
 
 def reach(matrix, reached, avoid=None):

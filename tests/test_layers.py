@@ -11,14 +11,18 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, CORE = ROOT / "fastebm", ROOT / "csrc"
 
 BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate", "core", "krylov", "leading"}
-CHAINS = {"pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules", "passes", "computed"}
+CHAINS = {
+    "pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules", "passes", "computed", "counts",
+    "tables", "reversible",
+}
 ANALYSES = {
     "structure", "stationary", "balance", "spectral", "gap", "gap_reversible", "gap_general", "dirichlet", "lanczos",
-    "multigrid", "rayleigh", "hitting", "walk", "mixing", "counts", "rlvr", "eigen", "walkers", "tally", "splitting",
-    "importance", "solver", "absorption", "moments", "bounds", "recurrence",
+    "multigrid", "rayleigh", "hitting", "walk", "mixing", "rlvr", "eigen", "walkers", "tally", "splitting",
+    "importance", "solver", "absorption", "moments", "bounds", "recurrence", "reversibility", "markov", "potential",
+    "bootstrap",
 }
 INPUT = {"io", "datasets"}
-TOP = {"__init__", "__main__", "cli", "report", "plot", "demo"}
+TOP = {"__init__", "__main__", "cli", "report", "plot", "demo", "study"}
 LAYERS = [BASE, CHAINS, ANALYSES, INPUT, TOP]
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
@@ -82,7 +86,9 @@ def test_the_base_knows_no_chain(module):
 # ------------------------------------------------------------------------------------------------------------ C
 
 SOURCES = sorted(CORE.glob("*.[ch]"))
-ALGORITHMS = ["vec", "scaled", "lanczos", "solve", "evolve", "random", "lattice", "rule", "rows", "basis", "compose", "walk"]
+ALGORITHMS = [
+    "vec", "scaled", "lanczos", "solve", "evolve", "random", "lattice", "rule", "rows", "basis", "compose", "walk", "resample", "cycle",
+]
 
 
 def includes(path, seen=None):

@@ -235,3 +235,51 @@ def rayleigh_gram(F: Flow, pi: Doubles, basis: Doubles, num_threads: int) -> tup
 def rayleigh_step(a: Doubles, shift: Doubles, basis: Doubles, num_threads: int) -> None: ...
 def rayleigh_residual(F: Flow, pi: Doubles, basis: Doubles, gap: float, r: Doubles, num_threads: int) -> float: ...
 def rayleigh_put(basis: Doubles, column: int, x: Doubles, num_threads: int) -> None: ...
+
+class PairGraph:
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    forward: Doubles
+    backward: Doubles
+    mirror: NDArray[np.int64]
+    n_states: int
+    nnz: int
+    def __init__(self, A: Csr, T: Csr) -> None: ...
+
+class PotentialFit:
+    graph: PairGraph
+    v: Doubles
+    weight: Doubles
+    n_newton: int
+    n_products: int
+    step_size: float
+    imbalance: float
+    def __init__(self, graph: PairGraph, kind: str, guess: bool, tol: float, max_newton: int, num_threads: int) -> None: ...
+    @classmethod
+    def multipliers(
+        cls, graph: PairGraph, law: Doubles, stay: Doubles, start: Doubles, tol: float, max_newton: int, num_threads: int
+    ) -> PotentialFit: ...
+    def run(self, max_products: int) -> bool: ...
+    def slopes(self) -> Doubles: ...
+    def probe(
+        self, slope: Doubles, total: Doubles, scale: Doubles, key: NDArray[np.uint64], probe: int, flow: Doubles, tol: float,
+        max_products: int
+    ) -> Doubles: ...
+
+class CycleRanking:
+    found: tuple[list[tuple[list[int], float, float, float]], dict[str, Any]]
+    def __init__(
+        self, indptr: NDArray[np.int64], indices: NDArray[np.int32], ratio: Doubles, variance: Doubles | None, n_keep: int
+    ) -> None: ...
+    def expand(self, begin: int, end: int) -> None: ...
+
+def resample_rows(
+    indptr: NDArray[np.int64], weight: Doubles, total: Doubles, key: NDArray[np.uint64], replicate: int, num_threads: int
+) -> Doubles: ...
+def reversible_statistics(
+    counts: PairGraph, labels: NDArray[np.int32] | None, v: Doubles
+) -> tuple[float, float, Doubles]: ...
+def reversible_bootstrap(
+    pattern: PairGraph, expected: Doubles, total: Doubles, v: Doubles, key: NDArray[np.uint64], first: int, n_replicates: int,
+    n_slots: int, deviations: bool
+) -> tuple[Doubles, Doubles, Doubles | None]: ...

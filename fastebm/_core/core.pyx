@@ -41,6 +41,7 @@ include "bases.pxi"
 include "solves.pxi"
 include "multigrid.pxi"
 include "walks.pxi"
+include "counts.pxi"
 include "interface.pxi"
 
 __all__ = [
@@ -53,6 +54,6 @@ __all__ = [
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
     "Flow", "flow_members", "Multigrid", "rayleigh_gram", "rayleigh_step", "rayleigh_residual", "rayleigh_put",
     "Preconditioner", "Jacobi", "residual", "residual_add", "leaving", "rates", "MinimumDegree", "Elimination",
-    "AliasKernel", "walk_hit", "walk_paths", "philox_block",
-    "walk_watch",
+    "AliasKernel", "walk_hit", "walk_paths", "walk_watch", "philox_block",
+    "PairGraph", "PotentialFit", "resample_rows", "reversible_statistics", "reversible_bootstrap", "CycleRanking",
 ]
