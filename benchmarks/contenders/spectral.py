@@ -1,0 +1,196 @@
+"""Spectral gaps of reversible chains, and the second-largest eigenvalue modulus of the others.
+
+Reversible: peers are handed the symmetrised matrix S and sqrt(pi), both free of charge. Their residual tolerance is 1e-4 times
+the gap of the case, known to them in advance: an eigenvalue errs by residual^2 / separation, so that is about the loosest that
+gives the gap to 1e-8.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+import fastebm as fe
+from fastebm._runtime import available_cpus
+
+from ..problem import Answer, Unavailable, Verdict
+
+# Any one block of the judge's sums stays below this many entries.
+BLOCK = 4_000_000
+
+
+def inputs(chain, options):
+    P = chain.to_scipy()
+    if options["kind"] != "spectral":
+        return {"P": P}
+    log_pi = chain.log_pi
+    S = P.copy()
+    S.data *= np.exp(0.5 * (np.repeat(log_pi, np.diff(P.indptr)) - log_pi[P.indices]))
+    return {"P": P, "S": S, "root": np.exp(0.5 * log_pi)}
+
+
+def _start(n):
+    return np.random.default_rng(1).standard_normal(n)
+
+
+class _Counted(sp.linalg.LinearOperator):
+    """A matrix that counts its products with vectors."""
+
+    def __init__(self, matrix):
+        super().__init__(matrix.dtype, matrix.shape)
+        self.matrix, self.products = matrix, 0
+
+    def _matvec(self, x):
+        self.products += 1
+        return self.matrix @ x
+
+    def _matmat(self, X):
+        self.products += X.shape[1]
+        return self.matrix @ X
+
+
+def fastebm(problem):
+    chain, kind = problem.chain, problem.options["kind"]
+
+    def solve():
+        found = fe.spectral_gap(chain, kind=kind, rng=0)
+        return Answer(found.gap, products=found.n_matvecs, note=found.method if found.converged else "not converged")
+
+    return solve
+
+
+def eigsh(problem):
+    S, tol = _Counted(problem.matrix("S")), 1e-4 * problem.options["gap"]
+
+    def solve():
+        values, vectors = sp.linalg.eigsh(S, k=2, which="LA", tol=tol, v0=_start(S.shape[0]), maxiter=10**6)
+        return Answer(1.0 - values[0], vectors[:, 0], S.products)
+
+    return solve
+
+
+def deeptime(problem):
+    """Its own call of eigsh, always to machine precision, without eigenvectors, and for the largest moduli: six values, so that
+    one of them is lambda_2 even where negative ones are larger in modulus."""
+    from deeptime.markov.tools.analysis import eigenvalues
+
+    P, pi = sp.csr_matrix(problem.matrix("P")), problem.array("root") ** 2
+
+    def solve():
+        return Answer(1.0 - np.sort(eigenvalues(P, k=6, reversible=True, mu=pi))[-2])
+
+    return solve
+
+
+def amg_lobpcg(problem):
+    """A smoothed-aggregation hierarchy of I - S with sqrt(pi) as its near-null space, then preconditioned LOBPCG."""
+    import pyamg
+
+    S, root, tol = problem.matrix("S"), problem.array("root")[:, None], 1e-4 * problem.options["gap"]
+    A = (sp.eye_array(S.shape[0], format="csr") - S).tocsr()
+
+    def solve():
+        counted = _Counted(A)
+        hierarchy = pyamg.smoothed_aggregation_solver(A, B=root, max_coarse=500)
+        X = np.random.default_rng(1).standard_normal((A.shape[0], 3))
+        values, vectors = sp.linalg.lobpcg(counted, X, M=hierarchy.aspreconditioner(), Y=root, tol=tol, maxiter=500, largest=False)
+        return Answer(values[0], vectors[:, 0], counted.products, note="hierarchy included")
+
+    return solve
+
+
+def slepc(problem):
+    """Krylov-Schur on as many MPI ranks as fastebm has threads; measured inside, after the matrix is assembled."""
+    python = os.environ.get("FASTEBM_BENCH_SLEPC_PYTHON", "/usr/bin/python3")
+    folders = [str(path) for pattern in ("petsc", "slepc")
+               for path in sorted(Path("/usr/lib", f"{pattern}dir").glob("*/*-real/lib/python3/dist-packages"))]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environment |= {"PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"}
+    if shutil.which("mpirun") is None:
+        raise Unavailable("mpirun is not installed")
+    probe = subprocess.run([python, "-c", "from slepc4py import SLEPc"], env=environment, capture_output=True, text=True)
+    if probe.returncode:
+        raise Unavailable(f"{python} has no slepc4py")
+    ranks = available_cpus()
+    command = ["mpirun", "--oversubscribe", *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "-n", str(ranks), python,
+               str(Path(__file__).with_name("slepc_gap.py")), str(problem.folder), str(1e-4 * problem.options["gap"])]
+
+    def solve():
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"mpirun failed: {done.stderr.strip()[-400:]}")
+        found = json.loads(done.stdout.splitlines()[-1])
+        return Answer(found["gap"], problem.array("slepc_vector"), found["products"], seconds=found["seconds"],
+                      peak_bytes=found["peak_bytes"], note=f"{ranks} ranks")
+
+    return solve
+
+
+def eigs(problem):
+    """Four values are asked for: with one beside 1, ARPACK settles on another of nearly the same modulus."""
+    P = _Counted(problem.matrix("P"))
+
+    def solve():
+        values, vectors = sp.linalg.eigs(P, k=4, which="LM", tol=1e-8, v0=_start(P.shape[0]), maxiter=10**6)
+        order = np.argsort(-np.abs(values))
+        return Answer(1.0 - abs(values[order[1]]), vectors[:, order[1]], P.products)
+
+    return solve
+
+
+CONTENDERS = {"fastebm": fastebm, "SciPy eigsh": eigsh, "SLEPc": slepc, "deeptime": deeptime, "PyAMG + LOBPCG": amg_lobpcg,
+              "SciPy eigs": eigs}
+
+
+def dirichlet_quotient(P, pi, f):
+    """E(f, f) / Var_pi(f): no less than the gap for any f, and free of cancellation. In NumPy, from P as it is stored."""
+    f = f - pi @ f
+    energy = 0.0
+    step = max(1, BLOCK * P.shape[0] // P.nnz)
+    for begin in range(0, P.shape[0], step):
+        end = min(begin + step, P.shape[0])
+        entries = slice(P.indptr[begin], P.indptr[end])
+        degree = np.diff(P.indptr[begin : end + 1])
+        change = np.repeat(f[begin:end], degree) - f[P.indices[entries]]
+        energy += 0.5 * float((np.repeat(pi[begin:end], degree) * P.data[entries] * change) @ change)
+    return energy / float((pi * f) @ f - (pi @ f) ** 2)
+
+
+def judge(problem, answers):
+    """The reference is the smallest Dirichlet form of any contender's eigenvector (a rigorous upper bound of the gap), or the
+    published value where no vector came; for the modulus, the eigenpair with the smallest residual."""
+    P, kind = problem.matrix("P"), problem.options["kind"]
+    found = {}
+    for name, answer in answers.items():
+        if answer.vector is None:
+            continue
+        v = answer.vector
+        if kind == "spectral":
+            root = problem.array("root")
+            found[name] = dirichlet_quotient(P, root * root, v / root)
+        else:
+            Pv = P @ v
+            theta = np.vdot(v, Pv) / np.vdot(v, v)
+            found[name] = float(np.linalg.norm(Pv - theta * v) / np.linalg.norm(v))
+    if not found:
+        reference = problem.options.get("published")
+        source = "the published value"
+        if reference is None:
+            return {name: Verdict(False, f"gap {answer.value:.9g}, no eigenvector to check it by") for name, answer in answers.items()}
+    elif kind == "spectral":
+        source = min(found, key=found.get)
+        reference = found[source]
+    else:
+        source = min(found, key=found.get)
+        reference = answers[source].value
+    verdicts = {}
+    for name, answer in answers.items():
+        error = abs(answer.value - reference) / reference
+        verdicts[name] = Verdict(bool(error <= problem.options["accuracy"]), f"gap {answer.value:.9g}, error {error:.1g}")
+    return verdicts
+
+
