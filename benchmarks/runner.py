@@ -5,6 +5,8 @@ Reading the problem, preparation and compilation are not on the clock. Peak memo
 resident set at that moment, in which the problem (for fastebm the chain with its stationary law) is already resident.
 """
 
+import ctypes
+import gc
 import os
 import pickle
 import signal
@@ -27,6 +29,15 @@ ONCE_ABOVE_S = 60.0
 REPEAT_BELOW_S = 0.3
 
 
+def _release_freed_memory():
+    """Give freed heap pages back to the system (glibc keeps up to tens of megabytes), or the next allocation would not be seen."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # another C library
+        pass
+
+
 def _status(name):
     with open("/proc/self/status") as file:
         return next((int(line.split()[1]) * 1024 for line in file if line.startswith(name + ":")), None)
@@ -38,6 +49,7 @@ class PeakMemory:
     bytes = None
 
     def __enter__(self):
+        _release_freed_memory()
         try:
             Path("/proc/self/clear_refs").write_text("5")
             self.before = _status("VmRSS")

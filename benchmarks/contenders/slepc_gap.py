@@ -4,6 +4,8 @@ Each rank reads its rows of S from the folder. sqrt(pi) is deflated (EPSSetDefla
 line of JSON from rank 0 and leaves the eigenvector in FOLDER/slepc_vector.npy.
 """
 
+import ctypes
+import gc
 import json
 import sys
 import time
@@ -54,6 +56,8 @@ def main():
     PETSc.Log.begin()
     product = PETSc.Log.Event("MatMult")
 
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # as in runner.py
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # from here on VmHWM is the peak of the solve
     before, counted = memory("VmRSS"), product.getPerfInfo()["count"]
