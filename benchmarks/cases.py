@@ -27,7 +27,7 @@ def size(full, smoke):
 
 
 def gap(name, chain, gap, *peers, **options):
-    """`gap`: known roughly beforehand, for the residual tolerances of the peers."""
+    """`gap`: known roughly beforehand, for the residual tolerances of the peers. `reference`: see reference.py."""
     return Case("spectral", f"gap, {name}", chain, ("SciPy eigsh", "SLEPc", *peers),
                 {"kind": "spectral", "gap": gap, "accuracy": 1e-8, **options})
 
@@ -53,6 +53,7 @@ N, SMALL_N = size(1_000_000, 4000), size(10_000, 500)
 M = size(20, 8)
 SIDE, LARGE_SIDE, DEEPTIME_SIDE = size(512, 24), size(1024, 32), size(512, 16)
 WALKERS, STEPS = size(10_000, 200), size(1000, 20)
+BETA = size(0.2, 1.0)
 WORDS = size("english trigram", "english phones")
 
 CASES = (
@@ -64,15 +65,16 @@ CASES = (
          {"question": "tilt", "accuracy": 1e-12}),
     Case("operators", f"TV and KL of 16 starts, reversible {WORDS}", chains.reversible_trigram, ("SciPy P.T @ mu",),
          {"question": "mixing", "n_steps": size(10, 2), "accuracy": 1e-9}),
-    gap(*regular(N), 0.3, "deeptime"),
-    gap(f"hypercube m = {M}", lambda: chains.hypercube(M), 0.04, "deeptime"),
-    gap(*torus(SIDE), size(1.077e-5, 4.9e-3), "PyAMG + LOBPCG", **size({"published": 1.07706273e-5}, {})),
-    gap(*torus(LARGE_SIDE), size(2.69e-6, 2.7e-3), "PyAMG + LOBPCG", **size({"published": 2.6925270e-6}, {})),
-    gap(f"reversible {WORDS}", chains.reversible_trigram, 0.03, "deeptime"),
+    gap(*regular(N), size(0.00997, 0.09), "deeptime"),
+    gap(f"hypercube m = {M}", lambda: chains.hypercube(M), size(0.117, 0.25), "deeptime"),
+    gap(*torus(SIDE), size(1.077e-5, 4.9e-3), "PyAMG + LOBPCG", reference=size(1.0770627276621508e-05, None)),
+    gap(*torus(LARGE_SIDE), size(2.69e-6, 2.7e-3), "PyAMG + LOBPCG", reference=size(2.6925270484176393e-06, None)),
+    gap(f"reversible {WORDS}", chains.reversible_trigram, size(0.01, 0.29), "deeptime"),
     Case("spectral", f"1 - SLEM, {WORDS}", chains.trigram, ("SciPy eigs",), {"kind": "absolute", "accuracy": 1e-6}),
     hitting(*torus(LARGE_SIDE), "SciPy spsolve"),
     hitting(*torus(DEEPTIME_SIDE), "SciPy spsolve", "deeptime mfpt"),
-    hitting("LLM associations, beta = 0.2, valence >= 2.5", lambda: chains.associations(0.2), "SciPy spsolve", "deeptime mfpt", level=2.5),
+    hitting(f"LLM associations, beta = {BETA}, valence >= 2.5", lambda: chains.associations(BETA), "SciPy spsolve", "deeptime mfpt",
+            level=2.5),
     walk(*regular(N), "paths", n_walkers=WALKERS, n_steps=STEPS),
     walk(*regular(N), "hits", n_walkers=5 * WALKERS, max_steps=10**6),
     walk(*regular(SMALL_N), "paths", n_walkers=WALKERS, n_steps=STEPS),

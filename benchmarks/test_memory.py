@@ -6,11 +6,11 @@ from . import cases, chains, runner
 from .problem import Problem
 
 # Imports, the tridiagonal problem and the threads' stacks: 1.1 MB at any n.
-FIXED_BYTES = 2_000_000
+FIXED_BYTES = 1_500_000
 
 
 def test_the_gap_needs_six_vectors_beyond_the_chain(tmp_path):
-    n = 400_000
+    n = 200_000
     case = cases.gap("random regular", lambda: chains.random_regular(n), 0.01)
     Problem.write(tmp_path, case.chain(), case.options, {})
     answer = runner.run(case, "fastebm", tmp_path, 600.0)

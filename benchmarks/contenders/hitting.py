@@ -1,5 +1,7 @@
 """Mean hitting times of a target from every state."""
 
+import warnings
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -20,7 +22,9 @@ def fastebm(problem):
     chain, target = problem.chain, problem.array("target")
 
     def solve():
-        found = fe.hitting_times(chain, target)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fe.errors.ConvergenceWarning)  # the row says so
+            found = fe.hitting_times(chain, target)
         return Answer(found.mean, products=found.n_iter, note=found.method if found.converged else "not converged")
 
     return solve
