@@ -26,6 +26,10 @@ def size(full, smoke):
     return smoke if SMOKE else full
 
 
+def product(name, chain):
+    return Case("operators", f"product P x, {name}", chain, ("SciPy csr @ x",), {"question": "product", "accuracy": 1e-12})
+
+
 def gap(name, chain, gap, *peers, **options):
     """`gap`: known roughly beforehand, for the residual tolerances of the peers. `reference`: see reference.py."""
     return Case("spectral", f"gap, {name}", chain, ("SciPy eigsh", "SLEPc", *peers),
@@ -57,15 +61,15 @@ BETA = size(0.2, 1.0)
 WORDS = size("english trigram", "english phones")
 
 CASES = (
-    Case("operators", f"product P x, {regular(N)[0]}", regular(N)[1], ("SciPy csr @ x",), {"question": "product", "accuracy": 1e-12}),
-    Case("operators", f"product P x, {torus(SIDE)[0]}", torus(SIDE)[1], ("SciPy csr @ x",), {"question": "product", "accuracy": 1e-12}),
-    Case("operators", f"product P x, reversible {WORDS}", chains.reversible_trigram, ("SciPy csr @ x",),
-         {"question": "product", "accuracy": 1e-12}),
+    product(*regular(N)),
+    product(f"hypercube m = {M}", lambda: chains.hypercube(M)),
+    product(*torus(SIDE)),
+    product(f"reversible {WORDS}", chains.reversible_trigram),
     Case("operators", f"one beta of a sweep, {regular(N)[0]}", regular(N)[1], ("NumPy on the entries",),
          {"question": "tilt", "accuracy": 1e-12}),
     Case("operators", f"TV and KL of 16 starts, reversible {WORDS}", chains.reversible_trigram, ("SciPy P.T @ mu",),
          {"question": "mixing", "n_steps": size(10, 2), "accuracy": 1e-9}),
-    gap(*regular(N), size(0.00997, 0.09), "deeptime"),
+    gap(*regular(N), size(0.00997, 0.09), "deeptime", reference=size(0.009966379021654195, None)),
     gap(f"hypercube m = {M}", lambda: chains.hypercube(M), size(0.117, 0.25), "deeptime"),
     gap(*torus(SIDE), size(1.077e-5, 4.9e-3), "PyAMG + LOBPCG", reference=size(1.0770627276621508e-05, None)),
     gap(*torus(LARGE_SIDE), size(2.69e-6, 2.7e-3), "PyAMG + LOBPCG", reference=size(2.6925270484176393e-06, None)),
