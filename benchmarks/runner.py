@@ -129,22 +129,22 @@ class Outcome:
 
 
 def compete(case, *, rounds=ROUNDS, limit_s=1800.0, report=lambda name, answer: None):
-    """The outcomes of all contenders of a case, run in turn `rounds` times, every answer of the first round judged.
-    `report` is called after every run."""
+    """The outcomes of all contenders of a case, run in turn `rounds` times; the answers of every round are judged, and the first
+    verdict that is not ok stays. `report` is called after every run."""
     family = family_module(case.family)
     outcomes = {name: Outcome(name) for name in case.contenders}
     with tempfile.TemporaryDirectory(prefix="fastebm-bench-") as folder:
         try:
             chain = case.chain()
             problem = Problem.write(folder, chain, case.options, family.inputs(chain, case.options))
-            for outcome in outcomes.values():
-                outcome.n_states = chain.n_states
-            del chain
-        except (ImportError, FileNotFoundError) as error:
+        except Exception as error:  # data or a package that is not here; the next case may do better
             for outcome in outcomes.values():
                 outcome.failure = f"no input: {error}"
             return list(outcomes.values())
-        for number in range(rounds):
+        for outcome in outcomes.values():
+            outcome.n_states = chain.n_states
+        del chain
+        for _ in range(rounds):
             for name, outcome in outcomes.items():
                 slow = name != "fastebm" and outcome.seconds and outcome.seconds[0] > ONCE_ABOVE_S
                 if outcome.failure or slow:
@@ -155,11 +155,11 @@ def compete(case, *, rounds=ROUNDS, limit_s=1800.0, report=lambda name, answer: 
                     outcome.failure = answer
                     continue
                 outcome.seconds.append(answer.seconds)
-                if number == 0:
-                    outcome.answer = answer
-        answers = {name: outcome.answer for name, outcome in outcomes.items() if outcome.answer is not None}
-        for name, verdict in family.judge(problem, answers).items():
-            outcomes[name].verdict = verdict
+                outcome.answer = answer
+            answers = {name: outcome.answer for name, outcome in outcomes.items() if outcome.answer is not None}
+            for name, verdict in (family.judge(problem, answers) if answers else {}).items():
+                if outcomes[name].verdict is None or outcomes[name].verdict.ok:
+                    outcomes[name].verdict = verdict
     return list(outcomes.values())
 
 
