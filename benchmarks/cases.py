@@ -82,9 +82,9 @@ CASES = (
     walk(*regular(N), "paths", n_walkers=WALKERS, n_steps=STEPS),
     walk(*regular(N), "hits", n_walkers=5 * WALKERS, max_steps=10**6),
     walk(*regular(SMALL_N), "paths", n_walkers=WALKERS, n_steps=STEPS),
-    walk(*regular(SMALL_N), "hits", n_walkers=5 * WALKERS, max_steps=10**6),
+    walk(*regular(SMALL_N), "hits", n_walkers=20 * WALKERS, max_steps=10**6),
     walk(WORDS, chains.trigram, "paths", n_walkers=WALKERS, n_steps=STEPS),
-    walk(WORDS, chains.trigram, "hits", n_walkers=WALKERS, max_steps=10**6),
+    walk(WORDS, chains.trigram, "hits", n_walkers=20 * WALKERS, max_steps=10**6),
 )
 
 

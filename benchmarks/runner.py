@@ -27,6 +27,8 @@ ROUNDS = 3
 ONCE_ABOVE_S = 60.0
 # A call shorter than this is repeated, as its first time is that of cold caches; all repeats together stay below a second.
 REPEAT_BELOW_S = 0.3
+# What a stopped contender has to end its own processes.
+GRACE_S = 5.0
 
 
 def _release_freed_memory():
@@ -91,6 +93,26 @@ def worker(family, contender, folder):
     Path(folder, "answer.pickle").write_bytes(pickle.dumps(outcome, protocol=5))
 
 
+def _end(child):
+    """End a child and what it started: politely first, so that mpirun ends its ranks, which left the process group."""
+    os.killpg(child.pid, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_S
+    while time.monotonic() < deadline and _group_lives(child):
+        time.sleep(0.05)
+    if _group_lives(child):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+
+
+def _group_lives(child):
+    child.poll()
+    try:
+        os.killpg(child.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def run(case, contender, folder, limit_s):
     """The Answer of one contender, or a text that says why there is none."""
     out = Path(folder, "answer.pickle")
@@ -100,8 +122,7 @@ def run(case, contender, folder, limit_s):
     try:
         _, errors = child.communicate(timeout=limit_s)
     except BaseException as error:
-        os.killpg(child.pid, signal.SIGKILL)  # its own processes too (mpirun)
-        child.wait()
+        _end(child)
         if isinstance(error, subprocess.TimeoutExpired):
             return f"stopped after {limit_s:.0f} s"
         raise
