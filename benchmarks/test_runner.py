@@ -37,14 +37,48 @@ def test_a_missing_input_and_a_slow_or_unsuited_contender_leave_their_reason():
     assert outcomes(unsuited)["QuantEcon"].failure.startswith("absent: ")
 
 
-def test_a_wrong_answer_is_not_accepted(tmp_path):
-    family = runner.family_module("spectral")
-    chain = torus(16)
-    problem = runner.Problem.write(tmp_path, chain, SMALL.options, family.inputs(chain, SMALL.options))
+def written(folder, case):
+    """(family module, problem) of a case, in this process."""
+    chain, family = case.chain(), runner.family_module(case.family)
+    return family, runner.Problem.write(folder, chain, case.options, family.inputs(chain, case.options))
+
+
+def test_a_wrong_gap_is_not_accepted(tmp_path):
+    family, problem = written(tmp_path, SMALL)
     right = family.eigsh(problem)()
-    wrong = Answer(right.value * (1.0 + 1e-6))
-    verdicts = family.judge(problem, {"right": right, "wrong": wrong})
+    verdicts = family.judge(problem, {"right": right, "wrong": Answer(right.value * (1.0 + 1e-6))})
     assert verdicts["right"].ok and not verdicts["wrong"].ok
+    # a reference that is too large gives way to the Dirichlet form of a vector
+    problem.options["reference"] = right.value * 1.001
+    assert family.judge(problem, {"right": right})["right"].ok
+
+
+def test_wrong_hitting_times_are_not_accepted(tmp_path):
+    family, problem = written(tmp_path, cases.hitting("torus 16 x 16", lambda: torus(16)))
+    right = family.spsolve(problem)().value
+    wrong = right.copy()
+    wrong[100] *= 1.0 + 1e-6
+    assert family.judge(problem, {"fastebm": Answer(right)})["fastebm"].ok
+    assert not family.judge(problem, {"fastebm": Answer(wrong)})["fastebm"].ok
+    verdicts = family.judge(problem, {"fastebm": Answer(wrong), "SciPy spsolve": Answer(right)})
+    assert not verdicts["fastebm"].ok and verdicts["SciPy spsolve"].ok
+
+
+def test_wrong_walkers_are_not_accepted(tmp_path):
+    family, problem = written(tmp_path, cases.walk("torus 16 x 16", lambda: torus(16), "paths", n_walkers=500, n_steps=50))
+    paths = []
+    for problem.options["seed"] in (1, 2):
+        paths.append(family.numba_loop(problem)().value)
+    verdicts = family.judge(problem, {"one": Answer(paths[0]), "two": Answer(paths[1])})
+    assert all(verdict.ok for verdict in verdicts.values())
+    jump = paths[0].copy()
+    jump[3, 7] = (jump[3, 6] + 100) % 256  # no neighbour of where it was
+    verdicts = family.judge(problem, {"one": Answer(jump), "two": Answer(paths[1])})
+    assert not verdicts["one"].ok and verdicts["two"].ok
+    problem.options["question"] = "hits"
+    means = {"one": Answer((100.0, 20.0)), "two": Answer((104.0, 20.0)), "three": Answer((110.0, 20.0))}
+    verdicts = family.judge(problem, means)  # a mean is known to 0.9
+    assert verdicts["two"].ok and not verdicts["three"].ok
 
 
 def test_peak_memory_sees_an_allocation():

@@ -71,6 +71,11 @@ def _cumulative(P):
     return cdf
 
 
+@njit
+def _seed(number):
+    np.random.seed(number)  # Numba's own generator
+
+
 @njit(nogil=True)
 def _next(indptr, indices, cdf, x):
     low, high, u = indptr[x], indptr[x + 1] - 1, np.random.random()
@@ -105,6 +110,7 @@ def numba_loop(problem):
     P, starts, target, options = problem.matrix("P"), problem.array("starts"), problem.array("target"), problem.options
     cdf = _cumulative(P)
     arrays = (P.indptr, P.indices, cdf)
+    _seed(options.get("seed", 1))
 
     def paths(starts, n_steps):
         found = np.empty((len(starts), n_steps + 1), np.int32)
