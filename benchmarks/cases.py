@@ -45,6 +45,10 @@ def hitting(name, chain, *peers, **options):
     return Case("hitting", f"mean hitting times, {name}", chain, peers, {"accuracy": 1e-8, **options})
 
 
+def associations(beta, *peers):
+    return hitting(f"LLM associations, beta = {beta}, valence >= 2.5", lambda: chains.associations(beta), *peers, level=2.5)
+
+
 def regular(n):
     return f"random regular EBM, n = {n}", lambda: chains.random_regular(n)
 
@@ -57,7 +61,6 @@ N, SMALL_N = size(1_000_000, 4000), size(10_000, 500)
 M = size(20, 8)
 SIDE, LARGE_SIDE, DEEPTIME_SIDE = size(512, 24), size(1024, 32), size(512, 16)
 WALKERS, STEPS = size(10_000, 200), size(1000, 20)
-BETA = size(0.2, 1.0)
 WORDS = size("english trigram", "english phones")
 
 CASES = (
@@ -77,8 +80,8 @@ CASES = (
     Case("spectral", f"1 - SLEM, {WORDS}", chains.trigram, ("SciPy eigs",), {"kind": "absolute", "accuracy": 1e-6}),
     hitting(*torus(LARGE_SIDE), "SciPy spsolve"),
     hitting(*torus(DEEPTIME_SIDE), "SciPy spsolve", "deeptime mfpt"),
-    hitting(f"LLM associations, beta = {BETA}, valence >= 2.5", lambda: chains.associations(BETA), "SciPy spsolve", "deeptime mfpt",
-            level=2.5),
+    associations(size(0.2, 1.0), "SciPy spsolve", "deeptime mfpt"),
+    associations(size(0.1, 0.8)),
     walk(*regular(N), "paths", n_walkers=WALKERS, n_steps=STEPS),
     walk(*regular(N), "hits", n_walkers=5 * WALKERS, max_steps=10**6),
     walk(*regular(SMALL_N), "paths", n_walkers=WALKERS, n_steps=STEPS),

@@ -106,18 +106,28 @@ def amg_lobpcg(problem):
     return solve
 
 
-def slepc(problem):
-    """Krylov-Schur on as many MPI ranks as fastebm has threads; measured inside, after the matrix is assembled."""
-    python = os.environ.get("FASTEBM_BENCH_SLEPC_PYTHON", "/usr/bin/python3")
-    folders = [str(path) for pattern in ("petsc", "slepc")
-               for path in sorted(Path("/usr/lib", f"{pattern}dir").glob("*/*-real/lib/python3/dist-packages"))]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    environment |= {"PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"}
+def _slepc_interpreter():
+    """(python, environment) of an interpreter with slepc4py: the one named by FASTEBM_BENCH_SLEPC_PYTHON, or Debian's, whose
+    packages lie in folders of their own."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"}
+    python = os.environ.get("FASTEBM_BENCH_SLEPC_PYTHON")
+    if python is None:
+        python = "/usr/bin/python3"
+        folders = [str(path) for library in ("petsc", "slepc")
+                   for path in sorted(Path("/usr/lib", f"{library}dir").glob("*/*-real/lib/python3/dist-packages"))]
+        environment["PYTHONPATH"] = os.pathsep.join(folders)
     if shutil.which("mpirun") is None:
         raise Unavailable("mpirun is not installed")
-    probe = subprocess.run([python, "-c", "from slepc4py import SLEPc"], env=environment, capture_output=True, text=True)
-    if probe.returncode:
+    if shutil.which(python) is None:
+        raise Unavailable(f"{python} is not installed")
+    if subprocess.run([python, "-c", "from slepc4py import SLEPc"], env=environment, capture_output=True).returncode:
         raise Unavailable(f"{python} has no slepc4py")
+    return python, environment
+
+
+def slepc(problem):
+    """Krylov-Schur on as many MPI ranks as fastebm has threads; measured inside, after the matrix is assembled."""
+    python, environment = _slepc_interpreter()
     ranks = available_cpus()
     command = ["mpirun", *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "-n", str(ranks), python,
                str(Path(__file__).with_name("slepc_gap.py")), str(problem.folder), str(1e-4 * problem.options["gap"])]
