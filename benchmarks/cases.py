@@ -59,7 +59,7 @@ def torus(side):
 
 N, SMALL_N = size(1_000_000, 4000), size(10_000, 500)
 M = size(20, 8)
-SIDE, LARGE_SIDE, DEEPTIME_SIDE = size(512, 24), size(1024, 32), size(512, 16)
+SIDE, LARGE_SIDE = size(512, 24), size(1024, 32)
 WALKERS, STEPS = size(10_000, 200), size(1000, 20)
 WORDS = size("english trigram", "english phones")
 
@@ -79,8 +79,7 @@ CASES = (
     gap(*torus(LARGE_SIDE), size(2.69e-6, 2.7e-3), "PyAMG + LOBPCG", reference=size(2.6925270484176393e-06, None)),
     gap(f"reversible {WORDS}", chains.reversible_trigram, size(0.097, 0.29), "deeptime", reference=size(0.09703578725818993, None)),
     Case("spectral", f"1 - SLEM, {WORDS}", chains.trigram, ("SciPy eigs",), {"kind": "absolute", "accuracy": 1e-6}),
-    hitting(*torus(LARGE_SIDE), "SciPy spsolve"),
-    hitting(*torus(DEEPTIME_SIDE), "SciPy spsolve", "deeptime mfpt"),
+    hitting(*torus(LARGE_SIDE), "SciPy spsolve", "deeptime mfpt"),
     associations(size(0.2, 1.0), "SciPy spsolve", "deeptime mfpt"),
     associations(size(0.1, 0.8)),
     walk(*regular(N), "paths", n_walkers=WALKERS, n_steps=STEPS),
