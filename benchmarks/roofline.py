@@ -83,7 +83,7 @@ def bounds(chain, rounds):
 def row(name, chain, rounds):
     t, n_bytes = bounds(chain, rounds)
     rates = [n_bytes / t["A x"], n_bytes / t["read"], 1.0 / t["stream"]]
-    cells = [name, f"{n_bytes / 1e6:.3g} MB", f"{1e3 * t['A x']:.3g} ms", f"{1e3 * t['P x']:.3g} ms", f"{1e3 * t['gather']:.3g} ms",
+    cells = [name, f"{n_bytes / 1e6:.3g} MB", *(f"{1e3 * t[part]:.3g} ms" for part in ("A x", "P x", "gather")),
              *(f"{rate / 1e9:.3g} GB/s" for rate in rates),
              *(f"{share:.0%}" for share in (rates[0] / rates[2], rates[0] / rates[1], t["gather"] / t["A x"]))]
     return "| " + " | ".join(cells) + " |"

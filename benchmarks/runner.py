@@ -32,7 +32,7 @@ GRACE_S = 5.0
 
 
 def _release_freed_memory():
-    """Give freed heap pages back to the system (glibc keeps up to tens of megabytes), or the next allocation would not be seen."""
+    """Give freed heap pages back to the system: glibc keeps tens of megabytes, and an allocation in them would not be seen."""
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)
@@ -46,7 +46,7 @@ def _status(name):
 
 
 class PeakMemory:
-    """Context: `bytes` is the peak of the resident set inside it beyond what was resident before; None where /proc has no answer."""
+    """Context: `bytes` is the peak of the resident set beyond what was resident before; None where /proc has no answer."""
 
     bytes = None
 
@@ -118,7 +118,8 @@ def run(case, contender, folder, limit_s):
     out = Path(folder, "answer.pickle")
     out.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.runner", case.family, contender, str(folder)]
-    child = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(command, cwd=ROOT, start_new_session=True, text=True, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE)
     try:
         _, errors = child.communicate(timeout=limit_s)
     except BaseException as error:

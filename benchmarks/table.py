@@ -8,6 +8,7 @@ import argparse
 import platform
 import signal
 import sys
+from contextlib import suppress
 
 import numpy as np
 import scipy
@@ -23,10 +24,11 @@ HEADER = "| case | contender | time | against fastebm | peak memory | products |
 
 
 def machine():
-    with open("/proc/cpuinfo") as file:
-        cpu = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
-    return (f"{cpu}, {available_cpus()} cores; Python {platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}, "
-            f"fastebm {fe.__version__}")
+    cpu = platform.machine()
+    with suppress(OSError), open("/proc/cpuinfo") as file:
+        cpu = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), cpu)
+    return (f"{cpu}, {available_cpus()} cores; Python {platform.python_version()}, NumPy {np.__version__}, "
+            f"SciPy {scipy.__version__}, fastebm {fe.__version__}")
 
 
 def row(case, outcome, ours):

@@ -100,7 +100,8 @@ def amg_lobpcg(problem):
         counted = _Counted(A)
         hierarchy = pyamg.smoothed_aggregation_solver(A, B=root, max_coarse=500)
         X = np.random.default_rng(1).standard_normal((A.shape[0], 3))
-        values, vectors = sp.linalg.lobpcg(counted, X, M=hierarchy.aspreconditioner(), Y=root, tol=tol, maxiter=500, largest=False)
+        values, vectors = sp.linalg.lobpcg(counted, X, M=hierarchy.aspreconditioner(), Y=root, tol=tol, maxiter=500,
+                                           largest=False)
         return Answer(values[0], vectors[:, 0], counted.products, note="hierarchy included")
 
     return solve
@@ -197,7 +198,7 @@ def judge(problem, answers):
             quality[name] = float(np.linalg.norm(Pv - theta * v) / np.linalg.norm(v))
     if options["kind"] == "spectral":
         reference = min([options.get("reference") or _exact(problem), *quality.values()])
-        words = {name: f", Dirichlet form of the vector {abs(value - reference) / reference:.1g}" for name, value in quality.items()}
+        words = {name: f", Dirichlet form of the vector {value / reference - 1.0:.1g}" for name, value in quality.items()}
     else:
         if not quality:
             return {name: Verdict(False, f"{answer.value:.12g}, nothing to check it by") for name, answer in answers.items()}
@@ -206,5 +207,6 @@ def judge(problem, answers):
     verdicts = {}
     for name, answer in answers.items():
         error = abs(answer.value - reference) / reference
-        verdicts[name] = Verdict(bool(error <= options["accuracy"]), f"{answer.value:.12g}, error {error:.1g}{words.get(name, '')}")
+        text = f"{answer.value:.12g}, error {error:.1g}{words.get(name, '')}"
+        verdicts[name] = Verdict(bool(error <= options["accuracy"]), text)
     return verdicts

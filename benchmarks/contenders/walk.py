@@ -154,5 +154,6 @@ def judge(problem, answers):
         centre = np.mean([m for m, _ in others])
         spread = np.hypot(error, np.sqrt(sum(e * e for _, e in others)) / len(others))
         z = abs(mean - centre) / spread if spread > 0 else 0.0
-        verdicts[name] = Verdict(edges[name] and z < 5.0, f"mean {mean:.4g}, z = {z:.1f}" + ("" if edges[name] else ", a step that is no edge"))
+        text = f"mean {mean:.4g}, z = {z:.1f}" + ("" if edges[name] else ", a step that is no edge")
+        verdicts[name] = Verdict(edges[name] and z < 5.0, text)
     return verdicts
