@@ -81,7 +81,7 @@ CASES = (
         reference=size(0.09703578725818993, None)),
     Case("spectral", f"1 - SLEM, {WORDS}", chains.trigram, ("SciPy eigs",), {"kind": "absolute", "accuracy": 1e-6}),
     hitting(*torus(LARGE_SIDE), "SciPy spsolve", "deeptime mfpt"),
-    associations(size(0.2, 1.0), "SciPy spsolve", "deeptime mfpt"),
+    associations(size(0.2, 1.0), "SciPy spsolve"),
     associations(size(0.1, 0.8)),
     walk(*regular(N), "paths", n_walkers=WALKERS, n_steps=STEPS),
     walk(*regular(N), "hits", n_walkers=5 * WALKERS, max_steps=10**6),
