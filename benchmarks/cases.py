@@ -1,133 +1,105 @@
-"""The cases: a chain, what fastebm does with it, what a user would do otherwise, and how the two answers are compared.
+"""The cases: a chain, a question, the contenders and the accuracy that is asked of all of them."""
 
-Each case is built once and serves the pytest-benchmark tests and the table (`python -m benchmarks.table`).
-"""
+from dataclasses import dataclass, field
+from typing import Callable
 
-import os
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Callable
-
-import numpy as np
-import scipy.sparse as sp
-
-import fastebm as fe
-
-from . import peers
-
-SMOKE = os.environ.get("FASTEBM_BENCH_SMOKE") == "1"
+from . import chains
+from .chains import SMOKE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
-    """ours() and peer() answer one question; check(ours, peer) asserts that the answers agree."""
+    """One row group of the table. `family` names the module of the contenders; `options` is what they are told."""
 
+    family: str
     name: str
-    peer_name: str
-    ours: Callable[[], Any]
-    peer: Callable[[], Any]
-    check: Callable[[Any, Any], None]
-    work: float = 0.0  # walker steps of one call, where a rate says more than a time
+    chain: Callable
+    peers: tuple
+    options: dict = field(default_factory=dict)
+
+    @property
+    def contenders(self):
+        return ("fastebm", *self.peers)
 
 
-def random_regular(n, beta=1.0):
-    """8 random permutations p with edges x - p(x) and a self-loop; a standard normal reward."""
-    rng = np.random.default_rng(0)
-    source = np.tile(np.arange(n), 8)
-    target = np.concatenate([rng.permutation(n) for _ in range(8)])
-    reference = fe.MarkovChain.from_edges(np.r_[source, np.arange(n)], np.r_[target, np.arange(n)], symmetric=True)
-    return fe.tilt(reference, rng.standard_normal(n), beta)
+def size(full, smoke):
+    return smoke if SMOKE else full
 
 
-def torus(side, beta=1.0):
-    """side x side torus, each state with its 4 neighbours and itself; reward cos x cos 2y."""
-    x, y = np.divmod(np.arange(side * side), side)
-    right, up = (x + 1) % side * side + y, x * side + (y + 1) % side
-    states = np.arange(side * side)
-    reference = fe.MarkovChain.from_edges(np.r_[states, states, states], np.r_[right, up, states], symmetric=True)
-    return fe.tilt(reference, np.cos(2 * np.pi * x / side) * np.cos(4 * np.pi * y / side), beta)
+def product(name, chain):
+    return Case("operators", f"product P x, {name}", chain, ("SciPy csr @ x",), {"question": "product", "accuracy": 1e-12})
 
 
-@lru_cache
-def trigram():
-    """The additive reversibilisation of the English trigram model (a small phone model in a smoke run)."""
-    return fe.reversibilize(fe.datasets.load("english-phones" if SMOKE else "english-trigram"))
+def gap(name, chain, gap, *peers, **options):
+    """`gap`: known roughly beforehand, for the residual tolerances of the peers. `reference`: see reference.py."""
+    return Case("spectral", f"gap, {name}", chain, ("SciPy eigsh", "SLEPc", *peers),
+                {"kind": "spectral", "gap": gap, "accuracy": 1e-8, **options})
 
 
-def close(rtol):
-    def check(ours, peer):
-        np.testing.assert_allclose(ours, peer, rtol=rtol, atol=rtol * np.max(np.abs(peer)))
-
-    return check
-
-
-def equal(ours, peer):
-    assert ours == peer
+def computed_gap(side, **options):
+    """The same question of the torus that is not stored; the peers stand in the rows of the stored one."""
+    return Case("spectral", f"gap, torus {side} x {side}, computed", lambda: chains.torus(side, stored=False), (),
+                {"kind": "spectral", "gap": 0.0, "accuracy": 1e-8, **options})
 
 
-def product_case(name, chain):
-    P, x = chain.to_scipy(), np.random.default_rng(1).random(chain.n_states)
-    return Case(f"product P x, {name}", "SciPy csr @ x", lambda: chain @ x, lambda: P @ x, close(1e-12))
+def walk(name, chain, question, **options):
+    peers = ("QuantEcon", "Numba loop") if question == "paths" else ("Numba loop",)
+    return Case("walk", f"{question}, {name}", chain, peers, {"question": question, **options})
 
 
-def tilt_case(name, chain):
-    reference, reward = chain.reference, chain.reward
-    q = reference.to_scipy()
-    return Case(f"one beta of a sweep, {name}", "NumPy on the entries", lambda: fe.tilt(reference, reward, 0.7).log_partition,
-                lambda: peers.tilt(q, reward, 0.7), close(1e-12))
+def hitting(name, chain, *peers, **options):
+    return Case("hitting", f"mean hitting times, {name}", chain, peers, {"accuracy": 1e-8, **options})
 
 
-def gap_case(name, chain):
-    P, log_pi = chain.to_scipy(), chain.log_pi
-    S = peers.symmetrize(P, log_pi)
-    return Case(f"spectral gap to 1e-8, {name}", "SciPy eigsh, k = 2", lambda: fe.spectral_gap(chain, rng=0).gap,
-                lambda: peers.gap_eigsh(S), close(1e-7))
+def associations(beta, *peers):
+    return hitting(f"LLM associations, beta = {beta}, valence >= 2.5", lambda: chains.associations(beta), *peers, level=2.5)
 
 
-def hitting_case(name, chain):
-    target = np.zeros(chain.n_states, bool)
-    target[np.argmin(chain.reward)] = True
-    P = chain.to_scipy()
-    return Case(f"mean hitting times to 1e-8, {name}", "SciPy spsolve", lambda: fe.hitting_times(chain, target).mean,
-                lambda: peers.hitting_spsolve(P, target), close(1e-7))
+def regular(n):
+    return f"random regular EBM, n = {n}", lambda: chains.random_regular(n)
 
 
-def mixing_case(name, chain, n_steps):
-    P, pi = chain.to_scipy(), chain.pi
-    starts = np.argsort(pi)[-16:]
-    return Case(f"TV and KL of 16 starts, {n_steps} steps, {name}", "SciPy P.T @ mu, start by start",
-                lambda: fe.mixing_curve(chain, starts, n_steps).tv, lambda: peers.mixing(P, pi, starts, n_steps), close(1e-9))
+def torus(side):
+    return f"torus {side} x {side}", lambda: chains.torus(side)
 
 
-def walk_case(name, chain, n_walkers, n_steps):
-    starts = np.arange(n_walkers) % chain.n_states
-    fe.simulate(chain, 1, start=0)  # builds the tables before the clock starts, as the peer's sums and compilation are
-    P = chain.to_scipy()
-    cdf = peers.cumulative(P)
-    peers.walk(P, cdf, starts[:1], 1)
-    return Case(f"{n_walkers} walkers, {n_steps} steps, {name}", "one-thread Numba loop on row CDFs",
-                lambda: fe.simulate(chain, n_steps, start=starts, n_walkers=n_walkers, rng=0).shape,
-                lambda: peers.walk(P, cdf, starts, n_steps).shape, equal,
-                work=n_walkers * n_steps)
+N, SMALL_N = size(1_000_000, 4000), size(10_000, 500)
+M = size(20, 8)
+SIDE, LARGE_SIDE = size(512, 24), size(1024, 32)
+WALKERS, STEPS = size(10_000, 200), size(1000, 20)
+TORUS_GAP = size(1.0770627276621508e-05, None)
+WORDS = size("english trigram", "english phones")
+
+CASES = (
+    product(*regular(N)),
+    product(f"hypercube m = {M}", lambda: chains.hypercube(M)),
+    product(*torus(SIDE)),
+    product(f"torus {SIDE} x {SIDE}, computed", lambda: chains.torus(SIDE, stored=False)),
+    product(f"reversible {WORDS}", chains.reversible_trigram),
+    Case("operators", f"one beta of a sweep, {regular(N)[0]}", regular(N)[1], ("NumPy on the entries",),
+         {"question": "tilt", "accuracy": 1e-12}),
+    Case("operators", f"TV and KL of 16 starts, reversible {WORDS}", chains.reversible_trigram, ("SciPy P.T @ mu",),
+         {"question": "mixing", "n_steps": size(10, 2), "accuracy": 1e-9}),
+    gap(*regular(N), size(0.00997, 0.09), "deeptime", reference=size(0.009966379021654195, None)),
+    gap(f"hypercube m = {M}", lambda: chains.hypercube(M), size(0.117, 0.25), "deeptime",
+        reference=size(0.11741322019989234, None)),
+    gap(*torus(SIDE), size(1.077e-5, 4.9e-3), "PyAMG + LOBPCG", reference=TORUS_GAP),
+    computed_gap(SIDE, reference=TORUS_GAP),
+    gap(*torus(LARGE_SIDE), size(2.69e-6, 2.7e-3), "PyAMG + LOBPCG", reference=size(2.6925270484176393e-06, None)),
+    gap(f"reversible {WORDS}", chains.reversible_trigram, size(0.097, 0.29), "deeptime",
+        reference=size(0.09703578725818993, None)),
+    Case("spectral", f"1 - SLEM, {WORDS}", chains.trigram, ("SciPy eigs",), {"kind": "absolute", "accuracy": 1e-6}),
+    hitting(*torus(LARGE_SIDE), "SciPy spsolve", "deeptime mfpt"),
+    associations(size(0.2, 1.0), "SciPy spsolve"),
+    associations(size(0.1, 0.8)),
+    walk(*regular(N), "paths", n_walkers=WALKERS, n_steps=STEPS),
+    walk(*regular(N), "hits", n_walkers=5 * WALKERS, max_steps=10**6),
+    walk(*regular(SMALL_N), "paths", n_walkers=WALKERS, n_steps=STEPS),
+    walk(*regular(SMALL_N), "hits", n_walkers=20 * WALKERS, max_steps=10**6),
+    walk(WORDS, chains.trigram, "paths", n_walkers=WALKERS, n_steps=STEPS),
+    walk(WORDS, chains.trigram, "hits", n_walkers=20 * WALKERS, max_steps=10**6),
+)
 
 
-@lru_cache
-def cases():
-    """All cases, by family."""
-    n, side = (4000, 24) if SMOKE else (1_000_000, 256)
-    regular, grid, words = random_regular(n), torus(side), trigram()
-    return {
-        "product": [product_case(f"random regular EBM, n = {n}", regular), product_case(f"trigram, n = {words.n_states}", words)],
-        "tilt": [tilt_case(f"random regular EBM, n = {n}", regular)],
-        "spectral": [
-            gap_case(f"random regular EBM, n = {n}", regular),
-            gap_case(f"torus {side} x {side}", grid),
-            gap_case(f"trigram, n = {words.n_states}", words),
-        ],
-        "hitting": [hitting_case(f"torus {side} x {side}", grid)],
-        "mixing": [mixing_case(f"trigram, n = {words.n_states}", words, 2 if SMOKE else 10)],
-        "walk": [
-            walk_case(f"random regular EBM, n = {n}", regular, 10_000, 20 if SMOKE else 1000),
-            walk_case(f"trigram, n = {words.n_states}", words, 10_000, 20 if SMOKE else 1000),
-        ],
-    }
+def family_cases(family):
+    return [case for case in CASES if case.family == family]

@@ -1,0 +1,73 @@
+"""The chains of the cases, built from seeds and installed data; FASTEBM_BENCH_SMOKE=1 makes all of them small."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+import fastebm as fe
+
+SMOKE = os.environ.get("FASTEBM_BENCH_SMOKE") == "1"
+
+
+def random_regular(n, beta=1.0):
+    """8 random permutations p with edges x - p(x) and a self-loop; a standard normal reward."""
+    rng = np.random.default_rng(0)
+    source = np.tile(np.arange(n), 8)
+    target = np.concatenate([rng.permutation(n) for _ in range(8)])
+    reference = fe.MarkovChain.from_edges(np.r_[source, np.arange(n)], np.r_[target, np.arange(n)], symmetric=True)
+    return fe.tilt(reference, rng.standard_normal(n), beta)
+
+
+def hypercube(m, beta=1.0):
+    """{0, 1}^m, not stored, each state with its m neighbours and itself; the reward is a sum of standard normal fields over set
+    bits."""
+    states = np.arange(1 << m)
+    reward = np.zeros(states.size)
+    for bit, field in enumerate(np.random.default_rng(0).standard_normal(m)):
+        reward += field * (states >> bit & 1)
+    return fe.tilt(fe.Hypercube(m, holding=0.0, self_loop=True), reward, beta)
+
+
+def torus(side, beta=1.0, *, stored=True):
+    """side x side torus, each state with its 4 neighbours and itself; reward cos x cos 2y."""
+    x, y = np.divmod(np.arange(side * side), side)
+    if stored:
+        right, up = (x + 1) % side * side + y, x * side + (y + 1) % side
+        states = np.arange(side * side)
+        reference = fe.MarkovChain.from_edges(np.r_[states, states, states], np.r_[right, up, states], symmetric=True)
+    else:
+        reference = fe.Torus((side, side), self_loop=True)
+    return fe.tilt(reference, np.cos(2 * np.pi * x / side) * np.cos(4 * np.pi * y / side), beta)
+
+
+def trigram():
+    """The English trigram model of the pocketsphinx wheel, not reversible (its small phone model in a smoke run)."""
+    return fe.datasets.load("english-phones" if SMOKE else "english-trigram")
+
+
+def reversible_trigram():
+    """Its additive reversibilisation (P + P*) / 2."""
+    return fe.reversibilize(trigram())
+
+
+def associations(beta):
+    """The word associations of an LLM, tilted by valence; the file is found through FASTEBM_SHARED_DATA."""
+    import csv
+    import gzip
+
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    folder = os.environ.get("FASTEBM_SHARED_DATA")
+    if not folder:
+        raise FileNotFoundError("FASTEBM_SHARED_DATA does not name the folder of llm_word_association_mistral.csv.gz")
+    number = {}
+    with gzip.open(Path(folder) / "llm_word_association_mistral.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        rows = [(number.setdefault(row["src"], len(number)), number.setdefault(row["tgt"], len(number)), float(row["wt"]))
+                for row in csv.DictReader(file) if not SMOKE or float(row["wt"]) >= 80.0]
+    source, target, weight = (np.array(column) for column in zip(*rows))
+    lexicon = SentimentIntensityAnalyzer().lexicon
+    valence = np.array([lexicon.get(word, 0.0) for word in number])
+    reference = fe.MarkovChain.from_edges(source, target, weight, symmetric=True, labels=list(number))
+    tilted = fe.tilt(reference, valence, beta)
+    return tilted.largest_class() if SMOKE else tilted  # the whole network is one class

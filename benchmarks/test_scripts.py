@@ -1,0 +1,43 @@
+"""The scripts beside the table, at small sizes."""
+
+import math
+
+import numpy as np
+import pytest
+
+import fastebm as fe
+
+from . import big_chain, chains, reference, roofline
+from .cases import gap
+
+
+def test_the_big_chain_is_a_symmetric_regular_walk():
+    chain = big_chain.chain(3000)
+    P = chain.to_scipy()
+    assert chain.storage.startswith("csr without values") and chain.nnz == 15 * 3000
+    assert abs(P - P.T).max() < 1e-16 and np.allclose(P.sum(axis=1), 1.0)
+    limit = 1.0 - (1.0 + 2.0 * math.sqrt(13.0)) / 15.0
+    assert big_chain.main(["--states", "3000"]).gap == pytest.approx(limit, abs=0.01)
+    assert big_chain.main(["--states", "3000", "--beta", "1"]).gap < 0.2
+
+
+def test_the_roofline_measures_what_it_names():
+    x = np.random.default_rng(0).random(1000)
+    indices = np.random.default_rng(1).integers(0, 1000, 5000, dtype=np.int32)
+    assert roofline.gather(indices, x) == pytest.approx(x[indices].sum())
+    assert roofline.read(x) == pytest.approx(x.sum())
+    found, n_bytes = roofline.bounds(chains.torus(16), rounds=1)
+    assert n_bytes == 4 * 5 * 256 + 8 * 257 + 16 * 256
+    assert set(found) == {"read", "stream", "gather", "A x", "P x"} and min(found.values()) > 0.0
+    with pytest.raises(ValueError, match="holds values"):
+        roofline.bounds(fe.MarkovChain(np.array([[0.9, 0.1], [0.4, 0.6]])), 1)
+
+
+def test_a_reference_is_what_lapack_finds():
+    chain = chains.torus(12)
+    case = gap("torus 12", lambda: chain, 0.02, "PyAMG + LOBPCG")
+    pytest.importorskip("pyamg")
+    found, peer = reference.reference(case)
+    half = 0.5 * chain.log_pi
+    S = np.exp(half[:, None] - half) * chain.to_scipy().toarray()
+    assert peer == "PyAMG + LOBPCG" and found == pytest.approx(1.0 - np.linalg.eigvalsh(S)[-2], rel=1e-10)
