@@ -117,7 +117,9 @@ def run(case, contender, folder, limit_s):
     """The Answer of one contender, or a text that says why there is none."""
     out = Path(folder, "answer.pickle")
     out.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "benchmarks.runner", case.family, contender, str(folder)]
+    # the folder of the benchmarks comes last on the path: beside it lie the sources of fastebm, and the installed one is meant
+    start = f"import sys; sys.path.append({str(ROOT)!r}); from benchmarks.runner import worker; worker(*sys.argv[1:])"
+    command = [sys.executable, "-P", "-c", start, case.family, contender, str(folder)]
     child = subprocess.Popen(command, cwd=ROOT, start_new_session=True, text=True, stdout=subprocess.DEVNULL,
                              stderr=subprocess.PIPE)
     try:
@@ -183,7 +185,3 @@ def compete(case, *, rounds=ROUNDS, limit_s=1800.0, report=lambda name, answer: 
                 if outcomes[name].verdict is None or outcomes[name].verdict.ok:
                     outcomes[name].verdict = verdict
     return list(outcomes.values())
-
-
-if __name__ == "__main__":
-    worker(*sys.argv[1:])
