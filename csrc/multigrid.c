@@ -167,3 +167,14 @@ int ebm_multigrid_cycle(const ebm_multigrid_t *mg, int num_threads, const double
     cycle(mg, 0, num_threads, r, x);
     return EBM_OK;
 }
+
+static int precond_apply(void *ctx, int num_threads, const double *r, double *z)
+{
+    return ebm_multigrid_cycle(ctx, num_threads, r, z);
+}
+
+void ebm_multigrid_precond(ebm_multigrid_t *mg, ebm_precond_t *precond)
+{
+    precond->ctx = mg;
+    precond->apply = precond_apply;
+}

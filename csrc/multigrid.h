@@ -9,6 +9,7 @@
 #define EBM_MULTIGRID_H
 
 #include "flow.h"
+#include "solve.h"
 
 typedef struct ebm_multigrid_level {
     ebm_flow_t F;
@@ -30,5 +31,8 @@ typedef struct ebm_multigrid {
 
 /* x ~ L^-1 r by one cycle; x and r distinct. Where L is singular (no leak) x is right up to a constant. */
 int ebm_multigrid_cycle(const ebm_multigrid_t *mg, int num_threads, const double *r, double *x);
+
+/* The cycle as a preconditioner: mg is its context. */
+void ebm_multigrid_precond(ebm_multigrid_t *mg, ebm_precond_t *precond);
 
 #endif

@@ -105,7 +105,7 @@ class Minimizer:
     def step(self):
         square = _core.rayleigh_residual(self.flow, self.weights, self.basis, self.gap, self.r, self.threads)
         self.residual = float(np.sqrt(square / max(self.mass[0, 0], np.finfo(float).tiny)))
-        self.cycle.cycle(self.r, self.w, self.threads)
+        self.cycle.apply(self.r, self.w, self.threads)
         if self.gap < 1e-100:  # w is of the size of x / gap: its square must fit a double
             self.w /= np.abs(self.w).max()
         _core.rayleigh_put(self.basis, 1, self.w, self.threads)

@@ -14,12 +14,17 @@ import numpy as np
 from . import _core
 from ._runtime import ENTRIES_PER_CALL, forecast_memory
 from .errors import MemoryForecastError
+from .multigrid import hierarchy
 
 UNIT = 2.0**-53
 # Up to this many states elimination comes first: 0.3 s where nothing is sparse.
 MAX_SMALL = 1000
 # Products before an elimination is looked into, which costs about as much (torus 256: 0.2 s).
 FIRST_PRODUCTS = 200
+# Products after which conjugate gradients change over to a multigrid preconditioner, if they expect to need more than so many again.
+MULTIGRID_AFTER, MULTIGRID_WORTH = 60, 60
+# Products of a cycle on the finest level and of the step around it.
+MULTIGRID_PRODUCTS = 3
 # A stored entry in a product costs about as much as this many operations of an elimination (torus 512, Mistral network).
 FLOPS_PER_ENTRY = 8
 # Beyond: two minutes and more at 7e9 operations a second (one core, torus 512), or factors of 8 GB.
@@ -65,6 +70,7 @@ class System:
         self._pause = FIRST_PRODUCTS
         self._keep, self._saved, self._loop, self._inner = keep, None, None, None
         self._elimination, self._searched, self._symbolic = None, False, None
+        self._cycle = None  # not looked into; False: this chain is not for it
 
     @cached_property
     def matrix(self):
@@ -180,16 +186,16 @@ class System:
             self._note()
         self._loop = None
 
-    def _note(self, cg=None, least=0.0):
+    def _note(self, cg=None, least=0.0, begun=0):
         """Hands on where the iteration stands: between rounds, or within one where the recurrence is given."""
         if self._keep is None:
             return
         at, stalled, before = self._loop
         state = {"hi": at.hi, "lo": at.lo, "best_hi": self.best.hi, "best_lo": self.best.lo,
-                 "numbers": np.array([self.n_iter, stalled, before, self._pause])}
+                 "numbers": np.array([self.n_iter, stalled, before, self._pause, -1.0 if self._cycle is None else bool(self._cycle)])}
         if cg is not None:
             x, r, p, energy, worst = cg.state()
-            state |= {"x": x, "r": r, "p": p, "inner": np.array([energy, worst, least])}
+            state |= {"x": x, "r": r, "p": p, "inner": np.array([energy, worst, least, begun])}
         self._keep(state)
 
     def resume(self, state):
@@ -197,7 +203,8 @@ class System:
         self._saved = state
 
     def _restore(self, state):
-        n_iter, stalled, before, pause = state["numbers"]
+        n_iter, stalled, before, pause, cycle = state["numbers"]
+        self._cycle = None if cycle < 0 else self._multigrid() if cycle else False
         self._accept(state["best_hi"], state["best_lo"])
         at = self._accept(state["hi"], state["lo"])
         self.n_iter, self._pause, self._loop = int(n_iter), float(pause), (at, int(stalled), float(before))
@@ -219,37 +226,65 @@ class System:
 
     @cached_property
     def _flux(self):
-        """(weight, F, preconditioner) of D - F = diag(weight) M."""
+        """(weight, F, Jacobi preconditioner) of D - F = diag(weight) M."""
         log_measure = self.chain._log_measure  # not log pi: the classes of a reversible chain may be several
         weight = np.where(self.inside, np.exp(log_measure - log_measure[self.inside].max()), 0.0)
         row = weight if self.chain._row is None else weight * self.chain._row
         return weight, _core.Scaled(self.chain._scaled.kernel, row, self.chain._col), _core.Jacobi(weight * self.leaving)
 
+    def _multigrid(self):
+        """The multigrid preconditioner of D - F, or False where aggregation does not pay."""
+        if self.matrix is None:
+            return False
+        weight, F, _ = self._flux
+        mask, leak = self.inside.astype(np.float64), np.empty(self.chain.n_states)
+        _core.scaled_difference(F, mask, leak, 1, self.threads)  # what flows from the indicator of B to its complement
+        right = mask if self.chain._col is None else mask * self.chain._col
+        try:
+            made = hierarchy(_core.Flow(self.matrix, F.row, right), np.where(self.inside, leak, 0.0), self.threads)
+        except MemoryForecastError:
+            return False
+        return made or False
+
     def _conjugate_gradients(self, r):
         """M^-1 r to ROUND_REDUCTION in the weighted norm, or until the unsymmetrised residual is small."""
-        self.method = "conjugate gradients"
+        self.method = "conjugate gradients with multigrid" if self._cycle else "conjugate gradients"
         tol, scale = self._task[1:3]
-        weight, F, precond = self._flux
-        cg = _core.ConjugateGradients(F, precond, weight, weight * r, self.threads)
+        weight, F, jacobi = self._flux
+        cg = _core.ConjugateGradients(F, self._cycle or jacobi, weight, weight * r, self.threads)
         target, least = 0.3 * tol * float(np.min(scale)), cg.energy * ROUND_REDUCTION**2
+        begun = self.n_iter
         if self._inner is not None:
-            (vectors, (energy, worst, least)), self._inner = self._inner, None
+            (vectors, (energy, worst, least, begun)), self._inner = self._inner, None
             cg.restore(*vectors, energy, worst)
-            self._spend(self._expected(cg, least))
-        per_call = max(1, ENTRIES_PER_CALL // (self.chain.nnz + 8 * self.chain.n_states))
+            self._spend(self._expected(cg, least, begun))
+        each = MULTIGRID_PRODUCTS if self._cycle else 1
+        per_call = max(1, ENTRIES_PER_CALL // (each * (self.chain.nnz + 8 * self.chain.n_states)))
         while cg.worst > target and cg.energy > least and self.n_iter < self.limit:
-            steps = cg.expand(int(min(per_call, self.limit - self.n_iter, max(1, self._pause - self.n_iter))), target, least)
-            self.n_iter += steps
-            self._note(cg, least)
-            self._spend(self._expected(cg, least))
+            until = min(self.limit, max(self._pause, self.n_iter + 1))
+            if self._cycle is None:
+                until = min(until, max(MULTIGRID_AFTER, self.n_iter + 1))
+            steps = cg.expand(int(min(per_call, max(1, (until - self.n_iter) // each))), target, least)
+            self.n_iter += steps * each
+            expected = self._expected(cg, least, begun)
+            if self._cycle is None and self.n_iter >= MULTIGRID_AFTER:
+                self._cycle = self._multigrid() if expected > MULTIGRID_WORTH else False
+                if self._cycle:
+                    break  # what was found is kept; the next round goes on from its residual
+            self._note(cg, least, begun)
+            self._spend(expected)
             if steps == 0:
                 break
         return cg.x
 
-    def _expected(self, cg, least):
-        """Products to the end of a round if it goes on as it went: the logarithm of the energy falls by equal steps."""
-        gained = -math.log(max(cg.energy, 1e-300) * ROUND_REDUCTION**2 / least) if least > 0.0 else math.inf
-        return self.n_iter * max(-2.0 * math.log(ROUND_REDUCTION) / gained - 1.0, 0.0) if gained > 0.0 else math.inf
+    def _expected(self, cg, least, begun):
+        """Products to the end of the round that began with so many if it goes on as it went: the logarithm of the energy
+        falls by equal steps."""
+        if cg.energy <= least:
+            return 0.0
+        whole = -2.0 * math.log(ROUND_REDUCTION)
+        gained = whole if least == 0.0 else whole + math.log(least) - math.log(cg.energy)
+        return (self.n_iter - begun) * (whole / gained - 1.0) if gained > 0.0 else math.inf
 
     def _bicgstab(self, r):
         """M^-1 r by BiCGSTAB, scaled by the rates at which states are left."""

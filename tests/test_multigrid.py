@@ -62,7 +62,7 @@ def test_a_cycle_reduces_the_error(case, with_leak):
     r -= 0.0 if with_leak else r.sum() * case.pi
     x, p, first, z = np.zeros(n), None, np.linalg.norm(r), np.empty(n)
     for _ in range(60):  # flexible: the cycle is not linear
-        cycle.cycle(r, z, 2)
+        cycle.apply(r, z, 2)
         p = z.copy() if p is None else z - (z @ (L @ p)) / (p @ (L @ p)) * p
         a = (p @ r) / (p @ (L @ p))
         x, r = x + a * p, r - a * (L @ p)
@@ -82,7 +82,7 @@ def test_states_outside_take_no_part():
     leak = np.where(inside, (dense * ~inside).sum(axis=1), 0.0)
     assert_allclose(F.diagonal(leak, 1), dense.sum(axis=1) * inside, rtol=1e-13)
     r, z = np.where(inside, 1.0, 0.0), np.full(n, np.nan)
-    multigrid.hierarchy(F, leak, 1).cycle(r, z, 1)
+    multigrid.hierarchy(F, leak, 1).apply(r, z, 1)
     assert (z[~inside] == 0).all() and (z[inside] > 0).all()
 
 
@@ -93,7 +93,7 @@ def test_the_same_bits_for_any_number_of_threads():
     found = []
     for threads in (1, 2, 4):
         z = np.empty(F.n_states)
-        multigrid.hierarchy(F, None, threads).cycle(r, z, threads)
+        multigrid.hierarchy(F, None, threads).apply(r, z, threads)
         found.append(z)
     assert_array_equal(found[0], found[1])
     assert_array_equal(found[0], found[2])

@@ -164,7 +164,8 @@ def test_the_law_of_the_free_fit_gives_the_free_fit(counts):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("stays", (True, False))
 def test_a_known_law_against_a_general_optimiser(seed, stays):
-    """Symmetric flows with given row sums by SciPy's SLSQP; without counts of staying some state may have to stay."""
+    """Symmetric flows with given row sums by SciPy's SLSQP, which may leave them by 1e-7 and gain 1e-6 by it; without counts of
+    staying some state may have to stay."""
     from scipy.optimize import minimize
 
     rng = np.random.default_rng(seed)
@@ -186,7 +187,7 @@ def test_a_known_law_against_a_general_optimiser(seed, stays):
     np.testing.assert_allclose(pi[:, None] * P, (pi[:, None] * P).T, atol=1e-14)
     likelihood = (counts[counts > 0] * np.log(P[counts > 0])).sum()
     optimum = -found.fun - (counts.sum(axis=1) * np.log(pi)).sum()
-    assert likelihood == pytest.approx(fit.log_likelihood, rel=1e-10) and likelihood >= optimum - 1e-7 * abs(optimum)
+    assert likelihood == pytest.approx(fit.log_likelihood, rel=1e-10) and likelihood >= optimum - 1e-6 * abs(optimum)
 
 
 def test_a_known_law_needs_connected_counts_and_positive_probabilities():

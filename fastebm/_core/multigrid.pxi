@@ -35,7 +35,7 @@ cdef extern from "multigrid.h" nogil:
     ctypedef struct ebm_multigrid_t:
         int64_t n_levels
         ebm_multigrid_level_t *levels
-    int ebm_multigrid_cycle(const ebm_multigrid_t *mg, int num_threads, const double *r, double *x)
+    void ebm_multigrid_precond(ebm_multigrid_t *mg, ebm_precond_t *precond)
 
 cdef extern from "rayleigh.h" nogil:
     int ebm_rayleigh_gram(const ebm_flow_t *F, const double *pi, const double *basis, int num_threads, double *energy,
@@ -134,11 +134,11 @@ def flow_members(const int32_t[::1] aggregate not None, int64_t n_coarse):
     return np.asarray(start), np.asarray(members)
 
 
-cdef class Multigrid:
+cdef class Multigrid(Preconditioner):
     """A hierarchy ready to run: levels is a list of (flow, diag, aggregate, start, members), finest first, the last one
     (flow, diag, factor)."""
 
-    cdef ebm_multigrid_t c
+    cdef ebm_multigrid_t mg
     cdef list keep
     cdef readonly int64_t nbytes
 
@@ -152,12 +152,13 @@ cdef class Multigrid:
         cdef int64_t i, n_levels = len(levels)
         need(n_levels >= 1 and len(levels[n_levels - 1]) == 3, "levels")
         self.keep = [levels]
-        self.c.levels = <ebm_multigrid_level_t *>calloc(n_levels, sizeof(ebm_multigrid_level_t))
-        if self.c.levels == NULL:
+        self.mg.levels = <ebm_multigrid_level_t *>calloc(n_levels, sizeof(ebm_multigrid_level_t))
+        if self.mg.levels == NULL:
             raise MemoryError
-        self.c.n_levels = n_levels
+        self.mg.n_levels = n_levels
+        ebm_multigrid_precond(&self.mg, &self.c)
         for i in range(n_levels):
-            level = self.c.levels + i
+            level = self.mg.levels + i
             flow, diag = levels[i][:2]
             level.F = flow.c
             level.n = flow.matrix.c.n_states
@@ -189,21 +190,13 @@ cdef class Multigrid:
                 level.d, level.w = self.work(np.empty(level.n)), self.work(np.empty(level.n))
 
     def __dealloc__(self):
-        free(self.c.levels)
+        free(self.mg.levels)
 
     cdef double *work(self, array) except NULL:
         cdef double[::1] view = array
         self.keep.append(array)
         self.nbytes += array.nbytes
         return &view[0]
-
-    def cycle(self, const double[::1] r not None, double[::1] x not None, int num_threads):
-        """x ~ L^-1 r."""
-        cdef int status
-        need(r.shape[0] == self.c.levels[0].n and x.shape[0] == r.shape[0], "lengths of r and x")
-        with nogil:
-            status = ebm_multigrid_cycle(&self.c, num_threads, &r[0], &x[0])
-        check(status)
 
 
 def rayleigh_gram(Flow F not None, const double[::1] pi not None, const double[:, ::1] basis not None, int num_threads):
