@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from . import ROOT
 from .contenders import family_module
 from .problem import Answer, Problem, Unavailable, Verdict
 
-ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3
 # A contender that took longer than this in the first round is not run again.
 ONCE_ABOVE_S = 60.0
@@ -117,9 +117,7 @@ def run(case, contender, folder, limit_s):
     """The Answer of one contender, or a text that says why there is none."""
     out = Path(folder, "answer.pickle")
     out.unlink(missing_ok=True)
-    # the folder of the benchmarks comes last on the path: beside it lie the sources of fastebm, and the installed one is meant
-    start = f"import sys; sys.path.append({str(ROOT)!r}); from benchmarks.runner import worker; worker(*sys.argv[1:])"
-    command = [sys.executable, "-P", "-c", start, case.family, contender, str(folder)]
+    command = [sys.executable, "-m", "benchmarks.runner", case.family, contender, str(folder)]
     child = subprocess.Popen(command, cwd=ROOT, start_new_session=True, text=True, stdout=subprocess.DEVNULL,
                              stderr=subprocess.PIPE)
     try:
@@ -185,3 +183,7 @@ def compete(case, *, rounds=ROUNDS, limit_s=1800.0, report=lambda name, answer: 
                 if outcomes[name].verdict is None or outcomes[name].verdict.ok:
                     outcomes[name].verdict = verdict
     return list(outcomes.values())
+
+
+if __name__ == "__main__":
+    worker(*sys.argv[1:])
