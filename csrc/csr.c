@@ -105,12 +105,11 @@ static int csr_difference(const void *ctx, int64_t begin, int64_t end, int power
 
 void ebm_csr_kernel(const ebm_csr_pair_t *pair, ebm_kernel_t *kernel)
 {
-    kernel->n_states = pair->forward->n_states;
-    kernel->ctx = pair;
-    kernel->apply = csr_apply;
-    kernel->apply_t = pair->transpose ? csr_apply_t : NULL;
-    kernel->difference = csr_difference;
-    kernel->step = NULL;
+    *kernel = (ebm_kernel_t){.n_states = pair->forward->n_states,
+                             .ctx = pair,
+                             .apply = csr_apply,
+                             .apply_t = pair->transpose ? csr_apply_t : NULL,
+                             .difference = csr_difference};
 }
 
 /* --- inspection and transposition ----------------------------------------------------------------------------------- */

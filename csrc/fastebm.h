@@ -23,6 +23,7 @@
 #include "multigrid.h"
 #include "rayleigh.h"
 #include "residual.h"
+#include "sweep.h"
 #include "order.h"
 #include "eliminate.h"
 #include "evolve.h"

@@ -88,8 +88,9 @@ def _inspected(matrix, labels):
         matrix = _core.Csr(P.indptr.astype(np.int64), P.indices.astype(np.int32), values)
         found = passes.inspect(matrix)
     if found.fault is None and found.facts["has_zeros"]:
-        keep = matrix.values != 0
-        matrix = _core.Csr(_kept(matrix.indptr, keep), matrix.indices[keep], matrix.values[keep])
+        stored = matrix
+        matrix = _core.Csr(*passes.select("the removal of zeros", stored, lambda begin, end: (
+            stored.values[stored.indptr[begin] : stored.indptr[end]] != 0)))
         found = passes.inspect(matrix)
     if found.fault is not None:
         raise InvalidChainError(_describe(matrix, found.fault, found.facts, labels))
@@ -119,11 +120,6 @@ def _describe(matrix, fault, facts, labels):
 
 def _name(row, labels):
     return f"{row}" if labels is None or row >= len(labels) else f"{row} ({labels[row]})"
-
-
-def _kept(indptr, keep):
-    """indptr of the entries with keep[k]."""
-    return np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])[indptr]
 
 
 def edges_to_csr(source, target, weight, n_states, symmetric, labels):
@@ -192,5 +188,6 @@ def generator_to_csr(Q, labels):
     rate = float(exits.max())
     if rate == 0.0:
         raise InvalidChainError("Q has no transition at all; a chain needs at least one")
-    matrix = _core.Csr(_kept(Q.indptr, moves), Q.indices[moves].astype(np.int32), Q.data[moves])
+    indptr = np.append(0, np.cumsum(moves, dtype=np.int64))[Q.indptr]
+    matrix = _core.Csr(indptr, Q.indices[moves].astype(np.int32), Q.data[moves])
     return matrix, np.full(Q.shape[0], 1.0 / rate), 1.0 - exits / rate, rate

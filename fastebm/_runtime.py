@@ -36,7 +36,7 @@ class Pace:
 
     def __exit__(self, *_):
         elapsed = max(time.perf_counter() - self._begin, 1e-9)
-        self.size = max(1, int(self.size * min(4.0, SECONDS_PER_CALL / elapsed)))
+        self.size = max(1, min(int(self.size * min(4.0, SECONDS_PER_CALL / elapsed)), 2**40))  # short calls, many times
 
 
 def available_cpus():

@@ -224,8 +224,9 @@ class _Problem:
         # who cannot reach a set without passing through another has probability zero of it, exactly
         self.reaching = [reachable(chain, members, ~self.inside & ~members) for members in self.sets]
         # nothing is known yet: the sets within reach alike
-        self.u = np.array(self.reaching, dtype=np.float64).T.copy()
-        self.u /= self.u.sum(axis=1)[:, None]
+        self.blank = np.array(self.reaching, dtype=np.float64).T.copy()
+        self.blank /= self.blank.sum(axis=1)[:, None]
+        self.u = self.blank.copy()
         self.error = np.where(self.inside[:, None] & (self.u > 0.0), 1.0, 0.0)
 
     def solve(self, monitor):
@@ -255,10 +256,11 @@ class _Problem:
         self.residual = max(residuals)
 
     def finish(self):
-        """(u, lower, upper, error): rows divided by their sums, which differ from one by no more than the errors."""
+        """(u, lower, upper, error): rows divided by their sums, which differ from one by no more than the errors; a row of
+        which iteration found nothing is as blank as it was."""
         total = self.u.sum(axis=1)
-        known = total > 0.0
-        u = np.where(known[:, None], self.u / np.where(known, total, 1.0)[:, None], self.u)
+        found = total > 0.0
+        u = np.where(found[:, None], self.u / np.where(found, total, 1.0)[:, None], self.blank)
         error = self.error + np.abs(total - 1.0)[:, None] * u
         lower, upper = np.clip(u - error, 0.0, 1.0), np.clip(u + error, 0.0, 1.0)
         return u, lower, upper, float(np.maximum(u - lower, upper - u).max())

@@ -100,9 +100,10 @@ def hitting_times(chain, target, *, tol=1e-8, gap=None, max_iter=None, num_threa
     -----
     Two graph searches come first: the mean is infinite exactly where some path avoids the target for ever. With
     ``M = I - P_BB`` an M-matrix, any h >= 0 with ``delta = |1 - M h|_inf < 1`` encloses the answer:
-    ``h / (1 + delta) <= E tau <= h / (1 - delta)``. Reversible chains: preconditioned conjugate gradients, refined by the
-    unsymmetrised residual in doubled precision; others: BiCGSTAB, refined in the same way; where that stalls or would cost
-    more, and for small chains: sparse subtraction-free elimination, which no metastability harms.
+    ``h / (1 + delta) <= E tau <= h / (1 - delta)``. Reversible chains: conjugate gradients, preconditioned
+    by multigrid where they are slow, refined by the unsymmetrised residual in doubled precision; others: BiCGSTAB,
+    preconditioned by Gauss-Seidel in topological order of the classes, refined in the same way; where that stalls or would
+    cost more, and for small chains: sparse subtraction-free elimination, which no metastability harms.
 
     Examples
     --------

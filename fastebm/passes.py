@@ -68,6 +68,23 @@ def inspect(matrix):
     return found
 
 
+def select(name, matrix, wanted, number=None):
+    """(indptr, indices, values or None) of the entries that wanted(begin, end) marks, a bool for each entry of these rows; with
+    `number` state i becomes number[i]."""
+    degree, indices, values = [np.zeros(1, np.int64)], [], []
+    with interruptible(name, lambda: None):
+        for begin, end in row_ranges(matrix.indptr):
+            first, last = matrix.indptr[begin], matrix.indptr[end]
+            keep = wanted(begin, end)
+            before = np.append(0, np.cumsum(keep))  # the kept entries before each one
+            degree.append(np.diff(before[matrix.indptr[begin : end + 1] - first]))
+            kept = matrix.indices[first:last][keep]
+            indices.append(kept if number is None else number[kept])
+            values.append(None if matrix.values is None else matrix.values[first:last][keep])
+    return (np.cumsum(np.concatenate(degree)), np.concatenate(indices),
+            None if matrix.values is None else np.concatenate(values))
+
+
 def transpose(matrix):
     """The transpose of a `_core.Csr`."""
     task, threads = _core.Transposition(matrix), resolve_threads(None)

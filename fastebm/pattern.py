@@ -147,10 +147,15 @@ class Pattern:
 
     def part(self, keep):
         """The `_core.Csr` of the states with keep[i] (bool mask), renumbered in order."""
-        indptr, indices, values = self.rows(keep)
-        number, inside = np.cumsum(keep, dtype=np.int64) - 1, keep[indices]
-        indptr = np.append(0, np.cumsum(inside, dtype=np.int64))[indptr]
-        return _core.Csr(indptr, number[indices[inside]].astype(np.int32), None if values is None else values[inside])
+        matrix = self.matrix
+
+        def inside(begin, end):
+            first, last = matrix.indptr[begin], matrix.indptr[end]
+            return np.repeat(keep[begin:end], np.diff(matrix.indptr[begin : end + 1])) & keep[matrix.indices[first:last]]
+
+        number = np.cumsum(keep, dtype=np.int32) - np.int32(1)
+        indptr, indices, values = passes.select("restrict", matrix, inside, number)
+        return _core.Csr(np.append(0, indptr[1:][keep]), indices, values)
 
     def walker(self, scaled, num_threads):
         """The kernel that walks on an operator of this pattern; here by alias tables."""

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from . import _core
-from ._runtime import ENTRIES_PER_CALL, forecast_memory
+from ._runtime import ENTRIES_PER_CALL, Pace, forecast_memory
 from .errors import MemoryForecastError
 from .multigrid import hierarchy
 
@@ -70,6 +70,7 @@ class System:
         self._pause = FIRST_PRODUCTS
         self._keep, self._saved, self._loop, self._inner = keep, None, None, None
         self._elimination, self._searched, self._symbolic = None, False, None
+        self._sweep_pace = Pace()
         self._cycle = None  # not looked into; False: this chain is not for it
 
     @cached_property
@@ -177,7 +178,7 @@ class System:
                 last = at.size
                 if last <= tol or self.n_iter >= self.limit:
                     break
-                at = self._moved(at, at.r / self.leaving)
+                at = self._moved(at, self._sweep(at.r))
                 monitor(self.n_iter, residual=self.best.size)
                 if at.size > SWEEP_GAIN * last:
                     break
@@ -286,8 +287,36 @@ class System:
         gained = whole if least == 0.0 else whole + math.log(least) - math.log(cg.energy)
         return (self.n_iter - begun) * (whole / gained - 1.0) if gained > 0.0 else math.inf
 
+    @cached_property
+    def _order(self):
+        """The Gauss-Seidel sweep of a stored chain without detailed balance; None where Jacobi's is used."""
+        if self.matrix is None or self.chain.is_reversible:
+            return None
+        forecast_memory(16 * self.chain.n_states, "the order of a Gauss-Seidel sweep")
+        sweep = _core.Sweep(self.matrix, self.chain._row, self.chain._col, self._mask, self.leaving)
+        pace, done = Pace(), False
+        while not done:
+            with pace:
+                done = sweep.expand(pace.size)
+            self._task[-1](self.n_iter)
+        return sweep
+
+    def _sweep(self, r):
+        """T^-1 r, with T the part of M that is solved directly: its diagonal, or a triangle by Gauss-Seidel."""
+        if self._order is None:
+            return r / self.leaving
+        self.n_iter += 1
+        x, begin, pace = np.zeros_like(r), 0, self._sweep_pace
+        while begin < self.n_inside:
+            end = min(begin + pace.size, self.n_inside)
+            with pace:
+                self._order.apply(r, x, begin, end)
+            begin = end
+            self._task[-1](self.n_iter)
+        return x
+
     def _bicgstab(self, r):
-        """M^-1 r by BiCGSTAB, scaled by the rates at which states are left."""
+        """M^-1 r by BiCGSTAB, preconditioned by a sweep from the right."""
         from scipy.sparse.linalg import LinearOperator, bicgstab
 
         self.method = "bicgstab"
@@ -296,14 +325,15 @@ class System:
         def apply(x):
             self.n_iter += 1
             self._spend()
-            x = np.where(self.inside, np.ravel(x) / self.leaving, 0.0)
+            x = self._sweep(np.where(self.inside, np.ravel(x), 0.0))
             _core.scaled_difference(self.chain._scaled, x, out, 1, self.threads)
             return np.where(self.inside, out, 0.0)
 
         operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
+        steps = (self.limit - self.n_iter) // (2 if self._order is None else 4)
         with np.errstate(all="ignore"):  # a recurrence that leaves the range of a double has nothing to offer: below
-            x, _ = bicgstab(operator, r, rtol=ROUND_REDUCTION, atol=0.0, maxiter=max(1, min(2000, (self.limit - self.n_iter) // 2)))
-        return x / self.leaving if np.isfinite(x).all() else np.zeros(n)
+            x, _ = bicgstab(operator, r, rtol=ROUND_REDUCTION, atol=0.0, maxiter=max(1, min(2000, steps)))
+        return self._sweep(x) if np.isfinite(x).all() else np.zeros(n)
 
     # --- elimination ----------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ MAX_DENSE = 600
 PROBE_STEPS, RATE_STEPS = 60, 20
 MAX_POWER_STEPS = 3000
 # Of every so many power steps the differences of the last ones are kept, and a combination of them jumps ahead. The trigram
-# model, whose law takes 180 plain steps, then takes 80 (60 to 100 for any two numbers from 4 to 10).
+# model, whose law takes 180 plain steps, then takes 80.
 SETTLE_STEPS, WINDOW = 6, 7
 # Rounding keeps the componentwise change of a step about here.
 FLOOR = 4 * np.finfo(float).eps

@@ -15,7 +15,7 @@ import gallery
 import numpy as np
 import pytest
 import reference
-import scipy.sparse
+import scipy.sparse.linalg
 import strategies
 from fastebm import solver
 from hypothesis import given
@@ -294,6 +294,43 @@ def test_holding_stretches_time(method):
     case = gallery.random_reversible(50, 0.1, 8)
     plain, lazy = (fe.hitting_times(chain, [7]).mean for chain in (fe.MarkovChain(case.P), fe.MarkovChain(case.P).lazy(0.75)))
     assert_allclose(lazy, 4 * plain, rtol=1e-8)
+
+
+def dag(n, seed):
+    """A random walk down a shuffled order, that stays at times: nothing leads back."""
+    rng = np.random.default_rng(seed)
+    P = np.tril(rng.random((n, n)) * (rng.random((n, n)) < 0.1), -1) + np.diag(rng.random(n) + 0.1)
+    P[1:, 0] += 0.01
+    shuffled = rng.permutation(n)
+    return (P / P.sum(axis=1, keepdims=True))[np.ix_(shuffled, shuffled)], int(np.flatnonzero(shuffled == 0)[0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_leads_nowhere_back_takes_one_sweep(seed, iteration):
+    P, target = dag(200, seed)
+    found = fe.hitting_times(fe.MarkovChain(P), [target])
+    assert_allclose(found.mean, reference.hitting_times(P, [target]), rtol=1e-9)
+    assert found.converged and found.n_iter < 20
+
+
+def test_the_order_of_a_sweep_holds_every_transition_between_classes(iteration):
+    """Classes one after another, shuffled: one sweep must carry what the last of them knows to the first."""
+    rng = np.random.default_rng(5)
+    n, blocks = 20, 60
+    N = n * blocks
+    P = scipy.sparse.block_diag([gallery.random_chain(n, 0.3, rng).P for _ in range(blocks)], format="lil") * 0.9
+    for block in range(1, blocks):
+        P[block * n + rng.integers(n), (block - 1) * n + rng.integers(n)] = 0.1
+    P[0, 0] += 0.1
+    P = scipy.sparse.csr_array(P)
+    P = scipy.sparse.csr_array(P / P.sum(axis=1)[:, None])
+    shuffled = rng.permutation(N)
+    P = P[shuffled][:, shuffled].tocsr()
+    target = [int(np.flatnonzero(shuffled == 0)[0])]
+    found = fe.hitting_times(fe.MarkovChain(P), target)
+    h = scipy.sparse.linalg.spsolve(scipy.sparse.csc_array(scipy.sparse.eye_array(N) - P)[np.arange(N) != target[0]][:, np.arange(N) != target[0]], np.ones(N - 1))
+    assert found.converged and found.method == "bicgstab"
+    assert_allclose(np.delete(found.mean, target), h, rtol=1e-7)
 
 
 # ------------------------------------------------------------------------------------------------ arguments and limits

@@ -52,11 +52,21 @@ def everything(chain):
     B = passes.additive(matrix, T, chain._log_row, None, log_pi, 2)
     balance = passes.balance(matrix, T, chain._log_row, None, log_pi, 2)
     worst = balance.pop("worst")
+    part = chain._pattern.part(np.arange(n) % 3 > 0)
     return [
+        part.indptr, part.indices, part.values,
         T.indptr, T.indices, T.values, found.row_sum, list(found.facts.values())[:3], *passes.classes(matrix), reached,
         *passes.potential(matrix, T), *passes.log_values(matrix, chain._log_row, log_pi, None, True, 2), B.indptr, B.indices, B.values,
         worst, list(balance.values()),
     ]
+
+
+def test_a_part_is_a_submatrix():
+    chain, keep = chain_of(N, 3), np.random.default_rng(0).random(N) < 0.4
+    part, A = chain._pattern.part(keep), chain._pattern.matrix
+    expected = sp.csr_array((A.values, A.indices, A.indptr), shape=(N, N))[keep][:, keep].sorted_indices()
+    for one, two in zip((part.indptr, part.indices, part.values), (expected.indptr, expected.indices, expected.data), strict=True):
+        assert_array_equal(one, two)
 
 
 @pytest.mark.parametrize("symmetric", [False, True])

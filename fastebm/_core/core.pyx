@@ -53,7 +53,8 @@ __all__ = [
     "RowsWalker", "basis_project", "basis_remove", "basis_rotate", "compose_apply",
     "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
     "Flow", "flow_members", "Multigrid", "rayleigh_gram", "rayleigh_step", "rayleigh_residual", "rayleigh_put",
-    "Preconditioner", "Jacobi", "residual", "residual_add", "leaving", "rates", "MinimumDegree", "Elimination",
+    "Preconditioner", "Jacobi", "residual", "residual_add", "leaving", "Sweep", "rates", "MinimumDegree",
+    "Elimination",
     "AliasKernel", "walk_hit", "walk_paths", "walk_watch", "philox_block",
     "PairGraph", "PotentialFit", "resample_rows", "reversible_statistics", "reversible_bootstrap", "CycleRanking",
 ]

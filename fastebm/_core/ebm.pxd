@@ -190,6 +190,18 @@ cdef extern from "residual.h" nogil:
     int ebm_residual_add(int64_t n, int num_threads, const double *x, double *hi, double *lo)
     int ebm_residual_leaving(const ebm_csr_t *A, const double *row, const double *col, int num_threads, double *out)
 
+cdef extern from "sweep.h" nogil:
+    ctypedef struct ebm_sweep_order_t:
+        const ebm_csr_t *A
+        const uint8_t *inside
+        int32_t *order
+        int32_t *parent
+        int64_t *next
+        int64_t root, n_found, at
+    int ebm_sweep_order_expand(ebm_sweep_order_t *search, int64_t n_entries, int *done)
+    int ebm_sweep_apply(const ebm_csr_t *A, const double *row, const double *col, const int32_t *order, int64_t begin, int64_t end,
+                        const double *leaving, const double *b, double *x)
+
 cdef extern from "order.h" nogil:
     enum: EBM_MINDEG_ARRAYS
     ctypedef struct ebm_mindeg_t:

@@ -124,6 +124,51 @@ def leaving(Csr A not None, const double[::1] row, const double[::1] col, int nu
     return np.asarray(out)
 
 
+cdef class Sweep:
+    """x = T^-1 b, T the part of I - P_BB that holds every transition between its communicating classes; see sweep.h. `expand`
+    finds the order, until it says done; `apply` may then be called, for all positions of the order one after the other."""
+
+    cdef ebm_sweep_order_t c
+    cdef readonly Csr matrix
+    cdef int64_t n_inside
+    cdef const double[::1] row, col, rate
+    cdef const uint8_t[::1] inside
+    cdef int32_t[::1] order, parent
+    cdef int64_t[::1] next
+
+    def __cinit__(self, Csr A not None, const double[::1] row, const double[::1] col, const uint8_t[::1] inside not None,
+                  const double[::1] leaving not None):
+        cdef int64_t n = A.c.n_states
+        need(inside.shape[0] == n and leaving.shape[0] == n, "lengths of inside and leaving")
+        need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n), "lengths of the scalings")
+        self.matrix, self.row, self.col, self.inside, self.rate = A, row, col, inside, leaving
+        self.n_inside = np.count_nonzero(inside)
+        self.order, self.parent, self.next = np.empty(self.n_inside + 1, np.int32), np.full(n, -1, np.int32), np.empty(n, np.int64)
+        self.c.A, self.c.inside = &A.c, &self.inside[0]
+        self.c.order, self.c.parent, self.c.next = &self.order[0], &self.parent[0], &self.next[0]
+
+    def expand(self, int64_t n_entries):
+        cdef int status, done
+        with nogil:
+            status = ebm_sweep_order_expand(&self.c, n_entries, &done)
+        check(status)
+        if done:
+            self.c.parent, self.c.next = NULL, NULL
+            self.parent, self.next = None, None  # 12 bytes a state that nobody looks at again
+        return bool(done)
+
+    def apply(self, const double[::1] b not None, double[::1] x not None, int64_t begin, int64_t end):
+        """Positions [begin, end) of the order; x is zero everywhere at first."""
+        cdef int status
+        need(b.shape[0] == self.matrix.c.n_states and x.shape[0] == b.shape[0], "lengths of b and x")
+        need(0 <= begin <= end <= self.c.n_found, "range of positions")
+        cdef const double *row = pointer(self.row)
+        cdef const double *col = pointer(self.col)
+        with nogil:
+            status = ebm_sweep_apply(self.c.A, row, col, self.c.order, begin, end, &self.rate[0], &b[0], &x[0])
+        check(status)
+
+
 def rates(Csr A not None, Csr T not None, const double[::1] row, const double[::1] col, const int32_t[::1] number not None,
           int64_t n_inside, int64_t n_groups, int num_threads):
     """-> (indptr, indices, out_rate, in_rate, leak (n_inside, n_groups)); see ebm_rates_fill."""

@@ -277,8 +277,29 @@ static void test_star(void)
     work_free(w);
 }
 
+/* A sweep solves what leads nowhere back, in whatever numbering and in pieces; a search is cut at every entry. */
+static void test_sweep(void)
+{
+    enum { N = 60 };
+    chain_t *c = chain_new(N, 0, 0.25); /* only down: 0 is the target */
+    uint8_t inside[N];
+    int32_t order[N - 1], parent[N];
+    int64_t next[N];
+    double x[N] = {0}, *b = doubles(N, 1), *leaving = doubles(N, 0.25);
+    for (int64_t i = 0; i < N; i++) inside[i] = i > 0, parent[i] = -1;
+    ebm_sweep_order_t search = {.A = &c->A, .inside = inside, .order = order, .parent = parent, .next = next};
+    int done = 0;
+    while (!done) CHECK(ebm_sweep_order_expand(&search, 1, &done) == EBM_OK);
+    CHECK(search.n_found == N - 1);
+    for (int64_t k = 0; k < N - 1; k += 7)
+        CHECK(ebm_sweep_apply(&c->A, NULL, NULL, order, k, k + 7 < N - 1 ? k + 7 : N - 1, leaving, b, x) == EBM_OK);
+    for (int64_t i = 0; i < N; i++) CLOSE(x[i], 4.0 * (double)i, 1e-14);
+    free(c), free(b), free(leaving);
+}
+
 int main(void)
 {
+    test_sweep();
     test_conjugate_gradients();
     test_residual();
     test_birth_death();
