@@ -212,11 +212,14 @@ class System:
         if "x" in state:
             self._inner = [state[name] for name in ("x", "r", "p")], [float(number) for number in state["inner"]]
 
-    def _spend(self, left=0.0):
-        """Called after every piece of iteration, with the products it still expects to need: raises _Eliminate once that
-        would have been cheaper, or will be."""
+    def _spend(self, left=math.nan):
+        """Called after every piece of iteration, with the products it still expects to need where it can tell: raises
+        _Eliminate once that would have been cheaper, or will be."""
         self._task[-1](self.n_iter, residual=self.best.size)
         if self.n_iter < self._pause:
+            return
+        if left < FIRST_PRODUCTS:  # to look into an elimination would cost more
+            self._pause = self.n_iter + FIRST_PRODUCTS
             return
         self._pause = math.inf
         if self._feasible():
