@@ -224,7 +224,7 @@ class System:
         self._pause = math.inf
         if self._feasible():
             worth = self._symbolic[-1]["n_flops"] / (FLOPS_PER_ENTRY * (self.chain.nnz + 8 * self.chain.n_states))
-            if self.n_iter >= worth or left > worth:
+            if self.n_iter >= worth or worth < left < math.inf:
                 raise _Eliminate
             self._pause = worth
 
@@ -283,7 +283,7 @@ class System:
 
     def _expected(self, cg, least, begun):
         """Products to the end of the round that began with so many if it goes on as it went: the logarithm of the energy
-        falls by equal steps."""
+        falls by equal steps. Infinite where it has not fallen yet, as happens at first: no forecast."""
         if cg.energy <= least:
             return 0.0
         whole = -2.0 * math.log(ROUND_REDUCTION)
