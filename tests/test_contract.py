@@ -144,13 +144,39 @@ def test_products(build, names, transposed):
 @every_kernel
 @every_scaling
 def test_columns_of_a_block_have_the_bits_of_single_products(build, names):
+    """But for stored matrices of eight entries a row and more, which sum a single product in lanes."""
     rng = np.random.default_rng(2)
-    M, A, _ = operator(build, 500, names, rng)
+    M, A, shift = operator(build, 500, names, rng)
+    P = A + np.diag(shift)
     x = rng.normal(size=(len(A), max(WIDTHS)))
     for transposed in (False, True):
         single = np.column_stack([apply(M, np.ascontiguousarray(column), transposed=transposed) for column in x.T])
-        for width in WIDTHS:
+        whole = apply(M, x, transposed=transposed)
+        if isinstance(M.kernel, _core.CsrKernel) and M.kernel.matrix.nnz >= 8 * len(P):
+            assert_close(single, whole, np.abs(P.T if transposed else P) @ np.abs(x))
+            single = whole
+        for width in (w for w in WIDTHS if w > 1):
             assert np.array_equal(apply(M, x[:, :width], transposed=transposed), single[:, :width])
+
+
+@pytest.mark.parametrize("dtype", (np.float64, np.float32))
+def test_long_rows_are_summed_in_eight_lanes(dtype):
+    """The same bits whatever instructions the processor has: entry k of a row goes to lane k mod 8, the rest of less than eight last."""
+    rng = np.random.default_rng(4)
+    degree = rng.integers(1, 41, size=300)
+    indptr = np.append(0, np.cumsum(degree))
+    indices, values = rng.integers(300, size=indptr[-1]).astype(np.int32), rng.lognormal(size=indptr[-1]).astype(dtype)
+    x, expected = rng.normal(size=300), np.empty(300)
+    for i, (begin, end) in enumerate(zip(indptr, indptr[1:])):
+        terms, whole = values[begin:end].astype(float) * x[indices[begin:end]], (end - begin) // 8 * 8
+        lane = np.zeros(8)
+        for group in terms[:whole].reshape(-1, 8):
+            lane += group
+        expected[i] = ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))
+        for term in terms[whole:]:
+            expected[i] += term
+    found = apply(_core.Scaled(_core.CsrKernel(_core.Csr(indptr, indices, values))), x)
+    assert np.array_equal(np.ravel(found), expected)
 
 
 @every_kernel
