@@ -12,8 +12,8 @@ from .errors import InvalidChainError
 
 # Okabe & Ito without yellow, which is too light on paper; each colour with a line style and a marker of its own.
 STYLES = (
-    ("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", "-.", "^"), ("#CC79A7", ":", "D"), ("#000000", (0, (5, 1, 1, 1)), "v"),
-    ("#E69F00", (0, (3, 1, 1, 1, 1, 1)), "P"), ("#56B4E9", (0, (8, 2)), "X"),
+    ("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", "-.", "^"), ("#CC79A7", ":", "D"),
+    ("#000000", (0, (5, 1, 1, 1)), "v"), ("#E69F00", (0, (3, 1, 1, 1, 1, 1)), "P"), ("#56B4E9", (0, (8, 2)), "X"),
 )
 BLUE, VERMILION, GREEN = (style[0] for style in STYLES[:3])
 GREY = "#595959"  # of bounds and guides: contrast 7 on white
@@ -72,7 +72,8 @@ def spectrum(eigen, *, gap=None, ax=None):
             ax.axhspan(max(gap.gap_lower, OPEN * gap.gap), gap.gap_upper, color=VERMILION, alpha=0.25, lw=0)
             ax.axhline(gap.gap, color=VERMILION, ls="--", label=f"{gap.kind} gap, {_known(gap)}")
         _drawable(ax, "gap", [gap.gap], log=True)
-    _bars(ax, np.arange(1, len(rates) + 1), rates, rates - residuals, rates + residuals, "rate", STYLES[0], "1 - λ_k, bar: residual", line=False)
+    number = np.arange(1, len(rates) + 1)
+    _bars(ax, number, rates, rates - residuals, rates + residuals, "rate", STYLES[0], "1 - λ_k, bar: residual", line=False)
     ax.xaxis.get_major_locator().set_params(integer=True)
     return _finish(ax, "number k of the eigenvalue", "rate 1 - λ (per step)")
 
@@ -85,7 +86,8 @@ def _complex_plane(ax, values, gap):
     ax.axvline(0.0, color=GREY, lw=0.5)
     if gap is not None:
         radius = 1.0 - gap.gap_lower
-        ax.plot(radius * np.cos(angle), radius * np.sin(angle), color=VERMILION, ls="--", label=f"1 - {gap.kind} gap = {radius:.4g} ({gap.lower_kind})")
+        label = f"1 - {gap.kind} gap = {radius:.4g} ({gap.lower_kind})"
+        ax.plot(radius * np.cos(angle), radius * np.sin(angle), color=VERMILION, ls="--", label=label)
     ax.plot(values[keep].real, values[keep].imag, "o", color=BLUE, ms=5, label="λ_k")
     ax.set_aspect("equal")
     return _finish(ax, "Re λ", "Im λ")
@@ -135,7 +137,8 @@ def mixing(curve, *, distance="tv", labels=None, ax=None):
         color, style, _ = STYLES[i % len(STYLES)]
         name = labels[i] if labels is not None else ("exact" if len(values) == 1 else f"start {i}")
         if bounds is not None:
-            ax.plot(steps[shown], _shown(bounds[i][shown]), color=GREY, ls=":", lw=1.5, label="upper bound from the gap" if i == 0 else None)
+            label = "upper bound from the gap" if i == 0 else None
+            ax.plot(steps[shown], _shown(bounds[i][shown]), color=GREY, ls=":", lw=1.5, label=label)
         ax.plot(steps[shown], _shown(row[shown]), color=color, ls=style, label=_text(name) if i < MAX_LEGEND else None)
     _drawable(ax, "distance", values, log=True)
     return _finish(ax, "steps t", DISTANCES[distance])
@@ -172,7 +175,8 @@ def survival(sample, *, bounds=None, label=None, ax=None):
         times, rows, name = sample.steps, np.atleast_2d(curve), "exact"
     else:
         times, probability = (curve.times, curve.probability) if hasattr(curve, "times") else curve
-        rows, name = np.atleast_2d(_validate.real_array(probability, "probability")), "simulated" if hasattr(curve, "times") else None
+        rows = np.atleast_2d(_validate.real_array(probability, "probability"))
+        name = "simulated" if hasattr(curve, "times") else None
     times = _validate.real_array(times, "times")
     if rows.shape[-1] != len(times):
         raise InvalidChainError(f"{len(times)} times for {rows.shape[-1]} probabilities; give as many")
@@ -184,8 +188,10 @@ def survival(sample, *, bounds=None, label=None, ax=None):
         positive = row[row > 0.0]
         if hasattr(curve, "lower") and positive.size:
             low = np.maximum(curve.lower[shown], OPEN * positive.min())
-            ax.fill_between(times[shown], low, np.maximum(curve.upper[shown], low), step="post", color=color, alpha=0.2, lw=0, label="95 % band of the curve")
-        ax.step(times[shown], _shown(row[shown]), where="post", color=color, ls=style, label=_text(text) if text and i < MAX_LEGEND else None)
+            high = np.maximum(curve.upper[shown], low)
+            ax.fill_between(times[shown], low, high, step="post", color=color, alpha=0.2, lw=0, label="95 % band of the curve")
+        text = _text(text) if text and i < MAX_LEGEND else None
+        ax.step(times[shown], _shown(row[shown]), where="post", color=color, ls=style, label=text)
     if bounds is not None and bounds.exit_rate_bound is not None and len(times):
         t = np.linspace(0.0, times[-1], MAX_POINTS)
         bound = (1.0 - bounds.target_mass) * (1.0 - bounds.exit_rate_lower) ** t
@@ -249,6 +255,8 @@ def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax
         _cloud(ax, value[keep], height[keep])
         if level is not None:
             ax.axvline(level, color=VERMILION, ls="--", label=f"level {level:g}")
+    if keep.any() and np.ptp(height[keep]) > 3.0:
+        ax.yaxis.get_major_locator().set_params(integer=True)
     ax.yaxis.set_major_formatter(lambda v, _: f"$10^{{{v:.0f}}}$" if v == round(v) else f"{10.0 ** v:.2g}")
     return _finish(ax, _text(value_label), "stationary mass π(x)")
 
@@ -260,7 +268,8 @@ def embedding(eigen, *, color=None, color_label="value", which=(1, 2), ax=None):
     ----------
     eigen : EigenResult or array_like (n_states, k)
         Right eigenvectors as columns. Of a complex one the real part is used; of a conjugate pair, real and imaginary part.
-        They grow like 1 / sqrt(pi) where pi is tiny: draw the rows of likelier states, ``eigen.right[pi > 1e-12]``, where few stand out.
+        They grow like 1 / sqrt(pi) where pi is tiny: where few states stand out, draw the rows of the likelier ones,
+        ``eigen.right[pi > 1e-12]``.
     color : array_like (n_states,), optional
         A potential -log π, a score.
     color_label : str
@@ -288,7 +297,8 @@ def embedding(eigen, *, color=None, color_label="value", which=(1, 2), ax=None):
     vectors = np.asarray(getattr(eigen, "right", eigen))
     first, second = (_validate.count(column, "which", 0) for column in which)
     if vectors.ndim != 2 or max(first, second) >= vectors.shape[1]:
-        raise InvalidChainError(f"columns {first} and {second} of eigenvectors of shape {vectors.shape}; ask eigenpairs for a larger k")
+        raise InvalidChainError(
+            f"columns {first} and {second} of eigenvectors of shape {vectors.shape}; ask eigenpairs for a larger k")
     a, b = vectors[:, first], vectors[:, second]
     is_pair = np.iscomplexobj(vectors) and np.allclose(a, b.conj())
     x, y = a.real, a.imag if is_pair else b.real
@@ -353,10 +363,12 @@ def hitting(level, *, solved=None, sampled=None, bound=None, ax=None):
         mean = np.array([getattr(item, "mean_from_pi", item) for item in solved], dtype=float)
         delta = np.array([getattr(item, "residual", 0.0) + getattr(item, "residual_floor", 0.0) for item in solved])
         with np.errstate(divide="ignore", invalid="ignore"):
-            _bars(ax, level, mean, mean / (1.0 + delta), np.where(delta < 1.0, mean / (1.0 - delta), np.inf), "solved mean", STYLES[0], "solved, with certificate")
+            low, high = mean / (1.0 + delta), np.where(delta < 1.0, mean / (1.0 - delta), np.inf)
+        _bars(ax, level, mean, low, high, "solved mean", STYLES[0], "solved, with certificate")
     if sampled is not None:
         mean = np.array([getattr(item, "mean", item) for item in sampled], dtype=float)
-        low, high = np.array([getattr(item, "ci", (value, value)) for item, value in zip(sampled, mean)], dtype=float).reshape(-1, 2).T
+        intervals = [getattr(item, "ci", (value, value)) for item, value in zip(sampled, mean)]
+        low, high = np.array(intervals, dtype=float).reshape(-1, 2).T
         _bars(ax, level, mean, low, high, "simulated mean", STYLES[1], "simulated, 95 % interval", line=False)
     return _finish(ax, "level of the score", "mean hitting time from π (steps)")
 
@@ -399,7 +411,7 @@ def arrhenius(beta, gap, *, ax=None):
     ax = _axes(ax)
     ax.set_yscale("log")
     order = np.argsort(1.0 / beta, kind="stable")
-    ends = [(getattr(g, "gap", g), getattr(g, "gap_lower", getattr(g, "gap", g)), getattr(g, "gap_upper", getattr(g, "gap", g))) for g in gap]
+    ends = [(g.gap, g.gap_lower, g.gap_upper) if hasattr(g, "gap") else (g, g, g) for g in gap]
     value, low, high = np.array(ends, dtype=float).reshape(-1, 3)[order].T
     _bars(ax, 1.0 / beta[order], value, low, high, "gap", STYLES[0], None)
     kinds = {getattr(g, "kind", "spectral") for g in gap}
@@ -448,9 +460,10 @@ def entropy_accuracy(p0, h_correct, h_wrong, *, beta=None, ax=None):
         ax.plot(peak, rlvr.entropy(peak, p0, h_correct, h_wrong), "*", color=VERMILION, ms=12, label=f"peak, p = {peak:.3g}")
     ax.plot(p0, start, "o", color="black", label=f"reference, p0 = {p0:.3g}")
     if targets is not None:
-        ax.plot(targets, rlvr.entropy(targets, p0, h_correct, h_wrong), "^", color=GREEN, ms=7, label="optimum at β")
-        for at, b in zip(targets, np.atleast_1d(beta)):
-            ax.annotate(f"{b:g}", (at, rlvr.entropy(at, p0, h_correct, h_wrong)), xytext=(5, 5), textcoords="offset points", fontsize="small")
+        height = rlvr.entropy(targets, p0, h_correct, h_wrong)
+        ax.plot(targets, height, "^", color=GREEN, ms=7, label="optimum at β")
+        for b, at in zip(np.atleast_1d(beta), zip(targets, height)):
+            ax.annotate(f"{b:g}", at, xytext=(5, 5), textcoords="offset points", fontsize="small")
     return _finish(ax, "accuracy p", "entropy H (nats)")
 
 
@@ -500,7 +513,7 @@ def _log_law(law):
 def _note(ax, text):
     """What the axis does not show, collected in the corner."""
     before = ax.get_title("right")
-    ax.set_title(f"{before}; {text}" if before else text, loc="right", fontsize="x-small", style="italic")
+    ax.set_title(f"{before}; {text}" if before else text, loc="right", fontsize="small", style="italic")
 
 
 def _drawable(ax, name, values, *, log=False, minus="-infinite"):
@@ -514,7 +527,7 @@ def _drawable(ax, name, values, *, log=False, minus="-infinite"):
     if said:
         text = ", ".join(said)
         if before.rpartition("; ")[2].startswith("not drawn"):
-            ax.set_title(f"{before}, {text}", loc="right", fontsize="x-small", style="italic")
+            ax.set_title(f"{before}, {text}", loc="right", fontsize="small", style="italic")
         else:
             _note(ax, f"not drawn: {text}")
     return ~np.logical_or.reduce(list(left_out.values()))
@@ -533,10 +546,12 @@ def _thin(n):
 def _cloud(ax, x, y, color=None, color_label=None):
     """Points, or where they would hide each other hexagons coloured by how many they are (with `color`: by its mean)."""
     if len(x) > MAX_POINTS:
-        drawn = ax.hexbin(x, y, C=color, gridsize=50, mincnt=1, bins=None if color is not None else "log", cmap=COLORS, rasterized=True)
+        bins = "log" if color is None else None
+        drawn = ax.hexbin(x, y, C=color, gridsize=50, mincnt=1, bins=bins, cmap=COLORS, rasterized=True)
         color_label = "states" if color is None else color_label
     else:
-        drawn = ax.scatter(x, y, s=16, c=BLUE if color is None else color, cmap=None if color is None else COLORS, alpha=0.8, lw=0, rasterized=len(x) > 500)
+        colors = {"color": BLUE} if color is None else {"c": color, "cmap": COLORS}
+        drawn = ax.scatter(x, y, s=16, alpha=0.8, lw=0, rasterized=len(x) > 500, **colors)
     if color_label is not None and len(x):
         ax.figure.colorbar(drawn, ax=ax, label=_text(color_label))
 
@@ -549,5 +564,5 @@ def _bars(ax, x, value, low, high, name, style, label, *, line=True):
     below = np.where(no_low, (1.0 - OPEN) * value, np.maximum(value - low, 0.0))
     above = np.where(no_high, value, np.maximum(np.where(no_high, value, high) - value, 0.0))
     color, dashes, marker = style
-    ax.errorbar(x, value, [below, above], uplims=no_low & ~no_high, lolims=no_high & ~no_low, color=color, ls=dashes if line else "",
-                marker=marker, ms=5, capsize=3, label=label)
+    ax.errorbar(x, value, [below, above], uplims=no_low & ~no_high, lolims=no_high & ~no_low, color=color,
+                ls=dashes if line else "", marker=marker, ms=5, capsize=3, label=label)
