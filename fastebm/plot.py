@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _validate, rlvr
 from .errors import InvalidChainError
+from .hitting import certificate
 
 # Okabe & Ito without yellow, which is too light on paper; each colour with a line style and a marker of its own.
 STYLES = (
@@ -361,10 +362,8 @@ def hitting(level, *, solved=None, sampled=None, bound=None, ax=None):
         _bars(ax, level, bound, bound, bound, "bound", (GREY, ":", "_"), "upper bound from the gap")
     if solved is not None:
         mean = np.array([getattr(item, "mean_from_pi", item) for item in solved], dtype=float)
-        delta = np.array([getattr(item, "residual", 0.0) + getattr(item, "residual_floor", 0.0) for item in solved])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            low, high = mean / (1.0 + delta), np.where(delta < 1.0, mean / (1.0 - delta), np.inf)
-        _bars(ax, level, mean, low, high, "solved mean", STYLES[0], "solved, with certificate")
+        error = np.array([certificate(item) if hasattr(item, "lower") else 0.0 for item in solved])
+        _bars(ax, level, mean, mean * (1.0 - error), mean * (1.0 + error), "solved mean", STYLES[0], "solved, with certificate")
     if sampled is not None:
         mean = np.array([getattr(item, "mean", item) for item in sampled], dtype=float)
         intervals = [getattr(item, "ci", (value, value)) for item, value in zip(sampled, mean)]

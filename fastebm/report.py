@@ -18,7 +18,7 @@ from .balance import BalanceResult, detailed_balance
 from .bounds import BoundsResult, hitting_bounds
 from .chain import is_chain
 from .errors import FastebmError, Interrupted, InvalidChainError
-from .hitting import HittingResult, hitting_times
+from .hitting import HittingResult, certificate, hitting_times
 from .mixing import MixingResult, mixing_curve
 from .results import Result, result, to_json
 from .gap import GapResult
@@ -450,7 +450,7 @@ def _say_hitting(report):
     if (h := report.solve) is not None:
         unique = not math.isnan(h.mean_from_pi)
         mean = f"{h.mean_from_pi:,.8g}" if unique else "from every state, without a mean from pi, which is not unique"
-        yield f"  solved {mean} (certified to a relative {h.residual + h.residual_floor:.2g}){_CAVEAT[h.converged]}"
+        yield f"  solved {mean} (certified to a relative {certificate(h):.2g}){_CAVEAT[h.converged]}"
         if h.n_infinite:
             yield f"  {h.n_infinite:,} states may never reach it, for example state {h.unreachable_example}"
         if h.bound_from_gap is not None:

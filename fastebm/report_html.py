@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from . import plot
-from .hitting import HittingResult
+from .hitting import HittingResult, certificate
 from .report import PARTS, RARE
 from .results import Result
 
@@ -25,6 +25,8 @@ FIGURE_INCHES = (5.4, 3.5)
 # Letters are outlines, the same on every machine; with a fixed salt the same report is the same bytes.
 SVG = {"svg.hashsalt": "fastebm", "svg.fonttype": "path", "savefig.dpi": 150, "text.usetex": False}
 MAX_ITEMS = 8
+# Rare states are left out of a figure, which counts them, up to this share: a few would press all others into a line.
+FEW = 0.01
 
 
 def page(report, title=None):
@@ -90,8 +92,8 @@ def _interval(value, facts, key):
     if key == next(iter(facts)) and np.ndim(facts.get("lower", ())) == np.ndim(facts.get("upper", ())) == 0:
         return facts["lower"], facts["upper"], "bounds"
     if isinstance(value, HittingResult) and key == "mean_from_pi":
-        delta = value.residual + value.residual_floor  # bounds every mean, hence their average
-        return facts[key] / (1.0 + delta), facts[key] / (1.0 - delta) if delta < 1.0 else math.inf, "certificate"
+        error = certificate(value)
+        return facts[key] * max(1.0 - error, 0.0), facts[key] * (1.0 + error), "certificate"
     return None
 
 
@@ -158,11 +160,12 @@ def _array_text(value):
 def _figures(report):
     """The figures of what the report holds: field, caption, data URI."""
     law, curve, solve, sample, level = report.stationary, report.mixing, report.solve, report.sample, report.parameters["level"]
+    floor = RARE if report.rare is not None and report.rare["n_states"] <= FEW * len(law.pi) else 0.0
     if law is not None and len(law.pi) > 1:
-        yield _figure("stationary", "The states by stationary mass, the most probable first.", plot.landscape, law, floor=RARE)
+        yield _figure("stationary", "The states by stationary mass, the most probable first.", plot.landscape, law, floor=floor)
         if report.score is not None:
             yield _figure("stationary", "Each state: its score, and its mass in the long run.", plot.landscape, law, report.score,
-                          level=level, floor=RARE, value_label="score")
+                          level=level, floor=floor, value_label="score")
     for distance, caption in (("tv", "Total variation"), ("kl", "KL divergence")):
         if curve is not None and (values := getattr(curve, distance)) is not None and np.count_nonzero(values > 0.0) > 1:
             bound = ", and its upper bound from the gap" if distance in curve.bounds else ""
@@ -173,7 +176,7 @@ def _figures(report):
                       bounds=report.bounds)
     if solve is not None and law is not None and len(law.pi) > 1:
         yield _figure("solve", "Each state: the mean time from there, and its mass in the long run.", plot.landscape, law,
-                      solve.mean, floor=RARE, value_label="mean hitting time (steps)")
+                      solve.mean, floor=floor, value_label="mean hitting time (steps)")
 
 
 def _figure(field, caption, draw, *args, **options):

@@ -484,3 +484,13 @@ def test_the_same_report_is_the_same_page_and_a_file(tmp_path):
     path = tmp_path / "page.html"
     path.write_text("old")
     assert report.to_html(path) == path.read_text(encoding="utf-8") == report.to_html() and os.listdir(tmp_path) == ["page.html"]
+
+
+def test_the_certificate_of_a_mean_of_1e64_is_that_of_its_bounds():
+    """Elimination proves its digits by itself, where the residual in doubles is of the size of the mean."""
+    case = gallery.birth_death([0.01] * 40 + [0.0], [0.0] + [0.4] * 40, gap=False)
+    with pytest.warns(fe.ConvergenceWarning, match="max_steps"):
+        report = fe.analyze(chain_of(case), score=np.arange(41), level=40, rng=0, n_walkers=10, max_steps=10, n_steps=1)
+    low, high = (float(text) for text in page_of(report).rows()["mean_from_pi (solve)"][1:3])
+    exact = case.pi @ case.hitting[1]
+    assert exact > 1e64 and low <= exact * (1 + 1e-9) and high >= exact * (1 - 1e-9) and high / low < 1 + 1e-8
