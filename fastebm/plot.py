@@ -194,9 +194,9 @@ def survival(sample, *, bounds=None, label=None, ax=None):
         text = _text(text) if text and i < MAX_LEGEND else None
         ax.step(times[shown], _shown(row[shown]), where="post", color=color, ls=style, label=text)
     if bounds is not None and bounds.exit_rate_bound is not None and len(times):
-        t = np.linspace(0.0, times[-1], MAX_POINTS)
+        t = np.unique(np.linspace(0.0, times[-1], MAX_POINTS).astype(np.int64))  # between two steps it is that of the first
         bound = (1.0 - bounds.target_mass) * (1.0 - bounds.exit_rate_lower) ** t
-        ax.plot(t, _shown(bound), color=GREY, ls=":", lw=1.5, label="upper bound π(B) λ_B^t")
+        ax.step(t, _shown(bound), where="post", color=GREY, ls=":", lw=1.5, label="upper bound π(B) λ_B^t")
     _drawable(ax, "probability", rows, log=True)
     censored = getattr(sample, "n_censored", 0)
     if censored:

@@ -40,6 +40,7 @@ def page(report, title=None):
     return template.render(
         title=title, report=report, sections=[_section(report, part, drawn) for part in PARTS],
         other=[table for name in other for table in _tables(name, getattr(report, name))],
+        unexplained=[error for error in report.errors if error["part"] not in claimed],
         unconverged=[name for name, value in _results(report) if not np.all(getattr(value, "converged", True))],
         parameters=_rows(report.parameters), versions=_rows(report.versions | {"matplotlib": matplotlib.__version__}),
         timings=_rows({name: f"{seconds:.3g} s" for name, seconds in report.timings.items()}), json=report.to_json(),
@@ -85,8 +86,9 @@ def _interval(value, facts, key):
     if not isinstance(facts[key], (int, float)) or isinstance(facts[key], bool):
         return None
     if f"{key}_lower" in facts and f"{key}_upper" in facts:
-        kinds = dict.fromkeys(facts[kind] for kind in ("lower_kind", "upper_kind") if kind in facts)
-        return facts[f"{key}_lower"], facts[f"{key}_upper"], " to ".join(kinds) or "bounds"
+        low, high = facts.get("lower_kind", "bounds"), facts.get("upper_kind", "bounds")
+        basis = low if low == high else f"lower {low}, upper {high}"
+        return facts[f"{key}_lower"], facts[f"{key}_upper"], basis
     if key == "mean" and "ci" in facts:
         return *facts["ci"], "95 % interval"
     if key == next(iter(facts)) and np.ndim(facts.get("lower", ())) == np.ndim(facts.get("upper", ())) == 0:

@@ -385,7 +385,7 @@ def test_the_page_answers_every_question_in_the_words_of_the_summary():
     assert [line for line in lines if line not in page.all("p")] == []
     rows, sample = page.rows(), report.sample
     gap = report.gaps["spectral"]
-    assert rows["gap (gaps: spectral)"] == [f"{x:,.10g}" for x in (gap.gap, gap.gap_lower, gap.gap_upper)] + ["estimate to rigorous"]
+    assert rows["gap (gaps: spectral)"] == [f"{x:,.10g}" for x in (gap.gap, gap.gap_lower, gap.gap_upper)] + ["lower estimate, upper rigorous"]
     assert rows["mean (sample)"] == [f"{x:,.10g}" for x in (sample.mean, *sample.ci)] + ["95 % interval"]
     mean = rows["mean_from_pi (solve)"]
     assert float(mean[1]) <= 0.25 / 0.3 + 1e-9 and float(mean[2]) >= 0.25 / 0.3 - 1e-9 and mean[3] == "certificate"
@@ -471,7 +471,9 @@ def test_a_result_that_no_question_knows_is_shown_with_its_bounds_and_meanings()
         mixing_time: Mixed = None
 
     report = fe.analyze(chain_of(gallery.two_state(0.3, 0.1)), rng=0)
-    page = page_of(More(**vars(report), mixing_time=Mixed(10**30, 7, 10**400)))
+    reason = {"part": "conductance", "error": "SomeError", "text": "no cut was found"}
+    page = page_of(More(**vars(report) | {"errors": [reason]}, mixing_time=Mixed(10**30, 7, 10**400)))
+    assert "No answer to conductance. no cut was found (SomeError)" in page.all("div")
     assert "What else was found?" in page.all("h2")
     assert page.rows()["steps (mixing_time)"] == ["1e+30", "7", "10^400 and more", "bounds"]
     assert "The mixing time in steps." in page.all("td")
