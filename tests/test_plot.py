@@ -1,12 +1,15 @@
 """Figures: what is drawn is the data and its bounds, what cannot be drawn is counted, and colours differ for every eye."""
 
 import math
+import re
 import subprocess
 import sys
 
 import gallery
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import fastebm as fe
 
@@ -75,7 +78,8 @@ def test_complex_spectrum_in_the_plane(ax):
 
 def test_a_spectrum_of_an_array_and_of_one_state(ax):
     plot.spectrum([1.0, 0.5, -0.5, math.nan], ax=ax)
-    assert bars(ax, "1 - λ_k, bar: residual")[1].tolist() == [0.5, 1.5] and note(ax) == "not drawn: 1 with nan rate, 1 with zero rate"
+    assert bars(ax, "1 - λ_k, bar: residual")[1].tolist() == [0.5, 1.5]
+    assert note(ax) == "not drawn: 1 with nan rate, 1 with zero rate"
     other = Figure().add_subplot()
     plot.spectrum([1.0], gap=fe.spectral_gap(fe.MarkovChain(np.ones((1, 1)))), ax=other)
     rendered(other)
@@ -129,7 +133,8 @@ def test_landscape_of_masses_beyond_a_double(ax):
 
 
 def test_landscape_counts_what_it_leaves_out(ax):
-    plot.landscape([0.5, 0.49, 0.01, 1e-30, 0.0], [0.0, math.inf, math.nan, 1.0, 2.0], floor=1e-20, value_label="time (steps)", ax=ax)
+    law, value = [0.5, 0.49, 0.01, 1e-30, 0.0], [0.0, math.inf, math.nan, 1.0, 2.0]
+    plot.landscape(law, value, floor=1e-20, value_label="time (steps)", ax=ax)
     assert len(ax.collections[0].get_offsets()) == 1
     assert note(ax) == "not drawn: 1 with zero stationary mass; 1 below 1e-20; not drawn: 1 with nan time, 1 with infinite time"
 
@@ -213,6 +218,37 @@ def test_entropy_accuracy_plane(ax):
     np.testing.assert_allclose(logit - math.log(0.05 / 0.95), [5.0, 1.0], rtol=1e-12)
     fixed = plot.entropy_accuracy(1.0, 1.0, 0.0, ax=Figure().add_subplot())
     assert note(fixed) == "not drawn: 500 with infinite entropy"
+
+
+# --- invariants -----------------------------------------------------------------------------------------------------------
+
+NUMBERS = st.sampled_from([0.0, 1e-300, 1e-20, 0.5, 1.0, 1e300, math.inf, -math.inf, math.nan, -1.0])
+
+
+def counted(ax):
+    return sum(int(n.replace(",", "")) for n in re.findall(r"([\d,]+) with", note(ax)))
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=30))
+def test_every_value_is_drawn_or_counted(values):
+    ax = plot.landscape(np.full(len(values), 1.0 / len(values)), values, ax=Figure().add_subplot())
+    assert len(ax.collections[0].get_offsets()) + counted(ax) == len(values)
+    ax = plot.arrhenius(np.arange(1.0, len(values) + 1), values, ax=Figure().add_subplot())
+    assert len(ax.containers[0].lines[0].get_xdata()) + counted(ax) == len(values)
+    ax = plot.mixing(values, ax=Figure().add_subplot())
+    assert np.count_nonzero(~np.isnan(line(ax, "exact").get_ydata())) + counted(ax) == len(values)
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=20), st.data())
+def test_ends_of_bars_enclose_their_value_or_are_arrows(values, data):
+    value, n = np.array(values), len(values)
+    low = value * data.draw(st.lists(st.floats(0.0, 1.0), min_size=n, max_size=n))
+    factor = np.array(data.draw(st.lists(st.sampled_from([1.0, 2.0, math.inf]), min_size=n, max_size=n)))
+    ax = Figure().add_subplot()
+    plot._bars(ax, np.arange(len(value)), value, low, np.where(value > 0, value, 1.0) * factor, "value", plot.STYLES[0], "bars")
+    _, drawn, bottom, top = bars(ax, "bars") if (value > 0).any() else (0, np.zeros(0), np.zeros(0), np.zeros(0))
+    assert len(drawn) == np.count_nonzero(value) and np.isfinite(top).all()
+    assert (bottom <= drawn).all() and (drawn <= top).all() and (bottom >= 0).all()
 
 
 # --- bad input, imports, colours ------------------------------------------------------------------------------------------
