@@ -41,7 +41,7 @@ from .potential import PotentialFit, RewardFit, fit_potential, fit_reward
 __version__ = "0.1.0"
 
 # Loaded on first use: they are not needed by everyone, or bring optional packages.
-_LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "rlvr": None}
+_LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "plot": None, "rlvr": None}
 
 __all__ = [
     "AbsorptionResult", "BalanceResult", "BalanceTest", "BootstrapResult", "BoundsResult", "CommuteResult",

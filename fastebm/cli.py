@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import warnings
+from errno import ENOENT
 from pathlib import Path
 
 import numpy as np
@@ -197,8 +198,15 @@ def _given(args, *names):
 def _analyze(chain, args, answer):
     from .report import analyze
 
+    if args.html is not None:
+        from . import report_html  # noqa: F401  a missing package, or folder, is said now and not after the work
+
+        if not Path(args.html).resolve().parent.is_dir():
+            raise FileNotFoundError(ENOENT, "no such folder for the page", args.html)
     answer["report"] = report = analyze(chain, score=_vector(args.score, chain), **_given(
         args, "level", "tol", "n_steps", "n_walkers", "max_steps", "rng", "num_threads", "progress"))
+    if args.html is not None:
+        report.to_html(args.html, title=args.chain)
     if args.summary:
         print(report.summary(), file=sys.stderr)
 
@@ -363,6 +371,7 @@ OPTIONS = {
     "--bootstrap": {"dest": "n_bootstrap", "type": _positive, "metavar": "N", "help": "replicates of the p-values, default 999"},
     "--method": {"choices": ("solve", "simulate", "both"), "default": "solve", "help": "default solve"},
     "--bound": {"action": "store_true", "help": "compute the gap and the bound that it gives"},
+    "--html": {"metavar": "FILE", "help": "also write the report as a page with figures, one file (needs the extra plot)"},
     "--summary": {"action": "store_true", "help": "the report in words, on stderr"},
     "--reward": {"metavar": "FILE", "help": "rewards of the states; default: the chain's own"},
     "--beta": {"type": float, "required": True, "help": "the KL coefficient, above 0; inf gives the chain itself"},
@@ -370,7 +379,7 @@ OPTIONS = {
 }
 COMMANDS = {
     "analyze": (_analyze, "everything that applies to the chain",
-                "--score --level --tol --steps --walkers --max-steps --seed --summary --threads --progress"),
+                "--score --level --tol --steps --walkers --max-steps --seed --summary --html --threads --progress"),
     "gap": (_gap, "a spectral gap with its evidence", "--kind --tol --certify --max-matvecs --seed --threads --progress"),
     "hit": (_hit, "hitting times of a target: solved, simulated, bounded",
             "--score --start --method --bound --tol --max-iter --walkers --max-steps --rel-ci --seed --threads --progress"),

@@ -1,7 +1,6 @@
 """The whole analysis on a real language model, before and after tilting it by a reward: `fastebm demo`."""
 
 import math
-import platform
 import sys
 import time
 from errno import ENOENT
@@ -10,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, datasets
+from . import datasets
 from ._validate import choice, number
 from .balance import detailed_balance, reversibilize
 from .errors import Interrupted
 from .hitting import hitting_times
 from .mixing import mixing_curve
-from .report import RARE, named, plain, rare, standard_errors, write_json
+from .report import RARE, named, plain, rare, standard_errors, versions, write_json
 from .spectral import spectral_gap
 from .stationary import stationary
 from .structure import structure
@@ -108,8 +107,7 @@ class _Demo:
     def report(self):
         return plain({
             "dataset": self.dataset, "seed": self.seed, **self.facts, "sweep": self.sweep, "converged": all(self.checks),
-            "versions": {"fastebm": __version__, "python": platform.python_version()}
-            | {name: _version(name) for name in ("numpy", "scipy", "pocketsphinx", "vaderSentiment")},
+            "versions": versions() | {name: _version(name) for name in ("pocketsphinx", "vaderSentiment")},
             "wall_s": time.perf_counter() - self.begin, "timings": self.timings,
         })
 

@@ -3,10 +3,13 @@
 import json
 import math
 import os
+import platform
 import time
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 import numpy as np
+import scipy
 import scipy.sparse as sp
 
 from . import __version__, _validate
@@ -15,7 +18,7 @@ from .balance import BalanceResult, detailed_balance
 from .bounds import BoundsResult, hitting_bounds
 from .chain import is_chain
 from .errors import FastebmError, Interrupted, InvalidChainError
-from .hitting import HittingResult, hitting_times
+from .hitting import HittingResult, certificate, hitting_times
 from .mixing import MixingResult, mixing_curve
 from .results import Result, result, to_json
 from .gap import GapResult
@@ -41,6 +44,8 @@ class Report(Result):
     ----------
     version : str
         Of fastebm.
+    versions : dict
+        Of fastebm, python, numpy and scipy.
     seed : int or None
         Repeats the run; None where a generator was passed, whose state is the caller's.
     wall_s : float
@@ -49,6 +54,8 @@ class Report(Result):
         tol, n_steps, n_walkers, max_steps, level.
     chain : dict
         n_states, nnz, dtype, storage, nbytes, labels, reward, beta.
+    score : ndarray (n_states,) or None
+        Of the states, by default the chain's reward.
     structure : StructureResult
     stationary : StationaryResult or None
     rare : dict or None
@@ -80,10 +87,12 @@ class Report(Result):
     """
 
     version: str
+    versions: dict
     seed: int | None
     wall_s: float
     parameters: dict
     chain: dict
+    score: np.ndarray | None
     structure: StructureResult | None
     stationary: StationaryResult | None
     rare: dict | None
@@ -108,9 +117,40 @@ class Report(Result):
         """The report as JSON text, also written to the file `path`, which is replaced as a whole or not at all."""
         return write_json(self.to_dict(), path)
 
+    def to_html(self, path=None, *, title=None):
+        """The report as one HTML page that needs no network, also written to the file `path`, replaced as `to_json` does.
+
+        Each part is a question with its answer in words, its numbers with bounds, figures, and the evidence; what has no answer
+        says why. The inputs, the versions and the JSON stand below.
+
+        Parameters
+        ----------
+        path : str or path, optional
+        title : str, optional
+            What the chain is, for the head of the page.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        ImportError
+            Jinja2 or Matplotlib is missing; the text names the remedy.
+
+        Examples
+        --------
+        >>> import fastebm as fe
+        >>> fe.analyze(fe.Hypercube(3), rng=0).to_html(title="the cube")[:15]  # needs the extra `plot`
+        '<!DOCTYPE html>'
+        """
+        from .report_html import page
+
+        return write_text(page(self, title), path)
+
     def summary(self):
         """The report in words, several lines."""
-        return "\n".join(line for part in _SUMMARY for line in part(self))
+        return "\n".join([*(line for part in PARTS for line in part.say(self)), *_say_run(self)])
 
 
 def analyze(chain, *, score=None, level=None, tol=1e-8, n_steps=100, n_walkers=10_000, max_steps=100_000, rng=None,
@@ -157,12 +197,14 @@ def analyze(chain, *, score=None, level=None, tol=1e-8, n_steps=100, n_walkers=1
     """
     is_chain(chain)
     target = None if level is None and score is None else target_of(chain, score, level)
+    score = score_of(chain, score)
     parameters = {
         "tol": _validate.number(tol, "tol", above=0.0, below=1.0), "n_steps": _validate.count(n_steps, "n_steps", 0),
         "n_walkers": _validate.count(n_walkers, "n_walkers"), "max_steps": _validate.count(max_steps, "max_steps"), "level": level,
     }
     seed, rng = seeded(rng)
-    run = _Run(chain, target, parameters, seed, rng, {"num_threads": resolve_threads(num_threads), "progress": progress}, callback)
+    options = {"num_threads": resolve_threads(num_threads), "progress": progress}
+    run = _Run(chain, score, target, parameters, seed, rng, options, callback)
     try:
         run.all()
     except KeyboardInterrupt as error:
@@ -173,8 +215,8 @@ def analyze(chain, *, score=None, level=None, tol=1e-8, n_steps=100, n_walkers=1
 class _Run:
     """The parts of one call, found one after the other."""
 
-    def __init__(self, chain, target, parameters, seed, rng, options, callback):
-        self.chain, self.target, self.parameters, self.seed, self.rng = chain, target, parameters, seed, rng
+    def __init__(self, chain, score, target, parameters, seed, rng, options, callback):
+        self.chain, self.score, self.target, self.parameters, self.seed, self.rng = chain, score, target, parameters, seed, rng
         self.options, self.callback = options, callback
         self.found, self.errors, self.timings = {}, [], {}
         self.current, self.begin = "structure", time.perf_counter()
@@ -223,8 +265,9 @@ class _Run:
             found[self.current] = partial
         law, solve, sample = (found.get(name) for name in ("stationary", "solve", "sample"))
         return Report(
-            version=__version__, seed=self.seed, wall_s=time.perf_counter() - self.begin, parameters=self.parameters,
-            chain=describe(self.chain), structure=found.get("structure"), stationary=law, rare=None if law is None else rare(law.pi),
+            version=__version__, versions=versions(), seed=self.seed, wall_s=time.perf_counter() - self.begin,
+            parameters=self.parameters, chain=describe(self.chain), score=self.score, structure=found.get("structure"),
+            stationary=law, rare=None if law is None else rare(law.pi),
             balance=found.get("balance"), gaps={kind: found[kind] for kind in ("spectral", "absolute", "additive") if kind in found},
             mixing_start=most_probable(self.chain) if "mixing" in found else None, mixing=found.get("mixing"), solve=solve,
             bounds=found.get("bounds"), sample=sample, standard_errors=standard_errors(solve.mean_from_pi, sample) if solve and sample else None, errors=list(self.errors),
@@ -243,6 +286,11 @@ def seeded(rng):
         rng = int(np.random.default_rng().integers(2**53))  # JSON readers keep integers up to here
     seed = int(rng) if isinstance(rng, (int, np.integer)) else None
     return seed, np.random.default_rng(rng)
+
+
+def versions():
+    """Of what computed the numbers."""
+    return {"fastebm": __version__, "python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
 
 
 def describe(chain):
@@ -278,14 +326,19 @@ def rare(pi):
     return {"threshold": RARE, "n_states": int(np.count_nonzero(below)), "mass": float(pi[below].sum())}
 
 
+def score_of(chain, score):
+    """The score of the states, by default the chain's reward; None where there is no such vector."""
+    score = chain.reward if score is None else score
+    return None if score is None or sp.issparse(score) else _validate.vector(score, chain.n_states, "score", allow_minus_inf=True)
+
+
 def target_of(chain, score, level):
     """The superior states as a bool mask that is not empty; the score defaults to the chain's reward."""
     if level is None:
         raise InvalidChainError("a score needs a level; give level= as well")
-    score = chain.reward if score is None else score
-    if score is None or sp.issparse(score):
+    score = score_of(chain, score)
+    if score is None:
         raise InvalidChainError("a level needs a score of the states and the chain has no reward vector; give score=")
-    score = _validate.vector(score, chain.n_states, "score", allow_minus_inf=True)
     target = superior_states(score, level)
     if not target.any():
         raise InvalidChainError(f"no state has a score of {level} or more; the largest is {score.max():.10g}")
@@ -319,7 +372,11 @@ def _shortened(value):
 
 def write_json(value, path=None):
     """The JSON text of plain values; `path` is replaced by it as a whole or not at all."""
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    return write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", path)
+
+
+def write_text(text, path=None):
+    """`text`; the file `path` is replaced by it as a whole or not at all."""
     path = None if path is None else Path(path).absolute()
     if path is not None and path.exists() and not path.is_file():  # a device or a pipe must not be replaced by a file
         path.write_text(text, encoding="utf-8")
@@ -391,7 +448,9 @@ def _say_hitting(report):
         return
     yield f"steps to reach a state of score >= {report.parameters['level']:g}, from a start drawn from pi:"
     if (h := report.solve) is not None:
-        yield f"  solved {h.mean_from_pi:,.8g} (certified to a relative {h.residual + h.residual_floor:.2g}){_CAVEAT[h.converged]}"
+        unique = not math.isnan(h.mean_from_pi)
+        mean = f"{h.mean_from_pi:,.8g}" if unique else "from every state, without a mean from pi, which is not unique"
+        yield f"  solved {mean} (certified to a relative {certificate(h):.2g}){_CAVEAT[h.converged]}"
         if h.n_infinite:
             yield f"  {h.n_infinite:,} states may never reach it, for example state {h.unreachable_example}"
         if h.bound_from_gap is not None:
@@ -420,4 +479,20 @@ def _say_run(report):
     yield f"fastebm {report.version}, seed {report.seed}, {report.wall_s:.2f} s"
 
 
-_SUMMARY = (_say_chain, _say_structure, _say_stationary, _say_balance, _say_gaps, _say_mixing, _say_hitting, _say_run)
+class Part(NamedTuple):
+    """One question of a report."""
+
+    question: str
+    say: Callable  # report -> the answer in lines, none where there is no answer; what adds to a line begins with a blank
+    fields: tuple  # of the report, and names of parts in its `errors`: the evidence
+
+
+PARTS = (
+    Part("What is the chain?", _say_chain, ("chain",)),
+    Part("Does every state reach every other?", _say_structure, ("structure",)),
+    Part("Where is it in the long run?", _say_stationary, ("stationary", "rare")),
+    Part("Is it in detailed balance?", _say_balance, ("balance",)),
+    Part("How fast does it forget where it was?", _say_gaps, ("gaps", "spectral", "absolute", "additive")),
+    Part("How does it approach the stationary law?", _say_mixing, ("mixing_start", "mixing")),
+    Part("How long does it take to reach a superior state?", _say_hitting, ("solve", "bounds", "sample", "standard_errors")),
+)

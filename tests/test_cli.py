@@ -412,3 +412,28 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path):
     process.stdout.close()
     assert process.wait(timeout=60) == 1 and process.stderr.read() == ""
     process.stderr.close()
+
+
+# --- analyze --html -------------------------------------------------------------------------------------------------------
+
+
+def test_analyze_writes_a_page_beside_its_json(walk, call, tmp_path):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    code, document, err = call("analyze", walk, "--symmetric", "--seed", 1, "--steps", 5, "--html", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert (code, err) == (0, "") and page.startswith("<!DOCTYPE html>") and f"<h1>{walk}</h1>" in page
+    assert f"{document['report']['gaps']['spectral']['gap']:.10g}" in page
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_any_work(walk, call, tmp_path, monkeypatch):
+    monkeypatch.setattr("fastebm.report.analyze", lambda *args, **options: pytest.fail("work was done"))
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    code, document, err = call("analyze", walk, "--html", tmp_path / "nowhere" / "page.html")
+    assert code == 2 and document is None and "no such folder for the page" in err
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "fastebm.report_html", raising=False)
+    monkeypatch.delattr(fe, "report_html", raising=False)
+    code, document, err = call("analyze", walk, "--html", tmp_path / "page.html")
+    assert code == 2 and document is None and 'pip install "fastebm[plot]"' in err and err.count("\n") == 1

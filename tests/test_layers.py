@@ -22,7 +22,7 @@ ANALYSES = {
     "bootstrap",
 }
 INPUT = {"io", "datasets"}
-TOP = {"__init__", "__main__", "cli", "report", "plot", "demo", "study"}
+TOP = {"__init__", "__main__", "cli", "report", "report_html", "plot", "demo", "study"}
 LAYERS = [BASE, CHAINS, ANALYSES, INPUT, TOP]
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
