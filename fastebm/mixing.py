@@ -280,12 +280,13 @@ def _inside(laws, inside):
 def _deviations(laws, log_pi, unit):
     """unit (mu / pi - 1) as a block (n_states, width), width >= n_laws one for which the products have a loop of their own."""
     width = 1 if len(laws) == 1 else _core.EVOLVE_WIDTH // 2 if len(laws) <= _core.EVOLVE_WIDTH // 2 else _core.EVOLVE_WIDTH
-    h = np.zeros((len(log_pi), width))
+    h = np.empty((len(log_pi), width))
+    h[:] = -1.0 if unit is None else -unit[:, None]
+    h[:, len(laws) :] = 0.0
     for j, law in enumerate(laws):
         states = law if isinstance(law, int) else np.flatnonzero(law)
         log_density = -log_pi[states] if isinstance(law, int) else np.log(law[states]) - log_pi[states]
         own = 1.0 if unit is None else unit[states]
-        h[:, j] = -1.0 if unit is None else -unit
         # in two parts: the density alone may exceed a double, and near equilibrium its difference from one is what counts
         h[states, j] = np.where(log_density < 1.0, own * np.expm1(np.minimum(log_density, 1.0)), np.exp(np.log(own) + log_density) - own)
     return h
