@@ -201,7 +201,7 @@ class Evolution:
         self._core = _core.Evolution(kernel, scale, operator._shift, unit, root)
         self.unit, self.n_laws, self._threads, self._pace = unit, len(laws), threads, Pace(1)
         self._now = _deviations(laws, log_pi, unit)
-        self._next = np.empty_like(self._now)
+        self._next = _aligned(*self._now.shape)
         width = self._now.shape[1]
         self._mean = np.zeros(width)
         self._partial = np.empty((self._core.n_blocks, _core.EVOLVE_KINDS, width))
@@ -277,10 +277,17 @@ def _inside(laws, inside):
     return moved
 
 
+def _aligned(n, width):
+    """An empty block whose rows of 8 or 16 numbers begin with a line of the cache: a fifth of a product's time."""
+    room = np.empty(n * width + 8)
+    first = -(room.ctypes.data // 8) % 8
+    return room[first : first + n * width].reshape(n, width)
+
+
 def _deviations(laws, log_pi, unit):
     """unit (mu / pi - 1) as a block (n_states, width), width >= n_laws one for which the products have a loop of their own."""
     width = 1 if len(laws) == 1 else _core.EVOLVE_WIDTH // 2 if len(laws) <= _core.EVOLVE_WIDTH // 2 else _core.EVOLVE_WIDTH
-    h = np.empty((len(log_pi), width))
+    h = _aligned(len(log_pi), width)
     h[:] = -1.0 if unit is None else -unit[:, None]
     h[:, len(laws) :] = 0.0
     for j, law in enumerate(laws):
