@@ -316,8 +316,8 @@ cdef class Evolution:
     """A block of deviations h = unit g under diag(scale) A + diag(shift): `step` over all of `n_blocks`, then `total`."""
 
     cdef ebm_evolve_t c
+    cdef object arrays
     cdef readonly Kernel kernel
-    cdef readonly object arrays
     cdef readonly int64_t n_blocks
 
     def __cinit__(self, Kernel kernel not None, const double[::1] scale, const double[::1] shift, const double[::1] unit,
