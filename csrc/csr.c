@@ -46,7 +46,7 @@ EBM_INLINE void rows_block(const ebm_csr_t *A, ebm_value_type_t type, int64_t be
 /* Columns that are summed side by side in a vector that stays in a register. Summed into y, which the compiler must take for a part
    of x, a row of 16 columns costs 21 instead of 8 ns an entry (benchmarks: TV and KL of 16 starts). */
 typedef double lanes_t __attribute__((vector_size(64), aligned(8), may_alias));
-#define LANES 8
+#define COLUMNS 8
 /* Entries ahead of the sum whose numbers are asked for: rows are short, and a mispredicted end of one ends the search for misses of
    the cache. */
 #define AHEAD 16
@@ -65,14 +65,14 @@ EBM_INLINE void rows_lanes(const ebm_csr_t *A, ebm_value_type_t type, int64_t be
             if (k < last) {
                 const double *later = x + (int64_t)indices[k + AHEAD] * width;
                 EBM_PREFETCH(later);
-                if (width > LANES) EBM_PREFETCH(later + LANES);
+                if (width > COLUMNS) EBM_PREFETCH(later + COLUMNS);
             }
             low += a * in[0];
-            if (width > LANES) high += a * in[1];
+            if (width > COLUMNS) high += a * in[1];
         }
         lanes_t *out = (lanes_t *)(y + (i - begin) * width);
         out[0] = low;
-        if (width > LANES) out[1] = high;
+        if (width > COLUMNS) out[1] = high;
     }
 }
 
@@ -82,8 +82,8 @@ EBM_INLINE void rows(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, i
     switch (width) {
     case 1: rows_single(A, type, begin, end, x, y); break;
     case 4: rows_block(A, type, begin, end, 4, x, y); break;
-    case LANES: rows_lanes(A, type, begin, end, LANES, x, y); break;
-    case 2 * LANES: rows_lanes(A, type, begin, end, 2 * LANES, x, y); break;
+    case COLUMNS: rows_lanes(A, type, begin, end, COLUMNS, x, y); break;
+    case 2 * COLUMNS: rows_lanes(A, type, begin, end, 2 * COLUMNS, x, y); break;
     default: rows_block(A, type, begin, end, width, x, y);
     }
 }
