@@ -79,7 +79,7 @@ CASES = (
     Case("operators", f"one beta of a sweep, {regular(N)[0]}", regular(N)[1], ("NumPy on the entries",),
          {"question": "tilt", "accuracy": 1e-12}),
     Case("operators", f"TV and KL of 16 starts, reversible {WORDS}", chains.reversible_trigram, ("SciPy P.T @ mu",),
-         {"question": "mixing", "n_steps": size(10, 2), "accuracy": 1e-9}),
+         {"question": "mixing", "n_steps": size(100, 2), "accuracy": 1e-9}),
     gap(*regular(N), size(0.00997, 0.09), "deeptime", reference=size(0.009966379021654195, None)),
     gap(f"hypercube m = {M}", lambda: chains.hypercube(M), size(0.117, 0.25), "deeptime",
         reference=size(0.11741322019989234, None)),

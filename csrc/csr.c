@@ -112,6 +112,39 @@ EBM_INLINE void rows_block(const ebm_csr_t *A, ebm_value_type_t type, int64_t be
     }
 }
 
+/* Columns that are summed side by side in a vector that stays in a register. Summed into y, which the compiler must take for a part
+   of x, a row of 16 columns costs 21 instead of 8 ns an entry (benchmarks: TV and KL of 16 starts). */
+typedef double lanes_t __attribute__((vector_size(64), aligned(8), may_alias));
+#define COLUMNS 8
+/* Entries ahead of the sum whose numbers are asked for: rows are short, and a mispredicted end of one ends the search for misses of
+   the cache. */
+#define AHEAD 16
+
+EBM_INLINE void rows_lanes(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end, int64_t width, const double *x,
+                           double *y)
+{
+    const int64_t *indptr = A->indptr;
+    const int32_t *indices = A->indices;
+    const int64_t last = indptr[end] - AHEAD;
+    for (int64_t i = begin; i < end; i++) {
+        lanes_t low = {0}, high = {0};
+        for (int64_t k = indptr[i]; k < indptr[i + 1]; k++) {
+            const double a = value_at(A, type, k);
+            const lanes_t *in = (const lanes_t *)(x + (int64_t)indices[k] * width);
+            if (k < last) {
+                const double *later = x + (int64_t)indices[k + AHEAD] * width;
+                EBM_PREFETCH(later);
+                if (width > COLUMNS) EBM_PREFETCH(later + COLUMNS);
+            }
+            low += a * in[0];
+            if (width > COLUMNS) high += a * in[1];
+        }
+        lanes_t *out = (lanes_t *)(y + (i - begin) * width);
+        out[0] = low;
+        if (width > COLUMNS) out[1] = high;
+    }
+}
+
 EBM_INLINE void rows(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end, int64_t width, const double *x,
                      double *y)
 {
@@ -121,8 +154,8 @@ EBM_INLINE void rows(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, i
         else rows_single(A, type, begin, end, x, y);
         break;
     case 4: rows_block(A, type, begin, end, 4, x, y); break;
-    case 8: rows_block(A, type, begin, end, 8, x, y); break;
-    case 16: rows_block(A, type, begin, end, 16, x, y); break;
+    case COLUMNS: rows_lanes(A, type, begin, end, COLUMNS, x, y); break;
+    case 2 * COLUMNS: rows_lanes(A, type, begin, end, 2 * COLUMNS, x, y); break;
     default: rows_block(A, type, begin, end, width, x, y);
     }
 }

@@ -31,6 +31,7 @@ from .walk import HittingSample, simulate, simulate_hitting_times, superior_stat
 from .splitting import SplittingResult, SplittingTimeResult, splitting_hitting_time, splitting_probability
 from .importance import ImportanceResult, importance_hitting
 from .mixing import MixingResult, mixing_curve
+from .mixing_time import MixingTimeResult, mixing_time
 from .counts import ConnectedSet, TransitionCounts, connected_set, count_transitions, discretize
 from .reversible import ReversibleFit, reversible_fit
 from .reversibility import BalanceTest, balance_test
@@ -48,13 +49,13 @@ __all__ = [
     "ConnectedSet", "ConvergenceWarning", "DistributionResult", "EigenResult", "FastebmError", "GapResult",
     "HammingGraph", "HitProbabilityResult", "HittingResult", "HittingSample", "Hypercube", "ImportanceResult",
     "Interrupted", "InvalidChainError", "KemenyResult", "MarkovChain", "MarkovTest", "MemoryForecastError",
-    "MixingResult", "MomentsResult", "NotReversibleError", "PeriodicChainError", "PotentialFit", "ReducibleChainError",
+    "MixingResult", "MixingTimeResult", "MomentsResult", "NotReversibleError", "PeriodicChainError", "PotentialFit", "ReducibleChainError",
     "ReturnResult", "ReversibleFit", "RewardFit", "SelectionWarning", "SplittingResult", "SplittingTimeResult",
     "StationaryResult", "StructureResult", "TiltedChain", "Torus", "TransitionCounts", "absorption_probabilities",
     "balance_test", "bootstrap", "committor", "commute_times", "connected_set", "count_transitions", "detailed_balance",
     "discretize", "eigenpairs", "fit_potential", "fit_reward", "get_include", "hitting_bounds", "hitting_distribution",
     "hitting_moments", "hitting_probabilities", "hitting_times", "importance_hitting", "kemeny_constant", "load",
-    "markov_test", "mixing_curve", "return_times", "reversibilize", "reversible_fit", "row_kernel", "simulate",
+    "markov_test", "mixing_curve", "mixing_time", "return_times", "reversibilize", "reversible_fit", "row_kernel", "simulate",
     "simulate_hitting_times", "spectral_gap", "splitting_hitting_time", "splitting_probability", "stationary",
     "structure", "superior_states", "tilt", *_LAZY,
 ]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from . import _core, _validate
-from ._runtime import interruptible, resolve_threads
+from . import _core, _validate, passes
+from ._runtime import Pace, interruptible, resolve_threads
 from .chain import is_chain
 from .errors import InvalidChainError
 from .results import Result, result
@@ -11,10 +11,15 @@ from .stationary import stationary
 from .structure import closed_class
 
 DISTANCES = ("tv", "kl", "chi2")
-DISTANCES_AT_ONCE = 10_000_000  # numbers of one call: 0.1 s at 10 ns each, for Ctrl-C
+ALL_DISTANCES = (*DISTANCES, "separation", "l2")
+PER_DECADE = 20  # steps of steps="log"
 # A rise of KL counts as one above this multiple of its value, the rounding of a weighted sum of n terms, and above the
 # square of a density's rounding (1e-13 after some thousand steps).
 MONOTONE_SLACK, MONOTONE_FLOOR = 1e-12, 1e-26
+# Logs of what a double holds, with room for a sum: of the densities and scalings together; and of the deepest start and the
+# smallest pi where sqrt(pi) takes part of the depth. A start gives a state of mass pi no more than pi / pi(start), so that the
+# states beyond, e^-100 of it, are seen by no distance but the separation.
+MAX_LOG, MAX_DEPTH, MIN_LOG_PI = 690.0, 1300.0, -1400.0
 
 
 @result
@@ -23,27 +28,37 @@ class MixingResult(Result):
 
     Attributes
     ----------
-    steps : ndarray int64 (n_steps + 1,)
-    tv, kl, chi2 : ndarray (n_starts, n_steps + 1) or None
-        Total variation in [0, 1], Kullback-Leibler divergence KL(mu_t || pi) in nats, chi-square.
+    steps : ndarray int64 (n_recorded,)
+        The steps t that were asked for, from 0 on.
+    tv, kl, chi2, separation, l2 : ndarray (n_starts, n_recorded) or None
+        Total variation in [0, 1], Kullback-Leibler divergence KL(mu_t || pi) in nats, chi-square, separation max (1 - mu_t / pi) in
+        [0, 1] (over the states with pi > 1e-608), and l2 = sqrt(chi2), the norm of mu_t / pi - 1 in L2(pi). inf where chi-square
+        exceeds 1e308.
     kl_is_monotone : bool or None
         No rise beyond rounding: a relative 1e-12 and an absolute 1e-26 (data processing: KL never rises).
     kl_largest_increase : float or None
-        The largest KL(t + 1) - KL(t); <= 0 or rounding.
+        The largest KL(t + 1) - KL(t), or between recorded steps; <= 0 or rounding.
+    largest_increase : dict
+        The same of each distance: none of them ever rises, by data processing.
     bounds : dict
-        From the gap, where one was given: "tv", "kl", "chi2" arrays of the same shape, upper bounds of the values.
+        From the gap, where one was given: arrays of the same shape, upper bounds of the distances that were asked for. A bound of 1
+        for a separation says nothing.
     """
 
     steps: np.ndarray
     tv: np.ndarray | None
     kl: np.ndarray | None
     chi2: np.ndarray | None
+    separation: np.ndarray | None
+    l2: np.ndarray | None
     kl_is_monotone: bool | None
     kl_largest_increase: float | None
+    largest_increase: dict
     bounds: dict
 
 
-def mixing_curve(chain, start, n_steps, *, distances=DISTANCES, gap=None, num_threads=None, progress=False, callback=None):
+def mixing_curve(chain, start, n_steps=None, *, steps=None, distances=DISTANCES, gap=None, num_threads=None, progress=False,
+                 callback=None):
     """Distances from stationarity along the exact evolution ``mu_t = mu_0 P^t``.
 
     Parameters
@@ -51,22 +66,39 @@ def mixing_curve(chain, start, n_steps, *, distances=DISTANCES, gap=None, num_th
     chain : MarkovChain
         With one closed class; starts must lie in it.
     start : int, int array (n_starts,), or float array (n_states,) or (n_starts, n_states)
-        States, or initial laws.
+        States, or initial laws. One pass over the matrix serves 16 of them.
     n_steps : int
-    distances : subset of {"tv", "kl", "chi2"}
+        May be left out where `steps` is an array.
+    steps : None, "log" or int array, optional
+        At which steps the distances are taken: at every one up to n_steps, at about 20 a decade, or at these.
+    distances : subset of {"tv", "kl", "chi2", "separation", "l2"}
     gap : GapResult, optional
-        Of kind "absolute" (reversible chains) or "multiplicative" (any): fills `bounds` by
-        ``chi2_t <= rate^t chi2_0``, ``KL <= log(1 + chi2)``, ``TV <= sqrt(chi2) / 2`` with rate (1 - gap)^2 or 1 - gap, gap its lower end
+        Of kind "absolute" (reversible chains) or "multiplicative" (any): fills `bounds`, rate (1 - gap)^2 or 1 - gap, gap its
+        lower end.
 
     Returns
     -------
     MixingResult
 
+    Raises
+    ------
+    InvalidChainError
+        A start outside the closed class, or at a state with log pi < -1300; a gap that is no rate.
+    ReducibleChainError
+        More than one closed class.
+    Interrupted
+        Ctrl-C; `partial` has the steps that all starts have reached, or is None.
+
     Notes
     -----
     What evolves is the deviation of the density, ``g = mu / pi - 1``, by ``g <- P* g``; then TV = sum pi |g| / 2,
     chi2 = sum pi g^2 and KL = sum pi ((1 + g) log(1 + g) - g), each a sum of non-negative terms with no difference of
-    nearly equal numbers, down to KL of 1e-26 and below.
+    nearly equal numbers, and the separation is max(-g). What rounding leaves along constants is taken out of every step, so that
+    all of them keep their digits until they underflow. Where densities leave a double's range, sqrt(pi) g evolves instead.
+
+    The bounds (Levin & Peres, ch. 12): ``chi2_t <= rate^t chi2_0``; ``KL <= log(1 + chi2)``; ``TV <= sqrt(chi2) / 2``, and
+    ``TV <= chi2 / (1 + chi2)`` where chi2 >= 1, the least that chi2 leaves possible; ``separation <= sqrt(chi2 (1 / pi_min - 1))``
+    as ``|g(y)| = |<g, 1_y / pi(y) - 1>|``.
 
     Examples
     --------
@@ -76,10 +108,12 @@ def mixing_curve(chain, start, n_steps, *, distances=DISTANCES, gap=None, num_th
     ([[0.5, 0.25, 0.125, 0.0625]], True)
     """
     is_chain(chain)
-    n_steps = _validate.count(n_steps, "n_steps", minimum=0)
+    recorded = _recorded(n_steps, steps)
     distances = (distances,) if isinstance(distances, str) else tuple(distances)
     for name in distances:
-        _validate.choice(name, "distances", DISTANCES)
+        _validate.choice(name, "distances", ALL_DISTANCES)
+    if gap is not None:
+        rate_of(gap)
     threads = resolve_threads(num_threads)
     laws = _starts(start, chain.n_states)
     inside = closed_class(chain)
@@ -89,37 +123,136 @@ def mixing_curve(chain, start, n_steps, *, distances=DISTANCES, gap=None, num_th
     log_pi = stationary(chain, num_threads=threads).log_pi
     if getattr(gap, "kind", None) == "absolute" and not chain.is_reversible:
         raise InvalidChainError('on a chain that is not reversible the absolute gap bounds no distance; pass a gap of kind "multiplicative"')
-    reverse = chain.reverse()
-    pi = np.exp(log_pi)
-    values = np.full((3, len(laws), n_steps + 1), np.nan)
+    values = np.full((4, len(laws), len(recorded)), np.nan)
     reached = [0]
 
-    def partial():
-        whole = values[:, :, : reached[0]]
-        return _pack(whole, distances, gap) if reached[0] else None
+    def finish(n_recorded):
+        return _pack(recorded[:n_recorded], values[:, :, :n_recorded], distances, gap, float(log_pi.min()))
 
-    width = _core.EVOLVE_WIDTH
-    with interruptible("mixing_curve", partial, total=n_steps * -(-len(laws) // width), progress=progress, callback=callback) as monitor:
-        for first in range(0, len(laws), width):
-            group = slice(first, first + width)
-            g = _deviations(laws[group], log_pi)
-            for t in range(n_steps + 1):
+    width, last = _core.EVOLVE_WIDTH, int(recorded[-1])
+    groups = range(0, len(laws), width)
+    with interruptible("mixing_curve", lambda: finish(reached[0]) if reached[0] else None, total=len(groups) * last,
+                       progress=progress, callback=callback) as monitor:
+        for first in groups:
+            evolution = Evolution(chain, log_pi, laws[first : first + width], threads)
+            at = 0
+            for t in range(last + 1):
+                wanted = t == recorded[at]
                 if t:
-                    g = reverse._apply(g, num_threads=threads)
-                values[:, group, t] = _distances(pi, g, threads)
-                # a partial result has all starts: with several groups only the last one advances it
-                reached[0] = t + 1 if first + width >= len(laws) else 0
-                monitor(first // width * n_steps + t, kl=float(values[1, first, t]))
-    return _pack(values, distances, gap)
+                    evolution.step(measured=wanted)
+                info = {}
+                if wanted:
+                    values[:, first : first + width, at] = evolution.distances
+                    at += 1
+                    # a partial result has all starts: with several groups only the last one advances it
+                    reached[0] = at if first == groups[-1] else 0
+                    info["kl"] = float(evolution.distances[1, 0])
+                monitor(first // width * last + t, **info)
+    return finish(len(recorded))
 
 
-def _distances(pi, g, threads):
-    """The three distances of each column, few columns a call where the chain is large."""
-    at_once = max(1, DISTANCES_AT_ONCE // len(pi))
-    if at_once >= g.shape[1]:
-        return _core.evolve_distances(pi, g, threads)
-    parts = [np.ascontiguousarray(g[:, first : first + at_once]) for first in range(0, g.shape[1], at_once)]
-    return np.concatenate([_core.evolve_distances(pi, part, threads) for part in parts], axis=1)
+def _recorded(n_steps, steps):
+    """The steps to record, ascending int64, from `n_steps` and `steps`."""
+    if n_steps is not None:
+        n_steps = _validate.count(n_steps, "n_steps", minimum=0)
+    if steps is None or isinstance(steps, str):
+        if steps is not None:
+            _validate.choice(steps, "steps", ("log",))
+        if n_steps is None:
+            raise InvalidChainError("n_steps is needed where steps is not an array of steps")
+        if steps is None or n_steps == 0:
+            return np.arange(n_steps + 1)
+        number = int(np.ceil(PER_DECADE * np.log10(n_steps))) + 1
+        return np.unique(np.append(0, np.rint(np.geomspace(1, n_steps, number)))).astype(np.int64)
+    array = np.unique(_validate.real_array(steps, "steps"))
+    if array.size == 0:
+        raise InvalidChainError("steps is empty; it needs at least one step")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"steps must hold integers, not dtype {array.dtype}")
+    if array[0] < 0 or (n_steps is not None and array[-1] > n_steps):
+        raise InvalidChainError(f"steps must lie between 0 and n_steps, got {array[0]} to {array[-1]}")
+    return array.astype(np.int64)
+
+
+class Evolution:
+    """A block of laws under way: `distances` (tv, kl, chi2, separation; each of all laws) now, and one more `step`.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+        Irreducible, of the law exp(log_pi).
+    laws : list of at most EVOLVE_WIDTH states (int) and laws (float arrays)
+    dual : bool
+        The deviations evolve by P instead of P*, as they do under the reversed chain: that of state y is then
+        ``P^t(x, y) / pi(y) - 1`` as a function of x.
+    """
+
+    def __init__(self, chain, log_pi, laws, threads, *, dual=False):
+        depth = _depth(laws, log_pi)
+        root = np.where(log_pi > MIN_LOG_PI, np.exp(0.5 * log_pi), 0.0)
+        operator = chain if dual else chain.reverse()
+        scalings = [np.log(a) for a in (operator._row, operator._col) if a is not None]
+        if depth + 2.0 * sum(np.abs(logs).max() for logs in scalings) <= MAX_LOG:
+            kernel, unit = operator._pattern._kernel, operator._col
+            scale = operator._row if unit is None else unit if operator._row is None else operator._row * unit
+        else:
+            kernel, scale = _symmetrised(chain, log_pi, dual, threads), None
+            unit = np.exp(0.5 * np.maximum(log_pi, MIN_LOG_PI))
+        self._core = _core.Evolution(kernel, scale, operator._shift, unit, root)
+        self.unit, self.n_laws, self._threads, self._pace = unit, len(laws), threads, Pace(1)
+        self._now = _deviations(laws, log_pi, unit)
+        self._next = _aligned(*self._now.shape)
+        width = self._now.shape[1]
+        self._mean = np.zeros(width)
+        self._partial = np.empty((self._core.n_blocks, _core.EVOLVE_KINDS, width))
+        self._pass(None, self._now, True)
+
+    def step(self, measured=True):
+        """One step of all laws; `distances` is brought up to date where it is `measured`."""
+        self._pass(self._now, self._next, measured)
+        self._now, self._next = self._next, self._now
+
+    def _pass(self, now, out, measured):
+        first = 0
+        while first < self._core.n_blocks:
+            last = min(first + self._pace.size, self._core.n_blocks)
+            with self._pace:
+                self._core.step(now, out, self._mean, measured, first, last, self._threads, self._partial)
+            first = last
+        total = self._core.total(self._partial)
+        self._mean = total[0]
+        if measured:
+            self.distances = total[1:, : self.n_laws]
+
+    def deviations(self):
+        """g of each law, (n_states, n_laws)."""
+        g = self._now[:, : self.n_laws]
+        return g if self.unit is None else g / self.unit[:, None]
+
+
+def _depth(laws, log_pi):
+    """The largest log of a density mu / pi."""
+    depth = 0.0
+    for law in laws:
+        states = np.array([law]) if isinstance(law, int) else np.flatnonzero(law)
+        log_density = -log_pi[states] if isinstance(law, int) else np.log(law[states]) - log_pi[states]
+        at = np.argmax(log_density)
+        if log_density[at] > MAX_DEPTH:
+            raise InvalidChainError(f"a start has mass on state {states[at]} with log pi = {log_pi[states[at]]:.1f}: its density "
+                                    "exceeds what doubles hold; start elsewhere")
+        depth = max(depth, float(log_density[at]))
+    return depth
+
+
+def _symmetrised(chain, log_pi, dual, threads):
+    """The kernel of what evolves sqrt(pi) g, its values built in the log domain: D^(1/2) P D^(-1/2), or its transpose."""
+    log_row = 0.5 * log_pi if chain._row is None else 0.5 * log_pi + chain._log_row
+    log_col = -0.5 * log_pi if chain._col is None else chain._log_col - 0.5 * log_pi
+    matrix = chain._pattern.matrix
+    if not dual:
+        matrix, log_row, log_col = chain._pattern.reversed.matrix, log_col, log_row
+    values, _, _ = passes.log_values(matrix, log_row, log_col, None, False, threads)
+    return _core.CsrKernel(_core.Csr(matrix.indptr, matrix.indices, values))
 
 
 def _starts(start, n_states):
@@ -144,42 +277,60 @@ def _inside(laws, inside):
     return moved
 
 
-def _deviations(laws, log_pi):
-    """g = mu / pi - 1 as a block (n_states, n_laws)."""
-    g = np.empty((len(log_pi), len(laws)))
+def _aligned(n, width):
+    """An empty block whose rows of 8 or 16 numbers begin with a line of the cache: a fifth of a product's time."""
+    room = np.empty(n * width + 8)
+    first = -(room.ctypes.data // 8) % 8
+    return room[first : first + n * width].reshape(n, width)
+
+
+def _deviations(laws, log_pi, unit):
+    """unit (mu / pi - 1) as a block (n_states, width), width >= n_laws one for which the products have a loop of their own."""
+    width = 1 if len(laws) == 1 else _core.EVOLVE_WIDTH // 2 if len(laws) <= _core.EVOLVE_WIDTH // 2 else _core.EVOLVE_WIDTH
+    h = _aligned(len(log_pi), width)
+    h[:] = -1.0 if unit is None else -unit[:, None]
+    h[:, len(laws) :] = 0.0
     for j, law in enumerate(laws):
-        if isinstance(law, int):
-            if log_pi[law] < -700.0:
-                raise InvalidChainError(f"state {law} has log pi = {log_pi[law]:.1f}: its density exceeds a double; start elsewhere")
-            g[:, j] = -1.0
-            g[law, j] = np.expm1(-log_pi[law])
-        else:
-            with np.errstate(divide="ignore"):
-                log_density = np.log(law) - log_pi
-            if (log_density > 700.0).any():
-                at = int(np.argmax(log_density))
-                raise InvalidChainError(f"a start has mass on state {at} with log pi = {log_pi[at]:.1f}: its density exceeds a double")
-            g[:, j] = np.expm1(log_density)
-    return g
+        states = law if isinstance(law, int) else np.flatnonzero(law)
+        log_density = -log_pi[states] if isinstance(law, int) else np.log(law[states]) - log_pi[states]
+        own = 1.0 if unit is None else unit[states]
+        # in two parts: the density alone may exceed a double, and near equilibrium its difference from one is what counts
+        h[states, j] = np.where(log_density < 1.0, own * np.expm1(np.minimum(log_density, 1.0)), np.exp(np.log(own) + log_density) - own)
+    return h
 
 
-def _pack(values, distances, gap):
-    tv, kl, chi2 = values
-    rises = np.diff(kl, axis=1)
-    allowed = MONOTONE_SLACK * kl[:, :-1] + MONOTONE_FLOOR
-    bounds = {}
-    if gap is not None:
-        kind = getattr(gap, "kind", None)
-        if kind not in ("absolute", "multiplicative"):
-            raise InvalidChainError('gap must be a GapResult of kind "absolute" or "multiplicative"; see spectral_gap')
-        rate = (1.0 - gap.gap_lower) ** 2 if kind == "absolute" else 1.0 - gap.gap_lower
-        bound = chi2[:, :1] * rate ** np.arange(chi2.shape[1])
-        bounds = {"tv": np.minimum(0.5 * np.sqrt(bound), 1.0), "kl": np.log1p(bound), "chi2": bound}
+def _pack(steps, values, distances, gap, log_pi_min):
+    tv, kl, chi2, separation = values
+    found = {"tv": tv, "kl": kl, "chi2": chi2, "separation": np.clip(separation, 0.0, 1.0), "l2": np.sqrt(chi2)}
+    found = {name: found[name] if name in distances else None for name in ALL_DISTANCES}
+    with np.errstate(invalid="ignore"):  # infinite at two steps
+        rises = {name: np.nan_to_num(np.diff(found[name], axis=1)) for name in ALL_DISTANCES if name in distances}
     with_kl = "kl" in distances
+    allowed = MONOTONE_SLACK * kl[:, :-1] + MONOTONE_FLOOR
+    largest = {name: float(rise.max()) if rise.size else 0.0 for name, rise in rises.items()}
     return MixingResult(
-        steps=np.arange(tv.shape[1], dtype=np.int64),
-        tv=tv if "tv" in distances else None, kl=kl if with_kl else None, chi2=chi2 if "chi2" in distances else None,
-        kl_is_monotone=bool((rises <= allowed).all()) if with_kl else None,
-        kl_largest_increase=(float(rises.max()) if rises.size else 0.0) if with_kl else None,
-        bounds={name: bound for name, bound in bounds.items() if name in distances},
+        steps=steps, **found,
+        kl_is_monotone=bool((rises["kl"] <= allowed).all()) if with_kl else None,
+        kl_largest_increase=largest["kl"] if with_kl else None, largest_increase=largest,
+        bounds={} if gap is None else _bounds(steps, chi2[:, :1], distances, gap, log_pi_min),
     )
+
+
+def _bounds(steps, chi2, distances, gap, log_pi_min):
+    """Upper bounds at `steps` from chi-square at step 0."""
+    chi2 = chi2 * rate_of(gap) ** (2.0 * steps)
+    with np.errstate(over="ignore", invalid="ignore"):
+        known = {
+            "tv": np.where(chi2 <= 1.0, 0.5 * np.sqrt(chi2), np.where(np.isinf(chi2), 1.0, chi2 / (1.0 + chi2))), "kl": np.log1p(chi2),
+            "chi2": chi2, "separation": np.minimum(np.sqrt(chi2) * np.exp(min(-0.5 * log_pi_min, 700.0)), 1.0), "l2": np.sqrt(chi2),
+        }
+    return {name: known[name] for name in ALL_DISTANCES if name in distances}
+
+
+def rate_of(gap):
+    """By what the norm of g in L2(pi) shrinks in a step at least, from a GapResult."""
+    kind = getattr(gap, "kind", None)
+    if kind not in ("absolute", "multiplicative"):
+        raise InvalidChainError('gap must be a GapResult of kind "absolute" or "multiplicative"; see spectral_gap')
+    slowest = max(1.0 - gap.gap_lower, 0.0)
+    return slowest if kind == "absolute" else float(np.sqrt(slowest))

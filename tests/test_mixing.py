@@ -2,9 +2,11 @@
 
 import fastebm as fe
 import gallery
+import mpmath
 import numpy as np
 import pytest
 import reference
+import scipy.sparse as sp
 import strategies
 from fastebm import mixing
 from hypothesis import given
@@ -15,7 +17,7 @@ SMALL = [case for case in gallery.cases() if case.P.shape[0] <= 60]
 WITH_TV = [case for case in gallery.cases() if "tv_from0" in case.extra]
 
 
-def curve(P, start, n_steps, **options):
+def curve(P, start, n_steps=None, **options):
     return fe.mixing_curve(P if isinstance(P, fe.MarkovChain) else fe.MarkovChain(P), start, n_steps, **options)
 
 
@@ -143,11 +145,12 @@ def test_bounds_from_the_gap(seed):
     reversible, general = gallery.random_reversible(40, 0.1, rng), gallery.random_chain(40, 0.1, rng)
     for case, kind in ((reversible, "absolute"), (reversible, "multiplicative"), (general, "multiplicative")):
         chain = fe.MarkovChain(case.P)
-        found = curve(chain, [0, 20], 60, gap=fe.spectral_gap(chain, kind=kind))
-        assert set(found.bounds) == {"tv", "kl", "chi2"}
+        found = curve(chain, [0, 20], 60, gap=fe.spectral_gap(chain, kind=kind), distances=mixing.ALL_DISTANCES)
+        assert set(found.bounds) == set(mixing.ALL_DISTANCES)
         for name, bound in found.bounds.items():
             assert bound.shape == (2, 61)
             assert (getattr(found, name) <= bound * (1 + 1e-12) + 1e-15).all(), name
+        assert (found.bounds["tv"] < 1).all() and (found.bounds["separation"] <= 1).all()
         assert_inequalities(found)
 
 
@@ -206,14 +209,151 @@ def test_several_closed_classes_are_refused():
         curve(np.eye(2), 0, 3)
 
 
-def test_a_density_beyond_a_double_is_refused():
-    chain = fe.tilt(fe.MarkovChain(gallery.path(40).P).lazy(0.5), np.linspace(0, 1, 40), 1 / 500)
-    assert chain.log_pi[0] < -700
-    for start in (0, np.eye(40)[0]):
+# ---------------------------------------------------------------------------------------------- beyond a double's range
+
+
+def cold_path(depth):
+    """A lazy path of 30 states, cooled until log pi at its lower end is about -depth; (chain, P at 60 digits)."""
+    reward = np.linspace(0, 1, 30)
+    chain = fe.tilt(fe.MarkovChain(gallery.path(30).P).lazy(0.5), reward, 2.0 / depth)
+    case = gallery.energy_tilt(gallery.path(30).P * 0.5 + np.eye(30) * 0.5, gallery.path(30).pi, reward, 2.0 / depth, dps=60)
+    with mpmath.workdps(60):
+        P = np.frompyfunc(mpmath.exp, 1, 1)(np.frompyfunc(mpmath.mpf, 1, 1)(case.extra["log_P"]))
+    return chain, P, case.extra["log_pi"]
+
+
+def exact_distances(P, pi, start, n_steps):
+    """The five distances by definition at 60 digits, with which mu / pi of 1e500 is a number like others."""
+    with mpmath.workdps(60):
+        mu = np.array([mpmath.mpf(int(x == start)) for x in range(len(P))])
+        out = []
+        for _ in range(n_steps + 1):
+            kl = sum(m * mpmath.log(m / p) for m, p in zip(mu, pi) if m > 0)
+            chi2 = ((mu - pi) ** 2 / pi).sum()
+            out.append([abs(mu - pi).sum() / 2, kl, chi2, max(1 - mu / pi), mpmath.sqrt(chi2)])
+            mu = mu @ P
+        return np.array(out, dtype=object).T
+
+
+@pytest.mark.parametrize("depth", [600, 1000, 1250])
+@pytest.mark.parametrize("kind", ["reversible", "general"])
+def test_starts_of_mass_1e_minus_260_to_1e_minus_540(depth, kind):
+    """All distances against 60 digits; the general chain leaks from the shallow end round to the deep one."""
+    chain, P, log_pi = cold_path(depth)
+    with mpmath.workdps(60):
+        if kind == "general":
+            P = P.copy()
+            P[-1] *= 1 - mpmath.mpf(10) ** -250
+            P[-1, 2] += mpmath.mpf(10) ** -250
+            P[0, 0] += mpmath.mpf("0.1")
+            P[0] /= P[0].sum()
+            chain = fe.MarkovChain(sp.csr_array(P.astype(float)))
+        P /= P.sum(axis=1)[:, None]
+        pi = reference.gth(P)
+    assert chain.is_reversible == (kind == "reversible")
+    assert_allclose(fe.stationary(chain).log_pi, [float(mpmath.log(p)) for p in pi], rtol=1e-12, atol=1e-12)
+    found = curve(chain, 0, 120, distances=mixing.ALL_DISTANCES)
+    exact = exact_distances(P, pi, 0, 120)
+    early = exact[0] > 1e-3
+    for name, values in zip(mixing.ALL_DISTANCES[:4], exact):
+        ours, values = getattr(found, name)[0], np.array([float(v) for v in values])
+        assert_allclose(ours[early], values[early], rtol=1e-10, err_msg=name)
+        # then what is left is 1e-300 of what the start was, and carries the rounding of log pi: 1000 x 1e-16 of TV
+        assert_allclose(ours[~early], values[~early], rtol=1e-6, atol=1e-13 if name == "separation" else 1e-40, err_msg=name)
+    assert_array_equal(found.l2, np.sqrt(found.chi2))
+    assert found.kl_is_monotone
+
+
+def test_a_start_that_is_too_deep_is_refused():
+    chain, _, log_pi = cold_path(1700)
+    assert log_pi[0] < -1600
+    for start in (0, np.eye(30)[0]):
         with pytest.raises(fe.InvalidChainError, match="log pi"):
             curve(chain, start, 3)
-    found = curve(chain, 39, 20)
-    assert np.isfinite(found.kl).all() and found.kl_is_monotone
+    found = curve(chain, 29, 20, distances=mixing.ALL_DISTANCES)
+    assert all(np.isfinite(getattr(found, name)).all() for name in mixing.ALL_DISTANCES) and found.kl_is_monotone
+
+
+def test_scaled_chains_and_their_values_give_the_same_curves():
+    """Scalings of 1e100 stay scalings or are taken in: the curve is the same."""
+    rng = np.random.default_rng(3)
+    case = gallery.random_reversible(40, 0.2, rng)
+    hot = fe.tilt(fe.MarkovChain(case.P), 3.0 * rng.random(40), 1.0)
+    stored = fe.MarkovChain(hot.to_scipy())
+    states = np.arange(40)
+    scaled = fe.MarkovChain.from_edges(np.repeat(states, 40), np.tile(states, 40),
+                                       (hot.pi[:, None] * stored.to_scipy().toarray()).ravel() * 1e250)
+    one, two, three = (curve(c, [1, 2], 30, distances=mixing.ALL_DISTANCES) for c in (hot, stored, scaled))
+    for name in mixing.ALL_DISTANCES:
+        assert_allclose(getattr(one, name), getattr(two, name), rtol=1e-11)
+        assert_allclose(getattr(three, name), getattr(two, name), rtol=1e-11)
+
+
+@pytest.mark.parametrize("case", [gallery.two_state(0.3, 0.1), gallery.complete(7)], ids=str)
+def test_distances_keep_their_digits_until_they_underflow(case):
+    n_steps = 180 if case.P.shape[0] > 2 else 600  # to 1e-140: l2 is the root of a sum of squares
+    found = curve(case.P, 0, n_steps, distances=("tv", "l2"))
+    exact = np.array([case.extra["tv_from0"](t) for t in range(n_steps + 1)])
+    assert exact[-1] < 1e-130
+    assert_allclose(found.tv[0], exact, rtol=1e-12)
+    assert_allclose(found.l2[0] / found.l2[0, 0], exact / exact[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("case", [gallery.hypercube(6, 0.1), gallery.hypercube(10), gallery.cycle(50, 0.5), gallery.complete(50)], ids=str)
+def test_closed_forms_to_1e_minus_12(case):
+    found = curve(case.P, 0, 150)
+    exact = np.array([case.extra["tv_from0"](t) for t in range(151)])
+    seen = exact > 1e-13  # the closed form is a sum with cancellation, absolutely right
+    assert np.abs(found.tv[0] - exact).max() < 1e-12
+    assert_allclose(found.tv[0][seen], exact[seen], rtol=1e-12, atol=1e-14)
+
+
+# ------------------------------------------------------------------------------------------------ separation, l2, steps
+
+
+@pytest.mark.parametrize("case", [gallery.random_reversible(50, 0.1, 5), gallery.random_chain(50, 0.1, 5)], ids=str)
+def test_separation_and_l2_by_powers(case):
+    P, pi = reference.dense(case.P), reference.gth(case.P)
+    found = curve(case.P, np.arange(20), 15, distances=("separation", "l2"))
+    assert found.tv is None and found.kl_is_monotone is None
+    mu = np.eye(50)[:20]
+    for t in range(16):
+        assert_allclose(found.separation[:, t], (1 - mu / pi).max(axis=1), rtol=1e-9, atol=1e-13)
+        assert_allclose(found.l2[:, t], np.sqrt(((mu - pi) ** 2 / pi).sum(axis=1)), rtol=1e-9, atol=1e-13)
+        mu = mu @ P
+
+
+def test_recorded_steps_are_those_of_the_whole_curve():
+    case = gallery.random_chain(40, 0.1, 4)
+    whole = curve(case.P, [0, 3], 500, distances=mixing.ALL_DISTANCES)
+    log, listed = curve(case.P, [0, 3], 500, steps="log"), curve(case.P, [0, 3], steps=[7, 0, 100, 7], distances=mixing.ALL_DISTANCES)
+    assert log.steps[0] == 0 and log.steps[1] == 1 and log.steps[-1] == 500 and 40 < len(log.steps) < 60
+    assert_array_equal(listed.steps, [0, 7, 100])
+    for name in ("tv", "kl", "chi2"):
+        assert_array_equal(getattr(log, name), getattr(whole, name)[:, log.steps])
+    for name in mixing.ALL_DISTANCES:
+        assert_array_equal(getattr(listed, name), getattr(whole, name)[:, listed.steps])
+    assert_array_equal(curve(case.P, 0, 0, steps="log").steps, [0])
+
+
+@pytest.mark.parametrize("n_steps, steps, error", [
+    (None, None, fe.InvalidChainError), (None, "log", fe.InvalidChainError), (9, "linear", fe.InvalidChainError),
+    (9, [10], fe.InvalidChainError), (9, [-1], fe.InvalidChainError), (9, [], fe.InvalidChainError), (9, [1.5], TypeError),
+], ids=str)
+def test_bad_steps(n_steps, steps, error):
+    with pytest.raises(error):
+        curve(gallery.cycle(7).P, 0, n_steps, steps=steps)
+
+
+@given(strategies.irreducible_chains(max_states=8, decades=4), st.integers(0, 10**6))
+def test_data_processing(P, seed):
+    """No distance of two laws rises under a kernel; each is recorded with its largest increase."""
+    start = np.random.default_rng(seed).dirichlet(np.full(P.shape[0], 0.3))
+    found = curve(P, start, 25, distances=mixing.ALL_DISTANCES)
+    assert set(found.largest_increase) == set(mixing.ALL_DISTANCES)
+    for name, increase in found.largest_increase.items():
+        assert increase == np.diff(getattr(found, name)).max()
+        assert increase <= 1e-12 * max(getattr(found, name)[0, 0], 1e-14), name
 
 
 @pytest.mark.parametrize("distances", [("tv",), ("kl",), ["chi2", "tv"], ()], ids=str)
@@ -280,10 +420,17 @@ def test_interrupt_carries_the_steps_of_all_starts(n_starts, calls, reached):
         assert_array_equal(partial.kl, whole.kl[:, : reached + 1])
 
 
-def test_distances_in_pieces_have_the_same_bits(monkeypatch):
-    chain = fe.MarkovChain(gallery.cycle(40).P).lazy(0.5)
+def test_calls_of_any_size_give_the_same_bits(monkeypatch):
+    chain = fe.MarkovChain(gallery.cycle(50_000).P).lazy(0.5)
     whole = fe.mixing_curve(chain, np.arange(7), 5)
-    monkeypatch.setattr(mixing, "DISTANCES_AT_ONCE", 100)  # two columns of 40 states
+
+    class Short:
+        """One block of states a call."""
+
+        size = 1
+        __enter__ = __exit__ = lambda self, *_: None
+
+    monkeypatch.setattr(mixing, "Pace", lambda size: Short())
     pieces = fe.mixing_curve(chain, np.arange(7), 5)
     for name in ("tv", "kl", "chi2"):
         np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))

@@ -48,6 +48,7 @@ ANALYSES = {
     "hitting_times, general": (False, lambda c, k: fe.hitting_times(c, np.arange(0, N, 50), num_threads=k).mean),
     "mixing_curve": (True, lambda c, k: fe.mixing_curve(c, np.arange(3), 8, num_threads=k).kl),
     "mixing_curve, general": (False, lambda c, k: fe.mixing_curve(c, np.arange(20), 2, num_threads=k).chi2),
+    "mixing_time": (True, lambda c, k: [*fe.mixing_time(c, max_steps=20, num_threads=k).start_steps, str(fe.mixing_time(c, max_steps=20, num_threads=k).bounds)]),
     "spectral_gap": (True, lambda c, k: [getattr(fe.spectral_gap(c, certify=True, rng=1, num_threads=k), f) for f in ("gap", "gap_upper", "residual")]),
     "absolute gap": (True, lambda c, k: fe.spectral_gap(c, kind="absolute", rng=1, num_threads=k).gap),
     "multiplicative gap": (False, lambda c, k: fe.spectral_gap(c, kind="multiplicative", rng=1, tol=0.01, num_threads=k).gap),

@@ -8,6 +8,7 @@ Doubles = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
 EVOLVE_WIDTH: int
+EVOLVE_KINDS: int
 RULE_MAX_DEGREE: int
 
 class Csr:
@@ -203,7 +204,18 @@ class Sweep:
 def rates(
     A: Csr, T: Csr, row: Doubles | None, col: Doubles | None, number: NDArray[np.int32], n_inside: int, n_groups: int, num_threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], Doubles, Doubles, Doubles]: ...
-def evolve_distances(pi: Doubles, g: Doubles, num_threads: int) -> Doubles: ...
+
+class Evolution:
+    kernel: Kernel
+    n_blocks: int
+    def __init__(
+        self, kernel: Kernel, scale: Doubles | None, shift: Doubles | None, unit: Doubles | None, root: Doubles
+    ) -> None: ...
+    def step(
+        self, h: Doubles | None, next: Doubles, mean: Doubles, measured: bool, first: int, last: int, num_threads: int, partial: Doubles
+    ) -> None: ...
+    def total(self, partial: Doubles) -> Doubles: ...
+
 def walk_hit(
     kernel: Kernel, key: Words, target_bits: Words, num_threads: int, first_walker: int, t_begin: int, t_end: int,
     states: NDArray[np.int64], hit_time: NDArray[np.int64],

@@ -51,7 +51,7 @@ __all__ = [
     "flux_additive_fill",
     "ComputedKernel", "LatticeKernel", "RuleKernel", "RULE_MAX_DEGREE", "rows_of", "rows_reach", "rows_classes", "rows_potential",
     "RowsWalker", "basis_project", "basis_remove", "basis_rotate", "compose_apply",
-    "Lanczos", "ConjugateGradients", "evolve_distances", "EVOLVE_WIDTH",
+    "Lanczos", "ConjugateGradients", "Evolution", "EVOLVE_WIDTH", "EVOLVE_KINDS",
     "Flow", "flow_members", "Multigrid", "rayleigh_gram", "rayleigh_step", "rayleigh_residual", "rayleigh_put",
     "Preconditioner", "Jacobi", "residual", "residual_add", "leaving", "Sweep", "rates", "MinimumDegree",
     "Elimination",

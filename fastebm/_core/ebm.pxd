@@ -249,8 +249,16 @@ cdef extern from "eliminate.h" nogil:
 
 cdef extern from "evolve.h" nogil:
     enum: EBM_EVOLVE_WIDTH
-    int ebm_evolve_distances(int64_t n, int64_t width, int num_threads, const double *pi, const double *g, double *tv,
-                             double *kl, double *chi2)
+    enum: EBM_EVOLVE_KINDS
+    ctypedef struct ebm_evolve_t:
+        const ebm_kernel_t *kernel
+        const double *scale
+        const double *shift
+        const double *unit
+        const double *root
+    int ebm_evolve_step(const ebm_evolve_t *E, int64_t width, int64_t first, int64_t last, int measured, int num_threads,
+                        const double *mean, const double *h, double *next, double *partial)
+    int ebm_evolve_total(int64_t n_blocks, int64_t width, const double *partial, double *total)
 
 cdef extern from "basis.h" nogil:
     int ebm_basis_project(int64_t n, int64_t m, int64_t w, const double *V, const double *W, int num_threads, double *partial,

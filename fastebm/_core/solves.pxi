@@ -1,4 +1,4 @@
-EVOLVE_WIDTH = EBM_EVOLVE_WIDTH
+EVOLVE_WIDTH, EVOLVE_KINDS = EBM_EVOLVE_WIDTH, EBM_EVOLVE_KINDS
 
 
 cdef class Preconditioner:
@@ -312,13 +312,42 @@ cdef class Elimination:
         return np.asarray(x)
 
 
-def evolve_distances(const double[::1] pi not None, const double[:, ::1] g not None, int num_threads):
-    """-> array (3, width): total variation, Kullback-Leibler divergence, chi-square of each column of g."""
-    cdef int64_t width = g.shape[1]
-    cdef double[:, ::1] out = np.empty((3, width))
-    cdef int status
-    need(g.shape[0] == pi.shape[0] and 1 <= width <= EBM_EVOLVE_WIDTH, "shape of g")
-    with nogil:
-        status = ebm_evolve_distances(pi.shape[0], width, num_threads, &pi[0], &g[0, 0], &out[0, 0], &out[1, 0], &out[2, 0])
-    check(status)
-    return np.asarray(out)
+cdef class Evolution:
+    """A block of deviations h = unit g under diag(scale) A + diag(shift): `step` over all of `n_blocks`, then `total`."""
+
+    cdef ebm_evolve_t c
+    cdef object arrays
+    cdef readonly Kernel kernel
+    cdef readonly int64_t n_blocks
+
+    def __cinit__(self, Kernel kernel not None, const double[::1] scale, const double[::1] shift, const double[::1] unit,
+                  const double[::1] root not None):
+        cdef int64_t n = kernel.c.n_states
+        need(scale is None or scale.shape[0] == n, "length of scale")
+        need(shift is None or shift.shape[0] == n, "length of shift")
+        need(unit is None or unit.shape[0] == n, "length of unit")
+        need(root.shape[0] == n, "length of root")
+        self.kernel, self.arrays = kernel, (scale, shift, unit, root)
+        self.c.kernel = &kernel.c
+        self.c.scale, self.c.shift, self.c.unit, self.c.root = pointer(scale), pointer(shift), pointer(unit), &root[0]
+        self.n_blocks = ebm_n_blocks(n)
+
+    def step(self, const double[:, ::1] h, double[:, ::1] next not None, const double[::1] mean not None, bint measured,
+             int64_t first, int64_t last, int num_threads, double[:, :, ::1] partial not None):
+        """Rows of the blocks first..last-1 of next, and their sums in partial (n_blocks, kinds, width); h None: only the sums."""
+        cdef int64_t width = next.shape[1]
+        cdef int status
+        need(next.shape[0] == self.c.kernel.n_states and mean.shape[0] == width and width >= 1, "shapes of next and mean")
+        need(h is None or (h.shape[0] == next.shape[0] and h.shape[1] == width), "shape of h")
+        need(partial.shape[0] == self.n_blocks and partial.shape[1] == EBM_EVOLVE_KINDS and partial.shape[2] == width, "shape of partial")
+        cdef const double *before = &h[0, 0] if h is not None else NULL
+        with nogil:
+            status = ebm_evolve_step(&self.c, width, first, last, measured, num_threads, &mean[0], before, &next[0, 0], &partial[0, 0, 0])
+        check(status)
+
+    def total(self, const double[:, :, ::1] partial not None):
+        """-> array (kinds, width): mean, total variation, Kullback-Leibler, chi-square, separation."""
+        need(partial.shape[0] == self.n_blocks and partial.shape[1] == EBM_EVOLVE_KINDS, "shape of partial")
+        cdef double[:, ::1] out = np.empty((EBM_EVOLVE_KINDS, partial.shape[2]))
+        check(ebm_evolve_total(self.n_blocks, partial.shape[2], &partial[0, 0, 0], &out[0, 0]))
+        return np.asarray(out)
