@@ -1,0 +1,178 @@
+"""Sphinx configuration: `sphinx-build -W docs OUT`. Nothing is fetched, neither while building nor while reading."""
+
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+
+import fastebm
+
+HERE = Path(__file__).parent
+
+project, author = "fastebm", "the fastebm authors"
+project_copyright = "the fastebm authors, BSD-3-Clause"
+release = version = fastebm.__version__
+extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"fastebm {release}"
+html_static_path = ["_static"]
+html_css_files = ["fastebm.css"]
+html_copy_source = False
+html_math_renderer = "mathml"
+pygments_style = "friendly"
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+default_role = "py:obj"  # `spectral_gap` in a docstring becomes a link
+add_module_names = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+
+# --------------------------------------------------------------------------------------------------- the API pages
+
+# Page, its title, the modules whose public names it shows. A name of a module that stands nowhere goes to the last page, so that
+# whatever enters `fastebm.__all__` is documented by that alone.
+TOPICS = [
+    ("chains", "Chains", "chain lattice rules store"),
+    ("tilting", "Tilting", "tilt"),
+    ("structure", "Structure and stationary law", "structure stationary"),
+    ("balance", "Detailed balance", "balance"),
+    ("spectra", "Gaps and eigenpairs", "spectral gap eigen"),
+    ("mixing", "Mixing", "mixing"),
+    ("hitting", "Hitting times and probabilities", "hitting absorption moments bounds recurrence"),
+    ("walks", "Simulation and rare events", "walk splitting importance"),
+    ("data", "From counts and trajectories", "counts reversible reversibility markov potential bootstrap"),
+    ("report", "The whole analysis", "report"),
+    ("errors", "Errors and warnings", "errors"),
+    ("more", "More", ""),
+]
+
+
+def public():
+    """{page: names of `fastebm.__all__`, functions first}, in the order of TOPICS, then a page for each public module."""
+    room = {module: page for page, _, modules in TOPICS for module in modules.split()}
+    pages = {page: [] for page, _, _ in TOPICS}
+    for name in sorted(fastebm.__all__, key=lambda name: (inspect.isclass(getattr(fastebm, name)), name)):
+        thing = getattr(fastebm, name)
+        if inspect.ismodule(thing):
+            pages[name] = [name]
+        else:
+            pages[room.get(thing.__module__.removeprefix("fastebm."), "more")].append(name)
+    order = " ".join(modules for _, _, modules in TOPICS).split()
+
+    def place(name):
+        module = getattr(getattr(fastebm, name), "__module__", "").removeprefix("fastebm.")
+        return order.index(module) if module in order else len(order)
+
+    return {page: sorted(names, key=place) for page, names in pages.items() if names}
+
+
+def directive(name):
+    """The autodoc directive of a public name, which tells functions, classes, exceptions and modules apart."""
+    thing = getattr(fastebm, name)
+    if inspect.ismodule(thing):
+        return f".. automodule:: fastebm.{name}\n   :members:\n"
+    if inspect.isclass(thing):
+        kind = "exception" if issubclass(thing, BaseException) else "class"
+        return f".. auto{kind}:: {name}\n   :members:\n"
+    return f".. auto{'function' if callable(thing) else 'data'}:: {name}\n"
+
+
+def api_pages():
+    """{file name: text} of the API reference."""
+    titles = {page: title for page, title, _ in TOPICS}
+    pages = public()
+    texts = {}
+    for page, names in pages.items():
+        title = titles.get(page, f"fastebm.{page}")
+        head = "" if page not in titles else ".. currentmodule:: fastebm\n\n"
+        texts[f"{page}.rst"] = f"{title}\n{'=' * len(title)}\n\n{head}" + "\n".join(directive(name) for name in names)
+    listed = "\n\n".join(
+        f":doc:`{page}`\n   " + (", ".join(f":obj:`{name} <fastebm.{name}>`" for name in names) if page in titles else
+                                 inspect.getdoc(getattr(fastebm, page)).split("\n\n")[0].replace("\n", " "))
+        for page, names in pages.items()
+    )
+    title = "API reference"
+    texts["index.rst"] = (
+        f"{title}\n{'=' * len(title)}\n\n``import fastebm as fe``. Rows sum to one: ``P[i, j]`` is the probability of i -> j. Times are in steps,\n"
+        "logs natural. Arguments after the first one or two are keyword-only; ``num_threads=None`` takes the CPUs this process may\n"
+        "use, capped by ``OMP_NUM_THREADS``.\n\n"
+        f"{listed}\n\n.. toctree::\n   :hidden:\n\n" + "\n".join(f"   {page}" for page in pages) + "\n"
+    )
+    return texts
+
+
+def write_api_pages(app, config):
+    folder = HERE / "api"
+    folder.mkdir(exist_ok=True)
+    texts = api_pages()
+    for stale in {path.name for path in folder.iterdir()} - set(texts):
+        (folder / stale).unlink()
+    for name, text in texts.items():
+        path = folder / name
+        if not path.exists() or path.read_text() != text:  # an unchanged page is not read again
+            path.write_text(text)
+
+
+def check_complete(app, env):
+    """A public name that no page documents is a warning, which the build makes an error."""
+    from sphinx.util import logging
+
+    documented = set(env.get_domain("py").objects)
+    for name in fastebm.__all__:
+        if f"fastebm.{name}" not in documented:
+            logging.getLogger(__name__).warning("fastebm.%s is public and stands on no page", name)
+
+
+# ------------------------------------------------------------------------------------------------------ docstrings
+
+# Docstrings write formulas as plain text, |lambda| and P*, which reStructuredText would take for markup outside of literals;
+# and the names of our classes, which become links.
+_LITERAL = re.compile(r"(``.*?``|`[^`]+`_?)", re.DOTALL)
+_MARKUP = re.compile(r"(?<!\\)(\|(?=\S)|\*(?=\S)|(?<=\w)_(?!\w))")
+
+
+_CLASSES = re.compile(rf"\b({'|'.join(name for name in fastebm.__all__ if inspect.isclass(getattr(fastebm, name)))})\b(?!\()")
+
+
+def adapt_docstring(app, what, name, obj, options, lines):
+    text = "\n".join(lines)
+    blocks = re.split(r"(^[ ]*>>>.*?(?=^\s*$|\Z))", text, flags=re.MULTILINE | re.DOTALL)  # examples stay as they are
+    for i in range(0, len(blocks), 2):
+        parts = _LITERAL.split(blocks[i])
+        parts[::2] = [_CLASSES.sub(r"`\1`", _MARKUP.sub(r"\\\1", part)) for part in parts[::2]]
+        blocks[i] = "".join(parts)
+    lines[:] = "".join(blocks).split("\n")
+
+
+def hide_result_signatures(app, what, name, obj, options, signature, returned):
+    """Results are read, not made: their fields stand below, with their meaning."""
+    return ("", None) if what == "class" and dataclasses.is_dataclass(obj) else None
+
+
+# ---------------------------------------------------------------------------------------------------------- formulas
+
+
+def mathml(visitor, node, block):
+    """Formulas as MathML, which browsers show without a script."""
+    from docutils.utils.math.latex2mathml import tex2mathml
+
+    formula = tex2mathml(node.astext(), as_block=block)
+    visitor.body.append(f'<div class="math">{formula}</div>' if block else formula)
+
+
+def skip(visitor, node):
+    from docutils import nodes
+
+    mathml(visitor, node, isinstance(node, nodes.math_block))
+    raise nodes.SkipNode
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", (skip, None), (skip, None))
+    app.connect("config-inited", write_api_pages)
+    app.connect("env-check-consistency", check_complete)
+    app.connect("autodoc-process-docstring", adapt_docstring, priority=400)  # before numpydoc
+    app.connect("autodoc-process-signature", hide_result_signatures)
