@@ -51,22 +51,21 @@ TOPICS = [
 
 
 def public():
-    """{page: names of `fastebm.__all__`, functions first}, in the order of TOPICS, then a page for each public module."""
-    room = {module: page for page, _, modules in TOPICS for module in modules.split()}
-    pages = {page: [] for page, _, _ in TOPICS}
-    for name in sorted(fastebm.__all__, key=lambda name: (inspect.isclass(getattr(fastebm, name)), name)):
-        thing = getattr(fastebm, name)
-        if inspect.ismodule(thing):
-            pages[name] = [name]
-        else:
-            pages[room.get(thing.__module__.removeprefix("fastebm."), "more")].append(name)
-    order = " ".join(modules for _, _, modules in TOPICS).split()
+    """{page: names of `fastebm.__all__`}: in the order of TOPICS, functions before classes, then a page for each public module."""
+    home = {module: page for page, _, modules in TOPICS for module in modules.split()}
+    order = [*home]
+
+    def room(name):
+        return getattr(getattr(fastebm, name), "__module__", "").removeprefix("fastebm.")
 
     def place(name):
-        module = getattr(getattr(fastebm, name), "__module__", "").removeprefix("fastebm.")
-        return order.index(module) if module in order else len(order)
+        return order.index(room(name)) if room(name) in home else len(order), inspect.isclass(getattr(fastebm, name)), name
 
-    return {page: sorted(names, key=place) for page, names in pages.items() if names}
+    pages = {page: [] for page, _, _ in TOPICS}
+    for name in sorted(fastebm.__all__, key=place):
+        page = name if inspect.ismodule(getattr(fastebm, name)) else home.get(room(name), "more")
+        pages.setdefault(page, []).append(name)
+    return {page: names for page, names in pages.items() if names}
 
 
 def directive(name):
@@ -80,27 +79,37 @@ def directive(name):
     return f".. auto{'function' if callable(thing) else 'data'}:: {name}\n"
 
 
+def headed(title, text):
+    return f"{title}\n{'=' * len(title)}\n\n{text}"
+
+
+INDEX = """``import fastebm as fe``. Rows sum to one: ``P[i, j]`` is the probability of i -> j. Times are in steps, logs natural. Arguments after
+the first one or two are keyword-only; ``num_threads=None`` takes the CPUs this process may use, capped by ``OMP_NUM_THREADS``.
+
+{listed}
+
+.. toctree::
+   :hidden:
+
+   {pages}
+"""
+
+
 def api_pages():
     """{file name: text} of the API reference."""
     titles = {page: title for page, title, _ in TOPICS}
-    pages = public()
-    texts = {}
-    for page, names in pages.items():
-        title = titles.get(page, f"fastebm.{page}")
-        head = "" if page not in titles else ".. currentmodule:: fastebm\n\n"
-        texts[f"{page}.rst"] = f"{title}\n{'=' * len(title)}\n\n{head}" + "\n".join(directive(name) for name in names)
-    listed = "\n\n".join(
-        f":doc:`{page}`\n   " + (", ".join(f":obj:`{name} <fastebm.{name}>`" for name in names) if page in titles else
-                                 inspect.getdoc(getattr(fastebm, page)).split("\n\n")[0].replace("\n", " "))
-        for page, names in pages.items()
-    )
-    title = "API reference"
-    texts["index.rst"] = (
-        f"{title}\n{'=' * len(title)}\n\n``import fastebm as fe``. Rows sum to one: ``P[i, j]`` is the probability of i -> j. Times are in steps,\n"
-        "logs natural. Arguments after the first one or two are keyword-only; ``num_threads=None`` takes the CPUs this process may\n"
-        "use, capped by ``OMP_NUM_THREADS``.\n\n"
-        f"{listed}\n\n.. toctree::\n   :hidden:\n\n" + "\n".join(f"   {page}" for page in pages) + "\n"
-    )
+    texts, listed = {}, []
+    for page, names in public().items():
+        body = "\n".join(directive(name) for name in names)
+        if page in titles:
+            texts[f"{page}.rst"] = headed(titles[page], f".. currentmodule:: fastebm\n\n{body}")
+            told = ", ".join(f":obj:`{name} <fastebm.{name}>`" for name in names)
+        else:
+            texts[f"{page}.rst"] = headed(f"fastebm.{page}", body)
+            told = inspect.getdoc(getattr(fastebm, page)).split("\n\n")[0].replace("\n", " ")
+        listed.append(f":doc:`{page}`\n   {told}")
+    pages = "\n   ".join(name.removesuffix(".rst") for name in texts)
+    texts["index.rst"] = headed("API reference", INDEX.format(listed="\n\n".join(listed), pages=pages))
     return texts
 
 
@@ -155,23 +164,19 @@ def hide_result_signatures(app, what, name, obj, options, signature, returned):
 # ---------------------------------------------------------------------------------------------------------- formulas
 
 
-def mathml(visitor, node, block):
-    """Formulas as MathML, which browsers show without a script."""
+def mathml(visitor, node):
+    """A formula as MathML, which browsers show without a script."""
+    from docutils import nodes
     from docutils.utils.math.latex2mathml import tex2mathml
 
+    block = isinstance(node, nodes.math_block)
     formula = tex2mathml(node.astext(), as_block=block)
     visitor.body.append(f'<div class="math">{formula}</div>' if block else formula)
-
-
-def skip(visitor, node):
-    from docutils import nodes
-
-    mathml(visitor, node, isinstance(node, nodes.math_block))
     raise nodes.SkipNode
 
 
 def setup(app):
-    app.add_html_math_renderer("mathml", (skip, None), (skip, None))
+    app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
     app.connect("config-inited", write_api_pages)
     app.connect("env-check-consistency", check_complete)
     app.connect("autodoc-process-docstring", adapt_docstring, priority=400)  # before numpydoc
