@@ -68,11 +68,17 @@ def public():
     return {page: names for page, names in pages.items() if names}
 
 
-def directive(name):
+def members(module):
+    """The public names of one of our modules: its own and those of its rooms, fastebm.rlvr_laws for fastebm.rlvr."""
+    own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", "").startswith(module.__name__)]
+    return [name for name in getattr(module, "__all__", own) if not name.startswith("_")]
+
+
+def directive(name, owner=fastebm):
     """The autodoc directive of a public name, which tells functions, classes, exceptions and modules apart."""
-    thing = getattr(fastebm, name)
+    thing = getattr(owner, name)
     if inspect.ismodule(thing):
-        return f".. automodule:: fastebm.{name}\n   :members:\n"
+        return "\n".join([f".. automodule:: fastebm.{name}\n", *(directive(member, thing) for member in members(thing))])
     if inspect.isclass(thing):
         kind = "exception" if issubclass(thing, BaseException) else "class"
         return f".. auto{kind}:: {name}\n   :members:\n"
@@ -83,8 +89,9 @@ def headed(title, text):
     return f"{title}\n{'=' * len(title)}\n\n{text}"
 
 
-INDEX = """``import fastebm as fe``. Rows sum to one: ``P[i, j]`` is the probability of i -> j. Times are in steps, logs natural. Arguments after
-the first one or two are keyword-only; ``num_threads=None`` takes the CPUs this process may use, capped by ``OMP_NUM_THREADS``.
+INDEX = """``import fastebm as fe``. Rows sum to one: ``P[i, j]`` is the probability of i -> j. Times are in steps, logs natural.
+Arguments after the first one or two are keyword-only; ``num_threads=None`` takes the CPUs this process may use, capped by
+``OMP_NUM_THREADS``.
 
 {listed}
 
@@ -102,11 +109,11 @@ def api_pages():
     for page, names in public().items():
         body = "\n".join(directive(name) for name in names)
         if page in titles:
-            texts[f"{page}.rst"] = headed(titles[page], f".. currentmodule:: fastebm\n\n{body}")
+            body = f".. currentmodule:: fastebm\n\n{body}"
             told = ", ".join(f":obj:`{name} <fastebm.{name}>`" for name in names)
         else:
-            texts[f"{page}.rst"] = headed(f"fastebm.{page}", body)
             told = inspect.getdoc(getattr(fastebm, page)).split("\n\n")[0].replace("\n", " ")
+        texts[f"{page}.rst"] = headed(titles.get(page, f"fastebm.{page}"), body)
         listed.append(f":doc:`{page}`\n   {told}")
     pages = "\n   ".join(name.removesuffix(".rst") for name in texts)
     texts["index.rst"] = headed("API reference", INDEX.format(listed="\n\n".join(listed), pages=pages))
@@ -129,10 +136,10 @@ def check_complete(app, env):
     """A public name that no page documents is a warning, which the build makes an error."""
     from sphinx.util import logging
 
-    documented = set(env.get_domain("py").objects)
-    for name in fastebm.__all__:
-        if f"fastebm.{name}" not in documented:
-            logging.getLogger(__name__).warning("fastebm.%s is public and stands on no page", name)
+    modules = [name for name in fastebm.__all__ if inspect.ismodule(getattr(fastebm, name))]
+    within = [f"{module}.{name}" for module in modules for name in members(getattr(fastebm, module))]
+    for name in {*fastebm.__all__, *within} - {known.removeprefix("fastebm.") for known in env.get_domain("py").objects}:
+        logging.getLogger(__name__).warning("fastebm.%s is public and stands on no page", name)
 
 
 # ------------------------------------------------------------------------------------------------------ docstrings
