@@ -1,5 +1,6 @@
 """Another package compiles against the installed one: the functions of fastebm/core.pxd and the headers of get_include()."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,47 +9,7 @@ import fastebm as fe
 import numpy as np
 import pytest
 
-SETUP = """
-from pathlib import Path
-
-import fastebm
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-
-setup(name="importer", ext_modules=cythonize(
-    Extension("importer", ["importer.pyx"], include_dirs=[fastebm.get_include()], extra_compile_args=["-O0"]), language_level=3,
-    include_path=[str(Path(fastebm.__file__).parents[1])]))  # only an editable install needs to say this
-"""
-
-IMPORTER = """
-from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport free, malloc
-
-from fastebm cimport core
-
-cdef extern from "fastebm.h" nogil:  # the inline part of the headers works without any function of the package
-    void ebm_philox_block(const uint64_t *key, const uint64_t *counter, uint64_t *out)
-
-
-def product(chain, const double[:, ::1] x not None, double[:, ::1] y not None, bint left):
-    cdef bint transposed
-    cdef const core.ebm_scaled_t *P = core.chain_operator(chain, left, &transposed)
-    cdef int64_t width = x.shape[1]
-    cdef double *scratch = <double *>malloc(P.kernel.n_states * width * sizeof(double))
-    cdef int status
-    with nogil:
-        status = core.operator_apply(P, transposed, 2, width, &x[0, 0], scratch, &y[0, 0])
-    free(scratch)
-    return status, core.status_text(status).decode()
-
-
-def random_words(const uint64_t[::1] key not None, const uint64_t[::1] counter not None):
-    cdef uint64_t ours[4], inlined[4]
-    with nogil:
-        core.philox(&key[0], &counter[0], ours)
-        ebm_philox_block(&key[0], &counter[0], inlined)
-    return list(ours), list(inlined)
-"""
+EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "importer"  # what the documentation shows
 
 USE = """
 import sys
@@ -84,8 +45,8 @@ def run(folder, *arguments):
 
 def test_a_package_compiles_against_the_installed_one(tmp_path):
     pytest.importorskip("Cython")
-    (tmp_path / "setup.py").write_text(SETUP)
-    (tmp_path / "importer.pyx").write_text(IMPORTER)
+    for name in ("setup.py", "importer.pyx"):
+        shutil.copy(EXAMPLE / name, tmp_path)
     chain = fe.MarkovChain(np.array([[0.5, 0.25, 0.25], [0.2, 0.0, 0.8], [1.0, 0.0, 0.0]]))
     chain.lazy(0.25).save(tmp_path / "chain")
     run(tmp_path, "setup.py", "--quiet", "build_ext", "--inplace")
