@@ -96,6 +96,7 @@ def pack(kind, eigenvalue, error, method, n_matvecs, wall_s, *, slem=None, gap=N
     if method == "multigrid":
         rounding = dirichlet.SLACK * gap + dirichlet.NOISE
     lower, upper_kind = gap - error - rounding if converged else 0.0, "rigorous" if exact else "estimate"
+    converged = converged and (exact or lower > 0.0)  # else no digit is known: the gap is below the upper end
     if upper is not None:
         upper, upper_kind = upper * (1.0 + dirichlet.SLACK), "rigorous"
     else:

@@ -15,6 +15,9 @@ from .rayleigh import PRODUCTS, Minimizer
 # The recurrence gives way to multigrid after this many steps, if it expects more than these besides: a multigrid solution costs
 # about as much as 250 steps on meshes and networks (benchmarks, family spectral).
 LANCZOS_TRIAL, MULTIGRID_WORTH = 100, 250
+# Below this gap an eigenvector that was computed in the coordinates sqrt(pi) f, where it carries rounding of 1e-16, says little of its
+# Dirichlet form (double wells: gaps to a relative 1e-6 down to 1e-18, and 13 orders off at 1e-43).
+DEEP_GAP = 1e-12
 
 
 class ReversibleGap:
@@ -89,6 +92,10 @@ class ReversibleGap:
         at_top = self.kind != "multiplicative" and self.ritz.choose(self.kind)[0] == "top"
         if at_top and (self.certify or gap_of(self.kind, self.ritz.values["top"]) < SMALL_GAP):
             self._certify()
+            if self.upper < DEEP_GAP and not tried and self._top_leads():
+                self.minimizer = Minimizer.prepare(self.chain, self.seed, self.threads)
+                if self.minimizer is not None:
+                    self.converged, self.recurrence.state = False, None
 
     def _wanted(self, end, gap):
         """The error to stop at. A gap near rounding is settled by the vector, where the Dirichlet form applies: it errs by
@@ -173,6 +180,18 @@ class ReversibleGap:
             gap, eigenvalue, factor = gap * (2.0 - gap), eigenvalue * eigenvalue, 2.0
         return pack(self.kind, eigenvalue, factor * error, "multigrid", self._n_matvecs(), self.monitor.wall_s, slem=slem, gap=gap, upper=gap,
                      residual=residual, converged=self.converged)
+
+
+def two_states(chain, kind):
+    """1 - lambda_2 = P(0, 1) + P(1, 0), of any size."""
+    P = chain.to_scipy().toarray()
+    gap = float(P[0, 1] + P[1, 0])
+    eigenvalue = 1.0 - gap
+    if kind == "absolute":
+        gap = min(gap, 2.0 - gap)
+    elif kind == "multiplicative":
+        gap, eigenvalue = gap * (2.0 - gap), eigenvalue * eigenvalue
+    return pack(kind, eigenvalue, 0.0, "closed form", 0, 0.0, slem=abs(1.0 - float(P[0, 1] + P[1, 0])), gap=gap)
 
 
 def dense(chain, *, kind, threads, callback):
