@@ -191,7 +191,8 @@ def fit_curve(steps, accuracy, *, kl=None, entropy=None, lag=None):
     Nonlinear least squares for the accuracy, then linear ones for the other laws at the FITTED accuracies: the logged ones carry the
     sampling error of their batch, which would bias slopes towards 0. All estimating equations are stacked, so that the errors of the
     first stage enter those of the second (Newey & McFadden 1994, section 6), with a covariance that allows for heteroscedastic residuals
-    with memory (Newey & West 1987). Standard errors describe the noise; they do not cover a law that fails, which `LawFit` shows.
+    with memory (Newey & West 1987). Standard errors describe the noise; they do not cover a law that fails, which `LawFit` shows. In 150 simulated runs of
+    250 steps they are right to 5 % without memory (p0, kl_scale: 14 % too small), 15 to 30 % too small for a memory of 0.5 a step.
 
     Examples
     --------
@@ -242,7 +243,7 @@ def fit_curve(steps, accuracy, *, kl=None, entropy=None, lag=None):
         fitted[law] = X @ coefficients[-1] + offset
 
     every = np.concatenate([theta / unit, *coefficients])
-    covariance = _covariance(lambda values: _scores(values, unit, steps, accuracy, laws), every, lag)
+    covariance = _covariance(lambda values: _equations(values, unit, steps, accuracy, laws), every, lag)
     sd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     at = dict(zip([law for law, _ in laws], 3 + np.cumsum([0, *(c.size for c in coefficients)]), strict=False))
 
@@ -280,26 +281,30 @@ def _derivative(function, x):
     return np.stack(columns, axis=-1)
 
 
-def _scores(values, unit, steps, accuracy, laws):
-    """All estimating equations, one row a step: derivative times residual, law by law."""
+def _equations(values, unit, steps, accuracy, laws):
+    """(derivatives, residuals) of every law; its estimating equations are derivatives times residuals, one row a step."""
     theta, rest = values[:3] * unit, values[3:]
     p = _accuracy(theta, steps)
-    rows = [_derivative(lambda scaled: _accuracy(scaled * unit, steps), values[:3]) * (accuracy - p)[:, None]]
+    blocks = [(_derivative(lambda scaled: _accuracy(scaled * unit, steps), values[:3]), accuracy - p)]
     for law, curve in laws:
         X, offset = _regressors(theta, steps, law, p)
         mine, rest = rest[:X.shape[1]], rest[X.shape[1]:]
-        rows.append(X * (curve - offset - X @ mine)[:, None])
-    return np.hstack(rows)
+        blocks.append((X, curve - offset - X @ mine))
+    return blocks
 
 
-def _covariance(scores, values, lag):
-    """Sandwich A^-1 S A^-T of the stacked equations, S with Bartlett weights over `lag` steps."""
-    at_root = scores(values)
-    n = at_root.shape[0]
-    S = at_root.T @ at_root
+def _covariance(equations, values, lag):
+    """Sandwich A^-1 S A^-T of the stacked equations. S allows for heteroscedastic residuals at one step and, with Bartlett weights, for
+    autocovariances up to `lag`, the same at every step: products of single scores would hardly see them where few steps weigh most.
+    """
+    blocks = equations(values)
+    owner = np.repeat(np.arange(len(blocks)), [X.shape[1] for X, _ in blocks])
+    X, R = np.hstack([X for X, _ in blocks]), np.column_stack([residual for _, residual in blocks])
+    n = X.shape[0]
+    S = (X * R[:, owner]).T @ (X * R[:, owner])
     for shift in range(1, min(lag, n - 1) + 1):
-        C = at_root[shift:].T @ at_root[:-shift]
+        C = X[shift:].T @ X[:-shift] * (R[shift:].T @ R[:-shift] / n)[np.ix_(owner, owner)]
         S += (1 - shift / (lag + 1)) * (C + C.T)
-    A = _derivative(lambda x: scores(x).sum(axis=0), values)
+    A = _derivative(lambda x: np.concatenate([X.T @ residual for X, residual in equations(x)]), values)
     inverse = np.linalg.pinv(A)
     return inverse @ (S * n / max(1, n - values.size)) @ inverse.T

@@ -355,7 +355,7 @@ def time_to_accuracy(p0, p, beta, *, logit=False):
     >>> t.round(4), round(rlvr.flow(0.2, 0.5, t[1]), 4)
     (array([0.    , 2.3628,    inf]), 0.5)
     """
-    rise = 1 / beta_for_accuracy(p0, p, logit=logit)  # in logits
+    rise = np.divide(1.0, beta_for_accuracy(p0, p, logit=logit))  # in logits
     beta = np.maximum(checked("beta", beta), _COLDEST)
     stuck = np.greater(p, p0) & (rise == 0)  # p0 = 0
     reached = beta * rise
@@ -604,6 +604,6 @@ def pass_at_k(p, k, *, logit=False):
     p, k = checked("p", p, logit), checked("k", k)
     if not logit:
         return 0.0 - np.expm1(times(np.log1p(-p), k))
-    failed = k * log_expit(-p)  # log of the chance that all fail
-    rare = np.log(k) + log_expit(p)  # what its complement is to first order, also where p is below any double
+    failed = times(log_expit(-p), k)  # log of the chance that all fail
+    rare = np.where(p > -np.inf, np.log(k) + log_expit(p), -np.inf)  # what its complement is to first order, also where p is below any double
     return np.where(failed > -1e-16, rare, np.log(-np.expm1(failed)) - failed)

@@ -64,7 +64,8 @@ def _correct(correct, n_answers):
     if correct.dtype != bool:
         if correct.size == 0:
             return np.zeros(n_answers, dtype=bool)
-        return _validate.target_mask(correct, n_answers)
+        correct = _validate.state_array(correct, n_answers, "correct")
+        return np.isin(np.arange(n_answers), correct)
     if correct.shape != (n_answers,):
         raise InvalidChainError(f"correct as a mask must have shape ({n_answers},), got {correct.shape}")
     return correct
