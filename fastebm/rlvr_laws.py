@@ -316,13 +316,16 @@ def increasing_root(function, low, high):
     Newton's iteration from `low`; what would leave the bracket, and every fourth step, halves it instead.
     """
     low, high = np.array(low, dtype=float), np.array(high, dtype=float)
-    x = low.copy()
+    x, done = low.copy(), np.zeros(low.shape, dtype=bool)
     for step in range(1, 300):
         value, slope = function(x)
         low, high = np.where(value <= 0, x, low), np.where(value > 0, x, high)
         new = x - value / slope
-        x, last = np.where((low <= new) & (new <= high) & (step % 4 > 0), new, (low + high) / 2), x
-        if np.all(np.abs(x - last) <= 4e-16 * np.abs(x)):
+        inside = (low <= new) & (new <= high)
+        last = inside & (np.abs(new - x) <= 1e-10 * np.abs(x))  # convergence is quadratic: the next step would be rounding
+        x = np.where(done, x, np.where(last | inside & (step % 4 > 0), new, (low + high) / 2))
+        done |= last | (high - low <= 4e-16 * np.abs(x))
+        if done.all():
             break
     return x
 
