@@ -1,7 +1,7 @@
-"""Prompts a second and core of the laws of `fastebm.rlvr`, beside the textbook formulas in NumPy: `python -m benchmarks.rlvr_rates`.
+"""Prompts a second and core of the laws of `fastebm.rlvr`, beside textbook formulas in NumPy: `python -m benchmarks.rlvr_rates`.
 
-CPU time of the fastest of three rounds over 4 million prompts (SMOKE = FASTEBM_BENCH_SMOKE: 4 thousand). The textbook's formulas lose
-1 - p near 1 and cancel near p0; theirs is the price of not doing so.
+CPU time of the fastest of three rounds over 4 million prompts (SMOKE = FASTEBM_BENCH_SMOKE: 4 thousand). The textbook's formulas
+lose 1 - p near 1 and cancel near p0; what ours take longer is the price of not doing so.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The laws of `fastebm.rlvr` held against real training logs: `python -m benchmarks.rlvr_runs FILE`, Markdown on stdout.
 
-FILE: a table `run,step,reward,kl,entropy` and whatever else; every run is fitted by `rlvr.fit_curve`. The third table fits the first half
-of each run and judges what that predicts of the second. About two seconds.
+FILE: a table `run,step,reward,kl,entropy` and whatever else; every run is fitted by `rlvr.fit_curve`. The third table fits the
+first half of each run and judges what that predicts of the second. About two seconds.
 """
 
 import csv
@@ -30,7 +30,8 @@ def main(path):
         print(f"| {run} | {fit.n_steps} | {fit.p0:.3f} ± {fit.p0_se:.3f} | {1e3 * fit.speed:.1f} ± {1e3 * fit.speed_se:.1f} | "
               f"{fit.beta:+.2f} ± {fit.beta_se:.2f} | {fit.target:.3f} | {law.misfit:.3f} / {law.noise_sd:.3f} | "
               f"{law.durbin_watson:.2f} | {law.p_value:.1g} |")
-    print("\n| run | KL scale | KL R2 | KL DW | H_correct | H_wrong | R2 at scale 1 | entropy scale | difference, scale free | R2 | DW |")
+    print("\n| run | KL scale | KL R2 | KL DW | H_correct | H_wrong | R2 at scale 1 | entropy scale | difference, scale free | "
+          "R2 | DW |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for run, fit in found.items():
         kl, law, free = fit.kl_law, fit.entropy_law, fit.free_entropy_law

@@ -188,11 +188,12 @@ def fit_curve(steps, accuracy, *, kl=None, entropy=None, lag=None):
 
     Notes
     -----
-    Nonlinear least squares for the accuracy, then linear ones for the other laws at the FITTED accuracies: the logged ones carry the
-    sampling error of their batch, which would bias slopes towards 0. All estimating equations are stacked, so that the errors of the
-    first stage enter those of the second (Newey & McFadden 1994, section 6), with a covariance that allows for heteroscedastic residuals
-    with memory (Newey & West 1987). Standard errors describe the noise; they do not cover a law that fails, which `LawFit` shows. In 150 simulated runs of
-    250 steps they are right to 5 % without memory (p0, kl_scale: 14 % too small), 15 to 30 % too small for a memory of 0.5 a step.
+    Nonlinear least squares for the accuracy, then linear ones for the other laws at the FITTED accuracies: the logged ones
+    carry the sampling error of their batch, which would bias slopes towards 0. All estimating equations are stacked, so that
+    the errors of the first stage enter those of the second (Newey & McFadden 1994, section 6), with a covariance that allows
+    for heteroscedastic residuals with memory (Newey & West 1987). Standard errors describe the noise; they do not cover a law
+    that fails, which `LawFit` shows. In 150 simulated runs of 250 steps they are right to 5 % without memory (p0, kl_scale: 14
+    % too small), 15 to 30 % too small for a memory of 0.5 a step.
 
     Examples
     --------
@@ -230,8 +231,8 @@ def fit_curve(steps, accuracy, *, kl=None, entropy=None, lag=None):
     scale = steps[-1]  # the unit of time of the iteration: one run
     unit = np.array([1.0, 1 / scale, 1.0])
     x0, speed = _start(steps, accuracy)
-    found = least_squares(lambda theta: _accuracy(theta * unit, steps) - accuracy, [x0, speed * scale, 0.1], x_scale="jac", method="lm",
-                          xtol=1e-12, ftol=1e-14, gtol=1e-14, max_nfev=4000)
+    found = least_squares(lambda theta: _accuracy(theta * unit, steps) - accuracy, [x0, speed * scale, 0.1], x_scale="jac",
+                          method="lm", xtol=1e-12, ftol=1e-14, gtol=1e-14, max_nfev=4000)
     theta = found.x * unit
     p = _accuracy(theta, steps)
     laws = [("kl", columns["kl"])] if kl is not None else []
@@ -257,7 +258,8 @@ def fit_curve(steps, accuracy, *, kl=None, entropy=None, lag=None):
     k, e = at.get("kl"), at.get("entropy")
     f = at.get("free")
     return CurveFit(
-        n_steps=n, n_dropped=n_dropped, p0=p0, p0_se=float(sd[0] * p0 * (1 - p0)), speed=float(theta[1]), speed_se=float(sd[1] * unit[1]),
+        n_steps=n, n_dropped=n_dropped, p0=p0, p0_se=float(sd[0] * p0 * (1 - p0)),
+        speed=float(theta[1]), speed_se=float(sd[1] * unit[1]),
         beta=float(theta[2]), beta_se=float(sd[2]), target=float(expit(theta[0] + 1 / theta[2])) if theta[2] > 0 else 1.0,
         kl_scale=None if k is None else float(every[k]), kl_scale_se=None if k is None else float(sd[k]),
         h_correct=None if e is None else float(every[e]), h_wrong=None if e is None else float(every[e + 1]),
@@ -294,8 +296,9 @@ def _equations(values, unit, steps, accuracy, laws):
 
 
 def _covariance(equations, values, lag):
-    """Sandwich A^-1 S A^-T of the stacked equations. S allows for heteroscedastic residuals at one step and, with Bartlett weights, for
-    autocovariances up to `lag`, the same at every step: products of single scores would hardly see them where few steps weigh most.
+    """Sandwich A^-1 S A^-T of the stacked equations. S allows for heteroscedastic residuals at one step and, with Bartlett weights,
+    for autocovariances up to `lag`, the same at every step: products of single scores would hardly see them where few steps
+    weigh most.
     """
     blocks = equations(values)
     owner = np.repeat(np.arange(len(blocks)), [X.shape[1] for X, _ in blocks])

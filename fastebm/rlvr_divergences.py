@@ -217,9 +217,9 @@ def alpha_target_accuracy(p0, beta, alpha, *, logit=False):
 
     Notes
     -----
-    Answers of equal reward keep their proportions under every f-divergence, so that two answers, correct and wrong, say it all. Alpha < 1
-    never reaches 1: as beta -> 0, 1 - p* falls as beta^(1 / (1 - alpha)) only, while KL's falls as exp(-1 / beta). Alpha > 1 reaches 1 at
-    a positive beta.
+    Answers of equal reward keep their proportions under every f-divergence, so that two answers, correct and wrong, say it all.
+    Alpha < 1 never reaches 1: as beta -> 0, 1 - p* falls as beta^(1 / (1 - alpha)) only, while KL's falls as exp(-1 / beta).
+    Alpha > 1 reaches 1 at a positive beta.
 
     Examples
     --------

@@ -608,5 +608,6 @@ def pass_at_k(p, k, *, logit=False):
     if not logit:
         return 0.0 - np.expm1(times(np.log1p(-p), k))
     failed = times(log_expit(-p), k)  # log of the chance that all fail
-    rare = np.where(p > -np.inf, np.log(k) + log_expit(p), -np.inf)  # what its complement is to first order, also where p is below any double
+    # What the complement is to first order, also where p is below any double.
+    rare = np.where(p > -np.inf, np.log(k) + log_expit(p), -np.inf)
     return np.where(failed > -1e-16, rare, np.log(-np.expm1(failed)) - failed)

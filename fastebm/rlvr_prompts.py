@@ -105,7 +105,7 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False):
     Returns
     -------
     float
-        In [0, inf]; 0 where no coefficient reaches that much (prompts of p0 = 0 never move), inf where the reference has it already.
+        In [0, inf]; 0 where no coefficient reaches that much (prompts of p0 = 0 never move), inf where the reference has it.
 
     Raises
     ------

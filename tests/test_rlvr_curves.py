@@ -22,7 +22,8 @@ def log_of_a_run(rng, *, noise=0.02, memory=0.0, kl_scale=1.0, beta=BETA, h_scal
     errors = rng.normal(size=(3, STEPS.size))
     for t in range(1, STEPS.size):
         errors[:, t] = memory * errors[:, t - 1] + np.sqrt(1 - memory**2) * errors[:, t]
-    return p + noise * errors[0], kl_scale * kl + noise * errors[1], h_scale * h + p * H_CORRECT + (1 - p) * H_WRONG + noise * errors[2]
+    entropy = h_scale * h + p * H_CORRECT + (1 - p) * H_WRONG
+    return p + noise * errors[0], kl_scale * kl + noise * errors[1], entropy + noise * errors[2]
 
 
 def test_without_noise_every_parameter_comes_back():
@@ -107,7 +108,9 @@ def test_a_missing_value_drops_its_step():
     accuracy, kl, _ = log_of_a_run(np.random.default_rng(2))
     holes = accuracy.copy()
     holes[[3, 77]] = np.nan
-    found, without = rlvr.fit_curve(STEPS, holes, kl=kl), rlvr.fit_curve(np.delete(STEPS, [3, 77]), np.delete(accuracy, [3, 77]), kl=np.delete(kl, [3, 77]))
+    found = rlvr.fit_curve(STEPS, holes, kl=kl)
+    steps, p, kl = (np.delete(x, [3, 77]) for x in (STEPS, accuracy, kl))
+    without = rlvr.fit_curve(steps, p, kl=kl)
     assert (found.n_steps, found.n_dropped) == (248, 2) and found.beta == without.beta and found.kl_scale == without.kl_scale
     assert found.entropy is None and found.h_difference is None and found.to_dict()["entropy_law"] is None
 

@@ -84,7 +84,8 @@ def test_both_scales_agree_where_both_can(x, x0, beta, t):
     near = {"rel": 1e-7, "abs": 1e-13}
     assert expit(rlvr.flow(x0, beta, t, logit=True)) == pytest.approx(rlvr.flow(p0, beta, t), rel=1e-12)
     assert expit(rlvr.target_accuracy(x0, beta, logit=True)) == pytest.approx(rlvr.target_accuracy(p0, beta), rel=1e-12)
-    for function, arguments in ((rlvr.objective, (beta,)), (rlvr.suboptimality, (beta,)), (rlvr.kl_spent, ()), (rlvr.entropy, (1.0, 2.0))):
+    laws = ((rlvr.objective, (beta,)), (rlvr.suboptimality, (beta,)), (rlvr.kl_spent, ()), (rlvr.entropy, (1.0, 2.0)))
+    for function, arguments in laws:
         assert function(x, x0, *arguments, logit=True) == pytest.approx(function(p, p0, *arguments), **near)
     assert rlvr.log_partition(x0, beta, logit=True) == pytest.approx(rlvr.log_partition(p0, beta), rel=1e-10)
 
@@ -102,9 +103,10 @@ def test_infinite_logits_are_answered_and_never_nan():
     x = np.array([-INF, *LOGITS, INF])
     p, p0, beta = x[:, None, None], x[:, None], np.array([0.0, 1e-320, 0.5, 1e300, INF])
     answers = [
-        rlvr.flow(p0, beta, 3.0, logit=True), rlvr.target_accuracy(p0, beta, logit=True), rlvr.suboptimality(p, p0, beta, logit=True),
-        rlvr.kl_spent(p, p0, logit=True), rlvr.objective(p, p0, beta, logit=True), rlvr.log_partition(p0, beta, logit=True),
-        rlvr.entropy(p, p0, 1, 2, logit=True), rlvr.beta_for_accuracy(p0, p, logit=True), rlvr.pass_at_k(p, [1, 3, INF], logit=True),
+        rlvr.flow(p0, beta, 3.0, logit=True), rlvr.target_accuracy(p0, beta, logit=True),
+        rlvr.suboptimality(p, p0, beta, logit=True), rlvr.kl_spent(p, p0, logit=True), rlvr.objective(p, p0, beta, logit=True),
+        rlvr.log_partition(p0, beta, logit=True), rlvr.entropy(p, p0, 1, 2, logit=True), rlvr.beta_for_accuracy(p0, p, logit=True),
+        rlvr.pass_at_k(p, [1, 3, INF], logit=True),
         rlvr.time_to_accuracy(p0, p, beta, logit=True), rlvr.beta_for_kl(p0, [0.0, 1e-9, 2.0, INF], logit=True),
         rlvr.accuracy_for_kl(p0, [0.0, 1e-9, 2.0, INF], logit=True),
     ]  # fmt: skip
@@ -236,7 +238,8 @@ def test_curve_over_prompts_against_sums_of_the_textbook_formulas(scale):
     np.testing.assert_allclose(curve.accuracy, p @ weight, rtol=1e-12)
     np.testing.assert_allclose(curve.kl, kl(p, p0) @ weight, rtol=1e-9, atol=1e-15)
     np.testing.assert_allclose(curve.suboptimality, beta * kl(p, star) @ weight, rtol=1e-6, atol=1e-14)
-    np.testing.assert_allclose(curve.entropy, (-p * np.log(p) - (1 - p) * np.log(1 - p) + p * hc + (1 - p) * hw) @ weight, rtol=1e-12)
+    binary = -p * np.log(p) - (1 - p) * np.log(1 - p)
+    np.testing.assert_allclose(curve.entropy, (binary + p * hc + (1 - p) * hw) @ weight, rtol=1e-12)
     np.testing.assert_allclose(curve.pass_at_k, [(1 - (1 - p) ** j) @ weight for j in k], rtol=1e-10)
     assert set(curve.to_dict()) >= {"accuracy", "pass_at_k"}
     # joint convexity: many prompts spend at least what one of the mean accuracy would
