@@ -7,7 +7,7 @@ import pytest
 
 import fastebm as fe
 
-from . import big_chain, chains, reference, roofline
+from . import big_chain, chains, reference, rlvr_rates, rlvr_runs, roofline
 from .cases import gap
 
 
@@ -41,3 +41,19 @@ def test_a_reference_is_what_lapack_finds():
     half = 0.5 * chain.log_pi
     S = np.exp(half[:, None] - half) * chain.to_scipy().toarray()
     assert peer == "PyAMG + LOBPCG" and found == pytest.approx(1.0 - np.linalg.eigvalsh(S)[-2], rel=1e-10)
+
+
+def test_the_rates_are_of_laws_that_agree_with_the_textbook(capsys, monkeypatch):
+    monkeypatch.setattr(rlvr_rates, "N_PROMPTS", 2000)
+    rlvr_rates.main()
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert len(rows) == 8 and all(float(row[4]) < 1e-9 for row in rows)
+
+
+def test_training_logs_give_three_tables(tmp_path, capsys):
+    steps = np.arange(1, 101)
+    p = fe.rlvr.flow(0.4, 0.5, 0.03 * steps) + 0.01 * np.random.default_rng(0).normal(size=100)
+    lines = [f"a,{s},{x},{fe.rlvr.kl_spent(x, 0.4)},{fe.rlvr.entropy(x, 0.4, 1.0, 2.0)}" for s, x in zip(steps, p, strict=True)]
+    (tmp_path / "log.csv").write_text("\n".join(["run,step,reward,kl,entropy", *lines, "a,101,,0.1,0.1"]))
+    rlvr_runs.main(tmp_path / "log.csv")
+    assert len([line for line in capsys.readouterr().out.splitlines() if line.startswith("| a |")]) == 3
