@@ -27,6 +27,11 @@ from .bounds import BoundsResult, hitting_bounds
 from .recurrence import (
     CommuteResult, KemenyResult, ReturnResult, commute_times, kemeny_constant, return_times,
 )
+from .contraction import (
+    AutocorrelationResult, ConductanceResult, DobrushinResult, LogSobolevResult, autocorrelation, conductance, dobrushin,
+    modified_log_sobolev,
+)
+from .metastable import LumpabilityResult, MetastableResult, lumpability, metastable_sets
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states
 from .splitting import SplittingResult, SplittingTimeResult, splitting_hitting_time, splitting_probability
 from .importance import ImportanceResult, importance_hitting
@@ -44,17 +49,17 @@ __version__ = "0.1.0"
 _LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "rlvr": None}
 
 __all__ = [
-    "AbsorptionResult", "BalanceResult", "BalanceTest", "BootstrapResult", "BoundsResult", "CommuteResult",
-    "ConnectedSet", "ConvergenceWarning", "DistributionResult", "EigenResult", "FastebmError", "GapResult",
+    "AbsorptionResult", "AutocorrelationResult", "BalanceResult", "BalanceTest", "BootstrapResult", "BoundsResult", "CommuteResult",
+    "ConductanceResult", "ConnectedSet", "ConvergenceWarning", "DobrushinResult", "DistributionResult", "EigenResult", "FastebmError", "GapResult",
     "HammingGraph", "HitProbabilityResult", "HittingResult", "HittingSample", "Hypercube", "ImportanceResult",
-    "Interrupted", "InvalidChainError", "KemenyResult", "MarkovChain", "MarkovTest", "MemoryForecastError",
+    "Interrupted", "InvalidChainError", "KemenyResult", "LogSobolevResult", "LumpabilityResult", "MarkovChain", "MarkovTest", "MetastableResult", "MemoryForecastError",
     "MixingResult", "MomentsResult", "NotReversibleError", "PeriodicChainError", "PotentialFit", "ReducibleChainError",
     "ReturnResult", "ReversibleFit", "RewardFit", "SelectionWarning", "SplittingResult", "SplittingTimeResult",
     "StationaryResult", "StructureResult", "TiltedChain", "Torus", "TransitionCounts", "absorption_probabilities",
-    "balance_test", "bootstrap", "committor", "commute_times", "connected_set", "count_transitions", "detailed_balance",
-    "discretize", "eigenpairs", "fit_potential", "fit_reward", "get_include", "hitting_bounds", "hitting_distribution",
+    "autocorrelation", "balance_test", "bootstrap", "committor", "commute_times", "conductance", "connected_set", "count_transitions", "detailed_balance",
+    "discretize", "dobrushin", "eigenpairs", "fit_potential", "fit_reward", "get_include", "hitting_bounds", "hitting_distribution",
     "hitting_moments", "hitting_probabilities", "hitting_times", "importance_hitting", "kemeny_constant", "load",
-    "markov_test", "mixing_curve", "return_times", "reversibilize", "reversible_fit", "row_kernel", "simulate",
+    "lumpability", "markov_test", "metastable_sets", "modified_log_sobolev", "mixing_curve", "return_times", "reversibilize", "reversible_fit", "row_kernel", "simulate",
     "simulate_hitting_times", "spectral_gap", "splitting_hitting_time", "splitting_probability", "stationary",
     "structure", "superior_states", "tilt", *_LAZY,
 ]

@@ -19,7 +19,7 @@ ANALYSES = {
     "structure", "stationary", "balance", "spectral", "gap", "gap_reversible", "gap_general", "dirichlet", "lanczos",
     "multigrid", "rayleigh", "hitting", "walk", "mixing", "rlvr", "eigen", "walkers", "tally", "splitting",
     "importance", "solver", "absorption", "moments", "bounds", "recurrence", "reversibility", "markov", "potential",
-    "bootstrap",
+    "bootstrap", "contraction", "metastable",
 }
 INPUT = {"io", "datasets"}
 TOP = {"__init__", "__main__", "cli", "report", "plot", "demo", "study"}
