@@ -3,8 +3,6 @@
 import math
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.spatial.distance import cdist
 
 from . import _core, _validate, dirichlet, passes
 from ._runtime import forecast_memory, interruptible, resolve_threads
@@ -36,7 +34,9 @@ def _prepare(chain, purpose, *, reversible=True):
     if chain.n_states < 2:
         raise InvalidChainError(f"{purpose} needs a closed class of at least two states, this one has one")
     if reversible and not chain.is_reversible:
-        raise NotReversibleError(f"{purpose} needs a reversible chain; use reversibilize(chain), or detailed_balance(chain) to see where it is not")
+        raise NotReversibleError(
+            f"{purpose} needs a reversible chain; use reversibilize(chain), or detailed_balance(chain) to see where it is not"
+        )
     return chain, inside
 
 
@@ -129,7 +129,8 @@ def conductance(chain, *, vector=None, gap=None, tol=1e-8, rng=None, num_threads
         cut = np.zeros(n_states, bool)
         cut[inside] = S
     return ConductanceResult(
-        conductance=phi, cut=cut, mass=mass, flow=flow, lower=0.5 * float(gap.gap_lower), upper=min(phi, math.sqrt(2.0 * gap.gap_upper)),
+        conductance=phi, cut=cut, mass=mass, flow=flow, lower=0.5 * float(gap.gap_lower),
+        upper=min(phi, math.sqrt(2.0 * gap.gap_upper)),
         lower_kind=gap.lower_kind, gap_lower=0.125 * gap.gap_lower**2, gap_upper=2.0 * phi, gap=gap)
 
 
@@ -140,9 +141,11 @@ def _best_cut(chain, vector, threads):
     rank[order] = np.arange(chain.n_states, dtype=np.int32)
     step = passes.cut_steps(chain._pattern.matrix, chain._col, rank, threads)
     weight = chain.pi if chain._row is None else chain.pi * chain._row
-    flow = np.cumsum((weight * step)[order])[:-1]
-    mass = np.cumsum(chain.pi[order])[:-1]
-    small = np.minimum(mass, np.cumsum(chain.pi[order[::-1]])[::-1][1:])
+    gain, pi = (weight * step)[order], chain.pi[order]
+    below, above = np.cumsum(pi)[:-1], np.cumsum(pi[::-1])[::-1][1:]
+    # from the lighter end, so that what rounding leaves is a trifle of that side's mass
+    flow = np.where(below <= above, np.cumsum(gain)[:-1], -np.cumsum(gain[::-1])[::-1][1:])
+    small = np.minimum(below, above)
     with np.errstate(divide="ignore", invalid="ignore"):
         phi = np.where(small > 0.0, np.maximum(flow, 0.0) / small, np.inf)
     change = int(np.clip(np.searchsorted(vector[order], 0.0), 1, chain.n_states - 1))
@@ -210,6 +213,8 @@ def dobrushin(chain, *, rng=None, num_threads=None):
     P = chain.to_scipy()
     P.eliminate_zeros()
     if n <= MAX_PAIRS:
+        from scipy.spatial.distance import cdist  # heavy, and wanted here alone
+
         distance = 0.5 * cdist(P.toarray(), P.toarray(), "cityblock")
         x, y = np.unravel_index(np.argmax(distance), distance.shape)
         value = min(float(distance[x, y]), 1.0)
@@ -230,7 +235,7 @@ def dobrushin(chain, *, rng=None, num_threads=None):
 def _disjoint(P):
     """Two rows without a common column, or None where the rows of least reach have none."""
     n = P.shape[0]
-    T = csr_array(P.T)
+    T = P.T.tocsr()
     reach = P.astype(bool).astype(np.int64) @ np.diff(T.indptr)  # rows that share a column with x, counted once a column
     for x in np.argsort(reach, kind="stable")[:MAX_ROWS_SEARCHED].tolist():
         touched = np.zeros(n, bool)
@@ -279,10 +284,10 @@ def modified_log_sobolev(chain, *, tol=1e-8, rng=None, num_threads=None, progres
 
     Notes
     -----
-    Below: with alpha = inf E(sqrt f, sqrt f) / Ent(f), ``E(f, log f) >= 4 E(sqrt f, sqrt f)`` gives rho >= 2 alpha (Bobkov & Tetali 2006)
-    and alpha >= gap (1 - 2 p) / log(1 / p - 1) (Diaconis & Saloff-Coste 1996, corollary A.4). Above: the functional at any f; at f = 1 + small v it
-    is the gap. Discrete time: ``KL(mu P || pi) <= (1 - alpha(P P*)) KL(mu || pi)`` (Miclo 1997), so r = -log(1 - alpha(P P*)) / 2, with alpha(P P*)
-    from the same comparison and the multiplicative gap.
+    Below: with alpha = inf E(sqrt f, sqrt f) / Ent(f), ``E(f, log f) >= 4 E(sqrt f, sqrt f)`` gives rho >= 2 alpha (Bobkov & Tetali
+    2006) and alpha >= gap (1 - 2 p) / log(1 / p - 1) (Diaconis & Saloff-Coste 1996, corollary A.4). Above: the functional at any
+    f; at f = 1 + small v it is the gap. Discrete time: ``KL(mu P || pi) <= (1 - alpha(P P*)) KL(mu || pi)`` (Miclo 1997), so r =
+    -log(1 - alpha(P P*)) / 2, with alpha(P P*) from the same comparison and the multiplicative gap.
 
     Examples
     --------
@@ -309,7 +314,11 @@ def modified_log_sobolev(chain, *, tol=1e-8, rng=None, num_threads=None, progres
     p = math.exp(log_p)
     odds = 1.0 - 2.0 * p
     # log(1 / p - 1) = 2 artanh(1 - 2 p), which keeps the ratio where p is near 1/2
-    comparison = (1.0 - 1e-12) * (odds / (math.log1p(-p) - log_p) if p < 0.1 else 0.5 if odds <= 0.0 else 0.5 * odds / math.atanh(odds))
+    if p < 0.1:
+        comparison = odds / (math.log1p(-p) - log_p)
+    else:
+        comparison = 0.5 * odds / math.atanh(odds) if odds > 0.0 else 0.5
+    comparison *= 1.0 - 1e-12
     alpha = min(comparison * float(step.gap_lower), 1.0)
     return LogSobolevResult(
         lower=float(min(2.0 * comparison * gap_lower, upper)), upper=float(upper), lower_kind=gap.lower_kind, trial=trial,
@@ -341,10 +350,10 @@ class AutocorrelationResult(Result):
     mean, variance : float
         pi f and Var_pi f.
     asymptotic_variance, lower, upper : float
-        sigma^2 = lim n Var of the mean of n steps = sum over all lags of the autocovariance, and bounds of it (up to the rounding of
-        sums weighted by pi).
+        sigma^2 = lim n Var of the mean of n steps, the sum over all lags of the autocovariance, with bounds (up to rounding of sums
+        weighted by pi).
     integrated_time : float
-        sigma^2 / variance = 1 + 2 sum_{t >= 1} rho(t): n steps are worth n / integrated_time independent draws; nan for a constant f.
+        sigma^2 / variance = 1 + 2 sum_{t >= 1} rho(t): n steps are worth n / integrated_time draws; nan if f is constant.
     autocorrelation : ndarray (n_lags + 1,)
         rho(0) = 1, rho(1), ...
     poisson : ndarray (n_states,)
@@ -385,9 +394,9 @@ def autocorrelation(chain, f, *, n_lags=0, tol=1e-10, num_threads=None, progress
 
     Notes
     -----
-    sigma^2 = 2 <f', h> - <f', f'>, f' = f - pi f (Levin & Peres, section 12.7). With z the most probable state and h(z) = 0 the equation is
-    a system of I - P without z. Its error is at most |residual| E_x tau_z in every component, and a second, certified solve
-    bounds E_x tau_z: hence `lower` and `upper`, for any chain.
+    sigma^2 = 2 <f', h> - <f', f'>, f' = f - pi f (Levin & Peres, section 12.7). With z the most probable state and h(z) = 0 the
+    equation is a system of I - P without z. Its error is at most |residual| E_x tau_z in every component, and a second, certified
+    solve bounds E_x tau_z: hence `lower` and `upper`, for any chain.
 
     Examples
     --------
@@ -411,7 +420,8 @@ def autocorrelation(chain, f, *, n_lags=0, tol=1e-10, num_threads=None, progress
     size = float(np.abs(centred).max())
     if chain.n_states == 1 or size <= 8 * UNIT * float(np.abs(f).max()):
         nothing = np.zeros(n_states) if inside is None else np.where(inside, 0.0, np.nan)
-        return AutocorrelationResult(mean, 0.0, 0.0, 0.0, 0.0, math.nan, np.full(n_lags + 1, np.nan), nothing, 0.0, True, "constant", 0)
+        undefined = np.full(n_lags + 1, np.nan)
+        return AutocorrelationResult(mean, 0.0, 0.0, 0.0, 0.0, math.nan, undefined, nothing, 0.0, True, "constant", 0)
     unit = centred / size
     with interruptible("autocorrelation", lambda: None, progress=progress, callback=callback) as monitor:
         away = np.ones(chain.n_states, bool)

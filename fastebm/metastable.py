@@ -1,10 +1,8 @@
 """Metastable sets of a reversible chain, and the coarse chain on the sets of a partition."""
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.sparse import coo_array
 
-from . import _validate
+from . import _validate, dirichlet
 from ._runtime import interruptible, resolve_threads
 from .chain import MarkovChain, is_chain
 from .eigen import eigenpairs
@@ -16,6 +14,8 @@ from .structure import closed_class
 # States that bound the memberships during the optimisation: the extreme ones in so many directions. All states bound the result.
 N_DIRECTIONS = 500
 COLUMNS = 16
+# Products that repair the eigenvectors; below this eigenvalue they would magnify what they are to remove.
+N_SMOOTH, SMOOTH_ABOVE = 10, 0.5
 
 
 @result
@@ -31,8 +31,8 @@ class MetastableResult(Result):
     mass : ndarray (k,)
         pi-weight of each membership, largest first; crisp_mass of each set.
     coarse : ndarray (k, k)
-        Galerkin projection ``(chi^T D chi)^-1 chi^T D P chi``, D = diag(pi): rows sum to one and its eigenvalues are the k leading ones of
-        P exactly; entries may be slightly negative.
+        Galerkin projection ``(chi^T D chi)^-1 chi^T D P chi``, D = diag(pi): rows sum to one and its eigenvalues are the k
+        leading ones of P exactly; entries may be slightly negative.
     metastability : float
         trace(coarse) = sum of the k eigenvalues, at most k.
     chain : MarkovChain or None
@@ -85,9 +85,10 @@ def metastable_sets(chain, k, *, tol=1e-8, rng=None, num_threads=None, progress=
 
     Notes
     -----
-    chi = X A with X the k leading eigenvectors. The inner simplex gives a first A; the crispness is then maximised by Nelder-Mead over
-    the (k - 1)^2 free entries of A, the others following from chi >= 0 and rows of sum one. During that search only extreme states bound
-    chi; at the end all do, so that the memberships are feasible. As X^T D X = I the coarse matrix is A^-1 diag(eigenvalues) A, k by k.
+    chi = X A with X the k leading eigenvectors. The inner simplex gives a first A; the crispness is then maximised by Nelder-Mead
+    over the (k - 1)^2 free entries of A, the others following from chi >= 0 and rows of sum one. During that search only extreme
+    states bound chi; at the end all do, so that the memberships are feasible. As X^T D X = I the coarse matrix is A^-1
+    diag(eigenvalues) A, k by k.
 
     Examples
     --------
@@ -105,7 +106,8 @@ def metastable_sets(chain, k, *, tol=1e-8, rng=None, num_threads=None, progress=
     pairs = eigenpairs(chain, k, tol=tol, rng=rng, num_threads=threads, progress=progress, callback=callback)
     if len(pairs.eigenvalues) < k:
         raise InvalidChainError(f"only {len(pairs.eigenvalues)} of {k} eigenvectors were found; take a larger tol or a smaller k")
-    X, values, pi = pairs.right, pairs.eigenvalues, chain.pi
+    values, pi = pairs.eigenvalues, chain.pi
+    X = _repaired(chain, pairs, threads)
     A = _transformation(X)
     mass = A[0]  # <chi_i, 1> = e_1^T A, as X^T D 1 = e_1
     order = np.argsort(-mass, kind="stable")
@@ -124,6 +126,19 @@ def metastable_sets(chain, k, *, tol=1e-8, rng=None, num_threads=None, progress=
         next_eigenvalue=None if pairs.next_eigenvalue is None else float(np.real(pairs.next_eigenvalue)), is_cut=pairs.is_cut,
         converged=bool(pairs.converged.all()),
     )
+
+
+def _repaired(chain, pairs, threads):
+    """The right eigenvectors, X = P X / eigenvalues, right at the states of tiny pi too: what the norm of pi does not see is
+    rounding there, and products replace it by what their likelier neighbours say."""
+    X = np.ascontiguousarray(pairs.right)
+    root = np.exp(0.5 * chain.log_pi)
+    for j in range(1, X.shape[1]):
+        X[:, j] = dirichlet.trimmed(X[:, j], root)
+    if (pairs.eigenvalues > SMOOTH_ABOVE).all():
+        for _ in range(N_SMOOTH):
+            X = chain._apply(X, num_threads=threads) / pairs.eigenvalues
+    return X
 
 
 def _crispness(A):
@@ -162,6 +177,8 @@ def _transformation(X):
     start = np.linalg.inv(X[corners])[1:, 1:]
     if k == 2:  # one free number, a scale that cancels: the solution is unique
         return _filled(start, X)
+    from scipy.optimize import minimize  # heavy, and wanted here alone
+
     directions = np.random.default_rng(0).normal(size=(k - 1, N_DIRECTIONS))
     extreme = [column.argmax() for column in (X[:, 1:] @ d for d in directions.T)]
     bounding = X[np.unique(np.concatenate([corners, extreme]))]
@@ -204,7 +221,7 @@ class LumpabilityResult(Result):
         Their set, and the set `into` = B.
     into : int
     chain : MarkovChain
-        The pi-weighted coarse chain: the exact one of a lumpable partition, and otherwise that of the stationary process one step ahead.
+        The pi-weighted coarse chain: the exact one of a lumpable partition, and otherwise that of the stationary process.
     mass : ndarray (k,)
         pi of the sets.
     """
@@ -264,7 +281,8 @@ def lumpability(chain, partition, *, tol=1e-12, num_threads=None, progress=False
     key, value, source = key[order], reached.data[order], source[order]
     first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
     last = np.append(first[1:], len(key)) - 1
-    low = np.where(last - first + 1 < size[key[first] // k], 0.0, value[first])  # a state that has no entry reaches B with probability 0
+    # a state that has no entry reaches B with probability 0
+    low = np.where(last - first + 1 < size[key[first] // k], 0.0, value[first])
     spread = value[last] - low
     at = int(np.argmax(spread))
     own, into = divmod(int(key[first[at]]), k)
@@ -274,6 +292,8 @@ def lumpability(chain, partition, *, tol=1e-12, num_threads=None, progress=False
     pi = stationary(chain, num_threads=threads).pi
     mass = np.bincount(labels, pi, minlength=k)
     weight = np.where(mass[labels] > 0.0, pi, 1.0)  # a transient set has no law of its own: its states count alike
+    from scipy.sparse import coo_array
+
     rows = np.repeat(np.arange(n), np.diff(reached.indptr))
     flow = coo_array((reached.data * weight[rows], (labels[rows], reached.indices)), shape=(k, k)).tocsr()
     return LumpabilityResult(
