@@ -183,3 +183,15 @@ def test_any_cut_bounds_the_gap(case):
     found = fe.conductance(chain, vector=vector, rng=0)
     assert found.gap.gap <= found.gap_upper * (1 + SLACK) + 1e-13
     assert found.gap.gap <= dirichlet.quotient(chain, found.cut.astype(float), 1) * (1 + SLACK) + 1e-13
+
+
+def test_cuts_of_tiny_mass_are_ranked_by_their_digits():
+    """A path whose pi falls to 1e-100: every cut of its order has one edge, and sums of like terms on its lighter side."""
+    rng = np.random.default_rng(4)
+    weight = 10.0 ** (-np.linspace(0, 100, 200) + rng.uniform(-1, 1, 200))
+    chain = fe.MarkovChain.from_edges(np.arange(200), np.arange(1, 201), weight, symmetric=True)
+    degree = np.append(weight, 0) + np.append(0, weight)
+    above = np.cumsum(degree[::-1])[::-1][1:]
+    exact = (weight / np.minimum(np.cumsum(degree)[:-1], above)).min()
+    for vector in (np.arange(201.0), -np.arange(201.0)):
+        assert_allclose(fe.conductance(chain, vector=vector, rng=0).conductance, exact, rtol=1e-9)
