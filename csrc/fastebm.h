@@ -8,6 +8,7 @@
 #include "random.h"
 #include "vec.h"
 #include "csr.h"
+#include "cut.h"
 #include "lattice.h"
 #include "rule.h"
 #include "rows.h"

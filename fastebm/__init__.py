@@ -27,6 +27,11 @@ from .bounds import BoundsResult, hitting_bounds
 from .recurrence import (
     CommuteResult, KemenyResult, ReturnResult, commute_times, kemeny_constant, return_times,
 )
+from .contraction import (
+    AutocorrelationResult, ConductanceResult, DobrushinResult, LogSobolevResult, autocorrelation, conductance, dobrushin,
+    modified_log_sobolev,
+)
+from .metastable import LumpabilityResult, MetastableResult, lumpability, metastable_sets
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states
 from .splitting import SplittingResult, SplittingTimeResult, splitting_hitting_time, splitting_probability
 from .importance import ImportanceResult, importance_hitting
@@ -45,19 +50,21 @@ __version__ = "0.1.0"
 _LAZY = {"analyze": "report", "Report": "report", "datasets": None, "io": None, "plot": None, "rlvr": None}
 
 __all__ = [
-    "AbsorptionResult", "BalanceResult", "BalanceTest", "BootstrapResult", "BoundsResult", "CommuteResult",
-    "ConnectedSet", "ConvergenceWarning", "DistributionResult", "EigenResult", "FastebmError", "GapResult",
-    "HammingGraph", "HitProbabilityResult", "HittingResult", "HittingSample", "Hypercube", "ImportanceResult",
-    "Interrupted", "InvalidChainError", "KemenyResult", "MarkovChain", "MarkovTest", "MemoryForecastError",
-    "MixingResult", "MixingTimeResult", "MomentsResult", "NotReversibleError", "PeriodicChainError", "PotentialFit", "ReducibleChainError",
+    "AbsorptionResult", "AutocorrelationResult", "BalanceResult", "BalanceTest", "BootstrapResult", "BoundsResult",
+    "CommuteResult", "ConductanceResult", "ConnectedSet", "ConvergenceWarning", "DistributionResult", "DobrushinResult",
+    "EigenResult", "FastebmError", "GapResult", "HammingGraph", "HitProbabilityResult", "HittingResult", "HittingSample",
+    "Hypercube", "ImportanceResult", "Interrupted", "InvalidChainError", "KemenyResult", "LogSobolevResult",
+    "LumpabilityResult", "MarkovChain", "MarkovTest", "MemoryForecastError", "MetastableResult", "MixingResult",
+    "MixingTimeResult", "MomentsResult", "NotReversibleError", "PeriodicChainError", "PotentialFit", "ReducibleChainError",
     "ReturnResult", "ReversibleFit", "RewardFit", "SelectionWarning", "SplittingResult", "SplittingTimeResult",
     "StationaryResult", "StructureResult", "TiltedChain", "Torus", "TransitionCounts", "absorption_probabilities",
-    "balance_test", "bootstrap", "committor", "commute_times", "connected_set", "count_transitions", "detailed_balance",
-    "discretize", "eigenpairs", "fit_potential", "fit_reward", "get_include", "hitting_bounds", "hitting_distribution",
-    "hitting_moments", "hitting_probabilities", "hitting_times", "importance_hitting", "kemeny_constant", "load",
-    "markov_test", "mixing_curve", "mixing_time", "return_times", "reversibilize", "reversible_fit", "row_kernel", "simulate",
-    "simulate_hitting_times", "spectral_gap", "splitting_hitting_time", "splitting_probability", "stationary",
-    "structure", "superior_states", "tilt", *_LAZY,
+    "autocorrelation", "balance_test", "bootstrap", "committor", "commute_times", "conductance", "connected_set",
+    "count_transitions", "detailed_balance", "discretize", "dobrushin", "eigenpairs", "fit_potential", "fit_reward",
+    "get_include", "hitting_bounds", "hitting_distribution", "hitting_moments", "hitting_probabilities", "hitting_times",
+    "importance_hitting", "kemeny_constant", "load", "lumpability", "markov_test", "metastable_sets", "mixing_curve",
+    "mixing_time", "modified_log_sobolev", "return_times", "reversibilize", "reversible_fit", "row_kernel", "simulate",
+    "simulate_hitting_times", "spectral_gap", "splitting_hitting_time", "splitting_probability", "stationary", "structure",
+    "superior_states", "tilt", *_LAZY,
 ]
 
 

@@ -123,6 +123,13 @@ def potential(matrix, transpose):
     return found.w, max(worst)
 
 
+def cut_steps(matrix, col, rank, threads):
+    """What each state adds to the flow of ``A diag(col)`` across a cut when it joins the states of lower rank."""
+    step = np.empty(matrix.n_states)
+    _by_rows("the sweep of cuts", matrix, lambda begin, end: _core.cut_steps(matrix, col, rank, begin, end, threads, step))
+    return step
+
+
 def log_values(matrix, log_row, log_col, entry, normalize, threads):
     """(values, log_norm or None, row): exp(log A + log_row[x] + log_col[y] + entry - log_norm[x]) of every entry; `row` is the
     first one whose every entry is forbidden, or -1."""

@@ -129,6 +129,10 @@ cdef extern from "tilt.h" nogil:
                         int normalize, int64_t first, int64_t last, int num_threads, double *values, double *log_norm,
                         int64_t *row)
 
+cdef extern from "cut.h" nogil:
+    int ebm_cut_steps(const ebm_csr_t *A, const double *col, const int32_t *rank, int64_t begin, int64_t end, int num_threads,
+                      double *step)
+
 cdef extern from "flux.h" nogil:
     enum: EBM_FLUX_WORST
     ctypedef struct ebm_flux_edge_t:

@@ -136,6 +136,19 @@ def graph_mismatch(Csr A not None, Csr T not None, const double[::1] w not None,
     return mismatch
 
 
+def cut_steps(Csr A not None, const double[::1] col, const int32_t[::1] rank not None, int64_t begin, int64_t end, int num_threads,
+              double[::1] step not None):
+    """Fills step[begin:end]: the flow of A diag(col) to the states of higher rank less that to the states of lower rank."""
+    cdef int status
+    need(rank.shape[0] == A.c.n_states and step.shape[0] == A.c.n_states, "lengths of rank and step")
+    need(col is None or col.shape[0] == A.c.n_states, "length of col")
+    need_rows(A, begin, end)
+    cdef const double *col_p = pointer(col)
+    with nogil:
+        status = ebm_cut_steps(&A.c, col_p, &rank[0], begin, end, num_threads, &step[0])
+    check(status)
+
+
 def tilt_values(Csr A not None, const double[::1] log_row, const double[::1] log_col, const double[::1] reward,
                 int64_t begin, int64_t end, int num_threads, double[::1] values not None, double[::1] log_norm):
     """Fills rows [begin, end) of values and, where it is given, log_norm: the rows then sum to one. -> the first row whose

@@ -1,0 +1,455 @@
+"""Numbers that say how a chain contracts: conductance, Dobrushin's coefficient, entropy decay, asymptotic variances."""
+
+import math
+
+import numpy as np
+
+from . import _core, _validate, dirichlet, passes
+from ._runtime import forecast_memory, interruptible, resolve_threads
+from .chain import is_chain
+from .eigen import eigenpairs
+from .errors import InvalidChainError, NotReversibleError
+from .results import Result, result
+from .solver import System
+from .spectral import spectral_gap
+from .stationary import stationary
+from .structure import closed_class
+
+# Up to this many states every pair of rows is compared: 0.5 s and 8 MB.
+MAX_PAIRS = 1000
+# Rows of least reach whose overlaps are searched for a disjoint one, and pairs of rows compared where none is found.
+MAX_ROWS_SEARCHED, PAIRS_SAMPLED = 256, 2000
+# Trial densities exp(s v) on either side.
+TRIALS = np.array([0.01, 0.1, 0.3, 1.0, 2.0, 4.0])
+UNIT = 2.0**-53
+MAX_MATVECS = 100_000
+
+
+def _prepare(chain, purpose, *, reversible=True):
+    """The chain on its closed class, which must have two states."""
+    is_chain(chain)
+    inside = closed_class(chain)
+    if inside is not None:
+        chain = chain.restrict(inside)
+    if chain.n_states < 2:
+        raise InvalidChainError(f"{purpose} needs a closed class of at least two states, this one has one")
+    if reversible and not chain.is_reversible:
+        raise NotReversibleError(
+            f"{purpose} needs a reversible chain; use reversibilize(chain), or detailed_balance(chain) to see where it is not"
+        )
+    return chain, inside
+
+
+# --- conductance ------------------------------------------------------------------------------------------------------------
+
+
+@result
+class ConductanceResult(Result):
+    """The best cut found.
+
+    Attributes
+    ----------
+    conductance : float
+        Phi(S) = F(S, S^c) / min(pi(S), pi(S^c)) of the cut: an upper bound of Phi*, the least over all S.
+    cut : ndarray bool (n_states,)
+        S, with pi(S) <= 1/2.
+    mass : float
+        pi(S).
+    flow : float
+        F(S, S^c), the probability that a stationary step leaves S.
+    lower, upper : float
+        Cheeger: lower <= Phi* <= upper, from gap / 2 <= Phi* <= sqrt(2 gap) and Phi* <= conductance; `lower` is as good as the
+        lower end of the gap.
+    lower_kind : str
+        What `lower` rests on (see GapResult); "none" where it is 0 and says nothing.
+    gap_lower, gap_upper : float
+        The converse: Phi*^2 / 2 <= gap <= 2 Phi*, with what is known: gap_upper = 2 conductance holds for any cut.
+    gap : GapResult or None
+    """
+
+    conductance: float
+    cut: np.ndarray
+    mass: float
+    flow: float
+    lower: float
+    upper: float
+    lower_kind: str
+    gap_lower: float
+    gap_upper: float
+    gap: object
+
+
+def conductance(chain, *, vector=None, gap=None, tol=1e-8, rng=None, num_threads=None, progress=False, callback=None):
+    """The conductance of the best sweep cut of a reversible chain, and Cheeger's bounds of the least one.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+        Reversible, with one closed class.
+    vector : array_like (n_states,), optional
+        The states are cut in its order; default the second eigenvector.
+    gap : GapResult, optional
+        Of kind "spectral", where it is known already.
+    tol : float
+        Relative accuracy of the eigenvector and the gap.
+
+    Raises
+    ------
+    NotReversibleError, ReducibleChainError, InvalidChainError, Interrupted
+
+    Notes
+    -----
+    The sweep is one pass over the entries and a sort. The running sum of flows loses digits where the cut is tiny, so it only
+    ranks the cuts; the flow of the best, and of the cut at the change of sign, is summed again without subtraction. Along the exact
+    second eigenvector the best cut has conductance at most sqrt(2 gap) (Jerrum & Sinclair 1988; Levin & Peres, theorem 13.10).
+
+    Examples
+    --------
+    >>> import numpy as np, fastebm as fe
+    >>> c = fe.conductance(fe.MarkovChain.from_edges([0, 1, 2], [1, 2, 3], symmetric=True))
+    >>> round(c.conductance, 12), c.mass, c.lower <= c.conductance <= c.upper
+    (0.333333333333, 0.5, True)
+    """
+    threads = resolve_threads(num_threads)
+    n_states = is_chain(chain).n_states
+    chain, inside = _prepare(chain, "conductance")
+    rng = np.random.default_rng(rng)
+    if vector is None:
+        vector = eigenpairs(chain, 2, tol=tol, rng=rng, num_threads=threads, progress=progress, callback=callback).right[:, 1]
+    else:
+        vector = _validate.vector(vector, n_states, "vector")
+        vector = vector if inside is None else vector[inside]
+    if gap is None:
+        gap = spectral_gap(chain, tol=tol, certify=True, rng=rng, num_threads=threads, progress=progress, callback=callback)
+    elif getattr(gap, "kind", None) != "spectral":
+        raise InvalidChainError('gap must be a GapResult of kind "spectral"; see spectral_gap')
+    phi, S, mass, flow = _best_cut(chain, vector, threads)
+    cut = S
+    if inside is not None:
+        cut = np.zeros(n_states, bool)
+        cut[inside] = S
+    return ConductanceResult(
+        conductance=phi, cut=cut, mass=mass, flow=flow, lower=0.5 * float(gap.gap_lower),
+        upper=min(phi, math.sqrt(2.0 * gap.gap_upper)),
+        lower_kind=gap.lower_kind, gap_lower=0.125 * gap.gap_lower**2, gap_upper=2.0 * phi, gap=gap)
+
+
+def _best_cut(chain, vector, threads):
+    """(conductance, S, pi(S), flow) of the best sweep cut."""
+    order = np.argsort(vector, kind="stable")
+    rank = np.empty(chain.n_states, np.int32)
+    rank[order] = np.arange(chain.n_states, dtype=np.int32)
+    step = passes.cut_steps(chain._pattern.matrix, chain._col, rank, threads)
+    weight = chain.pi if chain._row is None else chain.pi * chain._row
+    gain, pi = (weight * step)[order], chain.pi[order]
+    below, above = np.cumsum(pi)[:-1], np.cumsum(pi[::-1])[::-1][1:]
+    # from the lighter end, so that what rounding leaves is a trifle of that side's mass
+    flow = np.where(below <= above, np.cumsum(gain)[:-1], -np.cumsum(gain[::-1])[::-1][1:])
+    small = np.minimum(below, above)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        phi = np.where(small > 0.0, np.maximum(flow, 0.0) / small, np.inf)
+    change = int(np.clip(np.searchsorted(vector[order], 0.0), 1, chain.n_states - 1))
+    candidates = {int(np.argmin(phi)) + 1, change}
+    return min((_cut(chain, rank < first, threads) for first in sorted(candidates)), key=lambda found: found[0])
+
+
+def _cut(chain, S, threads):
+    """(conductance, the lighter side, its mass, its flow), all sums of non-negative terms."""
+    square = np.empty(chain.n_states)
+    _core.scaled_difference(chain._scaled, S.astype(np.float64), square, 2, threads)
+    pi = chain.pi
+    mass, rest = float(pi[S].sum()), float(pi[~S].sum())
+    if rest < mass:
+        S, mass = ~S, rest
+    flow = float(pi[S] @ square[S])
+    return flow / mass if mass > 0.0 else math.inf, S, mass, flow
+
+
+# --- Dobrushin ----------------------------------------------------------------------------------------------------------------
+
+
+@result
+class DobrushinResult(Result):
+    """Dobrushin's coefficient: the largest total variation between two rows of P.
+
+    Attributes
+    ----------
+    lower, upper : float
+        ``lower <= coefficient <= upper``: TV(mu P, nu P) <= coefficient TV(mu, nu) for all laws. Where upper is 1 and is_exact is
+        False the upper end says nothing.
+    coefficient : float or None
+        Where it is known, to the rounding of a row's sum.
+    is_exact : bool
+    pair : tuple of int
+        Two states whose rows are `lower` apart.
+    method : str
+        "all pairs", "disjoint rows" or "bounds": sampled pairs below, Doeblin's minorisation 1 - sum_y min_x P(x, y) above.
+    """
+
+    lower: float
+    upper: float
+    coefficient: float | None
+    is_exact: bool
+    pair: tuple
+    method: str
+
+
+def dobrushin(chain, *, rng=None, num_threads=None):
+    """Dobrushin's ergodicity coefficient ``max_{x, y} TV(P(x, .), P(y, .))``.
+
+    Exact up to 1000 states, and for larger chains wherever two rows of disjoint support are found (the coefficient is then 1, as it
+    is for nearly all sparse chains; take the coefficient of a power of P there); otherwise bounds of either side.
+
+    Examples
+    --------
+    >>> import numpy as np, fastebm as fe
+    >>> round(fe.dobrushin(fe.MarkovChain(np.array([[0.9, 0.1], [0.4, 0.6]]))).coefficient, 12)
+    0.5
+    """
+    is_chain(chain)
+    resolve_threads(num_threads)
+    rng = np.random.default_rng(rng)
+    n = chain.n_states
+    P = chain.to_scipy()
+    P.eliminate_zeros()
+    if n <= MAX_PAIRS:
+        from scipy.spatial.distance import cdist  # heavy, and wanted here alone
+
+        distance = 0.5 * cdist(P.toarray(), P.toarray(), "cityblock")
+        x, y = np.unravel_index(np.argmax(distance), distance.shape)
+        value = min(float(distance[x, y]), 1.0)
+        return DobrushinResult(value, value, value, True, (int(x), int(y)), "all pairs")
+    pair = _disjoint(P)
+    if pair is not None:
+        return DobrushinResult(1.0, 1.0, 1.0, True, pair, "disjoint rows")
+    x, y = rng.integers(n, size=(2, PAIRS_SAMPLED))
+    distance = np.array([0.5 * np.abs(P[[a]] - P[[b]]).sum() for a, b in zip(x.tolist(), y.tolist())])
+    at = int(np.argmax(distance))
+    lower = max(float(distance[at]) - 2e-14, 0.0)
+    columns = P.tocsc()
+    full = np.flatnonzero(np.diff(columns.indptr) == n)
+    overlap = sum(float(columns.data[columns.indptr[c] : columns.indptr[c + 1]].min()) for c in full)
+    return DobrushinResult(lower, min(1.0 - overlap + 2e-14, 1.0), None, False, (int(x[at]), int(y[at])), "bounds")
+
+
+def _disjoint(P):
+    """Two rows without a common column, or None where the rows of least reach have none."""
+    n = P.shape[0]
+    T = P.T.tocsr()
+    reach = P.astype(bool).astype(np.int64) @ np.diff(T.indptr)  # rows that share a column with x, counted once a column
+    for x in np.argsort(reach, kind="stable")[:MAX_ROWS_SEARCHED].tolist():
+        touched = np.zeros(n, bool)
+        for column in P.indices[P.indptr[x] : P.indptr[x + 1]]:
+            touched[T.indices[T.indptr[column] : T.indptr[column + 1]]] = True
+        if not touched.all():
+            return int(x), int(np.argmin(touched))
+    return None
+
+
+# --- entropy --------------------------------------------------------------------------------------------------------------------
+
+
+@result
+class LogSobolevResult(Result):
+    """The modified log-Sobolev constant between two ends, and the decay of KL in discrete time.
+
+    Attributes
+    ----------
+    lower, upper : float
+        ``lower <= rho <= upper``, rho the largest number with ``2 rho Ent(f) <= E(f, log f)`` for all f > 0: in continuous time
+        (jumps at rate 1) KL_t <= exp(-2 rho t) KL_0.
+    lower_kind : str
+        As the lower end of the gap is known; "none" where it is 0 and says nothing.
+    trial : float
+        upper comes from the density proportional to exp(trial v), v the second eigenvector scaled to largest entry 1; 0: the limit
+        of small trials, rho <= gap.
+    discrete_rate : float
+        r with ``KL(mu P^t || pi) <= exp(-2 r t) KL(mu || pi)`` for every law and t; 0 where it says nothing (a periodic chain).
+    comparison : float
+        (1 - 2 p) / log(1 / p - 1), p = min pi: what the log-Sobolev constant is at least, in gaps.
+    log_pi_min : float
+    """
+
+    lower: float
+    upper: float
+    lower_kind: str
+    trial: float
+    discrete_rate: float
+    comparison: float
+    log_pi_min: float
+
+
+def modified_log_sobolev(chain, *, tol=1e-8, rng=None, num_threads=None, progress=False, callback=None):
+    """Bounds of the modified log-Sobolev constant of a reversible chain, and a rate at which KL falls at every step.
+
+    Notes
+    -----
+    Below: with alpha = inf E(sqrt f, sqrt f) / Ent(f), ``E(f, log f) >= 4 E(sqrt f, sqrt f)`` gives rho >= 2 alpha (Bobkov & Tetali
+    2006) and alpha >= gap (1 - 2 p) / log(1 / p - 1) (Diaconis & Saloff-Coste 1996, corollary A.4). Above: the functional at any
+    f; at f = 1 + small v it is the gap. Discrete time: ``KL(mu P || pi) <= (1 - alpha(P P*)) KL(mu || pi)`` (Miclo 1997), so r =
+    -log(1 - alpha(P P*)) / 2, with alpha(P P*) from the same comparison and the multiplicative gap.
+
+    Examples
+    --------
+    >>> import numpy as np, fastebm as fe
+    >>> m = fe.modified_log_sobolev(fe.MarkovChain(np.array([[0.75, 0.25], [0.25, 0.75]])))
+    >>> round(m.lower, 9), round(m.upper, 9)
+    (0.5, 0.5)
+    """
+    threads = resolve_threads(num_threads)
+    chain, _ = _prepare(chain, "modified_log_sobolev")
+    rng = np.random.default_rng(rng)
+    run = {"rng": rng, "num_threads": threads, "progress": progress, "callback": callback}
+    gap = spectral_gap(chain, tol=tol, certify=True, **run)
+    gap_lower = float(gap.gap_lower)
+    step = spectral_gap(chain, kind="multiplicative", tol=tol, **run)
+    v = eigenpairs(chain, 2, tol=tol, **run).right[:, 1]
+    v = v / np.abs(v).max()
+    upper, trial = min(gap.gap_upper, dirichlet.quotient(chain, v, threads) * (1.0 + dirichlet.SLACK)), 0.0
+    for s in np.concatenate([-TRIALS, TRIALS]).tolist():
+        value = 0.5 * _entropy_quotient(chain, s * v, threads)
+        if value < upper:
+            upper, trial = value, s
+    log_p = float(chain.log_pi.min())
+    p = math.exp(log_p)
+    odds = 1.0 - 2.0 * p
+    # log(1 / p - 1) = 2 artanh(1 - 2 p), which keeps the ratio where p is near 1/2
+    if p < 0.1:
+        comparison = odds / (math.log1p(-p) - log_p)
+    else:
+        comparison = 0.5 * odds / math.atanh(odds) if odds > 0.0 else 0.5
+    comparison *= 1.0 - 1e-12
+    alpha = min(comparison * float(step.gap_lower), 1.0)
+    return LogSobolevResult(
+        lower=float(min(2.0 * comparison * gap_lower, upper)), upper=float(upper), lower_kind=gap.lower_kind, trial=trial,
+        discrete_rate=-0.5 * math.log1p(-alpha) if alpha < 1.0 else math.inf, comparison=comparison, log_pi_min=log_p)
+
+
+def _entropy_quotient(chain, logs, threads):
+    """E(f, log f) / Ent(f) at f proportional to exp(logs), from above: the rounding of the form is added."""
+    pi = chain.pi
+    logs = logs - np.log(pi @ np.exp(logs))
+    f, flow = np.exp(logs), np.empty(chain.n_states)
+    _core.scaled_difference(chain._scaled, f, flow, 1, threads)
+    u = f - 1.0
+    terms = np.where(np.abs(u) < 1e-4, u * u * (0.5 - u / 6.0 + u * u / 12.0), f * logs - u)
+    entropy = float(pi @ np.maximum(terms, 0.0))
+    form = float(pi @ (logs * flow)) + 64 * UNIT * float(pi @ (np.abs(logs) * f))
+    return form / (entropy * (1.0 - 1e-9)) if entropy > 1e-200 else math.inf
+
+
+# --- autocorrelation ------------------------------------------------------------------------------------------------------------
+
+
+@result
+class AutocorrelationResult(Result):
+    """How far along its path a stationary chain remembers an observable.
+
+    Attributes
+    ----------
+    mean, variance : float
+        pi f and Var_pi f.
+    asymptotic_variance, lower, upper : float
+        sigma^2 = lim n Var of the mean of n steps, the sum over all lags of the autocovariance, with bounds (up to rounding of sums
+        weighted by pi).
+    integrated_time : float
+        sigma^2 / variance = 1 + 2 sum_{t >= 1} rho(t): n steps are worth n / integrated_time draws; nan if f is constant.
+    autocorrelation : ndarray (n_lags + 1,)
+        rho(0) = 1, rho(1), ...
+    poisson : ndarray (n_states,)
+        h with (I - P) h = f - pi f and pi h = 0; nan on transient states.
+    residual : float
+        max |f - pi f - (I - P) h| / max |f - pi f|.
+    converged : bool
+    method : str
+    n_iter : int
+    """
+
+    mean: float
+    variance: float
+    asymptotic_variance: float
+    lower: float
+    upper: float
+    integrated_time: float
+    autocorrelation: np.ndarray
+    poisson: np.ndarray
+    residual: float
+    converged: bool
+    method: str
+    n_iter: int
+
+
+def autocorrelation(chain, f, *, n_lags=0, tol=1e-10, num_threads=None, progress=False, callback=None):
+    """Asymptotic variance, integrated autocorrelation time and autocorrelation function of an observable.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+        With one closed class, reversible or not, periodic or not.
+    f : array_like (n_states,)
+    n_lags : int
+        Lags of the autocorrelation function; each costs a product.
+    tol : float
+        The Poisson equation is solved until its residual is below tol max |f - pi f|.
+
+    Notes
+    -----
+    sigma^2 = 2 <f', h> - <f', f'>, f' = f - pi f (Levin & Peres, section 12.7). With z the most probable state and h(z) = 0 the
+    equation is a system of I - P without z. Its error is at most |residual| E_x tau_z in every component, and a second, certified
+    solve bounds E_x tau_z: hence `lower` and `upper`, for any chain.
+
+    Examples
+    --------
+    >>> import numpy as np, fastebm as fe
+    >>> a = fe.autocorrelation(fe.MarkovChain(np.array([[0.9, 0.1], [0.3, 0.7]])), [0.0, 1.0], n_lags=2)
+    >>> round(a.integrated_time, 9), a.autocorrelation.round(9).tolist()
+    (4.0, [1.0, 0.6, 0.36])
+    """
+    n_states = is_chain(chain).n_states
+    f = _validate.vector(f, n_states, "f")
+    n_lags = _validate.count(n_lags, "n_lags", minimum=0)
+    tol = _validate.number(tol, "tol", above=0.0, below=1.0)
+    threads = resolve_threads(num_threads)
+    inside = closed_class(chain)
+    if inside is not None:
+        chain, f = chain.restrict(inside), f[inside]
+    pi = stationary(chain, num_threads=threads).pi
+    mean = float(pi @ f)
+    centred = f - mean
+    centred -= pi @ centred
+    size = float(np.abs(centred).max())
+    if chain.n_states == 1 or size <= 8 * UNIT * float(np.abs(f).max()):
+        nothing = np.zeros(n_states) if inside is None else np.where(inside, 0.0, np.nan)
+        undefined = np.full(n_lags + 1, np.nan)
+        return AutocorrelationResult(mean, 0.0, 0.0, 0.0, 0.0, math.nan, undefined, nothing, 0.0, True, "constant", 0)
+    unit = centred / size
+    with interruptible("autocorrelation", lambda: None, progress=progress, callback=callback) as monitor:
+        away = np.ones(chain.n_states, bool)
+        away[np.argmax(pi)] = False
+        system = System(chain, away, MAX_MATVECS, threads)
+        ones = away.astype(np.float64)
+        times = system.solve(ones, 1e-4, monitor, start=ones, least=1.0)
+        slack = system.error(times)
+        found = system.solve(np.where(away, unit, 0.0), tol, monitor, least=-math.inf)
+        residual = found.size + system.floor(found.hi)
+        correlation = [float(pi @ unit**2)]
+        g = unit
+        for lag in range(n_lags):
+            g = chain._apply(g, num_threads=threads)
+            correlation.append(float(pi @ (unit * g)))
+            monitor(system.n_iter + lag + 1)
+    h, variance = found.hi + found.lo, correlation[0]
+    value = 2.0 * float(pi @ (unit * h)) - variance
+    error = math.inf if slack >= 1.0 else 2.0 * residual * float(pi @ (np.abs(unit) * times.hi)) / (1.0 - slack)
+    error += 16 * UNIT * (2.0 * float(pi @ np.abs(unit * h)) + variance)
+    poisson = size * (h - pi @ h)
+    if inside is not None:
+        whole = np.full(n_states, np.nan)
+        whole[inside] = poisson
+        poisson = whole
+    square = size * size
+    return AutocorrelationResult(
+        mean=mean, variance=square * variance, asymptotic_variance=square * max(value, 0.0), lower=square * max(value - error, 0.0),
+        upper=square * max(value + error, 0.0), integrated_time=max(value, 0.0) / variance,
+        autocorrelation=np.array(correlation) / variance, poisson=poisson, residual=residual,
+        converged=bool(found.size <= tol and slack < 1.0), method=system.method, n_iter=system.n_iter)

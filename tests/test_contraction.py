@@ -1,0 +1,197 @@
+"""Bounds of contraction against brute force over all cuts and pairs, closed forms, and the decay that they promise."""
+
+from itertools import combinations
+
+import fastebm as fe
+import gallery
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from numpy.testing import assert_allclose
+from fastebm import contraction, dirichlet
+from strategies import irreducible_chains, reversible_chains
+
+# Rounding of gaps and eigenvectors of small chains: LAPACK's, on matrices of norm one.
+SLACK = 1e-9
+
+
+def least_conductance(P, pi):
+    n, F = len(pi), pi[:, None] * P
+    best = np.inf
+    for size in range(1, n):
+        for S in combinations(range(n), size):
+            S = np.isin(np.arange(n), S)
+            if pi[S].sum() <= 0.5 * (1 + 1e-12):
+                best = min(best, F[S][:, ~S].sum() / pi[S].sum())
+    return best
+
+
+def random_reversible(rng, n):
+    """Conductances over four decades on a random connected graph."""
+    A = np.triu(10.0 ** rng.uniform(-2, 2, (n, n)) * (rng.random((n, n)) < 0.4))
+    A[np.arange(n - 1), np.arange(1, n)] += 0.01
+    A = A + A.T
+    return A / A.sum(axis=1, keepdims=True), A.sum(axis=1) / A.sum()
+
+
+def test_every_bound_holds_on_a_thousand_random_chains():
+    """Cheeger against the least of all cuts; the gap against twice it; log-Sobolev ends against the functional at random densities;
+    KL against its rate along three steps. Slack: 1e-9 relative, and 1e-13."""
+    rng = np.random.default_rng(20261126)
+    for _ in range(1000):
+        P, pi = random_reversible(rng, int(rng.integers(2, 6)))
+        chain = fe.MarkovChain(P)
+        found, phi = fe.conductance(chain, rng=0), least_conductance(P, pi)
+        assert found.lower <= phi * (1 + SLACK) + 1e-13 and phi <= found.upper * (1 + SLACK)
+        assert phi <= found.conductance * (1 + SLACK) and found.conductance <= np.sqrt(2 * found.gap.gap) * (1 + 1e-6)
+        S = found.cut
+        assert_allclose(found.conductance, (pi[:, None] * P)[S][:, ~S].sum() / pi[S].sum(), rtol=1e-10)
+        assert found.gap_lower <= found.gap.gap * (1 + SLACK) <= found.gap_upper * (1 + 2 * SLACK)
+        m = fe.modified_log_sobolev(chain, rng=0)
+        f = np.exp(rng.normal(size=len(pi)) * rng.choice([0.1, 1, 5]))
+        f /= pi @ f
+        entropy = pi @ (f * np.log(f))
+        form = 0.5 * ((pi[:, None] * P) * (f[:, None] - f) * (np.log(f)[:, None] - np.log(f))).sum()
+        assert 0 < m.lower <= m.upper
+        assert 2 * m.lower * entropy <= form * (1 + SLACK) + 1e-13
+        curve = fe.mixing_curve(chain, (f * pi)[None] / (f @ pi), 3).kl[0]
+        assert (curve <= np.exp(-2 * m.discrete_rate * np.arange(4)) * curve[0] * (1 + SLACK) + 1e-13).all()
+
+
+def test_conductance_of_cycles_and_a_dumbbell():
+    """A cycle of even n is cut into halves, 2 edges of n / 2 states."""
+    for n in (8, 50):
+        found = fe.conductance(fe.MarkovChain(gallery.cycle(n, 0.5).P), vector=np.sin(2 * np.pi * (np.arange(n) + 0.5) / n))
+        assert_allclose(found.conductance, 1 / n)
+        assert found.lower <= 1 / n <= found.upper and found.cut.sum() == n // 2
+    case = gallery.dumbbell(40)
+    found = fe.conductance(fe.MarkovChain(case.P), rng=0)
+    assert found.lower <= found.conductance <= np.sqrt(2 * case.gap) and found.gap_upper >= case.gap
+    deep = gallery.double_well(100, 40)
+    found = fe.conductance(fe.MarkovChain(deep.P), rng=0)
+    assert 0.5 * deep.gap <= found.conductance * (1 + SLACK) and found.conductance < 1e-15
+
+
+def test_conductance_of_a_chain_with_transient_states_and_its_errors():
+    P = np.array([[0.2, 0.8, 0, 0], [0, 0.5, 0.5, 0], [0, 0.25, 0.5, 0.25], [0, 0, 0.5, 0.5]])
+    found = fe.conductance(fe.MarkovChain(P))
+    assert not found.cut[0] and found.cut.shape == (4,)
+    with pytest.raises(fe.NotReversibleError, match="reversibilize"):
+        fe.conductance(fe.MarkovChain(gallery.biased_cycle(9, 0.7, 0.3).P))
+    with pytest.raises(fe.ReducibleChainError):
+        fe.conductance(fe.MarkovChain(np.eye(2)))
+    with pytest.raises(fe.InvalidChainError, match="two states"):
+        fe.conductance(fe.MarkovChain(np.ones((1, 1))))
+    with pytest.raises(fe.InvalidChainError, match="shape"):
+        fe.conductance(fe.MarkovChain(P), vector=[1.0])
+    with pytest.raises(TypeError):
+        fe.conductance(P)
+
+
+def test_the_sweep_has_the_same_bits_for_any_number_of_threads():
+    rng = np.random.default_rng(1)
+    ring = np.arange(20_000)
+    x, y = rng.integers(20_000, size=(2, 60_000))
+    chain = fe.MarkovChain.from_edges(np.append(x, ring), np.append(y, (ring + 1) % 20_000), symmetric=True)
+    gap = fe.spectral_gap(chain, tol=1e-2, rng=0)
+    one, two = (fe.conductance(chain, vector=np.sin(ring), gap=gap, num_threads=k) for k in (1, 2))
+    assert one.conductance == two.conductance and np.array_equal(one.cut, two.cut)
+
+
+@settings(max_examples=50, deadline=None)
+@given(irreducible_chains(max_states=8))
+def test_dobrushin_is_the_largest_distance_and_contracts(P):
+    found, P = fe.dobrushin(fe.MarkovChain(P)), P.toarray()
+    largest = max((0.5 * np.abs(P[x] - P[y]).sum() for x, y in combinations(range(len(P)), 2)), default=0.0)
+    assert found.is_exact
+    assert_allclose(found.coefficient, largest, atol=1e-14)
+    assert_allclose(0.5 * np.abs(P[found.pair[0]] - P[found.pair[1]]).sum(), largest, atol=1e-14)
+
+
+def test_dobrushin_of_large_chains(monkeypatch):
+    found = fe.dobrushin(fe.Torus((40, 40)))
+    assert found.coefficient == 1 and found.method == "disjoint rows"
+    P = fe.Torus((40, 40)).to_scipy()
+    assert P[[found.pair[0]]].multiply(P[[found.pair[1]]]).nnz == 0
+    monkeypatch.setattr(contraction, "MAX_PAIRS", 1)
+    rng = np.random.default_rng(0)
+    A = rng.random((30, 30)) + 0.1
+    exact = max(0.5 * np.abs(a - b).sum() for a, b in combinations(A / A.sum(axis=1, keepdims=True), 2))
+    found = fe.dobrushin(fe.MarkovChain(A, normalize=True), rng=0)
+    assert not found.is_exact and found.coefficient is None and found.method == "bounds"
+    assert 0 < found.lower <= exact <= found.upper < 1
+
+
+def test_log_sobolev_of_the_uniform_two_state_chain_is_its_gap():
+    """f = 1 + g: E(f, log f) >= 2 gap Ent(f) with equality as g -> 0, as alpha = gap / 2 (Diaconis & Saloff-Coste 1996)."""
+    found = fe.modified_log_sobolev(fe.MarkovChain(gallery.two_state(0.3, 0.3).P))
+    assert_allclose([found.lower, found.upper], 0.6, rtol=1e-9)
+    cube = fe.modified_log_sobolev(fe.MarkovChain(gallery.hypercube(6, 0.5).P), rng=0)
+    assert cube.lower <= 1 / 6 <= cube.upper * (1 + SLACK)  # products keep the constant of a factor
+    periodic = fe.modified_log_sobolev(fe.MarkovChain(gallery.cycle(8).P), rng=0)
+    assert periodic.discrete_rate == 0 and periodic.lower > 0
+
+
+@pytest.mark.parametrize("case", [
+    gallery.two_state(0.3, 0.1), gallery.cycle(8), gallery.biased_cycle(9, 0.7, 0.3), gallery.random_reversible(30, 0.1, 1),
+    gallery.random_chain(30, 0.1, 2), gallery.double_well(60, 8),
+], ids=str)
+def test_autocorrelation_against_the_group_inverse(case):
+    P, n = case.P.toarray(), case.P.shape[0]
+    pi = np.linalg.lstsq(np.vstack([P.T - np.eye(n), np.ones(n)]), np.append(np.zeros(n), 1), rcond=None)[0]
+    f = np.random.default_rng(5).normal(size=n)
+    g = f - pi @ f
+    h = np.linalg.solve(np.eye(n) - P + np.outer(np.ones(n), pi), g)
+    exact = 2 * pi @ (g * h) - pi @ g**2
+    found = fe.autocorrelation(fe.MarkovChain(case.P), f, n_lags=4)
+    assert found.converged and found.lower <= found.asymptotic_variance <= found.upper
+    assert_allclose(found.asymptotic_variance, exact, rtol=1e-7, atol=1e-12)
+    assert found.lower - 1e-9 * abs(exact) <= exact <= found.upper + 1e-9 * abs(exact)
+    assert found.upper - found.lower <= 1e-4 * abs(exact) + 1e-12
+    assert_allclose(found.poisson, h, rtol=1e-6, atol=1e-8 * np.abs(h).max())
+    wanted = [pi @ (g * (np.linalg.matrix_power(P, t) @ g)) / (pi @ g**2) for t in range(5)]
+    assert_allclose(found.autocorrelation, wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [50, 1500])
+def test_integrated_time_of_an_eigenvector_is_its_relaxation(n):
+    """1 + 2 sum lambda^t = (1 + lambda) / (1 - lambda); 1500 states are beyond the elimination of small chains."""
+    lam = 0.5 + 0.5 * np.cos(2 * np.pi / n)
+    found = fe.autocorrelation(fe.MarkovChain(gallery.cycle(n, 0.5).P), np.cos(2 * np.pi * np.arange(n) / n))
+    assert_allclose(found.integrated_time, (1 + lam) / (1 - lam), rtol=1e-5)
+    assert found.lower <= found.variance * (1 + lam) / (1 - lam) * (1 + 1e-9) and found.converged
+
+
+def test_autocorrelation_of_constants_transients_and_bad_input():
+    chain = fe.MarkovChain(np.array([[0.2, 0.8, 0], [0, 0.5, 0.5], [0, 0.5, 0.5]]))
+    found = fe.autocorrelation(chain, [9.0, 1.0, -1.0])
+    assert_allclose([found.mean, found.asymptotic_variance], [0, 1], atol=1e-12)
+    assert np.isnan(found.poisson[0]) and np.isfinite(found.poisson[1:]).all()
+    assert np.isnan(fe.autocorrelation(chain, np.ones(3)).integrated_time)
+    with pytest.raises(fe.InvalidChainError, match=r"f\[1\]"):
+        fe.autocorrelation(chain, [0, np.nan, 1])
+    with pytest.raises(fe.ReducibleChainError):
+        fe.autocorrelation(fe.MarkovChain(np.eye(2)), [0, 1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(reversible_chains(max_states=12, decades=4))
+def test_any_cut_bounds_the_gap(case):
+    P, pi = case
+    chain = fe.MarkovChain(P)
+    vector = np.cos(np.arange(len(pi)) * 1.7)
+    found = fe.conductance(chain, vector=vector, rng=0)
+    assert found.gap.gap <= found.gap_upper * (1 + SLACK) + 1e-13
+    assert found.gap.gap <= dirichlet.quotient(chain, found.cut.astype(float), 1) * (1 + SLACK) + 1e-13
+
+
+def test_cuts_of_tiny_mass_are_ranked_by_their_digits():
+    """A path whose pi falls to 1e-100: every cut of its order has one edge, and sums of like terms on its lighter side."""
+    rng = np.random.default_rng(4)
+    weight = 10.0 ** (-np.linspace(0, 100, 200) + rng.uniform(-1, 1, 200))
+    chain = fe.MarkovChain.from_edges(np.arange(200), np.arange(1, 201), weight, symmetric=True)
+    degree = np.append(weight, 0) + np.append(0, weight)
+    above = np.cumsum(degree[::-1])[::-1][1:]
+    exact = (weight / np.minimum(np.cumsum(degree)[:-1], above)).min()
+    for vector in (np.arange(201.0), -np.arange(201.0)):
+        assert_allclose(fe.conductance(chain, vector=vector, rng=0).conductance, exact, rtol=1e-9)
