@@ -64,6 +64,12 @@ class ComputedPattern(Pattern):
     def rows(self, keep):
         return self._enumerate(np.flatnonzero(keep))
 
+    def part(self, keep):
+        indptr, indices, values = self.rows(keep)
+        number, inside = np.cumsum(keep) - 1, keep[indices]
+        indptr = np.append(0, np.cumsum(inside))[indptr]
+        return _core.Csr(indptr, number[indices[inside]].astype(np.int32), None if values is None else values[inside])
+
     @property
     def storage(self):
         return "computed, with a stored copy" if "matrix" in self.__dict__ else "computed"
