@@ -28,4 +28,6 @@ def trimmed(f, weight):
     with np.errstate(all="ignore"):
         size = np.abs(weight * f)
         known = f[size > 1e-8 * np.nanmax(size)]
+        if not known.size:  # pi beyond a double's range: no bound
+            return np.full_like(f, np.nan)
         return np.clip(f, min(known.min(), 0.0), max(known.max(), 0.0))

@@ -171,6 +171,15 @@ def test_wells_that_are_steep_on_both_sides(n, beta):
     assert not found.converged or abs(found.gap / exact - 1) < 0.02
 
 
+def test_masses_beyond_a_double_leave_the_gap_without_a_dirichlet_bound():
+    """From the centre to either neighbour and back, for all that counts: eigenvalues 1, 1/2 and 0 of the lazy chain."""
+    x = np.arange(29)
+    depth = -120.0 * np.abs(np.arange(30) - 15)
+    chain = fe.tilt(fe.MarkovChain.from_edges(x, x + 1, symmetric=True), depth, 1.0).lazy(0.5)
+    assert chain.log_pi.min() < -3000
+    assert_allclose(fe.spectral_gap(chain).gap, 0.5, rtol=1e-12)
+
+
 # -------------------------------------------------------------------------------------------------------- bounds
 
 
