@@ -28,9 +28,9 @@ from .recurrence import (
     CommuteResult, KemenyResult, ReturnResult, commute_times, kemeny_constant, return_times,
 )
 from .contraction import (
-    AutocorrelationResult, ConductanceResult, DobrushinResult, LogSobolevResult, autocorrelation, conductance, dobrushin,
-    modified_log_sobolev,
+    ConductanceResult, DobrushinResult, LogSobolevResult, conductance, dobrushin, modified_log_sobolev,
 )
+from .autocorrelation import AutocorrelationResult, autocorrelation
 from .metastable import LumpabilityResult, MetastableResult, lumpability, metastable_sets
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states
 from .splitting import SplittingResult, SplittingTimeResult, splitting_hitting_time, splitting_probability

@@ -50,8 +50,10 @@ class ReversibleGap:
 
     def _state(self):
         if self.minimizer is not None:
-            bottom = {} if self.ritz is None else {"alpha": self.recurrence.alpha, "beta": self.recurrence.beta}
-            return {**self.minimizer.save(), **bottom}
+            before = {} if self.ritz is None else {"alpha": self.recurrence.alpha, "beta": self.recurrence.beta}
+            if self.upper is not None:
+                before["upper"] = np.array(self.upper)
+            return {**self.minimizer.save(), **before}
         return {} if self.recurrence is None else {**self.recurrence.save(), "check": np.array(self.check)}
 
     def result(self):
@@ -83,9 +85,7 @@ class ReversibleGap:
             self.monitor(len(run.alpha), gap=float(gap), error=float(error))
             if not done and not tried and self._multigrid_pays():
                 tried = True
-                self.minimizer = Minimizer.prepare(self.chain, self.seed, self.threads)
-                if self.minimizer is not None:
-                    self.converged, self.recurrence.state = False, None  # its vectors are not needed any more
+                if self._hand_over():
                     return
             if not done:
                 self.check = len(run.alpha) + max(5, len(run.alpha) // 20)
@@ -93,9 +93,14 @@ class ReversibleGap:
         if at_top and (self.certify or gap_of(self.kind, self.ritz.values["top"]) < SMALL_GAP):
             self._certify()
             if self.upper < DEEP_GAP and not tried and self._top_leads():
-                self.minimizer = Minimizer.prepare(self.chain, self.seed, self.threads)
-                if self.minimizer is not None:
-                    self.converged, self.recurrence.state = False, None
+                self._hand_over()
+
+    def _hand_over(self):
+        """To multigrid, where the chain is for it."""
+        self.minimizer = Minimizer.prepare(self.chain, self.seed, self.threads)
+        if self.minimizer is not None:
+            self.converged, self.recurrence.state = False, None  # its vectors are not needed any more
+        return self.minimizer is not None
 
     def _wanted(self, end, gap):
         """The error to stop at. A gap near rounding is settled by the vector, where the Dirichlet form applies: it errs by
@@ -160,6 +165,7 @@ class ReversibleGap:
                 self.recurrence = Recurrence.__new__(Recurrence)
                 self.recurrence.alpha, self.recurrence.beta = saved["alpha"], saved["beta"]
                 self.ritz = Ritz(saved["alpha"], saved["beta"])
+            self.upper = float(saved["upper"]) if "upper" in saved else None
         return True
 
     def _minimize(self):
@@ -170,7 +176,8 @@ class ReversibleGap:
             self.monitor(self._n_matvecs(), gap=run.gap, error=run.error())
 
     def _n_matvecs(self):
-        return PRODUCTS * self.minimizer.n_steps + (0 if self.ritz is None else len(self.recurrence.alpha))
+        passes = 0 if self.ritz is None else 1 if self.upper is None else 2  # of the recurrence before
+        return PRODUCTS * self.minimizer.n_steps + (passes * len(self.recurrence.alpha) if passes else 0)
 
     def _from_minimizer(self):
         gap, error, residual = self.minimizer.best()
@@ -178,8 +185,9 @@ class ReversibleGap:
         eigenvalue, factor = 1.0 - gap, 1.0
         if self.kind == "multiplicative":
             gap, eigenvalue, factor = gap * (2.0 - gap), eigenvalue * eigenvalue, 2.0
-        return pack(self.kind, eigenvalue, factor * error, "multigrid", self._n_matvecs(), self.monitor.wall_s, slem=slem, gap=gap, upper=gap,
-                     residual=residual, converged=self.converged)
+        return pack(self.kind, eigenvalue, factor * error, "multigrid", self._n_matvecs(), self.monitor.wall_s, slem=slem, gap=gap,
+                    upper=gap if self.upper is None else min(gap, self.upper),  # of two bounds, should the search have missed a mode
+                    residual=residual, converged=self.converged)
 
 
 def two_states(chain, kind):

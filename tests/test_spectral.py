@@ -1,5 +1,6 @@
 """Gaps against closed forms, multiprecision bisection and LAPACK; by LAPACK and by Lanczos alike."""
 
+import contextlib
 import warnings
 
 import fastebm as fe
@@ -169,6 +170,29 @@ def test_wells_that_are_steep_on_both_sides(n, beta):
     assert encloses(found, exact)
     assert found.converged == (exact > 1e-27)
     assert not found.converged or abs(found.gap / exact - 1) < 0.02
+
+
+@pytest.mark.parametrize("calls", [2, 9, 40])
+def test_a_deep_gap_goes_on_where_it_was_interrupted(calls, tmp_path, lanczos):
+    """Through the recurrence, its second pass and multigrid, wherever two interruptions fall."""
+    x = np.arange(60)
+    chain = fe.tilt(fe.MarkovChain.from_edges(x, x + 1, symmetric=True), np.abs(np.arange(61) - 30.0), 1.0).lazy(0.5)
+    path, whole = tmp_path / "gap", gap_of(chain)
+    assert whole.method == "multigrid" and whole.gap < 1e-25
+
+    def run(left):
+        def callback(info):
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+
+        return gap_of(chain, callback=callback, checkpoint=path)
+
+    for _ in range(2):
+        with contextlib.suppress(fe.Interrupted):
+            run([calls])
+    again = gap_of(chain, checkpoint=path)
+    assert (again.gap, again.gap_upper, again.gap_lower, again.n_matvecs) == (whole.gap, whole.gap_upper, whole.gap_lower, whole.n_matvecs)
 
 
 def test_masses_beyond_a_double_leave_the_gap_without_a_dirichlet_bound():
