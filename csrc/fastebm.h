@@ -13,6 +13,7 @@
 #include "rule.h"
 #include "rows.h"
 #include "graph.h"
+#include "components.h"
 #include "scaled.h"
 #include "tilt.h"
 #include "flux.h"

@@ -115,8 +115,8 @@ class Pattern:
 
     @cached_property
     def classes(self):
-        """(labels, closed, period, size) of the communicating classes of A."""
-        return passes.classes(self.matrix)
+        """(labels, closed, period, size) of the communicating classes of A; detailed balance, where known, makes it quick."""
+        return passes.classes(self.matrix, symmetric=self.__dict__.get("potential") is not None)
 
     @cached_property
     def log_span(self):

@@ -55,6 +55,34 @@ def test_classes_of_any_digraph(A):
     assert found.is_irreducible == (found.n_classes == 1) and found.is_aperiodic == (found.period == 1)
 
 
+@given(digraphs())
+def test_classes_of_any_symmetric_graph(A):
+    """Known to be reversible, a chain is searched by union and find: the same numbers as by Tarjan's search."""
+    A = A + A.T
+    known, plain = MarkovChain(A, normalize=True), MarkovChain(A, normalize=True)
+    assert known.is_reversible
+    found, expected = structure(known), structure(plain)
+    for field in ("labels", "closed", "size", "class_period"):
+        assert np.array_equal(getattr(found, field), getattr(expected, field)), field
+        assert getattr(found, field).dtype == getattr(expected, field).dtype
+    assert found.n_classes == connected_components(A)[0]
+
+
+@pytest.mark.parametrize("n, degree, loops", ((3000, 0.8, 0), (60_000, 1.6, 0), (60_000, 1.6, 300), (200_000, 5.0, 1)))
+def test_large_symmetric_graphs_against_scipy(n, degree, loops):
+    rng = np.random.default_rng(n + loops)
+    x, y = rng.integers(n, size=(2, int(degree * n / 2)))
+    lonely, stay = np.setdiff1d(np.arange(n), np.r_[x, y]), rng.integers(n, size=loops)
+    A = sp.coo_array((np.ones(2 * x.size + lonely.size + loops), (np.r_[x, y, lonely, stay], np.r_[y, x, lonely, stay])), shape=(n, n)).tocsr()
+    chain = MarkovChain(A, normalize=True)
+    assert chain.is_reversible
+    found = structure(chain)
+    n_classes, labels = connected_components(A, directed=False)
+    assert found.n_classes == n_classes and np.array_equal(found.labels, relabelled(labels)) and found.closed.all()
+    assert np.array_equal(found.size, np.bincount(labels))
+    assert np.array_equal(found.class_period, structure(MarkovChain(A, normalize=True)).class_period)
+
+
 @given(irreducible_chains(max_states=20))
 def test_period_of_an_irreducible_chain(P):
     found = structure(MarkovChain(P))

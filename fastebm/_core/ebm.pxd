@@ -103,6 +103,12 @@ cdef extern from "scaled.h" nogil:
                               int64_t end, const double *x, const double *inner, double *y)
     int ebm_scaled_difference(const ebm_scaled_t *M, int num_threads, int power, const double *x, double *y)
 
+cdef extern from "components.h" nogil:
+    int ebm_components_unite(const ebm_csr_t *A, int64_t begin, int64_t end, int64_t first, int64_t last, int32_t skip,
+                             int num_threads, int32_t *parent)
+    int ebm_components_flatten(int64_t begin, int64_t end, int num_threads, int32_t *parent)
+    int ebm_components_loops(const ebm_csr_t *A, int64_t begin, int64_t end, const int32_t *label, uint8_t *looped)
+
 cdef extern from "graph.h" nogil:
     ctypedef struct ebm_graph_components_t:
         const ebm_csr_t *A

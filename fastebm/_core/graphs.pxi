@@ -124,6 +124,36 @@ cdef int need_scalings(Csr A, const double[::1] log_row, const double[::1] log_c
     return need(log_col is None or log_col.shape[0] == A.c.n_states, "length of log_col")
 
 
+def components_unite(Csr A not None, int64_t begin, int64_t end, int64_t first, int64_t last, int32_t skip, int num_threads,
+                     int32_t[::1] parent not None):
+    """Entries [first, last) of the rows [begin, end) unite the trees of their ends; rows whose parent is `skip` are left out."""
+    cdef int status
+    need(parent.shape[0] == A.c.n_states and 0 <= first <= last, "length of parent, or a range of entries")
+    need_rows(A, begin, end)
+    with nogil:
+        status = ebm_components_unite(&A.c, begin, end, first, last, skip, num_threads, &parent[0])
+    check(status)
+
+
+def components_flatten(int64_t begin, int64_t end, int num_threads, int32_t[::1] parent not None):
+    """parent[x] becomes the root of x, for x in [begin, end)."""
+    cdef int status
+    need(0 <= begin <= end <= parent.shape[0] > 0, "a range of states")
+    with nogil:
+        status = ebm_components_flatten(begin, end, num_threads, &parent[0])
+    check(status)
+
+
+def components_loops(Csr A not None, int64_t begin, int64_t end, const int32_t[::1] label not None, uint8_t[::1] looped not None):
+    """looped[label[x]] = 1 for every x in [begin, end) with an entry (x, x)."""
+    cdef int status
+    need(label.shape[0] == A.c.n_states and looped.shape[0] > 0, "length of label")
+    need_rows(A, begin, end)
+    with nogil:
+        status = ebm_components_loops(&A.c, begin, end, &label[0], &looped[0])
+    check(status)
+
+
 def graph_mismatch(Csr A not None, Csr T not None, const double[::1] w not None, int64_t begin, int64_t end, int num_threads):
     """The largest |log(A[x, y] / A[y, x]) - (w[y] - w[x])| over the edges of rows [begin, end)."""
     cdef double mismatch

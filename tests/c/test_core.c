@@ -307,6 +307,42 @@ static double potential(const ebm_csr_t *A, const ebm_csr_t *T, int64_t n_entrie
     return mismatch;
 }
 
+/* Union and find over all edges, whichever way they are cut, against a search to and fro until nothing changes. */
+static void check_components(const ebm_csr_t *A, int32_t *parent)
+{
+    const int64_t n = A->n_states;
+    int32_t *smallest = take(n, sizeof *smallest);
+    uint8_t *looped = take(n, 1);
+    for (int64_t i = 0; i < n; i++) smallest[i] = (int32_t)i;
+    for (int changed = 1; changed;) {
+        changed = 0;
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t k = A->indptr[i]; k < A->indptr[i + 1]; k++) {
+                int32_t *a = smallest + i, *b = smallest + A->indices[k];
+                if (*a != *b) changed = 1, *a = *b = *a < *b ? *a : *b;
+            }
+    }
+    for (int64_t piece = 1; piece <= n; piece++) {
+        for (int64_t i = 0; i < n; i++) parent[i] = (int32_t)i;
+        for (int64_t first = 0; first < n; first += piece)
+            for (int64_t begin = 0; begin < n; begin += piece) {
+                const int64_t end = begin + piece < n ? begin + piece : n;
+                CHECK(ebm_components_unite(A, begin, end, first, first + piece, -1, 2, parent) == EBM_OK);
+            }
+        CHECK(ebm_components_flatten(0, n, 2, parent) == EBM_OK);
+        CHECK(!memcmp(parent, smallest, (size_t)n * sizeof *parent));
+    }
+    for (int64_t i = 0; i < n; i++) looped[i] = 0;
+    CHECK(ebm_components_loops(A, 0, n, parent, looped) == EBM_OK);
+    for (int64_t i = 0; i < n; i++) {
+        int expected = 0;
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t k = A->indptr[j]; k < A->indptr[j + 1]; k++) expected |= parent[j] == i && A->indices[k] == j;
+        CHECK(looped[i] == expected);
+    }
+    free(smallest), free(looped);
+}
+
 static void check_graph(int64_t n, const int64_t *indptr, const int32_t *indices, int64_t n_classes, const int64_t *period,
                         const int *closed, const int *state_class)
 {
@@ -329,6 +365,7 @@ static void check_graph(int64_t n, const int64_t *indptr, const int32_t *indices
     CHECK(is_closed[0]);
     for (int64_t c = 0; c < found; c++) total += size[c];
     CHECK(total == n);
+    check_components(&A, again);
     free(labels), free(again), free(periods), free(size), free(is_closed);
 }
 
