@@ -9,6 +9,7 @@ from . import _core, dirichlet, gap
 from ._runtime import forecast_memory, interruptible, philox_key
 from .gap import ROUNDING, SMALL_GAP, pack
 from .krylov import Ends, KrylovSchur, Operator, Projection, RandomVectors, Ritz, ThreeTerm
+from .lanczos import Looks
 from .lanczos import Ritz as TridiagonalRitz
 from .leading import n_rows
 from .stationary import stationary
@@ -141,13 +142,13 @@ def _composed(chain, operator, root, *, kind, tol, certify, limit, rng, progress
         return pack(kind, theta, error, "lanczos", operator.n_matvecs, monitor.wall_s, upper=upper, residual=float(ritz.residuals["top"]), converged=converged)
 
     with interruptible("spectral_gap", lambda: None if ritz is None else describe(), progress=progress, callback=callback) as monitor:
-        check, done, converged = 10, False, False
+        looks, done, converged = Looks(chain.n_states), False, False
         while not done:
             a, b = state.expand(1)
             alpha, beta = np.append(alpha, a), np.append(beta, b)
             exhausted = beta[-1] <= 16 * np.finfo(float).eps
             done = exhausted or operator.n_matvecs + operator.per_vector > limit
-            if len(alpha) < check and not done:
+            if len(alpha) < looks.next and not done:
                 continue
             ritz = TridiagonalRitz(alpha, beta)
             left, error = 1.0 - ritz.values["top"], ritz.errors["top"]
@@ -156,7 +157,8 @@ def _composed(chain, operator, root, *, kind, tol, certify, limit, rng, progress
             converged = exhausted or error <= wanted
             done = done or converged
             monitor(operator.n_matvecs, gap=float(left), error=float(error))
-            check = len(alpha) + max(5, len(alpha) // 20)
+            if not done:
+                looks.plan(len(alpha), error, wanted)
         upper = None
         if certify or 1.0 - ritz.values["top"] < SMALL_GAP:
             again, vector = ThreeTerm(operator, root, start), np.zeros(chain.n_states)

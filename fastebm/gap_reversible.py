@@ -9,7 +9,7 @@ from ._runtime import interruptible
 from .checkpoint import Checkpoint, fingerprint
 from .errors import InvalidChainError
 from .gap import ROUNDING, SMALL_GAP, gap_of, overtake, pack
-from .lanczos import Recurrence, Ritz, probabilistic_lower
+from .lanczos import Looks, Recurrence, Ritz, probabilistic_lower
 from .rayleigh import PRODUCTS, Minimizer
 
 # The recurrence gives way to multigrid after this many steps, if it expects more than these besides: a multigrid solution costs
@@ -29,7 +29,7 @@ class ReversibleGap:
         self.keeper = Checkpoint(checkpoint, "spectral_gap",
                                  lambda: fingerprint(chain.fingerprint(), kind, tol, certify, method, limit, seed))
         self.recurrence = self.ritz = self.minimizer = None
-        self.check = 10  # steps of the recurrence at which its Ritz values are looked at next
+        self.looks = Looks(chain.n_states)
         self.upper, self.converged = None, False
         self.extra = 0  # products of a second pass
         self.monitor_options = {"total": None, "progress": progress, "callback": callback}
@@ -54,7 +54,7 @@ class ReversibleGap:
             if self.upper is not None:
                 before["upper"] = np.array(self.upper)
             return {**self.minimizer.save(), **before}
-        return {} if self.recurrence is None else {**self.recurrence.save(), "check": np.array(self.check)}
+        return {} if self.recurrence is None else {**self.recurrence.save(), "looks": self.looks.save()}
 
     def result(self):
         """The result so far, or None."""
@@ -68,19 +68,20 @@ class ReversibleGap:
         run = self.recurrence = Recurrence(self.chain, self.seed, self.threads)
         if saved:
             run.restore(saved)
-            self.check = int(saved["check"])
+            self.looks.restore(saved["looks"])
         exhausted, done, tried = False, False, self.method != "auto"
         while not done:
-            if len(run.alpha) < self.check:
-                exhausted = run.expand(min(self.check, self.limit) - len(run.alpha))
+            if len(run.alpha) < self.looks.next:
+                exhausted = run.expand(min(self.looks.next, self.limit) - len(run.alpha))
                 self.keeper.save(self._state)
             done = exhausted or len(run.alpha) >= self.limit
-            if len(run.alpha) < self.check and not done:
+            if len(run.alpha) < self.looks.next and not done:
                 continue
             self.ritz = Ritz(run.alpha, run.beta)
             end, error = self.ritz.choose(self.kind)
             gap = gap_of(self.kind, self.ritz.values[end])
-            self.converged = bool(exhausted or error <= self._wanted(end, gap))
+            wanted = self._wanted(end, gap)
+            self.converged = bool(exhausted or error <= wanted)
             done = done or self.converged
             self.monitor(len(run.alpha), gap=float(gap), error=float(error))
             if not done and not tried and self._multigrid_pays():
@@ -88,7 +89,7 @@ class ReversibleGap:
                 if self._hand_over():
                     return
             if not done:
-                self.check = len(run.alpha) + max(5, len(run.alpha) // 20)
+                self.looks.plan(len(run.alpha), error, wanted)
         at_top = self.kind != "multiplicative" and self.ritz.choose(self.kind)[0] == "top"
         if at_top and (self.certify or gap_of(self.kind, self.ritz.values["top"]) < SMALL_GAP):
             self._certify()

@@ -59,7 +59,8 @@ def spectral_gap(chain, *, kind="spectral", tol=1e-8, certify=False, method="aut
     Notes
     -----
     Reversible chains: Lanczos on the symmetrised operator, sqrt(pi) deflated in every step, no basis. It stops where the
-    error bound min(residual, residual^2 / separation) of the wanted Ritz value is below tol times the gap. Metastable chains: the
+    error of the wanted Ritz value is below tol times the gap, by the Gauss-Radau bound over the Krylov space with the next Ritz value
+    (plus its residual) for the next eigenvalue (Golub & Meurant 2010; the estimate in it). Metastable chains: the
     Rayleigh quotient of the Dirichlet form, minimised with a multigrid preconditioner, which stops where its last decreases say
     that less than tol is left; its number of steps does not grow as the gap shrinks; a second random start guards it against
     having missed the slowest mode. Non-reversible:
