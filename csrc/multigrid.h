@@ -13,7 +13,7 @@
 
 typedef struct ebm_multigrid_level {
     ebm_flow_t F;
-    const double *diag;       /* (n,) */
+    const double *diag;       /* (n,); NULL on the finest level */
     const double *inverse;    /* (n,) 1 / diag, 0 where diag is 0 */
     int64_t n, n_coarse;      /* n_coarse == 0: the coarsest, solved by `factor` */
     const int32_t *aggregate; /* (n,) */

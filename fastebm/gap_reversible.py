@@ -10,7 +10,7 @@ from .checkpoint import Checkpoint, fingerprint
 from .errors import InvalidChainError
 from .gap import ROUNDING, SMALL_GAP, gap_of, overtake, pack
 from .lanczos import Looks, Recurrence, Ritz, probabilistic_lower
-from .rayleigh import PRODUCTS, Minimizer
+from .rayleigh import PRODUCTS, Minimizer, prepare
 
 # The recurrence gives way to multigrid after this many steps, if it expects more than these besides: a multigrid solution costs
 # about as much as 250 steps on meshes and networks (benchmarks, family spectral).
@@ -98,10 +98,11 @@ class ReversibleGap:
 
     def _hand_over(self):
         """To multigrid, where the chain is for it."""
-        self.minimizer = Minimizer.prepare(self.chain, self.seed, self.threads)
-        if self.minimizer is not None:
-            self.converged, self.recurrence.state = False, None  # its vectors are not needed any more
-        return self.minimizer is not None
+        parts = prepare(self.chain, self.threads)
+        if parts is not None:
+            self.converged, self.recurrence.state = False, None  # its vectors make room for the others
+            self.minimizer = Minimizer(self.chain, *parts, self.seed, self.threads)
+        return parts is not None
 
     def _wanted(self, end, gap):
         """The error to stop at. A gap near rounding is settled by the vector, where the Dirichlet form applies: it errs by
@@ -157,9 +158,10 @@ class ReversibleGap:
         resumed = saved is not None and "basis" in saved
         if not resumed and (self.method != "multigrid" or self.kind in ("absolute", "multiplicative")):
             return False
-        self.minimizer = Minimizer.prepare(self.chain, self.seed, self.threads)
-        if self.minimizer is None:
+        parts = prepare(self.chain, self.threads)
+        if parts is None:
             raise InvalidChainError('this chain is too well connected for method="multigrid", or pi spans too much; use method="lanczos"')
+        self.minimizer = Minimizer(self.chain, *parts, self.seed, self.threads)
         if resumed:
             self.minimizer.restore(saved)
             if "alpha" in saved:

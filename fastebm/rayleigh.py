@@ -36,6 +36,17 @@ def flow_of(chain):
     return _core.Flow(chain._pattern.matrix, np.exp(logs + scale), chain._col), np.exp(chain.log_pi + scale)
 
 
+def prepare(chain, num_threads):
+    """(flow, weights, cycle) for a Minimizer, or None where pi spans too much for doubles or the chain is too well connected to be
+    aggregated."""
+    made = flow_of(chain)
+    if made is None:
+        return None
+    forecast_memory(7 * 8 * chain.n_states, "the vectors of the gap")
+    cycle = hierarchy(made[0], None, num_threads)
+    return None if cycle is None else (*made, cycle)
+
+
 class Minimizer:
     """The iteration for one chain, from two starts: a start may have next to nothing of the slowest mode and settle on lambda_3, which
     a second one, run to a rough answer, tells; what it finds below the first is followed instead."""
@@ -51,21 +62,13 @@ class Minimizer:
         self.first = None  # what the first start led to: (quotient, error, residual)
         self._start(seed)
 
-    @classmethod
-    def prepare(cls, chain, seed, num_threads):
-        """A minimizer, or None where pi spans too much for doubles or the chain is too well connected to be aggregated."""
-        made = flow_of(chain)
-        if made is None:
-            return None
-        forecast_memory(7 * 8 * chain.n_states, "the vectors of the gap")
-        cycle = hierarchy(made[0], None, num_threads)
-        return None if cycle is None else cls(chain, *made, cycle, seed, num_threads)
-
     def _start(self, seed):
         """Begin from a start uniform on the sphere in the coordinates sqrt(pi) f: in these no eigenvector is favoured, not even
         one that lives on states of tiny pi. (A start uniform in f missed such a mode of a word network, and gave lambda_3.)"""
         self.basis[:, :3] = 0.0
-        self.w[:] = np.random.default_rng(seed).standard_normal(len(self.w)) * np.exp(-0.5 * self.log_pi)
+        np.random.default_rng(seed).standard_normal(out=self.w)
+        np.exp(np.multiply(self.log_pi, -0.5, out=self.r), out=self.r)  # r is free here, and memory is what this method is short of
+        self.w *= self.r
         _core.rayleigh_put(self.basis, 0, self.w, self.threads)
         self.residual = np.inf
         self._measure()

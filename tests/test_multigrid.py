@@ -164,7 +164,8 @@ def test_the_quotient_never_falls_below_the_gap(n, depth, seed):
     rise = np.diff(potential)
     up, down = np.exp(-np.maximum([rise, -rise], 0)) / 4
     case = gallery.birth_death([*up, 0], [0, *down])
-    run = rayleigh.Minimizer.prepare(fe.MarkovChain(case.P), seed, 1)
+    chain = fe.MarkovChain(case.P)
+    run = rayleigh.Minimizer(chain, *rayleigh.prepare(chain, 1), seed, 1)
     for _ in range(6):
         before = run.gap
         run.step()

@@ -136,7 +136,7 @@ def flow_members(const int32_t[::1] aggregate not None, int64_t n_coarse):
 
 cdef class Multigrid(Preconditioner):
     """A hierarchy ready to run: levels is a list of (flow, diag, aggregate, start, members), finest first, the last one
-    (flow, diag, factor)."""
+    (flow, diag, factor). It keeps the arrays and overwrites the first diag."""
 
     cdef ebm_multigrid_t mg
     cdef list keep
@@ -163,10 +163,10 @@ cdef class Multigrid(Preconditioner):
             level.F = flow.c
             level.n = flow.matrix.c.n_states
             need(diag.shape[0] == level.n, "length of diag")
-            real = diag
-            level.diag = &real[0]
-            with np.errstate(divide="ignore"):
-                inverse = np.where(diag > 0.0, 1.0 / diag, 0.0)
+            inverse = np.divide(1.0, diag, out=diag if i == 0 else np.zeros(level.n), where=diag > 0.0)
+            if i > 0:  # the finest level needs no more of its diagonal than the inverse, which takes its place
+                real = diag
+                level.diag = &real[0]
             level.inverse = self.work(inverse)
             level.x = self.work(np.empty(level.n))
             level.scaled = self.work(np.empty(level.n)) if level.F.right != NULL else level.x
