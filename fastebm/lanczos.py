@@ -114,23 +114,28 @@ class Recurrence:
     def _coordinates(self):
         """(ratio or None, top_scale) of csrc/lanczos.h: pi row / col, a constant where A is symmetric."""
         chain = self.chain
-        logs = chain.log_pi.copy()
+        constant = not chain._pattern.potential.any()
+        some = slice(1 << 16) if constant else slice(None)
+        logs = chain.log_pi[some].copy()
         if chain._row is not None:
-            logs += chain._log_row
+            logs += np.log(chain._row[some])
         if chain._col is not None:
-            logs -= chain._log_col
-        if chain._pattern.potential.any():
-            return np.exp(logs), 1.0
-        return None, math.exp(0.5 * float(np.median(logs[: 1 << 16])))
+            logs -= np.log(chain._col[some])
+        return (None, math.exp(0.5 * float(np.median(logs)))) if constant else (np.exp(logs), 1.0)
 
     def _begin(self):
-        """The start is uniform on the sphere of the symmetrised coordinates v = sqrt(pi) f, as probabilistic_lower asks."""
+        """The start is uniform on the sphere of the symmetrised coordinates v = sqrt(pi) f, as probabilistic_lower asks: w = col v /
+        sqrt(pi), and sqrt(row col) v, which costs less, where pi is a constant times col / row."""
         chain = self.chain
         w = np.random.default_rng(self.seed).standard_normal(chain.n_states)
-        w *= np.exp(-0.5 * np.maximum(chain.log_pi, -600.0))
-        if chain._col is not None:
-            w *= chain._col
-        w *= self.top_scale
+        if self.ratio is None:
+            for scaling in (chain._row, chain._col):
+                if scaling is not None:
+                    w *= np.sqrt(scaling)
+        else:
+            w *= np.exp(-0.5 * np.maximum(chain.log_pi, -600.0))
+            if chain._col is not None:
+                w *= chain._col
         return _core.Lanczos(chain._scaled, self.ratio, self.top_scale, w, self.threads)
 
     def expand(self, n_steps):
