@@ -12,12 +12,13 @@ answer, or of estimators that are biased, show as scales that are not 1.
 
 import numpy as np
 from scipy.optimize import least_squares
-from scipy.special import entr, expit, logit, ndtr
+from scipy.special import entr, expit, logit
 
 from . import _validate
 from .errors import InvalidChainError
 from .results import Result, result
 from .rlvr_laws import kl_spent
+from .rlvr_residuals import cleaned, covariance, directions, von_neumann
 
 
 @result
@@ -115,14 +116,14 @@ class CurveFit(Result):
     converged: bool
 
 
-def _law_fit(curve, fitted):
-    residual, n = curve - fitted, curve.size
-    variance, total = np.mean(residual**2), np.var(curve)
-    noise = np.mean(np.diff(curve) ** 2) / 2
-    ratio = np.sum(np.diff(residual) ** 2) / (n * variance) if variance > 0 else 2.0
-    z = (1 - ratio / 2) / np.sqrt((n - 2) / (n * n - 1))
+def _law_fit(curve, fitted, basis):
+    residual, n, total = curve - fitted, curve.size, np.var(curve)
+    variance, noise = np.mean(residual**2), np.mean(np.diff(curve) ** 2) / 2
+    clean = cleaned(residual, basis)
+    ratio, p_value = von_neumann(clean, basis)
+    left = clean @ clean / max(1, n - basis.shape[1])
     return LawFit(float(1 - variance / total) if total > 0 else np.nan, float(np.sqrt(variance)), float(np.sqrt(noise)),
-                  float(np.sqrt(max(0.0, variance - noise))), float(ratio), float(ndtr(-z)))
+                  float(np.sqrt(max(0.0, left - noise))), ratio, p_value)
 
 
 def _accuracy(theta, steps):
@@ -244,15 +245,24 @@ def fit_curve(steps, accuracy, *, kl=None, entropy=None, lag=None):
         fitted[law] = X @ coefficients[-1] + offset
 
     every = np.concatenate([theta / unit, *coefficients])
-    covariance = _covariance(lambda values: _equations(values, unit, steps, accuracy, laws), every, lag)
-    sd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+
+    def equations(values):
+        return _equations(values, unit, steps, accuracy, laws)
+
+    blocks = equations(every)
+    tangents = _derivative(lambda values: np.column_stack([residual for _, residual in equations(values)]), every)
+    bases = [directions(tangents[:, i]) for i in range(len(blocks))]
+    slope = _derivative(lambda values: np.concatenate([X.T @ residual for X, residual in equations(values)]), every)
+    sandwich, memory = covariance([(X, r, basis) for (X, r), basis in zip(blocks, bases, strict=True)], slope, lag)
+    sd = np.sqrt(np.diag(sandwich))
     at = dict(zip([law for law, _ in laws], 3 + np.cumsum([0, *(c.size for c in coefficients)]), strict=False))
 
     def difference(law):
         contrast = np.zeros(every.size)
         contrast[at[law]], contrast[at[law] + 1] = 1.0, -1.0
-        return float(contrast @ every), float(np.sqrt(max(0.0, contrast @ covariance @ contrast)))
+        return float(contrast @ every), float(np.sqrt(contrast @ sandwich @ contrast))
 
+    judged = {law: _law_fit(curve, fitted[law], basis) for (law, curve), basis in zip(laws, bases[1:], strict=True)}
     p0 = float(expit(theta[0]))
     h, free = (difference("entropy"), difference("free")) if entropy is not None else ((None, None), (None, None))
     k, e = at.get("kl"), at.get("entropy")
@@ -265,11 +275,9 @@ def fit_curve(steps, accuracy, *, kl=None, entropy=None, lag=None):
         h_correct=None if e is None else float(every[e]), h_wrong=None if e is None else float(every[e + 1]),
         h_difference=h[0], h_difference_se=h[1], peak_accuracy=None if e is None else float(expit(h[0])),
         h_scale=None if f is None else float(every[f + 2]), h_scale_se=None if f is None else float(sd[f + 2]),
-        free_difference=free[0], free_difference_se=free[1], accuracy_law=_law_fit(accuracy, p),
-        kl_law=_law_fit(columns["kl"], fitted["kl"]) if k is not None else None,
-        entropy_law=_law_fit(columns["entropy"], fitted["entropy"]) if e is not None else None,
-        free_entropy_law=_law_fit(columns["entropy"], fitted["free"]) if f is not None else None,
-        accuracy=p, kl=fitted.get("kl"), entropy=fitted.get("entropy"), lag=lag, converged=bool(found.success),
+        free_difference=free[0], free_difference_se=free[1], accuracy_law=_law_fit(accuracy, p, bases[0]),
+        kl_law=judged.get("kl"), entropy_law=judged.get("entropy"), free_entropy_law=judged.get("free"),
+        accuracy=p, kl=fitted.get("kl"), entropy=fitted.get("entropy"), lag=memory, converged=bool(found.success),
     )
 
 
@@ -293,21 +301,3 @@ def _equations(values, unit, steps, accuracy, laws):
         mine, rest = rest[:X.shape[1]], rest[X.shape[1]:]
         blocks.append((X, curve - offset - X @ mine))
     return blocks
-
-
-def _covariance(equations, values, lag):
-    """Sandwich A^-1 S A^-T of the stacked equations. S allows for heteroscedastic residuals at one step and, with Bartlett weights,
-    for autocovariances up to `lag`, the same at every step: products of single scores would hardly see them where few steps
-    weigh most.
-    """
-    blocks = equations(values)
-    owner = np.repeat(np.arange(len(blocks)), [X.shape[1] for X, _ in blocks])
-    X, R = np.hstack([X for X, _ in blocks]), np.column_stack([residual for _, residual in blocks])
-    n = X.shape[0]
-    S = (X * R[:, owner]).T @ (X * R[:, owner])
-    for shift in range(1, min(lag, n - 1) + 1):
-        C = X[shift:].T @ X[:-shift] * (R[shift:].T @ R[:-shift] / n)[np.ix_(owner, owner)]
-        S += (1 - shift / (lag + 1)) * (C + C.T)
-    A = _derivative(lambda x: np.concatenate([X.T @ residual for X, residual in equations(x)]), values)
-    inverse = np.linalg.pinv(A)
-    return inverse @ (S * n / max(1, n - values.size)) @ inverse.T

@@ -14,7 +14,7 @@ from scipy.special import logit as logit_of
 
 from . import _validate
 from .results import Result, result
-from .rlvr_laws import checked, closed_form, increasing_root, times
+from .rlvr_elementwise import checked, closed_form, times
 from .rlvr_policies import reference_law
 
 # name -> (alpha, multiple of D_alpha that bears the name)
@@ -191,6 +191,26 @@ def optimal_policy(reference, reward, beta, *, divergence="kl"):
     return OptimalPolicy(policy, log_policy, multiplier, float(policy @ reward) - beta * spent, spent, residual, int(kept.sum()))
 
 
+def _increasing_root(function, low, high):
+    """The root, entry by entry, of a function that increases from low to high; function(x) -> (value, slope).
+
+    Newton's iteration from `low`; what would leave the bracket, and every fourth step, halves it instead.
+    """
+    low, high = np.array(low, dtype=float), np.array(high, dtype=float)
+    x, done = low.copy(), np.zeros(low.shape, dtype=bool)
+    for step in range(1, 300):
+        value, slope = function(x)
+        low, high = np.where(value <= 0, x, low), np.where(value > 0, x, high)
+        new = x - value / slope
+        inside = (low <= new) & (new <= high)
+        last = inside & (np.abs(new - x) <= 1e-10 * np.abs(x))  # convergence is quadratic: the next step would be rounding
+        x = np.where(done, x, np.where(last | inside & (step % 4 > 0), new, (low + high) / 2))
+        done |= last | (high - low <= 4e-16 * np.abs(x))
+        if done.all():
+            break
+    return x
+
+
 @closed_form
 def alpha_target_accuracy(p0, beta, alpha, *, logit=False):
     """Accuracy of the policy that maximises ``E r - beta D_alpha(pi || pi_ref)`` for a verifiable reward, r in {0, 1}.
@@ -244,7 +264,7 @@ def alpha_target_accuracy(p0, beta, alpha, *, logit=False):
 
     shift = np.zeros(x0.shape)
     shift[np.isfinite(x0) & (beta == 0)] = np.inf
-    w = increasing_root(excess, np.zeros(x.shape), -log_p0)
+    w = _increasing_root(excess, np.zeros(x.shape), -log_p0)
     shift[inner] = w - _log_ratio(w, gap, alpha)  # by how much the logit has grown
     x = np.where(np.isfinite(x0), x0 + shift, x0)
     return x if logit else np.where(shift == 0, p0, 1 / (1 + np.exp(-x)))

@@ -8,7 +8,8 @@ from . import _validate
 from ._runtime import interruptible
 from .errors import InvalidChainError
 from .results import Result, result
-from .rlvr_laws import flow, kl_spent, times
+from .rlvr_elementwise import times
+from .rlvr_laws import flow, kl_spent
 
 FLOWS = ("natural", "vanilla")
 

@@ -7,7 +7,8 @@ from . import _validate
 from ._runtime import interruptible
 from .errors import InvalidChainError
 from .results import Result, result
-from .rlvr_laws import checked, entropy, flow, kl_spent, pass_at_k, suboptimality, target_accuracy, times
+from .rlvr_elementwise import checked, times
+from .rlvr_laws import entropy, flow, kl_spent, pass_at_k, suboptimality, target_accuracy
 
 
 @result
@@ -88,7 +89,7 @@ def expectation(values, weights=None, *, axis=-1):
     return float(mean) if np.ndim(mean) == 0 else mean
 
 
-def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False):
+def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False, num_threads=None):
     """The one KL coefficient for all prompts whose optimal policies have a wanted mean accuracy, or spend a wanted mean KL.
 
     Parameters
@@ -101,6 +102,8 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False):
         See `expectation`.
     logit : bool
         Whether p0 is given in logits. The mean accuracy is an accuracy.
+    num_threads : int, optional
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
 
     Returns
     -------
@@ -128,7 +131,7 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False):
 
     def excess(log_beta):
         target = target_accuracy(p0, np.exp(log_beta), logit=logit)
-        value = kl_spent(target, p0, logit=logit) if accuracy is None else expit(target) if logit else target
+        value = kl_spent(target, p0, logit=logit, num_threads=num_threads) if accuracy is None else expit(target) if logit else target
         return expectation(value, weights) - wanted
 
     coldest, warmest = -11.0, 80.0  # below e^-11 every double p0 > 0 is tuned to 1; above e^80 none moves by an ulp
@@ -139,7 +142,8 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False):
     return float(np.exp(brentq(excess, coldest, warmest, xtol=1e-14, rtol=1e-14)))
 
 
-def flow_curve(p0, beta, t, *, weights=None, h_correct=None, h_wrong=None, k=(1,), logit=False, progress=False, callback=None):
+def flow_curve(p0, beta, t, *, weights=None, h_correct=None, h_wrong=None, k=(1,), logit=False,
+               num_threads=None, progress=False, callback=None):
     """Expectations over all prompts along the natural gradient flow: what a training with verifiable rewards should log.
 
     Parameters
@@ -156,6 +160,8 @@ def flow_curve(p0, beta, t, *, weights=None, h_correct=None, h_wrong=None, k=(1,
         Of pass@k.
     logit : bool
         Whether p0 is given in logits (the curve holds mean accuracies all the same).
+    num_threads : int, optional
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
     progress, callback
         A bar on stderr; callback(info) after every time.
 
@@ -199,7 +205,7 @@ def flow_curve(p0, beta, t, *, weights=None, h_correct=None, h_wrong=None, k=(1,
         for time in t:
             p = flow(p0, beta, time, logit=logit)
             chances = [pass_at_k(p, j, logit=logit) for j in (1, *k)]
-            values = [kl_spent(p, p0, logit=logit), suboptimality(p, p0, beta, logit=logit),
+            values = [kl_spent(p, p0, logit=logit, num_threads=num_threads), suboptimality(p, p0, beta, logit=logit, num_threads=num_threads),
                       *([] if h_correct is None else [entropy(p, p0, h_correct, h_wrong, logit=logit)]),
                       *(expit(chance) if logit else chance for chance in chances)]
             rows.append([expectation(value, weights) for value in values])
