@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 from scipy.special import logit as logit_of
 
 from . import _validate
+from .errors import InvalidChainError
 from .results import Result, result
 from .rlvr_elementwise import checked, closed_form, times
 from .rlvr_policies import reference_law
@@ -53,7 +54,7 @@ def _order(divergence):
     """(alpha, multiple) of a name or an order."""
     if isinstance(divergence, str):
         return DIVERGENCES[_validate.choice(divergence, "divergence", tuple(DIVERGENCES))]
-    return _validate.number(divergence, "divergence", above=-np.inf, below=np.inf), 1.0
+    return _validate.number(divergence, "divergence", above=-1e6, below=1e6, closed=True), 1.0
 
 
 def _box_cox(log_u, power):
@@ -164,7 +165,10 @@ def optimal_policy(reference, reward, beta, *, divergence="kl"):
     reward = _validate.vector(reward, reference.size, "reward")
     beta = _validate.number(beta, "beta", above=0.0, below=np.inf)
     alpha, multiple = _order(divergence)
-    gap = (reward.max() - reward) / (beta * multiple)
+    with np.errstate(over="ignore"):
+        gap = (reward.max() - reward) / (beta * multiple)
+    if not np.isfinite(gap).all():
+        raise InvalidChainError("the spread of the rewards over beta exceeds every double; scale the rewards down or take a larger beta")
     log_reference = np.log(reference)
 
     def log_mass(w):
@@ -248,6 +252,8 @@ def alpha_target_accuracy(p0, beta, alpha, *, logit=False):
     [0.6531, 0.6488, 0.52]
     """
     p0, beta = np.broadcast_arrays(checked("p0", p0, logit), checked("beta", beta))
+    if np.ndim(alpha) > 0:
+        raise ValueError(f"alpha must be one number, got shape {np.shape(alpha)}; call once an order")
     alpha = float(checked("alpha", alpha))
     x0 = p0 if logit else logit_of(p0)
     inner = np.isfinite(x0) & (beta > 0) & (beta < np.inf)

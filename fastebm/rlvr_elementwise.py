@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from . import _validate
 from ._runtime import Pace
 
 _ACCURACY = (0.0, 1.0, "an accuracy lies in [0, 1]; divide percentages by 100, drop prompts without samples")
@@ -20,7 +21,7 @@ _DOMAINS = {
     "t": (0.0, np.inf, "a flow time is >= 0; inf gives the target"),
     "k": (1.0, np.inf, "at least k = 1 attempt is needed"),
     "kl": (0.0, np.inf, "a KL budget is >= 0 nats; inf buys any accuracy"),
-    "alpha": (-_REAL, _REAL, "the order of a divergence is finite; 1 is KL(pi || pi_ref), 0 is KL(pi_ref || pi)"),
+    "alpha": (-1e6, 1e6, "the order of a divergence lies in [-1e6, 1e6]; 1 is KL(pi || pi_ref), 0 is KL(pi_ref || pi)"),
 }
 
 # beta = 0 is computed as this: its results equal the limit to rounding, and no product 0 * inf arises.
@@ -29,7 +30,9 @@ COLDEST = 1e-100
 
 def checked(name, values, logit=False):
     """`values` as float64, every entry inside the domain of the argument `name`, or (logit) a logit of one."""
-    values = np.asarray(values, dtype=float)
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked entries; leave them out, or replace them by numbers with .filled()")
+    values = np.asarray(_validate.real_array(values, name), dtype=float)
     low, high, remedy = _LOGIT if logit else _DOMAINS[name]
     bad = ~((low <= values) & (values <= high))  # also true for NaN
     if bad.any():
@@ -53,15 +56,22 @@ def closed_form(function):
 
 def times(weight, value):
     """weight * value, where a zero weight wins over any value: infinite, or NaN for undefined."""
-    return np.where(weight == 0, 0.0, weight * value)
+    product, zero = weight * value, weight == 0
+    return np.where(zero, 0.0, product) if np.any(zero) else product
 
 
-def bit(x):
-    """(p, 1 - p, log p, log(1 - p)) of a logit, each to full relative precision."""
-    small = np.exp(-np.abs(x))
-    large, rest, right = 1 / (1 + small), np.log1p(small), x >= 0
+def sigmoid(x):
+    """(p, 1 - p) of a logit, each to full relative precision."""
+    small, right = np.exp(-np.abs(x)), x >= 0
+    large = 1 / (1 + small)
     small *= large
-    return np.where(right, large, small), np.where(right, small, large), np.minimum(x, 0.0) - rest, -np.maximum(x, 0.0) - rest
+    return np.where(right, large, small), np.where(right, small, large)
+
+
+def log_sigmoid(x):
+    """(log p, log(1 - p)) of a logit, each to full relative precision."""
+    rest = np.log1p(np.exp(-np.abs(x)))
+    return np.minimum(x, 0.0) - rest, -np.maximum(x, 0.0) - rest
 
 
 def in_pieces(kernel, *arguments):

@@ -164,8 +164,8 @@ def time_to_accuracy(p0, p, beta, *, logit=False):
     >>> t.round(4), round(rlvr.flow(0.2, 0.5, t[1]), 4)
     (array([0.    , 2.3628,    inf]), 0.5)
     """
+    p0, p, beta = checked("p0", p0, logit), checked("p", p, logit), np.maximum(checked("beta", beta), COLDEST)
     rise = np.divide(1.0, beta_for_accuracy(p0, p, logit=logit))  # in logits
-    beta = np.maximum(checked("beta", beta), COLDEST)
-    stuck = np.greater(p, p0) & (rise == 0)  # p0 = 0
+    stuck = (p > p0) & (rise == 0)  # p0 = 0
     reached = beta * rise
     return np.where(stuck | (reached >= 1), np.inf, times(rise, np.where(reached > 0, -np.log1p(-reached) / reached, 1.0)))

@@ -24,7 +24,7 @@ from scipy.special import expit
 
 from . import _core
 from ._runtime import resolve_threads
-from .rlvr_elementwise import COLDEST, bit, checked, closed_form, in_pieces, times
+from .rlvr_elementwise import COLDEST, checked, closed_form, in_pieces, log_sigmoid, sigmoid, times
 
 
 def tilted(p0, shift):
@@ -149,11 +149,11 @@ def log_partition(p0, beta, *, logit=False):
     p0, beta = checked("p0", p0, logit), checked("beta", beta)
     never = p0 == (-np.inf if logit else 0)
     shift = np.where(never, 0.0, 1 / beta)
-    result = np.log1p((bit(p0)[0] if logit else p0) * np.expm1(shift))
+    result = np.log1p((sigmoid(p0)[0] if logit else p0) * np.expm1(shift))
     far = (shift >= 700) | (logit & (p0 < -700) & ~never)  # the factor overflows, or p0 is below any double
     if far.any():
         p0, shift = (np.broadcast_to(x, far.shape)[far] for x in (p0, shift))
-        log_p0, log_wrong = bit(p0)[2:] if logit else (np.log(p0), np.log1p(-p0))
+        log_p0, log_wrong = log_sigmoid(p0) if logit else (np.log(p0), np.log1p(-p0))
         result = np.array(result)
         result[far] = np.where(shift < 700, np.log1p(np.exp(log_p0 + np.log(np.expm1(shift)))), np.logaddexp(log_wrong, log_p0 + shift))
     return result
@@ -226,7 +226,7 @@ def objective(p, p0, beta, *, logit=False, num_threads=None):
     """
     p, beta = checked("p", p, logit), np.maximum(checked("beta", beta), COLDEST)
     spent = times(kl_spent(p, p0, logit=logit, num_threads=num_threads), beta)
-    return (bit(p)[0] if logit else p) - spent
+    return (sigmoid(p)[0] if logit else p) - spent
 
 
 @closed_form
@@ -263,6 +263,11 @@ def suboptimality(p, p0, beta, *, logit=False, num_threads=None):
     return _divergence(checked("p", p, logit), checked("p0", p0, logit), checked("beta", beta), logit, num_threads)
 
 
+def _without(entropies, nothing):
+    """The entropies, 0 where `nothing` says that their event has no weight."""
+    return np.where(nothing, 0.0, entropies) if nothing.any() else entropies
+
+
 @closed_form
 def entropy(p, p0, h_correct, h_wrong, *, logit=False):
     """Entropy of the policy at accuracy `p`:  H(p) = h(p) + p h_correct + (1 - p) h_wrong,  h the binary entropy.
@@ -296,11 +301,13 @@ def entropy(p, p0, h_correct, h_wrong, *, logit=False):
     array([3.    , 2.6931, 1.    ])
     """
     p, p0 = checked("p", p, logit), checked("p0", p0, logit)
-    right, wrong, log_right, log_wrong = bit(p) if logit else (p, 1 - p, np.log(p), np.log1p(-p))
-    outside = (p != p0) & (np.isinf(p0) if logit else (p0 == 0) | (p0 == 1))
-    h_correct = checked("h_correct", np.where((right == 0) | outside, 0.0, h_correct))
-    h_wrong = checked("h_wrong", np.where((wrong == 0) | outside, 0.0, h_wrong))
-    return np.where(outside, np.inf, times(right, h_correct - log_right) + times(wrong, h_wrong - log_wrong))
+    (right, wrong), (log_right, log_wrong) = (sigmoid(p), log_sigmoid(p)) if logit else ((p, 1 - p), (np.log(p), np.log1p(-p)))
+    outside = (np.isinf(p0) if logit else (p0 == 0) | (p0 == 1)) & (p != p0)
+    some = outside.any()
+    h_correct = checked("h_correct", _without(h_correct, (right == 0) | outside if some else right == 0))
+    h_wrong = checked("h_wrong", _without(h_wrong, (wrong == 0) | outside if some else wrong == 0))
+    result = times(right, h_correct - log_right) + times(wrong, h_wrong - log_wrong)
+    return np.where(outside, np.inf, result) if some or outside.size != np.size(result) else result
 
 
 @closed_form
@@ -368,8 +375,8 @@ def pass_at_k(p, k, *, logit=False):
     p, k = checked("p", p, logit), checked("k", k)
     if not logit:
         return 0.0 - np.expm1(times(np.log1p(-p), k))
-    log_right, log_wrong = bit(p)[2:]
+    log_right, log_wrong = log_sigmoid(p)
     failed = times(log_wrong, k)  # log of the chance that all fail
-    # What the complement is to first order, also where p is below any double.
-    rare = np.where(p > -np.inf, np.log(k) + log_right, -np.inf)
-    return np.where(failed > -1e-16, rare, np.log(-np.expm1(failed)) - failed)
+    result, rare = np.log(-np.expm1(failed)) - failed, failed > -1e-16
+    # There the chance is its first order, also where p is below any double.
+    return np.where(rare, np.where(p > -np.inf, np.log(k) + log_right, -np.inf), result) if rare.any() else result

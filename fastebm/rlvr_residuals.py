@@ -81,11 +81,11 @@ def covariance(blocks, slope, lag):
     for X, residual, basis in blocks:
         residual = cleaned(residual, basis)
         coefficients = memory(residual, basis, lag)
-        free = np.maximum(1 - np.sum(basis**2, axis=1), 0.1)
+        free = np.maximum(1 - np.sum(basis**2, axis=1), 1e-3)
         scores.append(carried(X, coefficients) * (innovations(residual, coefficients) / free)[:, None])
         longest = max(longest, coefficients.size)
     scores, inverse = np.hstack(scores), np.linalg.pinv(slope)
-    return inverse @ (scores.T @ scores) @ inverse.T, longest
+    return (scores @ inverse.T).T @ (scores @ inverse.T), longest
 
 
 def von_neumann(residual, basis):
