@@ -19,7 +19,8 @@ SEED = 20_261_126
 
 @dataclass(frozen=True)
 class Shape:
-    """A training run: its length, its laws, and its noise (sd of accuracy, KL and entropy; batch: answers a step, binomial)."""
+    """A training run: its length, its laws, and its noise (sd of accuracy, KL and entropy; batch: answers a step, binomial; memory: the
+    coefficient of an autoregression)."""
 
     n: int
     p0: float
@@ -28,6 +29,7 @@ class Shape:
     noise: tuple = (0.02, 0.02, 0.02)
     memory: float = 0.0
     batch: int | None = None
+    window: int = 1  # the noise is a moving average of that many numbers
     h: tuple = (1.2, 3.0)
 
 
@@ -43,6 +45,7 @@ SHAPES = {
     "250 steps, memory 0.3": Shape(250, 0.45, 0.02, 0.5, memory=0.3),
     "250 steps, memory 0.5": Shape(250, 0.45, 0.02, 0.5, memory=0.5),
     "1000 steps, memory 0.8": Shape(1000, 0.45, 0.006, 0.5, memory=0.8),
+    "500 steps, means of 5": Shape(500, 0.45, 0.01, 0.5, window=5),
 }
 PARAMETERS = ("p0", "speed", "beta", "kl_scale", "h_difference", "h_scale", "free_difference")
 LAWS = ("accuracy_law", "kl_law", "entropy_law")
@@ -59,6 +62,9 @@ def simulate(shape, rng):
     errors = rng.normal(size=(3, shape.n))
     for t in range(1, shape.n):
         errors[:, t] = shape.memory * errors[:, t - 1] + np.sqrt(1 - shape.memory**2) * errors[:, t]
+    if shape.window > 1:
+        more = np.hstack([rng.normal(size=(3, shape.window - 1)), errors])
+        errors = np.lib.stride_tricks.sliding_window_view(more, shape.window, axis=1).sum(axis=2) / np.sqrt(shape.window)
     errors *= np.array(shape.noise)[:, None]
     seen = p + errors[0] if shape.batch is None else rng.binomial(shape.batch, p) / shape.batch
     return steps, seen, kl + errors[1], entropy + errors[2]
