@@ -7,7 +7,7 @@ import pytest
 
 import fastebm as fe
 
-from . import big_chain, chains, reference, rlvr_rates, rlvr_runs, roofline
+from . import big_chain, chains, reference, rlvr_coverage, rlvr_rates, rlvr_runs, roofline
 from .cases import gap
 
 
@@ -47,7 +47,16 @@ def test_the_rates_are_of_laws_that_agree_with_the_textbook(capsys, monkeypatch)
     monkeypatch.setattr(rlvr_rates, "N_PROMPTS", 2000)
     rlvr_rates.main()
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines()[2:]]
-    assert len(rows) == 8 and all(float(row[4]) < 1e-9 for row in rows)
+    differences = [float(row[5]) for row in rows if row[5].strip() != "-"]
+    assert len(rows) == 22 and len(differences) == 19 and max(differences) < 1e-9
+
+
+def test_coverage_is_stated_of_every_shape(capsys, monkeypatch):
+    shapes = dict(list(rlvr_coverage.SHAPES.items())[3:6])
+    monkeypatch.setattr(rlvr_coverage, "SHAPES", shapes)
+    rlvr_coverage.main(3, 1)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.split("|")[1:2] and line.split("|")[1].strip() in shapes]
+    assert len(lines) == 2 * len(shapes) and all("±" in line for line in lines)
 
 
 def test_training_logs_give_three_tables(tmp_path, capsys):

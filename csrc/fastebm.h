@@ -35,5 +35,6 @@
 #include "resample.h"
 #include "reversible.h"
 #include "cycle.h"
+#include "bernoulli.h"
 
 #endif

@@ -13,8 +13,9 @@ from scipy.special import logsumexp
 from scipy.special import logit as logit_of
 
 from . import _validate
+from .errors import InvalidChainError
 from .results import Result, result
-from .rlvr_laws import checked, closed_form, increasing_root, times
+from .rlvr_elementwise import checked, closed_form, times
 from .rlvr_policies import reference_law
 
 # name -> (alpha, multiple of D_alpha that bears the name)
@@ -53,7 +54,7 @@ def _order(divergence):
     """(alpha, multiple) of a name or an order."""
     if isinstance(divergence, str):
         return DIVERGENCES[_validate.choice(divergence, "divergence", tuple(DIVERGENCES))]
-    return _validate.number(divergence, "divergence", above=-np.inf, below=np.inf), 1.0
+    return _validate.number(divergence, "divergence", above=-1e6, below=1e6, closed=True), 1.0
 
 
 def _box_cox(log_u, power):
@@ -164,7 +165,10 @@ def optimal_policy(reference, reward, beta, *, divergence="kl"):
     reward = _validate.vector(reward, reference.size, "reward")
     beta = _validate.number(beta, "beta", above=0.0, below=np.inf)
     alpha, multiple = _order(divergence)
-    gap = (reward.max() - reward) / (beta * multiple)
+    with np.errstate(over="ignore"):
+        gap = (reward.max() - reward) / (beta * multiple)
+    if not np.isfinite(gap).all():
+        raise InvalidChainError("the spread of the rewards over beta exceeds every double; scale the rewards down or take a larger beta")
     log_reference = np.log(reference)
 
     def log_mass(w):
@@ -189,6 +193,26 @@ def optimal_policy(reference, reward, beta, *, divergence="kl"):
     spent = _value(log_u, reference, alpha, multiple)
     residual = max(float(violation), abs(float(policy.sum()) - 1.0), 0.0)
     return OptimalPolicy(policy, log_policy, multiplier, float(policy @ reward) - beta * spent, spent, residual, int(kept.sum()))
+
+
+def _increasing_root(function, low, high):
+    """The root, entry by entry, of a function that increases from low to high; function(x) -> (value, slope).
+
+    Newton's iteration from `low`; what would leave the bracket, and every fourth step, halves it instead.
+    """
+    low, high = np.array(low, dtype=float), np.array(high, dtype=float)
+    x, done = low.copy(), np.zeros(low.shape, dtype=bool)
+    for step in range(1, 300):
+        value, slope = function(x)
+        low, high = np.where(value <= 0, x, low), np.where(value > 0, x, high)
+        new = x - value / slope
+        inside = (low <= new) & (new <= high)
+        last = inside & (np.abs(new - x) <= 1e-10 * np.abs(x))  # convergence is quadratic: the next step would be rounding
+        x = np.where(done, x, np.where(last | inside & (step % 4 > 0), new, (low + high) / 2))
+        done |= last | (high - low <= 4e-16 * np.abs(x))
+        if done.all():
+            break
+    return x
 
 
 @closed_form
@@ -228,6 +252,8 @@ def alpha_target_accuracy(p0, beta, alpha, *, logit=False):
     [0.6531, 0.6488, 0.52]
     """
     p0, beta = np.broadcast_arrays(checked("p0", p0, logit), checked("beta", beta))
+    if np.ndim(alpha) > 0:
+        raise ValueError(f"alpha must be one number, got shape {np.shape(alpha)}; call once an order")
     alpha = float(checked("alpha", alpha))
     x0 = p0 if logit else logit_of(p0)
     inner = np.isfinite(x0) & (beta > 0) & (beta < np.inf)
@@ -244,7 +270,7 @@ def alpha_target_accuracy(p0, beta, alpha, *, logit=False):
 
     shift = np.zeros(x0.shape)
     shift[np.isfinite(x0) & (beta == 0)] = np.inf
-    w = increasing_root(excess, np.zeros(x.shape), -log_p0)
+    w = _increasing_root(excess, np.zeros(x.shape), -log_p0)
     shift[inner] = w - _log_ratio(w, gap, alpha)  # by how much the logit has grown
     x = np.where(np.isfinite(x0), x0 + shift, x0)
     return x if logit else np.where(shift == 0, p0, 1 / (1 + np.exp(-x)))

@@ -19,62 +19,15 @@ tuning: a p that differs from them lies at infinite divergence, and answers are 
 An argument outside its domain raises a ValueError that names the entry, its value and the remedy.
 """
 
-import functools
-
 import numpy as np
-from scipy.special import expit, hyp2f1, log_expit
-from scipy.special import logit as logit_of
+from scipy.special import expit
 
-_ACCURACY = (0.0, 1.0, "an accuracy lies in [0, 1]; divide percentages by 100, drop prompts without samples")
-_REAL = np.finfo(float).max
-_ENTROPY = (0.0, _REAL, "an entropy is finite and >= 0 nats wherever its event has positive probability")
-_LOGIT = (-np.inf, np.inf, "a logit is a number or +-inf; drop prompts without samples")
-_DOMAINS = {
-    "p": _ACCURACY,
-    "p0": _ACCURACY,
-    "h_correct": _ENTROPY,
-    "h_wrong": _ENTROPY,
-    "beta": (0.0, np.inf, "a KL coefficient is >= 0; inf keeps the reference policy"),
-    "t": (0.0, np.inf, "a flow time is >= 0; inf gives the target"),
-    "k": (1.0, np.inf, "at least k = 1 attempt is needed"),
-    "kl": (0.0, np.inf, "a KL budget is >= 0 nats; inf buys any accuracy"),
-    "alpha": (-_REAL, _REAL, "the order of a divergence is finite; 1 is KL(pi || pi_ref), 0 is KL(pi_ref || pi)"),
-}
-
-# beta = 0 is computed as this: its results equal the limit to rounding, and no product 0 * inf arises.
-_COLDEST = 1e-100
+from . import _core
+from ._runtime import resolve_threads
+from .rlvr_elementwise import COLDEST, checked, closed_form, in_pieces, log_sigmoid, sigmoid, times
 
 
-def checked(name, values, logit=False):
-    """`values` as float64, every entry inside the domain of the argument `name`, or (logit) a logit of one."""
-    values = np.asarray(values, dtype=float)
-    low, high, remedy = _LOGIT if logit else _DOMAINS[name]
-    bad = ~((low <= values) & (values <= high))  # also true for NaN
-    if bad.any():
-        index = tuple(int(i) for i in np.argwhere(bad)[0])
-        where = f"[{', '.join(map(str, index))}]" if index else ""
-        raise ValueError(f"{name}{where} = {values[index]}: {remedy}")
-    return values
-
-
-def closed_form(function):
-    """Infinities are answers here, so they raise no warnings; zero-dimensional results become floats."""
-
-    @functools.wraps(function)
-    def wrapper(*args, **kwargs):
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            result = function(*args, **kwargs)
-        return float(result) if np.ndim(result) == 0 else result
-
-    return wrapper
-
-
-def times(weight, value):
-    """weight * value, where a zero weight wins over any value: infinite, or NaN for undefined."""
-    return np.where(weight == 0, 0.0, weight * value)
-
-
-def _tilt(p0, shift):
+def tilted(p0, shift):
     """sigmoid(logit p0 + shift) and its complement for shift >= 0, each to full relative precision.
 
     p0 : 1 - p0 times the odds factor; the common scale 2**1000 keeps subnormal p0 and exp(-shift) in range.
@@ -86,34 +39,14 @@ def _tilt(p0, shift):
     return right / (right + wrong), wrong / (right + wrong)
 
 
-def _half_kl(a, log_a, b, log_b, gap):
-    """a log(a / b) - (a - b) >= 0 with gap = a - b. The sum over an event and its complement is their KL divergence.
+def _divergence(p, p0, beta, logit, num_threads):
+    """beta KL(p || p*), or KL(p || p0) for beta None, by the core: checked arguments in, an array out."""
+    threads = resolve_threads(num_threads)
 
-    The first form has no cancellation: (1 + u) log1p(u) - u = u**2 / 2 * 2F1(1, 1; 3; -u) with u = gap / b.
-    """
-    u = gap / b
-    near = np.abs(u) < 0.9
-    close = gap * u / 2 * hyp2f1(1, 1, 3, -np.where(near, u, 0.0))
-    return np.where(near, close, times(a, log_a - log_b) - gap)
+    def kernel(p, p0, beta, out):
+        _core.bernoulli_divergence(p, p0, beta, logit, threads, out)
 
-
-def _kl_to_tilt(p, p0, shift):
-    """Bernoulli KL divergence of p from p0 tilted by `shift`."""
-    q, not_q = _tilt(p0, shift)
-    log_odds = logit_of(p0) + shift
-    # The difference p - q is taken where the subtracted numbers are smallest: from p0 for a weak tilt, else between
-    # the complements where q is nearly 1.
-    gap = np.where(shift < 1, (p - p0) + (1 - p0) * q * np.expm1(-shift), np.where(q > 0.5, not_q - (1 - p), p - q))
-    right = _half_kl(p, np.log(p), q, log_expit(log_odds), gap)
-    return right + _half_kl(1 - p, np.log(1 - p), not_q, log_expit(-log_odds), -gap)
-
-
-def _kl_of_logits(x, y, rise):
-    """Bernoulli KL divergence of logit x from logit y = x + rise; the rise is taken as given, for it may be far below y's ulp."""
-    p, wrong, q, not_q = expit(x), expit(-x), expit(y), expit(-y)
-    gap = np.where(rise < 0, -p * not_q * np.expm1(np.minimum(rise, 0)), q * wrong * np.expm1(-np.maximum(rise, 0)))  # p - q
-    right, left = _half_kl(p, log_expit(x), q, log_expit(y), gap), _half_kl(wrong, log_expit(-x), not_q, log_expit(-y), -gap)
-    return np.where(np.isinf(x) & (x == y), 0.0, right + left)
+    return in_pieces(kernel, p, p0, beta)
 
 
 @closed_form
@@ -147,11 +80,11 @@ def flow(p0, beta, t, *, logit=False):
     >>> rlvr.flow(0.2, 0.5, [0.0, 1.0, float("inf")]).round(4)
     array([0.2   , 0.3545, 0.6488])
     """
-    p0, beta, t = checked("p0", p0, logit), np.maximum(checked("beta", beta), _COLDEST), checked("t", t)
+    p0, beta, t = checked("p0", p0, logit), np.maximum(checked("beta", beta), COLDEST), checked("t", t)
     shift = -np.expm1(-times(t, beta)) / beta
     if logit:  # certain prompts stay, and the shift of infinite time without regularisation is infinite
-        return np.where(np.isinf(p0), p0, p0 + np.where(shift > 0.9 / _COLDEST, np.inf, shift))
-    return _tilt(p0, shift)[0]
+        return np.where(np.isinf(p0), p0, p0 + np.where(shift > 0.9 / COLDEST, np.inf, shift))
+    return tilted(p0, shift)[0]
 
 
 def target_accuracy(p0, beta, *, logit=False):
@@ -186,186 +119,6 @@ def target_accuracy(p0, beta, *, logit=False):
 
 
 @closed_form
-def beta_for_accuracy(p0, p, *, logit=False):
-    """KL coefficient whose target accuracy is `p`:  beta = 1 / (logit p - logit p0).
-
-    Where no coefficient reaches p (p < p0, or p0 = 0) this is the one that comes closest, the largest of equals: inf.
-
-    Parameters
-    ----------
-    p0, p : array_like
-        Accuracies of the reference policy and wanted of the optimal policy, in [0, 1].
-    logit : bool
-        Whether accuracies are given and returned as logits.
-
-    Returns
-    -------
-    float or ndarray
-        KL coefficient in [0, inf], of the broadcast shape; 0 for p = 1 > p0 > 0.
-
-    Raises
-    ------
-    ValueError
-        An argument lies outside its domain.
-
-    Examples
-    --------
-    >>> from fastebm import rlvr
-    >>> beta = rlvr.beta_for_accuracy(0.2, 0.9)
-    >>> round(beta, 4), round(rlvr.target_accuracy(0.2, beta), 4)
-    (0.2791, 0.9)
-    """
-    p0, p = checked("p0", p0, logit), checked("p", p, logit)
-    if logit:
-        return 1 / np.where((p > p0) & (p0 > -np.inf), p - p0, 0.0)
-    rise = (p - p0) / (p0 * (1 - p))  # the odds grow by the factor 1 + rise
-    shift = np.where(rise < 1, np.log1p(rise), logit_of(p) - logit_of(p0))
-    return 1 / np.where((p > p0) & (p0 > 0), shift, 0.0)
-
-
-@closed_form
-def accuracy_for_kl(p0, kl, *, logit=False):
-    """The largest accuracy that a KL budget buys:  the p >= p0 with KL(pi || pi_ref) = kl.
-
-    Parameters
-    ----------
-    p0, kl : array_like
-        Accuracy of the reference policy, in [0, 1]; budget in nats, in [0, inf].
-    logit : bool
-        Whether accuracies are given and returned as logits.
-
-    Returns
-    -------
-    float or ndarray
-        Accuracy in [p0, 1], of the broadcast shape; 1 from kl = -log p0 on, and p0 where p0 is 0 or 1.
-
-    Raises
-    ------
-    ValueError
-        An argument lies outside its domain.
-
-    Notes
-    -----
-    By a safeguarded Newton iteration on the logarithm of `kl_spent`, which is increasing and concave in the shift of the logit.
-
-    Examples
-    --------
-    >>> from fastebm import rlvr
-    >>> p = rlvr.accuracy_for_kl(0.2, [0.0, 0.1, 2.0])
-    >>> p.round(4), rlvr.kl_spent(p[1], 0.2).__round__(12)
-    (array([0.2   , 0.3952, 1.    ]), 0.1)
-    """
-    p0 = checked("p0", p0, logit)
-    shift = _shift_for_kl(p0 if logit else logit_of(p0), checked("kl", kl))
-    return np.where(np.isinf(p0), p0, p0 + shift) if logit else _tilt(p0, shift)[0]
-
-
-@closed_form
-def beta_for_kl(p0, kl, *, logit=False):
-    """KL coefficient whose optimal policy spends the budget `kl`, in nats.
-
-    Parameters
-    ----------
-    p0, kl : array_like
-        Accuracy of the reference policy, in [0, 1]; budget in nats, in [0, inf].
-    logit : bool
-        Whether accuracies are given as logits.
-
-    Returns
-    -------
-    float or ndarray
-        KL coefficient in [0, inf], of the broadcast shape: 0 from kl = -log p0 on, which no policy needs more than; inf
-        for kl = 0 and where p0 is 0 or 1.
-
-    Raises
-    ------
-    ValueError
-        An argument lies outside its domain.
-
-    Examples
-    --------
-    >>> from fastebm import rlvr
-    >>> beta = rlvr.beta_for_kl(0.2, 0.1)
-    >>> round(beta, 4), round(rlvr.kl_spent(rlvr.target_accuracy(0.2, beta), 0.2), 4)
-    (1.0408, 0.1)
-    """
-    p0 = checked("p0", p0, logit)
-    return 1 / _shift_for_kl(p0 if logit else logit_of(p0), checked("kl", kl))
-
-
-def _shift_for_kl(x0, kl):
-    """The shift s >= 0 of the logit x0 with KL(x0 + s || x0) = kl; 0 where x0 is infinite."""
-    x0, kl = np.broadcast_arrays(x0, kl)
-    most = -log_expit(x0)
-    inner = np.isfinite(x0) & (kl > 0) & (kl < most)
-    x, budget = x0[inner], kl[inner]
-
-    def excess(shift):
-        spent = _kl_of_logits(x + shift, x, -shift)
-        return np.log(spent / budget), shift * expit(x + shift) * expit(-x - shift) / spent
-
-    # The variance of a bit is at most 1/4, so kl <= s^2 / 8; and once exp(-x - s) s is below rounding, kl is -log p0.
-    shift = np.where(np.isfinite(x0) & (kl >= most), np.inf, 0.0)
-    shift[inner] = increasing_root(excess, np.sqrt(8 * budget) * (1 - 1e-14), np.maximum(-x, 0.0) + 100)
-    return shift
-
-
-def increasing_root(function, low, high):
-    """The root, entry by entry, of a function that increases from low to high; function(x) -> (value, slope).
-
-    Newton's iteration from `low`; what would leave the bracket, and every fourth step, halves it instead.
-    """
-    low, high = np.array(low, dtype=float), np.array(high, dtype=float)
-    x, done = low.copy(), np.zeros(low.shape, dtype=bool)
-    for step in range(1, 300):
-        value, slope = function(x)
-        low, high = np.where(value <= 0, x, low), np.where(value > 0, x, high)
-        new = x - value / slope
-        inside = (low <= new) & (new <= high)
-        last = inside & (np.abs(new - x) <= 1e-10 * np.abs(x))  # convergence is quadratic: the next step would be rounding
-        x = np.where(done, x, np.where(last | inside & (step % 4 > 0), new, (low + high) / 2))
-        done |= last | (high - low <= 4e-16 * np.abs(x))
-        if done.all():
-            break
-    return x
-
-
-@closed_form
-def time_to_accuracy(p0, p, beta, *, logit=False):
-    """Time at which the natural gradient flow reaches accuracy `p`:  t = -log(1 - beta (logit p - logit p0)) / beta.
-
-    Parameters
-    ----------
-    p0, p, beta : array_like
-        Accuracies of the reference policy and to be reached, in [0, 1]; KL coefficient in [0, inf].
-    logit : bool
-        Whether accuracies are given as logits.
-
-    Returns
-    -------
-    float or ndarray
-        Flow time in [0, inf], of the broadcast shape: 0 for p <= p0, inf where the target accuracy does not exceed p.
-
-    Raises
-    ------
-    ValueError
-        An argument lies outside its domain.
-
-    Examples
-    --------
-    >>> from fastebm import rlvr
-    >>> t = rlvr.time_to_accuracy(0.2, [0.1, 0.5, 0.9], 0.5)
-    >>> t.round(4), round(rlvr.flow(0.2, 0.5, t[1]), 4)
-    (array([0.    , 2.3628,    inf]), 0.5)
-    """
-    rise = np.divide(1.0, beta_for_accuracy(p0, p, logit=logit))  # in logits
-    beta = np.maximum(checked("beta", beta), _COLDEST)
-    stuck = np.greater(p, p0) & (rise == 0)  # p0 = 0
-    reached = beta * rise
-    return np.where(stuck | (reached >= 1), np.inf, times(rise, np.where(reached > 0, -np.log1p(-reached) / reached, 1.0)))
-
-
-@closed_form
 def log_partition(p0, beta, *, logit=False):
     """log Z = log(1 - p0 + p0 e^(1/beta)); beta log Z is the maximum of J.
 
@@ -394,14 +147,20 @@ def log_partition(p0, beta, *, logit=False):
     (0.8232, 0.8232)
     """
     p0, beta = checked("p0", p0, logit), checked("beta", beta)
-    log_p0, log_wrong = (log_expit(p0), log_expit(-p0)) if logit else (np.log(p0), np.log1p(-p0))
-    shift = np.where(log_p0 > -np.inf, 1 / beta, 0.0)
-    gain = np.exp(log_p0 + np.log(np.expm1(shift))) if logit else p0 * np.expm1(shift)  # a logit's p0 may be below any double
-    return np.where(shift < 700, np.log1p(gain), np.logaddexp(log_wrong, log_p0 + shift))
+    never = p0 == (-np.inf if logit else 0)
+    shift = np.where(never, 0.0, 1 / beta)
+    result = np.log1p((sigmoid(p0)[0] if logit else p0) * np.expm1(shift))
+    far = (shift >= 700) | (logit & (p0 < -700) & ~never)  # the factor overflows, or p0 is below any double
+    if far.any():
+        p0, shift = (np.broadcast_to(x, far.shape)[far] for x in (p0, shift))
+        log_p0, log_wrong = log_sigmoid(p0) if logit else (np.log(p0), np.log1p(-p0))
+        result = np.array(result)
+        result[far] = np.where(shift < 700, np.log1p(np.exp(log_p0 + np.log(np.expm1(shift)))), np.logaddexp(log_wrong, log_p0 + shift))
+    return result
 
 
 @closed_form
-def kl_spent(p, p0, *, logit=False):
+def kl_spent(p, p0, *, logit=False, num_threads=None):
     """KL budget spent at accuracy `p`:  KL(pi || pi_ref) = p log(p / p0) + (1 - p) log((1 - p) / (1 - p0)).
 
     Of all policies of accuracy p, those of the family pi_ref exp(l r) spend least, so for any other policy this is a
@@ -413,6 +172,8 @@ def kl_spent(p, p0, *, logit=False):
         Accuracies of the tuned and of the reference policy, in [0, 1].
     logit : bool
         Whether accuracies are given and returned as logits.
+    num_threads : int, optional
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
 
     Returns
     -------
@@ -431,12 +192,11 @@ def kl_spent(p, p0, *, logit=False):
     >>> rlvr.kl_spent([0.2, 0.5, 1.0], 0.2).round(4)
     array([0.    , 0.2231, 1.6094])
     """
-    p, p0 = checked("p", p, logit), checked("p0", p0, logit)
-    return _kl_of_logits(p, p0, p0 - p) if logit else _kl_to_tilt(p, p0, 0.0)
+    return _divergence(checked("p", p, logit), checked("p0", p0, logit), None, logit, num_threads)
 
 
 @closed_form
-def objective(p, p0, beta, *, logit=False):
+def objective(p, p0, beta, *, logit=False, num_threads=None):
     """J = p - beta KL(pi || pi_ref) at the member of the family with accuracy `p`; at most beta log Z, at the target.
 
     Parameters
@@ -445,6 +205,8 @@ def objective(p, p0, beta, *, logit=False):
         Accuracies of the tuned and of the reference policy, in [0, 1]; KL coefficient in [0, inf].
     logit : bool
         Whether accuracies are given and returned as logits.
+    num_threads : int, optional
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
 
     Returns
     -------
@@ -462,13 +224,13 @@ def objective(p, p0, beta, *, logit=False):
     >>> rlvr.objective([0.2, 0.6488, 1.0], 0.2, 0.5).round(4)
     array([0.2   , 0.4116, 0.1953])
     """
-    beta = np.maximum(checked("beta", beta), _COLDEST)
-    spent = times(kl_spent(p, p0, logit=logit), beta)
-    return (expit(p) if logit else p) - spent
+    p, beta = checked("p", p, logit), np.maximum(checked("beta", beta), COLDEST)
+    spent = times(kl_spent(p, p0, logit=logit, num_threads=num_threads), beta)
+    return (sigmoid(p)[0] if logit else p) - spent
 
 
 @closed_form
-def suboptimality(p, p0, beta, *, logit=False):
+def suboptimality(p, p0, beta, *, logit=False, num_threads=None):
     """Distance to the maximum of J:  J(pi*) - J(pi) = beta KL(pi || pi*), the Bernoulli divergence of p from p*.
 
     Parameters
@@ -477,6 +239,8 @@ def suboptimality(p, p0, beta, *, logit=False):
         Accuracies of the tuned and of the reference policy, in [0, 1]; KL coefficient in [0, inf].
     logit : bool
         Whether accuracies are given and returned as logits.
+    num_threads : int, optional
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
 
     Returns
     -------
@@ -496,9 +260,12 @@ def suboptimality(p, p0, beta, *, logit=False):
     >>> rlvr.suboptimality(p, 0.2, 0.5).round(4)
     array([0.2116, 0.0335, 0.    ])
     """
-    p, p0, beta = checked("p", p, logit), checked("p0", p0, logit), np.maximum(checked("beta", beta), _COLDEST)
-    kl = _kl_of_logits(p, p0 + 1 / beta, (p0 - p) + 1 / beta) if logit else _kl_to_tilt(p, p0, 1 / beta)
-    return times(kl, beta)
+    return _divergence(checked("p", p, logit), checked("p0", p0, logit), checked("beta", beta), logit, num_threads)
+
+
+def _without(entropies, nothing):
+    """The entropies, 0 where `nothing` says that their event has no weight."""
+    return np.where(nothing, 0.0, entropies) if nothing.any() else entropies
 
 
 @closed_form
@@ -534,12 +301,13 @@ def entropy(p, p0, h_correct, h_wrong, *, logit=False):
     array([3.    , 2.6931, 1.    ])
     """
     p, p0 = checked("p", p, logit), checked("p0", p0, logit)
-    right, wrong = (expit(p), expit(-p)) if logit else (p, 1 - p)
-    log_right, log_wrong = (log_expit(p), log_expit(-p)) if logit else (np.log(p), np.log1p(-p))
-    outside = (p != p0) & (np.isinf(p0) if logit else (p0 == 0) | (p0 == 1))
-    h_correct = checked("h_correct", np.where((right == 0) | outside, 0.0, h_correct))
-    h_wrong = checked("h_wrong", np.where((wrong == 0) | outside, 0.0, h_wrong))
-    return np.where(outside, np.inf, times(right, h_correct - log_right) + times(wrong, h_wrong - log_wrong))
+    (right, wrong), (log_right, log_wrong) = (sigmoid(p), log_sigmoid(p)) if logit else ((p, 1 - p), (np.log(p), np.log1p(-p)))
+    outside = (np.isinf(p0) if logit else (p0 == 0) | (p0 == 1)) & (p != p0)
+    some = outside.any()
+    h_correct = checked("h_correct", _without(h_correct, (right == 0) | outside if some else right == 0))
+    h_wrong = checked("h_wrong", _without(h_wrong, (wrong == 0) | outside if some else wrong == 0))
+    result = times(right, h_correct - log_right) + times(wrong, h_wrong - log_wrong)
+    return np.where(outside, np.inf, result) if some or outside.size != np.size(result) else result
 
 
 @closed_form
@@ -607,7 +375,8 @@ def pass_at_k(p, k, *, logit=False):
     p, k = checked("p", p, logit), checked("k", k)
     if not logit:
         return 0.0 - np.expm1(times(np.log1p(-p), k))
-    failed = times(log_expit(-p), k)  # log of the chance that all fail
-    # What the complement is to first order, also where p is below any double.
-    rare = np.where(p > -np.inf, np.log(k) + log_expit(p), -np.inf)
-    return np.where(failed > -1e-16, rare, np.log(-np.expm1(failed)) - failed)
+    log_right, log_wrong = log_sigmoid(p)
+    failed = times(log_wrong, k)  # log of the chance that all fail
+    result, rare = np.log(-np.expm1(failed)) - failed, failed > -1e-16
+    # There the chance is its first order, also where p is below any double.
+    return np.where(rare, np.where(p > -np.inf, np.log(k) + log_right, -np.inf), result) if rare.any() else result

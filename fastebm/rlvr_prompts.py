@@ -2,12 +2,14 @@
 
 import numpy as np
 from scipy.special import expit
+from scipy.special import logit as logit_of
 
 from . import _validate
 from ._runtime import interruptible
 from .errors import InvalidChainError
 from .results import Result, result
-from .rlvr_laws import checked, entropy, flow, kl_spent, pass_at_k, suboptimality, target_accuracy, times
+from .rlvr_elementwise import checked, times
+from .rlvr_laws import entropy, flow, kl_spent, pass_at_k, suboptimality, target_accuracy
 
 
 @result
@@ -44,9 +46,18 @@ def _weights(weights, shape):
     if bad.any():
         at = int(np.argmax(bad.ravel()))
         raise InvalidChainError(f"weights[{at}] is {weights.ravel()[at]}; weights are finite and >= 0")
-    if not weights.sum() > 0:
+    if not weights.any():
         raise InvalidChainError("the weights sum to 0; give one prompt at least a positive weight")
+    weights = weights / weights.max()  # whose sum is in range
     return weights / weights.sum()
+
+
+def _vector(name, values, logit=False):
+    """A checked argument of one dimension, a scalar as one of length 1."""
+    values = np.atleast_1d(checked(name, values, logit))
+    if values.ndim != 1:
+        raise InvalidChainError(f"{name} must be one-dimensional, got shape {values.shape}")
+    return values
 
 
 def expectation(values, weights=None, *, axis=-1):
@@ -68,7 +79,7 @@ def expectation(values, weights=None, *, axis=-1):
     Raises
     ------
     InvalidChainError
-        No prompts, weights of the wrong shape, negative, NaN or infinite, or all zero.
+        No prompts, a NaN among the values, weights of the wrong shape, negative, NaN or infinite, or all zero.
 
     Examples
     --------
@@ -77,18 +88,20 @@ def expectation(values, weights=None, *, axis=-1):
     >>> round(rlvr.expectation(rlvr.target_accuracy(p0, 0.5), weights=[1, 2, 1]), 4)
     0.4456
     """
-    values = np.moveaxis(np.asarray(values, dtype=float), axis, -1)
+    values = np.moveaxis(np.asarray(_validate.real_array(values, "values"), dtype=float), axis, -1)
     if values.shape[-1] == 0:
         raise InvalidChainError("there are no prompts; the expectation over an empty set is undefined")
-    if weights is None:
-        mean = values.mean(axis=-1)
-    else:
-        with np.errstate(invalid="ignore"):
-            mean = times(_weights(weights, values.shape[-1:]), values).sum(axis=-1)
+    weights = None if weights is None else _weights(weights, values.shape[-1:])
+    undefined = np.isnan(values) & (True if weights is None else weights > 0)
+    if undefined.any():
+        index = ", ".join(map(str, np.argwhere(undefined)[0].tolist()))
+        raise InvalidChainError(f"values[{index}] is NaN (the axis of the prompts last); leave that prompt out or give it the weight 0")
+    with np.errstate(invalid="ignore"):
+        mean = values.mean(axis=-1) if weights is None else times(weights, values).sum(axis=-1)
     return float(mean) if np.ndim(mean) == 0 else mean
 
 
-def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False):
+def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False, num_threads=None):
     """The one KL coefficient for all prompts whose optimal policies have a wanted mean accuracy, or spend a wanted mean KL.
 
     Parameters
@@ -101,6 +114,8 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False):
         See `expectation`.
     logit : bool
         Whether p0 is given in logits. The mean accuracy is an accuracy.
+    num_threads : int, optional
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
 
     Returns
     -------
@@ -123,15 +138,23 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False):
 
     if (accuracy is None) == (kl is None):
         raise ValueError("give one of accuracy and kl")
-    p0 = np.atleast_1d(checked("p0", p0, logit))
-    wanted = float(checked("p", accuracy) if kl is None else checked("kl", kl))
+    p0 = _vector("p0", p0, logit)
+    wanted = checked("p", accuracy) if kl is None else checked("kl", kl)
+    if wanted.ndim:
+        raise ValueError(f"{'accuracy' if kl is None else 'kl'} must be one number, got shape {wanted.shape}")
+    x0 = p0 if logit else logit_of(p0)
 
     def excess(log_beta):
-        target = target_accuracy(p0, np.exp(log_beta), logit=logit)
-        value = kl_spent(target, p0, logit=logit) if accuracy is None else expit(target) if logit else target
-        return expectation(value, weights) - wanted
+        beta = np.exp(log_beta)
+        if kl is None:
+            target = target_accuracy(p0, beta, logit=logit)
+            return expectation(expit(target) if logit else target, weights) - wanted
+        # KL(p* || p0), by exchanging correct and wrong: p0 is the tilt of p* then, and budgets far below an ulp of p0 are seen.
+        turned = -(x0 + 1 / beta)
+        return expectation(suboptimality(turned, turned, beta, logit=True, num_threads=num_threads) / beta, weights) - wanted
 
-    coldest, warmest = -11.0, 80.0  # below e^-11 every double p0 > 0 is tuned to 1; above e^80 none moves by an ulp
+    # Beyond a shift of 1000 - min x0 every prompt is tuned to 1; and above e^400 none spends the smallest positive double.
+    coldest, warmest = -np.log(1000 + np.abs(x0[np.isfinite(x0)]).max(initial=0.0)), 400.0
     if excess(warmest) >= 0:
         return np.inf
     if excess(coldest) <= 0:
@@ -139,7 +162,8 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False):
     return float(np.exp(brentq(excess, coldest, warmest, xtol=1e-14, rtol=1e-14)))
 
 
-def flow_curve(p0, beta, t, *, weights=None, h_correct=None, h_wrong=None, k=(1,), logit=False, progress=False, callback=None):
+def flow_curve(p0, beta, t, *, weights=None, h_correct=None, h_wrong=None, k=(1,), logit=False,
+               num_threads=None, progress=False, callback=None):
     """Expectations over all prompts along the natural gradient flow: what a training with verifiable rewards should log.
 
     Parameters
@@ -156,6 +180,8 @@ def flow_curve(p0, beta, t, *, weights=None, h_correct=None, h_wrong=None, k=(1,
         Of pass@k.
     logit : bool
         Whether p0 is given in logits (the curve holds mean accuracies all the same).
+    num_threads : int, optional
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
     progress, callback
         A bar on stderr; callback(info) after every time.
 
@@ -184,8 +210,7 @@ def flow_curve(p0, beta, t, *, weights=None, h_correct=None, h_wrong=None, k=(1,
     """
     if (h_correct is None) != (h_wrong is None):
         raise ValueError("give both of h_correct and h_wrong, or none")
-    p0 = np.atleast_1d(checked("p0", p0, logit))
-    t = np.atleast_1d(checked("t", t))
+    p0, t = _vector("p0", p0, logit), _vector("t", t)
     k = tuple(np.atleast_1d(k).tolist())
     rows = []
 
@@ -193,13 +218,13 @@ def flow_curve(p0, beta, t, *, weights=None, h_correct=None, h_wrong=None, k=(1,
         table = list(np.array(rows).T) if rows else [np.empty(0)] * (4 + (h_correct is not None) + len(k))
         kl, gap, *rest = table
         entropies = None if h_correct is None else rest.pop(0)
-        return FlowCurve(t[:len(rows)], rest[0], kl, gap, entropies, k, np.array(rest[1:]))
+        return FlowCurve(t[:len(rows)], rest[0], kl, gap, entropies, k, np.array(rest[1:]).reshape(len(k), len(rows)))
 
     with interruptible("flow curve", curve, total=t.size, progress=progress, callback=callback) as monitor:
         for time in t:
             p = flow(p0, beta, time, logit=logit)
             chances = [pass_at_k(p, j, logit=logit) for j in (1, *k)]
-            values = [kl_spent(p, p0, logit=logit), suboptimality(p, p0, beta, logit=logit),
+            values = [kl_spent(p, p0, logit=logit, num_threads=num_threads), suboptimality(p, p0, beta, logit=logit, num_threads=num_threads),
                       *([] if h_correct is None else [entropy(p, p0, h_correct, h_wrong, logit=logit)]),
                       *(expit(chance) if logit else chance for chance in chances)]
             rows.append([expectation(value, weights) for value in values])

@@ -310,3 +310,11 @@ def lattice_steps(shape, cyclic, self_loop=False):
         if self_loop:
             steps.append((number[state],) * 2)
     return np.array(steps).T
+
+
+def bernoulli_kl(x, y):
+    """KL divergence of two Bernoulli laws given by logits, in the current precision of mpmath."""
+    x, y = mpmath.mpf(x), mpmath.mpf(y)
+    p, q = 1 / (1 + mpmath.exp(-x)), 1 / (1 + mpmath.exp(-y))
+    wrong, not_q = 1 / (1 + mpmath.exp(x)), 1 / (1 + mpmath.exp(y))
+    return p * mpmath.log(p / q) + wrong * mpmath.log(wrong / not_q)

@@ -17,8 +17,8 @@ CHAINS = {
 }
 ANALYSES = {
     "structure", "stationary", "balance", "spectral", "gap", "gap_reversible", "gap_general", "dirichlet", "lanczos",
-    "multigrid", "rayleigh", "hitting", "walk", "mixing", "mixing_time", "rlvr", "rlvr_laws", "rlvr_prompts", "rlvr_policies",
-    "rlvr_divergences", "rlvr_curves", "eigen", "walkers", "tally", "splitting",
+    "multigrid", "rayleigh", "hitting", "walk", "mixing", "mixing_time", "rlvr", "rlvr_elementwise", "rlvr_laws", "rlvr_inverse",
+    "rlvr_prompts", "rlvr_policies", "rlvr_divergences", "rlvr_residuals", "rlvr_curves", "eigen", "walkers", "tally", "splitting",
     "importance", "solver", "absorption", "moments", "bounds", "recurrence", "reversibility", "markov", "potential",
     "bootstrap", "contraction", "autocorrelation", "metastable",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import mpmath as mp
 import numpy as np
 import pytest
-from fastebm import rlvr, rlvr_laws
+from fastebm import rlvr, rlvr_inverse, rlvr_laws
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
@@ -449,9 +449,9 @@ def test_errors_name_the_entry_its_value_and_the_remedy(call, message):
 
 
 def test_docstring_examples():
-    outcome = doctest.testmod(rlvr_laws)
-    assert outcome.failed == 0
-    assert outcome.attempted >= 20
+    outcomes = [doctest.testmod(module) for module in (rlvr_laws, rlvr_inverse)]
+    assert sum(outcome.failed for outcome in outcomes) == 0
+    assert sum(outcome.attempted for outcome in outcomes) >= 20
 
 
 # ---- real training curves ----------------------------------------------------------------------------------------

@@ -49,19 +49,19 @@ def test_other_coefficients_come_back(beta):
     assert found.target == pytest.approx(rlvr.target_accuracy(P0, max(beta, 0)), abs=1e-5)
 
 
-@pytest.mark.parametrize("memory, lag", [(0.0, 0), (0.5, 12)])
-def test_standard_errors_are_those_of_repetitions(memory, lag):
+@pytest.mark.parametrize("memory", [0.0, 0.5])
+def test_standard_errors_are_those_of_repetitions(memory):
     """z scores of 150 runs. Their sd has relative error 1/sqrt(2 * 150) = 0.058; 0.25 is 4.3 of these (false alarm 2e-5 each, of
-    ten), with 0.15 more for memory, which 250 steps underestimate; the mean's error is 0.082, and 0.35 is 4.3 of these."""
-    rng = np.random.default_rng(11)
+    ten); the mean's error is 0.082, and 0.35 is 4.3 of these."""
+    rng = np.random.default_rng(20_261_129)
     truth = {"p0": P0, "speed": SPEED, "beta": BETA, "kl_scale": 1.0, "h_difference": H_CORRECT - H_WRONG}
     z = []
     for _ in range(150):
         accuracy, kl, entropy = log_of_a_run(rng, memory=memory)
-        found = rlvr.fit_curve(STEPS, accuracy, kl=kl, entropy=entropy, lag=lag)
+        found = rlvr.fit_curve(STEPS, accuracy, kl=kl, entropy=entropy)
         z.append([(getattr(found, name) - value) / getattr(found, name + "_se") for name, value in truth.items()])
-    assert np.all(np.abs(np.std(z, axis=0) - 1) < (0.25 if memory == 0 else 0.4)), np.std(z, axis=0)
-    assert np.all(np.abs(np.mean(z, axis=0)) < (0.35 if memory == 0 else 0.45)), np.mean(z, axis=0)
+    assert np.all(np.abs(np.std(z, axis=0) - 1) < 0.25), np.std(z, axis=0)
+    assert np.all(np.abs(np.mean(z, axis=0)) < 0.35), np.mean(z, axis=0)
 
 
 def test_accuracy_fit_agrees_with_an_independent_least_squares():
@@ -90,10 +90,16 @@ def test_noise_is_told_from_misfit():
 
 
 def test_p_values_are_uniform_where_the_law_holds():
-    """100 runs: the mean of uniform numbers has sd 0.029; 0.13 is 4.5 of these (false alarm 7e-6)."""
+    """100 runs: the mean of uniform numbers has sd 0.029; 0.13 is 4.5 of these (false alarm 7e-6 each, of three). The KL has little noise of its
+    own here, so that errors of the fitted accuracies dominate its residuals: no failure of the law."""
     rng = np.random.default_rng(8)
-    p = [rlvr.fit_curve(STEPS, log_of_a_run(rng)[0]).accuracy_law.p_value for _ in range(100)]
-    assert abs(np.mean(p) - 0.5) < 0.13
+    p = []
+    for _ in range(100):
+        accuracy, kl, entropy = log_of_a_run(rng)
+        truth = log_of_a_run(rng, noise=0.0)[1]
+        fit = rlvr.fit_curve(STEPS, accuracy, kl=truth + 0.1 * (kl - truth), entropy=entropy)
+        p.append([fit.accuracy_law.p_value, fit.kl_law.p_value, fit.entropy_law.p_value])
+    assert np.all(np.abs(np.mean(p, axis=0) - 0.5) < 0.13), np.mean(p, axis=0)
 
 
 def test_other_units_show_in_the_scales():

@@ -70,6 +70,31 @@ def test_no_general_purpose_maximiser_finds_better(name, beta):
     np.testing.assert_allclose(found.policy, best.x, atol=2e-3)
 
 
+@pytest.mark.parametrize("alpha", [-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("beta", [0.2, 1.0, 20.0])
+def test_an_unconstrained_ascent_arrives_at_the_same_policy(alpha, beta):
+    """BFGS over z with pi = z^2 / |z|^2, every policy with zeros among them; value and slope of f written out here."""
+
+    def loss(z):
+        policy = z**2 / (z @ z)
+        u = policy / REFERENCE
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if alpha == 0:
+                f, slope = -np.log(u) + u - 1, 1 - 1 / u
+            elif alpha == 1:
+                f, slope = np.where(u > 0, u * np.log(u), 0) - u + 1, np.log(u)
+            else:
+                f, slope = (u**alpha - alpha * u + alpha - 1) / (alpha * (alpha - 1)), (u ** (alpha - 1) - 1) / (alpha - 1)
+            gain = REWARD - beta * slope
+            pull = np.where(z == 0, 0.0, z * (gain - np.sum(np.where(policy > 0, policy * gain, 0)))) / (z @ z)
+        return beta * (REFERENCE @ f) - policy @ REWARD, -2 * pull
+
+    best = minimize(loss, np.sqrt(REFERENCE), jac=True, method="BFGS", options={"gtol": 1e-11, "maxiter": 5000})
+    found = rlvr.optimal_policy(REFERENCE, REWARD, beta, divergence=alpha)
+    assert found.value == pytest.approx(-best.fun, abs=1e-10)
+    np.testing.assert_allclose(found.policy, best.x**2 / (best.x @ best.x), atol=1e-5)
+
+
 @law(laws, st.floats(0.05, 50), orders, st.integers(0, 2**32 - 1))
 def test_kkt_conditions_hold_and_no_other_policy_is_better(reference, beta, order, seed):
     rng = np.random.default_rng(seed)

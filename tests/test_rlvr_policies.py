@@ -63,6 +63,19 @@ def test_the_natural_flow_is_the_closed_form(beta):
     np.testing.assert_allclose(np.exp(found.log_policy), tilted / tilted.sum(axis=1, keepdims=True), rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.4, 3.0])
+def test_a_finer_integration_agrees_to_more_digits(beta):
+    found = rlvr.policy_flow(REFERENCE, CORRECT, beta, TIMES, rtol=1e-12)
+    p0 = REFERENCE[CORRECT].sum()
+    length = TIMES if beta == 0 else -np.expm1(-beta * TIMES) / beta
+    tilted = np.log(REFERENCE) + np.outer(length, np.isin(np.arange(7), CORRECT))
+    closed = tilted - np.log(np.exp(tilted).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(found.log_policy, closed, rtol=1e-9)
+    assert found.accuracy_error < 1e-10 and np.abs(found.excess_kl).max() < 1e-10
+    np.testing.assert_allclose(found.kl, rlvr.kl_spent(rlvr.flow(p0, beta, TIMES), p0), rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(found.objective, rlvr.objective(rlvr.flow(p0, beta, TIMES), p0, beta), rtol=1e-10)
+
+
 def test_the_vanilla_flow_leaves_the_family_and_arrives_later():
     times = np.array([0.0, 1.0, 5.0, 50.0, 5000.0])
     natural = rlvr.policy_flow(REFERENCE, CORRECT, 0.4, times)

@@ -42,6 +42,7 @@ include "solves.pxi"
 include "multigrid.pxi"
 include "walks.pxi"
 include "counts.pxi"
+include "bernoulli.pxi"
 include "interface.pxi"
 
 __all__ = [
@@ -57,4 +58,5 @@ __all__ = [
     "Elimination",
     "AliasKernel", "walk_hit", "walk_paths", "walk_watch", "philox_block",
     "PairGraph", "PotentialFit", "resample_rows", "reversible_statistics", "reversible_bootstrap", "CycleRanking",
+    "bernoulli_divergence", "bernoulli_reach",
 ]

@@ -135,6 +135,14 @@ cdef extern from "tilt.h" nogil:
                         int normalize, int64_t first, int64_t last, int num_threads, double *values, double *log_norm,
                         int64_t *row)
 
+cdef extern from "bernoulli.h" nogil:
+    ctypedef struct ebm_numbers_t:
+        const double *x
+        int64_t step
+    int ebm_bernoulli_divergence(int64_t n, int logit, int num_threads, ebm_numbers_t p, ebm_numbers_t p0, ebm_numbers_t beta,
+                                 double *out)
+    int ebm_bernoulli_reach(int64_t n, int num_threads, ebm_numbers_t x0, ebm_numbers_t kl, double *out)
+
 cdef extern from "cut.h" nogil:
     int ebm_cut_steps(const ebm_csr_t *A, const double *col, const int32_t *rank, int64_t begin, int64_t end, int num_threads,
                       double *step)
