@@ -23,7 +23,9 @@ ANALYSES = {
     "bootstrap", "contraction", "autocorrelation", "metastable",
 }
 INPUT = {"io", "datasets"}
-TOP = {"__init__", "__main__", "cli", "report", "report_html", "plot", "demo", "study"}
+TOP = {
+    "__init__", "__main__", "cli", "report", "report_html", "plot", "plot_axes", "plot_spectrum", "plot_states", "plot_times", "plot_tilt", "demo", "study",
+}
 LAYERS = [BASE, CHAINS, ANALYSES, INPUT, TOP]
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))

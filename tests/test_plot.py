@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.markers import CARETUP, CARETUPBASE  # noqa: E402
 
-from fastebm import plot  # noqa: E402
+from fastebm import plot, plot_axes  # noqa: E402
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_ends_of_bars_enclose_their_value_or_are_arrows(values, data):
     low = value * data.draw(st.lists(st.floats(0.0, 1.0), min_size=n, max_size=n))
     factor = np.array(data.draw(st.lists(st.sampled_from([1.0, 2.0, math.inf]), min_size=n, max_size=n)))
     ax = Figure().add_subplot()
-    plot._bars(ax, np.arange(len(value)), value, low, np.where(value > 0, value, 1.0) * factor, "value", plot.STYLES[0], "bars")
+    plot_axes.bars(ax, np.arange(len(value)), value, low, np.where(value > 0, value, 1.0) * factor, "value", plot_axes.STYLES[0], "bars")
     _, drawn, bottom, top = bars(ax, "bars") if (value > 0).any() else (0, np.zeros(0), np.zeros(0), np.zeros(0))
     assert len(drawn) == np.count_nonzero(value) and np.isfinite(top).all()
     assert (bottom <= drawn).all() and (drawn <= top).all() and (bottom >= 0).all()
@@ -309,8 +309,8 @@ def lab(linear):
 
 @pytest.mark.parametrize("vision", SEEN)
 def test_the_colours_differ_for_every_eye_and_the_styles_in_grey(vision):
-    linear = [np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(s[0])]) for s in plot.STYLES]
+    linear = [np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(s[0])]) for s in plot_axes.STYLES]
     seen = [lab(np.clip(np.array(SEEN[vision]) @ color, 0, 1)) for color in linear]
     distances = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
     assert min(distances) > 10  # 2.3 is just noticeable
-    assert len({str(s[1]) for s in plot.STYLES}) == len({s[2] for s in plot.STYLES}) == len(plot.STYLES)
+    assert len({str(s[1]) for s in plot_axes.STYLES}) == len({s[2] for s in plot_axes.STYLES}) == len(plot_axes.STYLES)
