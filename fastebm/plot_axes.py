@@ -31,9 +31,19 @@ def axes_of(ax):
     return plt.subplots(layout="constrained")[1]
 
 
+def whole(axis):
+    """Ticks at integers only."""
+    axis.get_major_locator().set_params(integer=True)
+
+
 def finish(ax, xlabel, ylabel):
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
+    for axis in (ax.xaxis, ax.yaxis):
+        if axis.get_scale() == "log":
+            from matplotlib.ticker import LogFormatter
+
+            axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.4)))  # within a decade: 0.2, not 2 x 10^-1
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     if ax.get_legend_handles_labels()[1]:

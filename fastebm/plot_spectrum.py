@@ -3,7 +3,7 @@
 import numpy as np
 
 from .errors import InvalidChainError
-from .plot_axes import BLUE, GREY, OPEN, STYLES, VERMILION, axes_of, bars, drawable, finish
+from .plot_axes import BLUE, GREY, OPEN, STYLES, VERMILION, axes_of, bars, drawable, finish, whole
 
 ROUNDING = 64 * np.finfo(float).eps
 
@@ -36,8 +36,8 @@ def spectrum(eigen, *, gap=None, ax=None):
     >>> import fastebm as fe
     >>> walk = fe.Hypercube(6)
     >>> ax = fe.plot.spectrum(fe.eigenpairs(walk, 4, rng=0), gap=fe.spectral_gap(walk))
-    >>> ax.get_ylabel(), ax.get_yscale(), ax.get_title("right")
-    ('rate 1 - λ (per step)', 'log', 'not drawn: 1 with zero rate')
+    >>> ax.get_ylabel(), ax.get_yscale()
+    ('rate 1 - λ (per step)', 'log')
     """
     ax = axes_of(ax)
     values = np.atleast_1d(np.asarray(getattr(eigen, "eigenvalues", eigen)))
@@ -46,17 +46,17 @@ def spectrum(eigen, *, gap=None, ax=None):
     if np.iscomplexobj(values):
         return _complex_plane(ax, values, gap)
     rates = np.array(getattr(eigen, "rates", 1.0 - values), dtype=float)
-    rates[0] = 0.0 if abs(rates[0]) <= ROUNDING else rates[0]
+    first = 1 if abs(rates[0]) <= ROUNDING else 0
     residuals = getattr(eigen, "residuals", np.zeros(len(rates)))
     ax.set_yscale("log")
     if gap is not None:
         if gap.gap > 0.0:
             ax.axhspan(max(gap.gap_lower, OPEN * gap.gap), gap.gap_upper, color=VERMILION, alpha=0.25, lw=0)
-            ax.axhline(gap.gap, color=VERMILION, ls="--", label=f"{gap.kind} gap, {known(gap)}")
+            ax.axhline(gap.gap, color=VERMILION, ls="--", label=f"{gap.kind} gap,\n{known(gap)}")
         drawable(ax, "gap", [gap.gap], log=True)
-    number = np.arange(1, len(rates) + 1)
-    bars(ax, number, rates, rates - residuals, rates + residuals, "rate", STYLES[0], "1 - λ_k, bar: residual", line=False)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    number, low, high = np.arange(1, len(rates) + 1), rates - residuals, rates + residuals
+    bars(ax, number[first:], rates[first:], low[first:], high[first:], "rate", STYLES[0], "$1 - λ_k$, bar: residual", line=False)
+    whole(ax.xaxis)
     return finish(ax, "number k of the eigenvalue", "rate 1 - λ (per step)")
 
 
@@ -68,11 +68,13 @@ def _complex_plane(ax, values, gap):
     ax.axvline(0.0, color=GREY, lw=0.5)
     if gap is not None:
         radius = 1.0 - gap.gap_lower
-        label = f"1 - {gap.kind} gap = {radius:.4g} ({gap.lower_kind})"
+        label = f"1 - {gap.kind} gap\n= {radius:.4g} ({gap.lower_kind})"
         ax.plot(radius * np.cos(angle), radius * np.sin(angle), color=VERMILION, ls="--", label=label)
-    ax.plot(values[keep].real, values[keep].imag, "o", color=BLUE, ms=5, label="λ_k")
+    ax.plot(values[keep].real, values[keep].imag, "o", color=BLUE, ms=5, label="$λ_k$")
     ax.set_aspect("equal")
-    return finish(ax, "Re λ", "Im λ")
+    finish(ax, "Re λ", "Im λ")
+    ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)  # beside the circle, which needs a square
+    return ax
 
 
 def known(gap):

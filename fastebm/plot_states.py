@@ -4,7 +4,7 @@ import numpy as np
 
 from . import _validate
 from .errors import InvalidChainError
-from .plot_axes import BLUE, MAX_POINTS, VERMILION, axes_of, cloud, drawable, finish, literal, note
+from .plot_axes import BLUE, MAX_POINTS, VERMILION, axes_of, cloud, drawable, finish, literal, note, whole
 
 
 def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax=None):
@@ -48,8 +48,12 @@ def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax
     if value is None:
         order = np.sort(height[keep])[::-1]
         rank = np.unique(np.geomspace(1, max(len(order), 1), MAX_POINTS).astype(int))[: len(order)]
-        ax.set_xscale("log")
-        ax.plot(rank, order[rank - 1], color=BLUE, marker="o" if len(order) < 50 else "", ms=4)
+        if len(order) > 50:
+            ax.set_xscale("log")
+            ax.plot(rank, order[rank - 1], color=BLUE)
+        else:
+            ax.plot(rank, order[rank - 1], color=BLUE, ls=":", marker="o", ms=4)
+            whole(ax.xaxis)
         value_label = "rank of the state by stationary mass"
     else:
         value = np.asarray(value, dtype=float)
@@ -59,10 +63,27 @@ def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax
         cloud(ax, value[keep], height[keep])
         if level is not None:
             ax.axvline(level, color=VERMILION, ls="--", label=f"level {level:g}")
-    if keep.any() and np.ptp(height[keep]) > 3.0:
-        ax.yaxis.get_major_locator().set_params(integer=True)
-    ax.yaxis.set_major_formatter(lambda v, _: f"$10^{{{v:.0f}}}$" if v == round(v) else f"{10.0 ** v:.2g}")
+    _mass_ticks(ax, height[keep])
     return finish(ax, literal(value_label), "stationary mass π(x)")
+
+
+def _mass_ticks(ax, height):
+    """Masses on the axis of their decimal logarithms: whole decades, or round numbers where all are within three."""
+    if height.size == 0 or np.ptp(height) > 3.0:
+        whole(ax.yaxis)
+        ax.yaxis.set_major_formatter(lambda v, _: f"$10^{{{v:.0f}}}$")
+        return
+    from matplotlib.ticker import MaxNLocator
+
+    margin = 0.3 if np.ptp(height) < 1e-9 else 0.05  # where all are alike, an axis of their rounding would show differences
+    low, high = height.min() - margin, height.max() + margin
+    if high - low > 1.0:
+        masses = np.outer(10.0 ** np.arange(np.floor(low), np.ceil(high)), [1.0, 2.0, 5.0]).ravel()
+    else:
+        masses = MaxNLocator(5).tick_values(10.0**low, 10.0**high)
+    ax.set_ylim(low, high)
+    ax.set_yticks([np.log10(mass) for mass in masses if 10.0**low <= mass <= 10.0**high])
+    ax.yaxis.set_major_formatter(lambda v, _: f"{10.0**v:.4g}")
 
 
 def embedding(eigen, *, color=None, color_label="value", which=(1, 2), ax=None):

@@ -5,9 +5,9 @@ import numpy as np
 from . import _validate
 from .errors import InvalidChainError
 from .hitting import certificate
-from .plot_axes import GREY, MAX_LEGEND, MAX_POINTS, OPEN, STYLES, axes_of, bars, drawable, finish, literal, note, shown, thin
+from .plot_axes import GREY, MAX_LEGEND, MAX_POINTS, OPEN, STYLES, axes_of, bars, drawable, finish, literal, note, shown, thin, whole
 
-DISTANCES = {"tv": "total variation distance to π", "kl": "KL(μ_t ‖ π) (nats)", "chi2": "chi-square of μ_t to π"}
+DISTANCES = {"tv": "total variation distance to π", "kl": "KL(μₜ ‖ π) (nats)", "chi2": "chi-square of μₜ to π"}
 
 
 def mixing(curve, *, distance="tv", labels=None, ax=None):
@@ -36,7 +36,7 @@ def mixing(curve, *, distance="tv", labels=None, ax=None):
     >>> import fastebm as fe
     >>> curve = fe.mixing_curve(fe.Hypercube(4), 0, 20)
     >>> fe.plot.mixing(curve, distance="kl", labels=["a corner"]).get_ylabel()
-    'KL(μ_t ‖ π) (nats)'
+    'KL(μₜ ‖ π) (nats)'
     """
     _validate.choice(distance, "distance", tuple(DISTANCES))
     values = getattr(curve, distance, None) if hasattr(curve, "kl_is_monotone") else curve
@@ -52,12 +52,13 @@ def mixing(curve, *, distance="tv", labels=None, ax=None):
     bounds = getattr(curve, "bounds", {}).get(distance)
     for i, row in enumerate(values):
         color, style, _ = STYLES[i % len(STYLES)]
-        name = labels[i] if labels is not None else ("exact" if len(values) == 1 else f"start {i}")
+        name = labels[i] if labels is not None else ("computed" if len(values) == 1 else f"start {i}")
         if bounds is not None:
             label = "upper bound from the gap" if i == 0 else None
             ax.plot(steps[at], shown(bounds[i][at]), color=GREY, ls=":", lw=1.5, label=label)
         ax.plot(steps[at], shown(row[at]), color=color, ls=style, label=literal(name) if i < MAX_LEGEND else None)
     drawable(ax, "distance", values, log=True)
+    whole(ax.xaxis)
     return finish(ax, "steps t", DISTANCES[distance])
 
 
@@ -89,7 +90,7 @@ def survival(sample, *, bounds=None, label=None, ax=None):
     ax = axes_of(ax)
     curve = getattr(sample, "survival", sample)
     if hasattr(sample, "steps"):  # a DistributionResult
-        times, rows, name = sample.steps, np.atleast_2d(curve), "exact"
+        times, rows, name = sample.steps, np.atleast_2d(curve), "computed"
     else:
         times, probability = (curve.times, curve.probability) if hasattr(curve, "times") else curve
         rows = np.atleast_2d(_validate.real_array(probability, "probability"))
@@ -112,8 +113,9 @@ def survival(sample, *, bounds=None, label=None, ax=None):
     if bounds is not None and bounds.exit_rate_bound is not None and len(times):
         t = np.unique(np.linspace(0.0, times[-1], MAX_POINTS).astype(np.int64))  # between two steps it is that of the first
         bound = (1.0 - bounds.target_mass) * (1.0 - bounds.exit_rate_lower) ** t
-        ax.step(t, shown(bound), where="post", color=GREY, ls=":", lw=1.5, label="upper bound π(B) λ_B^t")
-    drawable(ax, "probability", rows, log=True)
+        ax.step(t, shown(bound), where="post", color=GREY, ls=":", lw=1.5, label="upper bound $π(B)\\,λ_B^t$")
+    drawable(ax, "probability", rows[rows != 0.0], log=True)  # all have arrived: the line ends
+    whole(ax.xaxis)
     censored = getattr(sample, "n_censored", 0)
     if censored:
         note(ax, f"{censored:,} walkers stopped at the limit")

@@ -24,7 +24,8 @@ ANALYSES = {
 }
 INPUT = {"io", "datasets"}
 TOP = {
-    "__init__", "__main__", "cli", "report", "report_html", "plot", "plot_axes", "plot_spectrum", "plot_states", "plot_times", "plot_tilt", "demo", "study",
+    "__init__", "__main__", "cli", "report", "report_facts", "report_words", "report_files", "report_html", "report_tables", "report_figures",
+    "plot", "plot_axes", "plot_spectrum", "plot_states", "plot_times", "plot_tilt", "demo", "demo_html", "study",
 }
 LAYERS = [BASE, CHAINS, ANALYSES, INPUT, TOP]
 
