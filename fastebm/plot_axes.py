@@ -19,6 +19,8 @@ MAX_POINTS = 2_000  # of a line or a cloud: more cannot be told apart on a page,
 MAX_LEGEND = 8
 # A bar that reaches zero ends at this share of its value on a logarithmic axis.
 OPEN = 0.5
+DECADES = 3  # of a logarithmic axis: up to here its ticks are 0.1, 0.2, 0.5, beyond they are whole decades
+ALIKE = 1.02  # numbers of no larger ratio are drawn as alike: an axis of their rounding would show differences
 
 
 def axes_of(ax):
@@ -36,18 +38,35 @@ def whole(axis):
     axis.get_major_locator().set_params(integer=True)
 
 
-def finish(ax, xlabel, ylabel):
+def round_values(low, high):
+    """Round numbers between two positive ones, for the ticks of a logarithmic axis of few decades."""
+    from matplotlib.ticker import MaxNLocator
+
+    if high > 10.0 * low:
+        decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
+        values = np.outer(10.0**decades, [1.0, 2.0, 5.0]).ravel()
+    else:
+        values = MaxNLocator(5).tick_values(low, high)
+    return values[(values >= low) & (values <= high)]
+
+
+def finish(ax, xlabel, ylabel, *, legend="best"):
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
-    for axis in (ax.xaxis, ax.yaxis):
-        if axis.get_scale() == "log":
-            from matplotlib.ticker import LogFormatter
+    if ax.get_yscale() == "log":
+        from matplotlib.ticker import NullLocator
 
-            axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.4)))  # within a decade: 0.2, not 2 x 10^-1
+        low, high = ax.get_ylim()
+        if 0.0 < low < high < 10.0**DECADES * low:
+            if high < ALIKE * low:
+                low, high = ax.set_ylim(low / ALIKE, high * ALIKE)
+            ax.set_yticks(round_values(low, high))
+            ax.yaxis.set_minor_locator(NullLocator())
+            ax.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(fontsize="small", framealpha=0.85)
+        ax.legend(fontsize="small", framealpha=0.85, loc=legend)
     return ax
 
 

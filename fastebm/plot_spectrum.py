@@ -68,13 +68,14 @@ def _complex_plane(ax, values, gap):
     ax.axvline(0.0, color=GREY, lw=0.5)
     if gap is not None:
         radius = 1.0 - gap.gap_lower
-        label = f"1 - {gap.kind} gap\n= {radius:.4g} ({gap.lower_kind})"
+        label = f"1 - {gap.kind}\ngap: {radius:.4g}\n({gap.lower_kind})"
         ax.plot(radius * np.cos(angle), radius * np.sin(angle), color=VERMILION, ls="--", label=label)
     ax.plot(values[keep].real, values[keep].imag, "o", color=BLUE, ms=5, label="$λ_k$")
     ax.set_aspect("equal")
-    finish(ax, "Re λ", "Im λ")
-    ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)  # beside the circle, which needs a square
-    return ax
+    left, right = ax.get_xlim()
+    ax.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0])
+    ax.set_xlim(left, right + 0.5 * (right - left))  # room for the legend beside the circle
+    return finish(ax, "Re λ", "Im λ", legend="upper right")
 
 
 def known(gap):

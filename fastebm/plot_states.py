@@ -4,7 +4,7 @@ import numpy as np
 
 from . import _validate
 from .errors import InvalidChainError
-from .plot_axes import BLUE, MAX_POINTS, VERMILION, axes_of, cloud, drawable, finish, literal, note, whole
+from .plot_axes import ALIKE, BLUE, DECADES, MAX_POINTS, VERMILION, axes_of, cloud, drawable, finish, literal, note, round_values, whole
 
 
 def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax=None):
@@ -69,20 +69,14 @@ def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax
 
 def _mass_ticks(ax, height):
     """Masses on the axis of their decimal logarithms: whole decades, or round numbers where all are within three."""
-    if height.size == 0 or np.ptp(height) > 3.0:
+    if height.size == 0 or np.ptp(height) > DECADES or height.min() < -300.0:
         whole(ax.yaxis)
         ax.yaxis.set_major_formatter(lambda v, _: f"$10^{{{v:.0f}}}$")
         return
-    from matplotlib.ticker import MaxNLocator
-
-    margin = 0.3 if np.ptp(height) < 1e-9 else 0.05  # where all are alike, an axis of their rounding would show differences
+    margin = 0.3 if np.ptp(height) < np.log10(ALIKE) else 0.05
     low, high = height.min() - margin, height.max() + margin
-    if high - low > 1.0:
-        masses = np.outer(10.0 ** np.arange(np.floor(low), np.ceil(high)), [1.0, 2.0, 5.0]).ravel()
-    else:
-        masses = MaxNLocator(5).tick_values(10.0**low, 10.0**high)
     ax.set_ylim(low, high)
-    ax.set_yticks([np.log10(mass) for mass in masses if 10.0**low <= mass <= 10.0**high])
+    ax.set_yticks(np.log10(round_values(10.0**low, 10.0**high)))
     ax.yaxis.set_major_formatter(lambda v, _: f"{10.0**v:.4g}")
 
 

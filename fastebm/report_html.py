@@ -34,11 +34,12 @@ def page(report, title=None):
     if silent:
         answered.append(section("What was not asked, or rests on a part without an answer?", silent))
     unconverged = [name for name, value in parts_of(vars(report)) if not np.all(getattr(value, "converged", True))]
+    missing = list(dict.fromkeys(error["part"] for error in report.errors))
     notices = {
         "Interrupted": report.interrupted and f"in the part {report.interrupted}: what follows it is missing.",
         "Not converged:": unconverged and f"{', '.join(unconverged)}. What they found is not as accurate as was asked for.",
-        f"{len(report.errors)} {'parts have' if len(report.errors) > 1 else 'part has'} no answer:":
-            report.errors and f"{', '.join(error['part'] for error in report.errors)}. The reason stands with the question.",
+        f"{len(missing)} {'parts have' if len(missing) > 1 else 'part has'} no answer:":
+            missing and f"{', '.join(missing)}. The reason stands with the question.",
     }
     seed = "" if report.seed is None else f", seed {report.seed}"
     return render(

@@ -25,7 +25,8 @@ def enclosed(gap):
 
 def _say_chain(report):
     c = report.chain
-    yield f"chain: {c['n_states']:,} states, {c['nnz']:,} entries, {c['nbytes'] / 1e6:,.1f} MB ({c['storage']})"
+    size = f"{c['nbytes'] / 1e6:,.1f} MB" if c["nbytes"] >= 1e5 else f"{c['nbytes']:,} bytes"
+    yield f"chain: {c['n_states']:,} states, {c['nnz']:,} entries, {size} ({c['storage']})"
 
 
 def _say_structure(report):
@@ -35,7 +36,7 @@ def _say_structure(report):
     n_closed, n_transient = int(s.closed.sum()), int(s.size[~s.closed].sum())
     word = "irreducible"
     if not s.is_irreducible:
-        word = f"{s.n_classes:,} communicating classes, {n_closed:,} of them closed, {n_transient:,} transient states"
+        word = f"{s.n_classes:,} communicating classes, {n_closed:,} of them closed, {n_transient:,} transient"
     yield f"structure: {word}; period {s.period}{' (aperiodic)' if s.is_aperiodic else ''}"
 
 

@@ -220,6 +220,32 @@ def test_entropy_accuracy_plane(ax):
     assert note(fixed) == "not drawn: 500 with infinite entropy"
 
 
+@pytest.mark.parametrize("low, high", [(1.0, 1.0 + 1e-15), (0.2, 0.21), (0.03, 0.9), (1e-6, 3e-5), (7.0, 2000.0)])
+def test_a_logarithmic_axis_of_few_decades_has_different_round_ticks(ax, low, high):
+    plot.arrhenius([1.0, 0.5], [low, high], ax=ax)
+    bottom, top = ax.get_ylim()
+    ticks = [ax.yaxis.get_major_formatter()(value) for value in ax.get_yticks()]
+    assert len(set(ticks)) == len(ticks) >= 2 and top / bottom > 1.01
+    assert all(bottom <= float(tick) * 1.001 and float(tick) <= 1.001 * top for tick in ticks)
+    rendered(ax)
+
+
+@pytest.mark.parametrize("law", [np.full(7, 1 / 7), [0.3, 0.3, 0.2, 0.1, 0.1], [0.9, 0.09, 0.01]])
+def test_masses_that_are_close_have_round_ticks_too(ax, law):
+    plot.landscape(law, ax=ax)
+    heights = ax.get_yticks()
+    ticks = [ax.yaxis.get_major_formatter()(height) for height in heights]
+    assert len(set(ticks)) == len(ticks) >= 2
+    np.testing.assert_allclose([float(tick) for tick in ticks], 10.0**heights, rtol=1e-3)
+
+
+def test_a_circle_leaves_room_for_its_legend(ax):
+    plot.spectrum([1.0, 0.5j, -0.5j], ax=ax)
+    ax.figure.canvas.draw()
+    box, edge = ax.get_legend().get_window_extent(), ax.transData.transform((1.0, 0.0))[0]
+    assert box.x0 > edge
+
+
 # --- invariants -----------------------------------------------------------------------------------------------------------
 
 NUMBERS = st.sampled_from([0.0, 1e-300, 1e-20, 0.5, 1.0, 1e300, math.inf, -math.inf, math.nan, -1.0])

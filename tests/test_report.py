@@ -468,8 +468,8 @@ def test_the_page_says_why_a_question_has_no_answer():
     said = page.all("div")
     assert said[0].startswith("6 parts have no answer: stationary, absolute, additive, mixing, sample, spectrum")
     assert all(any(error["text"] in text and error["part"] in text for text in said[1:]) for error in report.errors)
-    assert "solved from every state" in " ".join(page.all("p")) and page.images() == []
-    assert page.rows()["mean_from_pi (solve)"][:3] == ["undefined (nan)"] * 3
+    assert "solved from every state" in " ".join(page.all("p")) and page.images() == []  # and no number that is undefined
+    assert "mean_from_pi (solve)" not in page.rows()
 
 
 def test_the_page_of_a_periodic_chain_of_a_censored_run_and_of_one_state():
