@@ -46,7 +46,7 @@ def round_values(low, high):
         decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
         values = np.outer(10.0**decades, [1.0, 2.0, 5.0]).ravel()
     else:
-        values = MaxNLocator(5).tick_values(low, high)
+        values = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
     return values[(values >= low) & (values <= high)]
 
 

@@ -36,7 +36,7 @@ def _number(of, name, value, low, high, basis):
 
 def _interval(value, facts, key):
     """(lower, upper, what they rest on) of a number that its result bounds, by the names of the fields; else None."""
-    if not isinstance(facts[key], (int, float)) or isinstance(facts[key], bool) or math.isnan(facts[key]):
+    if not isinstance(facts[key], (int, float)) or isinstance(facts[key], bool) or facts[key] != facts[key]:  # nan has no ends
         return None
     if f"{key}_lower" in facts and f"{key}_upper" in facts:
         kind = "rigorous" if isinstance(value, BoundsResult) else "bounds"
