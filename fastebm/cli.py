@@ -400,7 +400,7 @@ OPTIONS = {
     "--bound": {"action": "store_true", "help": "compute the gap and the bound that it gives"},
     "--html": {"metavar": "FILE", "help": "also write the report as a page with figures, one file (needs the extra plot)"},
     "--spectrum": {"type": int, "metavar": "K", "help": "leading eigenpairs of the report, 0 for none; default 6 up to 5000 states, else "
-                   "none: time some ten times that of a gap, memory 4 K + 33 vectors, twice that without detailed balance"},
+                   "none: takes tens of times as long as a gap, memory 4 K + 33 vectors, twice that without detailed balance"},
     "--betas": {"nargs": "+", "type": float, "metavar": "B", "help": "temperatures at which the reward tilts the chain, for the gap of "
                 "each (a tilted chain: of its reference); inf is without tilt; each takes the time of one gap or more"},
     "--summary": {"action": "store_true", "help": "the report in words, on stderr"},

@@ -53,6 +53,8 @@ def round_values(low, high):
 def finish(ax, xlabel, ylabel, *, legend="best"):
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
+    if ax.get_xscale() == "linear":
+        ax.locator_params(axis="x", nbins=6)  # labels such as -0.25 fill a narrow figure
     if ax.get_yscale() == "log":
         from matplotlib.ticker import NullLocator
 

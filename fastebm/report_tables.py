@@ -9,6 +9,7 @@ import numpy as np
 from .bounds import BoundsResult
 from .eigen import EigenResult
 from .hitting import HittingResult, certificate
+from .krylov import ROUNDING
 from .report_facts import encloses
 from .results import Result
 
@@ -25,8 +26,8 @@ def tables(name, value):
     bounded = {key: interval for key in facts if (interval := _interval(value, facts, key)) is not None}
     numbers = [_number(name, key, facts[key], *interval) for key, interval in bounded.items()]
     if isinstance(value, EigenResult) and encloses(value):
-        ends = zip(value.eigenvalues[1:], value.residuals[1:])
-        numbers += [_number(name, f"eigenvalue {k}", v, v - r, v + r, "rigorous: residual") for k, (v, r) in enumerate(ends, 2)]
+        known = zip(value.eigenvalues[1:], value.residuals[1:] + ROUNDING)
+        numbers += [_number(name, f"eigenvalue {k}", v, v - r, v + r, "rigorous: residual") for k, (v, r) in enumerate(known, 2)]
     return [{"name": name, "numbers": numbers, "rows": rows(facts, _meanings(type(value)))}]
 
 

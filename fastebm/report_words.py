@@ -6,6 +6,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from .hitting import certificate
+from .krylov import ROUNDING
 from .report_facts import RARE, encloses
 
 MAX_SAID = 5  # eigenvalues in a line
@@ -64,7 +65,7 @@ def _say_gaps(report):
         values = ", ".join(f"{_number(value)}" for value in e.eigenvalues[1 : 1 + MAX_SAID])
         more = ", ..." if len(e.eigenvalues) > 1 + MAX_SAID else ""
         known = "each within {:.2g} of an exact one (rigorous)" if encloses(e) else "residuals up to {:.2g}, which bound nothing here"
-        yield f"leading eigenvalues after 1: {values or 'none'}{more}, {known.format(e.residuals.max())}{_CAVEAT[bool(e.converged.all())]}"
+        yield f"leading eigenvalues after 1: {values or 'none'}{more}, {known.format(e.residuals.max() + ROUNDING)}{_CAVEAT[bool(e.converged.all())]}"
 
 
 def _number(value):
