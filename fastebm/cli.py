@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import warnings
-from errno import ENOENT
+from errno import EBADF
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +66,8 @@ def main(argv=None):
         return stop.code
     try:
         return _answer(args)
-    except BrokenPipeError:  # the reader has gone: what is still buffered must not raise again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone
+        _silence()
         return NO_ANSWER
     except (FastebmError, OSError, ImportError) as error:
         print(f"fastebm {args.command}: error: {_one_line(error)}", file=sys.stderr)
@@ -87,16 +87,32 @@ def _answer(args):
         answer |= {"interrupted": str(stop) or "before there was a result",
                    "partial_kind": None if partial is None else type(partial).__name__, "partial": partial}
     if args.command != "demo" or code == STOPPED:  # a demo that is done has printed its own summary
-        from .report import plain, write_json
+        from .report_files import plain, write_json
 
-        sys.stdout.write(write_json(plain(answer | {"wall_s": time.perf_counter() - begin})))
-        sys.stdout.flush()
+        _print(write_json(plain(answer | {"wall_s": time.perf_counter() - begin})))
     return code
+
+
+def _print(text):
+    """`text` to stdout, or OSError."""
+    if sys.stdout is None:
+        raise OSError(EBADF, "standard output is closed")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        _silence()
+        raise
+
+
+def _silence():
+    """What is still buffered for a stdout that takes nothing more must not raise again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(args, answer):
     """Fill `answer` and return the exit status; input that cannot be used is raised."""
-    from .report import seeded
+    from .report_facts import seeded
 
     chain = None
     try:
@@ -114,7 +130,7 @@ def _run(args, answer):
         return NO_ANSWER
     parts = list(answer.values())
     answer["converged"] = all(getattr(part, "converged", True) for part in parts)
-    return DONE if answer["converged"] and not any(getattr(part, "errors", ()) for part in parts) else NO_ANSWER
+    return DONE if answer["converged"] and "error" not in answer and not any(getattr(part, "errors", ()) for part in parts) else NO_ANSWER
 
 
 def _one_line(error):
@@ -195,18 +211,27 @@ def _given(args, *names):
     return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
 
 
+def _require_page(path):
+    """A missing package, or folder, is said now and not after the work."""
+    from . import report_html  # noqa: F401
+    from .report_files import require_place
+
+    require_place(path, "page")
+
+
 def _analyze(chain, args, answer):
     from .report import analyze
 
     if args.html is not None:
-        from . import report_html  # noqa: F401  a missing package, or folder, is said now and not after the work
-
-        if not Path(args.html).resolve().parent.is_dir():
-            raise FileNotFoundError(ENOENT, "no such folder for the page", args.html)
+        _require_page(args.html)
     answer["report"] = report = analyze(chain, score=_vector(args.score, chain), **_given(
-        args, "level", "tol", "n_steps", "n_walkers", "max_steps", "rng", "num_threads", "progress"))
+        args, "level", "spectrum", "betas", "tol", "n_steps", "n_walkers", "max_steps", "rng", "num_threads", "progress"))
     if args.html is not None:
-        report.to_html(args.html, title=args.chain)
+        try:
+            report.to_html(args.html, title=args.chain)
+        except OSError as error:  # a full disk must not take the JSON with it
+            answer["error"] = {"error": type(error).__name__, "text": f"the page was not written: {_one_line(error)}"}
+            print(f"fastebm analyze: error: {answer['error']['text']}", file=sys.stderr)
     if args.summary:
         print(report.summary(), file=sys.stderr)
 
@@ -219,7 +244,7 @@ def _gap(chain, args, answer):
 
 def _hit(chain, args, answer):
     from .hitting import hitting_times
-    from .report import named, standard_errors, target_of
+    from .report_facts import named, standard_errors, target_of
     from .spectral import spectral_gap
     from .walk import simulate_hitting_times
 
@@ -246,7 +271,7 @@ def _hit(chain, args, answer):
 
 def _mix(chain, args, answer):
     from .mixing import mixing_curve
-    from .report import most_probable, named, reversible
+    from .report_facts import most_probable, named, reversible
     from .spectral import spectral_gap
     from .structure import require_aperiodic
 
@@ -274,7 +299,7 @@ def _balance(chain, args, answer):
 
 
 def _tilt(chain, args, answer):
-    from .report import describe
+    from .report_facts import describe
     from .tilt import tilt
 
     reward = chain.reward if args.reward is None else _vector(args.reward, chain)
@@ -286,7 +311,7 @@ def _tilt(chain, args, answer):
 
 
 def _info(chain, args, answer):
-    from .report import describe, rare
+    from .report_facts import describe, rare
     from .structure import structure
 
     s = structure(chain)
@@ -320,7 +345,9 @@ def _convert(chain, args, answer):
 def _demo(chain, args, answer):
     from .demo import run
 
-    found = run(**_given(args, "output", "dataset", "betas", "rng", "num_threads", "progress"))
+    if args.html is not None:
+        _require_page(args.html)
+    found = run(**_given(args, "output", "html", "dataset", "betas", "rng", "num_threads", "progress"))
     answer["converged"] = found["converged"]
 
 
@@ -372,6 +399,10 @@ OPTIONS = {
     "--method": {"choices": ("solve", "simulate", "both"), "default": "solve", "help": "default solve"},
     "--bound": {"action": "store_true", "help": "compute the gap and the bound that it gives"},
     "--html": {"metavar": "FILE", "help": "also write the report as a page with figures, one file (needs the extra plot)"},
+    "--spectrum": {"type": int, "metavar": "K", "help": "leading eigenpairs of the report, 0 for none; default 6 up to 5000 states, else "
+                   "none: takes tens of times as long as a gap, memory 4 K + 33 vectors, twice that without detailed balance"},
+    "--betas": {"nargs": "+", "type": float, "metavar": "B", "help": "temperatures at which the reward tilts the chain, for the gap of "
+                "each (a tilted chain: of its reference); inf is without tilt; each takes the time of one gap or more"},
     "--summary": {"action": "store_true", "help": "the report in words, on stderr"},
     "--reward": {"metavar": "FILE", "help": "rewards of the states; default: the chain's own"},
     "--beta": {"type": float, "required": True, "help": "the KL coefficient, above 0; inf gives the chain itself"},
@@ -379,7 +410,7 @@ OPTIONS = {
 }
 COMMANDS = {
     "analyze": (_analyze, "everything that applies to the chain",
-                "--score --level --tol --steps --walkers --max-steps --seed --summary --html --threads --progress"),
+                "--score --level --spectrum --betas --tol --steps --walkers --max-steps --seed --summary --html --threads --progress"),
     "gap": (_gap, "a spectral gap with its evidence", "--kind --tol --certify --max-matvecs --seed --threads --progress"),
     "hit": (_hit, "hitting times of a target: solved, simulated, bounded",
             "--score --start --method --bound --tol --max-iter --walkers --max-steps --rel-ci --seed --threads --progress"),
@@ -413,6 +444,7 @@ def _parser():
     demo = commands.add_parser("demo", help="the whole analysis on a real language model")
     demo.set_defaults(run=_demo)
     demo.add_argument("--output", default="report.json", metavar="FILE", help="default report.json")
+    demo.add_argument("--html", **OPTIONS["--html"])
     demo.add_argument("--dataset", help="default english-trigram")
     demo.add_argument("--betas", nargs="+", type=float, metavar="B", help="temperatures of the sweep; inf: the reference")
     demo.add_argument("--seed", dest="rng", type=_seed, default=0, metavar="N", help="default 0")

@@ -3,9 +3,7 @@
 import math
 import sys
 import time
-from errno import ENOENT
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +13,9 @@ from .balance import detailed_balance, reversibilize
 from .errors import Interrupted
 from .hitting import hitting_times
 from .mixing import mixing_curve
-from .report import RARE, named, plain, rare, standard_errors, versions, write_json
+from .report_facts import RARE, named, rare, standard_errors, versions
+from .report_files import plain, require_place, write_json, write_text
+from .report_words import holds
 from .spectral import spectral_gap
 from .stationary import stationary
 from .structure import structure
@@ -32,13 +32,15 @@ TOL, SWEEP_TOL = 1e-9, 1e-7  # of what opens the report, and of each temperature
 N_STEPS, N_WALKERS, N_WORDS = 30, 10_000, 8
 
 
-def run(*, output="report.json", betas=BETAS, dataset="english-trigram", rng=0, num_threads=None, progress=False, stream=None):
+def run(*, output="report.json", html=None, betas=BETAS, dataset="english-trigram", rng=0, num_threads=None, progress=False, stream=None):
     """Analyse a language model, make its symmetric reference, tilt that by a reward, and watch what the theory predicts.
 
     Parameters
     ----------
     output : str or path, or None
         The JSON file to write; None for none.
+    html : str or path, optional
+        A page with figures to write, one file that needs no network (extra `plot`); drawing takes some seconds more.
     betas : sequence of float
         Temperatures of the sweep, from large to small: the smaller, the stronger the tilt; inf is the reference itself.
     dataset : {"english-trigram", "english-phones"}
@@ -60,7 +62,7 @@ def run(*, output="report.json", betas=BETAS, dataset="english-trigram", rng=0, 
     ImportError
         A package of the `demo` extra is missing; the text names the remedy.
     FileNotFoundError
-        The folder of `output` does not exist.
+        The folder of `output` or `html` does not exist.
     Interrupted
         Ctrl-C; `partial` is the dict so far.
 
@@ -73,8 +75,11 @@ def run(*, output="report.json", betas=BETAS, dataset="english-trigram", rng=0, 
     """
     choice(dataset, "dataset", tuple(SETTINGS))
     betas = [math.inf if beta == math.inf else number(beta, "beta", above=0.0) for beta in betas]
-    if output is not None and not Path(output).resolve().parent.is_dir():  # said now, not after a minute of work
-        raise FileNotFoundError(ENOENT, "no such folder for the report", str(output))
+    for path, what in ((output, "report"), (html, "page")):  # said now, not after a minute of work
+        if path is not None:
+            require_place(path, what)
+    if html is not None:
+        from .demo_html import page
     demo = _Demo(dataset, rng, {"num_threads": num_threads, "progress": progress}, stream or sys.stdout)
     try:
         demo.pretrained()
@@ -86,6 +91,9 @@ def run(*, output="report.json", betas=BETAS, dataset="english-trigram", rng=0, 
     report = demo.report()
     write_json(report, output)
     demo.say(f"\n{report['wall_s']:.1f} s in all" + (f"; every number is in {output}" if output is not None else ""))
+    if html is not None:
+        write_text(page(demo, report), html)
+        demo.say(f"the page with figures is {html}")
     return report
 
 
@@ -96,9 +104,15 @@ class _Demo:
         self.dataset, self.seed, self.options, self.stream = dataset, seed, options, stream
         self.begin = self.lap = time.perf_counter()
         self.facts, self.sweep, self.timings, self.checks = {}, [], {}, []
+        self.told, self.gaps, self.samples = [], {}, {}
 
     def say(self, text):
         print(text, file=self.stream, flush=True)
+
+    def tell(self, heading, *rows):
+        """A heading and its rows (name, what is found, what it means), printed and kept for the page."""
+        self.told.append((heading, rows))
+        self.say("\n".join([heading, *(f"  {name:<18}{found}{meaning and '   '}{meaning}" for name, found, meaning in rows)]) + "\n")
 
     def timed(self, name):
         now = time.perf_counter()
@@ -132,14 +146,21 @@ class _Demo:
             "slem_gap": slem, "score": what, "level": self.level, "n_superior": int(self.target.sum()),
             "start": named(chain, self.start) | {"pi": law.pi[self.start]},
         }
-        self.say(f"""{self.dataset}: a language model as a Markov chain, a state being what it remembers
-  {chain.n_states:,} states, {chain.nnz:,} transitions, {'every state reaches every other' if s.is_irreducible else f'{s.n_classes} classes'}, {'no period' if s.period == 1 else f'period {s.period}'}
-  stationary law pi: |pi P - pi| = {law.residual:.1e}; states of pi < {RARE:g}: {few['n_states']:,}, together of mass {few['mass']:.1e}
-
-the pretrained kernel, is it in detailed balance?
-  flux violation    {balance.flux_violation:.10f}   share of the stationary traffic that its own reversal does not match (0: detailed balance)
-  one-way flux      {balance.one_way_flux:.10f}   share of the traffic along transitions that have no way back
-  SLEM              {slem.slem:.10f}   second-largest eigenvalue modulus: the factor per step by which memory fades""")
+        self.law = law
+        self.tell(
+            f"{self.dataset}: a language model as a Markov chain, a state being what it remembers",
+            ("size", f"{chain.n_states:,} states, {chain.nnz:,} transitions", ""),
+            ("structure", f"{'every state reaches every other' if s.is_irreducible else f'{s.n_classes} classes'}, "
+                          f"{'no period' if s.period == 1 else f'period {s.period}'}", ""),
+            ("stationary law pi", f"|pi P - pi| = {law.residual:.1e}", ""),
+            ("rare states", f"{few['n_states']:,} of pi < {RARE:g}, together of mass {few['mass']:.1e}", ""))
+        self.tell(
+            "the pretrained kernel, is it in detailed balance?",
+            ("flux violation", f"{balance.flux_violation:.10f}",
+             "share of the stationary traffic that its own reversal does not match (0: detailed balance)"),
+            ("one-way flux", f"{balance.one_way_flux:.10f}", "share of the traffic along transitions that have no way back"),
+            ("SLEM", f"{slem.slem:.10f}", "second-largest eigenvalue modulus: the factor per step by which memory fades"))
+        self.gaps["pretrained, absolute gap"] = slem
 
     def symmetric(self):
         """The additive reversibilisation: the same law, in detailed balance."""
@@ -149,13 +170,16 @@ the pretrained kernel, is it in detailed balance?
         self.reference_gap = gap
         self.checks.append(gap.converged)
         self.facts |= {"additive_gap": gap.gap, "additive_gap_result": gap}
-        self.say(f"""
-the symmetric reference (P + P*)/2: the same stationary law, each step taken forwards or backwards in time with equal odds
-  spectral gap      {gap.gap:.10f}   1 - second-largest eigenvalue: {1 / gap.gap:.2f} steps to forget
-
-the reference tilted by exp(reward / beta), the optimum of an RL objective with KL coefficient beta
-  reward: {self.facts['score']}; superior: reward >= {self.level:g}, {self.facts['n_superior']:,} states of pi >= {RARE:g}
-  hitting times: mean steps to a superior state from a start drawn from pi; KL falls from the state '{self.facts['start']['label']}'""")
+        self.gaps["symmetric reference"] = gap
+        self.tell(
+            "the symmetric reference (P + P*)/2: the same stationary law, each step taken forwards or backwards in time with equal odds",
+            ("spectral gap", f"{gap.gap:.10f}", f"1 - second-largest eigenvalue: {1 / gap.gap:.2f} steps to forget"))
+        self.tell(
+            "the reference tilted by exp(reward / beta), the optimum of an RL objective with KL coefficient beta",
+            ("reward", f"{self.facts['score']}", ""),
+            ("superior", f"reward >= {self.level:g}", f"{self.facts['n_superior']:,} states of pi >= {RARE:g}"),
+            ("hitting times", "mean steps to a superior state from a start drawn from pi", ""),
+            ("KL", f"from the state '{self.facts['start']['label']}' on", ""))
 
     def tilted(self, beta):
         """One temperature: law, gap, KL, hitting times and what the tilt favours."""
@@ -177,6 +201,7 @@ the reference tilted by exp(reward / beta), the optimum of an RL objective with 
             "mean_reward": float(law.pi @ self.chain.reward), "words": self.words(law.pi),
         }
         self.sweep.append(found)
+        self.gaps[f"beta {beta:g}"], self.samples[beta] = gap, sample
         self.timed(f"beta {beta:g}")
         self.say_tilted(found, curve.kl[0], gap.gap, sample)
 
@@ -190,16 +215,18 @@ the reference tilted by exp(reward / beta), the optimum of an RL objective with 
         beta = "infinity (the reference itself)" if math.isinf(found["beta"]) else f"{found['beta']:g}"
         fall = "and never rises" if found["kl_is_monotone"] else "BUT RISES on the way"
         errors = "" if found["standard_errors"] is None else f", {found['standard_errors']:+.1f} standard errors from the solution"
-        self.say(f"""
-beta = {beta}
-  stationary law    |pi P - pi| = {found['pi_residual']:.1e}, from its closed form
-  mean reward       {found['mean_reward']:.6f}, paid for with {found['reference_kl']:.6f} nats a step of KL to the reference
-  spectral gap      {gap:.8f}
-  KL to pi          {kl[0]:.4f} nats at the start, {kl[len(kl) // 2]:.2e} after {len(kl) // 2} steps, {kl[-1]:.2e} after {len(kl) - 1}, {fall}
-  hitting time      {found['hitting_solved']:.6f} solved (certified to {found['hitting_residual']:.0e}); superior states have mass {found['target_mass']:.6f}
-                    {sample.mean:.4f} by Monte Carlo, 95 % {sample.ci[0]:.2f} to {sample.ci[1]:.2f}{errors}
-                    {found['hitting_bound']:.4f} at most, by the gap
-  most likely words {', '.join(f"{w['word']} {w['mass']:.4f}" for w in found['words'])}""")
+        bound = f"{found['hitting_bound']:.4f} at most, by the gap{holds(found['gap'])}"
+        self.tell(
+            f"beta = {beta}",
+            ("stationary law", f"|pi P - pi| = {found['pi_residual']:.1e}, from its closed form", ""),
+            ("mean reward", f"{found['mean_reward']:.6f}", f"paid for with {found['reference_kl']:.6f} nats a step of KL to the reference"),
+            ("spectral gap", f"{gap:.8f}", ""),
+            ("KL to pi", f"{kl[0]:.4f} nats at the start, {kl[len(kl) // 2]:.2e} after {len(kl) // 2} steps, {kl[-1]:.2e} after {len(kl) - 1}, {fall}", ""),
+            ("hitting time", f"{found['hitting_solved']:.6f} solved (certified to {found['hitting_residual']:.0e})",
+             f"superior states have mass {found['target_mass']:.6f}"),
+            ("", f"{sample.mean:.4f} by Monte Carlo, 95 % {sample.ci[0]:.2f} to {sample.ci[1]:.2f}{errors}", ""),
+            ("", bound, ""),
+            ("most likely words", ", ".join(f"{w['word']} {w['mass']:.4f}" for w in found["words"]), ""))
 
 
 def _version(name):

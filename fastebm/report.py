@@ -1,39 +1,35 @@
 """analyze: everything that applies to a chain in one call, with the reason wherever something does not."""
 
-import json
 import math
-import os
-import platform
 import time
-from pathlib import Path
-from typing import Callable, NamedTuple
 
 import numpy as np
-import scipy
-import scipy.sparse as sp
 
 from . import __version__, _validate
 from ._runtime import resolve_threads
 from .balance import BalanceResult, detailed_balance
 from .bounds import BoundsResult, hitting_bounds
 from .chain import is_chain
+from .eigen import EigenResult, eigenpairs
 from .errors import FastebmError, Interrupted, InvalidChainError
-from .hitting import HittingResult, certificate, hitting_times
-from .mixing import MixingResult, mixing_curve
-from .results import Result, result, to_json
 from .gap import GapResult
+from .hitting import HittingResult, hitting_times
+from .mixing import MixingResult, mixing_curve
+from .report_facts import describe, most_probable, parts_of, rare, reversible, score_of, seeded, standard_errors, target_of, versions
+from .report_files import plain, write_json, write_text
+from .report_words import PARTS, say_run
+from .results import Result, result
 from .spectral import spectral_gap
 from .stationary import StationaryResult, stationary
 from .structure import StructureResult, closed_class, require_aperiodic, structure
-from .walk import HittingSample, simulate_hitting_times, superior_states
+from .tilt import tilt
+from .walk import HittingSample, simulate_hitting_times
 
-# Real language models have states that no run ever sees (a sentence start entered with probability 1e-99): below this mass
-# a state counts as rare, and what a worst-case bound says there is no news.
-RARE = 1e-20
-# Arrays up to this length are listed in JSON, longer ones are summarised.
-MAX_LISTED = 1000
 # Relative accuracy of the exit rate: a bound needs no more, and each further digit costs solves.
 BOUNDS_TOL = 1e-3
+# Eigenvalues that are computed unasked, and up to which size: finding them all, with a second search for copies that were missed,
+# takes tens of times as long as a gap (621 products against 60 on a walk on 20 339 associated words, 2568 against 72 on english-phones).
+N_EIGENVALUES, MAX_UNASKED = 6, 5_000
 
 
 @result
@@ -51,7 +47,7 @@ class Report(Result):
     wall_s : float
         Seconds; `timings` has those of each part.
     parameters : dict
-        tol, n_steps, n_walkers, max_steps, level.
+        tol, n_steps, n_walkers, max_steps, level, spectrum, betas.
     chain : dict
         n_states, nnz, dtype, storage, nbytes, labels, reward, beta.
     score : ndarray (n_states,) or None
@@ -63,6 +59,10 @@ class Report(Result):
     balance : BalanceResult or None
     gaps : dict str -> GapResult
         By kind. Reversible: "spectral", "absolute". Otherwise "absolute" (1 - SLEM) and "additive", which bounds hitting times.
+    spectrum : EigenResult or None
+        The leading eigenpairs, on the closed class: of largest value where the chain is reversible, else of largest modulus.
+    sweep : dict float -> GapResult
+        By temperature beta, the gap of the tilted chain: "spectral" where it is reversible, else "absolute".
     mixing_start : dict or None
         The most probable state: state, label, pi.
     mixing : MixingResult or None
@@ -98,6 +98,8 @@ class Report(Result):
     rare: dict | None
     balance: BalanceResult | None
     gaps: dict
+    spectrum: EigenResult | None
+    sweep: dict
     mixing_start: dict | None
     mixing: MixingResult | None
     solve: HittingResult | None
@@ -150,11 +152,11 @@ class Report(Result):
 
     def summary(self):
         """The report in words, several lines."""
-        return "\n".join([*(line for part in PARTS for line in part.say(self)), *_say_run(self)])
+        return "\n".join([*(line for part in PARTS for line in part.say(self)), *say_run(self)])
 
 
-def analyze(chain, *, score=None, level=None, tol=1e-8, n_steps=100, n_walkers=10_000, max_steps=100_000, rng=None,
-            num_threads=None, progress=False, callback=None):
+def analyze(chain, *, score=None, level=None, spectrum=None, betas=(), tol=1e-8, n_steps=100, n_walkers=10_000, max_steps=100_000,
+            rng=None, num_threads=None, progress=False, callback=None):
     """Everything that applies to `chain`: structure, stationary law, detailed balance, gaps, mixing and hitting times.
 
     Parameters
@@ -165,6 +167,12 @@ def analyze(chain, *, score=None, level=None, tol=1e-8, n_steps=100, n_walkers=1
     level : float, optional
         States of score >= level are superior: their hitting times are solved, sampled and bounded by the gap. None: no
         hitting times.
+    spectrum : int, optional
+        Leading eigenpairs to compute, 0 for none: takes tens of times as long as a gap, and memory for about 4 k + 33 vectors of
+        n_states doubles, twice as many without detailed balance. None: six up to 5000 states, none above.
+    betas : sequence of float
+        Temperatures at which a reward tilts the chain: the gap of each. The reward is a tilted chain's own, applied to its reference,
+        else the score. Each beta takes as long as the gap of such a chain, longer the smaller it is, and O(n_states) memory.
     tol : float
         Relative accuracy of gaps and of hitting times.
     n_steps : int
@@ -196,11 +204,17 @@ def analyze(chain, *, score=None, level=None, tol=1e-8, n_steps=100, n_walkers=1
     True
     """
     is_chain(chain)
-    target = None if level is None and score is None else target_of(chain, score, level)
+    betas = [math.inf if beta == math.inf else _validate.number(beta, "beta", above=0.0) for beta in betas]
+    target = None if level is None and (score is None or betas) else target_of(chain, score, level)
     score = score_of(chain, score)
+    if betas and score is None and not hasattr(chain, "beta"):
+        raise InvalidChainError("betas need a reward of the states and the chain has none; give score=")
+    if spectrum is None:
+        spectrum = N_EIGENVALUES if chain.n_states <= MAX_UNASKED else 0
     parameters = {
         "tol": _validate.number(tol, "tol", above=0.0, below=1.0), "n_steps": _validate.count(n_steps, "n_steps", 0),
         "n_walkers": _validate.count(n_walkers, "n_walkers"), "max_steps": _validate.count(max_steps, "max_steps"), "level": level,
+        "spectrum": _validate.count(spectrum, "spectrum", 0), "betas": betas,
     }
     seed, rng = seeded(rng)
     options = {"num_threads": resolve_threads(num_threads), "progress": progress}
@@ -221,20 +235,24 @@ class _Run:
         self.found, self.errors, self.timings = {}, [], {}
         self.current, self.begin = "structure", time.perf_counter()
 
-    def part(self, name, function, *args, long=True, **options):
-        """function(*args, **options), kept under `name`; the reason is kept instead where the chain has no answer."""
-        self.current, begin = name, time.perf_counter()
+    def part(self, name, function, *args, key=None, long=True, **options):
+        """function(*args, **options), kept under `name`, or there under `key`; where the chain has no answer the reason is kept."""
+        self.current, self.key, begin = name, key, time.perf_counter()
         options["num_threads"] = self.options["num_threads"]
         if long:
             options["progress"] = self.options["progress"]
             options["callback"] = self.callback and (lambda info: self.callback({"part": name, **info}))
         try:
-            self.found[name] = function(*args, **options)
+            self.keep(self.found, function(*args, **options))
         except FastebmError as error:
-            self.errors.append({"part": name, "error": type(error).__name__, "text": str(error)})
+            text = str(error) if key is None else f"at {key:g}: {error}"
+            self.errors.append({"part": name, "error": type(error).__name__, "text": text})
         finally:
-            self.timings[name] = time.perf_counter() - begin
+            self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - begin
         return self.found.get(name)
+
+    def keep(self, found, value):
+        found[self.current] = value if self.key is None else found.get(self.current, {}) | {self.key: value}
 
     def all(self):
         chain = self.chain
@@ -251,6 +269,24 @@ class _Run:
                 self.part("bounds", hitting_bounds, chain, self.target, gap=gap, hitting=solve, tol=BOUNDS_TOL)
             self.part("sample", simulate_hitting_times, chain, self.target, rng=self.rng,
                       n_walkers=self.parameters["n_walkers"], max_steps=self.parameters["max_steps"])
+        if self.parameters["spectrum"]:  # last, as what is asked for more rarely and may take longer
+            self.part("spectrum", self.spectrum)
+        for beta in self.parameters["betas"]:
+            self.part("sweep", self.tilted_gap, beta, key=beta)
+
+    def spectrum(self, **options):
+        inside = closed_class(self.chain)
+        chain = self.chain if inside is None else self.chain.restrict(inside)
+        k = min(self.parameters["spectrum"], chain.n_states)
+        which = "largest" if chain.is_reversible else "modulus"
+        return eigenpairs(chain, k, which=which, tol=self.parameters["tol"], rng=self.rng, **options)
+
+    def tilted_gap(self, beta, **options):
+        chain, threads = self.chain, options["num_threads"]
+        reference, reward = (chain.reference, chain.reward) if hasattr(chain, "beta") else (chain, self.score)
+        tilted = tilt(reference, reward, beta, num_threads=threads)
+        kind = "spectral" if reversible(tilted) else "absolute"
+        return spectral_gap(tilted, kind=kind, tol=self.parameters["tol"], rng=self.rng, **options)
 
     def mixing(self, **options):
         require_aperiodic(self.chain, "convergence to the stationary distribution")
@@ -262,237 +298,22 @@ class _Run:
         found = dict(self.found)
         partial = getattr(interruption, "partial", None)
         if isinstance(partial, _KIND[self.current]):
-            found[self.current] = partial
+            self.keep(found, partial)
         law, solve, sample = (found.get(name) for name in ("stationary", "solve", "sample"))
         return Report(
             version=__version__, versions=versions(), seed=self.seed, wall_s=time.perf_counter() - self.begin,
             parameters=self.parameters, chain=describe(self.chain), score=self.score, structure=found.get("structure"),
             stationary=law, rare=None if law is None else rare(law.pi),
             balance=found.get("balance"), gaps={kind: found[kind] for kind in ("spectral", "absolute", "additive") if kind in found},
+            spectrum=found.get("spectrum"), sweep=found.get("sweep", {}),
             mixing_start=most_probable(self.chain) if "mixing" in found else None, mixing=found.get("mixing"), solve=solve,
-            bounds=found.get("bounds"), sample=sample, standard_errors=standard_errors(solve.mean_from_pi, sample) if solve and sample else None, errors=list(self.errors),
+            bounds=found.get("bounds"), sample=sample,
+            standard_errors=standard_errors(solve.mean_from_pi, sample) if solve and sample else None, errors=list(self.errors),
             interrupted=None if interruption is None else self.current,
-            converged=all(getattr(item, "converged", True) for item in found.values()), timings=dict(self.timings),
+            converged=all(np.all(getattr(item, "converged", True)) for _, item in parts_of(found)), timings=dict(self.timings),
         )
 
 
 _KIND = {"structure": StructureResult, "stationary": StationaryResult, "balance": BalanceResult, "spectral": GapResult,
-         "absolute": GapResult, "additive": GapResult, "mixing": MixingResult, "solve": HittingResult, "bounds": BoundsResult, "sample": HittingSample}
-
-
-def seeded(rng):
-    """(the int that repeats the run, or None where `rng` is no int; a Generator). A seed is drawn for None."""
-    if rng is None:
-        rng = int(np.random.default_rng().integers(2**53))  # JSON readers keep integers up to here
-    seed = int(rng) if isinstance(rng, (int, np.integer)) else None
-    return seed, np.random.default_rng(rng)
-
-
-def versions():
-    """Of what computed the numbers."""
-    return {"fastebm": __version__, "python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
-
-
-def describe(chain):
-    """What a chain is, as a dict."""
-    facts = {"n_states": chain.n_states, "nnz": chain.nnz, "dtype": str(chain.dtype), "storage": chain.storage,
-             "nbytes": chain.nbytes, "labels": chain.labels is not None, "reward": chain.reward is not None}
-    return facts | {"beta": chain.beta} if hasattr(chain, "beta") else facts
-
-
-def reversible(chain):
-    """Whether the chain is reversible on its closed class; False where there are several."""
-    try:
-        inside = closed_class(chain)
-    except FastebmError:
-        return False
-    return (chain if inside is None else chain.restrict(inside)).is_reversible
-
-
-def named(chain, state):
-    """A state by its number and, where it has one, its label."""
-    return {"state": int(state), "label": None if chain.labels is None else str(chain.labels[int(state)])}
-
-
-def most_probable(chain):
-    """The state of largest stationary mass, with that mass."""
-    pi = stationary(chain).pi
-    return named(chain, np.argmax(pi)) | {"pi": float(pi.max())}
-
-
-def rare(pi):
-    """The states of stationary mass below RARE: how many there are and their mass."""
-    below = pi < RARE
-    return {"threshold": RARE, "n_states": int(np.count_nonzero(below)), "mass": float(pi[below].sum())}
-
-
-def score_of(chain, score):
-    """The score of the states, by default the chain's reward; None where there is no such vector."""
-    score = chain.reward if score is None else score
-    return None if score is None or sp.issparse(score) else _validate.vector(score, chain.n_states, "score", allow_minus_inf=True)
-
-
-def target_of(chain, score, level):
-    """The superior states as a bool mask that is not empty; the score defaults to the chain's reward."""
-    if level is None:
-        raise InvalidChainError("a score needs a level; give level= as well")
-    score = score_of(chain, score)
-    if score is None:
-        raise InvalidChainError("a level needs a score of the states and the chain has no reward vector; give score=")
-    target = superior_states(score, level)
-    if not target.any():
-        raise InvalidChainError(f"no state has a score of {level} or more; the largest is {score.max():.10g}")
-    return target
-
-
-def standard_errors(mean, sample):
-    """(Monte Carlo mean - mean) / its standard error, None where that has no meaning."""
-    difference, error = sample.mean - mean, sample.std / math.sqrt(sample.n_walkers)
-    if sample.mean_is_lower_bound or not math.isfinite(difference):
-        return None
-    return difference / error if error > 0.0 else (0.0 if difference == 0.0 else math.copysign(math.inf, difference))
-
-
-def plain(value):
-    """`value` as JSON values; arrays of more than 1000 entries become their min, max and n."""
-    return to_json(_shortened(value))
-
-
-def _shortened(value):
-    if isinstance(value, Result):
-        value = vars(value)
-    if isinstance(value, dict):
-        return {key: _shortened(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_shortened(item) for item in value]
-    if isinstance(value, np.ndarray) and value.size > MAX_LISTED:
-        return {"min": value.min(), "max": value.max(), "n": value.size}
-    return value
-
-
-def write_json(value, path=None):
-    """The JSON text of plain values; `path` is replaced by it as a whole or not at all."""
-    return write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", path)
-
-
-def write_text(text, path=None):
-    """`text`; the file `path` is replaced by it as a whole or not at all."""
-    path = None if path is None else Path(path).absolute()
-    if path is not None and path.exists() and not path.is_file():  # a device or a pipe must not be replaced by a file
-        path.write_text(text, encoding="utf-8")
-    elif path is not None:
-        path = path.resolve()  # the file itself is replaced, not a link to it
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    return text
-
-
-_CAVEAT = {True: "", False: " (NOT CONVERGED)"}
-
-
-def _say_chain(report):
-    c = report.chain
-    yield f"chain: {c['n_states']:,} states, {c['nnz']:,} entries, {c['nbytes'] / 1e6:,.1f} MB ({c['storage']})"
-
-
-def _say_structure(report):
-    s = report.structure
-    if s is None:
-        return
-    n_closed, n_transient = int(s.closed.sum()), int(s.size[~s.closed].sum())
-    word = "irreducible"
-    if not s.is_irreducible:
-        word = f"{s.n_classes:,} communicating classes, {n_closed:,} of them closed, {n_transient:,} transient states"
-    yield f"structure: {word}; period {s.period}{' (aperiodic)' if s.is_aperiodic else ''}"
-
-
-def _say_stationary(report):
-    if (law := report.stationary) is not None:
-        yield f"stationary law: by {law.method}, |pi P - pi| = {law.residual:.2g} in total"
-        yield f"  states of pi < {RARE:g}: {report.rare['n_states']:,}, together of mass {report.rare['mass']:.3g}"
-
-
-def _say_balance(report):
-    if (b := report.balance) is None:
-        return
-    rate = "infinite" if math.isinf(b.entropy_production) else f"{b.entropy_production:.6g}"
-    yield f"detailed balance: {'holds' if b.is_reversible else 'fails'}; flux violation {b.flux_violation:.6g} of 1"
-    yield f"  {b.one_way_flux:.6g} of the flux has no way back; entropy production {rate} nats a step"
-
-
-def _say_gaps(report):
-    words = {"spectral": "spectral gap 1 - lambda_2", "absolute": "absolute gap 1 - |lambda|", "additive": "gap of (P + P*)/2"}
-    for kind, g in report.gaps.items():
-        time = f", relaxation time {1.0 / g.gap:,.6g} steps" if g.gap > 0.0 and kind != "additive" else ""
-        slem = f", second-largest eigenvalue modulus {g.slem:.10g}" if g.slem is not None else ""
-        yield f"{words[kind]}: {g.gap:.10g}{time}{slem}{_CAVEAT[g.converged]}"
-
-
-def _say_mixing(report):
-    if (m := report.mixing) is None:
-        return
-    start = report.mixing_start
-    name = f"state {start['state']}" + (f" ({start['label']})" if start["label"] is not None else "")
-    fall = "never rises" if m.kl_is_monotone else f"RISES by {m.kl_largest_increase:.2g}"
-    bound = f", at most {m.bounds['tv'][0, -1]:.4g} by the gap" if m.bounds else ""
-    yield f"mixing from {name}, the most probable state, over {m.steps[-1]} steps:"
-    yield f"  KL to pi falls from {m.kl[0, 0]:.4g} to {m.kl[0, -1]:.4g} nats and {fall}; total variation ends at {m.tv[0, -1]:.4g}{bound}"
-
-
-def _say_hitting(report):
-    if report.solve is None and report.sample is None:
-        return
-    yield f"steps to reach a state of score >= {report.parameters['level']:g}, from a start drawn from pi:"
-    if (h := report.solve) is not None:
-        unique = not math.isnan(h.mean_from_pi)
-        mean = f"{h.mean_from_pi:,.8g}" if unique else "from every state, without a mean from pi, which is not unique"
-        yield f"  solved {mean} (certified to a relative {certificate(h):.2g}){_CAVEAT[h.converged]}"
-        if h.n_infinite:
-            yield f"  {h.n_infinite:,} states may never reach it, for example state {h.unreachable_example}"
-        if h.bound_from_gap is not None:
-            yield f"  bound from the gap {h.bound_from_gap:,.8g}, the target having mass {h.target_mass:.6g}"
-    if (b := report.bounds) is not None:
-        yield f"  mean return time {b.return_time:,.8g}, by Kac's formula {b.return_time_kac:,.8g}"
-        floor = "" if b.exit_rate_bound is None else f", at least gap pi(A) = {b.exit_rate_bound:.6g}"
-        yield f"  exit rate 1 - lambda_B {b.exit_rate:.6g}{floor}; mean from the quasi-stationary law {b.quasi_stationary_mean:,.6g}"
-        if b.mean_bound is not None:
-            at = int(np.argmax(b.mean))
-            yield f"  slowest start: state {at}, mean {b.mean[at]:,.6g}, at most {b.mean_bound[at]:,.6g} by lambda_B"
-    if (s := report.sample) is not None:
-        kind = " (a lower bound)" if s.mean_is_lower_bound else ""
-        yield f"  Monte Carlo {s.mean:,.8g}{kind}, 95 % interval {s.ci[0]:,.6g} to {s.ci[1]:,.6g}, {s.n_walkers:,} walkers"
-        if s.n_censored:
-            yield f"  {s.n_censored:,} of them were stopped after {s.max_steps:,} steps"
-    if report.standard_errors is not None:
-        yield f"  the two differ by {report.standard_errors:+.2f} standard errors"
-
-
-def _say_run(report):
-    for error in report.errors:
-        yield f"no answer to {error['part']}: {error['error']}: {error['text']}"
-    if report.interrupted is not None:
-        yield f"interrupted in the part {report.interrupted}; what follows it is missing"
-    yield f"fastebm {report.version}, seed {report.seed}, {report.wall_s:.2f} s"
-
-
-class Part(NamedTuple):
-    """One question of a report."""
-
-    question: str
-    say: Callable  # report -> the answer in lines, none where there is no answer; what adds to a line begins with a blank
-    fields: tuple  # of the report, and names of parts in its `errors`: the evidence
-
-
-PARTS = (
-    Part("What is the chain?", _say_chain, ("chain",)),
-    Part("Does every state reach every other?", _say_structure, ("structure",)),
-    Part("Where is it in the long run?", _say_stationary, ("stationary", "rare")),
-    Part("Is it in detailed balance?", _say_balance, ("balance",)),
-    Part("How fast does it forget where it was?", _say_gaps, ("gaps", "spectral", "absolute", "additive")),
-    Part("How does it approach the stationary law?", _say_mixing, ("mixing_start", "mixing")),
-    Part("How long does it take to reach a superior state?", _say_hitting, ("solve", "bounds", "sample", "standard_errors")),
-)
+         "absolute": GapResult, "additive": GapResult, "mixing": MixingResult, "solve": HittingResult, "bounds": BoundsResult,
+         "sample": HittingSample, "spectrum": EigenResult, "sweep": GapResult}

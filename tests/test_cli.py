@@ -414,6 +414,15 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path):
     process.stderr.close()
 
 
+def test_a_stdout_that_is_closed_or_full_is_one_line(tmp_path):
+    args = f"{sys.executable} -P -m fastebm gap {npz(tmp_path, gallery.cycle(5, 0.5).P)}"
+    for redirected, fragment in ((">&-", "standard output is closed"), (">/dev/full", "No space left")):
+        if redirected == ">/dev/full" and not os.path.exists("/dev/full"):
+            continue
+        done = subprocess.run(f"{args} {redirected}", shell=True, stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == 2 and fragment in done.stderr and done.stderr.count("\n") == 1
+
+
 # --- analyze --html -------------------------------------------------------------------------------------------------------
 
 
@@ -432,8 +441,32 @@ def test_a_page_that_cannot_be_written_is_refused_before_any_work(walk, call, tm
     pytest.importorskip("matplotlib")
     code, document, err = call("analyze", walk, "--html", tmp_path / "nowhere" / "page.html")
     assert code == 2 and document is None and "no such folder for the page" in err
+    code, document, err = call("analyze", walk, "--html", tmp_path)
+    assert code == 2 and document is None and "is a folder" in err
     monkeypatch.setitem(sys.modules, "jinja2", None)
     monkeypatch.delitem(sys.modules, "fastebm.report_html", raising=False)
     monkeypatch.delattr(fe, "report_html", raising=False)
     code, document, err = call("analyze", walk, "--html", tmp_path / "page.html")
     assert code == 2 and document is None and 'pip install "fastebm[plot]"' in err and err.count("\n") == 1
+
+
+def test_a_page_that_fails_in_the_end_leaves_the_json(walk, call, tmp_path, monkeypatch):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+
+    def full(self, path, **options):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(fe.Report, "to_html", full)
+    code, document, err = call("analyze", walk, "--symmetric", "--spectrum", 0, "--steps", 2, "--html", tmp_path / "page.html")
+    assert code == 1 and document["report"]["converged"] and "the page was not written" in document["error"]["text"]
+    assert err.startswith("fastebm analyze: error: the page was not written") and err.count("\n") == 1
+
+
+def test_analyze_sweeps_temperatures(walk, call, tmp_path):
+    (tmp_path / "score.csv").write_text("a,1\nb,0\n")
+    code, document, _ = call("analyze", walk, "--symmetric", "--score", tmp_path / "score.csv", "--betas", "inf", 0.5, "--spectrum", 2)
+    P = dense_walk() * np.exp(np.array([1.0, 0.0, 0.0]) / 0.5)
+    values = np.sort(np.linalg.eigvals(P / P.sum(axis=1, keepdims=True)).real)
+    assert code == 0 and document["report"]["sweep"]["0.5"]["gap"] == pytest.approx(1 - values[-2], rel=1e-8)
+    assert len(document["report"]["spectrum"]["eigenvalues"]) == 2 and list(document["report"]["sweep"]) == ["inf", "0.5"]

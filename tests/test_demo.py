@@ -167,3 +167,23 @@ def test_ctrl_c_prints_what_was_reached_and_exits_130(tmp_path, monkeypatch, cap
     out = capsys.readouterr().out
     document = json.loads(out[out.index("\n{") :])
     assert code == 130 and document["partial"]["slem"] > 0 and document["partial"]["sweep"] == [] and not path.exists()
+
+
+def test_the_page_has_what_was_told_the_ends_of_the_gaps_and_figures(tmp_path, capsys):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "page.html"
+    code = main(["demo", "--dataset", "english-phones", "--output", str(tmp_path / "r.json"), "--html", str(path), "--betas", "inf", "1"])
+    out, page, report = capsys.readouterr().out, path.read_text(encoding="utf-8"), json.loads((tmp_path / "r.json").read_text())
+    assert code == 0 and str(path) in out and page.startswith("<!DOCTYPE html>") and page.count("<img ") == 4
+    for fragment in (f"{report['flux_violation']:.10f}", f"{report['sweep'][1]['gap']['gap_lower']:.10g}", "<h2>beta = 1</h2>", "never rises"):
+        assert fragment in page
+    assert "http:" not in page.partition("<img")[0] and "<script" not in page and 'src="data:image/svg+xml' in page
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(demo, "_Demo", lambda *args: pytest.fail("work was done"))
+    assert main(["demo", "--output", str(tmp_path / "r.json"), "--html", str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err

@@ -16,7 +16,9 @@ import pytest
 from fastebm import _core
 
 MODULES = sorted(["fastebm", *(m.name for m in pkgutil.walk_packages(fastebm.__path__, "fastebm."))])
-OPTIONAL = {"fastebm.plot": ["matplotlib"], "fastebm.report": ["matplotlib", "jinja2"], "fastebm.report_html": ["matplotlib", "jinja2"],
+OPTIONAL = {**{f"fastebm.plot_{room}": ["matplotlib"] for room in ("spectrum", "states", "times", "tilt")},
+            "fastebm.report": ["matplotlib", "jinja2"], "fastebm.report_html": ["matplotlib", "jinja2"], "fastebm.report_figures": ["matplotlib"],
+            "fastebm.demo_html": ["matplotlib", "jinja2"],
             "fastebm.demo": ["pocketsphinx", "vaderSentiment"], "fastebm.rules": ["numba"]}
 
 

@@ -23,7 +23,10 @@ ANALYSES = {
     "bootstrap", "contraction", "autocorrelation", "metastable",
 }
 INPUT = {"io", "datasets"}
-TOP = {"__init__", "__main__", "cli", "report", "report_html", "plot", "demo", "study"}
+TOP = {
+    "__init__", "__main__", "cli", "report", "report_facts", "report_words", "report_files", "report_html", "report_tables", "report_figures",
+    "plot", "plot_axes", "plot_spectrum", "plot_states", "plot_times", "plot_tilt", "demo", "demo_html", "study",
+}
 LAYERS = [BASE, CHAINS, ANALYSES, INPUT, TOP]
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))

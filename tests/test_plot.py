@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.markers import CARETUP, CARETUPBASE  # noqa: E402
 
-from fastebm import plot  # noqa: E402
+from fastebm import plot, plot_axes  # noqa: E402
 
 
 @pytest.fixture
@@ -58,28 +58,28 @@ def test_spectrum_of_the_cube(ax, cube):
     """Rates k/5 with multiplicity C(5, k) (Levin & Peres, section 12.4), inside their bars; the gap 1/5 with its enclosure."""
     gap = fe.spectral_gap(cube)
     assert plot.spectrum(fe.eigenpairs(cube, 8, rng=0), gap=gap, ax=ax) is ax
-    number, rate, low, high = bars(ax, "1 - λ_k, bar: residual")
+    number, rate, low, high = bars(ax, "$1 - λ_k$, bar: residual")
     np.testing.assert_array_equal(number, np.arange(2, 9))
     np.testing.assert_allclose(rate, [0.2] * 5 + [0.4] * 2, rtol=1e-8)
     assert (low <= rate).all() and (rate <= high).all() and (high - low < 1e-6).all()
     band = ax.patches[0].get_bbox()
     assert (band.y0, band.y1) == (gap.gap_lower, gap.gap_upper)
-    assert note(ax) == "not drawn: 1 with zero rate"
+    assert note(ax) == ""
 
 
 def test_complex_spectrum_in_the_plane(ax):
     chain = fe.MarkovChain(gallery.biased_cycle(6, 0.8).P)
     values = np.linalg.eigvals(gallery.biased_cycle(6, 0.8).P.toarray())
     plot.spectrum(values, gap=fe.spectral_gap(chain.lazy(0.5), kind="absolute"), ax=ax)
-    x, y = line(ax, "λ_k").get_data()
+    x, y = line(ax, "$λ_k$").get_data()
     np.testing.assert_array_equal(x + 1j * y, values)
     assert np.allclose(np.hypot(*line(ax, "|λ| = 1").get_data()), 1.0) and ax.get_aspect() == 1.0
 
 
 def test_a_spectrum_of_an_array_and_of_one_state(ax):
     plot.spectrum([1.0, 0.5, -0.5, math.nan], ax=ax)
-    assert bars(ax, "1 - λ_k, bar: residual")[1].tolist() == [0.5, 1.5]
-    assert note(ax) == "not drawn: 1 with nan rate, 1 with zero rate"
+    assert bars(ax, "$1 - λ_k$, bar: residual")[1].tolist() == [0.5, 1.5]
+    assert note(ax) == "not drawn: 1 with nan rate"
     other = Figure().add_subplot()
     plot.spectrum([1.0], gap=fe.spectral_gap(fe.MarkovChain(np.ones((1, 1)))), ax=other)
     rendered(other)
@@ -96,7 +96,7 @@ def test_mixing_draws_values_and_bounds(ax, cube):
 
 def test_mixing_of_arrays_says_what_a_logarithm_lacks(ax):
     plot.mixing([1.0, 0.5, 0.0, math.nan], ax=ax)
-    np.testing.assert_array_equal(line(ax, "exact").get_ydata(), [1.0, 0.5, math.nan, math.nan])
+    np.testing.assert_array_equal(line(ax, "computed").get_ydata(), [1.0, 0.5, math.nan, math.nan])
     assert note(ax) == "not drawn: 1 with nan distance, 1 with zero distance"
 
 
@@ -106,11 +106,11 @@ def test_survival_with_band_bound_and_exact_law(ax):
     exact = fe.hitting_distribution(chain, target, int(sample.survival.times[-1]))
     plot.survival(sample, bounds=fe.hitting_bounds(chain, target), ax=ax)
     plot.survival(exact, ax=ax)
-    times, bound = line(ax, "upper bound π(B) λ_B^t").get_data()
+    times, bound = line(ax, r"upper bound $π(B)\,λ_B^t$").get_data()
     np.testing.assert_allclose(bound, 0.1 / 0.12 * 0.98**times, rtol=1e-6)  # of two states the bound is the law
-    np.testing.assert_allclose(line(ax, "exact").get_ydata(), 0.1 / 0.12 * 0.98 ** exact.steps, rtol=1e-12)
+    np.testing.assert_allclose(line(ax, "computed").get_ydata(), 0.1 / 0.12 * 0.98 ** exact.steps, rtol=1e-12)
     assert len(ax.collections) == 1  # the band
-    assert note(ax) == "not drawn: 1 with zero probability"
+    assert note(ax) == ""  # that all arrive in the end is no loss
     rendered(ax)
 
 
@@ -220,6 +220,32 @@ def test_entropy_accuracy_plane(ax):
     assert note(fixed) == "not drawn: 500 with infinite entropy"
 
 
+@pytest.mark.parametrize("low, high", [(1.0, 1.0 + 1e-15), (0.2, 0.21), (0.03, 0.9), (1e-6, 3e-5), (7.0, 2000.0)])
+def test_a_logarithmic_axis_of_few_decades_has_different_round_ticks(ax, low, high):
+    plot.arrhenius([1.0, 0.5], [low, high], ax=ax)
+    bottom, top = ax.get_ylim()
+    ticks = [ax.yaxis.get_major_formatter()(value) for value in ax.get_yticks()]
+    assert len(set(ticks)) == len(ticks) >= 2 and top / bottom > 1.01
+    assert all(bottom <= float(tick) * 1.001 and float(tick) <= 1.001 * top for tick in ticks)
+    rendered(ax)
+
+
+@pytest.mark.parametrize("law", [np.full(7, 1 / 7), [0.3, 0.3, 0.2, 0.1, 0.1], [0.9, 0.09, 0.01]])
+def test_masses_that_are_close_have_round_ticks_too(ax, law):
+    plot.landscape(law, ax=ax)
+    heights = ax.get_yticks()
+    ticks = [ax.yaxis.get_major_formatter()(height) for height in heights]
+    assert len(set(ticks)) == len(ticks) >= 2
+    np.testing.assert_allclose([float(tick) for tick in ticks], 10.0**heights, rtol=1e-3)
+
+
+def test_a_circle_leaves_room_for_its_legend(ax):
+    plot.spectrum([1.0, 0.5j, -0.5j], ax=ax)
+    ax.figure.canvas.draw()
+    box, edge = ax.get_legend().get_window_extent(), ax.transData.transform((1.0, 0.0))[0]
+    assert box.x0 > edge
+
+
 # --- invariants -----------------------------------------------------------------------------------------------------------
 
 NUMBERS = st.sampled_from([0.0, 1e-300, 1e-20, 0.5, 1.0, 1e300, math.inf, -math.inf, math.nan, -1.0])
@@ -236,7 +262,7 @@ def test_every_value_is_drawn_or_counted(values):
     ax = plot.arrhenius(np.arange(1.0, len(values) + 1), values, ax=Figure().add_subplot())
     assert len(ax.containers[0].lines[0].get_xdata()) + counted(ax) == len(values)
     ax = plot.mixing(values, ax=Figure().add_subplot())
-    assert np.count_nonzero(~np.isnan(line(ax, "exact").get_ydata())) + counted(ax) == len(values)
+    assert np.count_nonzero(~np.isnan(line(ax, "computed").get_ydata())) + counted(ax) == len(values)
 
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=20), st.data())
@@ -245,7 +271,7 @@ def test_ends_of_bars_enclose_their_value_or_are_arrows(values, data):
     low = value * data.draw(st.lists(st.floats(0.0, 1.0), min_size=n, max_size=n))
     factor = np.array(data.draw(st.lists(st.sampled_from([1.0, 2.0, math.inf]), min_size=n, max_size=n)))
     ax = Figure().add_subplot()
-    plot._bars(ax, np.arange(len(value)), value, low, np.where(value > 0, value, 1.0) * factor, "value", plot.STYLES[0], "bars")
+    plot_axes.bars(ax, np.arange(len(value)), value, low, np.where(value > 0, value, 1.0) * factor, "value", plot_axes.STYLES[0], "bars")
     _, drawn, bottom, top = bars(ax, "bars") if (value > 0).any() else (0, np.zeros(0), np.zeros(0), np.zeros(0))
     assert len(drawn) == np.count_nonzero(value) and np.isfinite(top).all()
     assert (bottom <= drawn).all() and (drawn <= top).all() and (bottom >= 0).all()
@@ -309,8 +335,8 @@ def lab(linear):
 
 @pytest.mark.parametrize("vision", SEEN)
 def test_the_colours_differ_for_every_eye_and_the_styles_in_grey(vision):
-    linear = [np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(s[0])]) for s in plot.STYLES]
+    linear = [np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(s[0])]) for s in plot_axes.STYLES]
     seen = [lab(np.clip(np.array(SEEN[vision]) @ color, 0, 1)) for color in linear]
     distances = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
     assert min(distances) > 10  # 2.3 is just noticeable
-    assert len({str(s[1]) for s in plot.STYLES}) == len({s[2] for s in plot.STYLES}) == len(plot.STYLES)
+    assert len({str(s[1]) for s in plot_axes.STYLES}) == len({s[2] for s in plot_axes.STYLES}) == len(plot_axes.STYLES)

@@ -16,7 +16,9 @@ import pytest
 import scipy.sparse as sp
 
 import fastebm as fe
-from fastebm.report import MAX_LISTED, PARTS, standard_errors
+from fastebm.report_facts import standard_errors
+from fastebm.report_files import MAX_LISTED
+from fastebm.report_words import PARTS
 
 
 def chain_of(case, **options):
@@ -106,7 +108,8 @@ def test_a_reversible_chain_against_lapack():
     np.testing.assert_allclose(report.stationary.pi, case.pi, rtol=1e-10)
     assert report.mixing_start["state"] == np.argmax(case.pi)
     assert report.solve is None and report.sample is None and report.standard_errors is None
-    assert set(report.timings) == {"structure", "stationary", "balance", "spectral", "absolute", "mixing"}
+    assert set(report.timings) == {"structure", "stationary", "balance", "spectral", "absolute", "mixing", "spectrum"}
+    np.testing.assert_allclose(report.spectrum.eigenvalues, values[::-1][:6], atol=report.spectrum.residuals.max() + 1e-13)
 
 
 def test_the_chains_own_reward_is_the_score_and_labels_name_the_start():
@@ -122,6 +125,43 @@ def test_rare_states_are_counted_with_their_mass():
     assert report.rare["n_states"] == 1 and report.rare["mass"] == pytest.approx(4e-24, rel=1e-6)
 
 
+def test_the_sweep_has_the_gap_of_every_tilted_chain_and_the_barrier():
+    chain = chain_of(gallery.path(5)).lazy(0.5)
+    reward, betas = np.array([1.0, 0.0, -1.0, 0.0, 1.0]), [math.inf, 1.0, 0.25]
+    report = fe.analyze(chain, score=reward, betas=betas, rng=0)
+    P = chain.to_scipy().toarray()
+    for beta, gap in report.sweep.items():
+        T = P * np.exp(reward / beta)
+        T /= T.sum(axis=1, keepdims=True)
+        assert gap.kind == "spectral" and gap.gap == pytest.approx(1 - np.sort(np.linalg.eigvals(T).real)[-2], rel=1e-8)
+    assert list(report.sweep) == betas and report.parameters["betas"] == betas and report.solve is None
+    barrier = math.log(report.sweep[1.0].gap / report.sweep[0.25].gap) / 3.0
+    assert f"log gap falls by {barrier:.4g} a unit of 1/beta" in report.summary()
+    tilted = fe.analyze(fe.tilt(chain, reward, 0.25), betas=[1.0], rng=0)  # of its reference, not of itself
+    assert tilted.sweep[1.0].gap == pytest.approx(report.sweep[1.0].gap, rel=1e-8)
+    assert tilted.gaps["spectral"].gap == pytest.approx(report.sweep[0.25].gap, rel=1e-8)
+    document = strict(report.to_json())
+    assert document == report.to_dict() and list(document["sweep"]) == ["inf", "1.0", "0.25"]
+    assert document["spectrum"]["eigenvalues"] == pytest.approx(np.sort(np.linalg.eigvals(P).real)[::-1], abs=1e-12)
+
+
+def test_the_spectrum_of_the_closed_class_and_of_a_chain_without_detailed_balance():
+    P = np.array([[0.5, 0.25, 0.25, 0.0], [0.0, 0.1, 0.8, 0.1], [0.0, 0.1, 0.1, 0.8], [0.0, 0.8, 0.1, 0.1]])
+    report = fe.analyze(fe.MarkovChain(P), rng=0, spectrum=3)
+    values = np.linalg.eigvals(P[1:, 1:])
+    assert report.errors == [] and report.spectrum.right.shape == (3, 3)
+    np.testing.assert_allclose(np.sort_complex(report.spectrum.eigenvalues), np.sort_complex(values), atol=1e-12)
+    assert "bound nothing here" in report.summary() and strict(report.to_json()) == report.to_dict()
+    assert fe.analyze(fe.MarkovChain(P), rng=0, spectrum=0).spectrum is None
+
+
+def test_a_temperature_that_has_no_answer_leaves_the_others():
+    chain = chain_of(gallery.path(4)).lazy(0.5)
+    report = fe.analyze(chain, score=[0.0, 1.0, 1e308, 0.0], betas=[math.inf, 1e-10], rng=0)
+    (error,) = report.errors
+    assert error["part"] == "sweep" and error["text"].startswith("at 1e-10: ") and list(report.sweep) == [math.inf]
+
+
 # --- what a chain cannot answer -------------------------------------------------------------------------------------------
 
 
@@ -129,7 +169,7 @@ def test_two_closed_classes_are_told_and_the_rest_is_answered():
     P = np.array([[0.5, 0.5, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0.25, 0.75], [0.1, 0, 0.9, 0]])
     P[2] = [0, 0, 1, 0]
     report = fe.analyze(fe.MarkovChain(P), score=[0, 0, 1, 0], level=1, rng=0)
-    expected = dict.fromkeys(("stationary", "absolute", "additive", "mixing", "sample"), "ReducibleChainError")
+    expected = dict.fromkeys(("stationary", "absolute", "additive", "mixing", "sample", "spectrum"), "ReducibleChainError")
     assert errors_of(report) == expected
     assert all("closed classes" in error["text"] for error in report.errors)
     assert report.structure.n_classes == 3 and report.structure.closed.sum() == 2
@@ -199,6 +239,10 @@ def test_standard_errors():
         ({"score": [0.0, 1.0], "level": 2.0}, "the largest is 1"),
         ({"score": [0.0], "level": 0.0}, "score"),
         ({"score": [0.0, np.nan], "level": 0.0}, "score[1]"),
+        ({"betas": [1.0]}, "give score="),
+        ({"score": [0.0, 1.0], "betas": [0.0]}, "beta"),
+        ({"score": [0.0, 1.0], "betas": [math.nan]}, "beta"),
+        ({"spectrum": -1}, "spectrum"),
         ({"tol": 0.0}, "tol"),
         ({"n_steps": -1}, "n_steps"),
         ({"n_walkers": 0}, "n_walkers"),
@@ -380,7 +424,9 @@ def test_the_page_answers_every_question_in_the_words_of_the_summary():
     report = fe.analyze(chain, score=[0, 1], level=1, rng=0)
     page = page_of(report, title="the weather")
     assert page.all("h1") == page.all("title") == ["the weather"]
-    assert page.all("h2")[: len(PARTS)] == [part.question for part in PARTS]
+    questions = [part.question for part in PARTS]
+    assert page.all("h2")[: len(PARTS)] == [*questions[:-1], "What was not asked, or rests on a part without an answer?"]
+    assert f"{questions[-1]} Give betas= (--betas) and a reward." in page.all("p")
     lines = [line.strip() for part in PARTS for line in part.say(report)]
     assert [line for line in lines if line not in page.all("p")] == []
     rows, sample = page.rows(), report.sample
@@ -389,7 +435,7 @@ def test_the_page_answers_every_question_in_the_words_of_the_summary():
     assert rows["gap (gaps: spectral)"] == [*ends, "rigorous"]
     assert rows["mean (sample)"] == [f"{x:,.10g}" for x in (sample.mean, *sample.ci)] + ["95 % interval"]
     mean = rows["mean_from_pi (solve)"]
-    assert float(mean[1]) <= 0.25 / 0.3 + 1e-9 and float(mean[2]) >= 0.25 / 0.3 - 1e-9 and mean[3] == "certificate"
+    assert float(mean[1]) <= 0.25 / 0.3 + 1e-9 and float(mean[2]) >= 0.25 / 0.3 - 1e-9 and mean[3] == "rigorous: residual"
     assert strict(page.all("pre")[0]) == report.to_dict()
     text = " ".join(page.all("td"))
     for name, number in report.versions.items():
@@ -408,7 +454,7 @@ def test_the_page_loads_nothing_and_runs_nothing():
     assert not [key for some in attributes for key in some if key.startswith("on") or key in ("href", "srcset")]
     (policy,) = [some["content"] for some in attributes if some.get("http-equiv") == "Content-Security-Policy"]
     assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    assert len(page.images()) == 6 and all(image.startswith("data:image/svg+xml;base64,") for image in page.images())
+    assert len(page.images()) == 7 and all(image.startswith("data:image/svg+xml;base64,") for image in page.images())
     for image in page.images():
         assert xml.etree.ElementTree.fromstring(base64.b64decode(image.partition(",")[2])).tag.endswith("svg")
     styles = "".join(page.all("style"))
@@ -420,23 +466,38 @@ def test_the_page_says_why_a_question_has_no_answer():
     report = fe.analyze(fe.MarkovChain(P), score=[0, 0, 1, 0], level=1, rng=0)
     page = page_of(report)
     said = page.all("div")
-    assert said[0].startswith("5 parts have no answer: stationary, absolute, additive, mixing, sample")
+    assert said[0].startswith("6 parts have no answer: stationary, absolute, additive, mixing, sample, spectrum")
     assert all(any(error["text"] in text and error["part"] in text for text in said[1:]) for error in report.errors)
-    assert "solved from every state" in " ".join(page.all("p")) and page.images() == []
-    assert page.rows()["mean_from_pi (solve)"][:3] == ["undefined (nan)"] * 3
+    assert "solved from every state" in " ".join(page.all("p")) and page.images() == []  # and no number that is undefined
+    assert "mean_from_pi (solve)" not in page.rows()
 
 
 def test_the_page_of_a_periodic_chain_of_a_censored_run_and_of_one_state():
     ring = gallery.biased_cycle(6, 1.0)
     page = page_of(fe.analyze(chain_of(ring), rng=0))
     assert any("period" in text and "No answer to mixing" in text for text in page.all("div"))
-    assert "infinite" in page.all("td") and "Nothing to tell" in " ".join(page.all("p"))  # no level was given
+    assert "infinite" in page.all("td") and "Give level= (--level)" in " ".join(page.all("p"))
     with pytest.warns(fe.ConvergenceWarning, match="max_steps"):
         report = fe.analyze(chain_of(gallery.two_state(1e-3, 0.5)), score=[0, 1], level=1, max_steps=10, rng=0)
     page = page_of(report)
     assert page.all("div")[0].startswith("Not converged: sample.")
     assert page.rows()["mean (sample)"][2] == "infinite"
     assert page_of(fe.analyze(fe.MarkovChain(np.ones((1, 1))), score=[1.0], level=1.0, rng=0)).images() == []  # nothing to draw
+
+
+def test_the_page_shows_the_spectrum_and_the_temperatures_with_their_ends():
+    chain = chain_of(gallery.path(5)).lazy(0.5)
+    report = fe.analyze(chain, score=np.array([1.0, 0.0, -1.0, 0.0, 1.0]), betas=[1.0, 0.25], rng=0)
+    page, gap = page_of(report), report.sweep[0.25]
+    alts = [attributes["alt"] for name, attributes, _ in page.elements if name == "img"]
+    assert "rate 1 - λ (per step) against number k of the eigenvalue" in alts
+    assert "spectral gap (per step) against 1/β (per unit of reward)" in alts
+    assert page.rows()["gap (sweep: 0.25)"][:3] == [f"{x:,.10g}" for x in (gap.gap, gap.gap_lower, gap.gap_upper)]
+    value, low, high, basis = page.rows()["eigenvalue 2 (spectrum)"]
+    exact = np.sort(np.linalg.eigvals(chain.to_scipy().toarray()).real)[-2]
+    assert float(low) <= exact + 1e-10 and exact <= float(high) + 1e-10 and basis == "rigorous: residual"
+    headings = [name for name, _, _ in page.elements if name in ("h1", "h2", "h3")]
+    assert headings[0] == "h1" and set(headings[1:]) == {"h2"} and [a["lang"] for name, a, _ in page.elements if name == "html"] == ["en"]
 
 
 def test_the_page_of_an_interrupted_run():
