@@ -48,7 +48,7 @@ class Minimizer:
         self.basis[:, 3] = 1.0 if flow.right is None else flow.right
         self.r, self.w = np.empty(chain.n_states), np.empty(chain.n_states)
         self.n_steps = 0
-        self.first = None  # what the first start led to: (quotient, error, residual)
+        self.first = self.first_w = None  # what the first start led to: (quotient, error, residual), and its iterate
         self._start(seed)
 
     @classmethod
@@ -57,7 +57,7 @@ class Minimizer:
         made = flow_of(chain)
         if made is None:
             return None
-        forecast_memory(7 * 8 * chain.n_states, "the vectors of the gap")
+        forecast_memory(8 * 8 * chain.n_states, "the vectors of the gap")
         cycle = hierarchy(made[0], None, num_threads)
         return None if cycle is None else cls(chain, *made, cycle, seed, num_threads)
 
@@ -81,7 +81,7 @@ class Minimizer:
         self.step()
         if self.first is None:
             if self.converged(tol):
-                self.first = self._state_of_iterate()
+                self.first, self.first_w = self._state_of_iterate(), self.basis[:, 0].copy()
                 self._start(self.seed + 1)
             return False
         lower = self.gap < self.first[0] * (1.0 - tol)
@@ -91,6 +91,12 @@ class Minimizer:
         """(quotient, error estimate, residual) of the better of the two searches: the quotient is a rigorous upper bound."""
         now = self._state_of_iterate()
         return now if self.first is None or now[0] < self.first[0] else self.first
+
+    def vector(self):
+        """The function of the better of the two searches."""
+        now = self.first is None or self._state_of_iterate()[0] < self.first[0]
+        w = self.basis[:, 0] if now else self.first_w
+        return w / self.basis[:, 3]  # of the constant function
 
     def _state_of_iterate(self):
         self._measure()
@@ -151,9 +157,9 @@ class Minimizer:
 
     def save(self):
         return {"basis": self.basis, "history": np.array(self.history), "rayleigh_mass": self.mass, "residual": np.array(self.residual),
-                "n_steps": np.array(self.n_steps), "first": np.array([] if self.first is None else self.first)}
+                "n_steps": np.array(self.n_steps), **({} if self.first is None else {"first": np.array(self.first), "first_w": self.first_w})}
 
     def restore(self, saved):
         self.basis[:], self.history = saved["basis"], saved["history"].tolist()
         self.mass, self.residual, self.n_steps = saved["rayleigh_mass"].copy(), float(saved["residual"]), int(saved["n_steps"])
-        self.first = tuple(saved["first"].tolist()) or None
+        self.first, self.first_w = (tuple(saved["first"].tolist()), saved["first_w"]) if "first" in saved else (None, None)
