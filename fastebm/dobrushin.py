@@ -112,7 +112,7 @@ class _Search:
 
     def run(self):
         stored = self.chain._pattern.is_stored
-        if self._disjoint(_least(np.diff(self.chain._pattern.matrix.indptr), 64) if stored else np.arange(64)):
+        if self._disjoint(_least(np.diff(self.chain._pattern.matrix.indptr), 64) if stored else np.arange(min(64, self.n))):
             return
         count, least = self._columns()
         full = count == self.n
@@ -180,5 +180,5 @@ class _Search:
 
 def _least(numbers, n):
     """The positions of the n least, in order."""
-    at = np.argpartition(numbers, n)[:n]
+    at = np.argpartition(numbers, n)[:n] if n < len(numbers) else np.arange(len(numbers))
     return at[np.lexsort((at, numbers[at]))]

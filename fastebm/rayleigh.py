@@ -117,7 +117,10 @@ class Minimizer:
         _core.rayleigh_put(self.basis, 1, self.w, self.threads)
         self._measure()
         gap, a = self._best()
-        a /= np.sqrt(a @ self.mass @ a)
+        size = a @ self.mass @ a
+        if not size > 0.0:  # masses that lie 1e30 apart: a step of rounding, which is not taken
+            gap, a, size = self.gap, np.array([1.0, 0.0, 0.0]), self.mass[0, 0]
+        a /= np.sqrt(size)
         _core.rayleigh_step(a, np.array([a @ self.mean, a[1:] @ self.mean[1:]]), self.basis, self.threads)
         self.mass[0, 0] = 1.0  # of the new x
         self.history.append(min(gap, self.gap))  # a rise is rounding

@@ -2,7 +2,6 @@
 
 import fastebm as fe
 import gallery
-import mpmath
 import numpy as np
 import pytest
 import reference
@@ -51,21 +50,6 @@ def test_autocorrelation_of_constants_transients_and_bad_input():
         fe.autocorrelation(fe.MarkovChain(np.eye(2)), [0, 1])
 
 
-def exact_variance(P, f):
-    """sigma^2 at 60 digits, for the chain whose transitions are the stored ones, by the system without state 0."""
-    with mpmath.workdps(60):
-        number = np.frompyfunc(mpmath.mpf, 1, 1)
-        A = number(np.asarray(P, float))
-        A /= A.sum(axis=1)[:, None]
-        pi = reference.gth(A)
-        g = number(np.asarray(f, float))
-        g = g - (pi * g).sum()
-        n = len(A)
-        M = mpmath.matrix((np.eye(n - 1, dtype=int) - A[1:, 1:]).tolist())
-        h = np.array([mpmath.mpf(0), *mpmath.lu_solve(M, mpmath.matrix(g[1:].tolist()))])
-        return float(2 * (pi * g * h).sum() - (pi * g * g).sum())
-
-
 @pytest.mark.parametrize("case, orders, width", [
     (gallery.birth_death([0.05] * 25 + [0], [0] + [0.5] * 25, gap=False), 24.9, 1e-10),
     (gallery.birth_death([0.9] * 15 + [0.05] * 14 + [0], [0] + [0.05] * 15 + [0.9] * 14, gap=False), 18, 1e-10),
@@ -78,7 +62,7 @@ def test_bounds_include_the_rounding_of_pi(case, orders, width):
     rng = np.random.default_rng(8)
     rare, common = np.arange(n) == np.argmin(case.pi), np.arange(n) == np.argmax(case.pi)
     for seen, f in ((True, rng.normal(size=n)), (True, common + 1.0), (False, np.sqrt(1 / case.pi)), (False, 1.0 * rare)):
-        found, exact = fe.autocorrelation(fe.MarkovChain(P), f), exact_variance(P, f)
+        found, exact = fe.autocorrelation(fe.MarkovChain(P), f), reference.asymptotic_variance(P, f)
         assert found.lower <= exact <= found.upper < np.inf and found.upper_kind == "rigorous"
         assert found.lower_kind == ("rigorous" if found.lower > 0 else "none")
         assert not seen or found.upper - found.lower <= width * exact  # else pi hardly sees f, and the slack of pi is of all states
@@ -92,7 +76,7 @@ def test_bounds_hold_for_a_pi_that_is_given_inexactly(case):
     for _ in range(20):
         pi = reference.gth(P) * (1 + 3e-9 * rng.normal(size=20))
         f = rng.normal(size=20)
-        found, exact = fe.autocorrelation(fe.MarkovChain(P, pi=pi / pi.sum()), f), exact_variance(P, f)
+        found, exact = fe.autocorrelation(fe.MarkovChain(P, pi=pi / pi.sum()), f), reference.asymptotic_variance(P, f)
         assert found.lower <= exact <= found.upper and found.upper - found.lower < 1e-4 * exact
         missed += abs(found.asymptotic_variance - exact) > 1e-11 * exact
     assert missed > 10
