@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from numpy.testing import assert_allclose
 from fastebm import dirichlet
+from fastebm.spectral import slowest_mode
 from strategies import irreducible_chains, reversible_chains
 
 # Rounding of gaps and eigenvectors of small chains: LAPACK's, on matrices of norm one.
@@ -111,3 +112,33 @@ def test_cuts_of_tiny_mass_are_ranked_by_their_digits():
     exact = (weight / np.minimum(np.cumsum(degree)[:-1], above)).min()
     for vector in (np.arange(201.0), -np.arange(201.0)):
         assert_allclose(fe.conductance(chain, vector=vector, rng=0).conductance, exact, rtol=1e-9)
+
+
+@pytest.mark.parametrize("case", [
+    gallery.two_state(0.3, 0.1), gallery.double_well(60, 8), gallery.double_well(100, 40), gallery.double_well(400, 20),
+    gallery.random_reversible(300, 0.05, 1)], ids=str)
+def test_the_slowest_mode_is_the_function_of_the_gaps_upper_end(case):
+    """Dense, Lanczos and multigrid; its Dirichlet quotient by definition."""
+    chain = fe.MarkovChain(case.P)
+    gap, f = slowest_mode(chain, rng=0)
+    P, pi = case.P.tocoo(), chain.pi
+    energy = 0.5 * (pi[P.row] * P.data * (f[P.row] - f[P.col]) ** 2).sum()
+    assert_allclose(energy / (pi @ (f - pi @ f) ** 2), gap.gap_upper, rtol=1e-7)
+    assert gap.gap_upper == pytest.approx(gap.gap, rel=1e-6) and gap.upper_kind == "rigorous"
+
+
+def test_dobrushin_interrupted_keeps_its_bounds(monkeypatch):
+    """Rows with common columns only: the passes after the first raise lower and leave upper."""
+    monkeypatch.setattr(sys.modules["fastebm.dobrushin"], "MAX_PAIRS", 1)
+    A = np.random.default_rng(0).random((300, 300)) + 0.1
+    chain, seen = fe.MarkovChain(A, normalize=True), []
+
+    def callback(info):
+        seen.append(info["upper"])
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(fe.Interrupted) as caught:
+        fe.dobrushin(chain, callback=callback)
+    whole = fe.dobrushin(chain)
+    assert caught.value.partial.lower == 0 < whole.lower and caught.value.partial.upper == whole.upper < 1
