@@ -40,7 +40,7 @@ TOPICS = [
     ("structure", "Structure and stationary law", "structure stationary"),
     ("balance", "Detailed balance", "balance"),
     ("spectra", "Gaps and eigenpairs", "spectral gap eigen"),
-    ("mixing", "Mixing and contraction", "mixing mixing_time contraction autocorrelation"),
+    ("mixing", "Mixing and contraction", "mixing mixing_time contraction dobrushin autocorrelation"),
     ("metastable", "Metastable sets", "metastable"),
     ("hitting", "Hitting times and probabilities", "hitting absorption moments bounds recurrence"),
     ("walks", "Simulation and rare events", "walk splitting importance"),

@@ -27,9 +27,8 @@ from .bounds import BoundsResult, hitting_bounds
 from .recurrence import (
     CommuteResult, KemenyResult, ReturnResult, commute_times, kemeny_constant, return_times,
 )
-from .contraction import (
-    ConductanceResult, DobrushinResult, LogSobolevResult, conductance, dobrushin, modified_log_sobolev,
-)
+from .contraction import ConductanceResult, LogSobolevResult, conductance, modified_log_sobolev
+from .dobrushin import DobrushinResult, dobrushin
 from .autocorrelation import AutocorrelationResult, autocorrelation
 from .metastable import LumpabilityResult, MetastableResult, lumpability, metastable_sets
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states

@@ -300,6 +300,10 @@ class MarkovChain:
         """P[mask] as a `scipy.sparse.csr_array`; a computed chain enumerates these rows only."""
         return self._as_scipy(*self._pattern.rows(mask), mask)
 
+    def _row_range(self, begin, end):
+        """P[begin:end] as a `scipy.sparse.csr_array`."""
+        return self._as_scipy(*self._pattern.row_range(begin, end), slice(begin, end))
+
     def _as_scipy(self, indptr, indices, values, own):
         """Rows of the pattern, the states `own`, as rows of P."""
         forecast_memory(24 * indices.size, "a SciPy copy of the chain")
@@ -312,7 +316,10 @@ class MarkovChain:
         index = np.int32 if indices.size < 2**31 else np.int64
         P = sp.csr_array((data, indices.astype(index), indptr.astype(index)), shape=(indptr.size - 1, self.n_states))
         P.sum_duplicates()
-        return P if self._shift is None else (P + sp.diags_array(self._shift, format="csr")[own]).tocsr()
+        if self._shift is None:
+            return P
+        states = np.arange(self.n_states, dtype=index)[own]
+        return (P + sp.csr_array((self._shift[own], states, np.arange(len(states) + 1, dtype=index)), shape=P.shape)).tocsr()
 
     # --- stationary law -----------------------------------------------------------------------------------------------------
 

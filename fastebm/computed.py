@@ -43,6 +43,7 @@ class ComputedPattern(Pattern):
     nnz = property(lambda self: self._nnz)
     dtype = np.dtype(np.float64)
     is_symmetric = property(lambda self: self._columns is self._kernel)
+    is_stored = property(lambda self: "matrix" in self.__dict__)
     log_span = property(lambda self: self._log_span)
 
     @cached_property
@@ -64,6 +65,9 @@ class ComputedPattern(Pattern):
     def rows(self, keep):
         return self._enumerate(np.flatnonzero(keep))
 
+    def row_range(self, begin, end):
+        return self._enumerate(np.arange(begin, end))
+
     def part(self, keep):
         indptr, indices, values = self.rows(keep)
         number, inside = np.cumsum(keep) - 1, keep[indices]
@@ -72,7 +76,7 @@ class ComputedPattern(Pattern):
 
     @property
     def storage(self):
-        return "computed, with a stored copy" if "matrix" in self.__dict__ else "computed"
+        return "computed, with a stored copy" if self.is_stored else "computed"
 
     @property
     def nbytes(self):

@@ -1,4 +1,4 @@
-"""Numbers that say how a chain contracts: conductance, Dobrushin's coefficient, entropy decay."""
+"""Numbers that say how a reversible chain contracts: conductance and entropy decay."""
 
 import math
 
@@ -7,16 +7,11 @@ import numpy as np
 from . import _core, _validate, dirichlet, passes
 from ._runtime import resolve_threads
 from .chain import is_chain
-from .eigen import eigenpairs
 from .errors import InvalidChainError, NotReversibleError
 from .results import Result, result
-from .spectral import spectral_gap
+from .spectral import slowest_mode, spectral_gap
 from .structure import closed_class
 
-# Up to this many states every pair of rows is compared: 0.5 s and 8 MB.
-MAX_PAIRS = 1000
-# Rows of least reach whose overlaps are searched for a disjoint one, and pairs of rows compared where none is found.
-MAX_ROWS_SEARCHED, PAIRS_SAMPLED = 256, 2000
 # Trial densities exp(s v) on either side.
 TRIALS = np.array([0.01, 0.1, 0.3, 1.0, 2.0, 4.0])
 UNIT = 2.0**-53
@@ -57,10 +52,12 @@ class ConductanceResult(Result):
     lower, upper : float
         Cheeger: lower <= Phi* <= upper, from gap / 2 <= Phi* <= sqrt(2 gap) and Phi* <= conductance; `lower` is as good as the
         lower end of the gap.
-    lower_kind : str
-        What `lower` rests on (see GapResult); "none" where it is 0 and says nothing.
+    lower_kind, upper_kind : str
+        "rigorous", "probabilistic" or "estimate": `lower` is what the lower end of the gap is (see GapResult), "none" where it is 0
+        and says nothing; `upper` is rigorous where it is the cut's, or the gap's upper end is.
     gap_lower, gap_upper : float
-        The converse: Phi*^2 / 2 <= gap <= 2 Phi*, with what is known: gap_upper = 2 conductance holds for any cut.
+        The converse: Phi*^2 / 2 <= gap <= 2 Phi*, with what is known: gap_lower is of `lower_kind`, gap_upper = 2 conductance holds for
+        any cut and is rigorous.
     gap : GapResult or None
     """
 
@@ -71,6 +68,7 @@ class ConductanceResult(Result):
     lower: float
     upper: float
     lower_kind: str
+    upper_kind: str
     gap_lower: float
     gap_upper: float
     gap: object
@@ -111,24 +109,24 @@ def conductance(chain, *, vector=None, gap=None, tol=1e-8, rng=None, num_threads
     n_states = is_chain(chain).n_states
     chain, inside = _prepare(chain, "conductance")
     rng = np.random.default_rng(rng)
-    if vector is None:
-        vector = eigenpairs(chain, 2, tol=tol, rng=rng, num_threads=threads, progress=progress, callback=callback).right[:, 1]
-    else:
+    if gap is not None and getattr(gap, "kind", None) != "spectral":
+        raise InvalidChainError('gap must be a GapResult of kind "spectral"; see spectral_gap')
+    if vector is not None:
         vector = _validate.vector(vector, n_states, "vector")
         vector = vector if inside is None else vector[inside]
-    if gap is None:
-        gap = spectral_gap(chain, tol=tol, certify=True, rng=rng, num_threads=threads, progress=progress, callback=callback)
-    elif getattr(gap, "kind", None) != "spectral":
-        raise InvalidChainError('gap must be a GapResult of kind "spectral"; see spectral_gap')
+    if vector is None or gap is None:
+        found, f = slowest_mode(chain, tol=tol, rng=rng, num_threads=threads, progress=progress, callback=callback)
+        gap = found if gap is None else gap
+        vector = f if vector is None else vector
     phi, S, mass, flow = _best_cut(chain, vector, threads)
     cut = S
     if inside is not None:
         cut = np.zeros(n_states, bool)
         cut[inside] = S
+    cheeger = math.sqrt(2.0 * gap.gap_upper)
     return ConductanceResult(
         conductance=phi, cut=cut, mass=mass, flow=flow, lower=0.5 * float(gap.gap_lower),
-        upper=min(phi, math.sqrt(2.0 * gap.gap_upper)),
-        lower_kind=gap.lower_kind, gap_lower=0.125 * gap.gap_lower**2, gap_upper=2.0 * phi, gap=gap)
+        upper=min(phi, cheeger), lower_kind=gap.lower_kind, upper_kind="rigorous" if phi <= cheeger else gap.upper_kind, gap_lower=0.125 * gap.gap_lower**2, gap_upper=2.0 * phi, gap=gap)
 
 
 def _best_cut(chain, vector, threads):
@@ -162,87 +160,6 @@ def _cut(chain, S, threads):
     return flow / mass if mass > 0.0 else math.inf, S, mass, flow
 
 
-# --- Dobrushin ----------------------------------------------------------------------------------------------------------------
-
-
-@result
-class DobrushinResult(Result):
-    """Dobrushin's coefficient: the largest total variation between two rows of P.
-
-    Attributes
-    ----------
-    lower, upper : float
-        ``lower <= coefficient <= upper``: TV(mu P, nu P) <= coefficient TV(mu, nu) for all laws. Where upper is 1 and is_exact is
-        False the upper end says nothing.
-    coefficient : float or None
-        Where it is known, to the rounding of a row's sum.
-    is_exact : bool
-    pair : tuple of int
-        Two states whose rows are `lower` apart.
-    method : str
-        "all pairs", "disjoint rows" or "bounds": sampled pairs below, Doeblin's minorisation 1 - sum_y min_x P(x, y) above.
-    """
-
-    lower: float
-    upper: float
-    coefficient: float | None
-    is_exact: bool
-    pair: tuple
-    method: str
-
-
-def dobrushin(chain, *, rng=None, num_threads=None):
-    """Dobrushin's ergodicity coefficient ``max_{x, y} TV(P(x, .), P(y, .))``.
-
-    Exact up to 1000 states, and for larger chains wherever two rows of disjoint support are found (the coefficient is then 1, as it
-    is for nearly all sparse chains; take the coefficient of a power of P there); otherwise bounds of either side.
-
-    Examples
-    --------
-    >>> import numpy as np, fastebm as fe
-    >>> round(fe.dobrushin(fe.MarkovChain(np.array([[0.9, 0.1], [0.4, 0.6]]))).coefficient, 12)
-    0.5
-    """
-    is_chain(chain)
-    resolve_threads(num_threads)
-    rng = np.random.default_rng(rng)
-    n = chain.n_states
-    P = chain.to_scipy()
-    P.eliminate_zeros()
-    if n <= MAX_PAIRS:
-        from scipy.spatial.distance import cdist  # heavy, and wanted here alone
-
-        distance = 0.5 * cdist(P.toarray(), P.toarray(), "cityblock")
-        x, y = np.unravel_index(np.argmax(distance), distance.shape)
-        value = min(float(distance[x, y]), 1.0)
-        return DobrushinResult(value, value, value, True, (int(x), int(y)), "all pairs")
-    pair = _disjoint(P)
-    if pair is not None:
-        return DobrushinResult(1.0, 1.0, 1.0, True, pair, "disjoint rows")
-    x, y = rng.integers(n, size=(2, PAIRS_SAMPLED))
-    distance = np.array([0.5 * np.abs(P[[a]] - P[[b]]).sum() for a, b in zip(x.tolist(), y.tolist())])
-    at = int(np.argmax(distance))
-    lower = max(float(distance[at]) - 2e-14, 0.0)
-    columns = P.tocsc()
-    full = np.flatnonzero(np.diff(columns.indptr) == n)
-    overlap = sum(float(columns.data[columns.indptr[c] : columns.indptr[c + 1]].min()) for c in full)
-    return DobrushinResult(lower, min(1.0 - overlap + 2e-14, 1.0), None, False, (int(x[at]), int(y[at])), "bounds")
-
-
-def _disjoint(P):
-    """Two rows without a common column, or None where the rows of least reach have none."""
-    n = P.shape[0]
-    T = P.T.tocsr()
-    reach = P.astype(bool).astype(np.int64) @ np.diff(T.indptr)  # rows that share a column with x, counted once a column
-    for x in np.argsort(reach, kind="stable")[:MAX_ROWS_SEARCHED].tolist():
-        touched = np.zeros(n, bool)
-        for column in P.indices[P.indptr[x] : P.indptr[x + 1]]:
-            touched[T.indices[T.indptr[column] : T.indptr[column + 1]]] = True
-        if not touched.all():
-            return int(x), int(np.argmin(touched))
-    return None
-
-
 # --- entropy --------------------------------------------------------------------------------------------------------------------
 
 
@@ -255,13 +172,16 @@ class LogSobolevResult(Result):
     lower, upper : float
         ``lower <= rho <= upper``, rho the largest number with ``2 rho Ent(f) <= E(f, log f)`` for all f > 0: in continuous time
         (jumps at rate 1) KL_t <= exp(-2 rho t) KL_0.
-    lower_kind : str
-        As the lower end of the gap is known; "none" where it is 0 and says nothing.
+    lower_kind, upper_kind : str
+        `lower` rests on the lower end of the gap and is what that is (see GapResult), "none" where it is 0 and says nothing; `upper` is
+        "rigorous", the functional of a density, unless pi leaves a double's range.
     trial : float
         upper comes from the density proportional to exp(trial v), v the second eigenvector scaled to largest entry 1; 0: the limit
         of small trials, rho <= gap.
     discrete_rate : float
-        r with ``KL(mu P^t || pi) <= exp(-2 r t) KL(mu || pi)`` for every law and t; 0 where it says nothing (a periodic chain).
+        r with ``KL(mu P^t || pi) <= exp(-2 r t) KL(mu || pi)`` for every law and t; 0 where it says nothing.
+    discrete_kind : str
+        What the rate rests on: the lower end of the multiplicative gap. Of a periodic chain the rate is 0, rigorously.
     comparison : float
         (1 - 2 p) / log(1 / p - 1), p = min pi: what the log-Sobolev constant is at least, in gaps.
     log_pi_min : float
@@ -270,8 +190,10 @@ class LogSobolevResult(Result):
     lower: float
     upper: float
     lower_kind: str
+    upper_kind: str
     trial: float
     discrete_rate: float
+    discrete_kind: str
     comparison: float
     log_pi_min: float
 
@@ -297,12 +219,11 @@ def modified_log_sobolev(chain, *, tol=1e-8, rng=None, num_threads=None, progres
     chain, _ = _prepare(chain, "modified_log_sobolev")
     rng = np.random.default_rng(rng)
     run = {"rng": rng, "num_threads": threads, "progress": progress, "callback": callback}
-    gap = spectral_gap(chain, tol=tol, certify=True, **run)
+    gap, v = slowest_mode(chain, tol=tol, **run)
     gap_lower = float(gap.gap_lower)
     step = spectral_gap(chain, kind="multiplicative", tol=tol, **run)
-    v = eigenpairs(chain, 2, tol=tol, **run).right[:, 1]
     v = v / np.abs(v).max()
-    upper, trial = min(gap.gap_upper, dirichlet.quotient(chain, v, threads) * (1.0 + dirichlet.SLACK)), 0.0
+    upper, trial = gap.gap_upper, 0.0
     for s in np.concatenate([-TRIALS, TRIALS]).tolist():
         value = 0.5 * _entropy_quotient(chain, s * v, threads)
         if value < upper:
@@ -318,8 +239,9 @@ def modified_log_sobolev(chain, *, tol=1e-8, rng=None, num_threads=None, progres
     comparison *= 1.0 - 1e-12
     alpha = min(comparison * float(step.gap_lower), 1.0)
     return LogSobolevResult(
-        lower=float(min(2.0 * comparison * gap_lower, upper)), upper=float(upper), lower_kind=gap.lower_kind, trial=trial,
-        discrete_rate=-0.5 * math.log1p(-alpha) if alpha < 1.0 else math.inf, comparison=comparison, log_pi_min=log_p)
+        lower=float(min(2.0 * comparison * gap_lower, upper)), upper=float(upper), lower_kind=gap.lower_kind,
+        upper_kind=gap.upper_kind if trial == 0.0 else "rigorous", trial=trial,
+        discrete_rate=-0.5 * math.log1p(-alpha) if alpha < 1.0 else math.inf, discrete_kind=step.lower_kind, comparison=comparison, log_pi_min=log_p)
 
 
 def _entropy_quotient(chain, logs, threads):

@@ -23,7 +23,7 @@ DEEP_GAP = 1e-12
 class ReversibleGap:
     """One call of `spectral_gap`; `result` is what it has reached."""
 
-    def __init__(self, chain, *, kind, tol, certify, method, limit, seed, threads, progress, callback, checkpoint):
+    def __init__(self, chain, *, kind, tol, certify, method, limit, seed, threads, progress, callback, checkpoint, keep_vector=False):
         self.chain, self.kind, self.tol, self.certify, self.method = chain, kind, tol, certify, method
         self.limit, self.seed, self.threads = limit, seed, threads
         self.keeper = Checkpoint(checkpoint, "spectral_gap",
@@ -31,6 +31,7 @@ class ReversibleGap:
         self.recurrence = self.ritz = self.minimizer = None
         self.looks = Looks(chain.n_states)
         self.upper, self.converged = None, False
+        self.keep_vector, self.vector = keep_vector, None  # a function whose Dirichlet quotient is `upper`; not through a checkpoint
         self.extra = 0  # products of a second pass
         self.monitor_options = {"total": None, "progress": progress, "callback": callback}
 
@@ -101,7 +102,7 @@ class ReversibleGap:
         parts = prepare(self.chain, self.threads)
         if parts is not None:
             self.converged, self.recurrence.state = False, None  # its vectors make room for the others
-            self.minimizer = Minimizer(self.chain, *parts, self.seed, self.threads)
+            self.minimizer = Minimizer(self.chain, *parts, self.seed, self.threads, self.keep_vector)
         return parts is not None
 
     def _wanted(self, end, gap):
@@ -136,7 +137,9 @@ class ReversibleGap:
 
         f = self.recurrence.vector(self.ritz.vectors["top"], after)
         self.extra = len(self.recurrence.alpha)
-        self.upper = dirichlet.quotient(self.chain, dirichlet.trimmed(f, np.exp(0.5 * self.chain.log_pi)), self.threads)
+        f = dirichlet.trimmed(f, np.exp(0.5 * self.chain.log_pi))
+        self.upper = dirichlet.quotient(self.chain, f, self.threads)
+        self.vector = f if self.keep_vector else None
 
     def _from_recurrence(self):
         ritz, run = self.ritz, self.recurrence
@@ -161,7 +164,7 @@ class ReversibleGap:
         parts = prepare(self.chain, self.threads)
         if parts is None:
             raise InvalidChainError('this chain is too well connected for method="multigrid", or pi spans too much; use method="lanczos"')
-        self.minimizer = Minimizer(self.chain, *parts, self.seed, self.threads)
+        self.minimizer = Minimizer(self.chain, *parts, self.seed, self.threads, self.keep_vector)
         if resumed:
             self.minimizer.restore(saved)
             if "alpha" in saved:
@@ -177,6 +180,8 @@ class ReversibleGap:
             self.converged = run.advance(self.tol)
             self.keeper.save(self._state)
             self.monitor(self._n_matvecs(), gap=run.gap, error=run.error())
+        if self.keep_vector and (self.vector is None or run.best()[0] < self.upper):
+            self.vector = run.vector()
 
     def _n_matvecs(self):
         passes = 0 if self.ritz is None else 1 if self.upper is None else 2  # of the recurrence before
@@ -206,7 +211,8 @@ def two_states(chain, kind):
 
 
 def dense(chain, *, kind, threads, callback):
-    """LAPACK on the whole of S, the top eigenvector sqrt(pi) moved out of the way."""
+    """(GapResult, f or None) by LAPACK on the whole of S, the top eigenvector sqrt(pi) moved out of the way; the Dirichlet quotient of f is
+    the upper end."""
     with interruptible("spectral_gap", lambda: None, progress=False, callback=callback) as monitor:
         half = 0.5 * chain.log_pi
         P = chain.to_scipy()
@@ -221,12 +227,12 @@ def dense(chain, *, kind, threads, callback):
         slem = float(np.abs(values).max())
         top = kind in ("spectral", "additive") or abs(values[-1]) >= abs(values[0])
         theta = float(values[-1] if top else values[0])
-        upper, error = None, 0.0
+        upper, error, f = None, 0.0, None
         if kind == "absolute":
             error = overtake(theta, float(values[0] if top else values[-1]))
         if kind != "multiplicative" and top:
             with np.errstate(all="ignore"):
-                f = vectors[:, -1] / root
-            upper = dirichlet.quotient(chain, dirichlet.trimmed(f, root), threads)
+                f = dirichlet.trimmed(vectors[:, -1] / root, root)
+            upper = dirichlet.quotient(chain, f, threads)
         eigenvalue = theta * theta if kind == "multiplicative" else theta
-        return pack(kind, eigenvalue, error, "lapack", 0, monitor.wall_s, slem=slem, gap=float(gap_of(kind, theta)), upper=upper)
+        return pack(kind, eigenvalue, error, "lapack", 0, monitor.wall_s, slem=slem, gap=float(gap_of(kind, theta)), upper=upper), f

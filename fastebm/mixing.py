@@ -12,6 +12,8 @@ from .structure import closed_class
 
 DISTANCES = ("tv", "kl", "chi2")
 ALL_DISTANCES = (*DISTANCES, "separation", "l2")
+# What rounding leaves in a gap that is known in closed form, and in 1 - gap; others carry more in their lower end.
+RATE_ROUNDING = 2.0**-51
 PER_DECADE = 20  # steps of steps="log"
 # A rise of KL counts as one above this multiple of its value, the rounding of a weighted sum of n terms, and above the
 # square of a density's rounding (1e-13 after some thousand steps).
@@ -43,6 +45,9 @@ class MixingResult(Result):
     bounds : dict
         From the gap, where one was given: arrays of the same shape, upper bounds of the distances that were asked for. A bound of 1
         for a separation says nothing.
+    bounds_kind : str or None
+        What they rest on, as the lower end of the gap: "rigorous", "probabilistic", "estimate", or "none" where that end is 0 and the
+        bounds do not fall. A rigorous gap of 0, of a periodic chain, bounds nothing either.
     """
 
     steps: np.ndarray
@@ -55,6 +60,7 @@ class MixingResult(Result):
     kl_largest_increase: float | None
     largest_increase: dict
     bounds: dict
+    bounds_kind: str | None
 
 
 def mixing_curve(chain, start, n_steps=None, *, steps=None, distances=DISTANCES, gap=None, num_threads=None, progress=False,
@@ -313,6 +319,7 @@ def _pack(steps, values, distances, gap, log_pi_min):
         kl_is_monotone=bool((rises["kl"] <= allowed).all()) if with_kl else None,
         kl_largest_increase=largest["kl"] if with_kl else None, largest_increase=largest,
         bounds={} if gap is None else _bounds(steps, chi2[:, :1], distances, gap, log_pi_min),
+        bounds_kind=None if gap is None else gap.lower_kind,
     )
 
 
@@ -332,5 +339,5 @@ def rate_of(gap):
     kind = getattr(gap, "kind", None)
     if kind not in ("absolute", "multiplicative"):
         raise InvalidChainError('gap must be a GapResult of kind "absolute" or "multiplicative"; see spectral_gap')
-    slowest = max(1.0 - gap.gap_lower, 0.0)
+    slowest = max(1.0 - gap.gap_lower, 0.0) + RATE_ROUNDING
     return slowest if kind == "absolute" else float(np.sqrt(slowest))

@@ -48,7 +48,7 @@ class MixingTimeResult(Result):
         "dense powers", "evolution" (of single starts), "spectral", "averaged" (the spectral bound after some steps that every start
         takes first), "minorisation" (Doeblin) or "none" (then the bound is 0 or inf and says nothing).
     lower_kind, upper_kind : str
-        "rigorous", "estimate" (it takes the end of a gap that is one, see GapResult) or "none".
+        "rigorous", "probabilistic" or "estimate" (it takes the end of a gap that is one, see GapResult) or "none".
     bounds : dict
         Every bound found, by method: {"lower": {...}, "upper": {...}}.
     eps : float
@@ -127,7 +127,9 @@ def mixing_time(chain, *, eps=0.25, start="worst", gap=None, max_steps=MAX_STEPS
     (reversible) or sqrt(1 - multiplicative gap), by ``TV_x(t) <= b_t(x) / 2``, where b_t bounds the norm of P^t(x, .) / pi - 1 in
     L2(pi): ``b_0 = sqrt(1 / pi - 1)``, ``b_(t+1) <= min(rate b_t, P b_t)``, the second as a norm is convex. Without it this is the
     spectral bound (Levin & Peres, thm. 12.4); with it states that are rare, but soon leave for frequent ones, cost little. And by
-    minorisation: ``TV(k m) <= (1 - a)^m``, a = sum over the most probable y of min_x P^k(x, y) (Doeblin).
+    minorisation: ``TV(k m) <= (1 - a)^m``, a = sum over the most probable y of min_x P^k(x, y) (Doeblin), which costs the same products as
+    the search for starts, where the largest distance of two rows of P^k (Dobrushin) would take all of its rows, and a path coupling a
+    problem of transport for every edge.
 
     Examples
     --------
@@ -176,7 +178,7 @@ class _Search:
         self.reached = eps * (1.0 + TIE)  # what a computed distance must not exceed
         self.log_pi = stationary(chain, num_threads=threads).log_pi
         self.bounds = {"lower": {}, "upper": {}}
-        self.rigorous = set()  # (side, method)
+        self.kinds = {}  # of each (side, method)
         self.worst, self.starts, self.start_steps = None, np.empty(0, np.int64), np.empty(0)
         self.profile, self.method, self.n_done = None, "bounds", 0
 
@@ -204,21 +206,19 @@ class _Search:
         self.n_done += 1
         self.monitor(self.n_done, **info)
 
-    def _set(self, side, method, value, rigorous=True):
-        self.bounds[side][method] = value
-        if rigorous:
-            self.rigorous.add((side, method))
+    def _set(self, side, method, value, kind="rigorous"):
+        self.bounds[side][method], self.kinds[side, method] = value, kind
 
     def _best(self, side):
         """(value, method, kind) of the best bound."""
         pick, nothing = (max, 0) if side == "lower" else (min, math.inf)
         found = self.bounds[side]
         # of equal ones one that is rigorous
-        order = sorted(found, key=lambda method: (side, method) not in self.rigorous)
+        order = sorted(found, key=lambda method: self.kinds[side, method] != "rigorous")
         method = pick(order, key=found.get, default=None)
         if method is None or (found[method] == nothing and method not in ("evolution", "dense powers")):
             return nothing, "none", "none"
-        return found[method], method, "rigorous" if (side, method) in self.rigorous else "estimate"
+        return found[method], method, self.kinds[side, method]
 
     def result(self):
         lower, lower_method, lower_kind = self._best("lower")
@@ -290,14 +290,20 @@ class _Search:
             gaps = [self.gap]
         else:
             kinds = ["absolute"] if reversible else ["multiplicative"] if self.states is not None else ["multiplicative", "absolute"]
-            gaps = (spectral_gap(self.chain, kind=kind, tol=GAP_TOL, rng=0, num_threads=self.threads) for kind in kinds)
+            gaps = filter(None, map(self._gap, kinds))
         for gap in gaps:
             self.gap = self.gap or gap
             self._tell(gap=gap.gap)
             if gap.kind == "absolute" and self.states is None:  # one start may not see the slowest function
-                self._set("lower", "spectral", self._below(gap.gap_upper), gap.upper_kind == "rigorous")
+                self._set("lower", "spectral", self._below(gap.gap_upper), gap.upper_kind)
             if gap.kind == "multiplicative" or reversible:
-                self._above(rate_of(gap), gap.lower_kind == "rigorous")
+                self._above(rate_of(gap), gap.lower_kind)
+
+    def _gap(self, kind):
+        try:
+            return spectral_gap(self.chain, kind=kind, tol=GAP_TOL, rng=0, num_threads=self.threads)
+        except ArithmeticError:  # pi beyond a double's range: no spectral bound
+            return None
 
     def _below(self, gap_upper):
         """The least t with (1 - gap)^t / 2 <= eps."""
@@ -306,7 +312,7 @@ class _Search:
             return 0
         return math.ceil(math.log(0.5 / self.reached) / -math.log1p(-gap_upper) * (1.0 - ROUNDING)) if gap_upper > 0.0 else math.inf
 
-    def _above(self, rate, rigorous):
+    def _above(self, rate, kind):
         """The spectral bound, and the averaged one."""
         own = slice(None) if self.states is None else self.states
         with np.errstate(over="ignore"):
@@ -314,7 +320,7 @@ class _Search:
         log_top = max(0.5 * float(-self.log_pi[own].min()), -700.0)
         top = float(b[own].max())
         best = self._after(log_top if math.isinf(top) else _log(top), rate)
-        self._set("upper", "spectral", best, rigorous)
+        self._set("upper", "spectral", best, kind)
         if not np.isfinite(b).all() or best == math.inf:
             return
         t, idle = 0, 0
@@ -325,7 +331,7 @@ class _Search:
             idle = 0 if bound < best else idle + 1
             best = min(best, bound)
             self._tell(upper=float(best))
-        self._set("upper", "averaged", best, rigorous)
+        self._set("upper", "averaged", best, kind)
 
     def _after(self, log_norm, rate):
         """Steps until rate^t exp(log_norm) / 2 <= eps."""

@@ -20,6 +20,20 @@ def row_ranges(indptr):
         begin = end
 
 
+def chain_ranges(chain):
+    """The same of a chain, which need not be stored: rows of a computed one have about as many entries each."""
+    pattern = chain._pattern
+    if pattern.is_stored:
+        yield from row_ranges(pattern.matrix.indptr)
+        return
+    begin, pace, degree = 0, Pace(), max(1, chain.nnz // chain.n_states)
+    while begin < chain.n_states:
+        end = min(begin + max(1, pace.size // degree), chain.n_states)
+        with pace:
+            yield begin, end
+        begin = end
+
+
 def _by_rows(name, matrix, work):
     """work(begin, end) over all rows."""
     with interruptible(name, lambda: None):
@@ -150,10 +164,15 @@ def potential(matrix, transpose):
     found = _search("the check of reversibility", _core.Potential(matrix, transpose))
     if found.one_way:
         return found.w, np.inf
+    return found.w, mismatch(matrix, transpose, found.w)
+
+
+def mismatch(matrix, transpose, w):
+    """max over the edges of |log A[x, y] + w[x] - log A[y, x] - w[y]|."""
     worst, threads = [0.0], resolve_threads(None)
     _by_rows("the check of reversibility", matrix,
-             lambda begin, end: worst.append(_core.graph_mismatch(matrix, transpose, found.w, begin, end, threads)))
-    return found.w, max(worst)
+             lambda begin, end: worst.append(_core.graph_mismatch(matrix, transpose, w, begin, end, threads)))
+    return max(worst)
 
 
 def cut_steps(matrix, col, rank, threads):

@@ -32,6 +32,8 @@ class Pattern:
 
     #: What makes a pattern that is not stored: a dictionary of plain values and arrays (see `store`).
     recipe = None
+    #: Whether `matrix` is there without being written out for it.
+    is_stored = True
 
     def __init__(self, matrix, *, symmetric=False, potential=None):
         self.matrix = matrix
@@ -144,6 +146,12 @@ class Pattern:
         degree = np.diff(self.matrix.indptr)
         chosen, values = np.repeat(keep, degree), self.matrix.values
         return np.append(0, np.cumsum(degree[keep])), self.matrix.indices[chosen], None if values is None else values[chosen]
+
+    def row_range(self, begin, end):
+        """(indptr, indices, values or None) of the rows [begin, end)."""
+        indptr, indices, values = self.matrix.indptr[begin : end + 1], self.matrix.indices, self.matrix.values
+        part = slice(indptr[0], indptr[-1])
+        return indptr - indptr[0], indices[part], None if values is None else values[part]
 
     def part(self, keep):
         """The `_core.Csr` of the states with keep[i] (bool mask), renumbered in order."""

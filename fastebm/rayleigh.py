@@ -51,7 +51,7 @@ class Minimizer:
     """The iteration for one chain, from two starts: a start may have next to nothing of the slowest mode and settle on lambda_3, which
     a second one, run to a rough answer, tells; what it finds below the first is followed instead."""
 
-    def __init__(self, chain, flow, weights, cycle, seed, num_threads):
+    def __init__(self, chain, flow, weights, cycle, seed, num_threads, keep_vector=False):
         self.flow, self.weights, self.cycle, self.seed, self.threads = flow, weights, cycle, seed, num_threads
         self.log_pi = chain.log_pi
         self.total = _core.vec_dot(weights, None, num_threads)
@@ -60,6 +60,7 @@ class Minimizer:
         self.r, self.w = np.empty(chain.n_states), np.empty(chain.n_states)
         self.n_steps = 0
         self.first = None  # what the first start led to: (quotient, error, residual)
+        self.keep_vector, self.first_w = keep_vector, None  # and its iterate, where it may be asked for
         self._start(seed)
 
     def _start(self, seed):
@@ -85,6 +86,7 @@ class Minimizer:
         if self.first is None:
             if self.converged(tol):
                 self.first = self._state_of_iterate()
+                self.first_w = self.basis[:, 0].copy() if self.keep_vector else None
                 self._start(self.seed + 1)
             return False
         lower = self.gap < self.first[0] * (1.0 - tol)
@@ -94,6 +96,12 @@ class Minimizer:
         """(quotient, error estimate, residual) of the better of the two searches: the quotient is a rigorous upper bound."""
         now = self._state_of_iterate()
         return now if self.first is None or now[0] < self.first[0] else self.first
+
+    def vector(self):
+        """The function of the better of the two searches; with keep_vector only."""
+        now = self.first is None or self._state_of_iterate()[0] < self.first[0]
+        w = self.basis[:, 0] if now else self.first_w
+        return w / self.basis[:, 3]  # of the constant function
 
     def _state_of_iterate(self):
         self._measure()
@@ -114,7 +122,10 @@ class Minimizer:
         _core.rayleigh_put(self.basis, 1, self.w, self.threads)
         self._measure()
         gap, a = self._best()
-        a /= np.sqrt(a @ self.mass @ a)
+        size = a @ self.mass @ a
+        if not size > 0.0:  # masses that lie 1e30 apart: a step of rounding, which is not taken
+            gap, a, size = self.gap, np.array([1.0, 0.0, 0.0]), self.mass[0, 0]
+        a /= np.sqrt(size)
         _core.rayleigh_step(a, np.array([a @ self.mean, a[1:] @ self.mean[1:]]), self.basis, self.threads)
         self.mass[0, 0] = 1.0  # of the new x
         self.history.append(min(gap, self.gap))  # a rise is rounding

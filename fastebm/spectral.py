@@ -75,6 +75,17 @@ def spectral_gap(chain, *, kind="spectral", tol=1e-8, certify=False, method="aut
     >>> round(g.gap, 12), round(g.relaxation_time, 12)
     (0.4, 2.5)
     """
+    return _solve(chain, kind, tol, certify, method, max_matvecs, rng, num_threads, progress, callback, checkpoint, False)[0]
+
+
+def slowest_mode(chain, *, tol=1e-8, rng=None, num_threads=None, progress=False, callback=None):
+    """(GapResult of kind "spectral", f) of a reversible chain with two states at least in its closed class; f is a function on that class
+    whose Dirichlet quotient is the upper end of the gap, nan where pi leaves a double's range."""
+    return _solve(chain, "spectral", tol, True, "auto", None, rng, num_threads, progress, callback, None, True)
+
+
+def _solve(chain, kind, tol, certify, method, max_matvecs, rng, num_threads, progress, callback, checkpoint, keep_vector):
+    """(GapResult, the function of its upper end or None: a reversible chain, keep_vector)."""
     is_chain(chain)
     _validate.choice(kind, "kind", KINDS)
     _validate.choice(method, "method", METHODS)
@@ -86,13 +97,13 @@ def spectral_gap(chain, *, kind="spectral", tol=1e-8, certify=False, method="aut
     if inside is not None:
         chain = chain.restrict(inside)
     if chain.n_states == 1:
-        return pack(kind, 0.0, 0.0, "closed form", 0, 0.0, slem=0.0)
+        return pack(kind, 0.0, 0.0, "closed form", 0, 0.0, slem=0.0), None
     # P P* of a periodic chain never leaves a cyclic class
     if kind in ("absolute", "multiplicative") and structure(chain).period > 1:
         at_minus_one = kind == "absolute" and chain.is_reversible
-        return pack(kind, -1.0 if at_minus_one else 1.0, 0.0, "period", 0, 0.0, slem=1.0, gap=0.0)
+        return pack(kind, -1.0 if at_minus_one else 1.0, 0.0, "period", 0, 0.0, slem=1.0, gap=0.0), None
     if chain.n_states == 2:
-        return two_states(chain, kind)
+        return two_states(chain, kind), np.array([0.0, 1.0])
     if method == "multigrid" and not chain.is_reversible:
         raise InvalidChainError('method="multigrid" needs a reversible chain; take kind="additive", or method="auto"')
     run = {"kind": kind, "tol": tol, "limit": limit, "threads": threads, "progress": progress, "callback": callback}
@@ -100,21 +111,24 @@ def spectral_gap(chain, *, kind="spectral", tol=1e-8, certify=False, method="aut
     def iterated():
         # one integer carries the randomness, so that a second pass and a resumed call can begin again
         seed = int(rng.integers(2**63))
-        return ReversibleGap(chain, certify=certify, method=method, seed=seed, checkpoint=checkpoint, **run).solve()
+        search = ReversibleGap(chain, certify=certify, method=method, seed=seed, checkpoint=checkpoint, keep_vector=keep_vector,
+                               **run)
+        return search.solve(), search.vector
 
     if not chain.is_reversible:
-        found = general_gap(chain, certify=certify, rng=rng, **run)
+        found, f = general_gap(chain, certify=certify, rng=rng, **run), None
     elif chain.n_states <= gap.MAX_DENSE and method == "auto":
-        found = dense(chain, kind=kind, threads=threads, callback=callback)
+        found, f = dense(chain, kind=kind, threads=threads, callback=callback)
         if found.gap < DEEP_GAP and kind != "multiplicative":
-            deep = iterated()
+            deep, vector = iterated()
             # two rigorous upper ends: a lower end above the other's has missed the slowest mode
-            found = deep if deep.gap_lower <= found.gap_upper and (deep.converged or deep.gap < found.gap) else found
+            if deep.gap_lower <= found.gap_upper and (deep.converged or deep.gap < found.gap):
+                found, f = deep, vector
     else:
-        found = iterated()
+        found, f = iterated()
     if not found.converged:
         unresolved = found.n_matvecs < limit and found.gap_lower == 0.0
         reason = (f"the gap is below {found.gap_upper:.3g}, and no more can be told in double precision" if unresolved else
                   f"not converged to {tol:.3g} after {found.n_matvecs} products; raise max_matvecs")
-        warnings.warn(f"spectral_gap: {reason}", ConvergenceWarning, stacklevel=2)
-    return found
+        warnings.warn(f"spectral_gap: {reason}", ConvergenceWarning, stacklevel=3)
+    return found, f

@@ -347,3 +347,37 @@ def cases():
 
 def reversible_cases():
     return tuple(case for case in cases() if case.reversible)
+
+
+VARIED = ("plain", "near-reducible", "star", "spread", "near-periodic", "lazy", "tilted")
+
+
+def varied_reversible(kind, n, rng):
+    """(P dense, pi) of a random connected chain of n >= 2 states, of a kind that strains bounds: conductances over four decades; two
+    parts joined by 1e-6 to 1e-12; a star with few further edges; conductances along a path over 30 orders; next to no holding on a bipartite
+    graph; holding of 0.9 and more; a tilt by rewards of up to 40."""
+    A = np.triu(10.0 ** rng.uniform(-2, 2, (n, n)) * (rng.random((n, n)) < 0.4))
+    A[np.arange(n - 1), np.arange(1, n)] += 0.01
+    x, y = np.indices((n, n))
+    if kind == "near-reducible":
+        A[(x < n // 2) & (y >= n // 2)] *= 10.0 ** rng.uniform(-12, -6)
+    elif kind == "star":
+        A[1:] *= rng.random((n - 1, n)) < 0.1
+        A[0, 1:] += 10.0 ** rng.uniform(-1, 1, n - 1)
+    elif kind == "spread":
+        A *= 10.0 ** -(30.0 * np.maximum(x, y) / (n - 1))
+    elif kind == "near-periodic":
+        A[(x + y) % 2 == 0] *= 1e-3 * rng.random()
+    A = A + A.T
+    if kind in ("plain", "near-reducible", "star", "spread"):  # some holding, so that none is periodic
+        A[np.arange(n), np.arange(n)] += 1e-3 * A.sum(axis=1)
+    elif kind == "near-periodic":
+        A[0, 0] += 10.0 ** rng.uniform(-4, -2) * A[0].sum()
+    elif kind == "lazy":
+        A[np.arange(n), np.arange(n)] += 10.0 ** rng.uniform(1, 3, n) * A.sum(axis=1)
+    elif kind == "tilted":
+        boltzmann = np.exp(rng.uniform(-40, 40, n))
+        A = A * boltzmann * boltzmann[:, None]
+        A[np.arange(n), np.arange(n)] += 1e-3 * A.sum(axis=1)
+    degree = A.sum(axis=1)
+    return A / degree[:, None], degree / degree.sum()

@@ -250,6 +250,21 @@ def hodge(A, weight=None):
     return U, remainder, w @ remainder**2, len(a) - n + len(scc(A + A.T)[1])
 
 
+def asymptotic_variance(P, f, dps=60):
+    """sum over all lags of the autocovariance of f, by the system without state 0 at dps digits; 1 - P[x, x] is the sum of what leaves x."""
+    with mpmath.workdps(dps):
+        number = np.frompyfunc(mpmath.mpf, 1, 1)
+        A = number(dense(P).astype(float))
+        A /= A.sum(axis=1)[:, None]
+        pi, g, n = gth(A), number(np.asarray(f, float)), len(A)
+        g = g - (pi * g).sum()
+        np.fill_diagonal(A, 0)
+        M = -A[1:, 1:]
+        np.fill_diagonal(M, A[1:].sum(axis=1))
+        h = np.array([mpmath.mpf(0), *mpmath.lu_solve(mpmath.matrix(M.tolist()), mpmath.matrix(g[1:].tolist()))])
+        return float(2 * (pi * g * h).sum() - (pi * g * g).sum())
+
+
 def mixing_curves(P, start, n_steps, dps=40):
     """(tv, kl, chi2), each (n_steps + 1,), of mu_t against pi, by definition and in multiprecision: near equilibrium
     doubles would leave only rounding; kl is good to 10^-dps. Rows are divided by their sums first. start: a state or a

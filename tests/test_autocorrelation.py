@@ -4,6 +4,7 @@ import fastebm as fe
 import gallery
 import numpy as np
 import pytest
+import reference
 from numpy.testing import assert_allclose
 
 
@@ -47,3 +48,35 @@ def test_autocorrelation_of_constants_transients_and_bad_input():
         fe.autocorrelation(chain, [0, np.nan, 1])
     with pytest.raises(fe.ReducibleChainError):
         fe.autocorrelation(fe.MarkovChain(np.eye(2)), [0, 1])
+
+
+@pytest.mark.parametrize("case, orders, width", [
+    (gallery.birth_death([0.05] * 25 + [0], [0] + [0.5] * 25, gap=False), 24.9, 1e-10),
+    (gallery.birth_death([0.9] * 15 + [0.05] * 14 + [0], [0] + [0.05] * 15 + [0.9] * 14, gap=False), 18, 1e-10),
+    (gallery.double_well(40, 24), 9, 0.01),
+], ids=str)
+def test_bounds_include_the_rounding_of_pi(case, orders, width):
+    """pi over 9 to 25 orders, observables that live on common, on rare and on all states, against 60 digits."""
+    P, n = case.P.toarray(), case.P.shape[0]
+    assert np.log10(case.pi.max() / case.pi.min()) > orders
+    rng = np.random.default_rng(8)
+    rare, common = np.arange(n) == np.argmin(case.pi), np.arange(n) == np.argmax(case.pi)
+    for seen, f in ((True, rng.normal(size=n)), (True, common + 1.0), (False, np.sqrt(1 / case.pi)), (False, 1.0 * rare)):
+        found, exact = fe.autocorrelation(fe.MarkovChain(P), f), reference.asymptotic_variance(P, f)
+        assert found.lower <= exact <= found.upper < np.inf and found.upper_kind == "rigorous"
+        assert found.lower_kind == ("rigorous" if found.lower > 0 else "none")
+        assert not seen or found.upper - found.lower <= width * exact  # else pi hardly sees f, and the slack of pi is of all states
+
+
+@pytest.mark.parametrize("case", [gallery.random_chain(20, 0.1, 1), gallery.random_reversible(20, 0.1, 1)], ids=str)
+def test_bounds_hold_for_a_pi_that_is_given_inexactly(case):
+    """A relative 3e-9 in each component passes for stationary; without the slack of pi the bounds would be 1e-12 wide and wrong."""
+    P, rng = case.P.toarray(), np.random.default_rng(9)
+    missed = 0
+    for _ in range(20):
+        pi = reference.gth(P) * (1 + 3e-9 * rng.normal(size=20))
+        f = rng.normal(size=20)
+        found, exact = fe.autocorrelation(fe.MarkovChain(P, pi=pi / pi.sum()), f), reference.asymptotic_variance(P, f)
+        assert found.lower <= exact <= found.upper and found.upper - found.lower < 1e-4 * exact
+        missed += abs(found.asymptotic_variance - exact) > 1e-11 * exact
+    assert missed > 10

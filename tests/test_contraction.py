@@ -1,5 +1,6 @@
 """Bounds of contraction against brute force over all cuts and pairs, closed forms, and the decay that they promise."""
 
+import sys
 from itertools import combinations
 
 import fastebm as fe
@@ -8,54 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from numpy.testing import assert_allclose
-from fastebm import contraction, dirichlet
+from fastebm import dirichlet
+from fastebm.spectral import slowest_mode
 from strategies import irreducible_chains, reversible_chains
 
 # Rounding of gaps and eigenvectors of small chains: LAPACK's, on matrices of norm one.
 SLACK = 1e-9
-
-
-def least_conductance(P, pi):
-    n, F = len(pi), pi[:, None] * P
-    best = np.inf
-    for size in range(1, n):
-        for S in combinations(range(n), size):
-            S = np.isin(np.arange(n), S)
-            if pi[S].sum() <= 0.5 * (1 + 1e-12):
-                best = min(best, F[S][:, ~S].sum() / pi[S].sum())
-    return best
-
-
-def random_reversible(rng, n):
-    """Conductances over four decades on a random connected graph."""
-    A = np.triu(10.0 ** rng.uniform(-2, 2, (n, n)) * (rng.random((n, n)) < 0.4))
-    A[np.arange(n - 1), np.arange(1, n)] += 0.01
-    A = A + A.T
-    return A / A.sum(axis=1, keepdims=True), A.sum(axis=1) / A.sum()
-
-
-def test_every_bound_holds_on_a_thousand_random_chains():
-    """Cheeger against the least of all cuts; the gap against twice it; log-Sobolev ends against the functional at random densities;
-    KL against its rate along three steps. Slack: 1e-9 relative, and 1e-13."""
-    rng = np.random.default_rng(20261126)
-    for _ in range(1000):
-        P, pi = random_reversible(rng, int(rng.integers(2, 6)))
-        chain = fe.MarkovChain(P)
-        found, phi = fe.conductance(chain, rng=0), least_conductance(P, pi)
-        assert found.lower <= phi * (1 + SLACK) + 1e-13 and phi <= found.upper * (1 + SLACK)
-        assert phi <= found.conductance * (1 + SLACK) and found.conductance <= np.sqrt(2 * found.gap.gap) * (1 + 1e-6)
-        S = found.cut
-        assert_allclose(found.conductance, (pi[:, None] * P)[S][:, ~S].sum() / pi[S].sum(), rtol=1e-10)
-        assert found.gap_lower <= found.gap.gap * (1 + SLACK) <= found.gap_upper * (1 + 2 * SLACK)
-        m = fe.modified_log_sobolev(chain, rng=0)
-        f = np.exp(rng.normal(size=len(pi)) * rng.choice([0.1, 1, 5]))
-        f /= pi @ f
-        entropy = pi @ (f * np.log(f))
-        form = 0.5 * ((pi[:, None] * P) * (f[:, None] - f) * (np.log(f)[:, None] - np.log(f))).sum()
-        assert 0 < m.lower <= m.upper
-        assert 2 * m.lower * entropy <= form * (1 + SLACK) + 1e-13
-        curve = fe.mixing_curve(chain, (f * pi)[None] / (f @ pi), 3).kl[0]
-        assert (curve <= np.exp(-2 * m.discrete_rate * np.arange(4)) * curve[0] * (1 + SLACK) + 1e-13).all()
 
 
 def test_conductance_of_cycles_and_a_dumbbell():
@@ -113,11 +72,11 @@ def test_dobrushin_of_large_chains(monkeypatch):
     assert found.coefficient == 1 and found.method == "disjoint rows"
     P = fe.Torus((40, 40)).to_scipy()
     assert P[[found.pair[0]]].multiply(P[[found.pair[1]]]).nnz == 0
-    monkeypatch.setattr(contraction, "MAX_PAIRS", 1)
+    monkeypatch.setattr(sys.modules["fastebm.dobrushin"], "MAX_PAIRS", 1)
     rng = np.random.default_rng(0)
     A = rng.random((30, 30)) + 0.1
     exact = max(0.5 * np.abs(a - b).sum() for a, b in combinations(A / A.sum(axis=1, keepdims=True), 2))
-    found = fe.dobrushin(fe.MarkovChain(A, normalize=True), rng=0)
+    found = fe.dobrushin(fe.MarkovChain(A, normalize=True))
     assert not found.is_exact and found.coefficient is None and found.method == "bounds"
     assert 0 < found.lower <= exact <= found.upper < 1
 
@@ -153,3 +112,33 @@ def test_cuts_of_tiny_mass_are_ranked_by_their_digits():
     exact = (weight / np.minimum(np.cumsum(degree)[:-1], above)).min()
     for vector in (np.arange(201.0), -np.arange(201.0)):
         assert_allclose(fe.conductance(chain, vector=vector, rng=0).conductance, exact, rtol=1e-9)
+
+
+@pytest.mark.parametrize("case", [
+    gallery.two_state(0.3, 0.1), gallery.double_well(60, 8), gallery.double_well(100, 40), gallery.double_well(400, 20),
+    gallery.random_reversible(300, 0.05, 1)], ids=str)
+def test_the_slowest_mode_is_the_function_of_the_gaps_upper_end(case):
+    """Dense, Lanczos and multigrid; its Dirichlet quotient by definition."""
+    chain = fe.MarkovChain(case.P)
+    gap, f = slowest_mode(chain, rng=0)
+    P, pi = case.P.tocoo(), chain.pi
+    energy = 0.5 * (pi[P.row] * P.data * (f[P.row] - f[P.col]) ** 2).sum()
+    assert_allclose(energy / (pi @ (f - pi @ f) ** 2), gap.gap_upper, rtol=1e-7)
+    assert gap.gap_upper == pytest.approx(gap.gap, rel=1e-6) and gap.upper_kind == "rigorous"
+
+
+def test_dobrushin_interrupted_keeps_its_bounds(monkeypatch):
+    """Rows with common columns only: the passes after the first raise lower and leave upper."""
+    monkeypatch.setattr(sys.modules["fastebm.dobrushin"], "MAX_PAIRS", 1)
+    A = np.random.default_rng(0).random((300, 300)) + 0.1
+    chain, seen = fe.MarkovChain(A, normalize=True), []
+
+    def callback(info):
+        seen.append(info["upper"])
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(fe.Interrupted) as caught:
+        fe.dobrushin(chain, callback=callback)
+    whole = fe.dobrushin(chain)
+    assert caught.value.partial.lower == 0 < whole.lower and caught.value.partial.upper == whole.upper < 1

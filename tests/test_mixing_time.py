@@ -169,11 +169,11 @@ def assert_bounds_hold(found, exact):
     assert not found.is_exact or found.lower == found.upper == exact
 
 
-def test_every_bound_holds_on_1000_random_reversible_chains(bracket):
-    """Rounding slack: the bounds themselves are widened by a relative 1e-10, nothing is granted here."""
+def test_the_bounds_are_near_each_other(bracket):
+    """That they hold is for test_bounds_hold.py; here on chains that mix fast."""
     rng = np.random.default_rng(11)
     ratios, averaged = [], 0
-    for _ in range(1000):
+    for _ in range(200):
         n = int(rng.integers(2, 13))
         A = rng.lognormal(sigma=1.5, size=(n, n)) * (rng.random((n, n)) < 0.3)
         A = np.triu(A) + np.diag(rng.random(n - 1) + 0.1, 1)
@@ -186,7 +186,7 @@ def test_every_bound_holds_on_1000_random_reversible_chains(bracket):
         assert found.lower_kind == "rigorous" and found.upper < math.inf  # a positive gap always bounds
         ratios.append(found.upper / max(found.lower, 1))
         averaged += found.bounds["upper"]["averaged"] < found.bounds["upper"]["spectral"]
-    assert np.median(ratios) < 3 and averaged > 100
+    assert np.median(ratios) < 3 and averaged > 20
 
 
 def test_every_bound_holds_without_reversibility(bracket):
