@@ -31,7 +31,8 @@ from .contraction import (
     ConductanceResult, DobrushinResult, LogSobolevResult, conductance, dobrushin, modified_log_sobolev,
 )
 from .autocorrelation import AutocorrelationResult, autocorrelation
-from .metastable import LumpabilityResult, MetastableResult, lumpability, metastable_sets
+from .lumping import LumpabilityResult, lumpability
+from .metastable import MetastableResult, metastable_sets
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states
 from .splitting import SplittingResult, SplittingTimeResult, splitting_hitting_time, splitting_probability
 from .importance import ImportanceResult, importance_hitting

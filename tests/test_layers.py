@@ -20,7 +20,7 @@ ANALYSES = {
     "multigrid", "rayleigh", "hitting", "walk", "mixing", "mixing_time", "rlvr", "rlvr_laws", "rlvr_prompts", "rlvr_policies",
     "rlvr_divergences", "rlvr_curves", "eigen", "walkers", "tally", "splitting",
     "importance", "solver", "absorption", "moments", "bounds", "recurrence", "reversibility", "markov", "potential",
-    "bootstrap", "contraction", "autocorrelation", "metastable",
+    "bootstrap", "contraction", "autocorrelation", "metastable", "extension", "lumping",
 }
 INPUT = {"io", "datasets"}
 TOP = {"__init__", "__main__", "cli", "report", "report_html", "plot", "demo", "study"}
