@@ -9,6 +9,7 @@
 #include "vec.h"
 #include "csr.h"
 #include "cut.h"
+#include "lump.h"
 #include "lattice.h"
 #include "rule.h"
 #include "rows.h"

@@ -41,7 +41,7 @@ TOPICS = [
     ("balance", "Detailed balance", "balance"),
     ("spectra", "Gaps and eigenpairs", "spectral gap eigen"),
     ("mixing", "Mixing and contraction", "mixing mixing_time contraction dobrushin autocorrelation"),
-    ("metastable", "Metastable sets", "metastable"),
+    ("metastable", "Metastable sets and lumping", "metastable lumping"),
     ("hitting", "Hitting times and probabilities", "hitting absorption moments bounds recurrence"),
     ("walks", "Simulation and rare events", "walk splitting importance"),
     ("data", "From counts and trajectories", "counts reversible reversibility markov potential bootstrap"),

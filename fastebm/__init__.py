@@ -30,7 +30,8 @@ from .recurrence import (
 from .contraction import ConductanceResult, LogSobolevResult, conductance, modified_log_sobolev
 from .dobrushin import DobrushinResult, dobrushin
 from .autocorrelation import AutocorrelationResult, autocorrelation
-from .metastable import LumpabilityResult, MetastableResult, lumpability, metastable_sets
+from .lumping import LumpabilityResult, lumpability
+from .metastable import MetastableResult, metastable_sets
 from .walk import HittingSample, simulate, simulate_hitting_times, superior_states
 from .splitting import SplittingResult, SplittingTimeResult, splitting_hitting_time, splitting_probability
 from .importance import ImportanceResult, importance_hitting

@@ -312,6 +312,21 @@ def walk(P, start, n_steps, key):
     return paths
 
 
+def cut_steps(P, rank):
+    """What each state adds to the flow across the cut below it when it joins the states of lower rank: P to those above less
+    P to those below."""
+    P, rank = dense(P), np.asarray(rank)
+    return (P * np.sign(rank - rank[:, None])).sum(axis=1)
+
+
+def lumping(P, labels, pi):
+    """(the largest |P(x, B) - P(y, B)| over x, y of one set, the pi-weighted coarse chain)."""
+    member = (np.asarray(labels)[:, None] == np.unique(labels)).astype(float)
+    into = dense(P) @ member
+    defect = max(np.ptp(into[column > 0], axis=0).max() for column in member.T)
+    return defect, (member.T * pi) @ into / (pi @ member)[:, None]
+
+
 def lattice_steps(shape, cyclic, self_loop=False):
     """(x, y) of every step that changes one coordinate of a state, numbered in C order: by one around a cycle, or to any
     other value; repeated where two steps lead to one state. self_loop: x -> x besides."""

@@ -20,7 +20,7 @@ ANALYSES = {
     "multigrid", "rayleigh", "hitting", "walk", "mixing", "mixing_time", "rlvr", "rlvr_elementwise", "rlvr_laws", "rlvr_inverse",
     "rlvr_prompts", "rlvr_policies", "rlvr_divergences", "rlvr_residuals", "rlvr_curves", "eigen", "walkers", "tally", "splitting",
     "importance", "solver", "absorption", "moments", "bounds", "recurrence", "reversibility", "markov", "potential",
-    "bootstrap", "contraction", "dobrushin", "autocorrelation", "metastable",
+    "bootstrap", "contraction", "dobrushin", "autocorrelation", "metastable", "extension", "lumping",
 }
 INPUT = {"io", "datasets"}
 TOP = {

@@ -3,6 +3,7 @@
 import fastebm as fe
 import numpy as np
 import pytest
+import reference
 import scipy.sparse as sp
 from fastebm import _core, passes
 from hypothesis import given, settings
@@ -68,6 +69,20 @@ def test_a_part_is_a_submatrix():
     expected = sp.csr_array((A.values, A.indices, A.indptr), shape=(N, N))[keep][:, keep].sorted_indices()
     for one, two in zip((part.indptr, part.indices, part.values), (expected.indptr, expected.indices, expected.data), strict=True):
         assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("is_scaled", [False, True])
+def test_steps_of_a_sweep_cut_against_the_twin(threads, is_scaled, monkeypatch):
+    n = 300
+    chain, rank = chain_of(n, 5), np.random.default_rng(0).permutation(n).astype(np.int32)
+    col = np.random.default_rng(1).lognormal(size=n) if is_scaled else None
+    A = as_scipy(chain._pattern.matrix) * (1.0 if col is None else col)
+    whole = passes.cut_steps(chain._pattern.matrix, col, rank, threads)
+    assert_allclose(whole, reference.cut_steps(A, rank), atol=1e-12)
+    for size in (1, 70):
+        monkeypatch.setattr(passes, "Pace", Cut(size))
+        assert_array_equal(passes.cut_steps(chain._pattern.matrix, col, rank, threads), whole)
 
 
 @pytest.mark.parametrize("symmetric", [False, True])

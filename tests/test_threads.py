@@ -52,6 +52,9 @@ ANALYSES = {
     "spectral_gap": (True, lambda c, k: [getattr(fe.spectral_gap(c, certify=True, rng=1, num_threads=k), f) for f in ("gap", "gap_upper", "residual")]),
     "absolute gap": (True, lambda c, k: fe.spectral_gap(c, kind="absolute", rng=1, num_threads=k).gap),
     "multiplicative gap": (False, lambda c, k: fe.spectral_gap(c, kind="multiplicative", rng=1, tol=0.01, num_threads=k).gap),
+    "conductance": (True, lambda c, k: [getattr(fe.conductance(c, vector=REWARD, num_threads=k), f) for f in ("conductance", "mass", "flow")]),
+    "metastable_sets": (True, lambda c, k: fe.metastable_sets(c, 3, tol=1e-4, rng=1, num_threads=k).memberships),
+    "lumpability": (False, lambda c, k: fe.lumpability(c, np.arange(N) % 50, num_threads=k).chain.to_scipy().data),
     "simulate_hitting_times": (False, lambda c, k: fe.simulate_hitting_times(
         c, np.arange(0, N, 50), start=1, n_walkers=1000, max_steps=2000, rng=1, num_threads=k).mean),
 }

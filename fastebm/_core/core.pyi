@@ -189,6 +189,22 @@ def graph_mismatch(A: Csr, T: Csr, w: Doubles, begin: int, end: int, num_threads
 def cut_steps(
     A: Csr, col: Doubles | None, rank: NDArray[np.int32], begin: int, end: int, num_threads: int, step: Doubles
 ) -> None: ...
+def lump_order(
+    labels: NDArray[np.int32], begin: int, end: int, place: NDArray[np.int64], order: NDArray[np.int32]
+) -> None: ...
+
+class Lump:
+    matrix: Csr
+    degree: NDArray[np.int64]
+    n_seen: int
+    defect: tuple[float, int, int, int]
+    def __init__(
+        self, A: Csr, row: Doubles | None, col: Doubles | None, shift: Doubles | None, labels: NDArray[np.int32],
+        order: NDArray[np.int32], n_sets: int, weight: Doubles | None,
+    ) -> None: ...
+    def expand(self, n_entries: int) -> bool: ...
+    def take(self) -> tuple[NDArray[np.int32], Doubles]: ...
+
 def tilt_values(
     A: Csr, log_row: Doubles | None, log_col: Doubles | None, reward: Doubles | None, begin: int, end: int, num_threads: int,
     values: Doubles, log_norm: Doubles | None,

@@ -49,7 +49,7 @@ __all__ = [
     "Csr", "Kernel", "CsrKernel", "Scaled", "Inspection", "Transposition", "scaled_apply", "scaled_apply_rows", "scaled_difference",
     "vec_change", "vec_dot", "vec_l1", "normalize_logs",
     "Components", "Classes", "Reach", "Potential", "components_unite", "components_flatten", "components_loops", "graph_mismatch",
-    "cut_steps", "tilt_values", "Balance", "flux_additive_count", "flux_additive_fill",
+    "cut_steps", "lump_order", "Lump", "tilt_values", "Balance", "flux_additive_count", "flux_additive_fill",
     "ComputedKernel", "LatticeKernel", "RuleKernel", "RULE_MAX_DEGREE", "rows_of", "rows_reach", "rows_classes", "rows_potential",
     "RowsWalker", "basis_project", "basis_remove", "basis_rotate", "compose_apply",
     "Lanczos", "ConjugateGradients", "Evolution", "EVOLVE_WIDTH", "EVOLVE_KINDS",

@@ -147,6 +147,35 @@ cdef extern from "cut.h" nogil:
     int ebm_cut_steps(const ebm_csr_t *A, const double *col, const int32_t *rank, int64_t begin, int64_t end, int num_threads,
                       double *step)
 
+cdef extern from "lump.h" nogil:
+    ctypedef struct ebm_lump_t:
+        const ebm_csr_t *A
+        const double *row
+        const double *col
+        const double *shift
+        const int32_t *labels
+        const int32_t *order
+        const double *weight
+        double *probability
+        double *high
+        double *low
+        double *flow
+        int32_t *high_at
+        int32_t *low_at
+        int32_t *last
+        int32_t *touched
+        int32_t *row_touched
+        int64_t n_sets, start, at, n_touched
+        int64_t *degree
+        int32_t *out_into
+        double *out_flow
+        int64_t capacity, n_out
+        double defect
+        int32_t x, y, into
+    int ebm_lump_order(const int32_t *labels, int64_t begin, int64_t end, int64_t *place, int32_t *order)
+    int ebm_lump_expand(ebm_lump_t *lump, int64_t n_entries, int *done)
+    int ebm_lump_judge(ebm_lump_t *lump)
+
 cdef extern from "flux.h" nogil:
     enum: EBM_FLUX_WORST
     ctypedef struct ebm_flux_edge_t:

@@ -179,6 +179,75 @@ def cut_steps(Csr A not None, const double[::1] col, const int32_t[::1] rank not
     check(status)
 
 
+def lump_order(const int32_t[::1] labels not None, int64_t begin, int64_t end, int64_t[::1] place not None, int32_t[::1] order not None):
+    """Fills order with the states by set; place[set], the number of states in lower sets at first, moves along."""
+    cdef int status
+    need(0 <= begin <= end <= labels.shape[0] and order.shape[0] == labels.shape[0], "a range of states")
+    with nogil:
+        status = ebm_lump_order(&labels[0], begin, end, &place[0], &order[0])
+    check(status)
+
+
+cdef class Lump:
+    """The largest defect of strong lumpability of the sets `labels`, and the flow between them of states of `weight`; `expand`
+    until it says done, emptying `take` after each call. `defect` is that of the states seen so far."""
+
+    cdef ebm_lump_t c
+    cdef readonly Csr matrix
+    cdef readonly object degree
+    cdef const double[::1] row, col, shift, weight
+    cdef const int32_t[::1] labels, order
+    cdef double[:, ::1] numbers
+    cdef int32_t[:, ::1] places
+    cdef int64_t[::1] degrees
+    cdef int32_t[::1] out_into
+    cdef double[::1] out_flow
+
+    def __cinit__(self, Csr A not None, const double[::1] row, const double[::1] col, const double[::1] shift,
+                  const int32_t[::1] labels not None, const int32_t[::1] order not None, int64_t n_sets, const double[::1] weight):
+        cdef int64_t n = A.c.n_states
+        need(n_sets >= 1 and labels.shape[0] == n and order.shape[0] == n, "lengths of labels and order")
+        need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n), "lengths of row and col")
+        need((shift is None or shift.shape[0] == n) and (weight is None or weight.shape[0] == n), "lengths of shift and weight")
+        self.matrix, self.row, self.col, self.shift, self.labels, self.order, self.weight = A, row, col, shift, labels, order, weight
+        self.numbers, self.places = np.empty((4, n_sets)), np.full((5, n_sets), -1, np.int32)
+        self.degrees = np.zeros(n_sets, np.int64)
+        self.degree = np.asarray(self.degrees)
+        self.c.capacity = n_sets + 1_000_000
+        self.out_into, self.out_flow = np.empty(self.c.capacity, np.int32), np.empty(self.c.capacity)
+        self.c.A, self.c.row, self.c.col, self.c.shift = &A.c, pointer(row), pointer(col), pointer(shift)
+        self.c.labels, self.c.order, self.c.weight = &labels[0], &order[0], pointer(weight)
+        self.c.probability, self.c.high = &self.numbers[0, 0], &self.numbers[1, 0]
+        self.c.low, self.c.flow = &self.numbers[2, 0], &self.numbers[3, 0]
+        self.c.high_at, self.c.low_at, self.c.last = &self.places[0, 0], &self.places[1, 0], &self.places[2, 0]
+        self.c.touched, self.c.row_touched = &self.places[3, 0], &self.places[4, 0]
+        self.c.degree, self.c.out_into, self.c.out_flow = &self.degrees[0], &self.out_into[0], &self.out_flow[0]
+        self.c.n_sets, self.c.x, self.c.y, self.c.into = n_sets, -1, -1, -1
+
+    @property
+    def n_seen(self):
+        return self.c.at
+
+    @property
+    def defect(self):
+        """(defect, x, y, into); x, y and into are -1 where it is zero."""
+        ebm_lump_judge(&self.c)
+        return self.c.defect, self.c.x, self.c.y, self.c.into
+
+    def expand(self, int64_t n_entries):
+        cdef int status, done
+        with nogil:
+            status = ebm_lump_expand(&self.c, n_entries, &done)
+        check(status)
+        return bool(done)
+
+    def take(self):
+        """(into, flow) of the sets finished since the last time."""
+        n = self.c.n_out
+        self.c.n_out = 0
+        return np.array(self.out_into[:n]), np.array(self.out_flow[:n])
+
+
 def tilt_values(Csr A not None, const double[::1] log_row, const double[::1] log_col, const double[::1] reward,
                 int64_t begin, int64_t end, int num_threads, double[::1] values not None, double[::1] log_norm):
     """Fills rows [begin, end) of values and, where it is given, log_norm: the rows then sum to one. -> the first row whose
