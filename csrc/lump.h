@@ -31,7 +31,8 @@ typedef struct ebm_lump {
    lower sets. */
 int ebm_lump_order(const int32_t *labels, int64_t begin, int64_t end, int64_t *place, int32_t *order);
 
-/* Looks at about n_entries entries (at a whole row at least) and sets `done` once nothing is left. Scalars but n_sets and capacity begin at zero, x, y and into at -1. Sequential. */
+/* Looks at about n_entries entries (at a whole row at least) and sets `done` once nothing is left. Scalars but n_sets and capacity begin
+   at zero, x, y and into at -1. Sequential. */
 int ebm_lump_expand(ebm_lump_t *lump, int64_t n_entries, int *done);
 
 /* Counts what the states seen of a set show: for whoever ends the search within one. */

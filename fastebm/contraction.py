@@ -126,7 +126,8 @@ def conductance(chain, *, vector=None, gap=None, tol=1e-8, rng=None, num_threads
     cheeger = math.sqrt(2.0 * gap.gap_upper)
     return ConductanceResult(
         conductance=phi, cut=cut, mass=mass, flow=flow, lower=0.5 * float(gap.gap_lower),
-        upper=min(phi, cheeger), lower_kind=gap.lower_kind, upper_kind="rigorous" if phi <= cheeger else gap.upper_kind, gap_lower=0.125 * gap.gap_lower**2, gap_upper=2.0 * phi, gap=gap)
+        upper=min(phi, cheeger), lower_kind=gap.lower_kind, upper_kind="rigorous" if phi <= cheeger else gap.upper_kind,
+        gap_lower=0.125 * gap.gap_lower**2, gap_upper=2.0 * phi, gap=gap)
 
 
 def _best_cut(chain, vector, threads):

@@ -7,8 +7,7 @@ P f = lambda f on U says ``f(x) = E_x[lambda^-tau f(X_tau)]``, tau the time at w
     (I - P_UU) f = P f 1_outside + (1 - lambda) f,
 
 from the harmonic extension (without the last term) on, each side a system of `solver.System`. It contracts where P_UU decays faster than
-lambda. Where it does not, U holds a set that empties more slowly than f decays, whose own eigenvector comes earlier: adding a
-multiple of that changes nothing in their span, and the harmonic extension is the sum that is constant there.
+lambda. Where it does not, U holds a set that empties more slowly than f decays: the harmonic extension stays, and its error is unknown.
 """
 
 import math

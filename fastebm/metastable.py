@@ -33,8 +33,8 @@ class MetastableResult(Result):
         pi-weight of each membership, largest first; crisp_mass of each set.
     coarse : ndarray (k, k)
         Galerkin projection ``(chi^T D chi)^-1 chi^T D P chi``, D = diag(pi): rows sum to one and its eigenvalues are the k
-        leading ones of P exactly; entries may be slightly negative. Entries off the diagonal are right to 1e-28 and to tol where
-        the eigenvalues are within 1e-3 of one, to 1e-14 elsewhere.
+        leading ones of P exactly; entries may be slightly negative. Entries off the diagonal are right to tol and some 1e-29
+        where the eigenvalues are within 1e-3 of one and k ends at an eigenvalue gap, to 1e-14 otherwise.
     metastability : float
         trace(coarse) = sum of the k eigenvalues, at most k.
     chain : MarkovChain or None

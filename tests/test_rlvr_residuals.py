@@ -32,7 +32,7 @@ def test_cleaning_is_the_residual_of_least_squares():
 @pytest.mark.parametrize("rho", [0.0, 0.4, 0.8])
 def test_memory_is_found_without_the_bias_of_a_fit(rho):
     """Mean of the long-run gain 1 / (1 - sum a) over 300 fits of 200 steps, against the truth. Its sd is below 0.45 of it, so the mean's error
-    below 0.026 of it; 0.12 is 4.6 of these (false alarm 4e-6 each, of three). Without the correction it is 0.3 too small at 0.8."""
+    below 0.026 of it; 0.12 is 4.6 of these (false alarm 4e-6 each, of three)."""
     rng, basis, gains = np.random.default_rng(3), directions(SMOOTH), []
     for _ in range(300):
         noise = lfilter([1.0], [1.0, -rho], rng.normal(size=N + 100))[100:]
