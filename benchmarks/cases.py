@@ -51,6 +51,14 @@ def hitting(name, chain, *peers, **options):
     return Case("hitting", f"mean hitting times, {name}", chain, peers, {"accuracy": 1e-8, **options})
 
 
+def sets(question, name, chain, peer, **options):
+    return Case("sets", f"{question}, {name}", chain, (peer,), {"question": question, **options})
+
+
+def planted(n):
+    return f"4 planted sets, n = {n}", lambda: chains.planted(n)
+
+
 def associations(beta, *peers):
     return hitting(f"LLM associations, beta = {beta}, valence >= 2.5", lambda: chains.associations(beta), *peers, level=2.5)
 
@@ -92,6 +100,10 @@ CASES = (
     hitting(*torus(LARGE_SIDE), "SciPy spsolve", "deeptime mfpt"),
     associations(size(0.2, 1.0), "SciPy spsolve"),
     associations(size(0.1, 0.8)),
+    sets("best sweep cut", *torus(LARGE_SIDE), "NumPy on the entries"),
+    sets("lumpability", *regular(N), "SciPy P @ indicators", n_sets=8),
+    sets("metastable sets", *planted(N), "SciPy eigsh", n_sets=4),
+    sets("metastable sets", *planted(size(2000, 200)), "deeptime pcca", n_sets=4),
     walk(*regular(N), "paths", n_walkers=WALKERS, n_steps=STEPS),
     walk(*regular(N), "hits", n_walkers=5 * WALKERS, max_steps=10**6),
     walk(*regular(SMALL_N), "paths", n_walkers=WALKERS, n_steps=STEPS),

@@ -19,6 +19,17 @@ def random_regular(n, beta=1.0):
     return fe.tilt(reference, rng.standard_normal(n), beta)
 
 
+def planted(n, n_sets=4):
+    """n_sets random regular graphs as above, without reward, joined in a ring by one edge in a thousand states."""
+    rng, part = np.random.default_rng(0), n // n_sets
+    source = np.tile(np.arange(part * n_sets), 8)
+    target = np.concatenate([rng.permutation(part) + first for _ in range(8) for first in range(0, part * n_sets, part)])
+    joined = rng.choice(part, max(1, part // 1000), replace=False)[:, None] + part * np.arange(n_sets)
+    everyone = np.arange(part * n_sets)
+    return fe.MarkovChain.from_edges(np.r_[source, everyone, joined.ravel()], np.r_[target, everyone, np.roll(joined, 1, axis=1).ravel()],
+                                     symmetric=True)
+
+
 def hypercube(m, beta=1.0):
     """{0, 1}^m, not stored, each state with its m neighbours and itself; the reward is a sum of standard normal fields over set
     bits."""

@@ -17,6 +17,9 @@ N_DIRECTIONS = 500
 COLUMNS = 16
 # Rows of a block of products with all directions: 32 MB.
 ROWS = 8192
+# Condition of chi_1 / sqrt(mass_1), ..., above which the memberships count as dependent: crispness alone may choose k sets that
+# are fewer, whose coarse matrix is rounding.
+MAX_CONDITION = 1e4
 
 
 @result
@@ -165,6 +168,11 @@ def _crispness(A):
     return float(np.mean((A**2).sum(axis=0) / A[0]))
 
 
+def _are_apart(A):
+    """Whether the memberships are far from dependent, each beside its mass."""
+    return bool(np.linalg.cond(A / np.sqrt(A[0])) <= MAX_CONDITION)
+
+
 def _filled(inner, X):
     """The A whose free block is `inner`, made feasible on the rows of X (Deuflhard & Weber 2005, algorithm "fill")."""
     k = X.shape[1]
@@ -217,12 +225,12 @@ def _transformation(X):
 
     def loss(flat):
         A = _filled(flat.reshape(k - 1, k - 1), bounding)
-        return -_crispness(A) if (A[0] > 1e-12).all() else 0.0
+        return -_crispness(A) if (A[0] > 1e-12).all() and _are_apart(A) else 0.0
 
     found = minimize(loss, (start / scale).ravel(), method="Nelder-Mead",
                      options={"maxiter": 2000, "maxfev": 4000, "xatol": 1e-6, "fatol": 1e-10, "adaptive": True})
     candidates = [_filled(start, X), _filled(found.x.reshape(k - 1, k - 1), X)]
-    return max((A for A in candidates if (A[0] > 0.0).all()), key=_crispness)
+    return max((A for A in candidates if (A[0] > 0.0).all()), key=lambda A: (_are_apart(A), _crispness(A)))
 
 
 def _coarse(chain, labels, k, threads):

@@ -101,6 +101,24 @@ def test_memberships_and_coarse_chain(case, data):
         assert min(np.abs(chi - swapped).max(), np.abs(chi - swapped[:, ::-1]).max()) < 1e-6
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_memberships_are_not_dependent(seed):
+    """On trees, whose eigenvalues come in pairs and copies, the crispest combination may be of fewer sets than k."""
+    rng = np.random.default_rng(seed)
+    for _ in range(25):
+        n = int(rng.integers(4, 10))
+        A = np.zeros((n, n))
+        for x in range(1, n):
+            y = rng.integers(x)
+            A[x, y] = A[y, x] = 10.0 ** rng.choice([0, 0, -1, -2, -3, -6])
+        k = int(rng.integers(2, min(n, 5)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fe.ConvergenceWarning)
+            found = fe.metastable_sets(fe.MarkovChain(A, normalize=True), k, rng=0)
+        assert_allclose(found.coarse.sum(axis=1), 1, atol=1e-9 * np.abs(found.coarse).max() * k)
+        assert_allclose(np.trace(found.coarse), found.metastability, atol=1e-9)
+
+
 # ---------------------------------------------------------------------------------------------------------------- where pi is tiny
 
 

@@ -7,7 +7,7 @@ that prepares (not on the clock) and returns the call to be measured, which retu
 
 from importlib import import_module
 
-FAMILIES = ("operators", "spectral", "hitting", "walk")
+FAMILIES = ("operators", "spectral", "sets", "hitting", "walk")
 
 
 def family_module(name):
