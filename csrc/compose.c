@@ -41,7 +41,7 @@ static int product(const ebm_scaled_t *S, int transposed, int num_threads, int64
     int status = EBM_OK;
     if (!apply) return EBM_ERR_UNSUPPORTED;
     if (inner || width > 1) {
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
         for (int64_t b = 0; b < n_blocks; b++)
             pack_rows(ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1), n, width, inner, x, packed);
         in = packed;

@@ -135,7 +135,7 @@ static void shift_pass(const ebm_lanczos_t *L, const double *w, double *new, dou
     (void)num_threads;
     double squares[EBM_MAX_BLOCKS], alongs[EBM_MAX_BLOCKS];
     const int64_t n = L->kernel->n_states, n_blocks = ebm_n_blocks(n);
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         const int64_t begin = ebm_block_begin(n, n_blocks, b), end = ebm_block_begin(n, n_blocks, b + 1);
         if (ritz) add_to_ritz(w, weight, begin, end, ritz);

@@ -41,7 +41,7 @@ static void start_level(const ebm_multigrid_level_t *level, const double *r, con
     const int32_t *aggregate = level->aggregate;
     double *x = level->x, *scaled = level->scaled;
     const int64_t n = level->n;
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n > 2 * EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > 2 * EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) {
         double value = DAMPING * r[i] * inverse[i];
         if (coarse && aggregate[i] >= 0) value += coarse[aggregate[i]];
@@ -95,7 +95,7 @@ static void laplace_dots(const ebm_multigrid_level_t *level, const double *x, co
     (void)num_threads;
     double partial[3 * EBM_MAX_BLOCKS];
     const int64_t n = level->n, n_blocks = ebm_n_blocks(n);
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         const int64_t begin = ebm_block_begin(n, n_blocks, b), end = ebm_block_begin(n, n_blocks, b + 1);
         double sum_x = 0.0, sum_r = 0.0, sum_v = 0.0;
@@ -129,7 +129,7 @@ static void k_cycle(const ebm_multigrid_t *mg, int64_t l, int num_threads, doubl
     cycle(mg, l, num_threads, r, c);
     laplace_dots(level, c, r, NULL, num_threads, v, &rho1, &alpha1, &unused);
     const double first = rho1 > 0.0 ? alpha1 / rho1 : 0.0;
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n > 2 * EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > 2 * EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) r[i] -= first * v[i];
     cycle(mg, l, num_threads, r, d);
     double beta, alpha2, gamma;
@@ -137,7 +137,7 @@ static void k_cycle(const ebm_multigrid_t *mg, int64_t l, int num_threads, doubl
     const double rho2 = rho1 > 0.0 ? beta - gamma * gamma / rho1 : 0.0;
     const double second = rho2 > 0.0 ? alpha2 / rho2 : 0.0;
     const double of_c = rho1 > 0.0 ? first - gamma * second / rho1 : 0.0;
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n > 2 * EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > 2 * EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) x[i] = of_c * c[i] + second * d[i];
 }
 

@@ -1,5 +1,6 @@
 /* Threads and deterministic sums: the work is cut into ranges that depend on n alone; what is summed is summed within
-   a range first, then over the ranges in order. */
+   a range first, then over the ranges in order. Ranges go to whichever thread is free: shared by halves, a pass would wait for the
+   slower processor, and on virtual machines one may be several times slower than another. */
 #ifndef EBM_PARALLEL_H
 #define EBM_PARALLEL_H
 

@@ -61,7 +61,7 @@ int ebm_rayleigh_gram(const ebm_flow_t *F, const double *pi, const double *basis
 int ebm_rayleigh_step(int64_t n, const double a[3], const double shift[2], int num_threads, double *basis)
 {
     (void)num_threads;
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) {
         double *f = basis + i * COLUMNS;
         const double p = a[1] * f[W] + a[2] * f[P];
@@ -107,7 +107,7 @@ int ebm_rayleigh_put(int64_t n, int column, const double *x, int num_threads, do
 {
     (void)num_threads;
     if (column < 0 || column >= COLUMNS) return EBM_ERR_ARGUMENT;
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) basis[i * COLUMNS + column] = x[i];
     return EBM_OK;
 }

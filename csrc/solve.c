@@ -11,7 +11,7 @@ static int jacobi_apply(void *ctx, int num_threads, const double *r, double *z)
     const ebm_jacobi_t *jacobi = ctx;
     const double *diagonal = jacobi->diagonal;
     const int64_t n = jacobi->n_states;
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) z[i] = diagonal[i] > 0.0 ? r[i] / diagonal[i] : 0.0;
     return EBM_OK;
 }
@@ -59,7 +59,7 @@ static double move(ebm_cg_t *cg, double a, int num_threads)
     const double *p = cg->p, *q = cg->q, *w = cg->weight;
     double *x = cg->x, *r = cg->r, worst = 0.0;
     const int64_t n = cg->F->kernel->n_states;
-#pragma omp parallel for num_threads(num_threads) schedule(static) reduction(max : worst) if (n > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) reduction(max : worst) if (n > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) {
         x[i] += a * p[i];
         r[i] -= a * q[i];
@@ -76,7 +76,7 @@ static void inner_products(const ebm_cg_t *cg, int num_threads, double *rz, doub
     double with_r[EBM_MAX_BLOCKS], with_q[EBM_MAX_BLOCKS];
     const double *r = cg->r, *q = cg->q, *z = cg->z;
     const int64_t n = cg->F->kernel->n_states, n_blocks = ebm_n_blocks(n);
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         double sum_r = 0.0, sum_q = 0.0;
         for (int64_t i = ebm_block_begin(n, n_blocks, b); i < ebm_block_begin(n, n_blocks, b + 1); i++) {
@@ -97,7 +97,7 @@ static void turn(ebm_cg_t *cg, double ratio, int num_threads)
     const double *z = cg->z;
     double *p = cg->p;
     const int64_t n = cg->F->kernel->n_states;
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) p[i] = z[i] + ratio * p[i];
 }
 

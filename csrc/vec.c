@@ -7,7 +7,7 @@
 int ebm_vec_scale(int64_t n, int64_t width, int num_threads, const double *a, const double *x, double *y)
 {
     (void)num_threads;
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n * width > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n * width > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < width; j++) y[i * width + j] = a[i] * x[i * width + j];
     return EBM_OK;
@@ -19,7 +19,7 @@ static double sum_pairs(int64_t n, int num_threads, int distance, const double *
     (void)num_threads;
     double partial[EBM_MAX_BLOCKS];
     const int64_t n_blocks = ebm_n_blocks(n);
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         double sum = 0.0;
         for (int64_t i = ebm_block_begin(n, n_blocks, b); i < ebm_block_begin(n, n_blocks, b + 1); i++)
@@ -45,7 +45,7 @@ int ebm_vec_change(int64_t n, int num_threads, const double *x, const double *y,
 {
     (void)num_threads;
     double largest = 0.0;
-#pragma omp parallel for num_threads(num_threads) schedule(static) reduction(max : largest) if (n > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) reduction(max : largest) if (n > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) {
         const double change = x[i] == y[i] ? 0.0 : fabs(x[i] / y[i] - 1.0);
         if (change > largest) largest = change;
@@ -63,7 +63,7 @@ int ebm_vec_normalize_logs(int64_t n, int num_threads, const double *logs, doubl
         if (logs[i] > top) top = logs[i];
     if (!isfinite(top)) return EBM_ERR_ARGUMENT;
     const int64_t n_blocks = ebm_n_blocks(n);
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         double sum = 0.0;
         for (int64_t i = ebm_block_begin(n, n_blocks, b); i < ebm_block_begin(n, n_blocks, b + 1); i++)
@@ -71,7 +71,7 @@ int ebm_vec_normalize_logs(int64_t n, int num_threads, const double *logs, doubl
         partial[b] = sum;
     }
     const double shift = top + log(ebm_sum_blocks(n_blocks, partial));
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++)
         for (int64_t i = ebm_block_begin(n, n_blocks, b); i < ebm_block_begin(n, n_blocks, b + 1); i++) {
             u[i] = logs[i] - shift;
