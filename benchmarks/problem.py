@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+import fastebm as fe
+
 
 class Unavailable(Exception):
     """A contender that cannot run here, with the reason."""
@@ -66,9 +68,10 @@ class Problem:
 
     @property
     def chain(self):
-        """A copy of the chain in memory, its stationary law known, all of its pages touched by a product."""
+        """A copy of the chain in memory, its stationary law and classes known, all of its pages touched by a product."""
         chain = pickle.loads((self.folder / "chain.pickle").read_bytes())
         chain.log_pi
+        fe.structure(chain)  # found with the law, and not part of a pickle
         chain @ np.ones(chain.n_states)
         return chain
 
