@@ -2,7 +2,7 @@
 
 Logs are simulated from the laws, written out here and not taken from fastebm: Gaussian noise, noise with memory, or means of a finite
 batch of answers. Two numbers make a run repeatable, the number of runs a shape and the seed: `rlvr_coverage [N_RUNS [SEED]]`. A seed with which
-the fit has been developed proves nothing, so take a new one. 1000 runs of all shapes take about four minutes.
+the fit has been developed proves nothing, so take a new one.
 """
 
 import os

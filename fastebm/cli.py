@@ -211,19 +211,14 @@ def _given(args, *names):
     return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
 
 
-def _require_page(path):
-    """A missing package, or folder, is said now and not after the work."""
-    from . import report_html  # noqa: F401
-    from .report_files import require_place
-
-    require_place(path, "page")
-
-
 def _analyze(chain, args, answer):
     from .report import analyze
 
-    if args.html is not None:
-        _require_page(args.html)
+    if args.html is not None:  # a missing package, or folder, is said now and not after the work
+        from . import report_html  # noqa: F401
+        from .report_files import require_place
+
+        require_place(args.html, "page")
     answer["report"] = report = analyze(chain, score=_vector(args.score, chain), **_given(
         args, "level", "spectrum", "betas", "tol", "n_steps", "n_walkers", "max_steps", "rng", "num_threads", "progress"))
     if args.html is not None:
@@ -345,8 +340,6 @@ def _convert(chain, args, answer):
 def _demo(chain, args, answer):
     from .demo import run
 
-    if args.html is not None:
-        _require_page(args.html)
     found = run(**_given(args, "output", "html", "dataset", "betas", "rng", "num_threads", "progress"))
     answer["converged"] = found["converged"]
 

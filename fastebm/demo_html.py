@@ -5,20 +5,19 @@ import numpy as np
 from . import plot
 from .report_facts import RARE
 from .report_files import write_json
-from .report_html import render, section
+from .report_html import render, section  # before the figures: it names the remedy where a package is missing
+from .report_figures import arrhenius, figure
 from .report_tables import rows, tables
 
 
 def page(demo, report):
     """The HTML text of a run that is done."""
-    from .report_figures import figure
-
     pretrained = figure("", "Each state: its reward, and its mass in the long run.", plot.landscape, demo.law, demo.chain.reward,
                         level=demo.level, floor=RARE, value_label="reward")
     sections = [section(heading, facts=[{"name": "", "rows": _facts(told)}], drawn=[pretrained] if number == 0 else ())
                 for number, (heading, told) in enumerate(demo.told)]
     gaps = [table for name, gap in demo.gaps.items() for table in tables(name, gap)]
-    sections.append(section("What do the temperatures change?", drawn=_sweep(demo, figure), tables=gaps))
+    sections.append(section("What do the temperatures change?", drawn=_sweep(demo), tables=gaps))
     return render(
         title=f"{demo.dataset}: a language model before and after tilting it by a reward",
         by=f"Analysed by fastebm {report['versions']['fastebm']} in {report['wall_s']:.3g} s, seed {demo.seed}.",
@@ -31,7 +30,7 @@ def _facts(told):
     return [row | {"meaning": meaning} for row, (_, _, meaning) in zip(rows([found[:2] for found in told]), told)]
 
 
-def _sweep(demo, figure):
+def _sweep(demo):
     if not demo.sweep:
         return
     betas, x = [found["beta"] for found in demo.sweep], [1.0 / found["beta"] for found in demo.sweep]
@@ -46,5 +45,4 @@ def _sweep(demo, figure):
 
     yield figure("", "The mean time to reach a superior state: solved, simulated, and bounded by the gap.", hitting)
     if len(betas) > 1:
-        yield figure("", "The gap against 1/β, with its two ends: a straight line is a barrier, minus its slope the height.", plot.arrhenius,
-                     betas, [found["gap"] for found in demo.sweep])
+        yield arrhenius("", betas, [found["gap"] for found in demo.sweep])

@@ -10,8 +10,8 @@ import numpy as np
 from .krylov import ROUNDING, Ends, KrylovSchur, Projection
 
 # The value that follows the wanted ones is settled once its residual is this part of its distance from them. A missed copy
-# stays hidden in such a Ritz vector with about this probability a random vector of the block, 1e-6 for the four of a block (at 1e-3, or
-# 1e-12, the edge of a bulk of eigenvalues took seven eighths of all products).
+# stays hidden in such a Ritz vector with about this probability a random vector of the block, 1e-6 for the four of a block; less
+# would cost most of the products where a bulk of eigenvalues follows (benchmarks, family sets).
 CLEAR = 0.03
 # Vectors of a block: csr products of four vectors cost what two single ones do, and four copies are found at once.
 BLOCK = 4

@@ -116,7 +116,7 @@ def components(matrix):
 
 def _components_of_symmetric(matrix):
     """(labels, number) as `components` has them, of a matrix in which every entry has its reverse: by union and find, which two
-    entries a row nearly finish, in a tenth of the time of a search (csrc/components.h)."""
+    entries a row nearly finish, on all threads (csrc/components.h)."""
     name, threads = "the search for classes", resolve_threads(None)
     parent = np.arange(matrix.n_states, dtype=np.int32)
 

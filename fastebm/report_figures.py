@@ -43,8 +43,12 @@ def figures(report):
         yield figure("solve", "Each state: the mean time from there, and its mass in the long run.", plot.landscape, law,
                      solve.mean, floor=floor, value_label="mean hitting time (steps)")
     if sum(gap.gap > 0.0 for gap in report.sweep.values()) > 1:
-        yield figure("sweep", "The gap against 1/β, with its two ends: a straight line is a barrier, minus its slope the height.",
-                     plot.arrhenius, list(report.sweep), list(report.sweep.values()))
+        yield arrhenius("sweep", list(report.sweep), list(report.sweep.values()))
+
+
+def arrhenius(field, betas, gaps):
+    return figure(field, "The gap against 1/β, with its two ends: a straight line is a barrier, minus its slope the height.",
+                  plot.arrhenius, betas, gaps)
 
 
 def _spectrum(report):

@@ -1,21 +1,9 @@
 /* Divergences of Bernoulli laws, without Python. Build and run under sanitizers:
    gcc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fopenmp -Icsrc \
        csrc/?*.c tests/c/test_bernoulli.c -lm && ./a.out */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "check.h"
 
-#include "fastebm.h"
-
-#define CHECK(condition) ((condition) ? (void)0 : fail(__func__, __LINE__, #condition))
-#define CLOSE(a, b) CHECK(fabs((a) - (b)) <= 1e-14 * fabs(b))
-
-static void fail(const char *function, int line, const char *text)
-{
-    fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, line, function, text);
-    exit(1);
-}
+#define SAME(a, b) CHECK(fabs((a) - (b)) <= 1e-14 * fabs(b))
 
 static ebm_numbers_t one(const double *x)
 {
@@ -38,16 +26,16 @@ static double gap(double p, double p0, double beta, int logit)
 
 static void test_values(void)
 {
-    CLOSE(kl(0.5, 0.2, 0), 0.5 * log(2.5) + 0.5 * log(0.625));
-    CLOSE(kl(1.0, 0.2, 0), -log(0.2));
-    CLOSE(kl(0.0, 0.2, 0), -log(0.8));
-    CLOSE(kl(0.0, -1.0, 1), 0.5 * log(0.5 * (1 + exp(1.0))) + 0.5 * log(0.5 * (1 + exp(-1.0))));
+    SAME(kl(0.5, 0.2, 0), 0.5 * log(2.5) + 0.5 * log(0.625));
+    SAME(kl(1.0, 0.2, 0), -log(0.2));
+    SAME(kl(0.0, 0.2, 0), -log(0.8));
+    SAME(kl(0.0, -1.0, 1), 0.5 * log(0.5 * (1 + exp(1.0))) + 0.5 * log(0.5 * (1 + exp(-1.0))));
     CHECK(kl(0.3, 0.3, 0) == 0.0 && kl(0.0, 0.0, 0) == 0.0 && kl(1.0, 1.0, 0) == 0.0 && kl(-INFINITY, -INFINITY, 1) == 0.0);
     CHECK(isinf(kl(0.3, 0.0, 0)) && isinf(kl(0.3, 1.0, 0)) && isinf(kl(3.0, INFINITY, 1)) && isinf(kl(2000.0, INFINITY, 1)));
-    CLOSE(kl(0.5 + 0x1p-40, 0.5, 0), 2.0 * 0x1p-80); /* no cancellation: 2 d^2 */
-    CLOSE(gap(1.0, 0.2, 0.5, 0), 0.5 * log(1.0 + 4.0 * exp(-2.0)));
-    CLOSE(gap(0.25, 0.4, 0.0, 0), 0.75); /* without regularisation: 1 - p */
-    CLOSE(gap(0.25, 5e-324, 0.0, 0), 0.75);
+    SAME(kl(0.5 + 0x1p-40, 0.5, 0), 2.0 * 0x1p-80); /* no cancellation: 2 d^2 */
+    SAME(gap(1.0, 0.2, 0.5, 0), 0.5 * log(1.0 + 4.0 * exp(-2.0)));
+    SAME(gap(0.25, 0.4, 0.0, 0), 0.75); /* without regularisation: 1 - p */
+    SAME(gap(0.25, 5e-324, 0.0, 0), 0.75);
     CHECK(gap(0.4, 0.4, INFINITY, 0) == 0.0 && isinf(gap(0.3, 0.4, INFINITY, 0)));
 }
 

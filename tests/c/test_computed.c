@@ -1,28 +1,6 @@
 /* Computed kernels and what enumerating their rows gives, without Python: lattices against a naive list of steps, a rule
    written in C, its faults, searches and walkers. Build and run under sanitizers as test_core.c says. */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "fastebm.h"
-
-static void fail(const char *function, int line, const char *text)
-{
-    fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, line, function, text);
-    exit(1);
-}
-
-#define CHECK(condition) ((condition) ? (void)0 : fail(__func__, __LINE__, #condition))
-#define CLOSE(a, b, tolerance) CHECK(fabs((a) - (b)) <= (tolerance) * (1.0 + fabs(b)))
-
-/* Allocated to the byte, so that the sanitizer sees one step beyond. */
-static void *take(int64_t count, size_t size)
-{
-    void *memory = malloc(count > 0 ? (size_t)count * size : 1);
-    CHECK(memory);
-    return memory;
-}
+#include "check.h"
 
 /* A number in (0, 1) that depends on i alone. */
 static double noise(int64_t i)

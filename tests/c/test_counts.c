@@ -1,33 +1,6 @@
 /* The pair graph, Newton's method on it, random rows, the bootstrap's replicates and cycles, without Python, on counts small enough to
    check by hand. Built and run as test_core.c is. */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "fastebm.h"
-
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, __LINE__, __func__, #condition); \
-            exit(1); \
-        } \
-    } while (0)
-
-static int is_close(double a, double b, double tolerance)
-{
-    return fabs(a - b) <= tolerance * (1.0 + fabs(b));
-}
-#define CLOSE(a, b, tolerance) CHECK(is_close(a, b, tolerance))
-
-/* Allocated to the byte, so that the sanitizer sees one step beyond. */
-static void *take(int64_t count, size_t size)
-{
-    void *memory = calloc(count > 0 ? (size_t)count : 1, size);
-    CHECK(memory);
-    return memory;
-}
+#include "check.h"
 
 /* The counts of a ring of three with a loop: n(0,1) = 6, n(1,0) = 4, and so on round; n(2,2) = 5. */
 static const int64_t indptr[] = {0, 2, 4, 7};
@@ -65,10 +38,10 @@ static ebm_potential_t potential_of(const ebm_pairgraph_t *graph, ebm_potential_
 static void test_tree(ebm_potential_kind_t kind, int guess)
 {
     const int64_t n = 9000; /* two blocks */
-    int64_t *rows = take(n + 1, sizeof *rows);
-    int32_t *columns = take(2 * n - 2, sizeof *columns);
-    double *forward = take(2 * n - 2, sizeof *forward), *backward = take(2 * n - 2, sizeof *backward);
-    double *vectors = take(7 * n, sizeof *vectors), *weight = take(2 * n - 2, sizeof *weight);
+    int64_t *rows = zeros(n + 1, sizeof *rows);
+    int32_t *columns = zeros(2 * n - 2, sizeof *columns);
+    double *forward = zeros(2 * n - 2, sizeof *forward), *backward = zeros(2 * n - 2, sizeof *backward);
+    double *vectors = zeros(7 * n, sizeof *vectors), *weight = zeros(2 * n - 2, sizeof *weight);
     int64_t k = 0;
     for (int64_t x = 0; x < n; x++) {
         if (x > 0) columns[k] = (int32_t)((x - 1) / 2), forward[k] = 2, backward[k++] = 3;
@@ -140,10 +113,10 @@ static void test_bootstrap(void)
     make_ring(&ring);
     const double expected[] = {5, 5, 5, 5, 5, 5}, total[] = {10, 10, 15}, v[] = {0, 0, 0};
     const uint64_t key[] = {5, 6};
-    double lr[2][40], score[2][40], *deviation = take(40 * 6, sizeof *deviation);
+    double lr[2][40], score[2][40], *deviation = zeros(40 * 6, sizeof *deviation);
     for (int slots = 1; slots <= 2; slots++) {
-        double *work = take(slots * ebm_reversible_work(3, 6), sizeof *work);
-        int64_t *work_index = take(slots * ebm_reversible_work_index(3, 6), sizeof *work_index);
+        double *work = zeros(slots * ebm_reversible_work(3, 6), sizeof *work);
+        int64_t *work_index = zeros(slots * ebm_reversible_work_index(3, 6), sizeof *work_index);
         CHECK(ebm_reversible_bootstrap(&ring.graph, ring.mirror, expected, total, v, key, 0, 40, slots, work, work_index, lr[slots - 1],
                                        score[slots - 1], deviation) == EBM_OK);
         free(work), free(work_index);

@@ -1,27 +1,7 @@
 /* Flows, their aggregation, the cycle and the Rayleigh step, without Python. Build and run as test_core.c says. */
 #include <float.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "fastebm.h"
-
-static void fail(const char *function, int line, const char *text)
-{
-    fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, line, function, text);
-    exit(1);
-}
-
-#define CHECK(condition) ((condition) ? (void)0 : fail(__func__, __LINE__, #condition))
-#define CLOSE(a, b, tolerance) CHECK(fabs((a) - (b)) <= (tolerance) * (1.0 + fabs(b)))
-
-/* Allocated to the byte, so that the sanitizer sees one step beyond. */
-static void *take(int64_t count, size_t size)
-{
-    void *memory = calloc((size_t)(count > 0 ? count : 1), size);
-    CHECK(memory);
-    return memory;
-}
+#include "check.h"
 
 /* A weighted path with stays: flux 2^-(i % 5) between i and i + 1, and 1000 from i to itself. */
 typedef struct chain {
@@ -36,7 +16,7 @@ static double flux(int64_t i) { return ldexp(1.0, -(int)(i % 5)); }
 
 static chain_t chain_new(int64_t n)
 {
-    chain_t c = {n, take(n + 1, sizeof(int64_t)), take(3 * n - 2, sizeof(int32_t)), take(3 * n - 2, sizeof(double)), {0}};
+    chain_t c = {n, zeros(n + 1, sizeof(int64_t)), zeros(3 * n - 2, sizeof(int32_t)), zeros(3 * n - 2, sizeof(double)), {0}};
     int64_t k = 0;
     for (int64_t i = 0; i < n; i++) {
         if (i > 0) c.indices[k] = (int32_t)(i - 1), c.values[k++] = flux(i - 1);
@@ -71,23 +51,23 @@ static void test_aggregates_partition_and_sum(void)
     const int64_t n = 1000;
     chain_t c = chain_new(n);
     const ebm_flow_t F = {&c.A, NULL, NULL};
-    double *diag = take(n, sizeof *diag);
-    int32_t *aggregate = take(n, sizeof *aggregate), *members = take(n, sizeof *members);
+    double *diag = zeros(n, sizeof *diag);
+    int32_t *aggregate = zeros(n, sizeof *aggregate), *members = zeros(n, sizeof *members);
     int64_t n_coarse = 0;
     for (int64_t i = 0; i < n; i++) aggregate[i] = -1;
     CHECK(ebm_flow_diagonal(&F, NULL, 1, diag) == EBM_OK);
     CHECK(ebm_flow_pairs(&F, diag, 0, 400, &n_coarse, aggregate) == EBM_OK); /* in two calls */
     CHECK(ebm_flow_pairs(&F, diag, 400, n, &n_coarse, aggregate) == EBM_OK);
     CHECK(n_coarse <= n / 2);
-    int64_t *start = take(n_coarse + 1, sizeof *start), *indptr = take(n_coarse + 1, sizeof *indptr);
-    int64_t *again = take(n_coarse + 1, sizeof *again), *place = take(3 * n_coarse, sizeof *place);
+    int64_t *start = zeros(n_coarse + 1, sizeof *start), *indptr = zeros(n_coarse + 1, sizeof *indptr);
+    int64_t *again = zeros(n_coarse + 1, sizeof *again), *place = zeros(3 * n_coarse, sizeof *place);
     CHECK(ebm_flow_members(n, aggregate, n_coarse, start, members) == EBM_OK && start[n_coarse] == n);
     for (int64_t e = 0; e < n_coarse; e++) CHECK(start[e] < start[e + 1] && aggregate[members[start[e]]] == e);
     CHECK(ebm_flow_coarse_count(&F, aggregate, n_coarse, start, members, 1, place, indptr) == EBM_OK);
     CHECK(ebm_flow_coarse_count(&F, aggregate, n_coarse, start, members, 3, place, again) == EBM_OK);
     for (int64_t e = 0; e <= n_coarse; e++) CHECK(indptr[e] == again[e]);
-    int32_t *indices = take(indptr[n_coarse], sizeof *indices);
-    double *values = take(indptr[n_coarse], sizeof *values), between = 0, kept = 0;
+    int32_t *indices = zeros(indptr[n_coarse], sizeof *indices);
+    double *values = zeros(indptr[n_coarse], sizeof *values), between = 0, kept = 0;
     CHECK(ebm_flow_coarse_fill(&F, aggregate, n_coarse, start, members, 3, place, indptr, indices, values) == EBM_OK);
     for (int64_t i = 0; i < n - 1; i++) between += aggregate[i] == aggregate[i + 1] ? 0 : 2 * flux(i);
     for (int64_t e = 0; e < n_coarse; e++)

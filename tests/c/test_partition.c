@@ -1,27 +1,5 @@
 /* Sweep cuts and lumpability, without Python, against all pairs of states. Built and run as test_core.c is. */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "fastebm.h"
-
-static void fail(const char *function, int line, const char *text)
-{
-    fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, line, function, text);
-    exit(1);
-}
-
-#define CHECK(condition) ((condition) ? (void)0 : fail(__func__, __LINE__, #condition))
-#define CLOSE(a, b, tolerance) CHECK(fabs((a) - (b)) <= (tolerance) * (1.0 + fabs(b)))
-
-/* Allocated to the byte, so that the sanitizer sees one step beyond. */
-static void *take(int64_t count, size_t size)
-{
-    void *memory = malloc(count > 0 ? (size_t)count * size : 1);
-    CHECK(memory);
-    return memory;
-}
+#include "check.h"
 
 /* A number below `bound` that depends on i alone. */
 static int64_t noise(int64_t i, int64_t bound)

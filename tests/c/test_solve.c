@@ -1,36 +1,7 @@
 /* Conjugate gradients, residuals in doubled precision, elimination orders and the elimination, without Python.
    gcc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fopenmp -Icsrc \
        csrc/?*.c tests/c/test_solve.c -lm && ./a.out */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "fastebm.h"
-
-static void fail(const char *function, int line, const char *text)
-{
-    fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, line, function, text);
-    exit(1);
-}
-
-#define CHECK(condition) ((condition) ? (void)0 : fail(__func__, __LINE__, #condition))
-#define CLOSE(a, b, tolerance) CHECK(fabs((a) - (b)) <= (tolerance) * (1.0 + fabs((double)(b))))
-
-/* Allocated to the byte, so that the sanitizer sees one step beyond. */
-static void *take(int64_t count, size_t size)
-{
-    void *memory = malloc(count > 0 ? (size_t)count * size : 1);
-    CHECK(memory);
-    return memory;
-}
-
-static double *doubles(int64_t n, double value)
-{
-    double *x = take(n, sizeof *x);
-    for (int64_t i = 0; i < n; i++) x[i] = value;
-    return x;
-}
+#include "check.h"
 
 /* A birth-death chain on 0 .. n - 1: up and down with given probabilities, else it stays. */
 typedef struct chain {
@@ -158,8 +129,7 @@ static work_t *work_new(int64_t n, int64_t *indptr, int32_t *indices, double *ou
     CHECK(ebm_mindeg_order(&Q, w->order) == EBM_OK);
     int64_t *first = w->nodes, *height = first + n + 1, *parent = height + n + 1;
     CHECK(ebm_order_supernodes(n, indptr, indices, INT64_MAX, w->ints, w->order, first, height, parent, &w->fill) == EBM_OK);
-    char *seen = take(n, 1);
-    memset(seen, 0, (size_t)n);
+    char *seen = zeros(n, 1);
     for (int64_t k = 0; k < n; k++) CHECK(!seen[w->order[k]]++);
     free(seen);
     const int64_t m = w->fill.n_supernodes;
