@@ -5,29 +5,25 @@
 
 #include "parallel.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(EBM_NO_MULTIVERSION)
-#define EBM_AVX2
-#include <immintrin.h>
-#endif
-
 /* --- products --------------------------------------------------------------------------------------------------------
    The value type and the common widths are compile-time constants of the inlined bodies, so that each combination is
    its own tight loop. A row is summed in the order of its entries, but for a single vector and a matrix of long rows: then
-   in eight lanes, which need not wait for each other. */
+   in four lanes, which need not wait for each other. (Four scalar sums pass AVX2 gathers by 16 % on AMD EPYC.) */
 
-#define LANES 8
+#define LANES 4
+#define LONG_ROW 8
 
-/* Numbers of x are asked for so many entries ahead of the sum, where they lie scattered over more than the second-level cache: a row's
-   mispredicted end, and a gather's own limit, else leave few requests under way. Per entry it costs two instructions; products of the random
-   graph of a million states then take a third of their time while others fill the last-level cache, and those of the trigram
-   model half (benchmarks, family operators). Half or twice as many change it by a tenth. */
+/* Numbers of x are asked for so many entries ahead of the sum, where they lie scattered over more than the second-level cache: else the
+   mispredicted end of a row ends the search for misses of the cache. It costs a tenth where x is cached, and where neighbours of a
+   virtual machine fill its last-level cache products of the random graph take a third of the time, of the trigram model half.
+   64 to 256 entries are within a tenth of each other. */
 #define AHEAD 128
 #define SCATTERED 32768 /* states between a row and an entry that is far: 256 KB */
 #define SAMPLES 16
 
 static int has_long_rows(const ebm_csr_t *A)
 {
-    return A->indptr[A->n_states] - A->indptr[0] >= LANES * A->n_states;
+    return A->indptr[A->n_states] - A->indptr[0] >= LONG_ROW * A->n_states;
 }
 
 /* Whether most entries of these rows are far from them, by a sample; it decides on requests to memory alone, never on a result. */
@@ -81,13 +77,16 @@ EBM_INLINE void rows_long(const ebm_csr_t *A, ebm_value_type_t type, int asking,
     const int64_t *indptr = A->indptr, last = last_to_ask(A);
     const int32_t *indices = A->indices;
     for (int64_t i = begin; i < end; i++) {
-        double lane[LANES] = {0.0};
+        double lane0 = 0.0, lane1 = 0.0, lane2 = 0.0, lane3 = 0.0;
         int64_t k = indptr[i];
         for (; k + LANES <= indptr[i + 1]; k += LANES) {
             if (asking) ask(A, k, LANES, last, x);
-            for (int j = 0; j < LANES; j++) lane[j] += value_at(A, type, k + j) * x[indices[k + j]];
+            lane0 += value_at(A, type, k) * x[indices[k]];
+            lane1 += value_at(A, type, k + 1) * x[indices[k + 1]];
+            lane2 += value_at(A, type, k + 2) * x[indices[k + 2]];
+            lane3 += value_at(A, type, k + 3) * x[indices[k + 3]];
         }
-        double sum = ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+        double sum = (lane0 + lane2) + (lane1 + lane3);
         for (; k < indptr[i + 1]; k++) {
             if (asking) ask(A, k, 1, last, x);
             sum += value_at(A, type, k) * x[indices[k]];
@@ -96,63 +95,16 @@ EBM_INLINE void rows_long(const ebm_csr_t *A, ebm_value_type_t type, int asking,
     }
 }
 
-#ifdef EBM_AVX2
-/* rows_long, bit for bit, by vector gathers, which compilers do not choose: a product on the random graph of degree 17 then
-   comes to 81 - 88 % of a bare gather, from 74 % (benchmarks/roofline.py, AMD EPYC). */
-__attribute__((target("avx2"), always_inline)) static inline __m256d four(const ebm_csr_t *A, ebm_value_type_t type, int64_t k,
-                                                                         const double *x)
-{
-    const __m256d at = _mm256_i32gather_pd(x, _mm_loadu_si128((const __m128i *)(A->indices + k)), sizeof *x);
-    if (type == EBM_VALUES_F64) return _mm256_mul_pd(_mm256_loadu_pd((const double *)A->values + k), at);
-    if (type == EBM_VALUES_F32) return _mm256_mul_pd(_mm256_cvtps_pd(_mm_loadu_ps((const float *)A->values + k)), at);
-    return at;
-}
-
-__attribute__((target("avx2"), always_inline)) static inline void rows_gathered(const ebm_csr_t *A, ebm_value_type_t type,
-                                                                               int asking, int64_t begin, int64_t end,
-                                                                               const double *x, double *y)
-{
-    const int64_t *indptr = A->indptr, last = last_to_ask(A);
-    const int32_t *indices = A->indices;
-    for (int64_t i = begin; i < end; i++) {
-        __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
-        int64_t k = indptr[i];
-        for (; k + LANES <= indptr[i + 1]; k += LANES) {
-            if (asking) ask(A, k, LANES, last, x);
-            low = _mm256_add_pd(low, four(A, type, k, x));
-            high = _mm256_add_pd(high, four(A, type, k + 4, x));
-        }
-        const __m256d both = _mm256_add_pd(low, high);
-        const __m128d pair = _mm_add_pd(_mm256_castpd256_pd128(both), _mm256_extractf128_pd(both, 1));
-        double sum = _mm_cvtsd_f64(_mm_add_sd(pair, _mm_unpackhi_pd(pair, pair)));
-        for (; k < indptr[i + 1]; k++) {
-            if (asking) ask(A, k, 1, last, x);
-            sum += value_at(A, type, k) * x[indices[k]];
-        }
-        y[i - begin] = sum;
-    }
-}
-
-__attribute__((target("avx2"))) static void product_gathered(const ebm_csr_t *A, int64_t begin, int64_t end, const double *x, double *y)
-{
-    const int asking = is_scattered(A, begin, end);
-    switch (A->value_type) {
-    case EBM_VALUES_F64: rows_gathered(A, EBM_VALUES_F64, asking, begin, end, x, y); break;
-    case EBM_VALUES_F32: rows_gathered(A, EBM_VALUES_F32, asking, begin, end, x, y); break;
-    default: rows_gathered(A, EBM_VALUES_NONE, asking, begin, end, x, y);
-    }
-}
-#endif
-
-EBM_INLINE void rows_block(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end, int64_t width,
+EBM_INLINE void rows_block(const ebm_csr_t *A, ebm_value_type_t type, int asking, int64_t begin, int64_t end, int64_t width,
                            const double *x, double *y)
 {
-    const int64_t *indptr = A->indptr;
+    const int64_t *indptr = A->indptr, last = last_to_ask(A);
     const int32_t *indices = A->indices;
     for (int64_t i = begin; i < end; i++) {
         double *out = y + (i - begin) * width;
         for (int64_t j = 0; j < width; j++) out[j] = 0.0;
         for (int64_t k = indptr[i]; k < indptr[i + 1]; k++) {
+            if (asking && k < last) EBM_PREFETCH(x + (int64_t)indices[k + AHEAD] * width);
             const double a = value_at(A, type, k);
             const double *in = x + (int64_t)indices[k] * width;
             for (int64_t j = 0; j < width; j++) out[j] += a * in[j];
@@ -164,23 +116,22 @@ EBM_INLINE void rows_block(const ebm_csr_t *A, ebm_value_type_t type, int64_t be
    of x, a row of 16 columns costs 21 instead of 8 ns an entry (benchmarks: TV and KL of 16 starts). */
 typedef double lanes_t __attribute__((vector_size(64), aligned(8), may_alias));
 #define COLUMNS 8
-/* Entries ahead of the sum whose numbers are asked for: rows are short, and a mispredicted end of one ends the search for misses of
-   the cache. */
-#define AHEAD 16
+/* The same for rows of columns, counted in lines of the cache. */
+#define LINES_AHEAD 32
 
 EBM_INLINE void rows_lanes(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end, int64_t width, const double *x,
                            double *y)
 {
     const int64_t *indptr = A->indptr;
     const int32_t *indices = A->indices;
-    const int64_t last = indptr[end] - AHEAD;
+    const int64_t ahead = LINES_AHEAD * COLUMNS / width, last = indptr[end] - ahead;
     for (int64_t i = begin; i < end; i++) {
         lanes_t low = {0}, high = {0};
         for (int64_t k = indptr[i]; k < indptr[i + 1]; k++) {
             const double a = value_at(A, type, k);
             const lanes_t *in = (const lanes_t *)(x + (int64_t)indices[k] * width);
             if (k < last) {
-                const double *later = x + (int64_t)indices[k + AHEAD] * width;
+                const double *later = x + (int64_t)indices[k + ahead] * width;
                 EBM_PREFETCH(later);
                 if (width > COLUMNS) EBM_PREFETCH(later + COLUMNS);
             }
@@ -196,38 +147,32 @@ EBM_INLINE void rows_lanes(const ebm_csr_t *A, ebm_value_type_t type, int64_t be
 EBM_INLINE void rows(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end, int64_t width, const double *x,
                      double *y)
 {
+    const int asking = is_scattered(A, begin, end);
     switch (width) {
     case 1:
-        if (has_long_rows(A)) rows_long(A, type, is_scattered(A, begin, end), begin, end, x, y);
-        else if (is_scattered(A, begin, end)) rows_single(A, type, 1, begin, end, x, y);
+        if (has_long_rows(A) && asking) rows_long(A, type, 1, begin, end, x, y);
+        else if (has_long_rows(A)) rows_long(A, type, 0, begin, end, x, y);
+        else if (asking) rows_single(A, type, 1, begin, end, x, y);
         else rows_single(A, type, 0, begin, end, x, y);
         break;
-    case 4: rows_block(A, type, begin, end, 4, x, y); break;
+    case 4:
+        if (asking) rows_block(A, type, 1, begin, end, 4, x, y);
+        else rows_block(A, type, 0, begin, end, 4, x, y);
+        break;
     case COLUMNS: rows_lanes(A, type, begin, end, COLUMNS, x, y); break;
     case 2 * COLUMNS: rows_lanes(A, type, begin, end, 2 * COLUMNS, x, y); break;
-    default: rows_block(A, type, begin, end, width, x, y);
+    default: rows_block(A, type, 0, begin, end, width, x, y);
     }
 }
 
 EBM_MULTIVERSION
-static void product(const ebm_csr_t *A, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+static int apply(const ebm_csr_t *A, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
 {
     switch (A->value_type) {
     case EBM_VALUES_F64: rows(A, EBM_VALUES_F64, begin, end, width, x, y); break;
     case EBM_VALUES_F32: rows(A, EBM_VALUES_F32, begin, end, width, x, y); break;
     default: rows(A, EBM_VALUES_NONE, begin, end, width, x, y);
     }
-}
-
-static int apply(const ebm_csr_t *A, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
-{
-#ifdef EBM_AVX2
-    if (width == 1 && has_long_rows(A) && __builtin_cpu_supports("avx2")) {
-        product_gathered(A, begin, end, x, y);
-        return EBM_OK;
-    }
-#endif
-    product(A, begin, end, width, x, y);
     return EBM_OK;
 }
 
