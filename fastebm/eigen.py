@@ -8,6 +8,7 @@ from . import _core, _validate
 from ._runtime import forecast_memory, interruptible, philox_key, resolve_threads
 from .chain import is_chain
 from .checkpoint import Checkpoint, fingerprint
+from .davidson import preconditioner
 from .errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from .krylov import ROUNDING, Ends, Operator, RandomVectors
 from .leading import BLOCK, Search, n_rows
@@ -191,7 +192,9 @@ class _Work:
         def locked(value):  # an eigenvector is a combination of locked vectors, and inherits the residuals of all of them
             return max(0.25 * self.accuracy(value), ROUNDING)
 
-        return Search(operator, self.root, self.which, self.k - 1, locked, RandomVectors(self.key))
+        slow_end = self.symmetric and self.which == "largest"
+        return Search(operator, self.root, self.which, self.k - 1, locked, RandomVectors(self.key),
+                      preconditioner=(lambda: preconditioner(self.chain, self.threads)) if slow_end else None)
 
     def accuracy(self, value):
         return max(self.tol * (1.0 - abs(value)), 4.0 * ROUNDING)
@@ -273,9 +276,16 @@ class _Work:
             multiplicities=self._multiplicities(eigenvalues),
             next_eigenvalue=search.following if search else None, is_cut=self._is_cut(values),
             verified=all(search.verified for search in self.searches), converged=np.append(True, np.maximum(residuals, left_residuals) <= accuracy),
-            n_matvecs=self.n_matvecs, method="closed form" if search is None else "block lanczos" if self.symmetric else "block krylov-schur",
+            n_matvecs=self.n_matvecs, method=self._method(),
             wall_s=wall_s,
         )
+
+    def _method(self):
+        if not self.searches:
+            return "closed form"
+        if not self.symmetric:
+            return "block krylov-schur"
+        return "block davidson" if self.searches[0].is_preconditioned else "block lanczos"
 
     def _multiplicities(self, values):
         same = 2.0 * np.array([self.accuracy(value) for value in values]) + ROUNDING

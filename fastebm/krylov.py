@@ -176,6 +176,11 @@ class KrylovSchur:
     def is_full(self):
         return self.size + self.width > self.capacity
 
+    @property
+    def is_exhausted(self):
+        """Whether V spans all there is."""
+        return not self.width
+
     def state(self):
         """Arrays from which `load` goes on with the same bits."""
         self.finish_restart()
@@ -237,6 +242,26 @@ class KrylovSchur:
             self._scale(at, 1.0 / rest)
         return True
 
+    def _orthonormalise(self, first, width):
+        """The rows first..first+width-1, already clear of those before them, become orthonormal in place, fewer only where the space
+        ends; -> R (found, width), by which they were made of the new ones."""
+        R = np.zeros((width, width))
+        found = 0
+        for j in range(width):
+            at = first + found
+            if found < j:  # a direction before this one was none
+                self.rows[at] = self.rows[first + j]
+            if found:
+                R[:found, j] = self._clear(first, at)
+            norm = self._norm(at)
+            if self._is_direction(at, norm):
+                R[found, j] = norm
+                found += 1
+            else:
+                # nothing is left of it: a random one goes on, coupled to nothing, and may bring another copy of an eigenvalue
+                found += self._draw(at)
+        return R[:found]
+
     def expand(self):
         """One block step: V takes W over, and W becomes what A W has outside of all rows."""
         threads, width = self.operator.threads, self.width
@@ -249,25 +274,11 @@ class KrylovSchur:
         if (np.abs(more).max(axis=0) > 4.0 * EPS * sizes).any():
             _core.basis_remove(known, more, new, threads)
             h += more
-        R = np.zeros((width, width))
-        found = 0
-        for j in range(width):
-            at = old + found
-            if found < j:  # a direction before this one was none
-                self.rows[at] = new[j]
-            if found:
-                R[:found, j] = self._clear(old, at)
-            norm = self._norm(at)
-            if self._is_direction(at, norm):
-                R[found, j] = norm
-                found += 1
-            else:
-                # the subspace is invariant along it: a random one goes on, coupled to nothing, and may bring another
-                # copy of an eigenvalue
-                found += self._draw(at)
+        R = self._orthonormalise(old, width)
+        found = len(R)
         size = self.size + width
         self.H[:size, self.size : size] = h[self.fixed :]
-        self.H[size : size + found, self.size : size] = R[:found]
+        self.H[size : size + found, self.size : size] = R
         self.size, self.width = size, found
         self._commit()
 
@@ -350,7 +361,7 @@ class KrylovSchur:
         every = self.full_width * (1 if self.operator.n_states >= CHECK_EVERY_STEP else 4)
         while True:
             over = self.operator.n_matvecs + self.width * self.operator.per_vector > limit
-            exhausted = not self.width
+            exhausted = self.is_exhausted
             grown = self.size - self.checked
             if grown and (grown >= max(every, self.size // 4) or self.is_full or over) or exhausted:
                 ritz = self.ritz()

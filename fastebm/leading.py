@@ -7,6 +7,7 @@ nothing that belongs before the pairs wanted: it verifies them, and its leading 
 
 import numpy as np
 
+from .davidson import Davidson
 from .krylov import ROUNDING, Ends, KrylovSchur, Projection
 
 # The value that follows the wanted ones is settled once its residual is this part of its distance from them. A missed copy
@@ -19,6 +20,9 @@ BLOCK = 4
 # many numbers (256 MB) the most. Restarts cost products and a large basis costs dense eigenproblems, by far the dearer ones
 # without symmetry. Chains of fewer states than the most allows are spanned as a whole.
 ROOM, MAX_ROOM, MAX_ROOM_GENERAL, ROOM_NUMBERS = 24, 120, 48, 2**25
+# The search gives way to a preconditioned one after this many products, if at its rate it needs more than these besides; one step of
+# that is worth some 30 products a block (benchmarks, family spectral).
+TRIAL, WORTH = 200, 400
 
 
 def n_rows(count, n_states, width, symmetric):
@@ -38,10 +42,12 @@ class Search:
         The unit vector that is a left and a right eigenvector of the operator.
     accuracy : callable
         value -> the residual at which a pair has converged.
+    preconditioner : callable, optional
+        -> what `Davidson` wants, or None; asked once, where the search is slow.
     """
 
-    def __init__(self, operator, known, which, count, accuracy, random, *, width=BLOCK):
-        self.operator, self.accuracy = operator, accuracy
+    def __init__(self, operator, known, which, count, accuracy, random, *, width=BLOCK, preconditioner=None):
+        self.operator, self.accuracy, self.preconditioner = operator, accuracy, preconditioner
         self.ends = Ends.of(which, count)
         rows = np.empty((n_rows(count, operator.n_states, width, operator.symmetric), operator.n_states))
         rows[0] = known
@@ -57,16 +63,25 @@ class Search:
 
     def state(self):
         nothing = np.nan if self.following is None else self.following
-        return {"values": self.values, "following": np.array(nothing), "flags": np.array([self.verified, self.stopped]), **self.basis.state()}
+        return {"values": self.values, "following": np.array(nothing), "flags": np.array([self.verified, self.stopped, self.is_preconditioned, self.preconditioner is None]), **self.basis.state()}
 
     def load(self, state):
         self.values = state["values"]
         self.following = None if np.isnan(state["following"]) else state["following"][()]
-        self.verified, self.stopped = map(bool, state["flags"])
+        self.verified, self.stopped, preconditioned, asked = map(bool, state["flags"])
         rows = len(state["H"])
         if rows > len(self.basis.rows):
             self._grow(rows)
+        if preconditioned:
+            basis = self.basis
+            self.basis = Davidson(self.operator, basis.rows, basis.fixed, basis.full_width, basis.random, self.preconditioner())
+        if asked:
+            self.preconditioner = None
         self.basis.load(state)
+
+    @property
+    def is_preconditioned(self):
+        return isinstance(self.basis, Davidson)
 
     def _grow(self, n_rows):
         rows = np.empty((n_rows, self.operator.n_states))
@@ -116,17 +131,43 @@ class Search:
         if len(chosen) == 0:
             return
         self.values = np.append(self.values, self.basis.lock(ritz, chosen))
+        if self._missing() is None:
+            self.basis.begin(self.basis.fixed)  # what verifies knows nothing of the search before
         if self.basis.capacity < 3 * self.basis.full_width and self.basis.fixed < self.operator.n_states:
             self._grow(len(self.basis.rows) + ROOM)
 
+    def _is_slow(self, ritz, ends):
+        """Whether the residuals wanted are far, had they fallen evenly so far."""
+        done = self.operator.n_matvecs
+        if self.preconditioner is None or done < TRIAL:
+            return False
+        chosen = np.concatenate(ends.choose(ritz.values))
+        last = chosen[np.argmax(ritz.residuals[chosen])]
+        left, wanted = ritz.residuals[last], self.accuracy(ritz.values[last])
+        return bool(left > wanted and np.log(left / wanted) * done > WORTH * np.log(1.0 / left))
+
+    def _precondition(self, ends):
+        """Whether a preconditioned search has taken over."""
+        make, self.preconditioner = self.preconditioner, None
+        precondition = make()
+        if precondition is not None:
+            self.basis = Davidson.after(self.basis, ends, precondition)
+        return precondition is not None
+
     def _fill(self, ends, limit, step_done):
+        if self.is_preconditioned:  # it follows one block of vectors at a time
+            ends = ends.with_counts([min(count, self.basis.full_width) for count in ends.counts])
+
         def told(ritz):
             chosen = np.concatenate(ends.choose(ritz.values))
             step_done(ritz.values[chosen[0]], float(ritz.residuals[chosen].max()))
 
-        ritz, _ = self.basis.run(ends, lambda ritz: self.converged(ritz, ends)[1], limit, told)
+        ritz, done = self.basis.run(ends, lambda ritz: self.converged(ritz, ends)[1] or self._is_slow(ritz, ends), limit, told)
         chosen, complete = self.converged(ritz, ends)
-        exhausted = not self.basis.width
+        exhausted = self.basis.is_exhausted
+        if done and not complete and not exhausted:
+            self._precondition(ends)
+            return
         if not complete and not exhausted:  # the limit: what there is, with its residuals
             chosen = np.concatenate(ends.choose(ritz.values))
             self.stopped = True

@@ -70,6 +70,34 @@ def test_every_copy_of_multiple_eigenvalues_is_found(case, k):
     assert_allclose(found.left, found.left[:, :1] * found.right, rtol=1e-12, atol=1e-300)
 
 
+@pytest.fixture
+def preconditioned(monkeypatch):
+    """Every search that can be is preconditioned after its first check."""
+    monkeypatch.setattr(leading, "TRIAL", 0)
+    monkeypatch.setattr(leading, "WORTH", 0)
+
+
+@pytest.mark.parametrize("k", [2, 5, 12])
+@pytest.mark.parametrize("case", **names([c for c in KNOWN if c.P.shape[0] < 1000]))
+def test_every_copy_is_found_with_a_preconditioner(case, k, preconditioned):
+    test_every_copy_of_multiple_eigenvalues_is_found(case, k)
+
+
+@pytest.mark.parametrize("k", [2, 6, 14])
+def test_pairs_of_a_mesh_are_preconditioned(k):
+    """One to eight copies each; block Lanczos takes more than twice the products."""
+    case = gallery.torus((150, 150), 0.2)
+    chain, exact = fe.MarkovChain(case.P), 1 - case.eigenvalues[: k + 1]
+    found = pairs_of(chain, k)
+    assert found.method == "block davidson" and found.converged.all() and found.verified
+    assert_allclose(found.rates, exact[:k], rtol=1e-9, atol=1e-15)
+    assert found.is_cut == (exact[k] - exact[k - 1] < 1e-12)
+    assert_allclose(1 - found.next_eigenvalue, exact[k], rtol=5e-3)
+    P, R = case.P, found.right
+    assert_allclose(P @ R, R * found.eigenvalues, atol=1e-10)
+    assert_allclose(found.left.T @ R, np.eye(k), atol=1e-9)
+
+
 @pytest.mark.parametrize("which, expected", [
     ("both", lambda v: [*v[1:4], *v[-3:]]), ("smallest", lambda v: v[:-7:-1]), ("modulus", lambda v: v[1:][np.argsort(-np.abs(v[1:]), kind="stable")][:6]),
     ("largest", lambda v: v[1:7]),
@@ -80,6 +108,11 @@ def test_ends_of_the_spectrum(which, expected):
     assert_allclose(np.sort(found.eigenvalues[1:]), np.sort(expected(case.eigenvalues)), atol=1e-13)
     if which in ("largest", "both"):
         assert (np.diff(found.eigenvalues) <= 1e-14).all()
+
+
+@pytest.mark.parametrize("n, depth", [(100, 8), (100, 19), (110, 27)])
+def test_rates_with_a_preconditioner_keep_their_digits(n, depth, preconditioned):
+    test_rates_of_metastable_chains_keep_their_digits(n, depth)
 
 
 @pytest.mark.parametrize("n, depth", [(100, 8), (100, 19), (110, 27)])
@@ -342,6 +375,11 @@ def test_interrupt_and_resume_give_the_same_bits(calls, reversible, tmp_path):
         assert_array_equal(getattr(again, field), getattr(full, field))
 
 
+@pytest.mark.parametrize("calls", [1, 2, 7, 12])
+def test_a_preconditioned_search_resumes_with_the_same_bits(calls, tmp_path, preconditioned):
+    test_interrupt_and_resume_give_the_same_bits(calls, True, tmp_path)
+
+
 def test_a_checkpoint_of_other_arguments_is_refused(tmp_path):
     path = tmp_path / "state.npz"
     with pytest.raises(fe.Interrupted):
@@ -353,11 +391,19 @@ def test_a_checkpoint_of_other_arguments_is_refused(tmp_path):
 @pytest.mark.parametrize("reversible", [True, False])
 def test_same_bits_for_any_number_of_threads(reversible):
     case = (gallery.random_reversible if reversible else gallery.random_chain)(9001, 4 / 9001, 1)  # two blocks of states
-    chain = fe.MarkovChain(case.P)
+    check_threads(fe.MarkovChain(case.P))
+
+
+def check_threads(chain):
     one, two, four = (pairs_of(chain, 2, tol=1e-2, num_threads=t) for t in (1, 2, 4))
     for other in (two, four):
         assert_array_equal(one.right, other.right)
         assert_array_equal(one.left, other.left)
+    return one
+
+
+def test_a_preconditioned_search_has_the_same_bits_for_any_number_of_threads(preconditioned):
+    assert check_threads(fe.MarkovChain(gallery.torus((100, 100), 0.0).P)).method == "block davidson"
 
 
 @pytest.mark.parametrize("max_matvecs", [1, 30, 200])
