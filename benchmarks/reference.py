@@ -19,9 +19,8 @@ def reference(case):
     with tempfile.TemporaryDirectory() as folder:
         chain = case.chain()
         problem = Problem.write(folder, chain, options, spectral.inputs(chain, options))
-        root = problem.array("root")
-        vector = spectral.CONTENDERS[peer](problem)().vector
-        return spectral.dirichlet_quotient(problem.matrix("P"), root * root, vector / root), peer
+        vectors = spectral.CONTENDERS[peer](problem)().vector
+        return spectral.dirichlet_sum(problem.matrix("P"), problem.array("root"), vectors), peer
 
 
 if __name__ == "__main__":

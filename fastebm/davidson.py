@@ -5,12 +5,11 @@ import numpy as np
 
 from . import _core
 from .krylov import KrylovSchur, Ritz
-from .rayleigh import prepare
 
 # Products with P on the finest level of a cycle.
 PRODUCTS = 2
 # Blocks that V holds at most: the last steps and the best of what was before do what all would (LOBPCG lives on three).
-BLOCKS = 5
+BLOCKS, KEPT = 5, 2
 
 
 class Davidson(KrylovSchur):
@@ -102,6 +101,17 @@ class Davidson(KrylovSchur):
         _core.basis_remove(known, more, new, threads)
         self._take(len(self._orthonormalise(end, n_targets)))
 
+    def _restart_with(self, before):
+        """Keep two blocks of leading Ritz vectors and the targets as they were a step ago, the third direction of conjugate gradients
+        (Stathopoulos & Saad 1998); without them every restart costs a step."""
+        values, vectors = np.linalg.eigh(self.H[: self.size, : self.size])
+        kept = np.concatenate(self.ends.grown(KEPT * self.full_width).choose(values))
+        before = np.vstack([before, np.zeros((self.size - len(before), before.shape[1]))])
+        Q, _ = np.linalg.qr(np.hstack([vectors[:, kept], before]))
+        T = Q.T @ self.H[: self.size, : self.size] @ Q
+        self._begin_restart(Q, 0.5 * (T + T.T))
+        self.finish_restart()
+
     def lock(self, ritz, chosen):
         """The chosen Ritz vectors join the fixed rows; the better half of the others remains."""
         order = np.concatenate(self.ends.grown(self.size).choose(ritz.values))
@@ -129,24 +139,7 @@ class Davidson(KrylovSchur):
             n_targets = np.count_nonzero(np.isfinite(ritz.residuals))
             if done or exhausted or self.operator.n_matvecs + (2 + PRODUCTS) * n_targets > limit:
                 return ritz, bool(done or exhausted)
+            before = ritz.vectors[:, np.isfinite(ritz.residuals)]
             self.expand(n_targets)
             if self.is_full:
-                self.restart(Ritz(self.H[: self.size, : self.size], np.zeros((0, self.size)), True), ends)
-
-
-def preconditioner(chain, num_threads):
-    """A multigrid cycle in the coordinates sqrt(pi) f, or None where the chain cannot be aggregated (see `multigrid`)."""
-    parts = prepare(chain, num_threads)
-    if parts is None:
-        return None
-    _, root, cycle = parts
-    np.sqrt(root, out=root)
-    out = np.empty(chain.n_states)
-
-    def precondition(rows):
-        for row in rows:
-            row *= root
-            cycle.apply(row, out, num_threads)
-            np.multiply(root, out, out=row)
-
-    return precondition
+                self._restart_with(before)

@@ -8,10 +8,10 @@ from . import _core, _validate
 from ._runtime import forecast_memory, interruptible, philox_key, resolve_threads
 from .chain import is_chain
 from .checkpoint import Checkpoint, fingerprint
-from .davidson import preconditioner
 from .errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from .krylov import ROUNDING, Ends, Operator, RandomVectors
 from .leading import BLOCK, Search, n_rows
+from .rayleigh import preconditioner
 from .results import Result, result
 from .stationary import stationary
 from .structure import structure
@@ -119,7 +119,8 @@ def eigenpairs(chain, k=6, *, which="largest", tol=1e-8, max_matvecs=None, rng=N
     Notes
     -----
     Everything runs on D^(1/2) P D^(-1/2), D = diag(pi), whose left and right eigenvector for 1 is sqrt(pi) and is deflated. Reversible:
-    block Lanczos with full reorthogonalisation and thick restarts (Wu & Simon 2000). Otherwise block Krylov-Schur (Stewart
+    block Lanczos with full reorthogonalisation and thick restarts (Wu & Simon 2000), which gives way, where it would need long for the
+    slowest processes, to block Davidson with a multigrid cycle (two of its products count) as its preconditioner. Otherwise block Krylov-Schur (Stewart
     2001), for the left vectors a second time on the transpose. Converged pairs are locked, and a new search in their
     complement looks for further copies until it finds none.
 

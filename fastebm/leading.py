@@ -22,7 +22,7 @@ BLOCK = 4
 ROOM, MAX_ROOM, MAX_ROOM_GENERAL, ROOM_NUMBERS = 24, 120, 48, 2**25
 # The search gives way to a preconditioned one after this many products, if at its rate it needs more than these besides; one step of
 # that is worth some 30 products a block (benchmarks, family spectral).
-TRIAL, WORTH = 200, 400
+TRIAL, WORTH = 100, 400
 
 
 def n_rows(count, n_states, width, symmetric):

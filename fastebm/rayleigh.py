@@ -47,6 +47,24 @@ def prepare(chain, num_threads):
     return None if cycle is None else (*made, cycle)
 
 
+def preconditioner(chain, num_threads):
+    """One multigrid cycle for vectors (width, n_states) in the coordinates sqrt(pi) f, in place; None as of `prepare`."""
+    parts = prepare(chain, num_threads)
+    if parts is None:
+        return None
+    _, root, cycle = parts
+    np.sqrt(root, out=root)
+    out = np.empty(chain.n_states)
+
+    def precondition(rows):
+        for row in rows:
+            row *= root
+            cycle.apply(row, out, num_threads)
+            np.multiply(root, out, out=row)
+
+    return precondition
+
+
 class Minimizer:
     """The iteration for one chain, from two starts: a start may have next to nothing of the slowest mode and settle on lambda_3, which
     a second one, run to a rough answer, tells; what it finds below the first is followed instead."""

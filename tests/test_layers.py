@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, CORE = ROOT / "fastebm", ROOT / "csrc"
 
-BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate", "core", "krylov", "leading"}
+BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate", "core", "krylov", "davidson", "leading"}
 CHAINS = {
     "pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules", "passes", "computed", "counts",
     "tables", "reversible",

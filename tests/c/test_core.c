@@ -117,6 +117,16 @@ static void check_products(const ebm_csr_t *A, int64_t width, int num_threads)
 static void test_products(void)
 {
     static const int64_t widths[] = {1, 2, 3, 4, 5, 8, 16};
+    for (int64_t degree = 3; degree <= 9; degree += 6) { /* so many states that products ask ahead for numbers far away */
+        const int64_t n = 100000;
+        const band_t b = band_new(n, degree);
+        const ebm_csr_t none = csr(n, b.indptr, b.indices, NULL, EBM_VALUES_NONE);
+        const ebm_csr_t twofold = csr(n, b.indptr, b.indices, b.values, EBM_VALUES_F64);
+        check_products(&none, 1, 2);
+        check_products(&twofold, 1, 1);
+        check_products(&twofold, 4, 2);
+        band_free(b);
+    }
     for (int64_t n = 12; n <= 12000; n *= 1000) {
         const band_t b = band_new(n, 3);
         for (int64_t w = 0; w < LENGTH(widths); w++) {
