@@ -68,7 +68,7 @@ static int product_pass(ebm_lanczos_t *L, double s, double back, int num_threads
     const ebm_kernel_t *kernel = L->kernel;
     const int64_t n = kernel->n_states, n_blocks = ebm_n_blocks(n);
     int status = EBM_OK;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic) reduction(max : status) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, ebm_portion(n_blocks, num_threads)) reduction(max : status) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         double tile[EBM_TILE], sum = 0.0;
         const int64_t end = ebm_block_begin(n, n_blocks, b + 1);
@@ -135,7 +135,7 @@ static void shift_pass(const ebm_lanczos_t *L, const double *w, double *new, dou
     (void)num_threads;
     double squares[EBM_MAX_BLOCKS], alongs[EBM_MAX_BLOCKS];
     const int64_t n = L->kernel->n_states, n_blocks = ebm_n_blocks(n);
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, ebm_portion(n_blocks, num_threads)) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         const int64_t begin = ebm_block_begin(n, n_blocks, b), end = ebm_block_begin(n, n_blocks, b + 1);
         if (ritz) add_to_ritz(w, weight, begin, end, ritz);

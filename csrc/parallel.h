@@ -37,6 +37,13 @@ static inline int64_t ebm_block_begin(int64_t n, int64_t n_blocks, int64_t b)
     return n * b / n_blocks;
 }
 
+/* Ranges that a thread takes at a time where neighbours ask for the same numbers: many, but eight portions a thread. */
+static inline int64_t ebm_portion(int64_t n_blocks, int num_threads)
+{
+    const int64_t portion = n_blocks / (8 * (int64_t)num_threads);
+    return portion < 1 ? 1 : portion;
+}
+
 static inline double ebm_sum_blocks(int64_t n_blocks, const double *partial)
 {
     double sum = 0.0;

@@ -8,7 +8,8 @@ from .krylov import KrylovSchur, Ritz
 
 # Products with P on the finest level of a cycle.
 PRODUCTS = 2
-# Blocks that V holds at most: the last steps and the best of what was before do what all would (LOBPCG lives on three).
+# Blocks that V grows to, and those of Ritz vectors that are kept when it is full: between 3 and 8 the steps hardly change, but not what a
+# step costs (benchmarks, 4 eigenpairs).
 BLOCKS, KEPT = 5, 2
 
 
@@ -47,9 +48,12 @@ class Davidson(KrylovSchur):
         return self.fixed + self.size >= self.operator.n_states
 
     def _start(self):
+        counts = self._counts
         super()._start()
         found, self.width = self.width, 0
+        self.is_new, self._counts = True, counts  # until V holds something: an interrupt draws the same again
         self._take(found)
+        self.is_new = False
 
     def _take(self, found):
         """The rows behind V, orthonormal and orthogonal to all before, join it."""
@@ -63,23 +67,23 @@ class Davidson(KrylovSchur):
         self.size = size
         self._commit()
 
-    def ritz(self, targets=()):
-        """The Ritz pairs; the residuals of others than the targets are not known, and infinite. Of the targets the vectors
-        A x - value x are in the second block of rows behind V."""
+    def ritz(self):
+        """The Ritz pairs, with the residuals of the targets, a block of the best; those of the others are not known, and infinite. The
+        vectors A x - value x of the targets are in the second block of rows behind V."""
         self.finish_restart()
         ritz = Ritz(self.H[: self.size, : self.size], np.zeros((0, self.size)), True)
         ritz.residuals[:] = np.inf
-        if not len(targets) and self.ends is not None:
-            targets = np.concatenate(self.ends.grown(self.full_width).choose(ritz.values))[: self.full_width]
-        if len(targets):
-            x, r = self._behind(0, len(targets)), self._behind(1, len(targets))
-            x[:] = 0.0
-            _core.basis_remove(self.rows[self.fixed : self.fixed + self.size], np.ascontiguousarray(-ritz.vectors[:, targets]), x,
-                               self.operator.threads)
-            self.operator.apply(x, r)
-            for row, vector, value in zip(r, x, ritz.values[targets]):
-                row -= value * vector
-            ritz.residuals[targets] = np.sqrt(np.diag(_core.basis_project(r, r, self.operator.threads)))
+        if self.ends is None:
+            return ritz
+        targets = np.concatenate(self.ends.grown(self.full_width).choose(ritz.values))[: self.full_width]
+        x, r = self._behind(0, len(targets)), self._behind(1, len(targets))
+        x[:] = 0.0
+        _core.basis_remove(self.rows[self.fixed : self.fixed + self.size], np.ascontiguousarray(-ritz.vectors[:, targets]), x,
+                           self.operator.threads)
+        self.operator.apply(x, r)
+        for row, vector, value in zip(r, x, ritz.values[targets]):
+            row -= value * vector
+        ritz.residuals[targets] = np.sqrt(np.diag(_core.basis_project(r, r, self.operator.threads)))
         return ritz
 
     def _behind(self, block, count):
@@ -99,10 +103,11 @@ class Davidson(KrylovSchur):
         h = _core.basis_project(known, new, threads)
         more = _core.basis_remove(known, h, new, threads)
         _core.basis_remove(known, more, new, threads)
-        self._take(len(self._orthonormalise(end, n_targets)))
+        if found := len(self._orthonormalise(end, n_targets)):
+            self._take(found)
 
     def _restart_with(self, before):
-        """Keep two blocks of leading Ritz vectors and the targets as they were a step ago, the third direction of conjugate gradients
+        """Keep leading Ritz vectors and the targets as they were a step ago, which hold the last direction of conjugate gradients
         (Stathopoulos & Saad 1998); without them every restart costs a step."""
         values, vectors = np.linalg.eigh(self.H[: self.size, : self.size])
         kept = np.concatenate(self.ends.grown(KEPT * self.full_width).choose(values))

@@ -20,8 +20,8 @@ BLOCK = 4
 # many numbers (256 MB) the most. Restarts cost products and a large basis costs dense eigenproblems, by far the dearer ones
 # without symmetry. Chains of fewer states than the most allows are spanned as a whole.
 ROOM, MAX_ROOM, MAX_ROOM_GENERAL, ROOM_NUMBERS = 24, 120, 48, 2**25
-# The search gives way to a preconditioned one after this many products, if at its rate it needs more than these besides; one step of
-# that is worth some 30 products a block (benchmarks, family spectral).
+# The search gives way to a preconditioned one after this many products, if at its rate it needs more than these besides: about what
+# that one takes for a block of pairs (benchmarks, 4 eigenpairs).
 TRIAL, WORTH = 100, 400
 
 
@@ -63,7 +63,8 @@ class Search:
 
     def state(self):
         nothing = np.nan if self.following is None else self.following
-        return {"values": self.values, "following": np.array(nothing), "flags": np.array([self.verified, self.stopped, self.is_preconditioned, self.preconditioner is None]), **self.basis.state()}
+        flags = [self.verified, self.stopped, self.is_preconditioned, self.preconditioner is None]
+        return {"values": self.values, "following": np.array(nothing), "flags": np.array(flags), **self.basis.state()}
 
     def load(self, state):
         self.values = state["values"]
@@ -139,7 +140,7 @@ class Search:
     def _is_slow(self, ritz, ends):
         """Whether the residuals wanted are far, had they fallen evenly so far."""
         done = self.operator.n_matvecs
-        if self.preconditioner is None or done < TRIAL:
+        if self.preconditioner is None or self.is_preconditioned or done < TRIAL:
             return False
         chosen = np.concatenate(ends.choose(ritz.values))
         last = chosen[np.argmax(ritz.residuals[chosen])]
@@ -147,12 +148,12 @@ class Search:
         return bool(left > wanted and np.log(left / wanted) * done > WORTH * np.log(1.0 / left))
 
     def _precondition(self, ends):
-        """Whether a preconditioned search has taken over."""
-        make, self.preconditioner = self.preconditioner, None
-        precondition = make()
-        if precondition is not None:
+        """A preconditioned search takes over, if there is one."""
+        precondition = self.preconditioner()
+        if precondition is None:
+            self.preconditioner = None
+        else:
             self.basis = Davidson.after(self.basis, ends, precondition)
-        return precondition is not None
 
     def _fill(self, ends, limit, step_done):
         if self.is_preconditioned:  # it follows one block of vectors at a time

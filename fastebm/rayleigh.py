@@ -48,7 +48,7 @@ def prepare(chain, num_threads):
 
 
 def preconditioner(chain, num_threads):
-    """One multigrid cycle for vectors (width, n_states) in the coordinates sqrt(pi) f, in place; None as of `prepare`."""
+    """One multigrid cycle for vectors (width, n_states) in the coordinates sqrt(pi) f, in place and of any scale; None as of `prepare`."""
     parts = prepare(chain, num_threads)
     if parts is None:
         return None
@@ -61,6 +61,8 @@ def preconditioner(chain, num_threads):
             row *= root
             cycle.apply(row, out, num_threads)
             np.multiply(root, out, out=row)
+            top = np.abs(row).max()
+            row *= 1.0 / top if 0.0 < top < np.inf else 0.0  # of size 1 / gap: its square must fit a double
 
     return precondition
 
