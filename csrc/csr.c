@@ -14,9 +14,9 @@
 #define LONG_ROW 8
 
 /* Numbers of x are asked for so many entries ahead of the sum, where they lie scattered over more than the second-level cache: else the
-   mispredicted end of a row ends the search for misses of the cache. It costs a tenth where x is cached, and where neighbours of a
-   virtual machine fill its last-level cache products of the random graph take a third of the time, of the trigram model half.
-   64 to 256 entries are within a tenth of each other. */
+   mispredicted end of a row ends the search for misses of the cache. On an AMD EPYC it costs a tenth where x is cached, and where others
+   fill the last-level cache, products of the random graph take a third of the time and those of the trigram model half (benchmarks,
+   family operators). 64 to 256 entries are within a tenth of each other. */
 #define AHEAD 128
 #define SCATTERED 32768 /* states between a row and an entry that is far: 256 KB */
 #define SAMPLES 16

@@ -28,6 +28,7 @@ class Davidson(KrylovSchur):
     def __init__(self, operator, rows, fixed, width, random, precondition):
         self.precondition = precondition
         self.ends = None  # the ends of the run under way
+        self.before = np.empty((0, 0))  # the targets of the step before, in the coordinates of V then
         super().__init__(operator, rows, fixed, width, random)
 
     @classmethod
@@ -47,6 +48,13 @@ class Davidson(KrylovSchur):
     def is_exhausted(self):
         return self.fixed + self.size >= self.operator.n_states
 
+    def state(self):
+        return {**super().state(), "before": self.before}
+
+    def load(self, state):
+        self.before = state["before"]
+        super().load(state)
+
     def _start(self):
         counts = self._counts
         super()._start()
@@ -64,8 +72,8 @@ class Davidson(KrylovSchur):
         h = _core.basis_project(self.rows[self.fixed : end], images, threads)
         self.H[:size, self.size : size] = h
         self.H[self.size : size, :size] = h.T
-        self.size = size
-        self._commit()
+        # both or none: Ctrl-C comes at calls
+        self.size, self._counts = size, (self.random.drawn, self.operator.n_matvecs)
 
     def ritz(self):
         """The Ritz pairs, with the residuals of the targets, a block of the best; those of the others are not known, and infinite. The
@@ -90,28 +98,33 @@ class Davidson(KrylovSchur):
         first = self.fixed + self.size + block * self.full_width
         return self.rows[first : first + count]
 
-    def expand(self, n_targets):
+    def expand(self, ritz):
         """V takes in the preconditioned residuals of the targets."""
+        targets = np.isfinite(ritz.residuals)
+        n_targets = np.count_nonzero(targets)
         threads, end = self.operator.threads, self.fixed + self.size
         new, residuals = self._behind(0, n_targets), self._behind(1, n_targets)
+        known = self.rows[:end]
+        # what rounding left along slow vectors of V, the preconditioner would magnify by 1 / gap
+        _core.basis_remove(known, _core.basis_project(known, residuals, threads), residuals, threads)
         self.precondition(residuals)
         self.operator.n_matvecs += PRODUCTS * n_targets
         sizes = np.sqrt(np.diag(_core.basis_project(residuals, residuals, threads)))
         for row, residual, size in zip(new, residuals, sizes):
             np.multiply(residual, 1.0 / size if size > 0.0 else 0.0, out=row)
-        known = self.rows[:end]
         h = _core.basis_project(known, new, threads)
         more = _core.basis_remove(known, h, new, threads)
         _core.basis_remove(known, more, new, threads)
         if found := len(self._orthonormalise(end, n_targets)):
+            self.before = ritz.vectors[:, targets]
             self._take(found)
 
-    def _restart_with(self, before):
+    def restart(self):
         """Keep leading Ritz vectors and the targets as they were a step ago, which hold the last direction of conjugate gradients
         (Stathopoulos & Saad 1998); without them every restart costs a step."""
         values, vectors = np.linalg.eigh(self.H[: self.size, : self.size])
         kept = np.concatenate(self.ends.grown(KEPT * self.full_width).choose(values))
-        before = np.vstack([before, np.zeros((self.size - len(before), before.shape[1]))])
+        before = np.vstack([self.before, np.zeros((self.size - len(self.before), self.before.shape[1]))])
         Q, _ = np.linalg.qr(np.hstack([vectors[:, kept], before]))
         T = Q.T @ self.H[: self.size, : self.size] @ Q
         self._begin_restart(Q, 0.5 * (T + T.T))
@@ -127,7 +140,7 @@ class Davidson(KrylovSchur):
         locked, rest = len(chosen), ritz.values[kept[len(chosen) :]]
         self.H[:] = 0.0
         self.H[: len(rest), : len(rest)] = np.diag(rest)
-        self.fixed, self.size = self.fixed + locked, len(rest)
+        self.fixed, self.size, self.before = self.fixed + locked, len(rest), np.empty((0, 0))
         self._commit()
         if not self.size:
             self.begin(self.fixed)
@@ -138,13 +151,12 @@ class Davidson(KrylovSchur):
         if self.is_new:
             self._start()
         while True:
+            if self.is_full:
+                self.restart()
             ritz = self.ritz()
             done, exhausted = settled(ritz), self.is_exhausted
             step_done(ritz)
             n_targets = np.count_nonzero(np.isfinite(ritz.residuals))
             if done or exhausted or self.operator.n_matvecs + (2 + PRODUCTS) * n_targets > limit:
                 return ritz, bool(done or exhausted)
-            before = ritz.vectors[:, np.isfinite(ritz.residuals)]
-            self.expand(n_targets)
-            if self.is_full:
-                self._restart_with(before)
+            self.expand(ritz)

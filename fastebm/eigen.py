@@ -151,6 +151,8 @@ def eigenpairs(chain, k=6, *, which="largest", tol=1e-8, max_matvecs=None, rng=N
     keeper = Checkpoint(checkpoint, "eigenpairs", lambda: fingerprint(chain.fingerprint(), k, which, tol, limit, seed))
 
     def partial():
+        if work.is_loading:  # the file stays as it was
+            return None
         keeper.save(work.state, now=True)
         return work.finish(monitor.wall_s, only_converged=True)
 
@@ -177,6 +179,7 @@ class _Work:
 
     def __init__(self, chain, k, which, tol, key, threads):
         self.chain, self.k, self.threads, self.tol = chain, k, threads, tol
+        self.is_loading = False
         self.log_pi = stationary(chain, num_threads=threads).log_pi
         self.symmetric = chain.is_reversible
         searches = 0 if k == 1 else 1 if self.symmetric else 2
@@ -212,10 +215,12 @@ class _Work:
         return {f"{i}.{name}": array for i, search in enumerate(self.searches) for name, array in {**search.state(), "key": search.basis.random.key}.items()}
 
     def load(self, saved):
+        self.is_loading = True
         for i, search in enumerate(self.searches):
             state = {name.partition(".")[2]: array for name, array in saved.items() if name.startswith(f"{i}.")}
             search.basis.random.key = state.pop("key")
             search.load(state)
+        self.is_loading = False
 
     def run(self, limit, step_done):
         for search in self.searches:

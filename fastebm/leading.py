@@ -145,6 +145,8 @@ class Search:
         chosen = np.concatenate(ends.choose(ritz.values))
         last = chosen[np.argmax(ritz.residuals[chosen])]
         left, wanted = ritz.residuals[last], self.accuracy(ritz.values[last])
+        if 1.0 - max(np.real(ritz.values).max(), np.real(self.values).max(initial=-1.0)) < ROUNDING:
+            return False  # the inverse of 1 - value is rounding
         return bool(left > wanted and np.log(left / wanted) * done > WORTH * np.log(1.0 / left))
 
     def _precondition(self, ends):

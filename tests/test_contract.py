@@ -160,19 +160,19 @@ def test_columns_of_a_block_have_the_bits_of_single_products(build, names):
 
 
 @pytest.mark.parametrize("dtype", (np.float64, np.float32))
-def test_long_rows_are_summed_in_eight_lanes(dtype):
-    """The same bits whatever instructions the processor has: entry k of a row goes to lane k mod 8, the rest of less than eight last."""
+def test_long_rows_are_summed_in_four_lanes(dtype):
+    """The same bits whatever instructions the processor has: entry k of a row goes to lane k mod 4, the rest of less than four last."""
     rng = np.random.default_rng(4)
     degree = rng.integers(1, 41, size=300)
     indptr = np.append(0, np.cumsum(degree))
     indices, values = rng.integers(300, size=indptr[-1]).astype(np.int32), rng.lognormal(size=indptr[-1]).astype(dtype)
     x, expected = rng.normal(size=300), np.empty(300)
     for i, (begin, end) in enumerate(zip(indptr, indptr[1:])):
-        terms, whole = values[begin:end].astype(float) * x[indices[begin:end]], (end - begin) // 8 * 8
-        lane = np.zeros(8)
-        for group in terms[:whole].reshape(-1, 8):
+        terms, whole = values[begin:end].astype(float) * x[indices[begin:end]], (end - begin) // 4 * 4
+        lane = np.zeros(4)
+        for group in terms[:whole].reshape(-1, 4):
             lane += group
-        expected[i] = ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))
+        expected[i] = (lane[0] + lane[2]) + (lane[1] + lane[3])
         for term in terms[whole:]:
             expected[i] += term
     found = apply(_core.Scaled(_core.CsrKernel(_core.Csr(indptr, indices, values))), x)

@@ -10,7 +10,7 @@ import pytest
 import reference
 import scipy.sparse
 import strategies
-from fastebm import _core, leading, gap
+from fastebm import _core, eigen, gap, leading
 from fastebm.krylov import Ends, KrylovSchur, Operator, RandomVectors, ThreeTerm
 from fastebm.symmetric import balanced, symmetrized
 from hypothesis import given, settings
@@ -378,6 +378,24 @@ def test_interrupt_and_resume_give_the_same_bits(calls, reversible, tmp_path):
 @pytest.mark.parametrize("calls", [1, 2, 7, 12])
 def test_a_preconditioned_search_resumes_with_the_same_bits(calls, tmp_path, preconditioned):
     test_interrupt_and_resume_give_the_same_bits(calls, True, tmp_path)
+
+
+def test_an_interrupt_while_a_checkpoint_is_loaded_keeps_it(tmp_path, preconditioned, monkeypatch):
+    """A preconditioned search makes its hierarchy again before it goes on."""
+    path = tmp_path / "state.npz"
+    with pytest.raises(fe.Interrupted):
+        pairs_of(SLOW.P, 4, rng=3, callback=stop_after(7), checkpoint=path)
+    before = path.read_bytes()
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(eigen, "preconditioner", stop)
+        with pytest.raises(fe.Interrupted) as caught:
+            pairs_of(SLOW.P, 4, rng=3, checkpoint=path)
+    assert caught.value.partial is None and path.read_bytes() == before
+    assert_array_equal(pairs_of(SLOW.P, 4, rng=3, checkpoint=path).right, pairs_of(SLOW.P, 4, rng=3).right)
 
 
 def test_a_checkpoint_of_other_arguments_is_refused(tmp_path):
