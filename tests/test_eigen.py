@@ -413,10 +413,9 @@ def test_same_bits_for_any_number_of_threads(reversible):
 
 
 def check_threads(chain):
-    one, two, four = (pairs_of(chain, 2, tol=1e-2, num_threads=t) for t in (1, 2, 4))
-    for other in (two, four):
-        assert_array_equal(one.right, other.right)
-        assert_array_equal(one.left, other.left)
+    one, three = (pairs_of(chain, 2, tol=1e-2, num_threads=t) for t in (1, 3))
+    assert_array_equal(one.right, three.right)
+    assert_array_equal(one.left, three.left)
     return one
 
 
