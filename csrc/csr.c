@@ -8,15 +8,14 @@
 /* --- products --------------------------------------------------------------------------------------------------------
    The value type and the common widths are compile-time constants of the inlined bodies, so that each combination is
    its own tight loop. A row is summed in the order of its entries, but for a single vector and a matrix of long rows: then
-   in four lanes, which need not wait for each other. (Four scalar sums pass AVX2 gathers by 16 % on AMD EPYC.) */
+   in four lanes, which need not wait for each other. (Sums of AVX2 gathers were slower on AMD EPYC.) */
 
 #define LANES 4
 #define LONG_ROW 8
 
 /* Numbers of x are asked for so many entries ahead of the sum, where they lie scattered over more than the second-level cache: else the
-   mispredicted end of a row ends the search for misses of the cache. On an AMD EPYC it costs a tenth where x is cached, and where others
-   fill the last-level cache, products of the random graph take a third of the time and those of the trigram model half (benchmarks,
-   family operators). 64 to 256 entries are within a tenth of each other. */
+   mispredicted end of a row ends the search for misses of the cache. The random graph's product is then faster than a bare gather
+   where others fill the last-level cache (benchmarks/roofline.py), and hardly slower where x is cached. 64 to 256 are much the same. */
 #define AHEAD 128
 #define SCATTERED 32768 /* states between a row and an entry that is far: 256 KB */
 #define SAMPLES 16

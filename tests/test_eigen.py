@@ -85,7 +85,7 @@ def test_every_copy_is_found_with_a_preconditioner(case, k, preconditioned):
 
 @pytest.mark.parametrize("k", [2, 6, 14])
 def test_pairs_of_a_mesh_are_preconditioned(k):
-    """One to eight copies each; block Lanczos takes more than twice the products."""
+    """A torus, whose eigenvalues have one to eight copies each."""
     case = gallery.torus((150, 150), 0.2)
     chain, exact = fe.MarkovChain(case.P), 1 - case.eigenvalues[: k + 1]
     found = pairs_of(chain, k)
