@@ -160,7 +160,7 @@ EBM_INLINE void rows(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, i
         break;
     case COLUMNS: rows_lanes(A, type, begin, end, COLUMNS, x, y); break;
     case 2 * COLUMNS: rows_lanes(A, type, begin, end, 2 * COLUMNS, x, y); break;
-    default: rows_block(A, type, 0, begin, end, width, x, y);
+    default: rows_block(A, type, asking, begin, end, width, x, y);
     }
 }
 

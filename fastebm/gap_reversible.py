@@ -44,7 +44,8 @@ class ReversibleGap:
                 if self.minimizer is not None:
                     self._minimize()
         except KeyboardInterrupt:
-            self.keeper.save(self._state, now=True)
+            if self.minimizer is not None or self.recurrence is not None and self.recurrence.state is not None:
+                self.keeper.save(self._state, now=True)  # else nothing is whole yet, and the file stays as it was
             raise
         self.keeper.discard()
         return self.result()
@@ -55,7 +56,7 @@ class ReversibleGap:
             if self.upper is not None:
                 before["upper"] = np.array(self.upper)
             return {**self.minimizer.save(), **before}
-        return {} if self.recurrence is None else {**self.recurrence.save(), "looks": self.looks.save()}
+        return {**self.recurrence.save(), "looks": self.looks.save()}
 
     def result(self):
         """The result so far, or None."""

@@ -8,7 +8,7 @@ import gallery
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from fastebm import _core, multigrid, rayleigh
+from fastebm import _core, gap_reversible, multigrid, rayleigh
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -210,6 +210,28 @@ def test_a_checkpoint_in_the_second_pass(tmp_path):
     interrupted(lambda callback: fe.spectral_gap(chain, method="lanczos", certify=True, rng=3, checkpoint=path, callback=callback), in_second_pass)
     resumed = fe.spectral_gap(chain, method="lanczos", certify=True, rng=3, checkpoint=path)
     assert (resumed.gap, resumed.gap_upper, resumed.n_matvecs) == (whole.gap, whole.gap_upper, whole.n_matvecs)
+
+
+def test_an_interrupt_while_multigrid_is_made_keeps_the_checkpoint(tmp_path, monkeypatch):
+    """On the way from Lanczos to multigrid, and where a file of multigrid is loaded."""
+    chain, path = fe.MarkovChain(gallery.path(3000).P), tmp_path / "state.npz"
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gap_reversible, "Minimizer", stop)
+        with pytest.raises(fe.Interrupted) as caught:
+            fe.spectral_gap(chain, rng=3, checkpoint=path)
+    assert caught.value.partial.method == "lanczos" and not path.exists()
+    interrupted(lambda callback: fe.spectral_gap(chain, method="multigrid", rng=3, checkpoint=path, callback=callback), 3)
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(gap_reversible, "prepare", stop)
+        with pytest.raises(fe.Interrupted):
+            fe.spectral_gap(chain, method="multigrid", rng=3, checkpoint=path)
+    assert path.read_bytes() == before
+    assert fe.spectral_gap(chain, method="multigrid", rng=3, checkpoint=path).gap == fe.spectral_gap(chain, method="multigrid", rng=3).gap
 
 
 def test_a_checkpoint_of_other_arguments_is_refused(tmp_path):
