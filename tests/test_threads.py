@@ -217,6 +217,7 @@ def test_a_real_ctrl_c_is_answered_within_a_second(build, run):
         sent.append(time.perf_counter())
         signal.raise_signal(signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with the signal ignored
     timer = threading.Timer(0.5, send)
     timer.start()
     try:
@@ -226,3 +227,4 @@ def test_a_real_ctrl_c_is_answered_within_a_second(build, run):
     finally:
         timer.cancel()
         timer.join()
+        signal.signal(signal.SIGINT, before)
