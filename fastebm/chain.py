@@ -1,6 +1,7 @@
 """MarkovChain: an immutable Python owner of a shared pattern and its scalings."""
 
 import warnings
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +15,20 @@ from .checkpoint import fingerprint
 from .counts import TransitionCounts, connected_set, count_transitions
 from .errors import InvalidChainError, SelectionWarning
 from .pattern import MAX_LOG_SPAN, Pattern
+
+# The accuracy that `stationary` aims at by default, and the least that `chain.pi` shows.
+DEFAULT_LAW_TOL = 1e-12
+# The L1 norm of pi P - pi up to which a given pi is taken for the stationary law.
+MAX_GIVEN_RESIDUAL = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class StationaryLaw:
+    """A stationary law that a chain keeps, with its accuracy."""
+
+    log_pi: np.ndarray
+    tol: float = 0.0  # the componentwise relative accuracy it was found to; 0 where it was given, eliminated or in closed form
+    change: float = 0.0  # the componentwise relative change of its last iteration
 
 
 class MarkovChain:
@@ -66,7 +81,7 @@ class MarkovChain:
         if pi is not None:
             self._accept_pi(pi)
 
-    def _set(self, pattern, row, col, shift, *, labels=None, reward=None, rate=None, log_pi=None):
+    def _set(self, pattern, row, col, shift, *, labels=None, reward=None, rate=None, law=None):
         n = pattern.n_states
         if labels is not None and len(labels) != n:
             raise InvalidChainError(f"labels has length {len(labels)}, the chain has {n} states")
@@ -76,7 +91,7 @@ class MarkovChain:
         self.reward = None if reward is None else _validate.vector(reward, n, "reward")
         if rate is not None:
             self.rate = rate
-        self._known_log_pi = log_pi
+        self._law = law
 
     @classmethod
     def _from_parts(cls, pattern, row, col=None, shift=None, **facts):
@@ -84,10 +99,10 @@ class MarkovChain:
         MarkovChain._set(chain, pattern, row, col, shift, **facts)
         return chain
 
-    def _like(self, pattern, row, col, shift, *, log_pi=None):
+    def _like(self, pattern, row, col, shift, *, law=None):
         """A chain on the same states: labels and reward travel along."""
         reward = self.reward if isinstance(self.reward, np.ndarray) else None
-        return MarkovChain._from_parts(pattern, row, col, shift, labels=self.labels, reward=reward, log_pi=log_pi)
+        return MarkovChain._from_parts(pattern, row, col, shift, labels=self.labels, reward=reward, law=law)
 
     # --- constructors -------------------------------------------------------------------------------------------------
 
@@ -229,7 +244,8 @@ class MarkovChain:
     def nbytes(self):
         """Bytes of all arrays of this chain, the walkers' tables once they exist; the pattern's are shared with every chain
         derived from it."""
-        own = (self._row, self._col, self._shift, self._known_log_pi, self.__dict__.get("_alias_kernel"))
+        log_pi = None if self._law is None else self._law.log_pi
+        own = (self._row, self._col, self._shift, log_pi, self.__dict__.get("_alias_kernel"))
         return self._pattern.nbytes + sum(a.nbytes for a in own if a is not None)
 
     @property
@@ -339,11 +355,22 @@ class MarkovChain:
 
     @property
     def log_pi(self):
-        """log of the stationary distribution, float64 (n_states,), where it is known: given, found before by `stationary`,
-        or in closed form because the chain is reversible and irreducible. None otherwise: call `stationary(chain)`."""
-        if self._known_log_pi is None and self.is_reversible and len(self._pattern.classes[1]) == 1:
-            self._known_log_pi = _core.normalize_logs(self._log_measure, resolve_threads(None))[0]
-        return self._known_log_pi
+        """log of the stationary distribution, float64 (n_states,), where it is known: given and checked, found before by
+        `stationary` to its default tolerance or better, or in closed form because the chain is reversible and irreducible.
+        None otherwise: call `stationary(chain)`."""
+        law = self._law_within(DEFAULT_LAW_TOL)
+        return None if law is None else law.log_pi
+
+    def _law_within(self, tol):
+        """The law where it is known to the relative accuracy `tol` at least, or None."""
+        if self._law is None and self.is_reversible and len(self._pattern.classes[1]) == 1:
+            self._law = StationaryLaw(_core.normalize_logs(self._log_measure, resolve_threads(None))[0])
+        return self._law if self._law is not None and self._law.tol <= tol else None
+
+    def _keep_law(self, law):
+        """Keep a law that was found, unless a better one is known."""
+        if self._law is None or law.tol < self._law.tol:
+            self._law = law
 
     @property
     def _log_measure(self):
@@ -362,13 +389,21 @@ class MarkovChain:
 
     def _accept_pi(self, pi):
         pi = _validate.distribution(pi, self.n_states, "pi")
-        residual = float(np.abs(pi @ self - pi).sum())
-        if residual > 1e-8:
+        residual = self._law_residual(pi)
+        if residual > MAX_GIVEN_RESIDUAL:
             raise InvalidChainError(
                 f"pi is not stationary: the L1 norm of pi P - pi is {residual:.3g}; leave it out and call stationary(chain)"
             )
         with np.errstate(divide="ignore"):
-            self._known_log_pi = np.log(pi)
+            self._law = StationaryLaw(np.log(pi))
+
+    def _accept_unrated_law(self, log_pi):
+        """Keep a law of unknown accuracy as if it were given, unless the check of a given one refuses it."""
+        if self._law_residual(np.exp(log_pi)) <= MAX_GIVEN_RESIDUAL:
+            self._law = StationaryLaw(log_pi)
+
+    def _law_residual(self, pi):
+        return float(np.abs(pi @ self - pi).sum())
 
     # --- derived chains -----------------------------------------------------------------------------------------------------
 
@@ -380,7 +415,7 @@ class MarkovChain:
         n = self.n_states
         row = np.full(n, 1.0 - h) if self._row is None else self._row * (1.0 - h)
         shift = np.full(n, h) if self._shift is None else self._shift * (1.0 - h) + h
-        return self._like(self._pattern, row, self._col, shift, log_pi=self._known_log_pi)
+        return self._like(self._pattern, row, self._col, shift, law=self._law)
 
     def reverse(self):
         """The time-reversed chain ``P* = D^-1 P^T D``, D = diag(pi); the chain itself where it is reversible."""
@@ -388,13 +423,14 @@ class MarkovChain:
             return self
         from .stationary import stationary  # the one question a chain must ask an analysis
 
-        log_pi = stationary(self).log_pi
+        found = stationary(self)
+        log_pi = found.log_pi
         if not np.isfinite(log_pi).all():
             raise InvalidChainError("transient states have no reversed step; restrict the chain to its closed class first")
         log_row = log_pi * -1.0 if self._col is None else self._log_col - log_pi
         log_col = log_pi if self._row is None else self._log_row + log_pi
         pattern, row, col = rescaled(self._pattern.reversed, log_row, log_col)
-        return self._like(pattern, row, col, self._shift, log_pi=log_pi)
+        return self._like(pattern, row, col, self._shift, law=self._law if found.converged else None)
 
     def restrict(self, states):
         """The chain on `states` (bool mask or state numbers, kept in ascending order) with transitions that leave them

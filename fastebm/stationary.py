@@ -6,7 +6,7 @@ import numpy as np
 
 from . import _core, _validate
 from ._runtime import forecast_memory, interruptible, resolve_threads
-from .chain import is_chain
+from .chain import DEFAULT_LAW_TOL, StationaryLaw, is_chain
 from .errors import ConvergenceWarning, InvalidChainError
 from .results import Result, result
 from .structure import closed_class, structure
@@ -34,10 +34,10 @@ class StationaryResult(Result):
     residual : float
         L1 norm of ``pi P - pi``.
     relative_change : float
-        Largest componentwise relative change in the last iteration; 0 for a closed form. Small components, which the L1
-        norm does not see, are covered by this one.
+        Largest componentwise relative change in the last iteration, of a law found before too; 0 for a closed form. Small
+        components, which the L1 norm does not see, are covered by this one.
     method : str
-        "known" (given or found before), "detailed balance" (closed form), "elimination" or "power" / "arnoldi + power".
+        "known" (given, or found before to `tol` or better), "detailed balance" (closed form), "elimination" or "power" / "arnoldi + power".
     n_iter : int
         Power steps.
     converged : bool
@@ -52,7 +52,7 @@ class StationaryResult(Result):
     converged: bool
 
 
-def stationary(chain, *, tol=1e-12, max_iter=None, num_threads=None, progress=False, callback=None):
+def stationary(chain, *, tol=DEFAULT_LAW_TOL, max_iter=None, num_threads=None, progress=False, callback=None):
     """The stationary distribution ``pi P = pi`` of a chain with one closed class.
 
     A reversible chain, and every tilt of one by a reward vector, has it in closed form. Otherwise: GTH elimination up to
@@ -92,23 +92,27 @@ def stationary(chain, *, tol=1e-12, max_iter=None, num_threads=None, progress=Fa
     threads = resolve_threads(num_threads)
     inside = closed_class(chain)
     if inside is not None:
-        part = stationary(chain.restrict(inside), tol=tol, max_iter=max_iter, num_threads=threads, progress=progress, callback=callback)
+        own = chain.restrict(inside)
+        part = stationary(own, tol=tol, max_iter=max_iter, num_threads=threads, progress=progress, callback=callback)
         log_pi = np.full(chain.n_states, -np.inf)
         log_pi[inside] = part.log_pi
+        if part.converged:
+            chain._keep_law(StationaryLaw(log_pi, own._law.tol, part.relative_change))
         return _finish(chain, log_pi, threads, part.relative_change, part.method, part.n_iter, part.converged)
-    if chain.log_pi is not None:
+    law = chain._law_within(tol)
+    if law is not None:
         method = "detailed balance" if chain.is_reversible else "known"
-        return _finish(chain, chain.log_pi, threads, 0.0, method, 0, True)
+        return _finish(chain, law.log_pi, threads, law.change, method, 0, True)
     if chain.n_states <= MAX_DENSE:
-        return _finish(chain, _eliminate(chain.to_scipy().toarray()), threads, 0.0, "elimination", 0, True)
+        law = StationaryLaw(_eliminate(chain.to_scipy().toarray()))
+        chain._keep_law(law)
+        return _finish(chain, law.log_pi, threads, 0.0, "elimination", 0, True)
     return _iterate(chain, tol, max_iter, threads, progress, callback)
 
 
 def _finish(chain, log_pi, threads, change, method, n_iter, converged):
     pi = np.exp(log_pi)
     residual = _core.vec_l1(chain._apply(pi, transposed=True, num_threads=threads), pi, threads)
-    if converged:
-        chain._known_log_pi = log_pi
     return StationaryResult(pi=pi, log_pi=log_pi, residual=residual, relative_change=change, method=method,
                             n_iter=n_iter, converged=converged)
 
@@ -202,7 +206,9 @@ def _iterate(chain, tol, max_iter, threads, progress, callback):
                 history = []
         state["converged"] &= bool(state["pi"].min() >= np.finfo(float).tiny)  # below, digits are lost
         found = partial()
-    if not found.converged:
+    if found.converged:
+        chain._keep_law(StationaryLaw(found.log_pi, tol, found.relative_change))
+    else:
         warnings.warn(
             f"stationary: a componentwise change of {found.relative_change:.3g} a step after {found.n_iter} products, at a rate of "
             f"{rate:.9g} a step, does not bound the error by {tol:.3g}; raise tol, or max_iter",

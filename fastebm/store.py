@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from . import _core
 from ._build import ROW_SUM_TOLERANCE
-from .chain import MarkovChain
+from .chain import MarkovChain, StationaryLaw
 from .errors import InvalidChainError
 from .lattice import LatticePattern
 from .pattern import Pattern
@@ -28,8 +28,11 @@ MAKERS = {"lattice": LatticePattern.from_recipe, "rule": RulePattern.from_recipe
 def _parts(chain):
     """(arrays, facts): everything that makes the chain, in names that storage and pickling share."""
     pattern = chain._pattern
-    arrays = {"row": chain._row, "col": chain._col, "shift": chain._shift, "log_pi": chain._known_log_pi, "reward": chain.reward}
+    arrays = {"row": chain._row, "col": chain._col, "shift": chain._shift, "reward": chain.reward}
     facts = {"symmetric": pattern.is_symmetric, "rate": chain.rate}
+    if chain._law is not None:
+        arrays["log_pi"] = chain._law.log_pi
+        facts["law"] = {"tol": chain._law.tol, "change": chain._law.change}
     if pattern.recipe is not None:  # computed: what makes it, not its rows
         facts["recipe"], more = pattern.recipe
     else:
@@ -51,8 +54,11 @@ def assemble(arrays, facts, labels):
         pattern = Pattern(matrix, symmetric=facts["symmetric"], potential=get("potential"))
     chain = MarkovChain._from_parts(
         pattern, get("row"), get("col"), get("shift"),
-        labels=labels, reward=get("reward"), rate=facts["rate"], log_pi=get("log_pi"),
+        labels=labels, reward=get("reward"), rate=facts["rate"],
+        law=StationaryLaw(arrays["log_pi"], **facts["law"]) if "law" in facts else None,
     )
+    if "log_pi" in arrays and "law" not in facts:  # a folder from before the accuracy was kept
+        chain._accept_unrated_law(arrays["log_pi"])
     if recipe is not None and recipe["kind"] == "rule":  # found by its name, so it may be another one by now
         error = np.abs(chain @ np.ones(chain.n_states) - 1.0)
         if error.max() > ROW_SUM_TOLERANCE:

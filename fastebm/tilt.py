@@ -96,7 +96,7 @@ def tilt(reference, reward, beta, *, num_threads=None):
         reward = _validate.vector(reward, n, "reward", allow_minus_inf=True)
     if beta == np.inf:
         parts = (reference._pattern, reference._row, reference._col, reference._shift)
-        return _make(reference, reward, beta, np.zeros(n), parts, log_pi=reference._known_log_pi)
+        return _make(reference, reward, beta, np.zeros(n), parts, law=reference._law)
     if sp.issparse(reward):
         return _stored_tilt(reference, reward, beta, None, threads)
     logs = _over(reward, beta)
@@ -108,9 +108,9 @@ def tilt(reference, reward, beta, *, num_threads=None):
     return _stored_tilt(reference, reward, beta, logs, threads)
 
 
-def _make(reference, reward, beta, log_partition, parts, *, log_pi=None):
+def _make(reference, reward, beta, log_partition, parts, *, law=None):
     chain = TiltedChain.__new__(TiltedChain)
-    chain._set(*parts, labels=reference.labels, log_pi=log_pi)
+    chain._set(*parts, labels=reference.labels, law=law)
     chain.reference, chain.reward, chain.beta, chain.log_partition = reference, reward, beta, log_partition
     return chain
 
