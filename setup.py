@@ -25,7 +25,9 @@ def has_openmp(compiler):
         return False
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
-        source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+        source.write_text(
+            "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+        )
         command = [*compiler, "-fopenmp", str(source), "-o", str(source.with_suffix(""))]
         return subprocess.run(command, capture_output=True).returncode == 0
 
@@ -37,7 +39,9 @@ class BuildExt(build_ext):
         flags = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno"]
         openmp = ["-fopenmp"] if has_openmp(self.compiler.compiler) else []
         if not openmp:
-            print("fastebm: built without OpenMP, every analysis runs on one thread", file=sys.stderr)
+            print(
+                "fastebm: built without OpenMP, every analysis runs on one thread", file=sys.stderr
+            )
             flags.append("-Wno-unknown-pragmas")
         for extension in self.extensions:
             extension.extra_compile_args = flags + openmp
@@ -63,7 +67,11 @@ setup(
             "fastebm._core.core",
             ["fastebm/_core/core.pyx", *(f"csrc/{family}.c" for family in FAMILIES)],
             include_dirs=["csrc"],
-            depends=[str(p.relative_to(ROOT)) for pattern in ("csrc/*.h", "fastebm/_core/*.px?") for p in ROOT.glob(pattern)],
+            depends=[
+                str(p.relative_to(ROOT))
+                for pattern in ("csrc/*.h", "fastebm/_core/*.px?")
+                for p in ROOT.glob(pattern)
+            ],
         ),
         language_level=3,
         compiler_directives={"boundscheck": False, "wraparound": False, "embedsignature": True},

@@ -59,14 +59,22 @@ def main(arguments=None):
     reward = np.random.default_rng(1).standard_normal(options.states)
     big = fe.tilt(chain(options.states), reward, options.beta)
     seconds = time.perf_counter() - clock
-    print(f"built {big!r} in {seconds:.1f} s: {big.nbytes / 1e9:.3g} GB, peak {peak() / 1e9:.3g} GB", flush=True)
+    print(
+        f"built {big!r} in {seconds:.1f} s: {big.nbytes / 1e9:.3g} GB, peak {peak() / 1e9:.3g} GB",
+        flush=True,
+    )
     clock = time.perf_counter()
     reversible = big.is_reversible
-    print(f"reversible: {reversible}, found in {time.perf_counter() - clock:.1f} s, peak {peak() / 1e9:.3g} GB", flush=True)
+    print(
+        f"reversible: {reversible}, found in {time.perf_counter() - clock:.1f} s, peak {peak() / 1e9:.3g} GB",
+        flush=True,
+    )
     clock = time.perf_counter()
     found = fe.spectral_gap(big, rng=0)
-    print(f"gap {found.gap:.12g} in [{found.gap_lower:.12g}, {found.gap_upper:.12g}], {found.n_matvecs} products, converged "
-          f"{found.converged}, {time.perf_counter() - clock:.1f} s, peak {peak() / 1e9:.3g} GB")
+    print(
+        f"gap {found.gap:.12g} in [{found.gap_lower:.12g}, {found.gap_upper:.12g}], {found.n_matvecs} products, converged "
+        f"{found.converged}, {time.perf_counter() - clock:.1f} s, peak {peak() / 1e9:.3g} GB"
+    )
     if options.beta == math.inf:
         print(f"limit for large n: {1.0 - (1.0 + 2.0 * math.sqrt(2 * PAIRS - 1)) / DEGREE:.6g}")
     return found

@@ -27,25 +27,46 @@ def size(full, smoke):
 
 
 def product(name, chain):
-    return Case("operators", f"product P x, {name}", chain, ("SciPy csr @ x",), {"question": "product", "accuracy": 1e-12})
+    return Case(
+        "operators",
+        f"product P x, {name}",
+        chain,
+        ("SciPy csr @ x",),
+        {"question": "product", "accuracy": 1e-12},
+    )
 
 
 def gap(name, chain, gap, *peers, **options):
     """`gap`: known roughly beforehand, for the residual tolerances of the peers. `reference`: see reference.py."""
-    return Case("spectral", f"gap, {name}", chain, ("SciPy eigsh", "SLEPc", *peers),
-                {"kind": "spectral", "gap": gap, "accuracy": 1e-8, **options})
+    return Case(
+        "spectral",
+        f"gap, {name}",
+        chain,
+        ("SciPy eigsh", "SLEPc", *peers),
+        {"kind": "spectral", "gap": gap, "accuracy": 1e-8, **options},
+    )
 
 
 def pairs(name, chain, gap, n_pairs, *peers, **options):
     """The sum of 1 - lambda of n_pairs eigenpairs beside the stationary one. At this tolerance ARPACK gives one of two copies."""
-    return Case("spectral", f"{n_pairs} eigenpairs, {name}", chain, peers,
-                {"kind": "spectral", "gap": gap, "n_pairs": n_pairs, "accuracy": 1e-8, **options})
+    return Case(
+        "spectral",
+        f"{n_pairs} eigenpairs, {name}",
+        chain,
+        peers,
+        {"kind": "spectral", "gap": gap, "n_pairs": n_pairs, "accuracy": 1e-8, **options},
+    )
 
 
 def computed_gap(side, **options):
     """The same question of the torus that is not stored; the peers stand in the rows of the stored one."""
-    return Case("spectral", f"gap, torus {side} x {side}, computed", lambda: chains.torus(side, stored=False), (),
-                {"kind": "spectral", "gap": 0.0, "accuracy": 1e-8, **options})
+    return Case(
+        "spectral",
+        f"gap, torus {side} x {side}, computed",
+        lambda: chains.torus(side, stored=False),
+        (),
+        {"kind": "spectral", "gap": 0.0, "accuracy": 1e-8, **options},
+    )
 
 
 def walk(name, chain, question, **options):
@@ -54,7 +75,9 @@ def walk(name, chain, question, **options):
 
 
 def hitting(name, chain, *peers, **options):
-    return Case("hitting", f"mean hitting times, {name}", chain, peers, {"accuracy": 1e-8, **options})
+    return Case(
+        "hitting", f"mean hitting times, {name}", chain, peers, {"accuracy": 1e-8, **options}
+    )
 
 
 def sets(question, name, chain, peer, **options):
@@ -66,7 +89,12 @@ def planted(n):
 
 
 def associations(beta, *peers):
-    return hitting(f"LLM associations, beta = {beta}, valence >= 2.5", lambda: chains.associations(beta), *peers, level=2.5)
+    return hitting(
+        f"LLM associations, beta = {beta}, valence >= 2.5",
+        lambda: chains.associations(beta),
+        *peers,
+        level=2.5,
+    )
 
 
 def regular(n):
@@ -90,20 +118,57 @@ CASES = (
     product(*torus(SIDE)),
     product(f"torus {SIDE} x {SIDE}, computed", lambda: chains.torus(SIDE, stored=False)),
     product(f"reversible {WORDS}", chains.reversible_trigram),
-    Case("operators", f"one beta of a sweep, {regular(N)[0]}", regular(N)[1], ("NumPy on the entries",),
-         {"question": "tilt", "accuracy": 1e-12}),
-    Case("operators", f"TV and KL of 16 starts, reversible {WORDS}", chains.reversible_trigram, ("SciPy P.T @ mu",),
-         {"question": "mixing", "n_steps": size(100, 2), "accuracy": 1e-9}),
+    Case(
+        "operators",
+        f"one beta of a sweep, {regular(N)[0]}",
+        regular(N)[1],
+        ("NumPy on the entries",),
+        {"question": "tilt", "accuracy": 1e-12},
+    ),
+    Case(
+        "operators",
+        f"TV and KL of 16 starts, reversible {WORDS}",
+        chains.reversible_trigram,
+        ("SciPy P.T @ mu",),
+        {"question": "mixing", "n_steps": size(100, 2), "accuracy": 1e-9},
+    ),
     gap(*regular(N), size(0.00997, 0.09), "deeptime", reference=size(0.009966379021654195, None)),
-    gap(f"hypercube m = {M}", lambda: chains.hypercube(M), size(0.117, 0.25), "deeptime",
-        reference=size(0.11741322019989234, None)),
+    gap(
+        f"hypercube m = {M}",
+        lambda: chains.hypercube(M),
+        size(0.117, 0.25),
+        "deeptime",
+        reference=size(0.11741322019989234, None),
+    ),
     gap(*torus(SIDE), size(1.077e-5, 4.9e-3), "PyAMG + LOBPCG", reference=TORUS_GAP),
     computed_gap(SIDE, reference=TORUS_GAP),
-    gap(*torus(LARGE_SIDE), size(2.69e-6, 2.7e-3), "PyAMG + LOBPCG", reference=size(2.6925270484176393e-06, None)),
-    pairs(*torus(SIDE), size(1.077e-5, 4.9e-3), 4, "PyAMG + LOBPCG", reference=size(7.985702917237826e-05, None)),
-    gap(f"reversible {WORDS}", chains.reversible_trigram, size(0.097, 0.29), "deeptime",
-        reference=size(0.09703578725818993, None)),
-    Case("spectral", f"1 - SLEM, {WORDS}", chains.trigram, ("SciPy eigs",), {"kind": "absolute", "accuracy": 1e-6}),
+    gap(
+        *torus(LARGE_SIDE),
+        size(2.69e-6, 2.7e-3),
+        "PyAMG + LOBPCG",
+        reference=size(2.6925270484176393e-06, None),
+    ),
+    pairs(
+        *torus(SIDE),
+        size(1.077e-5, 4.9e-3),
+        4,
+        "PyAMG + LOBPCG",
+        reference=size(7.985702917237826e-05, None),
+    ),
+    gap(
+        f"reversible {WORDS}",
+        chains.reversible_trigram,
+        size(0.097, 0.29),
+        "deeptime",
+        reference=size(0.09703578725818993, None),
+    ),
+    Case(
+        "spectral",
+        f"1 - SLEM, {WORDS}",
+        chains.trigram,
+        ("SciPy eigs",),
+        {"kind": "absolute", "accuracy": 1e-6},
+    ),
     hitting(*torus(LARGE_SIDE), "SciPy spsolve", "deeptime mfpt"),
     associations(size(0.2, 1.0), "SciPy spsolve"),
     associations(size(0.1, 0.8)),

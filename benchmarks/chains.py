@@ -15,7 +15,9 @@ def random_regular(n, beta=1.0):
     rng = np.random.default_rng(0)
     source = np.tile(np.arange(n), 8)
     target = np.concatenate([rng.permutation(n) for _ in range(8)])
-    reference = fe.MarkovChain.from_edges(np.r_[source, np.arange(n)], np.r_[target, np.arange(n)], symmetric=True)
+    reference = fe.MarkovChain.from_edges(
+        np.r_[source, np.arange(n)], np.r_[target, np.arange(n)], symmetric=True
+    )
     return fe.tilt(reference, rng.standard_normal(n), beta)
 
 
@@ -23,11 +25,18 @@ def planted(n, n_sets=4):
     """n_sets random regular graphs as above, without reward, joined in a ring by one edge in a thousand states."""
     rng, part = np.random.default_rng(0), n // n_sets
     source = np.tile(np.arange(part * n_sets), 8)
-    target = np.concatenate([rng.permutation(part) + first for _ in range(8) for first in range(0, part * n_sets, part)])
-    joined = rng.choice(part, max(1, part // 1000), replace=False)[:, None] + part * np.arange(n_sets)
+    target = np.concatenate(
+        [rng.permutation(part) + first for _ in range(8) for first in range(0, part * n_sets, part)]
+    )
+    joined = rng.choice(part, max(1, part // 1000), replace=False)[:, None] + part * np.arange(
+        n_sets
+    )
     everyone = np.arange(part * n_sets)
-    return fe.MarkovChain.from_edges(np.r_[source, everyone, joined.ravel()], np.r_[target, everyone, np.roll(joined, 1, axis=1).ravel()],
-                                     symmetric=True)
+    return fe.MarkovChain.from_edges(
+        np.r_[source, everyone, joined.ravel()],
+        np.r_[target, everyone, np.roll(joined, 1, axis=1).ravel()],
+        symmetric=True,
+    )
 
 
 def hypercube(m, beta=1.0):
@@ -46,7 +55,9 @@ def torus(side, beta=1.0, *, stored=True):
     if stored:
         right, up = (x + 1) % side * side + y, x * side + (y + 1) % side
         states = np.arange(side * side)
-        reference = fe.MarkovChain.from_edges(np.r_[states, states, states], np.r_[right, up, states], symmetric=True)
+        reference = fe.MarkovChain.from_edges(
+            np.r_[states, states, states], np.r_[right, up, states], symmetric=True
+        )
     else:
         reference = fe.Torus((side, side), self_loop=True)
     return fe.tilt(reference, np.cos(2 * np.pi * x / side) * np.cos(4 * np.pi * y / side), beta)
@@ -71,14 +82,27 @@ def associations(beta):
 
     folder = os.environ.get("FASTEBM_SHARED_DATA")
     if not folder:
-        raise FileNotFoundError("FASTEBM_SHARED_DATA does not name the folder of llm_word_association_mistral.csv.gz")
+        raise FileNotFoundError(
+            "FASTEBM_SHARED_DATA does not name the folder of llm_word_association_mistral.csv.gz"
+        )
     number = {}
-    with gzip.open(Path(folder) / "llm_word_association_mistral.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        rows = [(number.setdefault(row["src"], len(number)), number.setdefault(row["tgt"], len(number)), float(row["wt"]))
-                for row in csv.DictReader(file) if not SMOKE or float(row["wt"]) >= 80.0]
+    with gzip.open(
+        Path(folder) / "llm_word_association_mistral.csv.gz", "rt", encoding="utf-8", newline=""
+    ) as file:
+        rows = [
+            (
+                number.setdefault(row["src"], len(number)),
+                number.setdefault(row["tgt"], len(number)),
+                float(row["wt"]),
+            )
+            for row in csv.DictReader(file)
+            if not SMOKE or float(row["wt"]) >= 80.0
+        ]
     source, target, weight = (np.array(column) for column in zip(*rows))
     lexicon = SentimentIntensityAnalyzer().lexicon
     valence = np.array([lexicon.get(word, 0.0) for word in number])
-    reference = fe.MarkovChain.from_edges(source, target, weight, symmetric=True, labels=list(number))
+    reference = fe.MarkovChain.from_edges(
+        source, target, weight, symmetric=True, labels=list(number)
+    )
     tilted = fe.tilt(reference, valence, beta)
     return tilted.largest_class() if SMOKE else tilted  # the whole network is one class

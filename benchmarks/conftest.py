@@ -47,7 +47,9 @@ def contend(benchmark, problem, answers):
         except (ImportError, Unavailable) as error:
             pytest.skip(str(error))
         benchmark.group = case.name
-        answers[case][contender] = benchmark.pedantic(solve, rounds=3 if contender == "fastebm" and not SMOKE else 1)
+        answers[case][contender] = benchmark.pedantic(
+            solve, rounds=3 if contender == "fastebm" and not SMOKE else 1
+        )
         if "fastebm" not in answers[case]:  # this test was selected alone
             answers[case]["fastebm"] = family.CONTENDERS["fastebm"](problem(case))()
         if len(answers[case]) > 1:  # fastebm comes first, and some judges compare
@@ -60,6 +62,12 @@ def contend(benchmark, problem, answers):
 def pytest_generate_tests(metafunc):
     """A test with arguments (case, contender) runs over those of its module's FAMILY."""
     if {"case", "contender"} <= set(metafunc.fixturenames):
-        metafunc.parametrize("case, contender", [
-            pytest.param(case, contender, id=f"{case.name}-{contender}") for case in family_cases(metafunc.module.FAMILY)
-            for contender in case.contenders if contender not in OUTSIDE])
+        metafunc.parametrize(
+            "case, contender",
+            [
+                pytest.param(case, contender, id=f"{case.name}-{contender}")
+                for case in family_cases(metafunc.module.FAMILY)
+                for contender in case.contenders
+                if contender not in OUTSIDE
+            ],
+        )

@@ -33,7 +33,12 @@ def drawn(P, per_row, rng):
 
 def ring(n, circulation):
     x, P = np.arange(n), np.zeros((n, n))
-    for step, probability in ((1, 0.45 + circulation), (-1, 0.45 - circulation), (2, 0.05), (-2, 0.05)):
+    for step, probability in (
+        (1, 0.45 + circulation),
+        (-1, 0.45 - circulation),
+        (2, 0.05),
+        (-2, 0.05),
+    ):
         P[x, (x + step) % n] = probability
     return P
 
@@ -42,25 +47,46 @@ def p_values(n_states, per_row, n_bootstrap, seed):
     """(N_SETS, 4): bootstrap and chi-square p-values of both statistics."""
     rng, found = np.random.default_rng(seed), []
     for number in range(N_SETS):
-        t = fe.balance_test(drawn(reversible_rows(n_states, rng), per_row, rng), n_bootstrap=n_bootstrap, rng=number, num_threads=1)
-        found.append((t.p_value, t.cycle_p_value, t.asymptotic_p_value, stats.chi2.sf(t.cycle_statistic, t.dof) if t.dof else 1.0, t.counts_per_pair))
+        t = fe.balance_test(
+            drawn(reversible_rows(n_states, rng), per_row, rng),
+            n_bootstrap=n_bootstrap,
+            rng=number,
+            num_threads=1,
+        )
+        found.append(
+            (
+                t.p_value,
+                t.cycle_p_value,
+                t.asymptotic_p_value,
+                stats.chi2.sf(t.cycle_statistic, t.dof) if t.dof else 1.0,
+                t.counts_per_pair,
+            )
+        )
     return np.array(found)
 
 
 def calibration():
     begin = time.perf_counter()
     p = p_values(8, 400, 999, 0)
-    spread = np.random.default_rng(1).uniform(-1e-3, 0, (len(p), 2))  # bootstrap p-values are multiples of 1/1000
+    spread = np.random.default_rng(1).uniform(
+        -1e-3, 0, (len(p), 2)
+    )  # bootstrap p-values are multiples of 1/1000
     names = ("likelihood ratio", "cycle statistic")
     for name, column in zip(names, (p[:, :2] + spread).T):
-        print(f"{name}: KS p-value {stats.kstest(column, 'uniform').pvalue:.3f}, size at 5 % {(column <= 0.05).mean():.3f}")
+        print(
+            f"{name}: KS p-value {stats.kstest(column, 'uniform').pvalue:.3f}, size at 5 % {(column <= 0.05).mean():.3f}"
+        )
     for name, column in zip(names, p[:, 2:4].T):
-        print(f"{name}, chi-square law: KS p-value {stats.kstest(column, 'uniform').pvalue:.2g}, size at 5 % {(column <= 0.05).mean():.3f}")
+        print(
+            f"{name}, chi-square law: KS p-value {stats.kstest(column, 'uniform').pvalue:.2g}, size at 5 % {(column <= 0.05).mean():.3f}"
+        )
     print(f"{len(p)} data sets, {time.perf_counter() - begin:.0f} s")
 
 
 def density():
-    print("\n| transitions a row | counts a pair | size of LR, bootstrap | of the cycle statistic | of LR, chi-square | of the cycle statistic |\n|---|---|---|---|---|---|")
+    print(
+        "\n| transitions a row | counts a pair | size of LR, bootstrap | of the cycle statistic | of LR, chi-square | of the cycle statistic |\n|---|---|---|---|---|---|"
+    )
     for per_row in (2, 4, 8, 16, 32, 64):
         p = p_values(8, per_row, 199, per_row)
         sizes = " | ".join(f"{(p[:, i] <= 0.05).mean():.3f}" for i in range(4))
@@ -73,12 +99,25 @@ def power(n=20, per_row=150):
         for _ in range(N_SETS):
             counts = drawn(ring(n, circulation), per_row, rng)
             test = fe.balance_test(counts, n_bootstrap=1, rng=0, num_threads=1)
-            pairs, triangles = (fe.balance_test(counts, method=method) for method in ("pairs", "triangles"))
-            found.append((test.statistic, test.cycle_statistic, pairs.statistic, triangles.statistic, pairs.p_value, triangles.p_value))
+            pairs, triangles = (
+                fe.balance_test(counts, method=method) for method in ("pairs", "triangles")
+            )
+            found.append(
+                (
+                    test.statistic,
+                    test.cycle_statistic,
+                    pairs.statistic,
+                    triangles.statistic,
+                    pairs.p_value,
+                    triangles.p_value,
+                )
+            )
         return np.array(found)
 
     critical = np.quantile(statistics(0.0, 0)[:, :4], 0.95, axis=0)
-    print("\n| circulation | LR | cycle statistic | pairs | triangles | pairs, nominal 5 % | triangles, nominal 5 % |\n|---|---|---|---|---|---|---|")
+    print(
+        "\n| circulation | LR | cycle statistic | pairs | triangles | pairs, nominal 5 % | triangles, nominal 5 % |\n|---|---|---|---|---|---|---|"
+    )
     for circulation in (0.0, 0.01, 0.02, 0.03, 0.04, 0.06):
         s = statistics(circulation, 1)
         rejected = [*(s[:, :4] > critical).mean(axis=0), *(s[:, 4:] < 0.05).mean(axis=0)]

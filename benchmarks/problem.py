@@ -60,8 +60,15 @@ class Problem:
         (folder / "chain.pickle").write_bytes(pickle.dumps(chain, protocol=5))
         (folder / "options.json").write_text(json.dumps(options))
         for name, value in inputs.items():
-            parts = {"": value} if not sp.issparse(value) else {
-                "_data": value.data, "_indices": value.indices.astype(np.int32), "_indptr": value.indptr.astype(np.int64)}
+            parts = (
+                {"": value}
+                if not sp.issparse(value)
+                else {
+                    "_data": value.data,
+                    "_indices": value.indices.astype(np.int32),
+                    "_indptr": value.indptr.astype(np.int64),
+                }
+            )
             for suffix, array in parts.items():
                 np.save(folder / f"{name}{suffix}.npy", array)
         return cls(folder)
@@ -82,4 +89,7 @@ class Problem:
         """A csr_array with int32 indices, as SciPy likes it."""
         indptr = self.array(f"{name}_indptr")
         indptr = indptr.astype(np.int32) if indptr[-1] < 2**31 else indptr
-        return sp.csr_array((self.array(f"{name}_data"), self.array(f"{name}_indices"), indptr), shape=(len(indptr) - 1,) * 2)
+        return sp.csr_array(
+            (self.array(f"{name}_data"), self.array(f"{name}_indices"), indptr),
+            shape=(len(indptr) - 1,) * 2,
+        )

@@ -39,25 +39,57 @@ def laws():
     shift, on = -np.expm1(-0.5 * 2.0) / 0.5, {"logit": True}
     return {
         "flow, one beta": (lambda: rlvr.flow(p0, 0.5, 2.0), lambda: expit(logit(p0) + shift)),
-        "flow, a beta each": (lambda: rlvr.flow(p0, beta, 2.0), lambda: expit(logit(p0) - np.expm1(-beta * 2.0) / beta)),
+        "flow, a beta each": (
+            lambda: rlvr.flow(p0, beta, 2.0),
+            lambda: expit(logit(p0) - np.expm1(-beta * 2.0) / beta),
+        ),
         "flow, in logits": (lambda: rlvr.flow(x0, 0.5, 2.0, **on), lambda: x0 + shift),
-        "target accuracy": (lambda: rlvr.target_accuracy(p0, beta), lambda: expit(logit(p0) + 1 / beta)),
+        "target accuracy": (
+            lambda: rlvr.target_accuracy(p0, beta),
+            lambda: expit(logit(p0) + 1 / beta),
+        ),
         "KL spent": (lambda: rlvr.kl_spent(p, p0, **one), lambda: kl(p, p0)),
-        "KL spent, in logits": (lambda: rlvr.kl_spent(x, x0, **one, **on), lambda: kl(expit(x), expit(x0))),
-        "suboptimality, one beta": (lambda: rlvr.suboptimality(p, p0, 0.5, **one), lambda: 0.5 * kl(p, expit(logit(p0) + 2))),
-        "suboptimality, a beta each": (lambda: rlvr.suboptimality(p, p0, beta + 0.1, **one),
-                                       lambda: (beta + 0.1) * kl(p, expit(logit(p0) + 1 / (beta + 0.1)))),
-        "suboptimality, in logits": (lambda: rlvr.suboptimality(x, x0, 0.5, **one, **on), lambda: 0.5 * kl(expit(x), expit(x0 + 2))),
+        "KL spent, in logits": (
+            lambda: rlvr.kl_spent(x, x0, **one, **on),
+            lambda: kl(expit(x), expit(x0)),
+        ),
+        "suboptimality, one beta": (
+            lambda: rlvr.suboptimality(p, p0, 0.5, **one),
+            lambda: 0.5 * kl(p, expit(logit(p0) + 2)),
+        ),
+        "suboptimality, a beta each": (
+            lambda: rlvr.suboptimality(p, p0, beta + 0.1, **one),
+            lambda: (beta + 0.1) * kl(p, expit(logit(p0) + 1 / (beta + 0.1))),
+        ),
+        "suboptimality, in logits": (
+            lambda: rlvr.suboptimality(x, x0, 0.5, **one, **on),
+            lambda: 0.5 * kl(expit(x), expit(x0 + 2)),
+        ),
         "objective": (lambda: rlvr.objective(p, p0, 0.5, **one), lambda: p - 0.5 * kl(p, p0)),
         "log Z": (lambda: rlvr.log_partition(p0, 0.5), lambda: np.log(1 - p0 + p0 * np.exp(2.0))),
-        "log Z, in logits": (lambda: rlvr.log_partition(x0, 0.5, **on), lambda: np.log(1 + expit(x0) * np.expm1(2.0))),
+        "log Z, in logits": (
+            lambda: rlvr.log_partition(x0, 0.5, **on),
+            lambda: np.log(1 + expit(x0) * np.expm1(2.0)),
+        ),
         "entropy": (lambda: rlvr.entropy(p, p0, 1.0, 2.0), lambda: binary(p) + p + 2 * (1 - p)),
-        "entropy, in logits": (lambda: rlvr.entropy(x, x0, 1.0, 2.0, **on), lambda: binary(expit(x)) + expit(x) + 2 * expit(-x)),
+        "entropy, in logits": (
+            lambda: rlvr.entropy(x, x0, 1.0, 2.0, **on),
+            lambda: binary(expit(x)) + expit(x) + 2 * expit(-x),
+        ),
         "pass@8": (lambda: rlvr.pass_at_k(p, 8), lambda: 1 - (1 - p) ** 8),
-        "pass@8, in logits": (lambda: rlvr.pass_at_k(0.1 * x - 2, 8, **on), lambda: logit(1 - expit(2 - 0.1 * x) ** 8)),
+        "pass@8, in logits": (
+            lambda: rlvr.pass_at_k(0.1 * x - 2, 8, **on),
+            lambda: logit(1 - expit(2 - 0.1 * x) ** 8),
+        ),
         "peak of the entropy": (lambda: rlvr.peak_entropy_accuracy(p, p0), lambda: expit(p - p0)),
-        "beta for an accuracy": (lambda: 1 / rlvr.beta_for_accuracy(p0, better), lambda: logit(better) - logit(p0)),
-        "time to an accuracy": (lambda: rlvr.time_to_accuracy(p0, better, 0.05), lambda: -np.log(1 - 0.05 * (logit(better) - logit(p0))) / 0.05),
+        "beta for an accuracy": (
+            lambda: 1 / rlvr.beta_for_accuracy(p0, better),
+            lambda: logit(better) - logit(p0),
+        ),
+        "time to an accuracy": (
+            lambda: rlvr.time_to_accuracy(p0, better, 0.05),
+            lambda: -np.log(1 - 0.05 * (logit(better) - logit(p0))) / 0.05,
+        ),
         "accuracy for a KL": (lambda: rlvr.accuracy_for_kl(p0, budget, **one), None),
         "beta for a KL": (lambda: rlvr.beta_for_kl(p0, budget, **one), None),
         "target accuracy, alpha = 1/2": (lambda: rlvr.alpha_target_accuracy(p0, beta, 0.5), None),
@@ -65,7 +97,9 @@ def laws():
 
 
 def main():
-    print("| law | million prompts a second and core | textbook in NumPy | ratio | largest difference |\n|---|---|---|---|---|")
+    print(
+        "| law | million prompts a second and core | textbook in NumPy | ratio | largest difference |\n|---|---|---|---|---|"
+    )
     for name, (law, textbook) in laws().items():
         difference = "-" if textbook is None else f"{np.abs(law() - textbook()).max():.1g}"
         rounds = [(seconds(law), seconds(textbook) if textbook else np.inf) for _ in range(3)]

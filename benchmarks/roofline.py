@@ -15,10 +15,10 @@ import numpy as np
 from numba import get_num_threads, njit, prange, set_num_threads
 
 from fastebm import _core
-from fastebm._runtime import available_cpus
+from fastebm._runtime.threads import available_cpus
 
 from . import chains
-from .cases import LARGE_SIDE, N, SIDE
+from .cases import LARGE_SIDE, SIDE, N
 from .chains import SMOKE
 
 # Larger than any last-level cache by far.
@@ -83,9 +83,16 @@ def bounds(chain, rounds):
 def row(name, chain, rounds):
     t, n_bytes = bounds(chain, rounds)
     rates = [n_bytes / t["A x"], n_bytes / t["read"], 1.0 / t["stream"]]
-    cells = [name, f"{n_bytes / 1e6:.3g} MB", *(f"{1e3 * t[part]:.3g} ms" for part in ("A x", "P x", "gather")),
-             *(f"{rate / 1e9:.3g} GB/s" for rate in rates),
-             *(f"{share:.0%}" for share in (rates[0] / rates[2], rates[0] / rates[1], t["gather"] / t["A x"]))]
+    cells = [
+        name,
+        f"{n_bytes / 1e6:.3g} MB",
+        *(f"{1e3 * t[part]:.3g} ms" for part in ("A x", "P x", "gather")),
+        *(f"{rate / 1e9:.3g} GB/s" for rate in rates),
+        *(
+            f"{share:.0%}"
+            for share in (rates[0] / rates[2], rates[0] / rates[1], t["gather"] / t["A x"])
+        ),
+    ]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -95,10 +102,15 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     set_num_threads(min(available_cpus(), get_num_threads()))
     print(f"{get_num_threads()} threads, best of {options.rounds} interleaved rounds\n")
-    print("| chain | bytes | A x | P x | gather | A x, bandwidth | read, same bytes | read, main memory | A x of main memory | "
-          "A x of the same bytes | A x of the gather |\n|---|---|---|---|---|---|---|---|---|---|---|")
-    for name, chain in ((f"torus {SIDE}", lambda: chains.torus(SIDE)), (f"torus {LARGE_SIDE}", lambda: chains.torus(LARGE_SIDE)),
-                        (f"random regular, n = {N}", lambda: chains.random_regular(N))):
+    print(
+        "| chain | bytes | A x | P x | gather | A x, bandwidth | read, same bytes | read, main memory | A x of main memory | "
+        "A x of the same bytes | A x of the gather |\n|---|---|---|---|---|---|---|---|---|---|---|"
+    )
+    for name, chain in (
+        (f"torus {SIDE}", lambda: chains.torus(SIDE)),
+        (f"torus {LARGE_SIDE}", lambda: chains.torus(LARGE_SIDE)),
+        (f"random regular, n = {N}", lambda: chains.random_regular(N)),
+    ):
         print(row(name, chain(), options.rounds), flush=True)
 
 

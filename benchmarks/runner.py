@@ -42,7 +42,9 @@ def _release_freed_memory():
 
 def _status(name):
     with open("/proc/self/status") as file:
-        return next((int(line.split()[1]) * 1024 for line in file if line.startswith(name + ":")), None)
+        return next(
+            (int(line.split()[1]) * 1024 for line in file if line.startswith(name + ":")), None
+        )
 
 
 class PeakMemory:
@@ -118,8 +120,14 @@ def run(case, contender, folder, limit_s):
     out = Path(folder, "answer.pickle")
     out.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.runner", case.family, contender, str(folder)]
-    child = subprocess.Popen(command, cwd=ROOT, start_new_session=True, text=True, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        start_new_session=True,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
     try:
         _, errors = child.communicate(timeout=limit_s)
     except BaseException as error:
@@ -159,7 +167,9 @@ def compete(case, *, rounds=ROUNDS, limit_s=1800.0, report=lambda name, answer: 
         try:
             chain = case.chain()
             problem = Problem.write(folder, chain, case.options, family.inputs(chain, case.options))
-        except Exception as error:  # data or a package that is not here; the next case may do better
+        except (
+            Exception
+        ) as error:  # data or a package that is not here; the next case may do better
             for outcome in outcomes.values():
                 outcome.failure = f"no input: {error}"
             return list(outcomes.values())
@@ -178,7 +188,11 @@ def compete(case, *, rounds=ROUNDS, limit_s=1800.0, report=lambda name, answer: 
                     continue
                 outcome.seconds.append(answer.seconds)
                 outcome.answer = answer
-            answers = {name: outcome.answer for name, outcome in outcomes.items() if outcome.answer is not None}
+            answers = {
+                name: outcome.answer
+                for name, outcome in outcomes.items()
+                if outcome.answer is not None
+            }
             for name, verdict in (family.judge(problem, answers) if answers else {}).items():
                 if outcomes[name].verdict is None or outcomes[name].verdict.ok:
                     outcomes[name].verdict = verdict

@@ -14,7 +14,7 @@ import numpy as np
 import scipy
 
 import fastebm as fe
-from fastebm._runtime import available_cpus
+from fastebm._runtime.threads import available_cpus
 
 from .cases import CASES
 from .contenders import FAMILIES
@@ -26,9 +26,13 @@ HEADER = "| case | contender | time | against fastebm | peak memory | products |
 def machine():
     cpu = platform.machine()
     with suppress(OSError), open("/proc/cpuinfo") as file:
-        cpu = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), cpu)
-    return (f"{cpu}, {available_cpus()} cores; Python {platform.python_version()}, NumPy {np.__version__}, "
-            f"SciPy {scipy.__version__}, fastebm {fe.__version__}")
+        cpu = next(
+            (line.split(":")[1].strip() for line in file if line.startswith("model name")), cpu
+        )
+    return (
+        f"{cpu}, {available_cpus()} cores; Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"SciPy {scipy.__version__}, fastebm {fe.__version__}"
+    )
 
 
 def row(case, outcome, ours):
@@ -50,27 +54,39 @@ def row(case, outcome, ours):
             if case.family in ("spectral", "hitting"):
                 cells[4] += f" ({answer.peak_bytes / (8 * outcome.n_states):.2g} n)"
         cells[5] = "" if answer.products is None else str(answer.products)
-        verdict = outcome.verdict.text if outcome.verdict.ok else f"NOT ACCEPTED: {outcome.verdict.text}"
+        verdict = (
+            outcome.verdict.text if outcome.verdict.ok else f"NOT ACCEPTED: {outcome.verdict.text}"
+        )
         cells[6] = "; ".join(part for part in (verdict, answer.note, outcome.failure) if part)
     return "| " + " | ".join(cells) + " |"
 
 
 def report(name, answer):
     """Progress on stderr: a full table takes hours on account of the peers."""
-    print(f"    {name}: {answer if isinstance(answer, str) else f'{answer.seconds:.3g} s'}", file=sys.stderr, flush=True)
+    print(
+        f"    {name}: {answer if isinstance(answer, str) else f'{answer.seconds:.3g} s'}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
     parser.add_argument("family", nargs="*", help=f"any of {', '.join(FAMILIES)}; default: all")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--limit", type=float, default=1800.0, help="seconds after which a contender is stopped")
+    parser.add_argument(
+        "--limit", type=float, default=1800.0, help="seconds after which a contender is stopped"
+    )
     parser.add_argument("--only", default="", help="only cases whose name contains this text")
     options = parser.parse_args(arguments)
     unknown = set(options.family) - set(FAMILIES)
     if unknown:
-        parser.error(f"no such family: {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, and so ends the child and removes the folder
+        parser.error(
+            f"no such family: {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}"
+        )
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(1)
+    )  # unwinds, and so ends the child and removes the folder
     print(f"{machine()}; medians of {options.rounds} interleaved rounds\n\n{HEADER}", flush=True)
     for case in CASES:
         if (not options.family or case.family in options.family) and options.only in case.name:

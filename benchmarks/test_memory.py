@@ -16,4 +16,6 @@ def test_the_gap_needs_six_vectors_beyond_the_chain(tmp_path):
     answer = runner.run(case, "fastebm", tmp_path, 600.0)
     if answer.peak_bytes is None:
         pytest.skip("this system does not tell the peak of a process")
-    assert answer.peak_bytes <= 6 * 8 * n + FIXED_BYTES, f"{answer.peak_bytes / (8 * n):.2f} n-vectors"
+    assert answer.peak_bytes <= 6 * 8 * n + FIXED_BYTES, (
+        f"{answer.peak_bytes / (8 * n):.2f} n-vectors"
+    )

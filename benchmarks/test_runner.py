@@ -20,7 +20,9 @@ def test_all_contenders_give_the_same_gap():
     slepc = found["SLEPc"]
     assert slepc.verdict.ok if slepc.answer is not None else slepc.failure.startswith("absent: ")
     ours = found["fastebm"]
-    assert "NOT ACCEPTED" not in table.row(SMALL, ours, ours) and " n)" in table.row(SMALL, ours, ours)
+    assert "NOT ACCEPTED" not in table.row(SMALL, ours, ours) and " n)" in table.row(
+        SMALL, ours, ours
+    )
 
 
 def test_a_missing_input_and_a_slow_or_unsuited_contender_leave_their_reason():
@@ -32,15 +34,21 @@ def test_a_missing_input_and_a_slow_or_unsuited_contender_leave_their_reason():
     late = outcomes(SMALL, limit_s=0.01)
     assert all(outcome.failure == "stopped after 0 s" for outcome in late.values())
     assert "stopped" in table.row(SMALL, late["SLEPc"], late["fastebm"])
-    unsuited = cases.walk("torus 16 x 16", lambda: torus(16), "hits", n_walkers=100, max_steps=10_000)
-    unsuited = type(unsuited)(unsuited.family, unsuited.name, unsuited.chain, ("QuantEcon",), unsuited.options)
+    unsuited = cases.walk(
+        "torus 16 x 16", lambda: torus(16), "hits", n_walkers=100, max_steps=10_000
+    )
+    unsuited = type(unsuited)(
+        unsuited.family, unsuited.name, unsuited.chain, ("QuantEcon",), unsuited.options
+    )
     assert outcomes(unsuited)["QuantEcon"].failure.startswith("absent: ")
 
 
 def written(folder, case):
     """(family module, problem) of a case, in this process."""
     chain, family = case.chain(), runner.family_module(case.family)
-    return family, runner.Problem.write(folder, chain, case.options, family.inputs(chain, case.options))
+    return family, runner.Problem.write(
+        folder, chain, case.options, family.inputs(chain, case.options)
+    )
 
 
 def test_a_wrong_gap_is_not_accepted(tmp_path):
@@ -65,7 +73,9 @@ def test_wrong_hitting_times_are_not_accepted(tmp_path):
 
 
 def test_wrong_walkers_are_not_accepted(tmp_path):
-    family, problem = written(tmp_path, cases.walk("torus 16 x 16", lambda: torus(16), "paths", n_walkers=500, n_steps=50))
+    family, problem = written(
+        tmp_path, cases.walk("torus 16 x 16", lambda: torus(16), "paths", n_walkers=500, n_steps=50)
+    )
     paths = []
     for problem.options["seed"] in (1, 2):
         paths.append(family.numba_loop(problem)().value)
@@ -76,7 +86,11 @@ def test_wrong_walkers_are_not_accepted(tmp_path):
     verdicts = family.judge(problem, {"one": Answer(jump), "two": Answer(paths[1])})
     assert not verdicts["one"].ok and verdicts["two"].ok
     problem.options["question"] = "hits"
-    means = {"one": Answer((100.0, 20.0)), "two": Answer((104.0, 20.0)), "three": Answer((110.0, 20.0))}
+    means = {
+        "one": Answer((100.0, 20.0)),
+        "two": Answer((104.0, 20.0)),
+        "three": Answer((110.0, 20.0)),
+    }
     verdicts = family.judge(problem, means)  # a mean is known to 0.9
     assert verdicts["two"].ok and not verdicts["three"].ok
 

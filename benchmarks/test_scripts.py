@@ -40,7 +40,9 @@ def test_a_reference_is_what_lapack_finds():
     found, peer = reference.reference(case)
     half = 0.5 * chain.log_pi
     S = np.exp(half[:, None] - half) * chain.to_scipy().toarray()
-    assert peer == "PyAMG + LOBPCG" and found == pytest.approx(1.0 - np.linalg.eigvalsh(S)[-2], rel=1e-10)
+    assert peer == "PyAMG + LOBPCG" and found == pytest.approx(
+        1.0 - np.linalg.eigvalsh(S)[-2], rel=1e-10
+    )
 
 
 def test_the_rates_are_of_laws_that_agree_with_the_textbook(capsys, monkeypatch):
@@ -55,14 +57,26 @@ def test_coverage_is_stated_of_every_shape(capsys, monkeypatch):
     shapes = dict(list(rlvr_coverage.SHAPES.items())[3:6])
     monkeypatch.setattr(rlvr_coverage, "SHAPES", shapes)
     rlvr_coverage.main(3, 1)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.split("|")[1:2] and line.split("|")[1].strip() in shapes]
+    lines = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if line.split("|")[1:2] and line.split("|")[1].strip() in shapes
+    ]
     assert len(lines) == 2 * len(shapes) and all("±" in line for line in lines)
 
 
 def test_training_logs_give_three_tables(tmp_path, capsys):
     steps = np.arange(1, 101)
     p = fe.rlvr.flow(0.4, 0.5, 0.03 * steps) + 0.01 * np.random.default_rng(0).normal(size=100)
-    lines = [f"a,{s},{x},{fe.rlvr.kl_spent(x, 0.4)},{fe.rlvr.entropy(x, 0.4, 1.0, 2.0)}" for s, x in zip(steps, p, strict=True)]
-    (tmp_path / "log.csv").write_text("\n".join(["run,step,reward,kl,entropy", *lines, "a,101,,0.1,0.1"]))
+    lines = [
+        f"a,{s},{x},{fe.rlvr.kl_spent(x, 0.4)},{fe.rlvr.entropy(x, 0.4, 1.0, 2.0)}"
+        for s, x in zip(steps, p, strict=True)
+    ]
+    (tmp_path / "log.csv").write_text(
+        "\n".join(["run,step,reward,kl,entropy", *lines, "a,101,,0.1,0.1"])
+    )
     rlvr_runs.main(tmp_path / "log.csv")
-    assert len([line for line in capsys.readouterr().out.splitlines() if line.startswith("| a |")]) == 3
+    assert (
+        len([line for line in capsys.readouterr().out.splitlines() if line.startswith("| a |")])
+        == 3
+    )

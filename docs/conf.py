@@ -32,46 +32,36 @@ numpydoc_show_class_members = False
 
 # --------------------------------------------------------------------------------------------------- the API pages
 
-# Page, its title, the modules whose public names it shows. A name of a module that stands nowhere goes to the last page, so that
-# whatever enters `fastebm.__all__` is documented by that alone.
-TOPICS = [
-    ("chains", "Chains", "chain lattice rules store"),
-    ("tilting", "Tilting", "tilt"),
-    ("structure", "Structure and stationary law", "structure stationary"),
-    ("balance", "Detailed balance", "balance"),
-    ("spectra", "Gaps and eigenpairs", "spectral gap eigen"),
-    ("mixing", "Mixing and contraction", "mixing mixing_time contraction dobrushin autocorrelation"),
-    ("metastable", "Metastable sets and lumping", "metastable lumping"),
-    ("hitting", "Hitting times and probabilities", "hitting absorption moments bounds recurrence"),
-    ("walks", "Simulation and rare events", "walk splitting importance"),
-    ("data", "From counts and trajectories", "counts reversible reversibility markov potential bootstrap"),
-    ("report", "The whole analysis", "report"),
-    ("errors", "Errors and warnings", "errors"),
-    ("more", "More", ""),
-]
+# A page for each subpackage with public names, so that whatever enters `fastebm.__all__` is documented by that alone.
+
+
+def page_of(name):
+    """The page of a public name: its subpackage or module, the first part of where it is defined."""
+    thing = getattr(fastebm, name)
+    if inspect.ismodule(thing):
+        return name
+    parts = getattr(thing, "__module__", "").removeprefix("fastebm").lstrip(".").split(".")
+    return parts[0] or "fastebm"
 
 
 def public():
-    """{page: names of `fastebm.__all__`}: in the order of TOPICS, functions before classes, then a page for each public module."""
-    home = {module: page for page, _, modules in TOPICS for module in modules.split()}
-    order = [*home]
-
-    def room(name):
-        return getattr(getattr(fastebm, name), "__module__", "").removeprefix("fastebm.")
-
-    def place(name):
-        return order.index(room(name)) if room(name) in home else len(order), inspect.isclass(getattr(fastebm, name)), name
-
-    pages = {page: [] for page, _, _ in TOPICS}
-    for name in sorted(fastebm.__all__, key=place):
-        page = name if inspect.ismodule(getattr(fastebm, name)) else home.get(room(name), "more")
-        pages.setdefault(page, []).append(name)
-    return {page: names for page, names in pages.items() if names}
+    """{page: names of `fastebm.__all__`}, functions before classes."""
+    pages = {}
+    for name in sorted(
+        fastebm.__all__,
+        key=lambda name: (page_of(name), inspect.isclass(getattr(fastebm, name)), name),
+    ):
+        pages.setdefault(page_of(name), []).append(name)
+    return pages
 
 
 def members(module):
-    """The public names of one of our modules: its own and those of its rooms, fastebm.rlvr_laws for fastebm.rlvr."""
-    own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", "").startswith(module.__name__)]
+    """The public names of a public module, those of its submodules included."""
+    own = [
+        name
+        for name, thing in vars(module).items()
+        if getattr(thing, "__module__", "").startswith(module.__name__)
+    ]
     return [name for name in getattr(module, "__all__", own) if not name.startswith("_")]
 
 
@@ -79,7 +69,12 @@ def directive(name, owner=fastebm):
     """The autodoc directive of a public name, which tells functions, classes, exceptions and modules apart."""
     thing = getattr(owner, name)
     if inspect.ismodule(thing):
-        return "\n".join([f".. automodule:: fastebm.{name}\n", *(directive(member, thing) for member in members(thing))])
+        return "\n".join(
+            [
+                f".. automodule:: fastebm.{name}\n",
+                *(directive(member, thing) for member in members(thing)),
+            ]
+        )
     if inspect.isclass(thing):
         kind = "exception" if issubclass(thing, BaseException) else "class"
         return f".. auto{kind}:: {name}\n   :members:\n"
@@ -105,19 +100,22 @@ Arguments after the first one or two are keyword-only; ``num_threads=None`` take
 
 def api_pages():
     """{file name: text} of the API reference."""
-    titles = {page: title for page, title, _ in TOPICS}
     texts, listed = {}, []
     for page, names in public().items():
         body = "\n".join(directive(name) for name in names)
-        if page in titles:
+        title = f"fastebm.{page}"
+        if not (page in names and inspect.ismodule(getattr(fastebm, page))):
+            title = page.replace("_", " ").capitalize() if page != "fastebm" else "More"
             body = f".. currentmodule:: fastebm\n\n{body}"
             told = ", ".join(f":obj:`{name} <fastebm.{name}>`" for name in names)
         else:
             told = inspect.getdoc(getattr(fastebm, page)).split("\n\n")[0].replace("\n", " ")
-        texts[f"{page}.rst"] = headed(titles.get(page, f"fastebm.{page}"), body)
+        texts[f"{page}.rst"] = headed(title, body)
         listed.append(f":doc:`{page}`\n   {told}")
     pages = "\n   ".join(name.removesuffix(".rst") for name in texts)
-    texts["index.rst"] = headed("API reference", INDEX.format(listed="\n\n".join(listed), pages=pages))
+    texts["index.rst"] = headed(
+        "API reference", INDEX.format(listed="\n\n".join(listed), pages=pages)
+    )
     return texts
 
 
@@ -138,8 +136,12 @@ def check_complete(app, env):
     from sphinx.util import logging
 
     modules = [name for name in fastebm.__all__ if inspect.ismodule(getattr(fastebm, name))]
-    within = [f"{module}.{name}" for module in modules for name in members(getattr(fastebm, module))]
-    for name in {*fastebm.__all__, *within} - {known.removeprefix("fastebm.") for known in env.get_domain("py").objects}:
+    within = [
+        f"{module}.{name}" for module in modules for name in members(getattr(fastebm, module))
+    ]
+    for name in {*fastebm.__all__, *within} - {
+        known.removeprefix("fastebm.") for known in env.get_domain("py").objects
+    }:
         logging.getLogger(__name__).warning("fastebm.%s is public and stands on no page", name)
 
 
@@ -151,12 +153,16 @@ _LITERAL = re.compile(r"(``.*?``|`[^`]+`_?)", re.DOTALL)
 _MARKUP = re.compile(r"(?<!\\)(\|(?=\S)|\*(?=\S)|(?<=\w)_(?!\w))")
 
 
-_CLASSES = re.compile(rf"\b({'|'.join(name for name in fastebm.__all__ if inspect.isclass(getattr(fastebm, name)))})\b(?!\()")
+_CLASSES = re.compile(
+    rf"\b({'|'.join(name for name in fastebm.__all__ if inspect.isclass(getattr(fastebm, name)))})\b(?!\()"
+)
 
 
 def adapt_docstring(app, what, name, obj, options, lines):
     text = "\n".join(lines)
-    blocks = re.split(r"(^[ ]*>>>.*?(?=^\s*$|\Z))", text, flags=re.MULTILINE | re.DOTALL)  # examples stay as they are
+    blocks = re.split(
+        r"(^[ ]*>>>.*?(?=^\s*$|\Z))", text, flags=re.MULTILINE | re.DOTALL
+    )  # examples stay as they are
     for i in range(0, len(blocks), 2):
         parts = _LITERAL.split(blocks[i])
         parts[::2] = [_CLASSES.sub(r"`\1`", _MARKUP.sub(r"\\\1", part)) for part in parts[::2]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from .chain import MarkovChain
+from .chains.chain import MarkovChain
 from .errors import InvalidChainError
 
 _REMEDY = 'pip install "fastebm[demo]"'
@@ -160,7 +160,9 @@ def load(name):
     try:
         from pocketsphinx import get_model_path
     except ImportError as error:
-        raise ImportError(f"the data set {name!r} needs the package pocketsphinx: {_REMEDY}") from error
+        raise ImportError(
+            f"the data set {name!r} needs the package pocketsphinx: {_REMEDY}"
+        ) from error
     *matrix, labels = _automaton(get_model_path(f"en-us/{file_name}"))
     # The last entry is for the empty history, whose last word is -1.
     reward = np.array([*word_reward(labels.words), 0.0])[labels.last]
@@ -171,7 +173,9 @@ def _valence(words):
     try:
         from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
     except ImportError as error:
-        raise ImportError(f"the reward of words needs the package vaderSentiment: {_REMEDY}") from error
+        raise ImportError(
+            f"the reward of words needs the package vaderSentiment: {_REMEDY}"
+        ) from error
     lexicon = SentimentIntensityAnalyzer().lexicon
     return [lexicon.get(word, 0.0) for word in words]
 
@@ -195,11 +199,18 @@ def _automaton(path):
 
     # The file sorts bigrams by their last word. By their first word, the successors of a history are neighbours, and
     # the rows of words come out in ascending order; so do those of trigrams by (first word, target).
-    first, last, order = _sorted_pairs(path, model.bigram_first, model.bigram_last, np.arange(n_bigrams), (n_words, n_words))
+    first, last, order = _sorted_pairs(
+        path, model.bigram_first, model.bigram_last, np.arange(n_bigrams), (n_words, n_words)
+    )
     rank = np.empty(n_bigrams, np.int64)
     rank[order] = np.arange(n_bigrams)
     trigram_first, target, trigram_log = _sorted_pairs(
-        path, model.trigram_first, rank[model.trigram_bigram], model.trigram_log, (n_words, n_bigrams))
+        path,
+        model.trigram_first,
+        rank[model.trigram_bigram],
+        model.trigram_log,
+        (n_words, n_bigrams),
+    )
     key, history = first * n_words + last, trigram_first * n_words + first[target]
     source = np.minimum(np.searchsorted(key, history), n_bigrams - 1)
     if not np.array_equal(key[source], history):
@@ -295,7 +306,9 @@ def _read_model(path):
         """The fields of `count` records, one int64 array each; an end record and 8 bytes of padding follow them."""
         size = sum(widths)
         block = take(np.uint8, ((count + 1) * size + 7) // 8 + 8)
-        window = np.ndarray(len(block) - 7, "<u8", block, strides=(1,))  # the 64 bits from every byte on
+        window = np.ndarray(
+            len(block) - 7, "<u8", block, strides=(1,)
+        )  # the 64 bits from every byte on
         bit = np.arange(count + 1) * size
         for width in widths:
             shift = (bit & 7).astype(np.uint64)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import reference
 
-from fastebm import _core, passes
-from fastebm.lattice import LatticePattern
-from fastebm.rules import RulePattern
+from fastebm import _core
+from fastebm.patterns import passes
+from fastebm.patterns.lattice import LatticePattern
+from fastebm.patterns.rule import RulePattern
 
 WIDTHS = (1, 2, 3, 4, 5, 8, 16)
 MANY = 3 * 4096 + 1001  # states in several blocks, the last one ragged
@@ -22,17 +23,27 @@ def stored(values, symmetric):
         x, y = rng.integers(n, size=(2, 4 * n))
         weight = rng.lognormal(sigma=3, size=x.size)
         repeat = np.arange(0, x.size, 3)
-        x, y, weight = np.append(x, x[repeat]), np.append(y, y[repeat]), np.append(weight, rng.lognormal(size=repeat.size))
+        x, y, weight = (
+            np.append(x, x[repeat]),
+            np.append(y, y[repeat]),
+            np.append(weight, rng.lognormal(size=repeat.size)),
+        )
         if symmetric:
             off = x != y
-            x, y, weight = np.append(x, y[off]), np.append(y, x[off]), np.append(weight, weight[off])
+            x, y, weight = (
+                np.append(x, y[off]),
+                np.append(y, x[off]),
+                np.append(weight, weight[off]),
+            )
         else:
             kept = x != n // 2
             x, y, weight = x[kept], y[kept], weight[kept]
         order = np.lexsort((weight, y, x))
         x, y, weight = x[order], y[order], weight[order]
         data = {"none": None, "float32": weight.astype(np.float32), "float64": weight}[values]
-        matrix = _core.Csr(np.append(0, np.cumsum(np.bincount(x, minlength=n))), y.astype(np.int32), data)
+        matrix = _core.Csr(
+            np.append(0, np.cumsum(np.bincount(x, minlength=n))), y.astype(np.int32), data
+        )
         kernel = _core.CsrKernel(matrix, matrix if symmetric else passes.transpose(matrix))
         return kernel, (x, y, np.ones(x.size) if data is None else data.astype(float))
 
@@ -46,7 +57,11 @@ def lattice(cyclic, self_loop, shape):
 
     def build(n, rng):
         x, y = steps(shape(n), cyclic, self_loop)
-        return LatticePattern(shape(n), cyclic=cyclic, self_loop=self_loop)._kernel, (x, y, np.ones(x.size))
+        return LatticePattern(shape(n), cyclic=cyclic, self_loop=self_loop)._kernel, (
+            x,
+            y,
+            np.ones(x.size),
+        )
 
     return build
 
@@ -64,21 +79,32 @@ def ruled(symmetric):
         weight = rng.lognormal(sigma=3, size=x.size)
         if symmetric:
             off = x != y
-            x, y, weight = np.append(x, y[off]), np.append(y, x[off]), np.append(weight, weight[off])
+            x, y, weight = (
+                np.append(x, y[off]),
+                np.append(y, x[off]),
+                np.append(weight, weight[off]),
+            )
         data = []
         for source, target in ((x, y), (y, x)):
             order = np.argsort(source, kind="stable")
-            data += [np.append(0, np.cumsum(np.bincount(source, minlength=n))), target[order], weight[order]]
+            data += [
+                np.append(0, np.cumsum(np.bincount(source, minlength=n))),
+                target[order],
+                weight[order],
+            ]
         longest = max(np.diff(data[0]).max(), np.diff(data[3]).max())
         incoming = None if symmetric else example_rules.listed_columns
-        return RulePattern(example_rules.listed, n, int(longest), tuple(data), symmetric, incoming, 1)._kernel, (x, y, weight)
+        return RulePattern(
+            example_rules.listed, n, int(longest), tuple(data), symmetric, incoming, 1
+        )._kernel, (x, y, weight)
 
     return build
 
 
 KERNELS = {
     f"{values}-{'symmetric' if symmetric else 'general'}": stored(values, symmetric)
-    for values in ("none", "float32", "float64") for symmetric in (False, True)
+    for values in ("none", "float32", "float64")
+    for symmetric in (False, True)
 } | {
     "torus": lattice(True, False, lambda n: (-(-n // 77), 7, 11)),
     "torus-flat": lattice(True, True, lambda n: (-(-n // 2 // 2), 2, 1, 2)),
@@ -93,7 +119,9 @@ KERNELS = {
 SCALINGS = ("", "row", "col", "shift", "row col", "row col shift")
 
 every_kernel = pytest.mark.parametrize("build", KERNELS.values(), ids=KERNELS)
-every_scaling = pytest.mark.parametrize("names", SCALINGS, ids=lambda names: names.replace(" ", "+") or "plain")
+every_scaling = pytest.mark.parametrize(
+    "names", SCALINGS, ids=lambda names: names.replace(" ", "+") or "plain"
+)
 
 
 def scalings(names, n, rng):
@@ -150,7 +178,9 @@ def test_columns_of_a_block_have_the_bits_of_single_products(build, names):
     P = A + np.diag(shift)
     x = rng.normal(size=(len(A), max(WIDTHS)))
     for transposed in (False, True):
-        single = np.column_stack([apply(M, np.ascontiguousarray(column), transposed=transposed) for column in x.T])
+        single = np.column_stack(
+            [apply(M, np.ascontiguousarray(column), transposed=transposed) for column in x.T]
+        )
         whole = apply(M, x, transposed=transposed)
         if isinstance(M.kernel, _core.CsrKernel) and M.kernel.matrix.nnz >= 8 * len(P):
             assert_close(single, whole, np.abs(P.T if transposed else P) @ np.abs(x))
@@ -165,10 +195,16 @@ def test_long_rows_are_summed_in_four_lanes(dtype):
     rng = np.random.default_rng(4)
     degree = rng.integers(1, 41, size=300)
     indptr = np.append(0, np.cumsum(degree))
-    indices, values = rng.integers(300, size=indptr[-1]).astype(np.int32), rng.lognormal(size=indptr[-1]).astype(dtype)
+    indices, values = (
+        rng.integers(300, size=indptr[-1]).astype(np.int32),
+        rng.lognormal(size=indptr[-1]).astype(dtype),
+    )
     x, expected = rng.normal(size=300), np.empty(300)
     for i, (begin, end) in enumerate(zip(indptr, indptr[1:])):
-        terms, whole = values[begin:end].astype(float) * x[indices[begin:end]], (end - begin) // 4 * 4
+        terms, whole = (
+            values[begin:end].astype(float) * x[indices[begin:end]],
+            (end - begin) // 4 * 4,
+        )
         lane = np.zeros(4)
         for group in terms[:whole].reshape(-1, 4):
             lane += group
@@ -221,10 +257,14 @@ def test_any_number_of_threads_gives_the_same_bits(build):
         for transposed in (False, True):
             first = apply(M, v, transposed=transposed, num_threads=1)
             for num_threads in (2, 4):
-                assert np.array_equal(apply(M, v, transposed=transposed, num_threads=num_threads), first)
+                assert np.array_equal(
+                    apply(M, v, transposed=transposed, num_threads=num_threads), first
+                )
         inner = v * parts["col"][:, None]
         wanted = np.column_stack([np.bincount(x, weight * column[y], n) for column in inner.T])
-        np.testing.assert_allclose(apply(M, v), parts["row"][:, None] * wanted + parts["shift"][:, None] * v, rtol=1e-13)
+        np.testing.assert_allclose(
+            apply(M, v), parts["row"][:, None] * wanted + parts["shift"][:, None] * v, rtol=1e-13
+        )
     u = rng.random(n)
     for power in (1, 2):
         first = difference(M, u, power, num_threads=1)
@@ -240,8 +280,12 @@ def test_sizes_around_tiles_and_blocks(n):
     kernel, (x, y, weight) = stored("float64", False)(n, rng)
     v = rng.random(n)
     M = _core.Scaled(kernel)
-    np.testing.assert_allclose(apply(M, v, num_threads=2), np.bincount(x, weight * v[y], n), rtol=1e-13)
-    np.testing.assert_allclose(apply(M, v, transposed=True, num_threads=2), np.bincount(y, weight * v[x], n), rtol=1e-13)
+    np.testing.assert_allclose(
+        apply(M, v, num_threads=2), np.bincount(x, weight * v[y], n), rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        apply(M, v, transposed=True, num_threads=2), np.bincount(y, weight * v[x], n), rtol=1e-13
+    )
 
 
 @pytest.mark.parametrize("values", ("none", "float32", "float64"))
@@ -262,10 +306,15 @@ def test_read_only_and_memory_mapped_arrays_are_read_in_place(values, tmp_path):
         return np.load(file, mmap_mode="r")
 
     for view in (frozen, mapped):
-        arrays = [None if a is None else view(a) for a in (kernel.matrix.indptr, kernel.matrix.indices, kernel.matrix.values)]
+        arrays = [
+            None if a is None else view(a)
+            for a in (kernel.matrix.indptr, kernel.matrix.indices, kernel.matrix.values)
+        ]
         matrix = _core.Csr(*arrays)
         assert matrix.indices is arrays[1]
-        assert np.array_equal(apply(_core.Scaled(_core.CsrKernel(matrix), view(row)), view(v)), wanted)
+        assert np.array_equal(
+            apply(_core.Scaled(_core.CsrKernel(matrix), view(row)), view(v)), wanted
+        )
 
 
 def test_what_a_kernel_cannot_do_is_refused():

@@ -7,8 +7,9 @@ import re
 import runpy
 from pathlib import Path
 
-import fastebm
 import pytest
+
+import fastebm
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 GUIDE = sorted((DOCS / "guide").glob("*.md"))
@@ -34,7 +35,9 @@ def examples(text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    test = doctest.DocTestParser().get_doctest(examples(page.read_text()), {}, page.stem, str(page), 0)
+    test = doctest.DocTestParser().get_doctest(
+        examples(page.read_text()), {}, page.stem, str(page), 0
+    )
     assert test.examples or page not in GUIDE, "a page of the guide shows what it tells"
     assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test).failed == 0
 
@@ -55,7 +58,12 @@ MODULES = [name for name in fastebm.__all__ if inspect.ismodule(getattr(fastebm,
 
 def test_the_reference_has_every_public_name_once(conf):
     texts = conf["api_pages"]()
-    top = [name for page, text in texts.items() if page.removesuffix(".rst") not in MODULES for name in directives(text)]
+    top = [
+        name
+        for page, text in texts.items()
+        if page.removesuffix(".rst") not in MODULES
+        for name in directives(text)
+    ]
     assert sorted([*top, *MODULES]) == sorted(fastebm.__all__)
 
 
@@ -65,7 +73,11 @@ def test_public_modules_show_their_functions(conf, name):
     module = getattr(fastebm, name)
     assert shown[0] == name and len(set(shown)) == len(shown)
     for function, thing in vars(module).items():
-        if inspect.isfunction(thing) and thing.__module__ == module.__name__ and not function.startswith("_"):
+        if (
+            inspect.isfunction(thing)
+            and thing.__module__ == module.__name__
+            and not function.startswith("_")
+        ):
             assert function in shown
     assert not {"np", "MarkovChain", "InvalidChainError"} & set(shown)
 
@@ -84,19 +96,27 @@ def test_a_new_public_name_appears_by_itself(conf, monkeypatch):
     monkeypatch.setattr(fastebm, "fresh", fresh, raising=False)
     monkeypatch.setattr(fastebm, "__all__", [*fastebm.__all__, "fresh"])
     texts = conf["api_pages"]()
-    assert ".. autofunction:: fresh\n" in texts["more.rst"] and "`fresh <fastebm.fresh>`" in texts["index.rst"]
-
-
-def test_topics_name_modules_that_exist(conf):
-    modules = [module for _, _, names in conf["TOPICS"] for module in names.split()]
-    assert len(set(modules)) == len(modules)
-    assert {module for module in modules} <= {path.stem for path in Path(fastebm.__file__).parent.glob("*.py")}
+    assert (
+        ".. autofunction:: fresh\n" in texts["fresh.rst"]
+        and "`fresh <fastebm.fresh>`" in texts["index.rst"]
+    )
 
 
 def test_docstrings_get_links_and_their_formulas_are_no_markup(conf):
-    lines = ["of P P*, *P, |lambda_2|, pi_", "but `pi_`, ``|x| *y`` of a GapResult", "", "    >>> abs(-1) | 2", "    3", "", "|x|"]
+    lines = [
+        "of P P*, *P, |lambda_2|, pi_",
+        "but `pi_`, ``|x| *y`` of a GapResult",
+        "",
+        "    >>> abs(-1) | 2",
+        "    3",
+        "",
+        "|x|",
+    ]
     conf["adapt_docstring"](None, "function", "f", None, None, lines)
-    assert lines[:2] == [r"of P P\*, \*P, \|lambda_2\|, pi\_", "but `pi_`, ``|x| *y`` of a `GapResult`"]
+    assert lines[:2] == [
+        r"of P P\*, \*P, \|lambda_2\|, pi\_",
+        "but `pi_`, ``|x| *y`` of a `GapResult`",
+    ]
     assert lines[2:] == ["", "    >>> abs(-1) | 2", "    3", "", r"\|x|"]
 
 
@@ -104,4 +124,7 @@ def test_signatures_of_results_are_left_out_and_others_stay(conf):
     hide = conf["hide_result_signatures"]
     assert hide(None, "class", "", fastebm.GapResult, None, "(x)", None) == ("", None)
     assert hide(None, "class", "", fastebm.MarkovChain, None, "(P)", None) is None
-    assert hide(None, "function", "", fastebm.tilt, None, str(inspect.signature(fastebm.tilt)), None) is None
+    assert (
+        hide(None, "function", "", fastebm.tilt, None, str(inspect.signature(fastebm.tilt)), None)
+        is None
+    )

@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fastebm as fe
 import numpy as np
 import pytest
+
+import fastebm as fe
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "importer"  # what the documentation shows
 
@@ -38,7 +39,9 @@ print(fe.__file__)
 
 
 def run(folder, *arguments):
-    done = subprocess.run([sys.executable, "-P", *arguments], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", *arguments], cwd=folder, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
 
@@ -56,5 +59,7 @@ def test_a_package_compiles_against_the_installed_one(tmp_path):
 
 def test_the_headers_are_where_get_include_says():
     folder = Path(fe.get_include())
-    assert {"fastebm.h", "kernel.h", "random.h", "csr.h"} <= {path.name for path in folder.glob("*.h")}
+    assert {"fastebm.h", "kernel.h", "random.h", "csr.h"} <= {
+        path.name for path in folder.glob("*.h")
+    }
     assert (Path(fe.__file__).parent / "core.pxd").exists()

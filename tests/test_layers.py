@@ -1,123 +1,125 @@
-"""Dependencies point down: results and errors < core < chains < analyses < report, command line and package. Read from the
-sources, not from what happens to be loaded."""
+"""Imports point down the layers, and no modules form a circle. Read from the sources: a module's
+layer is its folder's, so that a new module needs no line here."""
 
 import ast
-import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGE, CORE = ROOT / "fastebm", ROOT / "csrc"
+PACKAGE = Path(__file__).resolve().parents[1] / "fastebm"
 
-BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate", "core", "krylov", "davidson", "leading"}
-CHAINS = {
-    "pattern", "_build", "chain", "tilt", "symmetric", "store", "lattice", "rules", "passes", "computed", "counts",
-    "tables", "reversible",
-}
-ANALYSES = {
-    "structure", "stationary", "balance", "spectral", "gap", "gap_reversible", "gap_general", "dirichlet", "lanczos",
-    "multigrid", "rayleigh", "hitting", "walk", "mixing", "mixing_time", "rlvr", "rlvr_elementwise", "rlvr_laws", "rlvr_inverse",
-    "rlvr_prompts", "rlvr_policies", "rlvr_divergences", "rlvr_residuals", "rlvr_curves", "eigen", "walkers", "tally", "splitting",
-    "importance", "solver", "absorption", "moments", "bounds", "recurrence", "reversibility", "markov", "potential",
-    "bootstrap", "contraction", "dobrushin", "autocorrelation", "metastable", "extension", "lumping",
-}
-INPUT = {"io", "datasets"}
-TOP = {
-    "__init__", "__main__", "cli", "report", "report_facts", "report_words", "report_files", "report_html", "report_tables", "report_figures",
-    "plot", "plot_axes", "plot_spectrum", "plot_states", "plot_times", "plot_tilt", "demo", "demo_html", "study",
-}
-LAYERS = [BASE, CHAINS, ANALYSES, INPUT, TOP]
-
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+# Folders, and files of the package's own folder, from the bottom up; those of a line know nothing
+# of each other.
+LAYERS = """
+errors _version _core core
+_runtime
+linalg patterns rlvr io
+counts plot
+chains
+equilibrium datasets
+spectral simulation
+hitting mixing coarse_graining inference
+policy networks kinetics continuous_time
+llm distributed
+report __init__
+cli __main__
+"""
+LAYER = {name: i for i, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 
 
-def imports(module):
-    """(module, name, is inside a function) of every import of one of the package's own modules; name None for a whole one."""
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    inner = {id(node) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in ast.walk(f)}
-    for node in ast.walk(tree):
-        late = id(node) in inner
-        if isinstance(node, ast.ImportFrom) and (node.level == 1 or (node.module or "").split(".")[0] == "fastebm"):
-            source = node.module if node.level == 1 else node.module.removeprefix("fastebm").lstrip(".")
+def modules():
+    """{dotted name below fastebm: path} of every module; that of a folder is its __init__."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def place(module):
+    """The folder, or the file of the package's own folder, that a module stands in."""
+    return module.split(".")[0]
+
+
+def imported(module):
+    """The modules of the package that a module imports, anywhere in it: inside of functions and for
+    type checking, too."""
+    package = module.split(".")[:-1]
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
             for alias in node.names:
-                yield (source.split(".")[0], alias.name, late) if source else (alias.name, None, late)
-        elif isinstance(node, ast.Import):
+                parts = alias.name.split(".")
+                if parts[0] == "fastebm":
+                    yield resolve(parts[1:])
+        elif isinstance(node, ast.ImportFrom):
+            source = (node.module or "").split(".") if node.module else []
+            if node.level:
+                source = package[: len(package) - node.level + 1] + source
+            elif source[:1] == ["fastebm"]:
+                source = source[1:]
+            else:
+                continue
             for alias in node.names:
-                if alias.name.startswith("fastebm."):
-                    yield alias.name.split(".")[1], None, late
+                yield resolve([*source, alias.name])
 
 
-def layer(module):
-    return next(i for i, names in enumerate(LAYERS) if module in names)
+def resolve(parts):
+    """The module that `from parts[:-1] import parts[-1]` takes its name from."""
+    for length in range(len(parts), -1, -1):
+        for name in (".".join(parts[:length]), ".".join([*parts[:length], "__init__"])):
+            if name in MODULES:
+                return name
+    raise AssertionError(f"no module {'.'.join(parts)}")
+
+
+IMPORTS = {module: sorted(set(imported(module)) - {module}) for module in MODULES}
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_has_a_layer(module):
-    assert sum(module in names for names in LAYERS) == 1, f"put {module} into one of the layers of this file"
+    assert place(module) in LAYER, f"put {place(module)} into one of the layers of this file"
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - TOP))
+@pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module):
-    """A chain asks one question of an analysis, its stationary law, when reverse() is called: an import inside a function."""
-    for source, name, late in imports(module):
-        if source not in MODULES and source != "_core":
-            continue  # a public name of the package itself
-        exception = (module, source, name) == ("chain", "stationary", "stationary") and late
-        assert exception or layer(source) <= layer(module), f"{module} imports {name or source} of {source}"
+    own = place(module)
+    for source in IMPORTS[module]:
+        other = place(source)
+        assert other == own or LAYER[other] < LAYER[own], f"{module} imports {source}"
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - TOP))
-def test_nothing_but_the_top_imports_the_package(module):
-    assert not [source for source, _, _ in imports(module) if source not in MODULES and source != "_core"]
+def test_no_modules_form_a_circle():
+    try:
+        TopologicalSorter(IMPORTS).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) & ANALYSES))
-def test_analyses_use_each_others_public_names_only(module):
-    private = [(source, name) for source, name, _ in imports(module) if source in ANALYSES and (name or "").startswith("_")]
-    assert not private
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    whole = {source for source, name, _ in imports(module) if name is None and source in ANALYSES}
-    assert not [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("_")
-                and isinstance(node.value, ast.Name) and node.value.id in whole]
+@pytest.mark.parametrize("module", [m for m in MODULES if place(m) != "__init__"])
+def test_modules_import_from_where_a_name_is_defined(module):
+    """Not from the __init__ of a folder, whose names may hide modules."""
+    allowed = {"_core.__init__", "_core.core"}
+    through = [s for s in IMPORTS[module] if s.endswith("__init__") and s not in allowed]
+    assert not through or place(module) in {"__init__", "__main__"} or module.endswith("__init__")
 
 
-@pytest.mark.parametrize("module", sorted((BASE - {"_core"}) & set(MODULES)))
-def test_the_base_knows_no_chain(module):
-    assert {source for source, _, _ in imports(module)} <= BASE
+def names_from(module):
+    """(module, name) of every `from module import name`."""
+    package = module.split(".")[:-1]
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            source = package[: len(package) - node.level + 1]
+            source += node.module.split(".") if node.module else []
+            for alias in node.names:
+                yield ".".join(source), alias.name
 
 
-# ------------------------------------------------------------------------------------------------------------ C
-
-SOURCES = sorted(CORE.glob("*.[ch]"))
-ALGORITHMS = [
-    "vec", "scaled", "lanczos", "solve", "evolve", "random", "lattice", "rule", "rows", "basis", "compose", "walk", "resample", "cycle",
-]
-
-
-def includes(path, seen=None):
-    """All headers of csrc that a source reaches, through others too; system headers as they are."""
-    seen = set() if seen is None else seen
-    for name in re.findall(r'^\s*#\s*include\s*["<]([^">]+)[">]', path.read_text(), re.MULTILINE):
-        if name not in seen:
-            seen.add(name)
-            if (CORE / name).exists():
-                includes(CORE / name, seen)
-    return seen
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_c_sources_know_no_python(path):
-    assert not {"Python.h", "numpy/arrayobject.h"} & includes(path)
-    assert not re.search(r"\bPy[A-Z_]\w*\(|\bprintf\(|\bmalloc\(|\bcalloc\(|\bfopen\(", path.read_text())
-
-
-@pytest.mark.parametrize("family", ALGORITHMS)
-def test_algorithms_see_a_kernel_and_never_its_storage(family):
-    for path in (CORE / f"{family}.c", CORE / f"{family}.h"):
-        assert "csr.h" not in includes(path)
-
-
-def test_every_header_stands_alone_in_the_public_one():
-    public = includes(CORE / "fastebm.h")
-    assert {path.name for path in CORE.glob("*.h")} - public <= {"fastebm.h", "pairs.h", "parallel.h", "tuning.h"}
+@pytest.mark.parametrize("module", MODULES)
+def test_other_folders_private_names_stay_private(module):
+    for source, name in names_from(module):
+        if source and place(source) != place(module) and not source.startswith("_core"):
+            assert not name.startswith("_"), f"{module} imports {name} of {source}"

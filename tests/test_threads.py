@@ -10,12 +10,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
-import fastebm as fe
 import gallery
 import numpy as np
 import pytest
-from fastebm import _runtime
 from numpy.testing import assert_array_equal
+
+import fastebm as fe
+from fastebm._runtime import threads
 
 N = 20_501  # in five blocks of states, unequal ones
 
@@ -42,21 +43,78 @@ ANALYSES = {
     "stationary": (False, lambda c, k: fe.stationary(c, num_threads=k).log_pi),
     "detailed_balance": (False, lambda c, k: fe.detailed_balance(c, num_threads=k).to_dict()),
     "reversibilize": (False, lambda c, k: fe.reversibilize(c, num_threads=k).to_scipy().data),
-    "tilt": (True, lambda c, k: [*fe.tilt(c, REWARD, 0.3, num_threads=k).to_scipy().data, *fe.tilt(c, REWARD, 0.3, num_threads=k).log_pi]),
+    "tilt": (
+        True,
+        lambda c, k: [
+            *fe.tilt(c, REWARD, 0.3, num_threads=k).to_scipy().data,
+            *fe.tilt(c, REWARD, 0.3, num_threads=k).log_pi,
+        ],
+    ),
     "cold tilt": (True, lambda c, k: fe.tilt(c, REWARD, 0.003, num_threads=k).log_partition),
-    "hitting_times": (True, lambda c, k: fe.hitting_times(c, np.arange(0, N, 50), num_threads=k).mean),
-    "hitting_times, general": (False, lambda c, k: fe.hitting_times(c, np.arange(0, N, 50), num_threads=k).mean),
+    "hitting_times": (
+        True,
+        lambda c, k: fe.hitting_times(c, np.arange(0, N, 50), num_threads=k).mean,
+    ),
+    "hitting_times, general": (
+        False,
+        lambda c, k: fe.hitting_times(c, np.arange(0, N, 50), num_threads=k).mean,
+    ),
     "mixing_curve": (True, lambda c, k: fe.mixing_curve(c, np.arange(3), 8, num_threads=k).kl),
-    "mixing_curve, general": (False, lambda c, k: fe.mixing_curve(c, np.arange(20), 2, num_threads=k).chi2),
-    "mixing_time": (True, lambda c, k: [*fe.mixing_time(c, max_steps=20, num_threads=k).start_steps, str(fe.mixing_time(c, max_steps=20, num_threads=k).bounds)]),
-    "spectral_gap": (True, lambda c, k: [getattr(fe.spectral_gap(c, certify=True, rng=1, num_threads=k), f) for f in ("gap", "gap_upper", "residual")]),
-    "absolute gap": (True, lambda c, k: fe.spectral_gap(c, kind="absolute", rng=1, num_threads=k).gap),
-    "multiplicative gap": (False, lambda c, k: fe.spectral_gap(c, kind="multiplicative", rng=1, tol=0.01, num_threads=k).gap),
-    "conductance": (True, lambda c, k: [getattr(fe.conductance(c, vector=REWARD, num_threads=k), f) for f in ("conductance", "mass", "flow")]),
-    "metastable_sets": (True, lambda c, k: fe.metastable_sets(c, 3, tol=1e-4, rng=1, num_threads=k).memberships),
-    "lumpability": (False, lambda c, k: fe.lumpability(c, np.arange(N) % 50, num_threads=k).chain.to_scipy().data),
-    "simulate_hitting_times": (False, lambda c, k: fe.simulate_hitting_times(
-        c, np.arange(0, N, 50), start=1, n_walkers=1000, max_steps=2000, rng=1, num_threads=k).mean),
+    "mixing_curve, general": (
+        False,
+        lambda c, k: fe.mixing_curve(c, np.arange(20), 2, num_threads=k).chi2,
+    ),
+    "mixing_time": (
+        True,
+        lambda c, k: [
+            *fe.mixing_time(c, max_steps=20, num_threads=k).start_steps,
+            str(fe.mixing_time(c, max_steps=20, num_threads=k).bounds),
+        ],
+    ),
+    "spectral_gap": (
+        True,
+        lambda c, k: [
+            getattr(fe.spectral_gap(c, certify=True, rng=1, num_threads=k), f)
+            for f in ("gap", "gap_upper", "residual")
+        ],
+    ),
+    "absolute gap": (
+        True,
+        lambda c, k: fe.spectral_gap(c, kind="absolute", rng=1, num_threads=k).gap,
+    ),
+    "multiplicative gap": (
+        False,
+        lambda c, k: fe.spectral_gap(c, kind="multiplicative", rng=1, tol=0.01, num_threads=k).gap,
+    ),
+    "conductance": (
+        True,
+        lambda c, k: [
+            getattr(fe.conductance(c, vector=REWARD, num_threads=k), f)
+            for f in ("conductance", "mass", "flow")
+        ],
+    ),
+    "metastable_sets": (
+        True,
+        lambda c, k: fe.metastable_sets(c, 3, tol=1e-4, rng=1, num_threads=k).memberships,
+    ),
+    "lumpability": (
+        False,
+        lambda c, k: fe.lumpability(c, np.arange(N) % 50, num_threads=k).chain.to_scipy().data,
+    ),
+    "simulate_hitting_times": (
+        False,
+        lambda c, k: (
+            fe.simulate_hitting_times(
+                c,
+                np.arange(0, N, 50),
+                start=1,
+                n_walkers=1000,
+                max_steps=2000,
+                rng=1,
+                num_threads=k,
+            ).mean
+        ),
+    ),
 }
 
 
@@ -76,9 +134,9 @@ def test_products_have_the_same_bits(width, monkeypatch):
     x = np.random.default_rng(0).normal(size=N if width is None else (N, width))
     found = []
     for cpus in (1, 2, 4):
-        monkeypatch.setattr(_runtime, "available_cpus", lambda cpus=cpus: cpus)
+        monkeypatch.setattr(threads, "available_cpus", lambda cpus=cpus: cpus)
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-        assert _runtime.resolve_threads(None) == cpus
+        assert threads.resolve_threads(None) == cpus
         chain = fe.tilt(fresh(False), REWARD, 0.5)
         found.append((chain @ x, x.T @ chain))
     for right, left in found[1:]:
@@ -92,12 +150,15 @@ def test_products_have_the_same_bits(width, monkeypatch):
 def work():
     """Something of everything that starts threads."""
     chain = fresh(True)
-    return (fe.spectral_gap(chain, rng=1, num_threads=2).gap, float(fe.tilt(chain, REWARD, 0.5).log_pi.min()),
-            float(fe.hitting_times(chain, np.arange(0, N, 50), num_threads=2).mean.max()))
+    return (
+        fe.spectral_gap(chain, rng=1, num_threads=2).gap,
+        float(fe.tilt(chain, REWARD, 0.5).log_pi.min()),
+        float(fe.hitting_times(chain, np.arange(0, N, 50), num_threads=2).mean.max()),
+    )
 
 
 def report(queue):
-    queue.put((work(), _runtime.resolve_threads(8)))
+    queue.put((work(), threads.resolve_threads(8)))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -125,22 +186,60 @@ def child_answers(method):
             child.kill()
 
 
-@pytest.mark.parametrize("setting, expected", [("1", 1), ("1,2", 1), (" 2 ", 2), ("3", 3), ("1000000", 64), ("", 64), ("0", 64), ("-1", 64), ("many", 64)])
+@pytest.mark.parametrize(
+    "setting, expected",
+    [
+        ("1", 1),
+        ("1,2", 1),
+        (" 2 ", 2),
+        ("3", 3),
+        ("1000000", 64),
+        ("", 64),
+        ("0", 64),
+        ("-1", 64),
+        ("many", 64),
+    ],
+)
 def test_omp_num_threads_caps_the_default(setting, expected):
     """Resolved in a fresh interpreter, as libgomp reads it; 64 stands in for the CPUs of this machine."""
-    code = "from fastebm import _runtime as r; r.available_cpus = lambda: 64; print(r.resolve_threads(None), r.resolve_threads(5))"
-    out = subprocess.run([sys.executable, "-P", "-c", code], env={**os.environ, "OMP_NUM_THREADS": setting}, capture_output=True,
-                         text=True, check=True).stdout
+    code = "from fastebm._runtime import threads as r; r.available_cpus = lambda: 64; print(r.resolve_threads(None), r.resolve_threads(5))"
+    out = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, "OMP_NUM_THREADS": setting},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert out.split() == [str(expected), "5"]
 
 
-@pytest.mark.parametrize("analysis", [
-    lambda c, k: fe.stationary(c, num_threads=k), lambda c, k: fe.detailed_balance(c, num_threads=k),
-    lambda c, k: fe.reversibilize(c, num_threads=k), lambda c, k: fe.tilt(c, np.zeros(7), 1.0, num_threads=k),
-    lambda c, k: fe.hitting_times(c, [0], num_threads=k), lambda c, k: fe.mixing_curve(c, 0, 1, num_threads=k),
-    lambda c, k: fe.spectral_gap(c, num_threads=k), lambda c, k: fe.simulate(c, 1, start=0, num_threads=k),
-], ids=["stationary", "detailed_balance", "reversibilize", "tilt", "hitting_times", "mixing_curve", "spectral_gap", "simulate"])
-@pytest.mark.parametrize("value, error", [(0, ValueError), (-2, ValueError), (1.5, TypeError), ("2", TypeError), (True, TypeError)])
+@pytest.mark.parametrize(
+    "analysis",
+    [
+        lambda c, k: fe.stationary(c, num_threads=k),
+        lambda c, k: fe.detailed_balance(c, num_threads=k),
+        lambda c, k: fe.reversibilize(c, num_threads=k),
+        lambda c, k: fe.tilt(c, np.zeros(7), 1.0, num_threads=k),
+        lambda c, k: fe.hitting_times(c, [0], num_threads=k),
+        lambda c, k: fe.mixing_curve(c, 0, 1, num_threads=k),
+        lambda c, k: fe.spectral_gap(c, num_threads=k),
+        lambda c, k: fe.simulate(c, 1, start=0, num_threads=k),
+    ],
+    ids=[
+        "stationary",
+        "detailed_balance",
+        "reversibilize",
+        "tilt",
+        "hitting_times",
+        "mixing_curve",
+        "spectral_gap",
+        "simulate",
+    ],
+)
+@pytest.mark.parametrize(
+    "value, error",
+    [(0, ValueError), (-2, ValueError), (1.5, TypeError), ("2", TypeError), (True, TypeError)],
+)
 def test_num_threads_is_checked(analysis, value, error):
     with pytest.raises(error, match="num_threads"):
         analysis(fe.MarkovChain(gallery.cycle(7).P), value)
@@ -155,7 +254,10 @@ def test_numpy_integers_and_more_threads_than_blocks_are_fine():
 
 def test_python_threads_share_one_chain():
     """All caches of the chain and of its pattern are filled in a race."""
-    jobs = [ANALYSES[name] for name in ("tilt", "hitting_times", "mixing_curve", "spectral_gap", "absolute gap")] * 2
+    jobs = [
+        ANALYSES[name]
+        for name in ("tilt", "hitting_times", "mixing_curve", "spectral_gap", "absolute gap")
+    ] * 2
     expected = [analysis(fresh(True), 1) for _, analysis in jobs[:5]] * 2
     chain, barrier = fresh(True), threading.Barrier(len(jobs))
 
@@ -182,8 +284,15 @@ def drift(n, up, down):
 def torus(side, rates):
     """The walk on a torus, pi uniform, reversible iff opposite rates agree, and too large for any solve within half a second."""
     x, y = np.divmod(np.arange(side * side), side)
-    to = [(x + 1) % side * side + y, (x - 1) % side * side + y, x * side + (y + 1) % side, x * side + (y - 1) % side]
-    chain = fe.MarkovChain.from_edges(np.tile(np.arange(side * side), 4), np.concatenate(to), np.repeat(rates, side * side))
+    to = [
+        (x + 1) % side * side + y,
+        (x - 1) % side * side + y,
+        x * side + (y + 1) % side,
+        x * side + (y - 1) % side,
+    ]
+    chain = fe.MarkovChain.from_edges(
+        np.tile(np.arange(side * side), 4), np.concatenate(to), np.repeat(rates, side * side)
+    )
     return fe.MarkovChain(chain.to_scipy(), pi=np.full(side * side, side**-2.0))
 
 
@@ -197,27 +306,43 @@ def hub(n=300_000, degree=30):
 
 
 LONG = {
-    "spectral_gap": (lambda: long_cycle(200_000), lambda c: fe.spectral_gap(c, tol=1e-12, method="lanczos")),
+    "spectral_gap": (
+        lambda: long_cycle(200_000),
+        lambda c: fe.spectral_gap(c, tol=1e-12, method="lanczos"),
+    ),
     "spectral_gap, general": (lambda: drift(50_000, 0.4, 0.3), lambda c: fe.spectral_gap(c)),
     "hitting_times": (lambda: torus(1000, [0.25] * 4), lambda c: fe.hitting_times(c, [0])),
-    "hitting_times, general": (lambda: torus(600, [0.4, 0.1, 0.3, 0.2]), lambda c: fe.hitting_times(c, [0])),
+    "hitting_times, general": (
+        lambda: torus(600, [0.4, 0.1, 0.3, 0.2]),
+        lambda c: fe.hitting_times(c, [0]),
+    ),
     "dobrushin": (hub, lambda c: fe.dobrushin(c)),
-    "mixing_curve": (lambda: long_cycle(200_000), lambda c: fe.mixing_curve(c, np.arange(16), 10_000)),
+    "mixing_curve": (
+        lambda: long_cycle(200_000),
+        lambda c: fe.mixing_curve(c, np.arange(16), 10_000),
+    ),
 }
 
 
-@pytest.mark.skipif(not hasattr(signal, "raise_signal") or threading.current_thread() is not threading.main_thread(),
-                    reason="signals reach the main thread only")
+@pytest.mark.skipif(
+    not hasattr(signal, "raise_signal")
+    or threading.current_thread() is not threading.main_thread(),
+    reason="signals reach the main thread only",
+)
 @pytest.mark.parametrize("build, run", LONG.values(), ids=LONG)
 def test_a_real_ctrl_c_is_answered_within_a_second(build, run):
     chain, sent = build(), []
-    assert chain.is_reversible in (True, False) and (run is LONG["dobrushin"][1] or chain.pi is not None)  # found now: the signal is to meet the long part
+    assert chain.is_reversible in (True, False) and (
+        run is LONG["dobrushin"][1] or chain.pi is not None
+    )  # found now: the signal is to meet the long part
 
     def send():
         sent.append(time.perf_counter())
         signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with the signal ignored
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # shells start background jobs with the signal ignored
     timer = threading.Timer(0.5, send)
     timer.start()
     try:

@@ -25,7 +25,11 @@ def fastebm(problem):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", fe.errors.ConvergenceWarning)  # the row says so
             found = fe.hitting_times(chain, target)
-        return Answer(found.mean, products=found.n_iter, note=found.method if found.converged else "not converged")
+        return Answer(
+            found.mean,
+            products=found.n_iter,
+            note=found.method if found.converged else "not converged",
+        )
 
     return solve
 
@@ -38,7 +42,9 @@ def spsolve(problem):
         inside = np.flatnonzero(~target)
         P_BB = P[inside][:, inside]
         h = np.zeros(len(target))
-        h[inside] = sp.linalg.spsolve((sp.eye_array(len(inside)) - P_BB).tocsc(), np.ones(len(inside)))
+        h[inside] = sp.linalg.spsolve(
+            (sp.eye_array(len(inside)) - P_BB).tocsc(), np.ones(len(inside))
+        )
         return Answer(h)
 
     return solve
@@ -73,10 +79,18 @@ def judge(problem, answers):
     for name, answer in answers.items():
         h, bound = answer.value, certificate(P, target, answer.value)
         text, error = f"componentwise error <= {bound:.1g}", bound
-        others = [other.value for who, other in answers.items() if (who == "fastebm") != (name == "fastebm")]
+        others = [
+            other.value
+            for who, other in answers.items()
+            if (who == "fastebm") != (name == "fastebm")
+        ]
         if others:
-            agreement = min(float(np.max(np.abs(h - other)[~target] / other[~target])) for other in others)
+            agreement = min(
+                float(np.max(np.abs(h - other)[~target] / other[~target])) for other in others
+            )
             error = min(error, agreement)
             text += f", {'peers' if name == 'fastebm' else 'fastebm'} agree to {agreement:.1g}"
-        verdicts[name] = Verdict(bool(error <= problem.options["accuracy"]), f"{text}, largest mean {h.max():.3g}")
+        verdicts[name] = Verdict(
+            bool(error <= problem.options["accuracy"]), f"{text}, largest mean {h.max():.3g}"
+        )
     return verdicts

@@ -69,13 +69,25 @@ def mixing(problem):
     return solve
 
 
-CONTENDERS = {"fastebm": fastebm, "SciPy csr @ x": product, "NumPy on the entries": tilt, "SciPy P.T @ mu": mixing}
+CONTENDERS = {
+    "fastebm": fastebm,
+    "SciPy csr @ x": product,
+    "NumPy on the entries": tilt,
+    "SciPy P.T @ mu": mixing,
+}
 
 
 def judge(problem, answers):
     """The largest difference from the peer, relative to the largest value."""
     values = {name: answer.value for name, answer in answers.items()}
-    reference = next((value for name, value in values.items() if name != "fastebm"), values.get("fastebm"))
+    reference = next(
+        (value for name, value in values.items() if name != "fastebm"), values.get("fastebm")
+    )
     scale = np.abs(reference).max()
-    errors = {name: float(np.abs(value - reference).max() / scale) for name, value in values.items()}
-    return {name: Verdict(error <= problem.options["accuracy"], f"difference {error:.1g}") for name, error in errors.items()}
+    errors = {
+        name: float(np.abs(value - reference).max() / scale) for name, value in values.items()
+    }
+    return {
+        name: Verdict(error <= problem.options["accuracy"], f"difference {error:.1g}")
+        for name, error in errors.items()
+    }

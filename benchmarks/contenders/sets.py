@@ -52,7 +52,9 @@ def sweep(problem):
         flow = np.repeat(pi, np.diff(P.indptr)) * P.data
         first, last = np.repeat(rank, np.diff(P.indptr)), rank[P.indices]
         up = first < last
-        across = np.cumsum(np.bincount(first[up], flow[up], len(pi)) - np.bincount(last[up], flow[up], len(pi)))[:-1]
+        across = np.cumsum(
+            np.bincount(first[up], flow[up], len(pi)) - np.bincount(last[up], flow[up], len(pi))
+        )[:-1]
         below = np.cumsum(pi[place])[:-1]
         return Answer(float((across / np.minimum(below, 1.0 - below)).min()))
 
@@ -77,7 +79,13 @@ def eigsh(problem):
     S = problem.matrix("S")
 
     def solve():
-        values, _ = sp.linalg.eigsh(S, k=problem.options["n_sets"], which="LA", tol=1e-10, v0=np.random.default_rng(1).random(S.shape[0]))
+        values, _ = sp.linalg.eigsh(
+            S,
+            k=problem.options["n_sets"],
+            which="LA",
+            tol=1e-10,
+            v0=np.random.default_rng(1).random(S.shape[0]),
+        )
         return Answer(float(values.sum()), note="eigenvectors alone")
 
     return solve
@@ -89,18 +97,31 @@ def pcca(problem):
     P, pi, k = problem.matrix("P").toarray(), problem.array("pi"), problem.options["n_sets"]
 
     def solve():
-        return Answer(float(np.trace(pcca(P, k, stationary_distribution=pi).coarse_grained_transition_matrix)))
+        return Answer(
+            float(np.trace(pcca(P, k, stationary_distribution=pi).coarse_grained_transition_matrix))
+        )
 
     return solve
 
 
-CONTENDERS = {"fastebm": fastebm, "NumPy on the entries": sweep, "SciPy P @ indicators": indicators, "SciPy eigsh": eigsh,
-              "deeptime pcca": pcca}
+CONTENDERS = {
+    "fastebm": fastebm,
+    "NumPy on the entries": sweep,
+    "SciPy P @ indicators": indicators,
+    "SciPy eigsh": eigsh,
+    "deeptime pcca": pcca,
+}
 ACCURACY = 1e-8
 
 
 def judge(problem, answers):
     """The difference from the peer: conductance, defect, or the sum of the eigenvalues that the sets hold."""
-    reference = next((answer.value for name, answer in answers.items() if name != "fastebm"), answers["fastebm"].value)
+    reference = next(
+        (answer.value for name, answer in answers.items() if name != "fastebm"),
+        answers["fastebm"].value,
+    )
     errors = {name: abs(answer.value / reference - 1.0) for name, answer in answers.items()}
-    return {name: Verdict(error <= ACCURACY, f"{answers[name].value:.9g}, difference {error:.1g}") for name, error in errors.items()}
+    return {
+        name: Verdict(error <= ACCURACY, f"{answers[name].value:.9g}, difference {error:.1g}")
+        for name, error in errors.items()
+    }

@@ -33,9 +33,15 @@ def main():
     begin, end = (n * rank // comm.size for rank in (comm.rank, comm.rank + 1))
     indptr = load("S_indptr", begin, end + 1)
     entries = slice(int(indptr[0]), int(indptr[-1]))
-    S = PETSc.Mat().createAIJ(((end - begin, n), (end - begin, n)), comm=comm, csr=(
-        (indptr - indptr[0]).astype(PETSc.IntType), load("S_indices", entries.start, entries.stop).astype(PETSc.IntType),
-        load("S_data", entries.start, entries.stop)))
+    S = PETSc.Mat().createAIJ(
+        ((end - begin, n), (end - begin, n)),
+        comm=comm,
+        csr=(
+            (indptr - indptr[0]).astype(PETSc.IntType),
+            load("S_indices", entries.start, entries.stop).astype(PETSc.IntType),
+            load("S_data", entries.start, entries.stop),
+        ),
+    )
     S.assemble()
     S.setOption(PETSc.Mat.Option.SYMMETRIC, True)
     root, v = S.createVecs()
@@ -79,7 +85,16 @@ def main():
     peak_bytes = int(total.sum())
     if comm.rank == 0:
         np.save(f"{FOLDER}/slepc_vector.npy", whole.getArray())
-        print(json.dumps({"gap": 1.0 - theta, "products": products, "seconds": seconds, "peak_bytes": peak_bytes}))
+        print(
+            json.dumps(
+                {
+                    "gap": 1.0 - theta,
+                    "products": products,
+                    "seconds": seconds,
+                    "peak_bytes": peak_bytes,
+                }
+            )
+        )
 
 
 main()

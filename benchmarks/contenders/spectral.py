@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 import fastebm as fe
-from fastebm._runtime import available_cpus
+from fastebm._runtime.threads import available_cpus
 
 from ..problem import Answer, Unavailable, Verdict
 
@@ -59,24 +59,38 @@ def fastebm(problem):
     chain, kind, n_pairs = problem.chain, problem.options["kind"], problem.options.get("n_pairs", 1)
 
     def solve_pairs():
-        found = fe.eigenpairs(chain, n_pairs + 1, tol=1e-4, rng=0)  # the residual that the peers are asked for
+        found = fe.eigenpairs(
+            chain, n_pairs + 1, tol=1e-4, rng=0
+        )  # the residual that the peers are asked for
         root = np.exp(0.5 * chain.log_pi)[:, None]
-        return Answer(found.rates.sum(), root * found.right[:, 1:], found.n_matvecs, note=found.method)
+        return Answer(
+            found.rates.sum(), root * found.right[:, 1:], found.n_matvecs, note=found.method
+        )
 
     def solve():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", fe.errors.ConvergenceWarning)  # the row says so
             found = fe.spectral_gap(chain, kind=kind, rng=0)
-        return Answer(found.gap, products=found.n_matvecs, note=found.method if found.converged else "not converged")
+        return Answer(
+            found.gap,
+            products=found.n_matvecs,
+            note=found.method if found.converged else "not converged",
+        )
 
     return solve if n_pairs == 1 else solve_pairs
 
 
 def eigsh(problem):
-    S, tol, n_pairs = _Counted(problem.matrix("S")), 1e-4 * problem.options["gap"], problem.options.get("n_pairs", 1)
+    S, tol, n_pairs = (
+        _Counted(problem.matrix("S")),
+        1e-4 * problem.options["gap"],
+        problem.options.get("n_pairs", 1),
+    )
 
     def solve():
-        values, vectors = sp.linalg.eigsh(S, k=n_pairs + 1, which="LA", tol=tol, v0=_start(S.shape[0]), maxiter=10**6)
+        values, vectors = sp.linalg.eigsh(
+            S, k=n_pairs + 1, which="LA", tol=tol, v0=_start(S.shape[0]), maxiter=10**6
+        )
         return Answer((1.0 - values[:-1]).sum(), vectors[:, :-1], S.products)
 
     return solve
@@ -99,7 +113,11 @@ def amg_lobpcg(problem):
     """A smoothed-aggregation hierarchy of I - S with sqrt(pi) as its near-null space, then preconditioned LOBPCG."""
     import pyamg
 
-    S, root, tol = problem.matrix("S"), problem.array("root")[:, None], 1e-4 * problem.options["gap"]
+    S, root, tol = (
+        problem.matrix("S"),
+        problem.array("root")[:, None],
+        1e-4 * problem.options["gap"],
+    )
     n_pairs = problem.options.get("n_pairs", 1)
     A = (sp.eye_array(S.shape[0], format="csr") - S).tocsr()
 
@@ -107,9 +125,15 @@ def amg_lobpcg(problem):
         counted = _Counted(A)
         hierarchy = pyamg.smoothed_aggregation_solver(A, B=root, max_coarse=500)
         X = np.random.default_rng(1).standard_normal((A.shape[0], n_pairs + 2))
-        values, vectors = sp.linalg.lobpcg(counted, X, M=hierarchy.aspreconditioner(), Y=root, tol=tol, maxiter=500,
-                                           largest=False)
-        return Answer(values[:n_pairs].sum(), vectors[:, :n_pairs], counted.products, note="hierarchy included")
+        values, vectors = sp.linalg.lobpcg(
+            counted, X, M=hierarchy.aspreconditioner(), Y=root, tol=tol, maxiter=500, largest=False
+        )
+        return Answer(
+            values[:n_pairs].sum(),
+            vectors[:, :n_pairs],
+            counted.products,
+            note="hierarchy included",
+        )
 
     return solve
 
@@ -117,18 +141,27 @@ def amg_lobpcg(problem):
 def _slepc_interpreter():
     """(python, environment) of an interpreter with slepc4py: the one named by FASTEBM_BENCH_SLEPC_PYTHON, or Debian's, whose
     packages lie in folders of their own."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("PYTHON")
+    } | {"OMP_NUM_THREADS": "1"}
     python = os.environ.get("FASTEBM_BENCH_SLEPC_PYTHON")
     if python is None:
         python = "/usr/bin/python3"
-        folders = [str(path) for library in ("petsc", "slepc")
-                   for path in sorted(Path("/usr/lib", f"{library}dir").glob("*/*-real/lib/python3/dist-packages"))]
+        folders = [
+            str(path)
+            for library in ("petsc", "slepc")
+            for path in sorted(
+                Path("/usr/lib", f"{library}dir").glob("*/*-real/lib/python3/dist-packages")
+            )
+        ]
         environment["PYTHONPATH"] = os.pathsep.join(folders)
     if shutil.which("mpirun") is None:
         raise Unavailable("mpirun is not installed")
     if shutil.which(python) is None:
         raise Unavailable(f"{python} is not installed")
-    if subprocess.run([python, "-c", "from slepc4py import SLEPc"], env=environment, capture_output=True).returncode:
+    if subprocess.run(
+        [python, "-c", "from slepc4py import SLEPc"], env=environment, capture_output=True
+    ).returncode:
         raise Unavailable(f"{python} has no slepc4py")
     return python, environment
 
@@ -137,16 +170,30 @@ def slepc(problem):
     """Krylov-Schur on as many MPI ranks as fastebm has threads; measured inside, after the matrix is assembled."""
     python, environment = _slepc_interpreter()
     ranks = available_cpus()
-    command = ["mpirun", *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "-n", str(ranks), python,
-               str(Path(__file__).with_name("slepc_gap.py")), str(problem.folder), str(1e-4 * problem.options["gap"])]
+    command = [
+        "mpirun",
+        *(["--allow-run-as-root"] if os.geteuid() == 0 else []),
+        "-n",
+        str(ranks),
+        python,
+        str(Path(__file__).with_name("slepc_gap.py")),
+        str(problem.folder),
+        str(1e-4 * problem.options["gap"]),
+    ]
 
     def solve():
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"mpirun failed: {done.stderr.strip()[-400:]}")
         found = json.loads(done.stdout.splitlines()[-1])
-        return Answer(found["gap"], problem.array("slepc_vector"), found["products"], seconds=found["seconds"],
-                      peak_bytes=found["peak_bytes"], note=f"{ranks} ranks")
+        return Answer(
+            found["gap"],
+            problem.array("slepc_vector"),
+            found["products"],
+            seconds=found["seconds"],
+            peak_bytes=found["peak_bytes"],
+            note=f"{ranks} ranks",
+        )
 
     return solve
 
@@ -156,15 +203,23 @@ def eigs(problem):
     P = _Counted(problem.matrix("P"))
 
     def solve():
-        values, vectors = sp.linalg.eigs(P, k=4, which="LM", tol=1e-8, v0=_start(P.shape[0]), maxiter=10**6)
+        values, vectors = sp.linalg.eigs(
+            P, k=4, which="LM", tol=1e-8, v0=_start(P.shape[0]), maxiter=10**6
+        )
         order = np.argsort(-np.abs(values))
         return Answer(1.0 - abs(values[order[1]]), vectors[:, order[1]], P.products)
 
     return solve
 
 
-CONTENDERS = {"fastebm": fastebm, "SciPy eigsh": eigsh, "SLEPc": slepc, "deeptime": deeptime, "PyAMG + LOBPCG": amg_lobpcg,
-              "SciPy eigs": eigs}
+CONTENDERS = {
+    "fastebm": fastebm,
+    "SciPy eigsh": eigsh,
+    "SLEPc": slepc,
+    "deeptime": deeptime,
+    "PyAMG + LOBPCG": amg_lobpcg,
+    "SciPy eigs": eigs,
+}
 
 
 def dirichlet_quotient(P, pi, f):
@@ -177,19 +232,28 @@ def dirichlet_quotient(P, pi, f):
         entries = slice(P.indptr[begin], P.indptr[end])
         degree = np.diff(P.indptr[begin : end + 1])
         change = np.repeat(f[begin:end], degree) - f[P.indices[entries]]
-        energy += 0.5 * float((np.repeat(pi[begin:end], degree) * P.data[entries] * change) @ change)
+        energy += 0.5 * float(
+            (np.repeat(pi[begin:end], degree) * P.data[entries] * change) @ change
+        )
     return energy / float((pi * f) @ f - (pi @ f) ** 2)
 
 
 def dirichlet_sum(P, root, vectors):
     """The sum of Dirichlet quotients of one or more columns in the coordinates sqrt(pi) f."""
-    return sum(dirichlet_quotient(P, root * root, v / root) for v in vectors.reshape(len(root), -1).T)
+    return sum(
+        dirichlet_quotient(P, root * root, v / root) for v in vectors.reshape(len(root), -1).T
+    )
 
 
 def _exact(problem):
     """The reference of a small case: ARPACK to machine precision."""
     S, k = problem.matrix("S"), problem.options.get("n_pairs", 1) + 1
-    return (1.0 - sp.linalg.eigsh(S, k=k, which="LA", tol=0, v0=_start(S.shape[0]), return_eigenvectors=False)[:-1]).sum()
+    return (
+        1.0
+        - sp.linalg.eigsh(
+            S, k=k, which="LA", tol=0, v0=_start(S.shape[0]), return_eigenvectors=False
+        )[:-1]
+    ).sum()
 
 
 def judge(problem, answers):
@@ -210,10 +274,16 @@ def judge(problem, answers):
             quality[name] = float(np.linalg.norm(Pv - theta * v) / np.linalg.norm(v))
     if options["kind"] == "spectral":
         reference = min([options.get("reference") or _exact(problem), *quality.values()])
-        words = {name: f", Dirichlet form of the vector {value / reference - 1.0:.1g}" for name, value in quality.items()}
+        words = {
+            name: f", Dirichlet form of the vector {value / reference - 1.0:.1g}"
+            for name, value in quality.items()
+        }
     else:
         if not quality:
-            return {name: Verdict(False, f"{answer.value:.12g}, nothing to check it by") for name, answer in answers.items()}
+            return {
+                name: Verdict(False, f"{answer.value:.12g}, nothing to check it by")
+                for name, answer in answers.items()
+            }
         reference = answers[min(quality, key=quality.get)].value
         words = {name: f", residual {value:.1g}" for name, value in quality.items()}
     verdicts = {}

@@ -26,7 +26,12 @@ def inputs(chain, options):
 
 
 def fastebm(problem):
-    chain, starts, target, options = problem.chain, problem.array("starts"), problem.array("target"), problem.options
+    chain, starts, target, options = (
+        problem.chain,
+        problem.array("starts"),
+        problem.array("target"),
+        problem.options,
+    )
     before, clock = chain.nbytes, time.perf_counter()
     fe.simulate(chain, 1, start=0)
     tables = f"tables {time.perf_counter() - clock:.2g} s, {(chain.nbytes - before) / chain.nnz:.3g} bytes an entry"
@@ -37,9 +42,17 @@ def fastebm(problem):
 
     def hits():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", fe.errors.ConvergenceWarning)  # censored walkers are counted below
-            found = fe.simulate_hitting_times(chain, target, start=starts, n_walkers=len(starts), max_steps=options["max_steps"],
-                                              rng=0)
+            warnings.simplefilter(
+                "ignore", fe.errors.ConvergenceWarning
+            )  # censored walkers are counted below
+            found = fe.simulate_hitting_times(
+                chain,
+                target,
+                start=starts,
+                n_walkers=len(starts),
+                max_steps=options["max_steps"],
+                rng=0,
+            )
         note = f"{tables}; stepping alone {found.steps_per_second / 1e6:.0f} M/s"
         return Answer((found.mean, found.std), steps=found.n_steps_total, note=note)
 
@@ -57,7 +70,10 @@ def quantecon(problem):
     n_steps = problem.options["n_steps"]
 
     def solve():
-        return Answer(chain.simulate_indices(n_steps + 1, init=starts, random_state=0), steps=len(starts) * n_steps)
+        return Answer(
+            chain.simulate_indices(n_steps + 1, init=starts, random_state=0),
+            steps=len(starts) * n_steps,
+        )
 
     return solve
 
@@ -107,7 +123,12 @@ def _hits(indptr, indices, cdf, target, starts, max_steps, times):
 
 def numba_loop(problem):
     """One thread, binary search in the cumulative sums of the row."""
-    P, starts, target, options = problem.matrix("P"), problem.array("starts"), problem.array("target"), problem.options
+    P, starts, target, options = (
+        problem.matrix("P"),
+        problem.array("starts"),
+        problem.array("target"),
+        problem.options,
+    )
     cdf = _cumulative(P)
     arrays = (P.indptr, P.indices, cdf)
     _seed(options.get("seed", 1))
@@ -123,7 +144,11 @@ def numba_loop(problem):
         _hits(*arrays, target, starts, max_steps, times)
         return Answer((times.mean(), times.std(ddof=1)), steps=int(times.sum()))
 
-    run, limit = (paths, options["n_steps"]) if options["question"] == "paths" else (hits, options["max_steps"])
+    run, limit = (
+        (paths, options["n_steps"])
+        if options["question"] == "paths"
+        else (hits, options["max_steps"])
+    )
     run(starts[:2], 1)  # compiles
     return lambda: run(starts, limit)
 

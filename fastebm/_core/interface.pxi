@@ -1,7 +1,7 @@
 # What other packages call through fastebm/core.pxd; the declarations there must stay the same.
 
 cdef api const ebm_scaled_t *chain_operator(object chain, bint left, bint *transposed) except NULL:
-    from fastebm.chain import is_chain
+    from fastebm.chains.chain import is_chain
 
     operator, flipped = is_chain(chain)._left if left else (is_chain(chain)._scaled, False)
     cdef Scaled P = operator

@@ -1,0 +1,107 @@
+"""Checks of arguments, one place each: every error names the argument, the entry and the remedy."""
+
+import math
+
+import numpy as np
+
+from ..errors import InvalidChainError
+
+
+def count(value, name, minimum=1):
+    """An int of at least `minimum`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+    if value < minimum:
+        raise InvalidChainError(f"{name} must be at least {minimum}, got {value}")
+    return int(value)
+
+
+def number(value, name, *, above=-math.inf, below=math.inf, closed=False):
+    """A real number in the open interval (above, below), or the closed one."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
+    inside = above <= value <= below if closed else above < value < below
+    if not inside:  # also NaN
+        where = f"in [{above}, {below}]" if closed else f"strictly between {above} and {below}"
+        raise InvalidChainError(f"{name} must be {where}, got {value}")
+    return float(value)
+
+
+def choice(value, name, allowed):
+    """One of the strings `allowed`."""
+    if value not in allowed:
+        raise InvalidChainError(
+            f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
+        )
+    return value
+
+
+def real_array(values, name):
+    """An array of a real dtype; complex, object and text are refused rather than cast."""
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise InvalidChainError(f"{name} is not an array: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, not dtype {array.dtype}")
+    return array
+
+
+def vector(values, n_states, name, *, allow_minus_inf=False):
+    """A contiguous float64 array (n_states,) without NaN or infinity."""
+    array = real_array(values, name)
+    if array.shape != (n_states,):
+        raise InvalidChainError(f"{name} must have shape ({n_states},), got {array.shape}")
+    array = np.require(array, np.float64, "C")  # a memory map stays one
+    good = np.isfinite(array)
+    if allow_minus_inf:
+        good |= array == -np.inf
+    if not good.all():
+        at = int(np.argmin(good))
+        raise InvalidChainError(f"{name}[{at}] is {array[at]}; replace it by a finite number")
+    return array
+
+
+def state_array(states, n_states, name):
+    """State numbers as a non-empty int64 array; accepts one state, an index array or a bool mask (n_states,)."""
+    array = np.atleast_1d(np.asarray(states))
+    if array.ndim != 1:
+        raise InvalidChainError(f"{name} must be one-dimensional, got shape {array.shape}")
+    if array.dtype == bool:
+        if array.shape != (n_states,):
+            raise InvalidChainError(
+                f"{name} as a mask must have shape ({n_states},), got {array.shape}"
+            )
+        array = np.flatnonzero(array)
+    if array.size == 0:
+        raise InvalidChainError(f"{name} is empty; it needs at least one state")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold state numbers or booleans, not dtype {array.dtype}")
+    bad = (array < 0) | (array >= n_states)
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise InvalidChainError(
+            f"{name}[{at}] = {array[at]} is not a state; states are 0..{n_states - 1}"
+        )
+    return array.astype(np.int64)
+
+
+def target_mask(target, n_states):
+    """A target as a bool array (n_states,) with at least one state; accepts what `state_array` does."""
+    mask = np.zeros(n_states, dtype=bool)
+    mask[state_array(target, n_states, "target")] = True
+    return mask
+
+
+def distribution(values, n_states, name):
+    """A probability vector (n_states,): non-negative, of sum one to 1e-6, then normalised."""
+    array = vector(values, n_states, name)
+    if (array < 0).any():
+        at = int(np.argmax(array < 0))
+        raise InvalidChainError(f"{name}[{at}] is {array[at]}; probabilities are not negative")
+    total = array.sum()
+    if abs(total - 1.0) > 1e-6:
+        raise InvalidChainError(f"{name} sums to {total:.17g}; divide it by its sum")
+    return array / total

@@ -1,0 +1,104 @@
+"""What the command line reads: chains, states and vectors."""
+
+import csv
+import os
+
+import numpy as np
+
+from ..errors import InvalidChainError
+
+LISTS = (".csv", ".csv.gz", ".parquet")
+
+
+def _one_line(error):
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
+
+
+def _load(args):
+    """The chain that the argument CHAIN names."""
+    from .. import MarkovChain, datasets, load
+    from ..io import files
+
+    name, options = (
+        args.chain,
+        [option for option in ("symmetric", "normalize") if getattr(args, option)],
+    )
+    dataset = name.removeprefix("dataset:")
+    if dataset != name or os.path.isdir(name):
+        if options:
+            raise InvalidChainError(f"--{options[0]} is for files; {name} is a chain already")
+        if dataset != name and dataset not in datasets.names():
+            raise InvalidChainError(f"no dataset {dataset!r}; known: {', '.join(datasets.names())}")
+        return load(name) if dataset == name else datasets.load(dataset)
+    is_list = name.lower().endswith(LISTS)
+    if args.symmetric and not is_list:
+        raise InvalidChainError(
+            f"--symmetric is for edge lists ({', '.join(LISTS)}), not for {name}"
+        )
+    matrix, labels = files.read(name)
+    if args.symmetric:
+        edges = matrix.tocoo()
+        return MarkovChain.from_edges(
+            edges.row,
+            edges.col,
+            edges.data,
+            n_states=matrix.shape[0],
+            symmetric=True,
+            labels=labels,
+        )
+    return MarkovChain(matrix, labels=labels, normalize=is_list or args.normalize)
+
+
+def _state(name, chain):
+    """The number of the state of that label, or else of that number."""
+    try:
+        return chain.labels.index(name)
+    except (AttributeError, ValueError):  # no labels, or not among them
+        pass
+    if not name.isdecimal() or int(name) >= chain.n_states:
+        kind = "states are" if chain.labels is None else "it is no label, and states are"
+        raise InvalidChainError(f"no state {name!r}: {kind} numbered 0 to {chain.n_states - 1}")
+    return int(name)
+
+
+def _vector(path, chain):
+    """One number a state from a file; None for None."""
+    if path is None:
+        return None
+    try:
+        values = (
+            np.load(path, allow_pickle=False)
+            if path.endswith(".npy")
+            else _text_vector(path, chain)
+        )
+    except (ValueError, TypeError, EOFError, csv.Error) as error:
+        raise InvalidChainError(f"{path}: {error}; --help says what such a file holds") from error
+    if values.dtype.kind not in "biuf":
+        raise InvalidChainError(f"{path}: dtype {values.dtype}; save real numbers")
+    return values
+
+
+def _text_vector(path, chain):
+    values = np.zeros(chain.n_states)
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        rows = [(reader.line_num, row) for row in reader if row]
+    width = len(rows[0][1]) if rows else 0
+    if width not in (1, 2) or (width == 1 and len(rows) != chain.n_states):
+        raise InvalidChainError(f"{len(rows)} lines of {width} fields for {chain.n_states} states")
+    numbers = (
+        {}
+        if chain.labels is None or width == 1
+        else {str(label): state for state, label in enumerate(chain.labels)}
+    )
+    for at, (line, row) in enumerate(rows):
+        try:
+            *name, value = row
+            if width == 2:
+                at = numbers[name[0]] if name[0] in numbers else _state(name[0], chain)
+            values[at] = float(value)
+        except (ValueError, IndexError) as error:
+            raise InvalidChainError(f"line {line}: {error}") from None
+    return values

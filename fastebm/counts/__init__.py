@@ -1,0 +1,7 @@
+"""Transition counts from trajectories and tables, and what is estimated from them without a chain."""
+
+from .connected_set import ConnectedSet, connected_set
+from .matrix import TransitionCounts
+from .transitions import count_transitions, discretize
+
+__all__ = ["ConnectedSet", "TransitionCounts", "connected_set", "count_transitions", "discretize"]

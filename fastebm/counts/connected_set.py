@@ -1,0 +1,88 @@
+"""The largest set of states between which transitions were counted in both directions."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _core
+from .._runtime.results import Result, result
+from ..patterns.graph import components
+from .matrix import Counts
+
+
+@result
+class ConnectedSet(Result):
+    """The largest strongly connected part of a count matrix, and what the rest was.
+
+    Attributes
+    ----------
+    states : ndarray int64
+        The states kept, ascending; `labels` names them where the input had names.
+    counts : scipy.sparse.csr_array
+        The counts among them.
+    n_components : int
+        Strongly connected components of the whole matrix.
+    fraction_states, fraction_counts : float
+        Share of the states, and of all counts, that is kept.
+    """
+
+    states: np.ndarray
+    counts: sp.csr_array
+    labels: object
+    n_components: int
+    fraction_states: float
+    fraction_counts: float
+
+    def to_dict(self):
+        """The fields as plain values, without the matrix."""
+        labels = None if self.labels is None else list(self.labels)
+        return {
+            "states": self.states.tolist(),
+            "labels": labels,
+            "n_components": self.n_components,
+            "fraction_states": self.fraction_states,
+            "fraction_counts": self.fraction_counts,
+        }
+
+
+def connected_set(counts):
+    """The largest strongly connected component of `counts` (by number of counts inside), and what it leaves out.
+
+    Parameters
+    ----------
+    counts : sparse or dense (n_states, n_states), or TransitionCounts
+
+    Returns
+    -------
+    ConnectedSet
+
+    Examples
+    --------
+    >>> import numpy as np, fastebm as fe
+    >>> kept = fe.connected_set(np.array([[5, 2, 1], [3, 0, 0], [0, 0, 0]]))
+    >>> kept.states.tolist(), round(kept.fraction_counts, 4), kept.n_components
+    ([0, 1], 0.9091, 2)
+    """
+    data = Counts(counts)
+    labels, n_classes = data.classes
+    rows = np.repeat(np.arange(data.n_states), np.diff(data.matrix.indptr))
+    inside = labels[rows] == labels[data.matrix.indices]
+    weight = np.bincount(labels[rows[inside]], data.matrix.values[inside], minlength=n_classes)
+    states = np.flatnonzero(labels == np.argmax(weight))
+    kept = data.scipy()[states][:, states]
+    return ConnectedSet(
+        states=states,
+        counts=kept,
+        labels=None if data.labels is None else [data.labels[i] for i in states],
+        n_components=int(n_classes),
+        fraction_states=len(states) / data.n_states,
+        fraction_counts=float(kept.sum() / data.total.sum()),
+    )
+
+
+def connected(n_states, indptr, indices, keep):
+    """(labels, number) of the components of a symmetric pattern's entries with keep[k]."""
+    rows = np.repeat(np.arange(n_states), np.diff(indptr))[keep]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_states))]).astype(
+        np.int64
+    )
+    return components(_core.Csr(starts, indices[keep], None))

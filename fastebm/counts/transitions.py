@@ -1,0 +1,147 @@
+"""Transition counts: what users hand in, checked once; counting from trajectories; the connected part of a count matrix."""
+
+import os
+
+import numpy as np
+
+from .._runtime import validate
+from ..errors import InvalidChainError
+from .accumulator import Tally
+from .matrix import TransitionCounts
+
+
+def count_transitions(trajectories, *, lag=1, mode="sliding", n_states=None, labels=None):
+    """Count transitions in one pass over trajectories, in bounded memory.
+
+    Parameters
+    ----------
+    trajectories : list of int arrays, one int array, or path
+        State numbers, each array one trajectory (memory-mapped ones are read piece by piece). Or a .csv[.gz] or .parquet file, read
+        in batches (needs pyarrow: ``pip install "fastebm[data]"``) with columns ``trajectory, state`` (the rows of a trajectory
+        together and in time order) or ``source, target[, count]``; its states may be words, which become the labels.
+    lag : int
+        Steps between the two states of a transition.
+    mode : "sliding" | "sample"
+        Every pair (x[t], x[t + lag]), or only those with t a multiple of lag, which do not overlap.
+    n_states : int, optional
+        Default: one more than the largest state seen.
+    labels : sequence of length n_states, optional
+        Names of the states, where they are given as numbers.
+
+    Returns
+    -------
+    TransitionCounts
+        Trajectories of at most `lag` points hold no transition; n_too_short says how many there were.
+
+    Raises
+    ------
+    InvalidChainError
+        No transition at all, a negative state or one beyond n_states; the text names the trajectory and the place.
+
+    Examples
+    --------
+    >>> import fastebm as fe
+    >>> found = fe.count_transitions([[0, 1, 1, 0], [1]])
+    >>> found.counts.toarray().tolist(), found.n_too_short
+    ([[0.0, 1.0], [1.0, 1.0]], 1)
+    """
+    lag = validate.count(lag, "lag")
+    validate.choice(mode, "mode", ("sliding", "sample"))
+    n_states = None if n_states is None else validate.count(n_states, "n_states")
+    if isinstance(trajectories, (str, os.PathLike)):
+        from .tables import read_transitions  # pyarrow is imported only where a table is read
+
+        found = read_transitions(os.fspath(trajectories), lag, mode)
+        labels = found.labels if labels is None else labels
+    else:
+        found = Tally(lag, mode)
+        for number, trajectory in enumerate(as_trajectories(trajectories)):
+            found.add_trajectory(trajectory, number)
+    counts = found.matrix(n_states)
+    if counts.nnz == 0:
+        raise InvalidChainError(
+            f"{found.n_trajectories} trajectories hold no transition: all have at most lag = {lag} points; give longer ones or a smaller lag"
+        )
+    if labels is not None and len(labels) != counts.shape[0]:
+        raise InvalidChainError(
+            f"labels has length {len(labels)}, the counts {counts.shape[0]} states"
+        )
+    return TransitionCounts(
+        counts=counts,
+        labels=labels,
+        lag=lag,
+        mode=mode,
+        n_transitions=int(round(float(counts.sum()))),
+        n_trajectories=found.n_trajectories,
+        n_too_short=found.n_too_short,
+    )
+
+
+def as_trajectories(trajectories):
+    """The trajectories as an iterable of arrays; one plain array or list of numbers is one trajectory."""
+    if (
+        isinstance(trajectories, np.ndarray)
+        and trajectories.ndim == 1
+        and trajectories.dtype != object
+    ):
+        return [trajectories]
+    if (
+        isinstance(trajectories, (list, tuple))
+        and len(trajectories)
+        and np.ndim(trajectories[0]) == 0
+    ):
+        return [np.asarray(trajectories)]
+    return trajectories
+
+
+def discretize(x, bins, *, method="quantile"):
+    """Bin scalar observations into states 0 .. n_bins - 1.
+
+    Parameters
+    ----------
+    x : array_like of numbers, any shape
+    bins : int or array_like
+        A number of bins, or the inner edges, ascending: state k holds edges[k - 1] <= x < edges[k].
+    method : "quantile" | "uniform"
+        Where a number of bins is given: bins of equal counts (equal quantiles are merged, so there may be fewer), or of equal width.
+
+    Returns
+    -------
+    states : ndarray int32, the shape of x
+    edges : ndarray float64
+        The inner edges used: n_bins is one more.
+
+    Examples
+    --------
+    >>> import fastebm as fe
+    >>> states, edges = fe.discretize([0.1, 0.4, 0.2, 0.9], 2)
+    >>> states.tolist(), round(float(edges[0]), 12)
+    ([0, 1, 0, 1], 0.3)
+    """
+    validate.choice(method, "method", ("quantile", "uniform"))
+    x = validate.real_array(x, "x")
+    if x.size == 0:
+        raise InvalidChainError("x is empty; there is nothing to discretize")
+    if not np.isfinite(x).all():
+        at = np.unravel_index(int(np.argmin(np.isfinite(x))), x.shape)
+        raise InvalidChainError(
+            f"x[{', '.join(map(str, at))}] is {x[at]}; drop it or replace it by a finite number"
+        )
+    if np.ndim(bins) == 0:
+        n_bins = validate.count(bins, "bins")
+        shares = np.arange(1, n_bins) / n_bins
+        edges = (
+            np.quantile(x, shares)
+            if method == "quantile"
+            else x.min() + shares * (float(x.max()) - float(x.min()))
+        )
+        edges = np.unique(
+            edges[(edges > x.min()) & (edges <= x.max())]
+        )  # an edge with nothing below it makes an empty bin
+    else:
+        edges = validate.vector(bins, len(bins), "bins")
+        if (np.diff(edges) <= 0).any():
+            raise InvalidChainError(
+                "bins must ascend: give the inner edges, each larger than the one before"
+            )
+    return np.searchsorted(edges, x, side="right").astype(np.int32), edges

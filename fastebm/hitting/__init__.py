@@ -1,0 +1,42 @@
+"""Hitting times, probabilities and moments by linear solves, and their bounds."""
+
+from .bounds import BoundsResult, hitting_bounds
+from .moments import DistributionResult, MomentsResult, hitting_distribution, hitting_moments
+from .probabilities import (
+    AbsorptionResult,
+    HitProbabilityResult,
+    absorption_probabilities,
+    committor,
+    hitting_probabilities,
+)
+from .returns import (
+    CommuteResult,
+    KemenyResult,
+    ReturnResult,
+    commute_times,
+    kemeny_constant,
+    return_times,
+)
+from .times import HittingResult, hitting_times
+
+__all__ = [
+    "AbsorptionResult",
+    "BoundsResult",
+    "CommuteResult",
+    "DistributionResult",
+    "HitProbabilityResult",
+    "HittingResult",
+    "KemenyResult",
+    "MomentsResult",
+    "ReturnResult",
+    "absorption_probabilities",
+    "committor",
+    "commute_times",
+    "hitting_bounds",
+    "hitting_distribution",
+    "hitting_moments",
+    "hitting_probabilities",
+    "hitting_times",
+    "kemeny_constant",
+    "return_times",
+]

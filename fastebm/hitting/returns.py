@@ -1,0 +1,314 @@
+"""Returning and going there and back: return times (Kac), commute times and Kemeny's constant."""
+
+import math
+
+import numpy as np
+from scipy.special import stdtrit
+
+from .._runtime import validate
+from .._runtime.progress import interruptible
+from .._runtime.results import Result, result
+from .._runtime.threads import resolve_threads
+from ..chains.chain import is_chain
+from ..equilibrium.stationary import stationary
+from ..equilibrium.structure import closed_class
+from ..errors import InvalidChainError
+from ..linalg.m_matrix import System
+from .times import hitting_times
+
+# Up to this many states the trace of the fundamental matrix is summed exactly, one solve a state: a second.
+MAX_EXACT = 1000
+# Right-hand sides that elimination takes at a time.
+BLOCK = 16
+MAX_ITER = 1_000_000
+
+
+@result
+class ReturnResult(Result):
+    """Mean return times.
+
+    Attributes
+    ----------
+    mean : ndarray (n_states,)
+        1 / pi(x), the mean of min{t > 0: X_t = x} from x (Kac); inf on transient states.
+    log_mean : ndarray (n_states,)
+        Its log, which does not overflow.
+    to_target : float or None
+        1 / pi(A): the mean time of return to the target A, from pi restricted to it; None without a target.
+    """
+
+    mean: np.ndarray
+    log_mean: np.ndarray
+    to_target: float | None
+
+
+def return_times(chain, target=None, *, num_threads=None):
+    """Mean return times of a chain with one closed class: of every state, and of a set.
+
+    Examples
+    --------
+    >>> import numpy as np, fastebm as fe
+    >>> fe.return_times(fe.MarkovChain(np.array([[0.75, 0.25], [0.75, 0.25]]))).mean.round(9).tolist()
+    [1.333333333, 4.0]
+    """
+    is_chain(chain)
+    mask = None if target is None else validate.target_mask(target, chain.n_states)
+    found = stationary(chain, num_threads=resolve_threads(num_threads))
+    with np.errstate(over="ignore"):
+        mean = np.exp(-found.log_pi)
+    mass = None if mask is None else min(float(found.pi[mask].sum()), 1.0)
+    return ReturnResult(
+        mean=mean,
+        log_mean=-found.log_pi,
+        to_target=None if mass is None else 1.0 / mass if mass > 0 else math.inf,
+    )
+
+
+@result
+class CommuteResult(Result):
+    """Commute times of pairs of states.
+
+    Attributes
+    ----------
+    commute, lower, upper : ndarray (n_pairs,)
+        E_x tau_y + E_y tau_x and its bounds.
+    forward, backward : ndarray (n_pairs,)
+        E_x tau_y and E_y tau_x.
+    converged : bool
+    """
+
+    commute: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    forward: np.ndarray
+    backward: np.ndarray
+    converged: bool
+
+
+def commute_times(
+    chain, source, target, *, tol=1e-8, num_threads=None, progress=False, callback=None
+):
+    """Mean times from each source to its target and back.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+    source, target : int or int array (n_pairs,)
+    tol : float
+        Relative accuracy.
+
+    Returns
+    -------
+    CommuteResult
+        One certified solve for each different state among the pairs. On a weighted graph the commute time is the total weight
+        of all directed edges times the effective resistance (Levin & Peres, prop. 10.7).
+
+    Raises
+    ------
+    InvalidChainError
+        A state out of range, or arrays of different lengths.
+    Interrupted
+        Ctrl-C.
+
+    Examples
+    --------
+    >>> import fastebm as fe
+    >>> path = fe.MarkovChain.from_edges([0, 1, 2], [1, 2, 3], symmetric=True)
+    >>> fe.commute_times(path, 0, 3).commute.round(9).tolist()
+    [18.0]
+    """
+    is_chain(chain)
+    source, target = (
+        validate.state_array(states, chain.n_states, name)
+        for states, name in ((source, "source"), (target, "target"))
+    )
+    if source.shape != target.shape:
+        raise InvalidChainError(
+            f"source has {source.size} states and target {target.size}; they are pairs"
+        )
+    times = np.zeros((2, 3, source.size))  # there, back; mean, lower, upper
+    converged = True
+    for state in np.unique([source, target]):
+        found = hitting_times(
+            chain,
+            [int(state)],
+            tol=tol,
+            num_threads=num_threads,
+            progress=progress,
+            callback=callback,
+        )
+        converged &= found.converged
+        for way, (start, end) in enumerate(((source, target), (target, source))):
+            here = end == state
+            times[way][:, here] = [
+                values[start[here]] for values in (found.mean, found.lower, found.upper)
+            ]
+    commute, lower, upper = times.sum(axis=0)
+    return CommuteResult(
+        commute=commute,
+        lower=lower,
+        upper=upper,
+        forward=times[0, 0],
+        backward=times[1, 0],
+        converged=converged,
+    )
+
+
+@result
+class KemenyResult(Result):
+    """Kemeny's constant.
+
+    Attributes
+    ----------
+    value : float
+        sum_y pi(y) E_x tau_y, the same for every x (tau_x = 0 from x): sum over k >= 2 of 1 / (1 - lambda_k).
+    lower, upper : float
+        Exact: the bounds of the solves. Estimated: a 95 % interval (Student's t over the probes).
+    std_error : float
+        Of the estimate; 0 where the trace is summed.
+    method : str
+        "trace" or "stochastic trace", and how the systems were solved.
+    n_probes : int
+        Random vectors; 0 where the trace is summed.
+    n_iter : int
+        Products with P.
+    converged : bool
+        All solves met their tolerance.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    std_error: float
+    method: str
+    n_probes: int
+    n_iter: int
+    converged: bool
+
+
+def kemeny_constant(
+    chain, *, n_probes=30, tol=1e-10, rng=None, num_threads=None, progress=False, callback=None
+):
+    """Kemeny's constant: the mean time to a state drawn from the stationary law, whatever the start.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+        With one closed class; transient states do not count.
+    n_probes : int
+        Random sign vectors for chains of more than 1000 states, at least 2.
+    tol : float
+        Relative accuracy of each solve.
+    rng : seed or Generator, optional
+        For the probes; the result depends on it and not on the number of threads.
+
+    Returns
+    -------
+    KemenyResult
+
+    Raises
+    ------
+    ReducibleChainError
+        More than one closed class.
+    Interrupted
+        Ctrl-C; `partial` is the estimate from the probes so far, or None before the second.
+
+    Notes
+    -----
+    With z the most probable state and N = (I - P without z)^-1, the constant is ``trace N - E_pi tau_z``. Small chains: every
+    entry of the trace by subtraction-free elimination. Large ones: Hutchinson's (1990) estimate of the trace of
+    ``D^(1/2) N D^(-1/2)``, D = diag(pi), from random signs.
+
+    Examples
+    --------
+    >>> import numpy as np, fastebm as fe
+    >>> round(fe.kemeny_constant(fe.MarkovChain(np.array([[0.9, 0.1], [0.3, 0.7]]))).value, 12)
+    2.5
+    """
+    is_chain(chain)
+    n_probes = validate.count(n_probes, "n_probes", minimum=2)
+    tol = validate.number(tol, "tol", above=0.0, below=1.0)
+    rng, threads = np.random.default_rng(rng), resolve_threads(num_threads)
+    inside = closed_class(chain)
+    chain = chain if inside is None else chain.restrict(inside)
+    if chain.n_states == 1:
+        return KemenyResult(0.0, 0.0, 0.0, 0.0, "trace", 0, 0, True)
+    problem = _Kemeny(chain, tol, threads)
+    with interruptible(
+        "kemeny_constant", problem.estimate, progress=progress, callback=callback
+    ) as monitor:
+        problem.begin(monitor)
+        if chain.n_states <= MAX_EXACT and problem.system.prepare(monitor):
+            return problem.exact(monitor)
+        for _ in range(n_probes):
+            problem.probe(rng, monitor)
+        return problem.estimate()
+
+
+class _Kemeny:
+    def __init__(self, chain, tol, threads):
+        self.chain, self.tol, self.threads = chain, tol, threads
+        self.pi = stationary(chain, num_threads=threads).pi
+        self.inside = np.ones(chain.n_states, bool)
+        self.inside[np.argmax(self.pi)] = False
+        self.system = System(chain, self.inside, MAX_ITER, threads)
+        self.samples, self.converged = [], True
+
+    def begin(self, monitor):
+        """E_pi tau_z."""
+        ones = self.inside.astype(np.float64)
+        found = self.system.solve(ones, self.tol, monitor, start=ones, least=1.0)
+        self.time_error = self.system.error(found)
+        self.time, self.longest = float(self.pi @ found.hi), float(found.hi.max())
+        self.converged = self.time_error <= self.tol
+
+    def exact(self, monitor):
+        states, total = np.flatnonzero(self.inside), 0.0
+        for first in range(0, len(states), BLOCK):
+            columns = np.arange(first, min(first + BLOCK, len(states)))
+            b = np.zeros((len(states), len(columns)))
+            b[columns, columns - first] = 1.0
+            total += float(self.system.eliminate(b)[columns, columns - first].sum())
+            monitor(first, trace=total)
+        error = min(self.system.elimination_bound(self.longest), 1.0)
+        value, slack = total - self.time, error * (total + self.time) + 8e-16 * total
+        return KemenyResult(
+            value=value,
+            lower=max(value - slack, 0.0),
+            upper=value + slack,
+            std_error=0.0,
+            method=f"trace, {self.system.method}",
+            n_probes=0,
+            n_iter=self.system.n_iter,
+            converged=self.converged,
+        )
+
+    def probe(self, rng, monitor):
+        """One sample of the trace: s D^(1/2) N D^(-1/2) s, s random signs."""
+        signs = rng.choice([-1.0, 1.0], self.chain.n_states)
+        half = 0.5 * self.chain.log_pi
+        root = np.exp(half)
+        b = np.where(self.inside, signs * np.exp(-half), 0.0)
+        found = self.system.solve(b, self.tol, monitor, scale=np.exp(-half), least=-math.inf)
+        self.converged &= found.size <= self.tol
+        self.samples.append(float(np.sum(np.where(self.inside, signs * root * found.hi, 0.0))))
+
+    def estimate(self):
+        k = len(self.samples)
+        if k < 2:
+            return None
+        value, error = (
+            float(np.mean(self.samples)) - self.time,
+            float(np.std(self.samples, ddof=1) / math.sqrt(k)),
+        )
+        half = stdtrit(k - 1, 0.975) * error
+        return KemenyResult(
+            value=value,
+            lower=max(value - half, 0.0),
+            upper=value + half,
+            std_error=error,
+            method=f"stochastic trace, {self.system.method}",
+            n_probes=k,
+            n_iter=self.system.n_iter,
+            converged=bool(self.converged),
+        )

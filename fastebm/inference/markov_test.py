@@ -1,0 +1,207 @@
+"""Is a process Markov at the resolution of its states? Order 1 against 2, and consistency across lags, on trajectories."""
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import chdtrc
+
+from .._runtime import validate
+from .._runtime.memory import forecast_memory
+from .._runtime.progress import interruptible
+from .._runtime.results import Result, result
+from .._runtime.threads import resolve_threads
+from ..chains.chain import MarkovChain
+from ..counts.transitions import as_trajectories, count_transitions
+from ..errors import InvalidChainError
+from ..simulation.simulate import simulate
+
+
+@result
+class MarkovTest(Result):
+    """Order 1 against order 2, and lag consistency; both p-values from trajectories simulated from the first-order chain.
+
+    Attributes
+    ----------
+    statistic, p_value : float
+        2 sum n(x, y, z) log(n(x, y, z) n(y) / (n(x, y) n(y, z))), the likelihood ratio of order 2 against 1, and the share of
+        simulated data sets (of the same lengths and starts) that reach it.
+    dof : int
+        sum over y of (predecessors - 1)(successors - 1).
+    asymptotic_p_value : float
+        Of the chi-square law; wrong where triples are sparse.
+    lags : list of dict
+        lag, distance (sum_x of the share of x times the total variation between row x of P^lag and of the transitions counted at
+        that lag), expected (its mean over the simulated data sets), p_value.
+    n_triples, n_trajectories, n_bootstrap : int
+    """
+
+    statistic: float
+    p_value: float
+    dof: int
+    asymptotic_p_value: float
+    lags: list
+    n_triples: int
+    n_trajectories: int
+    n_bootstrap: int
+
+
+def markov_test(
+    trajectories,
+    *,
+    lags=(2, 3),
+    n_bootstrap=199,
+    rng=None,
+    num_threads=None,
+    progress=False,
+    callback=None,
+):
+    """Test whether trajectories are first-order Markov: a p-value of `balance_test` means nothing where they are not.
+
+    Parameters
+    ----------
+    trajectories : list of int arrays
+    lags : sequence of int
+        Lags at which P^lag is compared with the transitions counted at that lag.
+    n_bootstrap : int
+        Data sets simulated from the first-order chain.
+    rng : seed or Generator, optional
+
+    Returns
+    -------
+    MarkovTest
+
+    Raises
+    ------
+    InvalidChainError
+        No trajectory of three points.
+
+    Examples
+    --------
+    >>> import numpy as np, fastebm as fe
+    >>> rng = np.random.default_rng(0)
+    >>> coin = rng.integers(0, 2, (20, 100))                       # independent: Markov
+    >>> copied = np.repeat(coin, 2, axis=1)                        # every value twice: not Markov
+    >>> fe.markov_test(list(copied), n_bootstrap=99, rng=1).p_value
+    0.01
+    """
+    n_bootstrap = validate.count(n_bootstrap, "n_bootstrap")
+    lags = [validate.count(lag, "lags", 2) for lag in lags]
+    threads = resolve_threads(num_threads)
+    trajectories = [np.asarray(x) for x in as_trajectories(trajectories)]
+    lengths = np.array([len(x) for x in trajectories])
+    if not (lengths >= 3).any():
+        raise InvalidChainError(
+            "no trajectory has three points, so there is no second order to test; give longer trajectories"
+        )
+    counts = count_transitions(trajectories).counts
+    n = counts.shape[0]
+    statistic, dof, n_triples = _order_statistic(trajectories, n)
+    distances = _lag_distances(trajectories, counts, lags)
+    # a state seen only at the ends of trajectories was never left: in a simulated one it stays
+    never_left = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() == 0)
+    chain = MarkovChain.from_counts(
+        counts + sp.csr_array((np.ones(len(never_left)), (never_left, never_left)), shape=(n, n))
+    )
+    starts = np.array([x[0] for x in trajectories if len(x)])
+    used = lengths[lengths > 0]
+    forecast_memory(16 * len(used) * int(used.max()), "the simulated trajectories")
+    simulated, simulated_distances = [], []
+    generator = np.random.default_rng(rng)
+    with interruptible(
+        "markov_test", lambda: None, total=n_bootstrap, progress=progress, callback=callback
+    ) as monitor:
+        for replicate in range(n_bootstrap):
+            paths = simulate(
+                chain,
+                int(used.max()) - 1,
+                start=starts,
+                n_walkers=len(starts),
+                rng=generator,
+                num_threads=threads,
+            )
+            drawn = [path[:length] for path, length in zip(paths, used)]
+            simulated.append(_order_statistic(drawn, n)[0])
+            simulated_distances.append(
+                _lag_distances(drawn, count_transitions(drawn, n_states=n).counts, lags)
+            )
+            monitor(replicate + 1)
+    found = np.array(simulated_distances)
+    return MarkovTest(
+        statistic=statistic,
+        p_value=_share(simulated, statistic),
+        dof=dof,
+        asymptotic_p_value=float(chdtrc(dof, statistic)) if dof else 1.0,
+        lags=[
+            {
+                "lag": lag,
+                "distance": distances[i],
+                "expected": float(np.nanmean(found[:, i])),
+                "p_value": _share(found[:, i], distances[i]),
+            }
+            for i, lag in enumerate(lags)
+            if np.isfinite(distances[i])
+        ],
+        n_triples=n_triples,
+        n_trajectories=len(trajectories),
+        n_bootstrap=n_bootstrap,
+    )
+
+
+def _share(replicates, observed):
+    replicates = np.asarray(replicates)
+    return float(
+        (1 + (replicates >= observed - 1e-9 * (1.0 + abs(observed))).sum()) / (1 + len(replicates))
+    )
+
+
+def _order_statistic(trajectories, n):
+    """(likelihood ratio, degrees of freedom, triples) of order 2 against 1."""
+    x, y, z = (
+        np.concatenate(
+            [np.asarray(t[i : len(t) - 2 + i], np.int64) for t in trajectories if len(t) >= 3]
+        )
+        for i in range(3)
+    )
+
+    def grouped(*parts):
+        code = parts[0]
+        for part in parts[1:]:
+            # renumbered before each product, so that codes stay below 2^63 whatever n is
+            code = np.unique(code, return_inverse=True)[1].astype(np.int64) * n + part
+        _, first, count = np.unique(code, return_index=True, return_counts=True)
+        return first, count.astype(float)
+
+    first_triple, triple = grouped(x, y, z)
+    first_before, before = grouped(x, y)
+    first_after, after = grouped(y, z)
+    at = np.bincount(y, minlength=n).astype(float)
+    total = sum((c * np.log(c)).sum() for c in (triple, at[at > 0])) - sum(
+        (c * np.log(c)).sum() for c in (before, after)
+    )
+    predecessors = np.bincount(y[first_before], minlength=n)
+    successors = np.bincount(y[first_after], minlength=n)
+    seen = at > 0
+    return (
+        max(0.0, 2.0 * float(total)),
+        int(((predecessors - 1) * (successors - 1))[seen].sum()),
+        len(x),
+    )
+
+
+def _lag_distances(trajectories, counts, lags):
+    """Mean total variation between P^lag and the transitions at that lag, nan where no trajectory is long enough."""
+    total = np.asarray(counts.sum(axis=1)).ravel()
+    P = sp.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ counts
+    power, at, found = P, 1, []
+    for lag in lags:
+        long = [t for t in trajectories if len(t) > lag]
+        if not long:
+            found.append(np.nan)
+            continue
+        while at < lag:
+            power, at = (power @ P).tocsr(), at + 1
+        direct = count_transitions(long, lag=lag, n_states=counts.shape[0]).counts
+        weight = np.asarray(direct.sum(axis=1)).ravel()
+        rows = sp.diags_array(1.0 / np.where(weight > 0, weight, 1.0)) @ direct
+        each = 0.5 * np.asarray(abs(rows - power).sum(axis=1)).ravel()
+        found.append(float((weight * each).sum() / weight.sum()))
+    return found

@@ -1,0 +1,5 @@
+"""File formats of chains."""
+
+from .files import read
+
+__all__ = ["read"]

@@ -1,0 +1,1 @@
+"""The sparse pattern A of a chain: stored, computed from the state number, or compiled from a user's rule."""

@@ -1,0 +1,232 @@
+"""From what users hand in to a stored pattern: one canonical `_core.Csr` (int64 indptr, int32 ascending indices, positive
+values of float64 or float32, or none where every row is uniform) and the row scaling that makes it stochastic."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _core
+from .._runtime import validate
+from ..errors import InvalidChainError
+from . import passes
+
+ROW_SUM_TOLERANCE = 1e-6
+MAX_STATES = 2**31 - 1  # indices are int32
+
+
+def prepare(P, labels, normalize):
+    """(Csr, row scaling or None) of a transition matrix; see `MarkovChain` for what is accepted."""
+    matrix = _canonical(*_arrays(P))
+    matrix, facts, row_sum = _inspected(matrix, labels)
+    error = np.abs(row_sum - 1.0)
+    worst = int(np.argmax(error))
+    if matrix.values is not None and not normalize and error[worst] > ROW_SUM_TOLERANCE:
+        raise InvalidChainError(
+            f"row {_name(worst, labels)} sums to {row_sum[worst]:.17g}, not 1; "
+            "correct it, or pass normalize=True to divide every row by its sum"
+        )
+    if facts["rows_uniform"] and matrix.values is not None:
+        matrix = _core.Csr(matrix.indptr, matrix.indices, None)
+    if matrix.values is None:
+        return matrix, 1.0 / np.diff(matrix.indptr)
+    return matrix, None if (row_sum == 1.0).all() else 1.0 / row_sum
+
+
+def _arrays(P):
+    """(indptr, indices, data or None) of any accepted form."""
+    if isinstance(P, tuple) and len(P) == 3:
+        return P
+    if sp.issparse(P):
+        shape = P.shape
+        P = P if P.format == "csr" else P.tocsr()
+    else:
+        P = validate.real_array(P, "P")
+        shape = P.shape
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise InvalidChainError(f"P must be square, (n_states, n_states), got shape {shape}")
+    if shape[0] == 0:
+        raise InvalidChainError("P has no states; a chain needs at least one")
+    if not sp.issparse(P):
+        P = sp.csr_array(
+            P if P.dtype == np.float32 else P.astype(np.float64, copy=False)
+        )  # scipy knows no float16
+    return P.indptr, P.indices, P.data
+
+
+def _canonical(indptr, indices, data):
+    """A Csr of the right dtypes, without a copy where they are right already. Contents are not looked at yet, but for what
+    a cast would hide."""
+    indptr, indices = np.asanyarray(indptr), np.asanyarray(indices)
+    if indptr.ndim != 1 or indices.ndim != 1 or indptr.size < 1:
+        raise InvalidChainError(
+            "indptr and indices must be one-dimensional, indptr of length n_states + 1"
+        )
+    if indptr.size == 1:
+        raise InvalidChainError("the chain has no states; it needs at least one")
+    for name, array in (("indptr", indptr), ("indices", indices)):
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{name} must hold integers, not dtype {array.dtype}")
+    n_states = indptr.size - 1
+    if n_states > MAX_STATES:
+        raise InvalidChainError(f"a stored chain has at most {MAX_STATES} states, got {n_states}")
+    if indices.dtype != np.int32:
+        if indices.size and (indices.min() < 0 or indices.max() >= n_states):
+            at = int(np.argmax((indices < 0) | (indices >= n_states)))
+            row = int(np.searchsorted(indptr, at, side="right")) - 1
+            raise InvalidChainError(
+                f"row {row}: entry {at} has column {indices[at]}; columns are 0..{n_states - 1}"
+            )
+    if data is not None:
+        data = np.asanyarray(data)
+        if data.dtype.kind not in "biuf":
+            raise TypeError(f"the entries must be real numbers, not dtype {data.dtype}")
+        if data.shape != indices.shape:
+            raise InvalidChainError(
+                f"data has shape {data.shape}, indices {indices.shape}; they must agree"
+            )
+        data = np.require(data, np.float32 if data.dtype == np.float32 else np.float64, "C")
+    # unlike ascontiguousarray, require leaves a memory map what it is, so that a pickle can name its file
+    return _core.Csr(np.require(indptr, np.int64, "C"), np.require(indices, np.int32, "C"), data)
+
+
+def _inspected(matrix, labels):
+    """(matrix, facts, row sums) with ascending rows and without zeros; raises on the first fault."""
+    found = passes.inspect(matrix)
+    if found.fault is None and not found.facts["is_sorted"]:
+        P = sp.csr_array(
+            (
+                np.ones(matrix.nnz, np.float32) if matrix.values is None else matrix.values,
+                matrix.indices,
+                matrix.indptr,
+            ),
+            shape=(matrix.n_states,) * 2,
+        ).sorted_indices()
+        values = None if matrix.values is None else P.data
+        matrix = _core.Csr(P.indptr.astype(np.int64), P.indices.astype(np.int32), values)
+        found = passes.inspect(matrix)
+    if found.fault is None and found.facts["has_zeros"]:
+        stored = matrix
+        matrix = _core.Csr(
+            *passes.select(
+                "the removal of zeros",
+                stored,
+                lambda begin, end: stored.values[stored.indptr[begin] : stored.indptr[end]] != 0,
+            )
+        )
+        found = passes.inspect(matrix)
+    if found.fault is not None:
+        raise InvalidChainError(_describe(matrix, found.fault, found.facts, labels))
+    facts, row_sum = found.facts, found.row_sum
+    least = int(np.argmin(row_sum))
+    if row_sum[least] < np.finfo(float).tiny:
+        raise InvalidChainError(
+            f"row {_name(least, labels)} sums to {row_sum[least]}, too small to divide by; scale it up"
+        )
+    return matrix, facts, row_sum
+
+
+def _describe(matrix, fault, facts, labels):
+    row, entry = facts["row"], facts["entry"]
+    if entry < 0 and fault == "an entry is NaN or infinite":
+        return f"row {_name(row, labels)}: the entries are finite and their sum is not; scale the row down"
+    text = f"row {_name(row, labels)}: {fault}"
+    if 0 <= entry < matrix.nnz and entry >= matrix.indptr[row]:
+        value = "" if matrix.values is None else f", value {matrix.values[entry]}"
+        text += f" (entry {entry}, column {matrix.indices[entry]}{value})"
+    remedies = {
+        "a row has no positive entry": "add a transition (a self-loop makes the state absorbing) or leave the state out",
+        "an entry is NaN or infinite": "replace it by a probability",
+        "an entry is negative": "replace it by a probability",
+        "a column index is outside 0..n_states-1": f"columns are 0..{matrix.n_states - 1}",
+    }
+    return f"{text}; {remedies.get(fault, 'correct indptr')}"
+
+
+def _name(row, labels):
+    return f"{row}" if labels is None or row >= len(labels) else f"{row} ({labels[row]})"
+
+
+def edges_to_csr(source, target, weight, n_states, symmetric, labels):
+    """(Csr, row scaling) of the random walk on weighted edges; without values where all weights are one multiple of a
+    single number (a repeated edge stays a repeated index)."""
+    source, target = np.asarray(source), np.asarray(target)
+    for name, array in (("source", source), ("target", target)):
+        if array.ndim != 1 or array.shape != source.shape:
+            raise InvalidChainError(
+                f"source and target must be one-dimensional and of one length, {name} has shape {array.shape}"
+            )
+        if array.size == 0:
+            raise InvalidChainError("there are no edges; a chain needs at least one")
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{name} must hold state numbers, not dtype {array.dtype}")
+    n_states = (
+        int(max(source.max(), target.max())) + 1
+        if n_states is None
+        else validate.count(n_states, "n_states")
+    )
+    if n_states > MAX_STATES:
+        raise InvalidChainError(f"a stored chain has at most {MAX_STATES} states, got {n_states}")
+    for name, array in (("source", source), ("target", target)):
+        bad = (array < 0) | (array >= n_states)
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise InvalidChainError(
+                f"edge {at}: {name} {array[at]} is not a state; states are 0..{n_states - 1}"
+            )
+    storage = np.float32 if getattr(weight, "dtype", None) == np.float32 else np.float64
+    weight = (
+        np.ones(source.size) if weight is None else validate.vector(weight, source.size, "weight")
+    )
+    if (weight < 0).any():
+        at = int(np.argmax(weight < 0))
+        raise InvalidChainError(
+            f"edge {at} ({source[at]} -> {target[at]}) has weight {weight[at]}; weights are not negative"
+        )
+    if symmetric:
+        source, target = np.minimum(source, target), np.maximum(source, target)
+    graph = sp.csr_array((weight, (source, target)), shape=(n_states, n_states))  # sums duplicates
+    if symmetric:  # mirrored after the sum: the order of addition, and so the last bit, is the same on both sides
+        graph = (graph + sp.triu(graph, 1).T).tocsr()
+    graph.eliminate_zeros()
+    with np.errstate(over="ignore"):  # a sum beyond float32 is refused below, by its row
+        matrix = _canonical(graph.indptr, graph.indices, graph.data.astype(storage, copy=False))
+    matrix, _, row_sum = _inspected(matrix, labels)
+    counts = matrix.values / matrix.values.min()
+    # worth it while the repeats cost less (4 bytes each) than the values they replace (8 bytes each)
+    if (counts == np.rint(counts)).all() and counts.sum() <= 2 * counts.size:
+        counts = counts.astype(np.int64)
+        indptr = np.concatenate([[0], np.cumsum(counts)])[matrix.indptr]
+        return _core.Csr(indptr, np.repeat(matrix.indices, counts), None), 1.0 / np.diff(indptr)
+    return matrix, 1.0 / row_sum
+
+
+def generator_to_csr(Q, labels):
+    """(Csr of the off-diagonal rates, row scaling, shift, rate) of a generator."""
+    Q = Q if sp.issparse(Q) else validate.real_array(Q, "Q")
+    if Q.dtype.kind not in "biuf":
+        raise TypeError(f"Q must hold real numbers, not dtype {Q.dtype}")
+    if Q.ndim != 2 or Q.shape[0] != Q.shape[1] or Q.shape[0] == 0:
+        raise InvalidChainError(f"Q must be square with at least one state, got shape {Q.shape}")
+    Q = sp.csr_array(Q, dtype=np.float64, copy=True)  # summing duplicates works in place
+    Q.sum_duplicates()
+    rows = np.repeat(np.arange(Q.shape[0]), np.diff(Q.indptr))
+    off = rows != Q.indices
+    bad = ~np.isfinite(Q.data) | (off & (Q.data < 0))
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise InvalidChainError(
+            f"row {_name(int(rows[at]), labels)}: rate to {Q.indices[at]} is {Q.data[at]}; rates are finite, and not negative off the diagonal"
+        )
+    moves = off & (Q.data > 0)
+    exits = np.bincount(rows[moves], Q.data[moves], Q.shape[0])
+    excess = np.abs(Q.diagonal() + exits)
+    worst = int(np.argmax(excess - ROW_SUM_TOLERANCE * exits))
+    if excess[worst] > ROW_SUM_TOLERANCE * exits[worst]:
+        raise InvalidChainError(
+            f"row {_name(worst, labels)} of Q sums to {Q.diagonal()[worst] + exits[worst]:.6g}, not 0; set its diagonal to minus the sum of its rates"
+        )
+    rate = float(exits.max())
+    if rate == 0.0:
+        raise InvalidChainError("Q has no transition at all; a chain needs at least one")
+    indptr = np.append(0, np.cumsum(moves, dtype=np.int64))[Q.indptr]
+    matrix = _core.Csr(indptr, Q.indices[moves].astype(np.int32), Q.data[moves])
+    return matrix, np.full(Q.shape[0], 1.0 / rate), 1.0 - exits / rate, rate

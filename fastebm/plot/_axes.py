@@ -1,0 +1,163 @@
+"""What every figure shares: the palette, the frame, what an axis cannot show, clouds of points and bars with two ends.
+
+Colours are those of Okabe & Ito (2008), told apart with every kind of colour vision; line styles and markers differ too, so that
+nothing is lost in grey. Areas and clouds use cividis, whose lightness is monotone. What an axis cannot show (an infinite time, a
+zero on a logarithmic axis) is left out and counted in the upper right corner.
+"""
+
+import numpy as np
+
+# Okabe & Ito without yellow, which is too light on paper; each colour with a line style and a marker of its own.
+STYLES = (
+    ("#0072B2", "-", "o"),
+    ("#D55E00", "--", "s"),
+    ("#009E73", "-.", "^"),
+    ("#CC79A7", ":", "D"),
+    ("#000000", (0, (5, 1, 1, 1)), "v"),
+    ("#E69F00", (0, (3, 1, 1, 1, 1, 1)), "P"),
+    ("#56B4E9", (0, (8, 2)), "X"),
+)
+BLUE, VERMILION, GREEN = (style[0] for style in STYLES[:3])
+GREY = "#595959"  # of bounds and guides: contrast 7 on white
+COLORS = "cividis"
+MAX_POINTS = (
+    2_000  # of a line or a cloud: more cannot be told apart on a page, and would make it heavy
+)
+MAX_LEGEND = 8
+# A bar that reaches zero ends at this share of its value on a logarithmic axis.
+OPEN = 0.5
+DECADES = 3  # of a logarithmic axis: up to here its ticks are 0.1, 0.2, 0.5, beyond they are whole decades
+ALIKE = 1.02  # numbers of no larger ratio are drawn as alike: an axis of their rounding would show differences
+
+
+def axes_of(ax):
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            'figures need the package matplotlib: pip install "fastebm[plot]"'
+        ) from error
+    return plt.subplots(layout="constrained")[1]
+
+
+def whole(axis):
+    """Ticks at integers only."""
+    axis.get_major_locator().set_params(integer=True)
+
+
+def round_values(low, high):
+    """Round numbers between two positive ones, for the ticks of a logarithmic axis of few decades."""
+    from matplotlib.ticker import MaxNLocator
+
+    if high > 10.0 * low:
+        decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
+        values = np.outer(10.0**decades, [1.0, 2.0, 5.0]).ravel()
+    else:
+        values = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return values[(values >= low) & (values <= high)]
+
+
+def finish(ax, xlabel, ylabel, *, legend="best"):
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    if ax.get_xscale() == "linear":
+        ax.locator_params(axis="x", nbins=6)  # labels such as -0.25 fill a narrow figure
+    if ax.get_yscale() == "log":
+        from matplotlib.ticker import NullLocator
+
+        low, high = ax.get_ylim()
+        if 0.0 < low < high < 10.0**DECADES * low:
+            if high < ALIKE * low:
+                low, high = ax.set_ylim(low / ALIKE, high * ALIKE)
+            ax.set_yticks(round_values(low, high))
+            ax.yaxis.set_minor_locator(NullLocator())
+            ax.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(fontsize="small", framealpha=0.85, loc=legend)
+    return ax
+
+
+def literal(text):
+    """A user's text as it stands: a dollar sign starts no formula."""
+    return str(text).replace("$", r"\$")
+
+
+def note(ax, text):
+    """What the axis does not show, collected in the corner."""
+    before = ax.get_title("right")
+    ax.set_title(
+        f"{before}; {text}" if before else text, loc="right", fontsize="small", style="italic"
+    )
+
+
+def drawable(ax, name, values, *, log=False, minus="-infinite"):
+    """Which values the axis can show; how many it cannot, and why, is said on it."""
+    values = np.asarray(values)
+    left_out = {"nan": np.isnan(values), "infinite": values == np.inf, minus: values == -np.inf}
+    if log:
+        left_out |= {"zero": values == 0.0, "negative": np.isfinite(values) & (values < 0.0)}
+    said = [
+        f"{n:,} with {word} {literal(name)}"
+        for word, mask in left_out.items()
+        if (n := int(np.count_nonzero(mask)))
+    ]
+    before = ax.get_title("right")
+    if said:
+        text = ", ".join(said)
+        if before.rpartition("; ")[2].startswith("not drawn"):
+            ax.set_title(f"{before}, {text}", loc="right", fontsize="small", style="italic")
+        else:
+            note(ax, f"not drawn: {text}")
+    return ~np.logical_or.reduce(list(left_out.values()))
+
+
+def shown(values):
+    """The values of a line on a logarithmic axis, with gaps where there is nothing to draw."""
+    return np.where(np.isfinite(values) & (values > 0.0), values, np.nan)
+
+
+def thin(n):
+    """At most MAX_POINTS of n indices, evenly, with both ends."""
+    return np.arange(n) if n <= MAX_POINTS else np.linspace(0, n - 1, MAX_POINTS).astype(int)
+
+
+def cloud(ax, x, y, color=None, color_label=None):
+    """Points, or where they would hide each other hexagons coloured by how many they are (with `color`: by its mean)."""
+    if len(x) > MAX_POINTS:
+        bins = "log" if color is None else None
+        drawn = ax.hexbin(
+            x, y, C=color, gridsize=50, mincnt=1, bins=bins, cmap=COLORS, rasterized=True
+        )
+        color_label = "states" if color is None else color_label
+    else:
+        colors = {"color": BLUE} if color is None else {"c": color, "cmap": COLORS}
+        drawn = ax.scatter(x, y, s=16, alpha=0.8, lw=0, rasterized=len(x) > 500, **colors)
+    if color_label is not None and len(x):
+        ax.figure.colorbar(drawn, ax=ax, label=literal(color_label))
+
+
+def bars(ax, x, value, low, high, name, style, label, *, line=True):
+    """Values with their two ends on a logarithmic axis; an end at zero or at infinity becomes an arrow."""
+    keep = drawable(ax, name, value, log=True)
+    x, value, low, high = x[keep], value[keep], low[keep], high[keep]
+    no_low, no_high = low <= 0.0, ~np.isfinite(high)
+    below = np.where(no_low, (1.0 - OPEN) * value, np.maximum(value - low, 0.0))
+    above = np.where(no_high, value, np.maximum(np.where(no_high, value, high) - value, 0.0))
+    color, dashes, marker = style
+    ax.errorbar(
+        x,
+        value,
+        [below, above],
+        uplims=no_low & ~no_high,
+        lolims=no_high & ~no_low,
+        color=color,
+        ls=dashes if line else "",
+        marker=marker,
+        ms=5,
+        capsize=3,
+        label=label,
+    )

@@ -1,0 +1,370 @@
+"""The whole analysis on a real language model, before and after tilting it by a reward: `fastebm demo`."""
+
+import math
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from .. import datasets
+from .._runtime.validate import choice, number
+from ..chains.tilt import tilt
+from ..equilibrium.detailed_balance import detailed_balance, reversibilize
+from ..equilibrium.stationary import stationary
+from ..equilibrium.structure import structure
+from ..errors import Interrupted
+from ..hitting.times import hitting_times
+from ..mixing.curve import mixing_curve
+from ..simulation.hitting_sample import simulate_hitting_times
+from ..simulation.simulate import superior_states
+from ..spectral.gap import spectral_gap
+from .answers import holds
+from .facts import RARE, named, rare, standard_errors, versions
+from .files import plain, require_place, write_json, write_text
+
+# What the score is, the score from which a state counts as superior, and a state of large mass to start from.
+SETTINGS = {
+    "english-trigram": ("the VADER valence of the last word, -4 to 4", 3.0, "the"),
+    "english-phones": ("1 where the last phone is a vowel", 1.0, "S T"),
+}
+BETAS = (math.inf, 4.0, 2.0, 1.0)
+TOL, SWEEP_TOL = 1e-9, 1e-7  # of what opens the report, and of each temperature
+N_STEPS, N_WALKERS, N_WORDS = 30, 10_000, 8
+
+
+def run(
+    *,
+    output="report.json",
+    html=None,
+    betas=BETAS,
+    dataset="english-trigram",
+    rng=0,
+    num_threads=None,
+    progress=False,
+    stream=None,
+):
+    """Analyse a language model, make its symmetric reference, tilt that by a reward, and watch what the theory predicts.
+
+    Parameters
+    ----------
+    output : str or path, or None
+        The JSON file to write; None for none.
+    html : str or path, optional
+        A page with figures to write, one file that needs no network (extra `plot`); drawing takes some seconds more.
+    betas : sequence of float
+        Temperatures of the sweep, from large to small: the smaller, the stronger the tilt; inf is the reference itself.
+    dataset : {"english-trigram", "english-phones"}
+        The first has 2,124,089 states and takes about a minute, the second is small.
+    rng : int
+        Seed.
+    stream : file, optional
+        Where the readable summary goes, default stdout.
+
+    Returns
+    -------
+    dict
+        What `output` holds.
+
+    Raises
+    ------
+    InvalidChainError
+        An unknown data set or a beta that is not positive.
+    ImportError
+        A package of the `demo` extra is missing; the text names the remedy.
+    FileNotFoundError
+        The folder of `output` or `html` does not exist.
+    Interrupted
+        Ctrl-C; `partial` is the dict so far.
+
+    Examples
+    --------
+    >>> import io; from fastebm.report import demo
+    >>> found = demo.run(dataset="english-phones", output=None, betas=[1.0], stream=io.StringIO())
+    >>> found["n_states"], found["sweep"][0]["kl_is_monotone"]
+    (1553, True)
+    """
+    choice(dataset, "dataset", tuple(SETTINGS))
+    betas = [math.inf if beta == math.inf else number(beta, "beta", above=0.0) for beta in betas]
+    for path, what in ((output, "report"), (html, "page")):  # said now, not after a minute of work
+        if path is not None:
+            require_place(path, what)
+    if html is not None:
+        from .demo_page import page
+    demo = _Demo(
+        dataset, rng, {"num_threads": num_threads, "progress": progress}, stream or sys.stdout
+    )
+    try:
+        demo.pretrained()
+        demo.symmetric()
+        for beta in betas:
+            demo.tilted(beta)
+    except KeyboardInterrupt as error:
+        raise Interrupted("demo was interrupted", demo.report()) from error
+    report = demo.report()
+    write_json(report, output)
+    demo.say(
+        f"\n{report['wall_s']:.1f} s in all"
+        + (f"; every number is in {output}" if output is not None else "")
+    )
+    if html is not None:
+        write_text(page(demo, report), html)
+        demo.say(f"the page with figures is {html}")
+    return report
+
+
+class _Demo:
+    """The stages of one run; each adds to `facts` and says what it found."""
+
+    def __init__(self, dataset, seed, options, stream):
+        self.dataset, self.seed, self.options, self.stream = dataset, seed, options, stream
+        self.begin = self.lap = time.perf_counter()
+        self.facts, self.sweep, self.timings, self.checks = {}, [], {}, []
+        self.told, self.gaps, self.samples = [], {}, {}
+
+    def say(self, text):
+        print(text, file=self.stream, flush=True)
+
+    def tell(self, heading, *rows):
+        """A heading and its rows (name, what is found, what it means), printed and kept for the page."""
+        self.told.append((heading, rows))
+        self.say(
+            "\n".join(
+                [
+                    heading,
+                    *(
+                        f"  {name:<18}{found}{meaning and '   '}{meaning}"
+                        for name, found, meaning in rows
+                    ),
+                ]
+            )
+            + "\n"
+        )
+
+    def timed(self, name):
+        now = time.perf_counter()
+        self.timings[name], self.lap = now - self.lap, now
+
+    def report(self):
+        return plain(
+            {
+                "dataset": self.dataset,
+                "seed": self.seed,
+                **self.facts,
+                "sweep": self.sweep,
+                "converged": all(self.checks),
+                "versions": versions()
+                | {name: _version(name) for name in ("pocketsphinx", "vaderSentiment")},
+                "wall_s": time.perf_counter() - self.begin,
+                "timings": self.timings,
+            }
+        )
+
+    def pretrained(self):
+        """The model as it is: structure, stationary law, distance from detailed balance."""
+        self.chain = chain = datasets.load(self.dataset)
+        what, self.level, start = SETTINGS[self.dataset]
+        self.timed("load")
+        s, law = structure(chain), stationary(chain, **self.options)
+        self.timed("stationary")
+        balance = detailed_balance(chain, num_threads=self.options["num_threads"])
+        slem = spectral_gap(chain, kind="absolute", tol=TOL, rng=self.seed, **self.options)
+        self.timed("slem")
+        few, self.start = rare(law.pi), chain.labels.index(start)
+        # what no run ever sees would make a target or a start meaningless
+        self.target = superior_states(chain.reward, self.level) & (law.pi >= RARE)
+        self.checks += [law.converged, slem.converged]
+        self.facts |= {
+            "n_states": chain.n_states,
+            "nnz": chain.nnz,
+            "n_classes": s.n_classes,
+            "period": s.period,
+            "stationary_residual": law.residual,
+            "rare": few,
+            "flux_violation": balance.flux_violation,
+            "one_way_flux": balance.one_way_flux,
+            "entropy_production": balance.entropy_production,
+            "slem": slem.slem,
+            "slem_gap": slem,
+            "score": what,
+            "level": self.level,
+            "n_superior": int(self.target.sum()),
+            "start": named(chain, self.start) | {"pi": law.pi[self.start]},
+        }
+        self.law = law
+        self.tell(
+            f"{self.dataset}: a language model as a Markov chain, a state being what it remembers",
+            ("size", f"{chain.n_states:,} states, {chain.nnz:,} transitions", ""),
+            (
+                "structure",
+                f"{'every state reaches every other' if s.is_irreducible else f'{s.n_classes} classes'}, "
+                f"{'no period' if s.period == 1 else f'period {s.period}'}",
+                "",
+            ),
+            ("stationary law pi", f"|pi P - pi| = {law.residual:.1e}", ""),
+            (
+                "rare states",
+                f"{few['n_states']:,} of pi < {RARE:g}, together of mass {few['mass']:.1e}",
+                "",
+            ),
+        )
+        self.tell(
+            "the pretrained kernel, is it in detailed balance?",
+            (
+                "flux violation",
+                f"{balance.flux_violation:.10f}",
+                "share of the stationary traffic that its own reversal does not match (0: detailed balance)",
+            ),
+            (
+                "one-way flux",
+                f"{balance.one_way_flux:.10f}",
+                "share of the traffic along transitions that have no way back",
+            ),
+            (
+                "SLEM",
+                f"{slem.slem:.10f}",
+                "second-largest eigenvalue modulus: the factor per step by which memory fades",
+            ),
+        )
+        self.gaps["pretrained, absolute gap"] = slem
+
+    def symmetric(self):
+        """The additive reversibilisation: the same law, in detailed balance."""
+        self.reference = reversibilize(self.chain, num_threads=self.options["num_threads"])
+        gap = spectral_gap(self.reference, tol=TOL, rng=self.seed, **self.options)
+        self.timed("additive_gap")
+        self.reference_gap = gap
+        self.checks.append(gap.converged)
+        self.facts |= {"additive_gap": gap.gap, "additive_gap_result": gap}
+        self.gaps["symmetric reference"] = gap
+        self.tell(
+            "the symmetric reference (P + P*)/2: the same stationary law, each step taken forwards or backwards in time with equal odds",
+            (
+                "spectral gap",
+                f"{gap.gap:.10f}",
+                f"1 - second-largest eigenvalue: {1 / gap.gap:.2f} steps to forget",
+            ),
+        )
+        self.tell(
+            "the reference tilted by exp(reward / beta), the optimum of an RL objective with KL coefficient beta",
+            ("reward", f"{self.facts['score']}", ""),
+            (
+                "superior",
+                f"reward >= {self.level:g}",
+                f"{self.facts['n_superior']:,} states of pi >= {RARE:g}",
+            ),
+            ("hitting times", "mean steps to a superior state from a start drawn from pi", ""),
+            ("KL", f"from the state '{self.facts['start']['label']}' on", ""),
+        )
+
+    def tilted(self, beta):
+        """One temperature: law, gap, KL, hitting times and what the tilt favours."""
+        chain = tilt(
+            self.reference, self.chain.reward, beta, num_threads=self.options["num_threads"]
+        )
+        law = stationary(chain, num_threads=self.options["num_threads"])
+        plain_reference = math.isinf(beta)
+        gap = (
+            self.reference_gap
+            if plain_reference
+            else spectral_gap(chain, tol=SWEEP_TOL, rng=self.seed, **self.options)
+        )
+        curve = mixing_curve(chain, self.start, N_STEPS, **self.options)
+        solve = hitting_times(chain, self.target, tol=SWEEP_TOL, gap=gap, **self.options)
+        sample = simulate_hitting_times(
+            chain, self.target, n_walkers=N_WALKERS, rng=self.seed, **self.options
+        )
+        self.checks += [
+            law.converged,
+            gap.converged,
+            solve.converged,
+            sample.converged,
+            curve.kl_is_monotone,
+        ]
+        at = {name: float(getattr(solve, name)[self.start]) for name in ("mean", "lower", "upper")}
+        found = {
+            "beta": beta,
+            "pi_residual": law.residual,
+            "pi_method": law.method,
+            "gap": gap,
+            "kl": curve.kl[0],
+            "kl_is_monotone": curve.kl_is_monotone,
+            "target_mass": solve.target_mass,
+            "hitting_solved": solve.mean_from_pi,
+            "hitting_residual": solve.residual + solve.residual_floor,
+            "hitting_monte_carlo": sample.mean,
+            "hitting_ci": sample.ci,
+            "standard_errors": standard_errors(solve.mean_from_pi, sample),
+            "hitting_bound": solve.bound_from_gap,
+            "hitting_from_start": at,
+            "reference_kl": float(law.pi @ chain.reference_kl()),
+            "mean_reward": float(law.pi @ self.chain.reward),
+            "words": self.words(law.pi),
+        }
+        self.sweep.append(found)
+        self.gaps[f"beta {beta:g}"], self.samples[beta] = gap, sample
+        self.timed(f"beta {beta:g}")
+        self.say_tilted(found, curve.kl[0], gap.gap, sample)
+
+    def words(self, pi):
+        """The last words of largest stationary mass; the empty history has none."""
+        last = self.chain.labels.last
+        mass = np.bincount(last[last >= 0], pi[last >= 0])
+        return [
+            {"word": self.chain.labels.words[w], "mass": mass[w]}
+            for w in np.argsort(-mass, kind="stable")[:N_WORDS]
+        ]
+
+    def say_tilted(self, found, kl, gap, sample):
+        beta = (
+            "infinity (the reference itself)" if math.isinf(found["beta"]) else f"{found['beta']:g}"
+        )
+        fall = "and never rises" if found["kl_is_monotone"] else "BUT RISES on the way"
+        errors = (
+            ""
+            if found["standard_errors"] is None
+            else f", {found['standard_errors']:+.1f} standard errors from the solution"
+        )
+        bound = f"{found['hitting_bound']:.4f} at most, by the gap{holds(found['gap'])}"
+        self.tell(
+            f"beta = {beta}",
+            (
+                "stationary law",
+                f"|pi P - pi| = {found['pi_residual']:.1e}, from its closed form",
+                "",
+            ),
+            (
+                "mean reward",
+                f"{found['mean_reward']:.6f}",
+                f"paid for with {found['reference_kl']:.6f} nats a step of KL to the reference",
+            ),
+            ("spectral gap", f"{gap:.8f}", ""),
+            (
+                "KL to pi",
+                f"{kl[0]:.4f} nats at the start, {kl[len(kl) // 2]:.2e} after {len(kl) // 2} steps, {kl[-1]:.2e} after {len(kl) - 1}, {fall}",
+                "",
+            ),
+            (
+                "hitting time",
+                f"{found['hitting_solved']:.6f} solved (certified to {found['hitting_residual']:.0e})",
+                f"superior states have mass {found['target_mass']:.6f}",
+            ),
+            (
+                "",
+                f"{sample.mean:.4f} by Monte Carlo, 95 % {sample.ci[0]:.2f} to {sample.ci[1]:.2f}{errors}",
+                "",
+            ),
+            ("", bound, ""),
+            (
+                "most likely words",
+                ", ".join(f"{w['word']} {w['mass']:.4f}" for w in found["words"]),
+                "",
+            ),
+        )
+
+
+def _version(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

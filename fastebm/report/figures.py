@@ -1,0 +1,151 @@
+"""The figures of a page, each an image inside it."""
+
+import base64
+import io
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from .. import plot
+from .answers import holds
+from .facts import RARE
+
+FIGURE_INCHES = (
+    4.5,
+    3.2,
+)  # letters of 8 points and more on a phone, where a page is 358 pixels wide inside
+# Letters are outlines, the same on every machine; with a fixed salt the same report is the same bytes.
+SVG = {"svg.hashsalt": "fastebm", "svg.fonttype": "path", "savefig.dpi": 150, "text.usetex": False}
+# Rare states are left out of a figure, which counts them, up to this share: they would press all others into a
+# line (of english-trigram 1.6 % have 1e-99 and less).
+FEW = 0.1
+# Right eigenvectors grow like 1 / sqrt(pi): states of less mass than this would press the others into a point of their plane.
+SEEN = 1e-12
+
+
+def figures(report):
+    """The figures of what the report holds: field, caption, text for those who cannot see it, data URI."""
+    law, curve, solve, sample, level = (
+        report.stationary,
+        report.mixing,
+        report.solve,
+        report.sample,
+        report.parameters["level"],
+    )
+    floor = (
+        RARE if report.rare is not None and report.rare["n_states"] <= FEW * len(law.pi) else 0.0
+    )
+    if law is not None and len(law.pi) > 1:
+        yield figure(
+            "stationary",
+            "The states by stationary mass, the most probable first.",
+            plot.landscape,
+            law,
+            floor=floor,
+        )
+        if report.score is not None:
+            yield figure(
+                "stationary",
+                "Each state: its score, and its mass in the long run.",
+                plot.landscape,
+                law,
+                report.score,
+                level=level,
+                floor=floor,
+                value_label="score",
+            )
+    yield from _spectrum(report)
+    for distance, caption in (("tv", "Total variation"), ("kl", "KL divergence")):
+        if (
+            curve is not None
+            and (values := getattr(curve, distance)) is not None
+            and np.count_nonzero(values > 0.0) > 1
+        ):
+            bound = (
+                f", and its upper bound from the gap{holds(report.gaps['absolute'])}"
+                if distance in curve.bounds
+                else ""
+            )
+            yield figure(
+                "mixing",
+                f"{caption} to the stationary law, step by step{bound}.",
+                plot.mixing,
+                curve,
+                distance=distance,
+            )
+    if sample is not None and len(sample.survival.times) > 1:
+        bound = (
+            ", and the upper bound from λ_B (rigorous)"
+            if report.bounds is not None and report.bounds.exit_rate_bound is not None
+            else ""
+        )
+        yield figure(
+            "sample",
+            f"The chance not to have arrived after t steps{bound}.",
+            plot.survival,
+            sample,
+            bounds=report.bounds,
+        )
+    if solve is not None and law is not None and len(law.pi) > 1:
+        yield figure(
+            "solve",
+            "Each state: the mean time from there, and its mass in the long run.",
+            plot.landscape,
+            law,
+            solve.mean,
+            floor=floor,
+            value_label="mean hitting time (steps)",
+        )
+    if sum(gap.gap > 0.0 for gap in report.sweep.values()) > 1:
+        yield arrhenius("sweep", list(report.sweep), list(report.sweep.values()))
+
+
+def arrhenius(field, betas, gaps):
+    return figure(
+        field,
+        "The gap against 1/β, with its two ends: a straight line is a barrier, minus its slope the height.",
+        plot.arrhenius,
+        betas,
+        gaps,
+    )
+
+
+def _spectrum(report):
+    eigen = report.spectrum
+    if eigen is None or len(eigen.eigenvalues) < 2:
+        return
+    gap = report.gaps.get("spectral") or report.gaps.get("absolute")
+    caption = "The leading eigenvalues, and the gap with its enclosure."
+    if not np.iscomplexobj(eigen.eigenvalues):
+        caption = "What the leading eigenvalues lack to 1, with the residual of each; the gap with its enclosure."
+    yield figure("spectrum", caption, plot.spectrum, eigen, gap=gap)
+    mass = eigen.left[:, 0].real
+    seen = mass > SEEN
+    if len(eigen.eigenvalues) > 2 and np.count_nonzero(seen) > 2:
+        with np.errstate(divide="ignore"):
+            potential = -np.log(mass[seen])
+        yield figure(
+            "spectrum",
+            "The states in the plane of the two slowest processes: those near each other mix before the others do.",
+            plot.embedding,
+            eigen.right[seen],
+            color=potential,
+            color_label="potential -log π (nats)",
+        )
+
+
+def figure(field, caption, draw, *args, **options):
+    """One drawn by draw(*args, ax=ax, **options)."""
+    drawn, text = Figure(figsize=FIGURE_INCHES, layout="constrained"), io.StringIO()
+    ax = draw(*args, ax=drawn.add_subplot(), **options)
+    with matplotlib.rc_context(SVG):
+        drawn.savefig(text, format="svg", metadata={"Date": None})
+    source = "data:image/svg+xml;base64," + base64.b64encode(text.getvalue().encode()).decode()
+    note = ax.get_title("right")
+    return {
+        "field": field,
+        "caption": caption,
+        "source": source,
+        "alt": f"{ax.get_ylabel()} against {ax.get_xlabel()}{f'; {note}' if note else ''}",
+    }

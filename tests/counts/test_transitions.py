@@ -1,0 +1,277 @@
+"""Counting: against a naive double loop, streamed tables against arrays, discretising, connected sets, and bad input."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastebm as fe
+from fastebm import (
+    InvalidChainError,
+    MarkovChain,
+    ReducibleChainError,
+    SelectionWarning,
+    connected_set,
+    count_transitions,
+    discretize,
+)
+from fastebm.counts import accumulator
+
+
+def naive(trajectories, lag, mode, n):
+    found = np.zeros((n, n))
+    for x in trajectories:
+        for t in range(0, len(x) - lag, 1 if mode == "sliding" else lag):
+            found[x[t], x[t + lag]] += 1
+    return found
+
+
+trajectory_lists = st.lists(st.lists(st.integers(0, 6), max_size=30), min_size=1, max_size=6)
+
+
+@given(trajectory_lists, st.integers(1, 5), st.sampled_from(["sliding", "sample"]))
+def test_counts_equal_a_naive_loop(trajectories, lag, mode):
+    arrays = [np.array(x, np.int32) for x in trajectories]
+    expected = naive(trajectories, lag, mode, 7)
+    if not expected.any():
+        with pytest.raises(InvalidChainError, match="no transition"):
+            count_transitions(arrays, lag=lag, mode=mode, n_states=7)
+        return
+    found = count_transitions(arrays, lag=lag, mode=mode, n_states=7)
+    assert np.array_equal(found.counts.toarray(), expected)
+    assert found.n_transitions == expected.sum() and found.n_trajectories == len(trajectories)
+    assert found.n_too_short == sum(len(x) <= lag for x in trajectories)
+
+
+@pytest.mark.parametrize("mode", ("sliding", "sample"))
+@pytest.mark.parametrize("lag", (1, 3))
+def test_pieces_do_not_show(monkeypatch, tmp_path, lag, mode):
+    x = np.random.default_rng(0).integers(0, 5, 1000)
+    whole = count_transitions([x], lag=lag, mode=mode)
+    monkeypatch.setattr(accumulator, "TRANSITIONS_PER_PIECE", 17)
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert np.array_equal(
+        count_transitions([mapped], lag=lag, mode=mode).counts.toarray(), whole.counts.toarray()
+    )
+    assert np.array_equal(whole.counts.toarray(), naive([x], lag, mode, 5))
+
+
+def test_one_array_is_one_trajectory():
+    for one in ([0, 1, 0, 1], np.array([0, 1, 0, 1], np.uint8)):
+        assert count_transitions(one).counts.toarray().tolist() == [[0, 2], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    "bad, error, text",
+    (
+        ([[0]], InvalidChainError, "no transition"),
+        ([], InvalidChainError, "no transition"),
+        ([[0, 1], [2, -1, 0]], InvalidChainError, "trajectory 1 has state -1 at position 1"),
+        ([[0.5, 1.0]], TypeError, "discretize"),
+        ([np.zeros((2, 2), int)], TypeError, "one-dimensional"),
+    ),
+)
+def test_bad_trajectories(bad, error, text):
+    with pytest.raises(error, match=text):
+        count_transitions(bad)
+
+
+def test_states_beyond_n_states():
+    with pytest.raises(InvalidChainError, match="state 7 was seen and n_states is 5"):
+        count_transitions([[0, 7]], n_states=5)
+    assert count_transitions([[0, 1]], n_states=5).counts.shape == (5, 5)
+    with pytest.raises(InvalidChainError, match="labels has length 1"):
+        count_transitions([[0, 1]], labels=["a"])
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(tmp_path):
+    pytest.importorskip("pyarrow")
+
+    def write(text, suffix=".csv"):
+        path = tmp_path / f"table{suffix}"
+        if suffix == ".parquet":
+            import io
+
+            import pyarrow.csv
+            import pyarrow.parquet
+
+            columns = pyarrow.csv.read_csv(
+                io.BytesIO(text.encode()),
+                convert_options=pyarrow.csv.ConvertOptions(null_values=[""]),
+            )
+            pyarrow.parquet.write_table(columns, path, row_group_size=7)
+        else:
+            path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("suffix", (".csv", ".parquet"))
+@pytest.mark.parametrize("lag, mode", ((1, "sliding"), (3, "sliding"), (3, "sample")))
+def test_a_table_of_trajectories_in_batches(monkeypatch, table, suffix, lag, mode):
+    """Small batches that cut trajectories anywhere give the counts of the whole arrays."""
+    import pyarrow as pa
+
+    from fastebm.counts import tables
+
+    rng = np.random.default_rng(1)
+    trajectories = [rng.integers(0, 4, length) for length in (10, 1, 2, 25, 4)]
+    lines = [f"{name},{state}" for name, x in zip("abcde", trajectories) for state in x]
+    path = table("trajectory,state\n" + "\n".join(lines) + "\n", suffix)
+    whole = list(tables.batches(str(path)))
+    cut = [batch.slice(at, 3) for batch in whole for at in range(0, batch.num_rows, 3)]
+    assert isinstance(cut[0], pa.RecordBatch)
+    monkeypatch.setattr(tables, "batches", lambda path: iter(cut))
+    found, expected = (
+        count_transitions(path, lag=lag, mode=mode),
+        count_transitions(trajectories, lag=lag, mode=mode),
+    )
+    assert (
+        np.array_equal(found.counts.toarray(), expected.counts.toarray()) and found.labels is None
+    )
+    assert (found.n_trajectories, found.n_too_short) == (
+        expected.n_trajectories,
+        expected.n_too_short,
+    )
+
+
+def test_words_become_labels_and_null_is_a_word(table):
+    found = count_transitions(table("from,to,count\nnull,nan,2\nnan,null,3\nnan,NaN,1\n"))
+    labels = found.labels
+    assert set(labels) == {"null", "nan", "NaN"}
+    assert found.counts[labels.index("null"), labels.index("nan")] == 2 and found.n_transitions == 6
+    chain = MarkovChain.from_trajectories(table("trajectory,state\n1,a\n1,b\n1,a\n"))
+    assert tuple(chain.labels) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    (
+        ("trajectory,state\n1,\n", "no state"),
+        ("a,b\n1,2\n", "columns are a, b"),
+        ("source,target,count\n0,1,-2\n", "not negative"),
+        ("source,target\n-1,1\n", "no state"),
+    ),
+)
+def test_bad_tables(table, text, message):
+    with pytest.raises(InvalidChainError, match=message):
+        count_transitions(table(text))
+
+
+def test_transitions_have_no_lag(table):
+    with pytest.raises(InvalidChainError, match="lag must be 1"):
+        count_transitions(table("source,target\n0,1\n"), lag=2)
+
+
+# --- discretize -------------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50),
+    st.integers(1, 8),
+    st.sampled_from(["quantile", "uniform"]),
+)
+def test_bins_hold_what_their_edges_say(x, bins, method):
+    states, edges = discretize(x, bins, method=method)
+    assert (
+        states.min() >= 0 and states.max() <= len(edges) <= bins - 1 if bins > 1 else not edges.size
+    )
+    for value, state in zip(x, states):
+        assert (state == 0 or edges[state - 1] <= value) and (
+            state == len(edges) or value < edges[state]
+        )
+
+
+def test_quantile_bins_are_even():
+    states, edges = discretize(np.random.default_rng(0).normal(size=10_000), 20)
+    assert np.array_equal(np.bincount(states), np.full(20, 500)) and len(edges) == 19
+
+
+def test_given_edges_and_bad_input():
+    states, edges = discretize(np.array([[0.0, 1.0], [2.0, 3.0]]), [1.0, 2.5])
+    assert states.tolist() == [[0, 1], [1, 2]] and edges.tolist() == [1.0, 2.5]
+    for x, bins, text in (
+        ([], 3, "empty"),
+        ([1.0, np.nan], 3, r"x\[1\] is nan"),
+        ([1.0], [2.0, 1.0], "ascend"),
+        ([1.0], 0, "at least 1"),
+    ):
+        with pytest.raises(InvalidChainError, match=text):
+            discretize(x, bins)
+
+
+# --- connected sets ---------------------------------------------------------------------------------------------------
+
+
+def test_the_heaviest_strong_component_is_kept_and_the_rest_reported():
+    counts = np.array(
+        [[0, 9, 0, 0, 0], [9, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 1, 0, 1], [0, 0, 1, 0, 0]]
+    )
+    kept = connected_set(sp.csr_array(counts))
+    assert kept.states.tolist() == [0, 1] and kept.n_components == 2
+    assert kept.fraction_states == 0.4 and kept.fraction_counts == 18 / 23
+    assert kept.counts.toarray().tolist() == [[0, 9], [9, 0]]
+
+
+def test_selection_is_never_silent():
+    trajectories = [[0, 1, 0, 1, 0, 2]]
+    with pytest.warns(SelectionWarning, match="2 of 3 states, 80.0000% of the counts"):
+        chain = MarkovChain.from_trajectories(trajectories, connected=True, reversible=True)
+    assert list(chain.labels) == [0, 1] and chain.is_reversible
+    with pytest.raises(InvalidChainError, match="row 2"):
+        MarkovChain.from_trajectories(trajectories)
+    with pytest.raises(ReducibleChainError, match="connected_set"):
+        MarkovChain.from_trajectories(trajectories, reversible=True)
+
+
+@pytest.mark.parametrize(
+    "bad, error, text",
+    (
+        (np.array([[1, -1], [1, 1]]), InvalidChainError, r"counts\[0, 1\] is -1"),
+        (np.array([[1, np.nan], [1, 1]]), InvalidChainError, "nan"),
+        (np.zeros((3, 3)), InvalidChainError, "all zero"),
+        (np.zeros((0, 0)), InvalidChainError, "no states"),
+        (np.ones((2, 3)), InvalidChainError, "square"),
+        (np.ones(4), InvalidChainError, "square"),
+        (np.eye(2) * 1j, TypeError, "complex"),
+    ),
+)
+@pytest.mark.parametrize(
+    "analysis",
+    (connected_set, fe.balance_test, fe.fit_potential, fe.reversible_fit),
+    ids=lambda f: f.__name__,
+)
+def test_bad_counts(analysis, bad, error, text):
+    with pytest.raises(error, match=text):
+        analysis(bad)
+
+
+def test_any_accepted_form_and_nothing_of_the_caller_changes():
+    counts = np.array([[3, 2, 1], [1, 0, 4], [2, 3, 0]])
+    pi = fe.reversible_fit(counts).chain.pi
+    duplicated = sp.coo_array(
+        (np.ones(16), np.repeat(np.argwhere(counts >= 0), counts.ravel(), axis=0).T), shape=(3, 3)
+    )
+    frozen = counts.astype(float)
+    frozen.setflags(write=False)
+    wide = sp.csr_array(counts)
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    for form in (
+        counts.astype(np.float32),
+        sp.csc_matrix(counts),
+        duplicated,
+        frozen,
+        wide,
+        sp.coo_array(counts),
+    ):
+        before = form.copy()
+        assert np.array_equal(fe.reversible_fit(form).chain.pi, pi)
+        assert (before != form).sum() == 0
+    assert fe.reversible_fit(np.array([[7]])).chain.n_states == 1

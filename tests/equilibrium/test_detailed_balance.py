@@ -1,0 +1,488 @@
+"""Detailed balance: what is measured against dense NumPy and closed forms, on chains that have it, break it a little, break
+it wholly, and on published counts of language models."""
+
+import json
+import os
+from pathlib import Path
+
+import gallery
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import irreducible_chains, reversible_chains
+
+import fastebm as fe
+from fastebm import (
+    InvalidChainError,
+    MarkovChain,
+    ReducibleChainError,
+    detailed_balance,
+    reversibilize,
+)
+
+DATA = Path(
+    os.environ.get(
+        "FASTEBM_SHARED_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    )
+)
+
+
+def dense(chain):
+    return chain.to_scipy().toarray()
+
+
+def biased(n, up, down):
+    return MarkovChain(gallery.biased_cycle(n, up, down).P)
+
+
+def assert_measures(found, P, pi, rtol=1e-10):
+    largest, total, one_way = reference.flux_violation(P, pi)
+    np.testing.assert_allclose(
+        [found.max_violation, found.flux_violation, found.one_way_flux],
+        [largest, total, one_way],
+        rtol=rtol,
+        atol=1e-15,
+    )
+    np.testing.assert_allclose(
+        found.entropy_production, reference.entropy_production(P, pi), rtol=rtol, atol=1e-14
+    )
+    np.testing.assert_allclose(found.pi, pi, rtol=rtol)
+    np.testing.assert_allclose(found.potential, -np.log(pi), rtol=rtol, atol=1e-12)
+
+
+# --- measured against dense NumPy -------------------------------------------------------------------------------------
+
+
+@given(irreducible_chains(max_states=15, decades=6))
+def test_any_chain(P):
+    found = detailed_balance(MarkovChain(P))
+    assert_measures(found, P, reference.gth(P))
+    F = reference.gth(P)[:, None] * P.toarray()
+    assert found.n_one_way == ((F > 0) & (F.T == 0)).sum()
+    assert 0 <= found.flux_violation <= 1 + 1e-14 and found.two_way_entropy_production >= 0
+    assert found.is_reversible == (found.flux_violation <= 1e-10)
+
+
+@given(reversible_chains(max_states=20))
+def test_any_reversible_chain(P_and_pi):
+    P, pi = P_and_pi
+    found = detailed_balance(MarkovChain(P))
+    assert (
+        found.is_reversible
+        and found.flux_violation < 1e-14
+        and 0 <= found.entropy_production < 1e-14
+    )
+    assert found.n_one_way == 0
+    np.testing.assert_allclose(found.potential, -np.log(pi), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "scaled", ("lazy", "tilted", "tilted lazy", "float32", "value-free", "repeated edges")
+)
+def test_scaled_chains(scaled):
+    P = gallery.random_chain(50, 0.05, 1).P
+    R = np.random.default_rng(2).normal(size=50)
+    x, y = P.nonzero()
+    chain = {
+        "lazy": lambda: MarkovChain(P).lazy(0.4),
+        "tilted": lambda: fe.tilt(MarkovChain(P), R, 0.3),
+        "tilted lazy": lambda: fe.tilt(MarkovChain(P).lazy(0.4), R, 0.3),
+        "float32": lambda: MarkovChain(P.astype(np.float32)),
+        "value-free": lambda: MarkovChain.from_edges(x, y),
+        "repeated edges": lambda: MarkovChain.from_edges(np.r_[x, x[::3]], np.r_[y, y[::3]]),
+    }[scaled]()
+    assert_measures(detailed_balance(chain), dense(chain), reference.gth(dense(chain)))
+
+
+def test_several_blocks_and_any_number_of_threads():
+    P = gallery.random_chain(13_000, 0.0002, 3).P
+    pi = np.random.default_rng(4).random(13_000)
+    pi /= pi.sum()
+    one, two = (detailed_balance(MarkovChain(P), pi=pi, num_threads=threads) for threads in (1, 2))
+    F = sp.diags_array(pi) @ P
+    np.testing.assert_allclose(one.flux_violation, abs(F - F.T).sum() / 2, rtol=1e-12)
+    np.testing.assert_allclose(one.max_violation, abs(F - F.T).max(), rtol=1e-12)
+    assert one.to_dict() == two.to_dict()
+
+
+def test_a_law_may_be_given():
+    P = gallery.random_chain(20, 0.2, 5).P
+    pi = np.random.default_rng(6).random(20)
+    pi /= pi.sum()
+    found = detailed_balance(MarkovChain(P), pi=pi)
+    assert_measures(found, P, pi)
+    two = MarkovChain(sp.block_diag([gallery.cycle(3).P, gallery.complete(4).P]).tocsr())
+    with pytest.raises(ReducibleChainError):
+        detailed_balance(two)
+    assert detailed_balance(two, pi=np.full(7, 1 / 7)).is_reversible
+    for wrong in (pi[:5], pi * 3, -pi, np.full(20, np.nan)):
+        with pytest.raises(InvalidChainError, match="pi"):
+            detailed_balance(MarkovChain(P), pi=wrong)
+
+
+# --- closed forms -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", (3, 10))
+@pytest.mark.parametrize(
+    "up, down", ((0.7, 0.3), (0.5, 0.2), (0.501, 0.499), (0.9, 1e-12), (0.5 + 1e-7, 0.5 - 1e-7))
+)
+def test_biased_cycle(n, up, down):
+    """Flux (up - down) / n over each of n edges; entropy production (up - down) log(up / down) a step."""
+    found = detailed_balance(biased(n, up, down))
+    up, down = gallery.biased_cycle(n, up, down).P.toarray()[0, [1, n - 1]]  # as rounded
+    np.testing.assert_allclose(found.flux_violation, up - down, rtol=1e-7)
+    np.testing.assert_allclose(found.max_violation, (up - down) / n, rtol=1e-7)
+    np.testing.assert_allclose(found.entropy_production, (up - down) * np.log(up / down), rtol=1e-7)
+    assert not found.is_reversible and found.one_way_flux == 0.0
+
+
+def test_one_way_edges_make_the_entropy_production_infinite_and_are_reported_apart():
+    found = detailed_balance(biased(5, 1.0, 0.0))
+    assert found.entropy_production == np.inf and found.two_way_entropy_production == 0.0
+    assert (
+        found.one_way_flux == pytest.approx(1.0)
+        and found.flux_violation == pytest.approx(1.0)
+        and found.n_one_way == 5
+    )
+    P = np.array([[0, 0.8, 0.2], [0.3, 0, 0.7], [1.0, 0, 0]])  # 1 -> 2 has no reverse
+    mixed, pi = detailed_balance(MarkovChain(P)), reference.gth(P)
+    F = pi[:, None] * P
+    assert mixed.entropy_production == np.inf and mixed.n_one_way == 1
+    assert mixed.one_way_flux == pytest.approx(F[1, 2], rel=1e-13)
+    two_way = sum((F[a, b] - F[b, a]) * np.log(F[a, b] / F[b, a]) for a, b in ((0, 1), (0, 2)))
+    assert mixed.two_way_entropy_production == pytest.approx(two_way, rel=1e-13)
+    assert (
+        mixed.to_dict()["entropy_production"] is None
+        and mixed.to_dict()["entropy_production_status"] == "inf"
+    )
+
+
+def test_transient_states_carry_no_flux():
+    P = np.array([[0.5, 0.5, 0, 0], [0, 0, 0.4, 0.6], [0, 0.4, 0.6, 0], [0, 0.6, 0, 0.4]])
+    found = detailed_balance(MarkovChain(P))
+    assert found.is_reversible and found.n_one_way == 0 and found.entropy_production < 1e-15
+    assert found.potential[0] == np.inf and np.isfinite(found.potential[1:]).all()
+
+
+def test_a_small_violation_is_measured_not_rounded_away():
+    for size in (1e-3, 1e-6, 1e-9):
+        P = gallery.torus((5, 4), 0.25).P.toarray()
+        for a, b in ((0, 1), (1, 5), (5, 4), (4, 0)):  # round a face of the torus
+            P[a, b] += size
+            P[a, a] -= size
+        found = detailed_balance(MarkovChain(P))
+        assert (
+            found.flux_violation == pytest.approx(4 * size / 20, rel=1e-5)
+            and not found.is_reversible
+        )
+        assert found.max_violation == pytest.approx(size / 20, rel=1e-5)
+        assert detailed_balance(MarkovChain(P), tol=0.9).is_reversible
+
+
+def test_worst_edges_come_worst_first():
+    P = gallery.random_chain(12_500, 0.0002, 7).P
+    pi = np.full(12_500, 1 / 12_500)
+    found = detailed_balance(MarkovChain(P), pi=pi)
+    gap = sp.triu(abs(sp.diags_array(pi) @ P - (sp.diags_array(pi) @ P).T)).tocoo()
+    worst = np.sort(gap.data)[::-1][: len(found.worst_edges)]
+    np.testing.assert_allclose(
+        [abs(e["flux"] - e["reverse_flux"]) for e in found.worst_edges], worst, rtol=1e-12
+    )
+    assert len(found.worst_edges) == 8 and found.max_violation == pytest.approx(worst[0], rel=1e-12)
+    for edge in found.worst_edges:
+        x, y = edge["source"], edge["target"]
+        np.testing.assert_allclose(
+            [edge["flux"], edge["reverse_flux"]], [pi[x] * P[x, y], pi[y] * P[y, x]], rtol=1e-13
+        )
+    assert (
+        detailed_balance(biased(3, 0.7, 0.3)).worst_edges
+        and not detailed_balance(MarkovChain(np.eye(1))).worst_edges
+    )
+
+
+def test_multiplicative_balance_of_a_tilt_beyond_the_range_of_doubles():
+    """P(x, y) / P(y, x) = exp(U(y) - U(x)), U = log pi = -potential, though pi spans hundreds of decades."""
+    case = gallery.random_reversible(40, 0.1, 8)
+    R = np.random.default_rng(9).uniform(-250, 250, size=40)
+    found = detailed_balance(fe.tilt(MarkovChain(case.P), R, 1.0))
+    log_P = gallery.energy_tilt(case.P, case.pi, R, 1.0).extra["log_P"]
+    x, y = np.nonzero(np.isfinite(log_P))
+    np.testing.assert_allclose(
+        log_P[x, y] - log_P[y, x], found.potential[x] - found.potential[y], atol=1e-10
+    )
+    assert (
+        found.is_reversible and np.ptp(found.potential) > 460 and found.entropy_production < 1e-12
+    )
+
+
+@pytest.mark.parametrize("tol", (0, 1, -1e-3, np.nan))
+def test_bad_tol(tol):
+    with pytest.raises(ValueError, match="tol"):
+        detailed_balance(biased(3, 0.7, 0.3), tol=tol)
+
+
+# --- counts of language models (arXiv 2512.10047) ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def published():
+    file = DATA / "llm_word_agent_counts.json"
+    if not file.exists():
+        pytest.skip(f"{file.name} is not here; set FASTEBM_SHARED_DATA to its folder")
+    return json.loads(file.read_text())["models"]
+
+
+DIFFERENCES = {"claude-4": [4.0737, 5.1812], "gemini-2.5-flash": [0.5256, 4.7658, 5.1733]}
+
+
+@pytest.mark.parametrize("model", DIFFERENCES)
+def test_published_potential_differences(published, model):
+    """On the pairs seen in both directions U(f) - U(g) = ln(N_fg / N_gf). They form a star, so the chain of these counts per
+    trial is reversible, and its potential has exactly those differences."""
+    states = sorted(published[model]["published_betaV"])
+    number = {state: i for i, state in enumerate(states)}
+    counts = np.zeros((len(states), len(states)))
+    for source, target, n in published[model]["counts"]:
+        counts[number[source], number[target]] = n
+    two_way = np.minimum(counts, counts.T) > 0
+    used = two_way.any(axis=1)
+    rates = np.where(two_way, counts, 0)[np.ix_(used, used)]
+    chain = MarkovChain.from_generator(
+        rates - np.diag(rates.sum(axis=1)), labels=[s for s, u in zip(states, used) if u]
+    )
+    found = detailed_balance(chain)
+    assert found.is_reversible
+    centre = chain.labels.index("ATTITUDE")
+    differences = np.sort(np.delete(found.potential - found.potential[centre], centre))
+    np.testing.assert_allclose(differences, DIFFERENCES[model], atol=5e-5)
+    published_potential = np.array(
+        [published[model]["published_betaV"][label] for label in chain.labels]
+    )
+    np.testing.assert_allclose(
+        found.potential - found.potential[centre], published_potential, atol=0.06
+    )  # printed to 0.1
+
+
+@pytest.mark.parametrize("model, one_way", (("claude-4", 3), ("gemini-2.5-flash", 20)))
+def test_one_way_counts_leave_the_stationary_law_to_the_closed_class(published, model, one_way):
+    """Nothing enters what is left one way only: those states are transient and no finite potential is made up for them."""
+    states = sorted(published[model]["published_betaV"])
+    number = {state: i for i, state in enumerate(states)}
+    source, target, n = (list(column) for column in zip(*published[model]["counts"]))
+    chain = MarkovChain.from_edges(
+        [number[s] for s in source], [number[t] for t in target], n, labels=states
+    )
+    found = detailed_balance(chain)
+    counts = dense(chain)
+    assert ((counts > 0) & (counts.T == 0)).sum() == one_way
+    assert found.is_reversible and found.n_one_way == 0
+    labels, closed = reference.scc(counts)
+    assert np.array_equal(np.isinf(found.potential), ~closed[labels])
+    assert np.isfinite(found.potential).sum() == len(DIFFERENCES[model]) + 1
+
+
+# --- reversibilisation ------------------------------------------------------------------------------------------------
+
+
+def stored(chain):
+    """A as a dense array."""
+    matrix = chain._pattern.matrix
+    return sp.csr_array((matrix.values, matrix.indices, matrix.indptr), shape=chain.shape).toarray()
+
+
+@given(irreducible_chains(max_states=15))
+def test_additive_reversibilisation_of_any_chain(P):
+    pi, chain = reference.gth(P), reversibilize(MarkovChain(P))
+    np.testing.assert_allclose(
+        dense(chain), (P.toarray() + reference.reverse(P, pi)) / 2, rtol=1e-10
+    )
+    np.testing.assert_allclose(chain @ np.ones(chain.n_states), 1.0, rtol=1e-14)
+    np.testing.assert_allclose(chain.pi, pi, rtol=1e-10)
+    assert chain.is_reversible
+
+
+@pytest.mark.parametrize("case", [c for c in gallery.cases() if not c.reversible], ids=str)
+def test_the_stored_matrix_is_symmetric_to_the_bit(case):
+    chain = reversibilize(MarkovChain(case.P))
+    assert np.array_equal(stored(chain), stored(chain).T) and chain.is_reversible
+    assert detailed_balance(chain).flux_violation < 1e-13
+    assert reversibilize(chain) is chain
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_its_gap_bounds_that_of_every_quotient(seed):
+    """P and (P + P*) / 2 have the same Dirichlet form: every quotient of P is at least the gap, and the eigenvector's is it."""
+    case = gallery.random_chain(40, 0.05, seed)
+    chain, pi = reversibilize(MarkovChain(case.P)), reference.gth(case.P)
+    gap, _ = reference.gap(dense(chain), pi)
+    rng = np.random.default_rng(seed)
+    assert (
+        min(reference.dirichlet_quotient(case.P, pi, f) for f in rng.normal(size=(50, 40))) >= gap
+    )
+    S = reference.symmetrized(dense(chain), pi)
+    f = np.linalg.eigh((S + S.T) / 2)[1][:, -2] / np.sqrt(pi)
+    assert reference.dirichlet_quotient(case.P, pi, f) == pytest.approx(gap, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    "make",
+    (
+        lambda P: MarkovChain(P).lazy(0.3),
+        lambda P: fe.tilt(MarkovChain(P).lazy(0.3), np.arange(30.0), 5.0),
+        lambda P: MarkovChain.from_generator(7 * (P - sp.eye_array(30))),
+        lambda P: MarkovChain(P.astype(np.float32)),
+    ),
+    ids=("lazy", "tilted lazy", "generator", "float32"),
+)
+def test_reversibilisation_of_scaled_chains(make):
+    chain = make(gallery.random_chain(30, 0.1, 9).P)
+    P = dense(chain)
+    pi, found = reference.gth(P), reversibilize(chain)
+    np.testing.assert_allclose(
+        dense(found), (P + reference.reverse(P, pi)) / 2, rtol=1e-11, atol=1e-300
+    )
+    np.testing.assert_allclose(found.pi, pi, rtol=1e-11)
+    np.testing.assert_allclose(found @ np.ones(30), 1.0, rtol=1e-14)
+
+
+@pytest.mark.parametrize("decades", (100, 400))
+def test_reversibilisation_where_pi_is_tiny(decades):
+    """A biased ring that climbs against a slope: pi falls to 10^-decades, each entry is still right relative to itself."""
+    n = 60
+    down = 10.0 ** (-2 * decades / n)
+    up = np.where(np.arange(n) < n // 2, down, 1.0) * np.random.default_rng(10).uniform(0.3, 0.4, n)
+    back = np.where(np.arange(n) < n // 2 + 1, 1.0, down) * np.random.default_rng(11).uniform(
+        0.3, 0.4, n
+    )
+    x = np.arange(n)
+    P = np.zeros((n, n))
+    P[x, (x + 1) % n], P[x, (x - 1) % n] = up, back
+    P[x, x] = 1 - up - back
+    chain = reversibilize(MarkovChain(P))
+    log_pi = reference.gth_log(np.log(P, where=P > 0, out=np.full_like(P, -np.inf)))
+    assert np.ptp(log_pi) > 0.9 * decades * np.log(10)
+    np.testing.assert_allclose(chain.log_pi, log_pi, atol=1e-10)
+    a, b = np.nonzero(P)
+    back_flow = np.exp(np.log(P[b, a]) + log_pi[b] - log_pi[a])
+    np.testing.assert_allclose(dense(chain)[a, b], (P[a, b] + back_flow) / 2, rtol=1e-9)
+    assert np.array_equal(stored(chain), stored(chain).T)
+
+
+def test_reversibilisation_lives_on_the_closed_class():
+    P = np.zeros((4, 4))
+    P[0] = [0.5, 0.5, 0, 0]
+    P[1:, 1:] = gallery.biased_cycle(3, 0.7, 0.3).P.toarray()
+    chain = reversibilize(MarkovChain(P, labels=list("abcd")))
+    np.testing.assert_allclose(dense(chain), (1 - np.eye(3)) / 2, rtol=1e-14)
+    assert chain.labels == list("bcd")
+    with pytest.raises(ReducibleChainError):
+        reversibilize(MarkovChain(sp.block_diag([P[1:, 1:], P[1:, 1:]]).tocsr()))
+    with pytest.raises(InvalidChainError, match="kind"):
+        reversibilize(chain, kind="multiplicative")
+
+
+@given(st.floats(0, 0.9), irreducible_chains(max_states=8))
+def test_reversibilisation_commutes_with_holding(h, P):
+    one, other = reversibilize(MarkovChain(P).lazy(h)), reversibilize(MarkovChain(P)).lazy(h)
+    np.testing.assert_allclose(dense(one), dense(other), rtol=1e-10, atol=1e-300)
+
+
+# ------------------------------------------------------------------------------------------------------------ float32
+
+
+def conductances(n=300):
+    rng = np.random.default_rng(5)
+    x, y = (
+        np.r_[rng.integers(n, size=4 * n), np.arange(n)],
+        np.r_[rng.integers(n, size=4 * n), (np.arange(n) + 1) % n],
+    )
+    return x, y, rng.lognormal(size=x.size).astype(np.float32)
+
+
+def test_float32_conductances_make_a_reversible_chain():
+    """Symmetric in float32, whatever the rounding: the law is the degree of what is stored."""
+    x, y, weight = conductances()
+    edges = fe.MarkovChain.from_edges(x, y, weight, symmetric=True)
+    assert edges.dtype == np.float32 and edges.is_reversible
+    A = edges._pattern.matrix
+    W = sp.csr_array((A.values.copy(), A.indices.copy(), A.indptr.copy()), shape=edges.shape)
+    for chain in (edges, fe.MarkovChain(W, normalize=True)):
+        degree = W.astype(float).sum(axis=1)
+        assert chain.dtype == np.float32 and chain.is_reversible
+        np.testing.assert_allclose(chain.pi, degree / degree.sum(), rtol=1e-13)
+        assert fe.detailed_balance(chain).flux_violation < 1e-15
+
+
+def test_rounded_probabilities_are_a_chain_of_their_own_near_the_reversible_one():
+    """Rounding each P[x, y] to float32 breaks Kolmogorov's criterion by 1e-7 a cycle; the flux violation says so, and the
+    additive reversibilisation is the reversible chain next to it."""
+    exact = fe.MarkovChain.from_edges(*conductances(), symmetric=True)
+    rounded = fe.MarkovChain(exact.to_scipy().astype(np.float32))
+    assert not rounded.is_reversible
+    found = fe.detailed_balance(rounded)
+    assert 1e-10 < found.flux_violation < 2.0**-24
+    assert fe.stationary(rounded).residual < 1e-14
+    repaired = fe.reversibilize(rounded)
+    assert repaired.is_reversible and abs(repaired.to_scipy() - rounded.to_scipy()).max() < 2.0**-24
+    np.testing.assert_allclose(fe.stationary(repaired).pi, exact.pi, rtol=1e-6)
+    np.testing.assert_allclose(fe.spectral_gap(repaired).gap, fe.spectral_gap(exact).gap, rtol=1e-6)
+
+
+# --- cycles and the Hodge split ---------------------------------------------------------------------------------------
+
+
+@given(irreducible_chains(max_states=12, decades=3))
+def test_hodge_split_of_any_chain(P):
+    """Against a dense least squares; a gradient and cycles of affinity zero where detailed balance holds, not otherwise."""
+    found = detailed_balance(MarkovChain(P), hodge=True)
+    P, pi = P.toarray(), reference.gth(P)
+    F = pi[:, None] * P
+    pairs = [
+        (x, y) for x in range(len(P)) for y in range(x + 1, len(P)) if P[x, y] > 0 and P[y, x] > 0
+    ]
+    if not pairs:
+        assert (
+            found.gradient_fraction == 1.0 and found.worst_cycles == [] and found.cycle_space == 0
+        )
+        return
+    root = np.array([np.sqrt(1 / (1 / F[e] + 1 / F[e[::-1]])) for e in pairs])
+    B = np.array([np.eye(len(P))[x] - np.eye(len(P))[y] for x, y in pairs])
+    a = np.array([np.log(P[x, y] / P[y, x]) for x, y in pairs])
+    V = np.linalg.lstsq(root[:, None] * B, root * a)[0]
+    size, off = ((root * a) ** 2).sum(), ((root * (a - B @ V)) ** 2).sum()
+    assert found.gradient_fraction == pytest.approx(1 - off / size if size else 1.0, abs=1e-6)
+    assert found.cycle_space == len(pairs) - np.linalg.matrix_rank(B)
+    assert bool(found.worst_cycles) == (found.cycle_space > 0)
+    for cycle in found.worst_cycles:
+        steps = list(zip(cycle["states"], cycle["states"][1:] + cycle["states"][:1]))
+        assert cycle["affinity"] == pytest.approx(
+            sum(np.log(P[x, y] / P[y, x]) for x, y in steps), rel=1e-9, abs=1e-10
+        )
+
+
+@pytest.mark.parametrize(
+    "make", (lambda c: c, lambda c: c.lazy(0.3), lambda c: fe.tilt(c, np.arange(6.0), 0.01))
+)
+def test_the_affinity_of_a_ring_is_n_log_ratio_whatever_the_scalings(make):
+    """Kolmogorov: n log(up / down) round the ring, a tilt at reward / beta = 500 included; a gradient adds nothing to it."""
+    found = detailed_balance(make(biased(6, 0.7, 0.3)), hodge=True)
+    assert len(found.worst_cycles) == 1 and abs(found.worst_cycles[0]["affinity"]) == pytest.approx(
+        6 * np.log(0.7 / 0.3), rel=1e-12
+    )
+    assert found.cycle_space == 1 and detailed_balance(biased(6, 0.7, 0.3)).worst_cycles is None
+
+
+def test_a_chain_in_balance_is_all_gradient():
+    case = gallery.random_reversible(60, 0.1, 12)
+    found = detailed_balance(MarkovChain(case.P), hodge=True)
+    assert (
+        found.gradient_fraction == pytest.approx(1.0, abs=1e-12)
+        and abs(found.worst_cycles[0]["affinity"]) < 1e-12
+    )
+    assert detailed_balance(biased(6, 0.7, 0.3), hodge=True).gradient_fraction == pytest.approx(
+        0.0, abs=1e-12
+    )

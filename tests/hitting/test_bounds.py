@@ -1,0 +1,154 @@
+"""The theory's bounds next to the values: never violated, attained where they should be, and exact where a form is known."""
+
+import gallery
+import numpy as np
+import pytest
+import reference
+from numpy.testing import assert_allclose
+
+import fastebm as fe
+from fastebm.linalg import m_matrix
+
+
+@pytest.fixture(params=["elimination", "iteration"])
+def method(request, monkeypatch):
+    if request.param == "iteration":
+        monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
+        monkeypatch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+    return request.param
+
+
+def check(found, P, target, pi):
+    """Everything that must hold, against LAPACK."""
+    P = reference.dense(P)
+    rest = np.setdiff1d(np.arange(len(P)), target)
+    top = np.abs(np.linalg.eigvals(P[np.ix_(rest, rest)])).max()
+    h = reference.hitting_times(P, target)
+    assert_allclose(found.exit_rate, 1 - top, rtol=1e-5, atol=1e-14)
+    assert found.exit_rate_upper - found.exit_rate_lower <= 1e-5 * found.exit_rate
+    assert (
+        found.exit_rate_lower <= (1 - top) * (1 + 1e-9) + 1e-14
+        and (1 - top) * (1 - 1e-9) <= found.exit_rate_upper + 1e-14
+    )
+    assert found.mean_from_pi <= found.bound_from_gap * (1 + 1e-9)
+    assert_allclose(found.mean_from_pi, pi @ h, rtol=1e-6)
+    assert_allclose(found.return_time, found.return_time_kac, rtol=1e-6)
+    assert_allclose(found.return_time_kac, 1 / pi[target].sum(), rtol=1e-9)
+    assert_allclose(found.quasi_stationary_mean * found.exit_rate, 1)
+    return h
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_reversible_chains(seed, method):
+    case = gallery.random_reversible(50, 0.1, seed)
+    target = np.random.default_rng(seed).choice(50, size=1 + seed % 4, replace=False)
+    found = fe.hitting_bounds(fe.MarkovChain(case.P), target)
+    h = check(found, case.P, target, case.pi)
+    assert found.converged
+    assert found.exit_rate_bound <= found.exit_rate * (1 + 1e-9)
+    assert (h <= found.mean_bound * (1 + 1e-9)).all() and (found.mean_bound[target] == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_general_chains(seed, method):
+    case = gallery.random_chain(50, 0.1, seed)
+    found = fe.hitting_bounds(fe.MarkovChain(case.P), [3])
+    check(found, case.P, [3], reference.gth(case.P))
+    assert found.converged and found.mean_bound is None and found.exit_rate_bound is None
+
+
+def test_the_cycle_in_closed_form():
+    """P without a state of the n-cycle is a path with two open ends: lambda_B = cos(pi / n)."""
+    found = fe.hitting_bounds(fe.MarkovChain(gallery.cycle(31).P), [0], tol=1e-9)
+    assert_allclose(found.exit_rate, 2 * np.sin(np.pi / 62) ** 2, rtol=1e-9)
+    assert found.converged
+
+
+def test_the_complete_graph_attains_the_bound():
+    found = fe.hitting_bounds(fe.MarkovChain(gallery.complete(50).P), [0])
+    assert_allclose(found.bound_from_gap, found.mean_from_pi, rtol=1e-8)
+    assert_allclose(found.exit_rate_bound, found.target_mass * 50 / 49, rtol=1e-8)
+    assert_allclose(found.exit_rate, 1 / 49, rtol=1e-9)
+
+
+def test_an_exit_rate_far_below_rounding():
+    """A barrier of 50 nats: 1 - lambda_B is 1e-22, and is known to all digits asked for, as the time it takes is."""
+    case = gallery.double_well(100, 50)
+    found = fe.hitting_bounds(fe.MarkovChain(case.P), case.hitting[0], gap=case.gap)
+    assert found.exit_rate < 1e-20
+    assert_allclose(found.quasi_stationary_mean, case.hitting[1][0], rtol=1e-6)
+    assert (
+        found.converged and found.exit_rate_upper - found.exit_rate_lower <= 1e-6 * found.exit_rate
+    )
+    assert found.mean_from_pi <= found.bound_from_gap and found.exit_rate_bound <= found.exit_rate
+    assert (case.hitting[1] <= found.mean_bound * (1 + 1e-9)).all()
+
+
+def test_two_separate_parts_outside_the_target():
+    """Removing the middle of a path leaves two: the slower one sets the rate."""
+    case = gallery.path(41)
+    found = fe.hitting_bounds(fe.MarkovChain(case.P), [10])
+    P = np.delete(np.delete(case.P.toarray(), 10, 0), 10, 1)
+    top = np.abs(np.linalg.eigvals(P)).max()
+    assert found.exit_rate_lower <= 1 - top <= found.exit_rate_upper * (1 + 1e-12)
+    assert_allclose(found.exit_rate, 1 - top, rtol=1e-5)
+
+
+def test_a_walk_that_must_arrive_has_no_eigenvalue_to_find():
+    """P_BB of the clockwise cycle is nilpotent, lambda_B = 0: the bounds close in slowly, and hold."""
+    found = fe.hitting_bounds(fe.MarkovChain(gallery.biased_cycle(6, 1.0).P), [0])
+    assert (
+        0.9 < found.exit_rate_lower <= 1 <= found.exit_rate_upper * (1 + 1e-12) and found.converged
+    )
+
+
+def test_means_that_are_known_already_are_not_solved_again():
+    case = gallery.random_reversible(50, 0.1, 3)
+    chain = fe.MarkovChain(case.P)
+    known = fe.hitting_times(chain, [4])
+    found, alone = fe.hitting_bounds(chain, [4], hitting=known), fe.hitting_bounds(chain, [4])
+    assert_allclose(found.exit_rate, alone.exit_rate, rtol=1e-5)
+    assert found.mean_from_pi == pytest.approx(alone.mean_from_pi)
+    with pytest.raises(fe.InvalidChainError, match="another"):
+        fe.hitting_bounds(chain, [5], hitting=known)
+
+
+def test_everything_is_the_target():
+    found = fe.hitting_bounds(fe.MarkovChain(gallery.cycle(7).P), np.ones(7, bool))
+    assert (
+        found.mean_from_pi == 0 and found.exit_rate == 1 and found.return_time == pytest.approx(1)
+    )
+
+
+def test_what_has_no_bound_is_refused():
+    P = np.array([[1, 0, 0], [0.5, 0, 0.5], [0, 0, 1.0]])
+    with pytest.raises(fe.ReducibleChainError):
+        fe.hitting_bounds(fe.MarkovChain(P), [0])
+    chain = fe.MarkovChain(np.array([[0, 1.0, 0], [0, 0.5, 0.5], [0, 0.5, 0.5]]))
+    with pytest.raises(fe.InvalidChainError, match="from state 1"):
+        fe.hitting_bounds(chain, [0])
+    walk = fe.MarkovChain(gallery.biased_cycle(9, 0.7, 0.3).P)
+    with pytest.raises(fe.InvalidChainError, match="spectral"):
+        fe.hitting_bounds(walk, [0], gap=fe.spectral_gap(walk))
+    with pytest.raises(fe.InvalidChainError):
+        fe.hitting_bounds(walk, [])
+
+
+def test_transient_states_have_bounds_of_what_applies():
+    P = np.zeros((8, 8))
+    P[:7, :7], P[7, [7, 0]] = gallery.cycle(7).P.toarray(), 0.5
+    found = fe.hitting_bounds(fe.MarkovChain(P), [0])
+    assert found.mean_from_pi <= found.bound_from_gap and found.mean_bound[7] == np.inf
+    assert found.converged and found.exit_rate_lower <= 2 * np.sin(np.pi / 14) ** 2 * (
+        1 + 1e-9
+    ) <= found.exit_rate_upper * (1 + 2e-9)
+
+
+def test_interrupt():
+    def callback(info):
+        raise KeyboardInterrupt
+
+    with pytest.raises(fe.Interrupted):
+        fe.hitting_bounds(
+            fe.MarkovChain(gallery.double_well(60, 8).P), [59], gap=0.1, callback=callback
+        )
