@@ -56,19 +56,19 @@ def seconds(call):
 def bounds(chain, rounds):
     """Seconds of read, stream (a byte), gather, "A x" and "P x", measured in turn, the best of all rounds as in STREAM; and the
     bytes of A x."""
-    matrix, n, threads = chain._pattern.matrix, chain.n_states, get_num_threads()
+    matrix, n, threads = chain._scaled.pattern.matrix, chain.n_states, get_num_threads()
     if matrix.values is not None:
         raise ValueError("the pattern holds values; choose a chain of equal weights")
     n_bytes = 4 * matrix.nnz + 8 * (n + 1) + 2 * 8 * n
     x, y, scratch = np.random.default_rng(0).random((n, 1)), np.empty((n, 1)), np.empty((n, 1))
-    plain = chain._pattern.scaled(None, None, None)
+    plain = chain._scaled.pattern.scaled(None, None, None)
     same, stream = np.ones(n_bytes // 8), np.ones(STREAM_BYTES // 8)
     calls = {
         "read": lambda: read(same),
         "stream": lambda: read(stream),
         "gather": lambda: gather(matrix.indices, x[:, 0]),
         "A x": lambda: _core.scaled_apply(plain, x, y, None, False, threads),
-        "P x": lambda: _core.scaled_apply(chain._scaled, x, y, scratch, False, threads),
+        "P x": lambda: _core.scaled_apply(chain._scaled.operator, x, y, scratch, False, threads),
     }
     for call in calls.values():
         call()  # compiles, and touches every page

@@ -3,6 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
+from ._version import __version__ as __version__
 from .chains import HammingGraph, Hypercube, MarkovChain, TiltedChain, Torus, load, row_kernel, tilt
 from .coarse_graining import LumpabilityResult, MetastableResult, lumpability, metastable_sets
 from .counts import ConnectedSet, TransitionCounts, connected_set, count_transitions, discretize
@@ -88,8 +89,6 @@ from .simulation import (
     superior_states,
 )
 from .spectral import EigenResult, GapResult, eigenpairs, spectral_gap
-
-__version__ = "0.1.0"
 
 # Loaded on first use: they are not needed by everyone, or bring optional packages.
 _LAZY = {

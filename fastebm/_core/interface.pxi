@@ -3,7 +3,7 @@
 cdef api const ebm_scaled_t *chain_operator(object chain, bint left, bint *transposed) except NULL:
     from fastebm.chains.chain import is_chain
 
-    operator, flipped = is_chain(chain)._left if left else (is_chain(chain)._scaled, False)
+    operator, flipped = is_chain(chain)._scaled.left if left else (is_chain(chain)._scaled.operator, False)
     cdef Scaled P = operator
     transposed[0] = flipped
     return &P.c

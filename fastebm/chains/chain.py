@@ -1,25 +1,29 @@
 """MarkovChain: an immutable Python owner of a shared pattern and its scalings."""
 
+import math
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
-from .._runtime.memory import forecast_memory
+from .._runtime.progress import interruptible
 from .._runtime.threads import resolve_threads
 from ..counts.connected_set import connected_set
-from ..counts.matrix import TransitionCounts
+from ..counts.matrix import Counts, TransitionCounts
+from ..counts.reversible_mle import fit_reversible
 from ..counts.transitions import count_transitions
-from ..errors import InvalidChainError, SelectionWarning
-from ..patterns import passes
-from ..patterns.build import edges_to_csr, generator_to_csr, prepare
+from ..errors import ConvergenceWarning, InvalidChainError, SelectionWarning
+from ..linalg.stationary_vector import StationarySearch
+from ..patterns.build import ROW_SUM_TOLERANCE, edges_to_csr, generator_to_csr, prepare
+from ..patterns.graph import only_closed_class
 from ..patterns.pattern import Pattern
+from ..patterns.recipes import pattern_of, pattern_parts
+from ..patterns.scaled_pattern import ScaledPattern
+from .archive import pack_array, unpack_array, write_arrays, write_facts, write_folder, write_labels
 from .scaling import rescaled
 
 # The accuracy that `stationary` aims at by default, and the least that `chain.pi` shows.
@@ -91,8 +95,7 @@ class MarkovChain:
         n = pattern.n_states
         if labels is not None and len(labels) != n:
             raise InvalidChainError(f"labels has length {len(labels)}, the chain has {n} states")
-        self._pattern = pattern
-        self._row, self._col, self._shift = row, col, shift
+        self._scaled = ScaledPattern(pattern, row, col, shift)
         self.labels = labels
         self.reward = None if reward is None else validate.vector(reward, n, "reward")
         if rate is not None:
@@ -191,11 +194,10 @@ class MarkovChain:
                [0.5, 0.5, 0. ]])
         """
         if reversible:
-            from ..inference.reversible_fit import reversible_fit
-
-            return reversible_fit(
-                counts, pi=pi, tol=tol, labels=labels, reward=reward, num_threads=num_threads
-            ).chain
+            data = Counts(counts, labels=labels)
+            tol = validate.number(tol, "tol", above=0.0)
+            pattern, row, col, _ = fit_reversible(data, pi, tol, resolve_threads(num_threads))
+            return cls._from_parts(pattern, row, col, labels=data.labels, reward=reward)
         if pi is not None:
             raise InvalidChainError(
                 "pi is used by the reversible fit only; pass reversible=True, or leave it out"
@@ -274,7 +276,7 @@ class MarkovChain:
     @property
     def n_states(self):
         """Number of states."""
-        return self._pattern.n_states
+        return self._scaled.pattern.n_states
 
     @property
     def shape(self):
@@ -284,28 +286,24 @@ class MarkovChain:
     @property
     def dtype(self):
         """Type of the stored values (float64 where none are stored); all sums are in float64."""
-        return self._pattern.dtype
+        return self._scaled.pattern.dtype
 
     @property
     def nnz(self):
         """Entries of A, stored or computed; a diagonal that is kept as a shift is not among them."""
-        return self._pattern.nnz
+        return self._scaled.pattern.nnz
 
     @property
     def nbytes(self):
         """Bytes of all arrays of this chain, the walkers' tables once they exist; the pattern's are shared with every chain
         derived from it."""
-        log_pi = None if self._law is None else self._law.log_pi
-        own = (self._row, self._col, self._shift, log_pi, self.__dict__.get("_alias_kernel"))
-        return self._pattern.nbytes + sum(a.nbytes for a in own if a is not None)
+        law = 0 if self._law is None else self._law.log_pi.nbytes
+        return self._scaled.pattern.nbytes + self._scaled.nbytes + law
 
     @property
     def storage(self):
         """What is stored, in words."""
-        text = self._pattern.storage
-        for name, array in (("row", self._row), ("col", self._col), ("shift", self._shift)):
-            text += f" + {name}" if array is not None else ""
-        return text
+        return self._scaled.storage
 
     def __repr__(self):
         return (
@@ -314,51 +312,23 @@ class MarkovChain:
 
     # --- operators --------------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def _scaled(self):
-        return self._pattern.scaled(self._row, self._col, self._shift)
-
-    @cached_property
-    def _left(self):
-        """(operator, transposed) of left products; builds the transpose once for the whole family of chains."""
-        return self._pattern.left(self._row, self._col, self._shift)
-
-    def _alias(self, num_threads):
-        """The walking kernel, its tables (where it needs any) built once a chain."""
-        if "_alias_kernel" not in self.__dict__:
-            self.__dict__["_alias_kernel"] = self._pattern.walker(self._scaled, num_threads)
-        return self.__dict__["_alias_kernel"]
-
-    def _apply(self, x, *, transposed=False, num_threads=None, out=None):
-        """P x, or P^T x, for x (n_states,) or (n_states, k); always float64."""
-        x = validate.real_array(x, "the operand")
-        if x.ndim not in (1, 2) or x.shape[0] != self.n_states:
-            raise InvalidChainError(
-                f"the operand must have {self.n_states} entries along the chain's axis, got shape {x.shape}"
-            )
-        block = np.ascontiguousarray(x, dtype=np.float64).reshape(self.n_states, -1)
-        scaled, transposed = self._left if transposed else (self._scaled, False)
-        y = np.empty_like(block) if out is None else out.reshape(block.shape)
-        passes.product(scaled, block, y, transposed, resolve_threads(num_threads))
-        return y.reshape(x.shape)
-
     def __matmul__(self, x):
         """``P x`` for x (n_states,) or a block (n_states, k)."""
-        return self._apply(np.asarray(x))
+        return self._scaled.apply(np.asarray(x))
 
     def __rmatmul__(self, x):
         """``x P`` for x (n_states,) or (k, n_states)."""
-        return self._apply(np.asarray(x).T, transposed=True).T
+        return self._scaled.apply(np.asarray(x).T, transposed=True).T
 
     def as_linear_operator(self):
         """A `scipy.sparse.linalg.LinearOperator` of P; its adjoint gives left products."""
         from scipy.sparse.linalg import LinearOperator
 
         def right(x):
-            return self._apply(x)
+            return self._scaled.apply(x)
 
         def left(x):
-            return self._apply(x, transposed=True)
+            return self._scaled.apply(x, transposed=True)
 
         return LinearOperator(
             self.shape, matvec=right, rmatvec=left, matmat=right, rmatmat=left, dtype=np.float64
@@ -366,57 +336,15 @@ class MarkovChain:
 
     def to_scipy(self):
         """P as a `scipy.sparse.csr_array` of float64, a copy; repeated edges are summed."""
-        matrix = self._pattern.matrix
-        return self._as_scipy(matrix.indptr, matrix.indices, matrix.values, slice(None))
-
-    def _rows(self, mask):
-        """P[mask] as a `scipy.sparse.csr_array`; a computed chain enumerates these rows only."""
-        return self._as_scipy(*self._pattern.rows(mask), mask)
-
-    def _row_range(self, begin, end):
-        """P[begin:end] as a `scipy.sparse.csr_array`."""
-        return self._as_scipy(*self._pattern.row_range(begin, end), slice(begin, end))
-
-    def _as_scipy(self, indptr, indices, values, own):
-        """Rows of the pattern, the states `own`, as rows of P."""
-        forecast_memory(24 * indices.size, "a SciPy copy of the chain")
-        data = np.ones(indices.size) if values is None else values.astype(np.float64)
-        if self._row is not None:
-            data *= np.repeat(self._row[own], np.diff(indptr))
-        if self._col is not None:
-            data *= self._col[indices]
-        # scipy reads a csr array only if both index arrays have one type
-        index = np.int32 if indices.size < 2**31 else np.int64
-        P = sp.csr_array(
-            (data, indices.astype(index), indptr.astype(index)),
-            shape=(indptr.size - 1, self.n_states),
-        )
-        P.sum_duplicates()
-        if self._shift is None:
-            return P
-        states = np.arange(self.n_states, dtype=index)[own]
-        return (
-            P
-            + sp.csr_array(
-                (self._shift[own], states, np.arange(len(states) + 1, dtype=index)), shape=P.shape
-            )
-        ).tocsr()
+        return self._scaled.to_scipy()
 
     # --- stationary law -----------------------------------------------------------------------------------------------------
-
-    @property
-    def _log_row(self):
-        return None if self._row is None else np.log(self._row)
-
-    @property
-    def _log_col(self):
-        return None if self._col is None else np.log(self._col)
 
     @property
     def is_reversible(self):
         """Whether the stored entries satisfy detailed balance edge by edge, to the rounding of float64 (Kolmogorov's criterion
         along a spanning forest), whatever type they are stored in. How far a chain is from it, and where, is `detailed_balance`'s answer."""
-        return self._pattern.potential is not None
+        return self._scaled.pattern.potential is not None
 
     @property
     def log_pi(self):
@@ -428,28 +356,40 @@ class MarkovChain:
 
     def _law_within(self, tol):
         """The law where it is known to the relative accuracy `tol` at least, or None."""
-        if self._law is None and self.is_reversible and len(self._pattern.classes[1]) == 1:
+        if self._law is None and self.is_reversible and len(self._scaled.pattern.classes[1]) == 1:
             self._law = StationaryLaw(
-                _core.normalize_logs(self._log_measure, resolve_threads(None))[0]
+                _core.normalize_logs(self._scaled.log_measure, resolve_threads(None))[0]
             )
         return self._law if self._law is not None and self._law.tol <= tol else None
+
+    def _law_search(self, tol, max_iter, threads):
+        """The `StationarySearch` of an irreducible chain, not yet run."""
+        return StationarySearch(
+            lambda x: self._scaled.apply(x, transposed=True, num_threads=threads),
+            self.n_states,
+            dense=lambda: self.to_scipy().toarray(),
+            is_periodic=bool((self._scaled.classes[2] != 1).any()),
+            tol=tol,
+            max_iter=max_iter,
+            threads=threads,
+        )
+
+    def _find_law(self):
+        """The law to the default tolerance, kept where it converged; a warning where it did not."""
+        search = self._law_search(DEFAULT_LAW_TOL, None, resolve_threads(None))
+        with interruptible("the stationary law", lambda: None) as monitor:
+            search.run(monitor)
+        if not search.converged:
+            warnings.warn(f"stationary: {search.shortfall}", ConvergenceWarning, stacklevel=4)
+            return StationaryLaw(search.log_pi, math.inf, search.change)
+        law = StationaryLaw(search.log_pi, search.accuracy, search.change)
+        self._keep_law(law)
+        return law
 
     def _keep_law(self, law):
         """Keep a law that was found, unless a better one is known."""
         if self._law is None or law.tol < self._law.tol:
             self._law = law
-
-    @property
-    def _log_measure(self):
-        """log of a measure under which a reversible chain is in detailed balance, unique up to a constant in each class."""
-        logs = (
-            self._pattern.potential.copy()
-        )  # the shift carries no flux between states and changes nothing
-        if self._row is not None:
-            logs -= self._log_row
-        if self._col is not None:
-            logs += self._log_col
-        return logs
 
     @property
     def pi(self):
@@ -484,40 +424,37 @@ class MarkovChain:
                 "h must be below 1: a chain that holds for ever has no law of its own"
             )
         n = self.n_states
-        row = np.full(n, 1.0 - h) if self._row is None else self._row * (1.0 - h)
-        shift = np.full(n, h) if self._shift is None else self._shift * (1.0 - h) + h
-        return self._like(self._pattern, row, self._col, shift, law=self._law)
+        row = np.full(n, 1.0 - h) if self._scaled.row is None else self._scaled.row * (1.0 - h)
+        shift = np.full(n, h) if self._scaled.shift is None else self._scaled.shift * (1.0 - h) + h
+        return self._like(self._scaled.pattern, row, self._scaled.col, shift, law=self._law)
 
     def reverse(self):
         """The time-reversed chain ``P* = D^-1 P^T D``, D = diag(pi); the chain itself where it is reversible."""
         if self.is_reversible:
             return self
-        from ..equilibrium.stationary import (
-            stationary,  # the one question a chain must ask an analysis
-        )
-
-        found = stationary(self)
-        log_pi = found.log_pi
-        if not np.isfinite(log_pi).all():
+        if only_closed_class(self._scaled.classes) is not None:
             raise InvalidChainError(
-                "transient states have no reversed step; restrict the chain to its closed class first"
+                "transient states have no reversed step; restrict the chain to its closed class "
+                "first"
             )
-        log_row = log_pi * -1.0 if self._col is None else self._log_col - log_pi
-        log_col = log_pi if self._row is None else self._log_row + log_pi
-        pattern, row, col = rescaled(self._pattern.reversed, log_row, log_col)
-        return self._like(
-            pattern, row, col, self._shift, law=self._law if found.converged else None
-        )
+        law = self._law_within(DEFAULT_LAW_TOL)
+        if law is None:
+            law = self._find_law()
+        log_pi = law.log_pi
+        log_row = log_pi * -1.0 if self._scaled.col is None else self._scaled.log_col - log_pi
+        log_col = log_pi if self._scaled.row is None else self._scaled.log_row + log_pi
+        pattern, row, col = rescaled(self._scaled.pattern.reversed, log_row, log_col)
+        return self._like(pattern, row, col, self._scaled.shift, law=self._law)
 
     def restrict(self, states):
         """The chain on `states` (bool mask or state numbers, kept in ascending order) with transitions that leave them
         forbidden and the rows renormalised. On a closed class nothing is lost, and the chain is P itself there."""
         keep = np.zeros(self.n_states, bool)
         keep[validate.state_array(states, self.n_states, "states")] = True
-        matrix = self._pattern.part(keep)
+        matrix = self._scaled.pattern.part(keep)
         parts = [
             None if a is None else np.ascontiguousarray(a[keep])
-            for a in (self._row, self._col, self._shift)
+            for a in (self._scaled.row, self._scaled.col, self._scaled.shift)
         ]
         labels = None
         if self.labels is not None:
@@ -527,10 +464,10 @@ class MarkovChain:
         reward = self.reward[keep] if isinstance(self.reward, np.ndarray) else None
         row, col, shift = parts
         # detailed balance survives the restriction; a potential given with underflowed entries could not be found again
-        potential = self._pattern.__dict__.get("potential")
+        potential = self._scaled.pattern.__dict__.get("potential")
         pattern = Pattern(
             matrix,
-            symmetric=self._pattern.is_symmetric,
+            symmetric=self._scaled.pattern.is_symmetric,
             potential=None if potential is None else potential[keep],
         )
         row = np.ones(pattern.n_states) if row is None else row
@@ -558,7 +495,7 @@ class MarkovChain:
 
     def largest_class(self):
         """The restriction to the communicating class with the most states; the lowest-numbered state decides a tie."""
-        labels, _, _, size = self._pattern.classes
+        labels, _, _, size = self._scaled.pattern.classes
         candidates = np.flatnonzero(size == size.max())
         first = int(np.argmax(np.isin(labels, candidates)))
         return self.restrict(labels == labels[first])
@@ -567,18 +504,77 @@ class MarkovChain:
 
     def fingerprint(self):
         """A short text that changes with any bit of P: what a checkpoint knows its chain by."""
-        return fingerprint(*self._pattern.identity, self._row, self._col, self._shift)
+        return fingerprint(
+            *self._scaled.pattern.identity, self._scaled.row, self._scaled.col, self._scaled.shift
+        )
 
     def save(self, path):
-        """Write the chain to the folder `path`: .npy arrays and a small JSON; `fastebm.load` maps them into memory."""
-        from .store import save
+        """Write the chain to the folder `path`: .npy arrays and a small JSON, memory-mapped by `fastebm.load`.
 
-        save(self, Path(path))
+        Complete or not at all; a chain that is there is replaced.
+        """
+        write_folder(Path(path), self._write)
+
+    def _write(self, folder):
+        arrays, facts = self._parts()
+        write_arrays(folder, arrays)
+        write_labels(folder, self.labels, self.n_states)
+        write_facts(
+            folder, {"kind": "chain", "n_states": self.n_states, "arrays": sorted(arrays), **facts}
+        )
+
+    def _parts(self):
+        """(arrays, facts): everything that makes the chain, in names that storage and pickling share."""
+        scaled = self._scaled
+        more, own = pattern_parts(scaled.pattern)
+        arrays = {
+            "row": scaled.row,
+            "col": scaled.col,
+            "shift": scaled.shift,
+            "reward": self.reward,
+        }
+        facts = {"rate": self.rate, **own}
+        if self._law is not None:
+            arrays["log_pi"] = self._law.log_pi
+            facts["law"] = {"tol": self._law.tol, "change": self._law.change}
+        return {k: array for k, array in (arrays | more).items() if array is not None}, facts
+
+    @classmethod
+    def _assemble(cls, arrays, facts, labels):
+        """The chain of `_parts`; arrays may be packed as `__reduce__` does."""
+        arrays = {name: unpack_array(array) for name, array in arrays.items()}
+        pattern, get = pattern_of(facts, arrays), arrays.get
+        chain = cls._from_parts(
+            pattern,
+            get("row"),
+            get("col"),
+            get("shift"),
+            labels=labels,
+            reward=get("reward"),
+            rate=facts["rate"],
+            law=StationaryLaw(arrays["log_pi"], **facts["law"]) if "law" in facts else None,
+        )
+        if "log_pi" in arrays and "law" not in facts:  # a folder from before the accuracy was kept
+            chain._accept_unrated_law(arrays["log_pi"])
+        chain._check_rule(facts)
+        return chain
+
+    def _check_rule(self, facts):
+        """A rule is found by its name, so it may be another one by now: check the row sums."""
+        recipe = facts.get("recipe")
+        if recipe is not None and recipe["kind"] == "rule":
+            error = np.abs(self @ np.ones(self.n_states) - 1.0)
+            if error.max() > ROW_SUM_TOLERANCE:
+                at = int(np.argmax(error))
+                raise InvalidChainError(
+                    f"the rule {recipe['rule']} does not make the chain that was kept: row {at} is "
+                    f"off by {error[at]:.3g}; restore that version of it"
+                )
 
     def __reduce__(self):
-        from .store import assemble, pack
-
-        return assemble, pack(self)
+        arrays, facts = self._parts()
+        packed = {name: pack_array(array) for name, array in arrays.items()}
+        return MarkovChain._assemble, (packed, facts, self.labels)
 
 
 def is_chain(value, name="chain"):

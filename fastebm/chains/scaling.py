@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import _core
 from .._runtime.threads import resolve_threads
-from ..patterns.passes import _by_rows
+from ..patterns.passes import by_rows
 from ..patterns.pattern import MAX_LOG_SPAN, Pattern
 
 
@@ -13,7 +13,7 @@ def log_values(matrix, log_row, log_col, entry, normalize, threads):
     first one whose every entry is forbidden, or -1."""
     values, log_norm = np.empty(matrix.nnz), np.empty(matrix.n_states) if normalize else None
     empty = []
-    _by_rows(
+    by_rows(
         "the tilt",
         matrix,
         lambda begin, end: empty.append(

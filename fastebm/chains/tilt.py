@@ -10,6 +10,7 @@ from .._runtime.threads import resolve_threads
 from ..errors import InvalidChainError
 from ..patterns.pattern import MAX_LOG_SPAN, Pattern
 from . import scaling
+from .archive import write_facts, write_folder
 from .chain import MarkovChain, is_chain
 
 
@@ -50,6 +51,34 @@ class TiltedChain(MarkovChain):
 
     def __reduce__(self):
         return tilt, (self.reference, self.reward, self.beta)
+
+    def _write(self, folder):
+        """A saved tilt is its recipe: the reference (a folder inside), the reward and beta. Loading costs
+        one product and no matrix is stored twice."""
+        write_folder(folder / "reference", self.reference._write)
+        is_sparse = sp.issparse(self.reward)
+        if is_sparse:
+            sp.save_npz(folder / "tilt_reward.npz", self.reward)
+        else:
+            np.save(folder / "tilt_reward.npy", self.reward)
+        write_facts(
+            folder,
+            {
+                "kind": "tilt",
+                "n_states": self.n_states,
+                "beta": repr(self.beta),
+                "sparse_reward": is_sparse,
+            },
+        )
+
+    @staticmethod
+    def _read(folder, facts, load):
+        """The tilt that `_write` wrote; load(folder) reads the reference."""
+        if facts["sparse_reward"]:
+            reward = sp.load_npz(folder / "tilt_reward.npz")
+        else:
+            reward = np.load(folder / "tilt_reward.npy")
+        return tilt(load(folder / "reference"), reward, float(facts["beta"]))
 
 
 def tilt(reference, reward, beta, *, num_threads=None):
@@ -98,14 +127,19 @@ def tilt(reference, reward, beta, *, num_threads=None):
     else:
         reward = validate.vector(reward, n, "reward", allow_minus_inf=True)
     if beta == np.inf:
-        parts = (reference._pattern, reference._row, reference._col, reference._shift)
+        parts = (
+            reference._scaled.pattern,
+            reference._scaled.row,
+            reference._scaled.col,
+            reference._scaled.shift,
+        )
         return _make(reference, reward, beta, np.zeros(n), parts, law=reference._law)
     if sp.issparse(reward):
         return _stored_tilt(reference, reward, beta, None, threads)
     logs = _over(reward, beta)
-    log_col = logs if reference._col is None else reference._log_col + logs
+    log_col = logs if reference._scaled.col is None else reference._scaled.log_col + logs
     with np.errstate(invalid="ignore"):  # every state forbidden: named below, by its row
-        span = max(np.ptp(log_col), np.ptp(logs)) + reference._pattern.log_span
+        span = max(np.ptp(log_col), np.ptp(logs)) + reference._scaled.pattern.log_span
     if np.isfinite(span) and span <= MAX_LOG_SPAN:
         return _scaled_tilt(reference, reward, beta, logs, log_col, threads)
     return _stored_tilt(reference, reward, beta, logs, threads)
@@ -125,37 +159,37 @@ def _make(reference, reward, beta, log_partition, parts, *, law=None):
 
 def _scaled_tilt(reference, reward, beta, logs, log_col, threads):
     """New scalings on the same pattern. A constant of log_col cancels in P; its middle is taken out to stay in range."""
-    pattern, n = reference._pattern, reference.n_states
+    pattern, n = reference._scaled.pattern, reference.n_states
     middle = 0.5 * (log_col.max() + log_col.min())
     col = np.exp(log_col - middle)
     total = np.empty((n, 1))
     _core.scaled_apply(
-        pattern.scaled(reference._row, None, None), col[:, None], total, None, False, threads
+        pattern.scaled(reference._scaled.row, None, None), col[:, None], total, None, False, threads
     )
     total = total[:, 0]
     shift = None
-    if reference._shift is not None:
-        shift = reference._shift * np.exp(logs - middle)
+    if reference._scaled.shift is not None:
+        shift = reference._scaled.shift * np.exp(logs - middle)
         total = total + shift
         shift /= total
-    row = 1.0 / total if reference._row is None else reference._row / total
+    row = 1.0 / total if reference._scaled.row is None else reference._scaled.row / total
     return _make(reference, reward, beta, np.log(total) + middle, (pattern, row, col, shift))
 
 
 def _stored_tilt(reference, reward, beta, logs, threads):
     """New values, entry by entry in the log domain; logs is reward / beta for a vector, None for a sparse reward."""
-    plain, stored = reference, reference._pattern.matrix.values
+    plain, stored = reference, reference._scaled.pattern.matrix.values
     if stored is not None and not stored.all():
         raise InvalidChainError(
             "the reference has transitions that underflowed to zero when it was tilted itself; tilt its own reference by both rewards at once"
         )
     if (
-        reference._shift is not None
+        reference._scaled.shift is not None
     ):  # holding competes with moving, so it must be an entry like the others
         plain = MarkovChain(reference.to_scipy())
-    pattern, matrix = plain._pattern, plain._pattern.matrix
+    pattern, matrix = plain._scaled.pattern, plain._scaled.pattern.matrix
     forecast_memory(24 * matrix.nnz, "the values of the tilted chain")
-    log_row, log_col, entry = plain._log_row, plain._log_col, None
+    log_row, log_col, entry = plain._scaled.log_row, plain._scaled.log_col, None
     if logs is None:
         entry = _over(_on_pattern(pattern, reward), beta)
         forbidden = np.isneginf(entry)
@@ -178,9 +212,9 @@ def _stored_tilt(reference, reward, beta, logs, threads):
     if (
         logs is not None and plain.is_reversible
     ):  # log pi of the reference is potential - log row + log col
-        potential = plain._pattern.potential + log_norm + logs
-        potential = potential if plain._row is None else potential - plain._log_row
-        potential = potential if plain._col is None else potential + plain._log_col
+        potential = plain._scaled.pattern.potential + log_norm + logs
+        potential = potential if plain._scaled.row is None else potential - plain._scaled.log_row
+        potential = potential if plain._scaled.col is None else potential + plain._scaled.log_col
     tilted = Pattern(_core.Csr(matrix.indptr, matrix.indices, values), potential=potential)
     return _make(reference, reward, beta, log_norm, (tilted, None, None, None))
 

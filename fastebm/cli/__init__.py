@@ -6,7 +6,7 @@ import time
 import warnings
 from errno import EBADF
 
-from .. import __version__
+from .._version import __version__
 from ..errors import ConvergenceWarning, FastebmError, InvalidChainError
 from .inputs import _load, _one_line
 from .parser import _parser

@@ -84,7 +84,7 @@ class _Outside:
         for sign in (1.0, -1.0):  # the systems want a right-hand side that is not negative
             b = np.where(
                 self.inside,
-                self.chain._apply(np.maximum(sign * known, 0.0), num_threads=self.threads),
+                self.chain._scaled.apply(np.maximum(sign * known, 0.0), num_threads=self.threads),
                 0.0,
             )
             if b.any():

@@ -111,10 +111,10 @@ def lumpability(chain, partition, *, tol=1e-12, num_threads=None, progress=False
     ) as monitor:
         order = _by_set(labels, size)
         search = _core.Lump(
-            chain._pattern.matrix,
-            chain._row,
-            chain._col,
-            chain._shift,
+            chain._scaled.pattern.matrix,
+            chain._scaled.row,
+            chain._scaled.col,
+            chain._scaled.shift,
             labels,
             order,
             len(size),

@@ -183,7 +183,7 @@ def _rates(chain, X, pairs, threads):
     square, pi = np.empty(chain.n_states), chain.pi
 
     def energy(f):
-        _core.scaled_difference(chain._scaled, np.ascontiguousarray(f), square, 2, threads)
+        _core.scaled_difference(chain._scaled.operator, np.ascontiguousarray(f), square, 2, threads)
         return 0.5 * _core.vec_dot(pi, square, threads)
 
     small = np.flatnonzero(pairs.eigenvalues > 1.0 - SMALL_RATE)[1:].tolist()
@@ -275,7 +275,9 @@ def _coarse(chain, labels, k, threads):
     flow, pi = np.empty((k, k)), chain.pi
     for first in range(0, k, COLUMNS):
         columns = np.arange(first, min(first + COLUMNS, k))
-        reached = chain._apply((labels[:, None] == columns).astype(np.float64), num_threads=threads)
+        reached = chain._scaled.apply(
+            (labels[:, None] == columns).astype(np.float64), num_threads=threads
+        )
         for j, column in enumerate(columns):
             flow[:, column] = np.bincount(labels, pi * reached[:, j], minlength=k)
     return MarkovChain(flow, normalize=True)

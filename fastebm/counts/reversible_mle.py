@@ -21,7 +21,15 @@ from .newton import MAX_NEWTON, newton, run_newton
 PRETENDED_SHARES = tuple(10.0**-k for k in range(1, 13))
 
 
-def _fit_known(data, pi, tol, threads, progress, callback):
+def fit_reversible(data, pi, tol, threads, progress=False, callback=None):
+    """(pattern, row, col, evidence) of the reversible chain of largest likelihood: of all laws, or of
+    a given one where pi is not None."""
+    if pi is None:
+        return fit_any_law(data, tol, threads, progress, callback)
+    return fit_given_law(data, pi, tol, threads, progress, callback)
+
+
+def fit_given_law(data, pi, tol, threads, progress, callback):
     """The same with a known law, from the multipliers q: x(x, y) = s / (q(x) + q(y)), the rest of each row on the diagonal.
 
     A state that was never seen to stay may have to: its q is then 0, at the edge of the domain, and is approached by
@@ -89,7 +97,7 @@ def _logs(matrix):
     return matrix
 
 
-def _fit(data, tol, threads, progress, callback):
+def fit_any_law(data, tol, threads, progress, callback):
     """(pattern, row, col, evidence) of the reversible fit of `Counts`: ``P = diag(row) A diag(col)`` with A symmetric.
 
     P(x, y) = s sigma(v(x) - v(y)) / n(x) with s = n(x, y) + n(y, x), and sigma(d) = e^(d / 2) / (2 cosh(d / 2)), so that

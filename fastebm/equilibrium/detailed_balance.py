@@ -106,9 +106,14 @@ def detailed_balance(
     else:
         with np.errstate(divide="ignore"):
             log_pi = np.log(validate.distribution(pi, chain.n_states, "pi"))
-    pattern = chain._pattern
+    pattern = chain._scaled.pattern
     found = balance(
-        pattern.matrix, pattern.transpose, chain._log_row, chain._log_col, log_pi, threads
+        pattern.matrix,
+        pattern.transpose,
+        chain._scaled.log_row,
+        chain._scaled.log_col,
+        log_pi,
+        threads,
     )
     split = _hodge(pattern, chain, log_pi, threads, progress, callback) if hodge else {}
     edges = [
@@ -139,8 +144,8 @@ def _hodge(pattern, chain, log_pi, threads, progress, callback):
         two_way = np.isfinite(forward) & np.isfinite(backward) & np.isfinite(log_pi[rows])
         cycle_ratio = np.where(two_way, forward - backward, np.nan)  # scalings cancel along a cycle
         gradient = (
-            (0.0 if chain._row is None else chain._log_row)
-            - (0.0 if chain._col is None else chain._log_col)
+            (0.0 if chain._scaled.row is None else chain._scaled.log_row)
+            - (0.0 if chain._scaled.col is None else chain._scaled.log_col)
             + np.zeros(chain.n_states)
         )
         ratio = cycle_ratio + gradient[rows] - gradient[graph.indices]
@@ -148,8 +153,8 @@ def _hodge(pattern, chain, log_pi, threads, progress, callback):
             two_way,
             log_pi[rows]
             + forward
-            + (0.0 if chain._row is None else chain._log_row[rows])
-            + (0.0 if chain._col is None else chain._log_col[graph.indices]),
+            + (0.0 if chain._scaled.row is None else chain._scaled.log_row[rows])
+            + (0.0 if chain._scaled.col is None else chain._scaled.log_col[graph.indices]),
             -np.inf,
         )
     upper = two_way & (graph.indices > rows)
@@ -221,10 +226,15 @@ def reversibilize(chain, kind="additive", *, num_threads=None):
         raise InvalidChainError(
             f"log pi spans {span:.0f}, beyond what the reversibilisation can store (1200); restrict the chain to its likelier states"
         )
-    pattern = chain._pattern
+    pattern = chain._scaled.pattern
     forecast_memory(2 * 12 * chain.nnz, "the additive reversibilisation")
     matrix = passes.additive(
-        pattern.matrix, pattern.transpose, chain._log_row, chain._log_col, log_pi, threads
+        pattern.matrix,
+        pattern.transpose,
+        chain._scaled.log_row,
+        chain._scaled.log_col,
+        log_pi,
+        threads,
     )
     symmetric = Pattern(matrix, symmetric=True)
     # diag(pi)^-1/2 B diag(pi)^1/2 has rows that sum to 1 - shift up to rounding in pi; the row scaling makes it exact
@@ -233,8 +243,8 @@ def reversibilize(chain, kind="additive", *, num_threads=None):
     _core.scaled_apply(
         symmetric.scaled(None, None, None), col[:, None], total, None, False, threads
     )
-    moving = 1.0 if chain._shift is None else 1.0 - chain._shift
-    return chain._like(symmetric, moving / total[:, 0], col, chain._shift)
+    moving = 1.0 if chain._scaled.shift is None else 1.0 - chain._scaled.shift
+    return chain._like(symmetric, moving / total[:, 0], col, chain._scaled.shift)
 
 
 def balance(matrix, transpose, log_row, log_col, log_pi, threads):

@@ -6,30 +6,12 @@ import numpy as np
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.memory import forecast_memory
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..chains.chain import DEFAULT_LAW_TOL, StationaryLaw, is_chain
 from ..errors import ConvergenceWarning
-from ..linalg.stationary_vector import (
-    FLOOR,
-    PROBE_STEPS,
-    RATE_STEPS,
-    SETTLE_STEPS,
-    WINDOW,
-    _arnoldi,
-    _eliminate,
-    _Extrapolation,
-    _rate,
-    _settled,
-    _steps_to,
-)
-from .structure import closed_class, structure
-
-# Dense elimination costs n^3 / 3 multiplications: 0.1 s at this size, and every component is right to a few ulp.
-MAX_DENSE = 600
-MAX_POWER_STEPS = 3000
+from .structure import closed_class
 
 
 @result
@@ -99,7 +81,7 @@ def stationary(
     """
     is_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
-    max_iter = MAX_POWER_STEPS if max_iter is None else validate.count(max_iter, "max_iter")
+    max_iter = None if max_iter is None else validate.count(max_iter, "max_iter")
     threads = resolve_threads(num_threads)
     inside = closed_class(chain)
     if inside is not None:
@@ -123,16 +105,34 @@ def stationary(
     if law is not None:
         method = "detailed balance" if chain.is_reversible else "known"
         return _finish(chain, law.log_pi, threads, law.change, method, 0, True)
-    if chain.n_states <= MAX_DENSE:
-        law = StationaryLaw(_eliminate(chain.to_scipy().toarray()))
-        chain._keep_law(law)
-        return _finish(chain, law.log_pi, threads, 0.0, "elimination", 0, True)
-    return _iterate(chain, tol, max_iter, threads, progress, callback)
+    search = chain._law_search(tol, max_iter, threads)
+    with interruptible(
+        "stationary",
+        lambda: _found(chain, search, threads),
+        total=search.max_iter,
+        progress=progress,
+        callback=callback,
+    ) as monitor:
+        search.run(monitor)
+        found = _found(chain, search, threads)
+    if found.converged:
+        chain._keep_law(StationaryLaw(found.log_pi, search.accuracy, found.relative_change))
+    else:
+        warnings.warn(f"stationary: {search.shortfall}", ConvergenceWarning, stacklevel=2)
+    return found
+
+
+def _found(chain, search, threads):
+    return _finish(
+        chain, search.log_pi, threads, search.change, search.method, search.n_iter, search.converged
+    )
 
 
 def _finish(chain, log_pi, threads, change, method, n_iter, converged):
     pi = np.exp(log_pi)
-    residual = _core.vec_l1(chain._apply(pi, transposed=True, num_threads=threads), pi, threads)
+    residual = _core.vec_l1(
+        chain._scaled.apply(pi, transposed=True, num_threads=threads), pi, threads
+    )
     return StationaryResult(
         pi=pi,
         log_pi=log_pi,
@@ -142,101 +142,3 @@ def _finish(chain, log_pi, threads, change, method, n_iter, converged):
         n_iter=n_iter,
         converged=converged,
     )
-
-
-def _iterate(chain, tol, max_iter, threads, progress, callback):
-    lazy = (
-        structure(chain).period != 1
-    )  # power iteration converges only for an aperiodic chain; pi is the same
-    state = {
-        "pi": np.full(chain.n_states, 1.0 / chain.n_states),
-        "change": np.inf,
-        "n": 0,
-        "converged": False,
-        "method": "power",
-    }
-    # Beside pi goes a probe of sum zero, in which all modes start alike: the change of pi alone does not show a slow mode
-    # of which the start has little. A random vector has about 1 / sqrt(n_states) of a mode: once it has shrunk to far less
-    # than that, its last rates are the slowest mode's and it is given up.
-    probe, shrunk = np.random.default_rng(0).choice([-1.0, 1.0], chain.n_states), 1.0
-
-    def left(x):
-        y = chain._apply(x, transposed=True, num_threads=threads)
-        return 0.5 * (x + y) if lazy else y
-
-    def step():
-        new = left(state["pi"])
-        new /= _core.vec_dot(new, None, threads)
-        state.update(pi=new, change=_core.vec_change(new, state["pi"], threads), n=state["n"] + 1)
-
-    def unit(x):
-        """x without its part along pi, which would not shrink; and its former size."""
-        x = x - _core.vec_dot(x, None, threads) * state["pi"]
-        size = _core.vec_l1(x, None, threads)
-        x /= size or 1.0
-        return x, size
-
-    def partial():
-        return _finish(
-            chain,
-            np.log(np.maximum(state["pi"], 5e-324)),
-            threads,
-            state["change"],
-            state["method"],
-            state["n"],
-            state["converged"],
-        )
-
-    forecast_memory(
-        8 * (WINDOW + 6) * chain.n_states, "the iteration for the stationary distribution"
-    )
-    with interruptible(
-        "stationary", partial, total=max_iter, progress=progress, callback=callback
-    ) as monitor:
-        history, factors, stop = [], [], False
-        ahead = _Extrapolation(threads)
-        probe, _ = unit(probe)
-        while state["n"] < max_iter and not stop:
-            old = state["pi"]
-            step()
-            ahead.add(state["pi"], old, state["change"])
-            if shrunk > 0.01 / np.sqrt(chain.n_states):
-                probe, factor = unit(left(probe))
-                factors.append(factor)
-                shrunk *= factor
-            history.append(state["change"])
-            monitor(state["n"], change=state["change"])
-            rate = _rate(history, factors)
-            early = state["n"] < RATE_STEPS and history[-1] > FLOOR
-            stop, state["converged"] = (False, False) if early else _settled(history, tol, rate)
-            if (
-                state["n"] >= PROBE_STEPS
-                and state["method"] == "power"
-                and not stop
-                and _steps_to(history, tol, rate) > 10 * PROBE_STEPS
-            ):
-                state["pi"] = _arnoldi(left, state["pi"])
-                state["method"] = "arnoldi + power"
-                history = []  # the jump says nothing about the rate of the steps
-                ahead.restart()
-            elif (
-                not stop
-                and ahead.is_ready
-                and _steps_to(history, tol, rate) > SETTLE_STEPS + WINDOW
-            ):
-                state["pi"] = ahead.jump(state["pi"])
-                history = []
-        state["converged"] &= bool(
-            state["pi"].min() >= np.finfo(float).tiny
-        )  # below, digits are lost
-        found = partial()
-    if found.converged:
-        chain._keep_law(StationaryLaw(found.log_pi, tol, found.relative_change))
-    else:
-        warnings.warn(
-            f"stationary: a componentwise change of {found.relative_change:.3g} a step after {found.n_iter} products, at a rate of "
-            f"{rate:.9g} a step, does not bound the error by {tol:.3g}; raise tol, or max_iter",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-    return found

@@ -4,7 +4,8 @@ import numpy as np
 
 from .._runtime.results import Result, result
 from ..chains.chain import is_chain
-from ..errors import PeriodicChainError, ReducibleChainError
+from ..errors import PeriodicChainError
+from ..patterns.graph import only_closed_class
 
 
 @result
@@ -51,12 +52,7 @@ def structure(chain, *, num_threads=None):
     (2, False, [True, False])
     """
     is_chain(chain)
-    labels, closed, period, size = chain._pattern.classes
-    if chain._shift is not None:
-        period = period.copy()
-        period[np.unique(labels[chain._shift > 0])] = (
-            1  # holding in one state makes its whole class aperiodic
-        )
+    labels, closed, period, size = chain._scaled.classes
     overall = int(np.lcm.reduce(period[closed]))
     return StructureResult(
         n_classes=len(closed),
@@ -72,17 +68,7 @@ def structure(chain, *, num_threads=None):
 
 def closed_class(chain):
     """The mask of the only closed class, or None where it is everything; raises where there are several."""
-    labels, closed, _, _ = chain._pattern.classes
-    if len(closed) == 1:
-        return None
-    ids = np.flatnonzero(closed)
-    if len(ids) > 1:
-        first, second = (int(np.argmax(labels == c)) for c in ids[:2])
-        raise ReducibleChainError(
-            f"the chain has {len(ids)} closed classes (states {first} and {second} are in different ones), so its stationary "
-            "distribution is not unique; analyse each with chain.restrict(labels == c), c from structure(chain)"
-        )
-    return labels == ids[0]
+    return only_closed_class(chain._scaled.classes)
 
 
 def require_aperiodic(chain, purpose):
@@ -98,11 +84,11 @@ def reachable(chain, target, avoid=None):
     """The states from which `target` (bool mask, not empty) is reached with positive probability, bool (n_states,); with `avoid`
     (bool mask) on paths that neither start nor pass there."""
     if (
-        avoid is None and len(chain._pattern.classes[1]) == 1
+        avoid is None and len(chain._scaled.pattern.classes[1]) == 1
     ):  # found once for all chains of the pattern, and asked by their laws anyway
         return np.ones(chain.n_states, bool)
     reached = target.astype(np.uint8)
-    chain._pattern.extend_back(reached, None if avoid is None else avoid.view(np.uint8))
+    chain._scaled.pattern.extend_back(reached, None if avoid is None else avoid.view(np.uint8))
     return reached.view(bool)
 
 
@@ -114,5 +100,5 @@ def certain(chain, target):
     uncertain = (~reachable(chain, target)).astype(np.uint8)
     if not uncertain.any():
         return np.ones(chain.n_states, bool)
-    chain._pattern.extend_back(uncertain, target.view(np.uint8))
+    chain._scaled.pattern.extend_back(uncertain, target.view(np.uint8))
     return ~uncertain.view(bool)

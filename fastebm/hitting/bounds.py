@@ -248,7 +248,7 @@ class _Bounds:
         kept = self.seen.copy()
         kept[self.seen] = quotient <= 1.5 * quotient.min()
         cut, out = np.where(kept, g, 0.0), np.empty_like(g)
-        _core.scaled_difference(self.chain._scaled, cut, out, 1, self.threads)
+        _core.scaled_difference(self.chain._scaled.operator, cut, out, 1, self.threads)
         rounding = 4.0 * (self.system.max_degree + 4.0) * UNIT * float(cut.max())
         return float(((out[kept] + rounding) / cut[kept]).max())
 
@@ -259,7 +259,7 @@ class _Bounds:
         mean, _, _ = enclosure(self.mean, self.error)
         mass, from_pi = averages(self.chain, self.mask, mean, self.threads)
         lower_gap = float(getattr(self.gap, "gap_lower", self.gap))
-        after = self.chain._apply(self.mean, num_threads=self.threads)
+        after = self.chain._scaled.apply(self.mean, num_threads=self.threads)
         back = (
             1.0 + _core.vec_dot(np.where(self.mask, self.pi, 0.0), after, self.threads) / mass
             if mass > 0

@@ -142,7 +142,7 @@ class _Moments:
         )
         self.second, self.second_error = found.hi, self.system.error(found)
         square = np.empty(self.chain.n_states)
-        _core.scaled_difference(self.chain._scaled, self.mean, square, 2, self.threads)
+        _core.scaled_difference(self.chain._scaled.operator, self.mean, square, 2, self.threads)
         b = np.where(self.inside, np.maximum(square - 1.0, 0.0), 0.0)
         found = self.system.solve(b, 0.2 * self.tol, monitor, scale=1.0 + b)
         self.variance = found.hi
@@ -294,7 +294,7 @@ def hitting_distribution(
     ) as monitor:
         try:
             for t in range(done + 1, n_steps + 1):
-                x = chain._apply(now["x"], num_threads=threads)
+                x = chain._scaled.apply(now["x"], num_threads=threads)
                 x[mask] = 0.0
                 values[t] = pick(x)
                 now.update(x=x, done=t)

@@ -294,7 +294,7 @@ class _Problem:
                 continue
             b = np.where(
                 self.inside,
-                self.chain._apply(members.astype(np.float64), num_threads=self.threads),
+                self.chain._scaled.apply(members.astype(np.float64), num_threads=self.threads),
                 0.0,
             )
             best = self.system.solve(b, 0.25 * self.tol / longest, monitor, relative=True)

@@ -67,6 +67,13 @@ class HittingResult(Result):
     n_iter: int
     converged: bool
 
+    @property
+    def relative_error(self):
+        """The relative error that the bounds leave: of each mean, hence of their mean under any law."""
+        known = np.isfinite(self.mean) & (self.mean > 0.0)
+        mean, lower, upper = self.mean[known], self.lower[known], self.upper[known]
+        return float(np.maximum(upper / mean - 1.0, 1.0 - lower / mean).max(initial=0.0))
+
 
 def hitting_times(
     chain,
@@ -257,10 +264,3 @@ def averages(chain, target, values, threads):
     finite = np.where(np.isinf(values), 0.0, values)
     total = math.inf if infinite.any() else _core.vec_dot(pi, finite, threads)
     return min(float(pi[target].sum()), 1.0), total
-
-
-def certificate(solve):
-    """The relative error that the bounds of solved hitting times leave: of each of them, hence of their mean under any law."""
-    known = np.isfinite(solve.mean) & (solve.mean > 0.0)
-    mean, lower, upper = solve.mean[known], solve.lower[known], solve.upper[known]
-    return float(np.maximum(upper / mean - 1.0, 1.0 - lower / mean).max(initial=0.0))

@@ -5,7 +5,7 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..chains.chain import MarkovChain
 from ..counts.matrix import Counts
-from ..counts.reversible_mle import _fit, _fit_known
+from ..counts.reversible_mle import fit_reversible
 
 
 @result
@@ -78,9 +78,6 @@ def reversible_fit(
     tol = validate.number(tol, "tol", above=0.0)
     threads = resolve_threads(num_threads)
     data = Counts(counts, labels=labels)
-    if pi is None:
-        pattern, row, col, evidence = _fit(data, tol, threads, progress, callback)
-    else:
-        pattern, row, col, evidence = _fit_known(data, pi, tol, threads, progress, callback)
+    pattern, row, col, evidence = fit_reversible(data, pi, tol, threads, progress, callback)
     chain = MarkovChain._from_parts(pattern, row, col, labels=data.labels, reward=reward)
     return ReversibleFit(chain=chain, **evidence)

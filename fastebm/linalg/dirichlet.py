@@ -16,7 +16,7 @@ def quotient(chain, f, num_threads):
     pi = chain.pi
     centred = np.ascontiguousarray(f - _core.vec_dot(pi, f, num_threads))
     square = np.empty(chain.n_states)
-    _core.scaled_difference(chain._scaled, centred, square, 2, num_threads)
+    _core.scaled_difference(chain._scaled.operator, centred, square, 2, num_threads)
     energy = 0.5 * _core.vec_dot(pi, square, num_threads)
     mean = _core.vec_dot(pi, centred, num_threads)
     return energy / (_core.vec_dot(pi * centred, centred, num_threads) - mean * mean)

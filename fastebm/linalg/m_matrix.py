@@ -77,7 +77,7 @@ class System:
     @cached_property
     def matrix(self):
         """The stored pattern, or None: a chain that is computed is written out for this only where it is small."""
-        pattern = self.chain._pattern
+        pattern = self.chain._scaled.pattern
         return pattern.matrix if self.chain.n_states <= MAX_SMALL else vars(pattern).get("matrix")
 
     # --- residuals ------------------------------------------------------------------------------------------------------
@@ -89,8 +89,8 @@ class System:
         if self.matrix is not None:
             _core.residual(
                 self.matrix,
-                self.chain._row,
-                self.chain._col,
+                self.chain._scaled.row,
+                self.chain._scaled.col,
                 self._mask,
                 hi,
                 lo,
@@ -99,9 +99,9 @@ class System:
                 self.threads,
             )
             return r
-        _core.scaled_difference(self.chain._scaled, hi, r, 1, self.threads)
+        _core.scaled_difference(self.chain._scaled.operator, hi, r, 1, self.threads)
         low = np.empty_like(hi)
-        _core.scaled_difference(self.chain._scaled, lo, low, 1, self.threads)
+        _core.scaled_difference(self.chain._scaled.operator, lo, low, 1, self.threads)
         return np.where(self.inside, (b - r) - low, 0.0)
 
     def floor(self, hi):
@@ -121,7 +121,9 @@ class System:
         """The rate at which each state is left, where it is stored; else one, of which only speed depends."""
         if self.matrix is None:
             return np.ones(self.chain.n_states)
-        out = _core.leaving(self.matrix, self.chain._row, self.chain._col, self.threads)
+        out = _core.leaving(
+            self.matrix, self.chain._scaled.row, self.chain._scaled.col, self.threads
+        )
         return np.where(out > 0.0, out, 1.0)
 
     # --- solving --------------------------------------------------------------------------------------------------------
@@ -268,13 +270,13 @@ class System:
     def _flux(self):
         """(weight, F, Jacobi preconditioner) of D - F = diag(weight) M."""
         log_measure = (
-            self.chain._log_measure
+            self.chain._scaled.log_measure
         )  # not log pi: the classes of a reversible chain may be several
         weight = np.where(self.inside, np.exp(log_measure - log_measure[self.inside].max()), 0.0)
-        row = weight if self.chain._row is None else weight * self.chain._row
+        row = weight if self.chain._scaled.row is None else weight * self.chain._scaled.row
         return (
             weight,
-            _core.Scaled(self.chain._scaled.kernel, row, self.chain._col),
+            _core.Scaled(self.chain._scaled.operator.kernel, row, self.chain._scaled.col),
             _core.Jacobi(weight * self.leaving),
         )
 
@@ -287,7 +289,7 @@ class System:
         _core.scaled_difference(
             F, mask, leak, 1, self.threads
         )  # what flows from the indicator of B to its complement
-        right = mask if self.chain._col is None else mask * self.chain._col
+        right = mask if self.chain._scaled.col is None else mask * self.chain._scaled.col
         try:
             made = hierarchy(
                 _core.Flow(self.matrix, F.row, right),
@@ -346,7 +348,9 @@ class System:
         if self.matrix is None or self.chain.is_reversible:
             return None
         forecast_memory(16 * self.chain.n_states, "the order of a Gauss-Seidel sweep")
-        sweep = _core.Sweep(self.matrix, self.chain._row, self.chain._col, self._mask, self.leaving)
+        sweep = _core.Sweep(
+            self.matrix, self.chain._scaled.row, self.chain._scaled.col, self._mask, self.leaving
+        )
         pace, done = Pace(), False
         while not done:
             with pace:
@@ -379,7 +383,7 @@ class System:
             self.n_iter += 1
             self._spend()
             x = self._sweep(np.where(self.inside, np.ravel(x), 0.0))
-            _core.scaled_difference(self.chain._scaled, x, out, 1, self.threads)
+            _core.scaled_difference(self.chain._scaled.operator, x, out, 1, self.threads)
             return np.where(self.inside, out, 0.0)
 
         operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
@@ -417,9 +421,9 @@ class System:
         number = np.where(self.inside, np.cumsum(self.inside) - 1, -1).astype(np.int32)
         self._rates = _core.rates(
             self.matrix,
-            self.chain._pattern.transpose,
-            self.chain._row,
-            self.chain._col,
+            self.chain._scaled.pattern.transpose,
+            self.chain._scaled.row,
+            self.chain._scaled.col,
             number,
             self.n_inside,
             1,

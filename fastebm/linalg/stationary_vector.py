@@ -3,8 +3,12 @@
 import numpy as np
 
 from .. import _core
+from .._runtime.memory import forecast_memory
 from ..errors import InvalidChainError
 
+# Dense elimination costs n^3 / 3 multiplications: 0.1 s at this size, and every component is right to a few ulp.
+MAX_DENSE = 600
+MAX_POWER_STEPS = 3000
 # Power steps before the observed rate decides whether Arnoldi takes over, and the power steps that a rate is measured over.
 PROBE_STEPS, RATE_STEPS = 60, 20
 # Of every so many power steps the differences of the last ones are kept, and a combination of them jumps ahead. The trigram
@@ -12,6 +16,127 @@ PROBE_STEPS, RATE_STEPS = 60, 20
 SETTLE_STEPS, WINDOW = 6, 7
 # Rounding keeps the componentwise change of a step about here.
 FLOOR = 4 * np.finfo(float).eps
+
+
+class StationarySearch:
+    """pi P = pi of an irreducible P: by elimination up to MAX_DENSE states, beyond by power steps with
+    extrapolation, which start anew from an Arnoldi vector where they would be slow.
+
+    Parameters
+    ----------
+    left : callable
+        x -> x P.
+    n_states : int
+    dense : callable
+        -> P as a dense array; asked only up to MAX_DENSE states.
+    is_periodic : bool
+        Power steps then go with (I + P) / 2, which has the same pi and converges.
+    tol : float
+        The largest componentwise relative error that is accepted.
+    max_iter : int or None
+        Power steps at the most.
+
+    Attributes
+    ----------
+    log_pi : ndarray (n_states,)
+    accuracy : float
+        `tol`, or 0 where pi was eliminated: right to a few ulp.
+    change : float
+        The largest componentwise relative change of the last step.
+    method : str
+    n_iter : int
+    converged : bool
+    """
+
+    def __init__(self, left, n_states, *, dense, is_periodic, tol, max_iter, threads):
+        self._left, self._dense, self._is_periodic = left, dense, is_periodic
+        self.n_states, self.tol, self.threads = n_states, tol, threads
+        self.max_iter = MAX_POWER_STEPS if max_iter is None else max_iter
+        self.method, self.n_iter, self.converged = "power", 0, False
+        self.change, self.rate = np.inf, 1.0
+        self._pi, self._eliminated = np.full(n_states, 1.0 / n_states), None
+
+    @property
+    def accuracy(self):
+        return self.tol if self._eliminated is None else 0.0
+
+    @property
+    def log_pi(self):
+        """The best so far; components that underflowed count as the smallest double."""
+        if self._eliminated is not None:
+            return self._eliminated
+        return np.log(np.maximum(self._pi, 5e-324))
+
+    @property
+    def shortfall(self):
+        """What to tell a caller whose tolerance was not met."""
+        return (
+            f"a componentwise change of {self.change:.3g} a step after {self.n_iter} products, at a "
+            f"rate of {self.rate:.9g} a step, does not bound the error by {self.tol:.3g}; raise tol, "
+            "or max_iter"
+        )
+
+    def run(self, monitor):
+        """Search to the end; monitor(n_iter, change=) is called after every step."""
+        if self.n_states <= MAX_DENSE:
+            self._eliminated = _eliminate(self._dense())
+            self.method, self.change, self.converged = "elimination", 0.0, True
+        else:
+            self._iterate(monitor)
+
+    def _product(self, x):
+        y = self._left(x)
+        return 0.5 * (x + y) if self._is_periodic else y
+
+    def _step(self):
+        new = self._product(self._pi)
+        new /= _core.vec_dot(new, None, self.threads)
+        self.change = _core.vec_change(new, self._pi, self.threads)
+        self._pi, self.n_iter = new, self.n_iter + 1
+
+    def _unit(self, x):
+        """x without its part along pi, which would not shrink; and its former size."""
+        x = x - _core.vec_dot(x, None, self.threads) * self._pi
+        size = _core.vec_l1(x, None, self.threads)
+        x /= size or 1.0
+        return x, size
+
+    def _iterate(self, monitor):
+        # Next to pi goes a probe of sum zero, in which all modes start alike: the change of pi alone
+        # does not show a slow mode of which the start has little. A random vector has about
+        # 1 / sqrt(n_states) of a mode: once it has shrunk to far less than that, its last rates are
+        # the slowest mode's and it is given up.
+        n = self.n_states
+        forecast_memory(8 * (WINDOW + 6) * n, "the iteration for the stationary distribution")
+        probe, shrunk = np.random.default_rng(0).choice([-1.0, 1.0], n), 1.0
+        history, factors, stop = [], [], False
+        ahead = _Extrapolation(self.threads)
+        probe, _ = self._unit(probe)
+        while self.n_iter < self.max_iter and not stop:
+            old = self._pi
+            self._step()
+            ahead.add(self._pi, old, self.change)
+            if shrunk > 0.01 / np.sqrt(n):
+                probe, factor = self._unit(self._product(probe))
+                factors.append(factor)
+                shrunk *= factor
+            history.append(self.change)
+            monitor(self.n_iter, change=self.change)
+            rate = self.rate = _rate(history, factors)
+            early = self.n_iter < RATE_STEPS and history[-1] > FLOOR
+            stop, self.converged = (False, False) if early else _settled(history, self.tol, rate)
+            expected = _steps_to(history, self.tol, rate)
+            is_slow = self.n_iter >= PROBE_STEPS and expected > 10 * PROBE_STEPS
+            if is_slow and self.method == "power" and not stop:
+                self._pi = _arnoldi(self._product, self._pi)
+                self.method = "arnoldi + power"
+                history = []  # the jump says nothing about the rate of the steps
+                ahead.restart()
+            elif not stop and ahead.is_ready and expected > SETTLE_STEPS + WINDOW:
+                self._pi = ahead.jump(self._pi)
+                history = []
+        # below the smallest normal double digits are lost
+        self.converged &= bool(self._pi.min() >= np.finfo(float).tiny)
 
 
 def _eliminate(P):

@@ -140,7 +140,7 @@ def autocorrelation(
         correlation = [float(pi @ unit**2)]
         g = unit
         for lag in range(n_lags):
-            g = chain._apply(g, num_threads=threads)
+            g = chain._scaled.apply(g, num_threads=threads)
             correlation.append(float(pi @ (unit * g)))
             monitor(system.n_iter + lag + 1)
     h, variance = found.hi + found.lo, correlation[0]
@@ -192,17 +192,19 @@ def _law_error(chain, log_pi, times, system, threads):
     With w the solution of (I - P) w = q - true pi q, w(z) = 0, the difference is (pi P - pi) w, and |w| is at most max |q - true pi q|
     times the time to z. Under detailed balance pi is exactly that of a chain whose transitions differ by factors exp(m / 2), m the
     mismatch of an edge, and a stationary mass is a ratio of sums of products of n - 1 transitions (the Markov chain tree theorem)."""
-    pattern, pi, n = chain._pattern, np.exp(log_pi), chain.n_states
+    pattern, pi, n = chain._scaled.pattern, np.exp(log_pi), chain.n_states
     degree = system.max_degree if system.matrix is None else np.diff(pattern.transpose.indptr)
     r = (
-        np.abs(chain._apply(pi, transposed=True, num_threads=threads) - pi)
+        np.abs(chain._scaled.apply(pi, transposed=True, num_threads=threads) - pi)
         + (degree + 8.0) * UNIT * pi
         + 1e-300
     )
     general, each = float(r @ times), math.inf
     if chain.is_reversible:
         logs = [
-            log for log in (pattern.potential, chain._log_row, chain._log_col) if log is not None
+            log
+            for log in (pattern.potential, chain._scaled.log_row, chain._scaled.log_col)
+            if log is not None
         ]
         rounding = (
             8.0 * UNIT * (1.0 + pattern.log_span + sum(float(np.abs(log).max()) for log in logs))
@@ -211,7 +213,7 @@ def _law_error(chain, log_pi, times, system, threads):
         if pattern.is_stored and not pattern.is_symmetric:
             edge = graph.mismatch(pattern.matrix, pattern.transpose, pattern.potential)
         given = np.abs(
-            _core.normalize_logs(chain._log_measure, threads)[0] - log_pi
+            _core.normalize_logs(chain._scaled.log_measure, threads)[0] - log_pi
         ).max()  # a pi of the user's
         exponent = n * (edge + rounding) + float(given)
         each = math.expm1(exponent) if exponent < 1.0 else math.inf

@@ -11,7 +11,7 @@ from .._runtime.threads import resolve_threads
 from ..chains.chain import is_chain
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError, NotReversibleError
-from ..patterns.passes import _by_rows
+from ..patterns.passes import by_rows
 from ..spectral.gap import slowest_mode
 
 UNIT = 2.0**-53
@@ -158,8 +158,8 @@ def _best_cut(chain, vector, threads):
     order = np.argsort(vector, kind="stable")
     rank = np.empty(chain.n_states, np.int32)
     rank[order] = np.arange(chain.n_states, dtype=np.int32)
-    step = cut_steps(chain._pattern.matrix, chain._col, rank, threads)
-    weight = chain.pi if chain._row is None else chain.pi * chain._row
+    step = cut_steps(chain._scaled.pattern.matrix, chain._scaled.col, rank, threads)
+    weight = chain.pi if chain._scaled.row is None else chain.pi * chain._scaled.row
     gain, pi = (weight * step)[order], chain.pi[order]
     below, above = np.cumsum(pi)[:-1], np.cumsum(pi[::-1])[::-1][1:]
     # from the lighter end, so that what rounding leaves is a trifle of that side's mass
@@ -178,7 +178,7 @@ def _best_cut(chain, vector, threads):
 def _cut(chain, S, threads):
     """(conductance, the lighter side, its mass, its flow), all sums of non-negative terms."""
     square = np.empty(chain.n_states)
-    _core.scaled_difference(chain._scaled, S.astype(np.float64), square, 2, threads)
+    _core.scaled_difference(chain._scaled.operator, S.astype(np.float64), square, 2, threads)
     pi = chain.pi
     mass, rest = float(pi[S].sum()), float(pi[~S].sum())
     if rest < mass:
@@ -190,7 +190,7 @@ def _cut(chain, S, threads):
 def cut_steps(matrix, col, rank, threads):
     """What each state adds to the flow of ``A diag(col)`` across a cut when it joins the states of lower rank."""
     step = np.empty(matrix.n_states)
-    _by_rows(
+    by_rows(
         "the sweep of cuts",
         matrix,
         lambda begin, end: _core.cut_steps(matrix, col, rank, begin, end, threads, step),

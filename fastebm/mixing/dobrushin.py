@@ -134,9 +134,9 @@ class _Search:
         self.upper, self.method = self.lower, "all pairs"
 
     def run(self):
-        stored = self.chain._pattern.is_stored
+        stored = self.chain._scaled.pattern.is_stored
         if self._disjoint(
-            _least(np.diff(self.chain._pattern.matrix.indptr), 64)
+            _least(np.diff(self.chain._scaled.pattern.matrix.indptr), 64)
             if stored
             else np.arange(min(64, self.n))
         ):
@@ -155,7 +155,7 @@ class _Search:
     def _pieces(self):
         """(begin, P[begin:end]) over all rows, without entries that underflowed to zero."""
         for begin, end in passes.chain_ranges(self.chain):
-            P = self.chain._row_range(begin, end)
+            P = self.chain._scaled.row_range(begin, end)
             P.eliminate_zeros()
             yield begin, P
         self.n_passes += 1
@@ -173,7 +173,7 @@ class _Search:
         return count, least
 
     def _row(self, x):
-        P = self.chain._row_range(x, x + 1)
+        P = self.chain._scaled.row_range(x, x + 1)
         P.eliminate_zeros()
         return P.indices, P.data
 

@@ -30,20 +30,22 @@ class Evolution:
         depth = _depth(laws, log_pi)
         root = np.where(log_pi > MIN_LOG_PI, np.exp(0.5 * log_pi), 0.0)
         operator = chain if dual else chain.reverse()
-        scalings = [np.log(a) for a in (operator._row, operator._col) if a is not None]
+        scalings = [
+            np.log(a) for a in (operator._scaled.row, operator._scaled.col) if a is not None
+        ]
         if depth + 2.0 * sum(np.abs(logs).max() for logs in scalings) <= MAX_LOG:
-            kernel, unit = operator._pattern._kernel, operator._col
+            kernel, unit = operator._scaled.pattern._kernel, operator._scaled.col
             scale = (
-                operator._row
+                operator._scaled.row
                 if unit is None
                 else unit
-                if operator._row is None
-                else operator._row * unit
+                if operator._scaled.row is None
+                else operator._scaled.row * unit
             )
         else:
             kernel, scale = _symmetrised(chain, log_pi, dual, threads), None
             unit = np.exp(0.5 * np.maximum(log_pi, MIN_LOG_PI))
-        self._core = _core.Evolution(kernel, scale, operator._shift, unit, root)
+        self._core = _core.Evolution(kernel, scale, operator._scaled.shift, unit, root)
         self.unit, self.n_laws, self._threads, self._pace = unit, len(laws), threads, Pace(1)
         self._now = _deviations(laws, log_pi, unit)
         self._next = _aligned(*self._now.shape)
@@ -97,11 +99,11 @@ def _depth(laws, log_pi):
 
 def _symmetrised(chain, log_pi, dual, threads):
     """The kernel of what evolves sqrt(pi) g, its values built in the log domain: D^(1/2) P D^(-1/2), or its transpose."""
-    log_row = 0.5 * log_pi if chain._row is None else 0.5 * log_pi + chain._log_row
-    log_col = -0.5 * log_pi if chain._col is None else chain._log_col - 0.5 * log_pi
-    matrix = chain._pattern.matrix
+    log_row = 0.5 * log_pi if chain._scaled.row is None else 0.5 * log_pi + chain._scaled.log_row
+    log_col = -0.5 * log_pi if chain._scaled.col is None else chain._scaled.log_col - 0.5 * log_pi
+    matrix = chain._scaled.pattern.matrix
     if not dual:
-        matrix, log_row, log_col = chain._pattern.reversed.matrix, log_col, log_row
+        matrix, log_row, log_col = chain._scaled.pattern.reversed.matrix, log_col, log_row
     values, _, _ = scaling.log_values(matrix, log_row, log_col, None, False, threads)
     return _core.CsrKernel(_core.Csr(matrix.indptr, matrix.indices, values))
 

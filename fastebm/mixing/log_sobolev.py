@@ -112,7 +112,7 @@ def _entropy_quotient(chain, logs, threads):
     pi = chain.pi
     logs = logs - np.log(pi @ np.exp(logs))
     f, flow = np.exp(logs), np.empty(chain.n_states)
-    _core.scaled_difference(chain._scaled, f, flow, 1, threads)
+    _core.scaled_difference(chain._scaled.operator, f, flow, 1, threads)
     u = f - 1.0
     terms = np.where(np.abs(u) < 1e-4, u * u * (0.5 - u / 6.0 + u * u / 12.0), f * logs - u)
     entropy = float(pi @ np.maximum(terms, 0.0))

@@ -374,7 +374,7 @@ class _Search:
             return
         t, idle = 0, 0
         while t < min(best, AVERAGED_STEPS) and idle < PATIENCE:
-            b = np.minimum(self.chain._apply(b, num_threads=self.threads), rate * b)
+            b = np.minimum(self.chain._scaled.apply(b, num_threads=self.threads), rate * b)
             t += 1
             bound = t + self._after(_log(float(b[own].max())), rate)
             idle = 0 if bound < best else idle + 1

@@ -5,12 +5,13 @@ import numpy as np
 from .. import _core
 from .._runtime.progress import interruptible
 from .._runtime.threads import resolve_threads
-from .passes import _by_rows, _search, row_ranges
+from ..errors import ReducibleChainError
+from .passes import by_rows, row_ranges, run_search
 
 
 def components(matrix):
     """(labels, number) of the communicating classes, by Tarjan's search."""
-    found = _search("the search for classes", _core.Components(matrix))
+    found = run_search("the search for classes", _core.Components(matrix))
     return found.labels, found.n_classes
 
 
@@ -21,14 +22,14 @@ def _components_of_symmetric(matrix):
     parent = np.arange(matrix.n_states, dtype=np.int32)
 
     def unite(first, last, skip):
-        _by_rows(
+        by_rows(
             name,
             matrix,
             lambda begin, end: _core.components_unite(
                 matrix, begin, end, first, last, skip, threads, parent
             ),
         )
-        _by_rows(
+        by_rows(
             name, matrix, lambda begin, end: _core.components_flatten(begin, end, threads, parent)
         )
 
@@ -58,18 +59,18 @@ def classes(matrix, symmetric):
     if symmetric and _all_loop(matrix, labels, n_classes):
         ones = np.ones(n_classes, np.int64)
         return labels, ones.astype(bool), ones, np.bincount(labels)
-    facts = _search("the search for periods", _core.Classes(matrix, labels, n_classes))
+    facts = run_search("the search for periods", _core.Classes(matrix, labels, n_classes))
     return labels, facts.closed, facts.period, facts.size
 
 
 def reach(matrix, reached, avoid=None):
     """Extend `reached` (uint8, in place) to all that is reachable from it along the rows without entering `avoid`."""
-    _search("the search for reachable states", _core.Reach(matrix, reached, avoid))
+    run_search("the search for reachable states", _core.Reach(matrix, reached, avoid))
 
 
 def potential(matrix, transpose):
     """(w, mismatch): A[x, y] exp(w[x]) = A[y, x] exp(w[y]) for every edge, up to a factor exp(mismatch)."""
-    found = _search("the check of reversibility", _core.Potential(matrix, transpose))
+    found = run_search("the check of reversibility", _core.Potential(matrix, transpose))
     if found.one_way:
         return found.w, np.inf
     return found.w, mismatch(matrix, transpose, found.w)
@@ -78,7 +79,7 @@ def potential(matrix, transpose):
 def mismatch(matrix, transpose, w):
     """max over the edges of |log A[x, y] + w[x] - log A[y, x] - w[y]|."""
     worst, threads = [0.0], resolve_threads(None)
-    _by_rows(
+    by_rows(
         "the check of reversibility",
         matrix,
         lambda begin, end: worst.append(
@@ -86,3 +87,18 @@ def mismatch(matrix, transpose, w):
         ),
     )
     return max(worst)
+
+
+def only_closed_class(classes):
+    """The mask of the only closed class, or None where it is everything; raises where there are several."""
+    labels, closed, _, _ = classes
+    if len(closed) == 1:
+        return None
+    ids = np.flatnonzero(closed)
+    if len(ids) > 1:
+        first, second = (int(np.argmax(labels == c)) for c in ids[:2])
+        raise ReducibleChainError(
+            f"the chain has {len(ids)} closed classes (states {first} and {second} are in different ones), so its stationary "
+            "distribution is not unique; analyse each with chain.restrict(labels == c), c from structure(chain)"
+        )
+    return labels == ids[0]

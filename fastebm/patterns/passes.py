@@ -24,7 +24,7 @@ def row_ranges(indptr):
 
 def chain_ranges(chain):
     """The same of a chain, which need not be stored: rows of a computed one have about as many entries each."""
-    pattern = chain._pattern
+    pattern = chain._scaled.pattern
     if pattern.is_stored:
         yield from row_ranges(pattern.matrix.indptr)
         return
@@ -36,14 +36,14 @@ def chain_ranges(chain):
         begin = end
 
 
-def _by_rows(name, matrix, work):
+def by_rows(name, matrix, work):
     """work(begin, end) over all rows."""
     with interruptible(name, lambda: None):
         for begin, end in row_ranges(matrix.indptr):
             work(begin, end)
 
 
-def _search(name, search):
+def run_search(name, search):
     """The search, run to its end."""
     pace, done = Pace(), False
     with interruptible(name, lambda: None):
@@ -109,16 +109,16 @@ def select(name, matrix, wanted, number=None):
 def transpose(matrix):
     """The transpose of a `_core.Csr`."""
     task, threads = _core.Transposition(matrix), resolve_threads(None)
-    _by_rows("the transposition", matrix, lambda begin, end: task.count(begin, end, threads))
+    by_rows("the transposition", matrix, lambda begin, end: task.count(begin, end, threads))
     task.place()
-    _by_rows("the transposition", matrix, lambda begin, end: task.fill(begin, end, threads))
+    by_rows("the transposition", matrix, lambda begin, end: task.fill(begin, end, threads))
     return task.result
 
 
 def additive(matrix, transpose, log_row, log_col, log_pi, threads):
     """The symmetric matrix of the additive reversibilisation, a `_core.Csr`."""
     degree = np.empty(matrix.n_states, np.int64)
-    _by_rows(
+    by_rows(
         "reversibilize",
         matrix,
         lambda begin, end: _core.flux_additive_count(
@@ -127,7 +127,7 @@ def additive(matrix, transpose, log_row, log_col, log_pi, threads):
     )
     indptr = np.concatenate([[0], np.cumsum(degree)])
     indices, values = np.empty(indptr[-1], np.int32), np.empty(indptr[-1])
-    _by_rows(
+    by_rows(
         "reversibilize",
         matrix,
         lambda begin, end: _core.flux_additive_fill(

@@ -4,7 +4,6 @@ import numpy as np
 
 from .._runtime import validate
 from ..errors import InvalidChainError
-from ..hitting.times import certificate
 from ._axes import (
     GREY,
     MAX_LEGEND,
@@ -221,7 +220,7 @@ def hitting(level, *, solved=None, sampled=None, bound=None, ax=None):
         bars(ax, level, bound, bound, bound, "bound", (GREY, ":", "_"), "upper bound from the gap")
     if solved is not None:
         mean = np.array([getattr(item, "mean_from_pi", item) for item in solved], dtype=float)
-        error = np.array([certificate(item) if hasattr(item, "lower") else 0.0 for item in solved])
+        error = np.array([getattr(item, "relative_error", 0.0) for item in solved])
         bars(
             ax,
             level,

@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 
-from .. import __version__
 from .._runtime import validate
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
+from .._version import __version__
 from ..chains.chain import is_chain
 from ..chains.tilt import tilt
 from ..equilibrium.detailed_balance import BalanceResult, detailed_balance

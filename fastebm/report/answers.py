@@ -5,7 +5,6 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from ..hitting.times import certificate
 from ..linalg.rounding import ROUNDING
 from .facts import RARE, encloses
 
@@ -128,7 +127,7 @@ def _say_hitting(report):
             if unique
             else "from every state, without a mean from pi, which is not unique"
         )
-        yield f"  solved {mean} (certified to a relative {certificate(h):.2g}){_CAVEAT[h.converged]}"
+        yield f"  solved {mean} (certified to a relative {h.relative_error:.2g}){_CAVEAT[h.converged]}"
         if h.n_infinite:
             yield f"  {h.n_infinite:,} states may never reach it, for example state {h.unreachable_example}"
         if h.bound_from_gap is not None:

@@ -7,9 +7,9 @@ import numpy as np
 import scipy
 import scipy.sparse as sp
 
-from .. import __version__
 from .._runtime import validate
 from .._runtime.results import Result
+from .._version import __version__
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import FastebmError, InvalidChainError

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._runtime.results import Result
 from ..hitting.bounds import BoundsResult
-from ..hitting.times import HittingResult, certificate
+from ..hitting.times import HittingResult
 from ..linalg.rounding import ROUNDING
 from ..spectral.eigenpairs import EigenResult
 from .facts import encloses
@@ -84,7 +84,7 @@ def _interval(value, facts, key):
     ):
         return facts["lower"], facts["upper"], "bounds"
     if isinstance(value, HittingResult) and key == "mean_from_pi":
-        error = certificate(value)
+        error = value.relative_error
         return facts[key] * max(1.0 - error, 0.0), facts[key] * (1.0 + error), "rigorous: residual"
     return None
 

@@ -107,7 +107,11 @@ class _Run:
     def __init__(self, chain, mask, starts, key, max_steps, rel_ci, num_threads):
         alive = reachable(chain, mask)
         self.sure = alive if alive.all() else certain(chain, mask)
-        self.kernel, self.key, self.num_threads = chain._alias(num_threads), key, num_threads
+        self.kernel, self.key, self.num_threads = (
+            chain._scaled.walker(num_threads),
+            key,
+            num_threads,
+        )
         self.mask, self.bits = mask, bit_set(mask | ~alive)
         self.targets = np.flatnonzero(mask)
         self.starts, self.max_steps, self.rel_ci = starts, max_steps, rel_ci

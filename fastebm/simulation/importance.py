@@ -235,7 +235,9 @@ class _Run:
             + chain.reward / chain.beta
             - (0.0 if beta == np.inf else chain.reward / beta)
         )
-        self.walks = Watched(self.warm._alias(num_threads), self.key, self.stop, num_threads)
+        self.walks = Watched(
+            self.warm._scaled.walker(num_threads), self.key, self.stop, num_threads
+        )
         self.done = (
             0,
             0,

@@ -98,7 +98,7 @@ def simulate(
     )
     key = philox_key(rng)
     states = Starts(chain, start, key, num_threads).take(0, n_walkers)
-    kernel = chain._alias(num_threads)
+    kernel = chain._scaled.walker(num_threads)
     paths = np.empty((n_walkers, n_steps + 1), dtype=dtype)
     paths[:, 0] = states
     pace, first, step = (

@@ -326,7 +326,10 @@ class _Call:
             0,
         )  # (estimate, mean excursion, levels) of replicas, and steps: replaced as a whole
         self.walks = Watched(
-            chain._alias(self.num_threads), self.key, self.target | self.avoid, self.num_threads
+            chain._scaled.walker(self.num_threads),
+            self.key,
+            self.target | self.avoid,
+            self.num_threads,
         )
 
     def known(self):

@@ -223,7 +223,7 @@ class _Work:
             * (searches * (n_rows(k - 1, chain.n_states, BLOCK, self.symmetric) + BLOCK) + 2 * k),
             "the basis of eigenpairs",
         )
-        S = symmetrized(chain).operator() if self.symmetric else balanced(chain, self.log_pi)
+        S = symmetrized(chain).operator if self.symmetric else balanced(chain, self.log_pi)
         self.key, self.which = key, which
         self.root = np.exp(0.5 * self.log_pi)
         kinds = ("right", "left")[:searches]
@@ -387,7 +387,7 @@ class _Work:
         """1 - lambda as E(f, f) / <f, f>, a sum of non-negative terms (Levin & Peres, lemma 13.6)."""
         pi = np.exp(self.log_pi)
         square = np.empty(len(f))
-        _core.scaled_difference(self.chain._scaled, f, square, 2, self.threads)
+        _core.scaled_difference(self.chain._scaled.operator, f, square, 2, self.threads)
         return (
             0.5 * _core.vec_dot(pi, square, self.threads) / _core.vec_dot(pi * f, f, self.threads)
         )

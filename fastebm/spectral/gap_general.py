@@ -140,12 +140,12 @@ def _folds_apart(chain):
     """Whether P P* has several classes: x and y meet where a step from each leads to one state."""
     from scipy.sparse.csgraph import connected_components
 
-    matrix, n = chain._pattern.matrix, chain.n_states
-    if chain._shift is not None and (chain._shift > 0.0).all():
+    matrix, n = chain._scaled.pattern.matrix, chain.n_states
+    if chain._scaled.shift is not None and (chain._scaled.shift > 0.0).all():
         return False  # each state also leads to itself: P P* has the edges of P
     P = (
         chain.to_scipy()
-        if chain._shift is not None
+        if chain._scaled.shift is not None
         else sp.csr_array(
             (np.ones(matrix.nnz, np.int8), matrix.indices, matrix.indptr), shape=(n, n)
         )
@@ -162,7 +162,7 @@ def _energy(chain, kind, f, threads):
     differences too. Rigorous upper bounds of the gap for any f."""
     if kind == "additive":
         return dirichlet.quotient(chain, f, threads)
-    pi, reverse = chain.pi, chain.reverse()._scaled
+    pi, reverse = chain.pi, chain.reverse()._scaled.operator
     centred = np.ascontiguousarray(f - _core.vec_dot(pi, f, threads))
     first, second = np.empty(chain.n_states), np.empty(chain.n_states)
     _core.scaled_difference(reverse, centred, first, 1, threads)

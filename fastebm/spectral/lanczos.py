@@ -132,13 +132,13 @@ class Recurrence:
     def _coordinates(self):
         """(ratio or None, top_scale) of csrc/lanczos.h: pi row / col, a constant where A is symmetric."""
         chain = self.chain
-        constant = not chain._pattern.potential.any()
+        constant = not chain._scaled.pattern.potential.any()
         some = slice(1 << 16) if constant else slice(None)
         logs = chain.log_pi[some].copy()
-        if chain._row is not None:
-            logs += np.log(chain._row[some])
-        if chain._col is not None:
-            logs -= np.log(chain._col[some])
+        if chain._scaled.row is not None:
+            logs += np.log(chain._scaled.row[some])
+        if chain._scaled.col is not None:
+            logs -= np.log(chain._scaled.col[some])
         return (None, math.exp(0.5 * float(np.median(logs)))) if constant else (np.exp(logs), 1.0)
 
     def _begin(self):
@@ -147,14 +147,14 @@ class Recurrence:
         chain = self.chain
         w = np.random.default_rng(self.seed).standard_normal(chain.n_states)
         if self.ratio is None:
-            for scaling in (chain._row, chain._col):
+            for scaling in (chain._scaled.row, chain._scaled.col):
                 if scaling is not None:
                     w *= np.sqrt(scaling)
         else:
             w *= np.exp(-0.5 * np.maximum(chain.log_pi, -600.0))
-            if chain._col is not None:
-                w *= chain._col
-        return _core.Lanczos(chain._scaled, self.ratio, self.top_scale, w, self.threads)
+            if chain._scaled.col is not None:
+                w *= chain._scaled.col
+        return _core.Lanczos(chain._scaled.operator, self.ratio, self.top_scale, w, self.threads)
 
     def expand(self, n_steps):
         """At most n_steps more, as many as one call may do; True where the subspace is invariant."""
@@ -175,7 +175,7 @@ class Recurrence:
             self.state.expand(steps, weights[self.ritz_steps :], self.ritz)
             self.ritz_steps += steps
             after(self.ritz_steps)
-        f = self.ritz if self.chain._col is None else self.ritz / self.chain._col
+        f = self.ritz if self.chain._scaled.col is None else self.ritz / self.chain._scaled.col
         return f / self.top_scale
 
     def save(self):

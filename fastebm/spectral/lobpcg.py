@@ -28,14 +28,14 @@ MAX_SPAN, LOG_TOP = 600.0, 200.0
 def flow_of(chain):
     """(flow, weights): the probability flux of a reversible chain and its stationary weights, both times the same constant, chosen so
     that the smallest stay in range; None where they do not fit a double."""
-    logs = chain.log_pi if chain._row is None else chain.log_pi + chain._log_row
+    logs = chain.log_pi if chain._scaled.row is None else chain.log_pi + chain._scaled.log_row
     low, high = min(logs.min(), chain.log_pi.min()), max(logs.max(), chain.log_pi.max())
     if not np.isfinite(low) or high - low > MAX_SPAN:
         return None
     scale = min(LOG_TOP - high, max(0.0, -650.0 - low))
-    return _core.Flow(chain._pattern.matrix, np.exp(logs + scale), chain._col), np.exp(
-        chain.log_pi + scale
-    )
+    return _core.Flow(
+        chain._scaled.pattern.matrix, np.exp(logs + scale), chain._scaled.col
+    ), np.exp(chain.log_pi + scale)
 
 
 def prepare(chain, num_threads):

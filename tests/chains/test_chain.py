@@ -153,11 +153,11 @@ def test_the_input_is_not_changed(matrix):
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
 def test_canonical_input_is_used_in_place(dtype):
     A = sp.csr_array(P.astype(dtype))
-    matrix = MarkovChain(A)._pattern.matrix
+    matrix = MarkovChain(A)._scaled.pattern.matrix
     assert np.shares_memory(matrix.indices, A.indices) and np.shares_memory(matrix.values, A.data)
     indptr, indices, data = as_tuple(P.astype(dtype), np.int64)
     indices = indices.astype(np.int32)
-    matrix = MarkovChain((indptr, indices, data))._pattern.matrix
+    matrix = MarkovChain((indptr, indices, data))._scaled.pattern.matrix
     assert all(
         np.shares_memory(a, b)
         for a, b in ((matrix.indptr, indptr), (matrix.indices, indices), (matrix.values, data))
@@ -171,7 +171,7 @@ def test_memory_mapped_input_is_used_in_place(tmp_path):
         for i, a in enumerate((A.indptr.astype(np.int64), A.indices, A.data))
     ]
     chain = MarkovChain(tuple(arrays))
-    matrix = chain._pattern.matrix
+    matrix = chain._scaled.pattern.matrix
     assert all(
         np.shares_memory(a, b)
         for a, b in zip((matrix.indptr, matrix.indices, matrix.values), arrays)
@@ -190,7 +190,7 @@ def test_memory_mapped_input_is_used_in_place(tmp_path):
 def test_uniform_rows_store_no_values(matrix, repeats):
     chain = MarkovChain(matrix)
     n = chain.n_states
-    assert "without values" in chain.storage and chain._pattern.matrix.values is None
+    assert "without values" in chain.storage and chain._scaled.pattern.matrix.values is None
     assert chain.nbytes == 8 * (n + 1) + 4 * chain.nnz + 8 * n
     if repeats:
         np.testing.assert_allclose(dense(chain), [[1 / 3, 2 / 3], [0, 1]], rtol=1e-15)
@@ -209,7 +209,7 @@ def test_nbytes_counts_what_is_held():
     before = chain.nbytes
     np.ones(300) @ chain  # builds the transpose
     assert chain.nbytes == before + stored
-    assert chain.lazy(0.5)._pattern is chain._pattern
+    assert chain.lazy(0.5)._scaled.pattern is chain._scaled.pattern
 
 
 @pytest.mark.parametrize("error", (3e-7, -9e-7, 1e-12))
@@ -390,7 +390,7 @@ def test_from_edges_against_dense(data):
     if symmetric:
         assert chain.is_reversible
         np.testing.assert_allclose(chain.pi, A.sum(axis=1) / A.sum(), rtol=1e-14)
-        stored = chain._pattern.matrix
+        stored = chain._scaled.pattern.matrix
         entries = np.zeros((n, n))
         rows = np.repeat(np.arange(n), np.diff(stored.indptr))
         np.add.at(entries, (rows, stored.indices), 1.0 if stored.values is None else stored.values)
@@ -400,7 +400,7 @@ def test_from_edges_against_dense(data):
 def test_symmetric_edges_are_symmetric_to_the_bit():
     rng = np.random.default_rng(0)
     x, y = rng.integers(6, size=(2, 300))  # many duplicates, listed in both directions
-    matrix = MarkovChain.from_edges(x, y, rng.random(300), symmetric=True)._pattern.matrix
+    matrix = MarkovChain.from_edges(x, y, rng.random(300), symmetric=True)._scaled.pattern.matrix
     A = sp.csr_array((matrix.values, matrix.indices, matrix.indptr), shape=(6, 6)).toarray()
     assert np.array_equal(A, A.T)
 
@@ -615,7 +615,7 @@ def test_lazy(name, h):
     np.testing.assert_allclose(
         dense(lazy), (1 - h) * dense(chain) + h * np.eye(3), rtol=1e-14, atol=1e-300
     )
-    assert lazy._pattern is chain._pattern
+    assert lazy._scaled.pattern is chain._scaled.pattern
 
 
 @pytest.mark.parametrize(
@@ -801,8 +801,8 @@ def test_save_and_load(name, tmp_path):
     assert_same_chain(chain, loaded)
     assert loaded.is_reversible == chain.is_reversible
     stored = loaded if name not in ("tilted", "tilted lazy", "hot", "sparse") else loaded.reference
-    assert isinstance(stored._pattern.matrix.indices, np.memmap)
-    assert not stored._pattern.matrix.indices.flags.writeable
+    assert isinstance(stored._scaled.pattern.matrix.indices, np.memmap)
+    assert not stored._scaled.pattern.matrix.indices.flags.writeable
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["chain"]  # nothing temporary is left
 
 
@@ -939,7 +939,7 @@ def test_pickles_of_memory_mapped_chains_are_tiny(reward, tmp_path):
     data = pickle.dumps(loaded)
     assert len(data) < 2000 < loaded.nbytes / 100
     other = pickle.loads(data)
-    assert isinstance(other._pattern.matrix.values, np.memmap)
+    assert isinstance(other._scaled.pattern.matrix.values, np.memmap)
     assert_same_chain(loaded, other)
 
 

@@ -280,7 +280,7 @@ def test_holding_and_self_loop_differ_by_their_weight():
 def test_untilted_walkers_take_the_step_that_the_word_names():
     """In order: the directions of each axis from the last, down and up; no table, the high product of word and degree."""
     chain, key = fe.Torus((5, 7)), np.array([11, 12], np.uint64)
-    kernel, paths = chain._alias(1), np.zeros((9, 101), np.int32)
+    kernel, paths = chain._scaled.walker(1), np.zeros((9, 101), np.int32)
     states = np.arange(9)
     paths[:, 0] = states
     _core.walk_paths(kernel, key, 1, 0, 0, 100, states, paths)

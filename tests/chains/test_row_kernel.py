@@ -202,9 +202,9 @@ def test_any_number_of_threads_gives_the_same_bits():
         fe.row_kernel(example_rules.hypercube, n, 14, data=(14,), symmetric=True, num_threads=k)
         for k in (1, 2, 4)
     ]
-    assert_array_equal(chains[0]._row, chains[1]._row)
+    assert_array_equal(chains[0]._scaled.row, chains[1]._scaled.row)
     x = np.random.default_rng(0).normal(size=n)
-    products = [chains[0]._apply(x, num_threads=k) for k in (1, 2, 4)]
+    products = [chains[0]._scaled.apply(x, num_threads=k) for k in (1, 2, 4)]
     assert_array_equal(products[0], products[1])
     assert_array_equal(products[0], products[2])
 
@@ -348,7 +348,10 @@ def test_memory_mapped_data_is_used_in_place(tmp_path):
         rtol=1e-14,
     )
     copy = pickle.loads(pickle.dumps(chain))
-    assert isinstance(copy._pattern.data[0], np.memmap) and len(pickle.dumps(chain)) < 8 * N + 4000
+    assert (
+        isinstance(copy._scaled.pattern.data[0], np.memmap)
+        and len(pickle.dumps(chain)) < 8 * N + 4000
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ kept by name
@@ -424,7 +427,7 @@ def test_the_machine_code_lives_as_long_as_the_chain():
 
     chain = fe.row_kernel(numba.njit(one_way), 10, 1)
     tilted = fe.tilt(chain, np.arange(10.0), 1.0)
-    kernel = tilted._pattern._kernel
+    kernel = tilted._scaled.pattern._kernel
     assert kernel.n_states == 10
     del chain
     gc.collect()

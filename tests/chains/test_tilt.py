@@ -153,7 +153,7 @@ def test_infinite_beta_is_the_reference_itself(reference_chain):
         chain = tilt(reference_chain, reward, np.inf)
         assert (
             np.array_equal(dense(chain), dense(reference_chain))
-            and chain._pattern is reference_chain._pattern
+            and chain._scaled.pattern is reference_chain._scaled.pattern
         )
         assert (
             not chain.log_partition.any()
@@ -201,7 +201,7 @@ def test_a_vector_shares_the_pattern_and_costs_one_number_a_state():
     q = MarkovChain(gallery.torus((30, 40)).P)
     family = tilt(q, np.random.default_rng(10).normal(size=1200), 1.0)
     for chain in (family, family.with_beta(0.1), family.with_beta(50)):
-        assert chain._pattern is q._pattern and "without values" in chain.storage
+        assert chain._scaled.pattern is q._scaled.pattern and "without values" in chain.storage
         assert isinstance(chain, fe.TiltedChain)
 
 

@@ -290,7 +290,7 @@ def test_one_way_counts_leave_the_stationary_law_to_the_closed_class(published, 
 
 def stored(chain):
     """A as a dense array."""
-    matrix = chain._pattern.matrix
+    matrix = chain._scaled.pattern.matrix
     return sp.csr_array((matrix.values, matrix.indices, matrix.indptr), shape=chain.shape).toarray()
 
 
@@ -408,7 +408,7 @@ def test_float32_conductances_make_a_reversible_chain():
     x, y, weight = conductances()
     edges = fe.MarkovChain.from_edges(x, y, weight, symmetric=True)
     assert edges.dtype == np.float32 and edges.is_reversible
-    A = edges._pattern.matrix
+    A = edges._scaled.pattern.matrix
     W = sp.csr_array((A.values.copy(), A.indices.copy(), A.indptr.copy()), shape=edges.shape)
     for chain in (edges, fe.MarkovChain(W, normalize=True)):
         degree = W.astype(float).sum(axis=1)

@@ -73,7 +73,7 @@ def test_counts_of_a_reversible_chain_give_it_back():
     chain = MarkovChain.from_counts(case.P.multiply(weights[:, None]), reversible=True)
     np.testing.assert_allclose(chain.to_scipy().toarray(), case.P.toarray(), rtol=1e-9)
     np.testing.assert_allclose(chain.pi, case.pi, rtol=1e-9)
-    assert chain.is_reversible and chain._pattern.transpose is chain._pattern.matrix
+    assert chain.is_reversible and chain._scaled.pattern.transpose is chain._scaled.pattern.matrix
 
 
 def test_two_states_are_reversible_anyway():

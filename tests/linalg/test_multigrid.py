@@ -22,8 +22,8 @@ def flow(P, pi):
     chain = fe.MarkovChain(P)
     F = pi[:, None] * chain.to_scipy().toarray()
     np.fill_diagonal(F, 0.0)
-    row = np.ones(len(pi)) if chain._row is None else chain._row
-    return _core.Flow(chain._pattern.matrix, pi * row, None), F
+    row = np.ones(len(pi)) if chain._scaled.row is None else chain._scaled.row
+    return _core.Flow(chain._scaled.pattern.matrix, pi * row, None), F
 
 
 def laplacian(F, leak=0.0):
@@ -86,8 +86,8 @@ def test_states_outside_take_no_part():
     n, inside = len(case.pi), np.arange(len(case.pi)) % 7 != 0
     chain = fe.MarkovChain(case.P)
     mask = inside.astype(float)
-    row = np.ones(n) if chain._row is None else chain._row
-    F = _core.Flow(chain._pattern.matrix, case.pi * row * mask, mask)
+    row = np.ones(n) if chain._scaled.row is None else chain._scaled.row
+    F = _core.Flow(chain._scaled.pattern.matrix, case.pi * row * mask, mask)
     leak = np.where(inside, (dense * ~inside).sum(axis=1), 0.0)
     assert_allclose(F.diagonal(leak, 1), dense.sum(axis=1) * inside, rtol=1e-13)
     r, z = np.where(inside, 1.0, 0.0), np.full(n, np.nan)

@@ -256,7 +256,7 @@ def histories(name, n_words):
     """The histories of the most frequent words (phones) of a language model and of the sentence start, which the words enter with 1e-99."""
     model = fe.datasets.load(name)
     first, last, words = model.labels.first, model.labels.last, model.labels.words
-    row = model._row_range(model.n_states - 1, model.n_states)
+    row = model._scaled.row_range(model.n_states - 1, model.n_states)
     chosen = np.zeros(len(words) + 1, bool)
     chosen[[*last[row.indices[np.argsort(-row.data)[:n_words]]], words.index("<s>"), -1]] = True
     return model.restrict(chosen[first] & chosen[last]).largest_class(), True

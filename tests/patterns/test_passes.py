@@ -26,14 +26,14 @@ N = 9_000  # two blocks of states
 def everything(chain, symmetric):
     """What the passes find, as a list of arrays."""
     n = chain.n_states
-    matrix, T = chain._pattern.matrix, passes.transpose(chain._pattern.matrix)
+    matrix, T = chain._scaled.pattern.matrix, passes.transpose(chain._scaled.pattern.matrix)
     found, log_pi = passes.inspect(matrix), np.linspace(-1.0, 1.0, n)
     reached = (np.arange(n) < 2).astype(np.uint8)
     graph.reach(matrix, reached, (np.arange(n) % 5 == 0).astype(np.uint8))
-    B = passes.additive(matrix, T, chain._log_row, None, log_pi, 2)
-    balance = detailed_balance.balance(matrix, T, chain._log_row, None, log_pi, 2)
+    B = passes.additive(matrix, T, chain._scaled.log_row, None, log_pi, 2)
+    balance = detailed_balance.balance(matrix, T, chain._scaled.log_row, None, log_pi, 2)
     worst = balance.pop("worst")
-    part = chain._pattern.part(np.arange(n) % 3 > 0)
+    part = chain._scaled.pattern.part(np.arange(n) % 3 > 0)
     return [
         part.indptr,
         part.indices,
@@ -47,7 +47,7 @@ def everything(chain, symmetric):
         *graph.classes(matrix, symmetric),
         reached,
         *graph.potential(matrix, T),
-        *scaling.log_values(matrix, chain._log_row, log_pi, None, True, 2),
+        *scaling.log_values(matrix, chain._scaled.log_row, log_pi, None, True, 2),
         B.indptr,
         B.indices,
         B.values,
@@ -58,7 +58,7 @@ def everything(chain, symmetric):
 
 def test_a_part_is_a_submatrix():
     chain, keep = chain_of(N, 3), np.random.default_rng(0).random(N) < 0.4
-    part, A = chain._pattern.part(keep), chain._pattern.matrix
+    part, A = chain._scaled.pattern.part(keep), chain._scaled.pattern.matrix
     expected = sp.csr_array((A.values, A.indices, A.indptr), shape=(N, N))[keep][
         :, keep
     ].sorted_indices()
@@ -76,12 +76,14 @@ def test_steps_of_a_sweep_cut_against_the_twin(threads, is_scaled, monkeypatch):
     n = 300
     chain, rank = chain_of(n, 5), np.random.default_rng(0).permutation(n).astype(np.int32)
     col = np.random.default_rng(1).lognormal(size=n) if is_scaled else None
-    A = as_scipy(chain._pattern.matrix) * (1.0 if col is None else col)
-    whole = conductance.cut_steps(chain._pattern.matrix, col, rank, threads)
+    A = as_scipy(chain._scaled.pattern.matrix) * (1.0 if col is None else col)
+    whole = conductance.cut_steps(chain._scaled.pattern.matrix, col, rank, threads)
     assert_allclose(whole, reference.cut_steps(A, rank), atol=1e-12)
     for size in (1, 70):
         monkeypatch.setattr(passes, "Pace", Cut(size))
-        assert_array_equal(conductance.cut_steps(chain._pattern.matrix, col, rank, threads), whole)
+        assert_array_equal(
+            conductance.cut_steps(chain._scaled.pattern.matrix, col, rank, threads), whole
+        )
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
@@ -99,15 +101,15 @@ def test_a_cut_changes_no_bit(symmetric, monkeypatch):
 def test_a_product_in_pieces_has_the_same_bits(width, transposed, monkeypatch):
     chain = fe.tilt(chain_of(N, 3), np.sin(np.arange(N)), 0.5).lazy(0.25)
     x = np.random.default_rng(0).normal(size=(N, width))
-    whole = chain._apply(x, transposed=transposed)
+    whole = chain._scaled.apply(x, transposed=transposed)
     monkeypatch.setattr(passes, "PRODUCT_AT_ONCE", 1)
     for size in (700, 5_000):
         monkeypatch.setattr(passes, "Pace", cut := Cut(size))
-        assert_array_equal(chain._apply(x, transposed=transposed), whole)
+        assert_array_equal(chain._scaled.apply(x, transposed=transposed), whole)
         assert cut.calls == 2 * -(-N // size)
     monkeypatch.setattr(passes, "Pace", Cut(700, 3))
     with pytest.raises(KeyboardInterrupt):
-        chain._apply(x, transposed=transposed)
+        chain._scaled.apply(x, transposed=transposed)
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,16 +120,17 @@ def test_against_scipy_cut_anywhere(n, seed, size, symmetric):
         patch.setattr(passes, "Pace", Cut(size))
         chain = fe.MarkovChain(A, normalize=True)
         M, T = (
-            as_scipy(m) for m in (chain._pattern.matrix, passes.transpose(chain._pattern.matrix))
+            as_scipy(m)
+            for m in (chain._scaled.pattern.matrix, passes.transpose(chain._scaled.pattern.matrix))
         )
         assert (T != M.T).nnz == 0 and T.has_sorted_indices
-        labels, closed, _, sizes = graph.classes(chain._pattern.matrix, symmetric)
+        labels, closed, _, sizes = graph.classes(chain._scaled.pattern.matrix, symmetric)
         n_classes, expected = connected_components(A, connection="strong")
         assert len(closed) == n_classes and sizes.sum() == n
         assert_array_equal(labels[:, None] == labels, expected[:, None] == expected)
         for state in range(n):
             reached = (np.arange(n) == state).astype(np.uint8)
-            graph.reach(chain._pattern.matrix, reached)
+            graph.reach(chain._scaled.pattern.matrix, reached)
             assert_array_equal(
                 reached > 0, np.linalg.matrix_power(np.eye(n) + (A.toarray() > 0), n)[state] > 0
             )
@@ -167,7 +170,11 @@ LONG = {
     "hitting": lambda c: fe.hitting_times(c, [0, 1]).mean,
     "MarkovChain": lambda c: (
         fe.MarkovChain(
-            (c._pattern.matrix.indptr, c._pattern.matrix.indices, c._pattern.matrix.values),
+            (
+                c._scaled.pattern.matrix.indptr,
+                c._scaled.pattern.matrix.indices,
+                c._scaled.pattern.matrix.values,
+            ),
             normalize=True,
         ).nnz
     ),

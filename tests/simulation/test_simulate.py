@@ -341,7 +341,7 @@ def test_memory_does_not_grow_with_the_walkers():
 @pytest.mark.parametrize("cuts", [[], [1], [3, 4, 5], [2, 30, 31, 57]])
 def test_splitting_steps_and_walkers_changes_nothing(cuts):
     chain = random_chain(100, 5, np.random.default_rng(14))
-    kernel, key = chain._alias(2), np.array([1, 2], dtype=np.uint64)
+    kernel, key = chain._scaled.walker(2), np.array([1, 2], dtype=np.uint64)
     target = bit_set(np.arange(100) % 25 == 0)
 
     def run(cuts, parts):
@@ -521,7 +521,7 @@ def test_survival_quantile():
 
 def test_core_checks_lengths_and_states():
     kernel, key, target = (
-        cycle(70)._alias(1),
+        cycle(70)._scaled.walker(1),
         np.zeros(2, dtype=np.uint64),
         np.zeros(2, dtype=np.uint64),
     )
@@ -572,7 +572,7 @@ def test_core_checks_lengths_and_states():
         with pytest.raises(ValueError):
             _core.walk_watch(kernel, key, target, 1, **{**watch, **bad})
     with pytest.raises(NotImplementedError):
-        plain = _core.CsrKernel(cycle(70)._pattern.matrix, None)
+        plain = _core.CsrKernel(cycle(70)._scaled.pattern.matrix, None)
         _core.walk_hit(plain, key, target, 1, 0, 0, 3, states, hit_time)
 
 

@@ -389,7 +389,7 @@ def test_the_decomposition_holds_through_restarts(symmetric, width):
         ).P
     )
     log_pi = fe.stationary(chain).log_pi
-    S = symmetrized(chain).operator() if symmetric else balanced(chain, log_pi)
+    S = symmetrized(chain).operator if symmetric else balanced(chain, log_pi)
     rows = np.empty((1 + 20 + 2 * width, 90))
     rows[0] = np.exp(0.5 * log_pi)
     operator = Operator(S, "right", symmetric=symmetric, threads=1)
