@@ -1,32 +1,86 @@
-"""Long work cut into calls that are short enough for Ctrl-C."""
+"""Long work cut into calls that are short enough for Ctrl-C.
+
+How the work is cut changes no result, because every row is a function of its own. So the cut may
+follow the clock: a busy machine, a slow pass and a small cache all lead to shorter calls.
+"""
 
 import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
 
-# One call into the core does at most about 0.2 s of work, so that Ctrl-C is answered well within a second. At the
-# slowest measured rate (random gathers, 4 ns an entry on one core) that is this many entries.
+# One call into the core does at most about 0.2 s of work, so that Ctrl-C is answered well within a
+# second. At the slowest measured rate (random gathers, 4 ns an entry on one core) that is this many
+# entries.
 ENTRIES_PER_CALL = 50_000_000
 
-# What is cut by the clock instead: the first call of a long run of calls gets this many entries (5 ms of searching, which waits
-# for the memory at every entry), every other as many as let it last this long.
+# Where the clock decides: the first call of a long run of calls gets this many entries (5 ms of
+# searching, which waits for the memory at every entry), each later one as many as let it last
+# SECONDS_PER_CALL.
 FIRST_ENTRIES = 50_000
 SECONDS_PER_CALL = 0.1
 
 
-class Pace:
-    """The sizes of a long run of calls. How the work is cut changes no result, so it may follow the clock: a busy machine, a
-    slow pass and a small cache all lead to shorter calls.
+class Pacer:
+    """The sizes of a long run of calls: `size` is what the next call gets; say ``with pacer:``
+    around each call.
 
-    ``size`` is what the next call gets; say ``with pace:`` around each call.
+    Parameters
+    ----------
+    first : int
+        Size of the first call.
+    seconds_per_call : float
+    growth : float
+        The largest factor between one size and the next.
+
+    Attributes
+    ----------
+    size : int
+    seconds : float
+        Time spent in all calls.
     """
 
-    def __init__(self, size=FIRST_ENTRIES):
-        self.size = size
+    def __init__(
+        self,
+        first: int = FIRST_ENTRIES,
+        *,
+        seconds_per_call: float = SECONDS_PER_CALL,
+        growth: float = 4.0,
+    ) -> None:
+        self.size, self.seconds = first, 0.0
+        self._first, self._seconds_per_call, self._growth = first, seconds_per_call, growth
 
-    def __enter__(self):
+    def restart(self) -> None:
+        """The next call has the size of the first one."""
+        self.size = self._first
+
+    def __enter__(self) -> None:
         self._begin = time.perf_counter()
 
-    def __exit__(self, *_):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         elapsed = max(time.perf_counter() - self._begin, 1e-9)
-        self.size = max(
-            1, min(int(self.size * min(4.0, SECONDS_PER_CALL / elapsed)), 2**40)
-        )  # short calls, many times
+        self.seconds += elapsed
+        factor = min(self._growth, self._seconds_per_call / elapsed)
+        self.size = max(1, min(int(self.size * factor), 2**40))
+
+
+def paced_ranges(n: int, pacer: Pacer | None = None) -> Iterator[tuple[int, int]]:
+    """Ranges (begin, end) that cover 0..n in order; the time between two of them paces the next."""
+    pacer, begin = pacer or Pacer(), 0
+    while begin < n:
+        end = min(begin + pacer.size, n)
+        with pacer:
+            yield begin, end
+        begin = end
+
+
+def run_paced(expand: Callable[[int], bool], pacer: Pacer | None = None) -> None:
+    """Call expand(size) until it returns True."""
+    pacer, done = pacer or Pacer(), False
+    while not done:
+        with pacer:
+            done = expand(pacer.size)

@@ -2,8 +2,11 @@
 
 import dataclasses
 import math
+from typing import TypeVar, dataclass_transform
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 def to_json(value):
@@ -75,6 +78,7 @@ class Result:
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-def result(cls):
+@dataclass_transform(frozen_default=True, eq_default=False)
+def result(cls: type[T]) -> type[T]:
     """Decorator: a frozen dataclass with the repr of `Result` and identity comparison (arrays have no truth value)."""
     return dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.pacing import Pace
+from .._runtime.pacing import Pacer
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
@@ -120,7 +120,7 @@ def lumpability(chain, partition, *, tol=1e-12, num_threads=None, progress=False
             len(size),
             _weights(law.log_pi, labels, order, size),
         )
-        pace = Pace()
+        pace = Pacer()
         while not done:
             with pace:
                 done = search.expand(pace.size)
@@ -155,7 +155,7 @@ def _sets(partition, n):
 def _by_set(labels, size):
     """The states in the order of their sets, int32."""
     order, place = np.empty(len(labels), np.int32), np.concatenate([[0], np.cumsum(size)[:-1]])
-    pace, begin = Pace(), 0
+    pace, begin = Pacer(), 0
     while begin < len(labels):
         end = min(begin + pace.size, len(labels))
         with pace:

@@ -5,7 +5,7 @@ import numpy as np
 from .. import _core
 from .._runtime import validate
 from .._runtime.memory import forecast_memory
-from .._runtime.pacing import Pace
+from .._runtime.pacing import Pacer
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
@@ -249,7 +249,7 @@ def reversibilize(chain, kind="additive", *, num_threads=None):
 
 def balance(matrix, transpose, log_row, log_col, log_pi, threads):
     """The fluxes against their reversal, as the dict of `_core.Balance.total`."""
-    found, pace, first = _core.Balance(matrix, transpose, log_row, log_col, log_pi), Pace(1), 0
+    found, pace, first = _core.Balance(matrix, transpose, log_row, log_col, log_pi), Pacer(1), 0
     with interruptible("detailed_balance", lambda: None):
         while first < found.n_blocks:
             last = min(first + pace.size, found.n_blocks)

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _core
 from .._runtime.memory import forecast_memory
-from .._runtime.pacing import ENTRIES_PER_CALL, Pace
+from .._runtime.pacing import ENTRIES_PER_CALL, Pacer
 from ..errors import MemoryForecastError
 from .multigrid import hierarchy
 from .rounding import UNIT
@@ -71,7 +71,7 @@ class System:
         self._pause = FIRST_PRODUCTS
         self._keep, self._saved, self._loop, self._inner = keep, None, None, None
         self._elimination, self._searched, self._symbolic = None, False, None
-        self._sweep_pace = Pace()
+        self._sweep_pace = Pacer()
         self._cycle = None  # not looked into; False: this chain is not for it
 
     @cached_property
@@ -351,7 +351,7 @@ class System:
         sweep = _core.Sweep(
             self.matrix, self.chain._scaled.row, self.chain._scaled.col, self._mask, self.leaving
         )
-        pace, done = Pace(), False
+        pace, done = Pacer(), False
         while not done:
             with pace:
                 done = sweep.expand(pace.size)

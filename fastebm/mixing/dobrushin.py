@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._runtime.pacing import Pace
+from .._runtime.pacing import Pacer
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
@@ -120,7 +120,7 @@ class _Search:
     def all_pairs(self):
         from scipy.spatial.distance import cdist  # heavy, and wanted here alone
 
-        P, pace, begin, best = self.chain.to_scipy().toarray(), Pace(16), 0, (-1.0, None)
+        P, pace, begin, best = self.chain.to_scipy().toarray(), Pacer(16), 0, (-1.0, None)
         while begin < self.n:
             end = min(begin + pace.size, self.n)
             with pace:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import _core
-from .._runtime.pacing import Pace
+from .._runtime.pacing import Pacer
 from ..chains import scaling
 from ..errors import InvalidChainError
 
@@ -46,7 +46,7 @@ class Evolution:
             kernel, scale = _symmetrised(chain, log_pi, dual, threads), None
             unit = np.exp(0.5 * np.maximum(log_pi, MIN_LOG_PI))
         self._core = _core.Evolution(kernel, scale, operator._scaled.shift, unit, root)
-        self.unit, self.n_laws, self._threads, self._pace = unit, len(laws), threads, Pace(1)
+        self.unit, self.n_laws, self._threads, self._pace = unit, len(laws), threads, Pacer(1)
         self._now = _deviations(laws, log_pi, unit)
         self._next = _aligned(*self._now.shape)
         width = self._now.shape[1]

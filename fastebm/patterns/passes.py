@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import _core
-from .._runtime.pacing import Pace
+from .._runtime.pacing import Pacer
 from .._runtime.progress import interruptible
 from .._runtime.threads import resolve_threads
 
@@ -13,7 +13,7 @@ PRODUCT_AT_ONCE = 5_000_000
 
 def row_ranges(indptr):
     """Ranges (begin, end) that cover all rows in order, each as long as its predecessor's time allows, a row at least."""
-    n_rows, begin, pace = len(indptr) - 1, 0, Pace()
+    n_rows, begin, pace = len(indptr) - 1, 0, Pacer()
     while begin < n_rows:
         end = int(np.searchsorted(indptr, int(indptr[begin]) + pace.size, side="right")) - 1
         end = min(max(end, begin + 1), begin + pace.size, n_rows)
@@ -28,7 +28,7 @@ def chain_ranges(chain):
     if pattern.is_stored:
         yield from row_ranges(pattern.matrix.indptr)
         return
-    begin, pace, degree = 0, Pace(), max(1, chain.nnz // chain.n_states)
+    begin, pace, degree = 0, Pacer(), max(1, chain.nnz // chain.n_states)
     while begin < chain.n_states:
         end = min(begin + max(1, pace.size // degree), chain.n_states)
         with pace:
@@ -45,7 +45,7 @@ def by_rows(name, matrix, work):
 
 def run_search(name, search):
     """The search, run to its end."""
-    pace, done = Pace(), False
+    pace, done = Pacer(), False
     with interruptible(name, lambda: None):
         while not done:
             with pace:
@@ -60,13 +60,13 @@ def product(M, x, y, transposed, threads):
     if n * width <= PRODUCT_AT_ONCE:
         _core.scaled_apply(M, x, y, scratch, transposed, threads)
         return
-    pace, begin = Pace(), 0
+    pace, begin = Pacer(), 0
     while inner is not None and begin < n:
         end = min(begin + pace.size, n)
         with pace:
             np.multiply(inner[begin:end, None], x[begin:end], out=scratch[begin:end])
         begin = end
-    pace, begin = Pace(), 0
+    pace, begin = Pacer(), 0
     while begin < n:
         end = min(begin + pace.size, n)
         with pace:

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from .._runtime import validate
-from .._runtime.pacing import Pace
+from .._runtime.pacing import Pacer
 
 _ACCURACY = (
     0.0,
@@ -92,7 +92,7 @@ def in_pieces(kernel, *arguments):
     """kernel(*arguments, out) of the core over the broadcast shape of arguments (None stays None), in calls between which Ctrl-C is
     answered. Arguments of one number are not copied, nor are contiguous ones of the whole shape."""
     shape = np.broadcast_shapes(*(argument.shape for argument in arguments if argument is not None))
-    out, begin, pace = np.empty(math.prod(shape)), 0, Pace()
+    out, begin, pace = np.empty(math.prod(shape)), 0, Pacer()
     flat = [
         argument
         if argument is None

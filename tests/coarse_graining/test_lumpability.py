@@ -132,14 +132,14 @@ def test_a_cut_changes_nothing_and_an_interruption_keeps_what_was_seen(monkeypat
     fe.stationary(chain)
     whole = fe.lumpability(chain, labels)
     for size in (1, 700):
-        monkeypatch.setattr(lumpability, "Pace", Cut(size))
+        monkeypatch.setattr(lumpability, "Pacer", Cut(size))
         found = fe.lumpability(chain, labels)
         assert (found.defect, found.states, found.into) == (whole.defect, whole.states, whole.into)
         assert_array_equal(found.chain.to_scipy().toarray(), whole.chain.to_scipy().toarray())
     P, seen = chain.to_scipy().toarray() @ (labels[:, None] == np.arange(5)), []
     order = np.argsort(labels, kind="stable")
     for stop in range(1, 12):
-        monkeypatch.setattr(lumpability, "Pace", Cut(300, stop))
+        monkeypatch.setattr(lumpability, "Pacer", Cut(300, stop))
         with pytest.raises(fe.Interrupted) as caught:
             fe.lumpability(chain, labels)
         partial = caught.value.partial

@@ -80,7 +80,7 @@ def test_steps_of_a_sweep_cut_against_the_twin(threads, is_scaled, monkeypatch):
     whole = conductance.cut_steps(chain._scaled.pattern.matrix, col, rank, threads)
     assert_allclose(whole, reference.cut_steps(A, rank), atol=1e-12)
     for size in (1, 70):
-        monkeypatch.setattr(passes, "Pace", Cut(size))
+        monkeypatch.setattr(passes, "Pacer", Cut(size))
         assert_array_equal(
             conductance.cut_steps(chain._scaled.pattern.matrix, col, rank, threads), whole
         )
@@ -91,7 +91,7 @@ def test_a_cut_changes_no_bit(symmetric, monkeypatch):
     chain = chain_of(N, 1, symmetric)
     whole = everything(chain, symmetric)
     for size in (1_000, 7_001):
-        monkeypatch.setattr(passes, "Pace", Cut(size))
+        monkeypatch.setattr(passes, "Pacer", Cut(size))
         for one, two in zip(whole, everything(chain, symmetric), strict=True):
             assert_array_equal(one, two)
 
@@ -104,10 +104,10 @@ def test_a_product_in_pieces_has_the_same_bits(width, transposed, monkeypatch):
     whole = chain._scaled.apply(x, transposed=transposed)
     monkeypatch.setattr(passes, "PRODUCT_AT_ONCE", 1)
     for size in (700, 5_000):
-        monkeypatch.setattr(passes, "Pace", cut := Cut(size))
+        monkeypatch.setattr(passes, "Pacer", cut := Cut(size))
         assert_array_equal(chain._scaled.apply(x, transposed=transposed), whole)
         assert cut.calls == 2 * -(-N // size)
-    monkeypatch.setattr(passes, "Pace", Cut(700, 3))
+    monkeypatch.setattr(passes, "Pacer", Cut(700, 3))
     with pytest.raises(KeyboardInterrupt):
         chain._scaled.apply(x, transposed=transposed)
 
@@ -117,7 +117,7 @@ def test_a_product_in_pieces_has_the_same_bits(width, transposed, monkeypatch):
 def test_against_scipy_cut_anywhere(n, seed, size, symmetric):
     A = edges(n, seed, symmetric)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passes, "Pace", Cut(size))
+        patch.setattr(passes, "Pacer", Cut(size))
         chain = fe.MarkovChain(A, normalize=True)
         M, T = (
             as_scipy(m)
@@ -190,7 +190,7 @@ def test_an_interruption_leaves_the_chain_as_it_was(name, symmetric, monkeypatch
     while True:  # after each call in turn, on one and the same chain
         stop += 3
         with monkeypatch.context() as patch:
-            patch.setattr(passes, "Pace", cut := Cut(500, stop))
+            patch.setattr(passes, "Pacer", cut := Cut(500, stop))
             try:
                 found = LONG[name](chain)
             except fe.Interrupted as interruption:
@@ -218,7 +218,7 @@ def test_a_pace_follows_the_clock(monkeypatch):
 
     now = [0.0]
     monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
-    pace = pacing.Pace(1_000)
+    pace = pacing.Pacer(1_000)
     for seconds, size in ((0.0, 4_000), (0.1, 4_000), (0.2, 2_000), (1e9, 1), (0.0, 4)):
         with pace:
             now[0] += seconds
@@ -239,5 +239,5 @@ def test_a_pace_follows_the_clock(monkeypatch):
     ],
 )
 def test_ranges_cover_all_rows(indptr, size, expected, monkeypatch):
-    monkeypatch.setattr(passes, "Pace", Cut(size))
+    monkeypatch.setattr(passes, "Pacer", Cut(size))
     assert list(passes.row_ranges(np.array(indptr))) == expected

@@ -127,7 +127,7 @@ def test_pieces_are_cut_by_the_clock_and_ctrl_c_stops_between_them(monkeypatch):
     p, p0 = np.random.default_rng(2).uniform(size=(2, N))
     wanted, core, calls = rlvr.kl_spent(p, p0), laws._core.bernoulli_divergence, []
 
-    class Short(elementwise.Pace):
+    class Short(elementwise.Pacer):
         def __init__(self):
             super().__init__(1000)
 
@@ -140,7 +140,7 @@ def test_pieces_are_cut_by_the_clock_and_ctrl_c_stops_between_them(monkeypatch):
             raise KeyboardInterrupt
         core(*arguments)
 
-    monkeypatch.setattr(elementwise, "Pace", Short)
+    monkeypatch.setattr(elementwise, "Pacer", Short)
     monkeypatch.setattr(laws._core, "bernoulli_divergence", counted)
     stop = False
     assert (

@@ -1,0 +1,29 @@
+"""Types that signatures share."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
+#: States of a chain: a bool mask (n_states,), state numbers, or one number.
+States: TypeAlias = npt.ArrayLike
+#: What SPEC 7 of Scientific Python accepts as rng (scientific-python.org/specs/spec-0007).
+RNG: TypeAlias = (
+    int
+    | Sequence[int]
+    | np.random.Generator
+    | np.random.BitGenerator
+    | np.random.SeedSequence
+    | None
+)
+#: Called with a dict of what a long call has reached.
+Callback: TypeAlias = Callable[[dict[str, Any]], None]
+Path: TypeAlias = str | os.PathLike[str]
+#: Names of the states, one each.
+Labels: TypeAlias = Sequence[Any]
