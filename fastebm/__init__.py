@@ -1,7 +1,9 @@
-"""fastebm: numerical analysis of very large sparse Markov chains, above all those of RL-tuned language models."""
+"""fastebm: numerical analysis of very large sparse Markov chains, above all those of RL-tuned
+language models."""
 
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
 from .chains import HammingGraph, Hypercube, MarkovChain, TiltedChain, Torus, load, row_kernel, tilt
@@ -90,8 +92,17 @@ from .simulation import (
 )
 from .spectral import EigenResult, GapResult, eigenpairs, spectral_gap
 
-# Loaded on first use: they are not needed by everyone, or bring optional packages.
-_LAZY = {
+if TYPE_CHECKING:
+    from . import datasets as datasets
+    from . import io as io
+    from . import plot as plot
+    from . import rlvr as rlvr
+    from .report import Report as Report
+    from .report import analyze as analyze
+
+# Imported at the first use, because few users need them or they import optional packages. The value
+# is the module of a name, None for a module of that name.
+_LAZY: dict[str, str | None] = {
     "analyze": "report",
     "Report": "report",
     "datasets": None,
@@ -196,24 +207,22 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'fastebm' has no attribute {name!r}")
-    room = _LAZY[name]
-    return (
-        import_module(f"fastebm.{name}")
-        if room is None
-        else getattr(import_module(f"fastebm.{room}"), name)
-    )
+    module = _LAZY[name]
+    if module is None:
+        return import_module(f"fastebm.{name}")
+    return getattr(import_module(f"fastebm.{module}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def get_include():
-    """The folder of the C headers (`#include <fastebm.h>`), for packages that compile against the core."""
+def get_include() -> str:
+    """The folder of the C headers (`#include <fastebm.h>`), for packages that compile against the
+    core."""
     installed = Path(__file__).parent / "include"
-    return str(
-        installed if installed.is_dir() else Path(__file__).parents[1] / "csrc"
-    )  # in place: from the sources
+    # a package built in place has no copy of the headers
+    return str(installed if installed.is_dir() else Path(__file__).parents[1] / "csrc")
