@@ -1,17 +1,21 @@
-"""Real chains by name: the back-off automata of the n-gram models that the PyPI package `pocketsphinx` ships."""
+"""Real chains by name: the back-off automata of the n-gram models in the PyPI package
+`pocketsphinx`."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias, overload
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
+from ._runtime.types import FloatArray, Int32Array, IntArray
 from .chains.chain import MarkovChain
 from .errors import InvalidChainError
 
 _REMEDY = 'pip install "fastebm[demo]"'
-_EMPTY = "<empty>"  # the label of the state without a history
+_EMPTY = "<empty>"  # the label of the state with an empty history
 _MAGIC = b"Trie Language Model"
 _LOG_BASE = np.log(1.0001)  # the file's logarithms are to this base
 _N_BINS = 65536  # probabilities and back-off weights are 16-bit indices into tables
@@ -19,20 +23,22 @@ _VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())  # o
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HistoryLabels(Sequence):
-    """The names of states that are word histories: a read-only sequence of strings, made when asked for.
+class HistoryLabels(Sequence[str]):
+    """The names of states that are word histories: a read-only sequence of strings, which are made
+    when they are needed.
 
-    An integer index gives a string ("w1 w2" for a two-word history, "w" for a one-word history, "<empty>" for the
-    empty one); a slice, an integer array or a bool mask gives the `HistoryLabels` of those states. Eight bytes a
-    state beside the word list, where a list of strings takes about eighty.
+    An integer index gives a string ("w1 w2" for a two-word history, "w" for a one-word history,
+    "<empty>" for the empty one); a slice, an integer array or a bool mask gives the `HistoryLabels`
+    of those states. It takes eight bytes a state besides the word list; a list of strings would
+    take about eighty.
 
     Attributes
     ----------
     words : tuple of str, length n_words
         The vocabulary.
     first, last : ndarray of int32, shape (n_states,)
-        Index into `words` of the first and the last word of each history; -1 where there is none: in `first` for
-        histories of fewer than two words, in `last` for the empty history.
+        Index into `words` of the first and the last word of each history. It is -1 in `first` for
+        histories of fewer than two words, and in `last` for the empty history.
 
     Examples
     --------
@@ -43,14 +49,18 @@ class HistoryLabels(Sequence):
     0
     """
 
-    words: tuple
-    first: np.ndarray
-    last: np.ndarray
+    words: tuple[str, ...]
+    first: Int32Array
+    last: Int32Array
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.last)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> str: ...
+    @overload
+    def __getitem__(self, index: slice | npt.NDArray[Any]) -> "HistoryLabels": ...
+    def __getitem__(self, index: Any) -> "str | HistoryLabels":
         try:
             state = operator.index(index)
         except TypeError:
@@ -58,7 +68,7 @@ class HistoryLabels(Sequence):
         history = (self.first[state], self.last[state])
         return " ".join(self.words[word] for word in history if word >= 0) or _EMPTY
 
-    def index(self, label, start=0, stop=None):
+    def index(self, label: str, start: int = 0, stop: int | None = None) -> int:
         """The state whose name is `label`, in one vectorised search.
 
         Parameters
@@ -80,22 +90,22 @@ class HistoryLabels(Sequence):
             history = () if label == _EMPTY else tuple(map(self.words.index, label.split(" ")))
             first, last = (-1,) * (2 - len(history)) + history
             match = (self.first[start:stop] == first) & (self.last[start:stop] == last)
-            return range(len(self))[start:stop][np.flatnonzero(match)[0]]
+            return range(len(self))[start:stop][int(np.flatnonzero(match)[0])]
         except (AttributeError, IndexError, ValueError):
             raise ValueError(f"{label!r} is not the name of a state") from None
 
-    def __contains__(self, label):
+    def __contains__(self, label: object) -> bool:
         try:
-            self.index(label)
+            self.index(label)  # type: ignore[arg-type]  # refuses what is not a string
         except ValueError:
             return False
         return True
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"HistoryLabels(n_states={len(self)}, n_words={len(self.words)})"
 
 
-def names():
+def names() -> tuple[str, ...]:
     """The data sets that `load` knows.
 
     Returns
@@ -110,21 +120,23 @@ def names():
     return tuple(_DATASETS)
 
 
-def load(name):
+def load(name: str) -> MarkovChain:
     """A real Markov chain with labels and a reward.
 
-    A state is what the language model remembers: a two-word history, a one-word history or the empty history. A
-    trigram leads from (w1, w2) to (w2, w3), a bigram from w to (w, v), a unigram from the empty history to w. What
-    probability remains to a history goes to its back-off arc: (w1, w2) -> w2 and w -> the empty history. The
-    two-word histories come first, in the order of (first word, last word), then the words, then the empty history.
+    A state is what the language model remembers: a two-word history, a one-word history or the
+    empty history. A trigram leads from (w1, w2) to (w2, w3), a bigram from w to (w, v), a unigram
+    from the empty history to w. The remaining probability of a history goes to its back-off arc:
+    (w1, w2) -> w2 and w -> the empty history. The two-word histories come first, in the order of
+    (first word, last word), then the words, then the empty history.
 
     Parameters
     ----------
     name : {"english-trigram", "english-phones"}
-        "english-trigram": 72,547 English words, 2,124,089 states, 5,917,801 transitions, one communicating class.
-        The reward of a state is the VADER valence of its last word, 0 where VADER has none.
-        "english-phones": 43 phones of English, 1,553 states, 24,914 transitions. The reward is 1 where the last
-        phone is a vowel, else 0 (VADER has no valence for phones).
+        "english-trigram": 72,547 English words, 2,124,089 states, 5,917,801 transitions, one
+        communicating class. The reward of a state is the VADER valence of its last word, 0 if VADER
+        has none.
+        "english-phones": 43 phones of English, 1,553 states, 24,914 transitions. The reward is 1 if
+        the last phone is a vowel, else 0 (VADER has no valence for phones).
 
     Returns
     -------
@@ -142,9 +154,10 @@ def load(name):
 
     Notes
     -----
-    The model gives the sentence start "<s>" the probability 1e-99. The chain is irreducible all the same, but the
-    stationary mass of states that are reached through it only is down to 1e-108: keep them out of starts and
-    targets, and expect bounds over the worst start to say nothing there.
+    The model gives the sentence start "<s>" the probability 1e-99. The chain is irreducible
+    nevertheless, but states that are reached only through it have a stationary mass of down to
+    1e-108. Do not use them as starts or targets, and expect bounds over the worst start to be
+    useless on them.
 
     Examples
     --------
@@ -163,13 +176,13 @@ def load(name):
         raise ImportError(
             f"the data set {name!r} needs the package pocketsphinx: {_REMEDY}"
         ) from error
-    *matrix, labels = _automaton(get_model_path(f"en-us/{file_name}"))
+    indptr, indices, values, labels = _automaton(get_model_path(f"en-us/{file_name}"))
     # The last entry is for the empty history, whose last word is -1.
     reward = np.array([*word_reward(labels.words), 0.0])[labels.last]
-    return MarkovChain(tuple(matrix), labels=labels, reward=reward)
+    return MarkovChain((indptr, indices, values), labels=labels, reward=reward)
 
 
-def _valence(words):
+def _valence(words: Sequence[str]) -> list[float]:
     try:
         from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
     except ImportError as error:
@@ -180,25 +193,31 @@ def _valence(words):
     return [lexicon.get(word, 0.0) for word in words]
 
 
-def _is_vowel(words):
+def _is_vowel(words: Sequence[str]) -> list[float]:
     return [float(word in _VOWELS) for word in words]
 
 
-_DATASETS = {
+_DATASETS: dict[str, tuple[str, Callable[[Sequence[str]], list[float]]]] = {
     "english-trigram": ("en-us.lm.bin", _valence),
     "english-phones": ("en-us-phone.lm.bin", _is_vowel),
 }
 
 
-def _automaton(path):
-    """The back-off automaton of a trigram model: (indptr, indices, values) with rows that sum to 1, and the labels."""
+#: (indptr, indices, values, labels).
+Automaton: TypeAlias = tuple[IntArray, Int32Array, FloatArray, HistoryLabels]
+
+
+def _automaton(path: str) -> Automaton:
+    """The back-off automaton of a trigram model: (indptr, indices, values) with rows that sum to 1,
+    and the labels."""
     model = _read_model(path)
     n_words, n_bigrams = len(model.words), len(model.bigram_first)
     empty = n_bigrams + n_words
     n_states = empty + 1
 
-    # The file sorts bigrams by their last word. By their first word, the successors of a history are neighbours, and
-    # the rows of words come out in ascending order; so do those of trigrams by (first word, target).
+    # The file sorts bigrams by their last word. Sorted by their first word, the successors of a
+    # history are neighbours, and the rows of words come out in ascending order; so do those of
+    # trigrams if they are sorted by (first word, target).
     first, last, order = _sorted_pairs(
         path, model.bigram_first, model.bigram_last, np.arange(n_bigrams), (n_words, n_words)
     )
@@ -224,12 +243,14 @@ def _automaton(path):
 
     mass = np.bincount(source, value, n_states)
     left_over = 1.0 - mass
-    # The 16-bit tables leave some rows with a mass just above 1: those have no back-off arc.
+    # The tables of 16-bit indices leave some rows with a mass just above 1: those have no back-off
+    # arc.
     backs_off = left_over > 0
     backs_off[empty] = False
     value /= np.where(backs_off, 1.0, mass)[source]
 
-    # Back-off targets are numbered above the explicit targets of their row, so appending keeps rows ascending.
+    # Back-off targets have higher numbers than the explicit targets of their row, so appending them
+    # keeps the rows ascending.
     end = np.cumsum(np.bincount(source, minlength=n_states))
     back_off = np.concatenate([n_bigrams + last, np.full(n_words + 1, empty)])
     indptr = np.concatenate([[0], end + np.cumsum(backs_off)])
@@ -245,9 +266,16 @@ def _automaton(path):
     return indptr, indices, values, labels
 
 
-def _sorted_pairs(path, row, column, value, shape):
-    """(row, column, value), sorted by row, then by column: two counting sorts, a third of the time of a comparing one."""
-    pairs = sp.coo_array((value, (row, column)), shape=shape).tocsc().tocsr()
+def _sorted_pairs(
+    path: str,
+    row: npt.NDArray[Any],
+    column: npt.NDArray[Any],
+    value: npt.NDArray[Any],
+    shape: tuple[int, int],
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """(row, column, value), sorted by row, then by column: two counting sorts, which take a third
+    of the time of a comparison sort."""
+    pairs: Any = sp.coo_array((value, (row, column)), shape=shape).tocsc().tocsr()
     if pairs.nnz != len(value):
         raise _bad_model(path, "an n-gram that is listed twice")
     return np.repeat(np.arange(shape[0]), np.diff(pairs.indptr)), pairs.indices, pairs.data
@@ -255,35 +283,38 @@ def _sorted_pairs(path, row, column, value, shape):
 
 @dataclass(frozen=True, eq=False)
 class _Model:
-    """The n-grams of a file, in its order. Logarithms to the base 1.0001, words and bigrams by their index."""
+    """The n-grams of a file, in its order. Logarithms are to the base 1.0001, words and bigrams are
+    given by their index."""
 
-    words: tuple
-    unigram_log: np.ndarray
-    bigram_first: np.ndarray
-    bigram_last: np.ndarray
-    bigram_log: np.ndarray
-    trigram_first: np.ndarray
-    trigram_bigram: np.ndarray  # the bigram of its last two words
-    trigram_log: np.ndarray
+    words: tuple[str, ...]
+    unigram_log: FloatArray
+    bigram_first: IntArray
+    bigram_last: IntArray
+    bigram_log: FloatArray
+    trigram_first: IntArray
+    trigram_bigram: IntArray  # the bigram of its last two words
+    trigram_log: FloatArray
 
 
-def _bad_model(path, found):
+def _bad_model(path: str, found: str) -> InvalidChainError:
     return InvalidChainError(
-        f"{path}: {found}; fastebm reads the 16-bit trigram models of pocketsphinx 5: {_REMEDY} --force-reinstall"
+        f"{path}: {found}; fastebm reads the 16-bit trigram models of pocketsphinx 5: "
+        f"{_REMEDY} --force-reinstall"
     )
 
 
-def _read_model(path):
+def _read_model(path: str) -> _Model:
     """Read a binary trigram model of pocketsphinx.
 
-    The trie is stored backwards: the children of the unigram w are the bigrams (v, w), their children the trigrams
-    (u, v, w). Unigrams are plain records; bigrams and trigrams are packed bit by bit, least significant bit first:
-    [word, 16-bit back-off weight, 16-bit log probability, first child] and [word, 16-bit log probability].
+    The trie is stored backwards: the children of the unigram w are the bigrams (v, w), and their
+    children are the trigrams (u, v, w). Unigrams are plain records. Bigrams and trigrams are packed
+    bit by bit, least significant bit first: [word, 16-bit back-off weight, 16-bit log probability,
+    first child] and [word, 16-bit log probability].
     """
     data = np.fromfile(path, np.uint8)
     position = 0
 
-    def take(dtype, count):
+    def take(dtype: Any, count: int) -> npt.NDArray[Any]:
         nonlocal position
         begin, position = position, position + np.dtype(dtype).itemsize * count
         if position > len(data):
@@ -302,13 +333,13 @@ def _read_model(path):
 
     word_bits, child_bits = n_words.bit_length(), n_trigrams.bit_length()
 
-    def take_packed(count, *widths):
-        """The fields of `count` records, one int64 array each; an end record and 8 bytes of padding follow them."""
+    def take_packed(count: int, *widths: int) -> Iterator[IntArray]:
+        """The fields of `count` records, one int64 array each. They are followed by an end record
+        and 8 bytes of padding."""
         size = sum(widths)
         block = take(np.uint8, ((count + 1) * size + 7) // 8 + 8)
-        window = np.ndarray(
-            len(block) - 7, "<u8", block, strides=(1,)
-        )  # the 64 bits from every byte on
+        # the 64 bits that begin at every byte
+        window: npt.NDArray[np.uint64] = np.ndarray((len(block) - 7,), "<u8", block, strides=(1,))
         bit = np.arange(count + 1) * size
         for width in widths:
             shift = (bit & 7).astype(np.uint64)

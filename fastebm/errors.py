@@ -1,5 +1,5 @@
-"""Every error and warning of fastebm. An error derives from `FastebmError` and from the built-in error
-that it specialises."""
+"""Every error and warning of fastebm. An error derives from `FastebmError` and from the built-in
+error that it specialises."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ class FastebmError(Exception):
 
 
 class InvalidChainError(FastebmError, ValueError):
-    """The input is not a Markov chain, or an argument does not fit the chain. The text names the row
-    or argument and the remedy."""
+    """The input is not a Markov chain, or an argument does not fit the chain. The text names the
+    row or argument and the remedy."""
 
 
 class ReducibleChainError(FastebmError, ValueError):

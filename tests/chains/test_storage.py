@@ -1,0 +1,185 @@
+"""Saved chains and pickles."""
+
+import copy
+import json
+import pickle
+
+import gallery
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+from small_chains import UNIFORM, P, assert_same_chain, chains, dense, every_chain, mapped
+
+import fastebm as fe
+from fastebm import InvalidChainError, MarkovChain
+
+
+@every_chain
+def test_save_and_load(name, tmp_path):
+    chain = chains()[name]
+    chain.save(tmp_path / "deep" / "chain")
+    loaded = fe.load(str(tmp_path / "deep" / "chain"))
+    assert_same_chain(chain, loaded)
+    assert loaded.is_reversible == chain.is_reversible
+    stored = loaded if name not in ("tilted", "tilted lazy", "hot", "sparse") else loaded.reference
+    assert isinstance(stored._scaled.pattern.matrix.indices, np.memmap)
+    assert not stored._scaled.pattern.matrix.indices.flags.writeable
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["chain"]  # nothing temporary is left
+
+
+@every_chain
+def test_pickle_and_copy(name, tmp_path):
+    chain = chains()[name]
+    for other in (pickle.loads(pickle.dumps(chain)), copy.copy(chain), copy.deepcopy(chain)):
+        assert_same_chain(chain, other)
+
+
+def test_labels_rewards_and_pi_are_saved(tmp_path):
+    chain = MarkovChain(P, labels=["ä", "b", "c\n"], reward=[1.0, -2.0, 0.5], pi=reference.gth(P))
+    chain.save(tmp_path / "chain")
+    assert_same_chain(chain, fe.load(tmp_path / "chain"))
+    assert_same_chain(chain, pickle.loads(pickle.dumps(chain)))
+
+
+def test_saving_replaces_a_chain_even_while_it_is_mapped(tmp_path):
+    path = tmp_path / "chain"
+    MarkovChain(P, labels=list("abc")).save(path)
+    first = fe.load(path)
+    MarkovChain(UNIFORM).save(path)
+    assert np.array_equal(dense(first), P)
+    second = fe.load(path)
+    assert np.array_equal(dense(second), UNIFORM) and second.labels is None
+    second.lazy(0.5).save(path)
+    np.testing.assert_allclose(dense(fe.load(path)), (UNIFORM + np.eye(3)) / 2, rtol=1e-15)
+
+
+def test_saving_does_not_overwrite_what_is_no_chain(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "text").write_text("years of work")
+    (tmp_path / "file").write_text("more")
+    for name in ("thesis", "file"):
+        with pytest.raises(InvalidChainError, match="not a saved chain"):
+            MarkovChain(P).save(tmp_path / name)
+    assert (tmp_path / "thesis" / "text").read_text() == "years of work" and (
+        tmp_path / "file"
+    ).read_text() == "more"
+
+
+def test_loading_what_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        fe.load(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidChainError, match="not a saved chain"):
+        fe.load(tmp_path / "empty")
+
+
+DAMAGE = {
+    "gone": lambda file: file.unlink(),
+    "empty": lambda file: file.write_bytes(b""),
+    "cut": lambda file: file.write_bytes(file.read_bytes()[:-9]),
+    "garbage": lambda file: file.write_bytes(b"\x00garbage" * 40),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize(
+    "kind, name",
+    [
+        (kind, name)
+        for kind, names in {
+            "plain": (
+                "chain.json",
+                "indptr.npy",
+                "indices.npy",
+                "values.npy",
+                "row.npy",
+                "shift.npy",
+                "labels.json",
+            ),
+            "tilt": ("tilt_reward.npy", "reference/indices.npy", "reference/chain.json"),
+            "sparse": ("tilt_reward.npz",),
+        }.items()
+        for name in names
+    ],
+)
+def test_a_damaged_folder_is_refused(kind, name, damage, tmp_path):
+    chain = MarkovChain(P, labels=list("abc"))
+    if kind == "plain":
+        chain.lazy(0.5).save(tmp_path / "chain")
+    else:
+        fe.tilt(chain, sp.csr_array(P) if kind == "sparse" else [0.0, 1.0, 2.0], 1.0).save(
+            tmp_path / "chain"
+        )
+    damage(tmp_path / "chain" / name)
+    if name == "labels.json" and damage is DAMAGE["gone"]:
+        assert (
+            fe.load(tmp_path / "chain").labels is None
+        )  # labels are optional, their absence is not damage
+        return
+    with pytest.raises((InvalidChainError, FileNotFoundError)):
+        fe.load(tmp_path / "chain")
+
+
+@pytest.mark.parametrize(
+    "name, array, word",
+    [
+        ("indptr", np.array([0, 2, 9, 7]), "indptr"),
+        ("indptr", np.array([0, 2, 7]), "indptr"),
+        ("indptr", np.array([1, 2, 4, 7]), "indptr"),
+        ("indices", np.array([1, 2, 0, 1, 0, 1, 3], np.int32), "index"),
+        ("indices", np.array([1, 2, 0, 1, 0, 1, -1], np.int32), "index"),
+        ("indices", np.array([1, 2, 0, 1, 0, 1, 2], np.int64), "not a saved chain"),
+        ("values", np.ones(6), "length"),
+        ("values", np.ones(7, int), "not a saved chain"),
+        ("row", np.ones(2), "row"),
+        ("shift", np.ones((3, 3)), "shift"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(name, array, word, tmp_path):
+    MarkovChain(P).lazy(0.5).save(tmp_path / "chain")
+    np.save(tmp_path / "chain" / f"{name}.npy", array)
+    with pytest.raises(InvalidChainError, match=word):
+        fe.load(tmp_path / "chain")
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    MarkovChain(P).save(tmp_path / "chain")
+    file = tmp_path / "chain" / "chain.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+    with pytest.raises(InvalidChainError, match="update fastebm"):
+        fe.load(tmp_path / "chain")
+
+
+@pytest.mark.parametrize("reward", (None, "dense"))
+def test_pickles_of_memory_mapped_chains_are_tiny(reward, tmp_path):
+    case = gallery.random_reversible(500, 0.1, 0)
+    MarkovChain(case.P, reward=None if reward is None else np.arange(500.0)).save(
+        tmp_path / "chain"
+    )
+    loaded = fe.load(tmp_path / "chain")
+    data = pickle.dumps(loaded)
+    assert len(data) < 2000 < loaded.nbytes / 100
+    other = pickle.loads(data)
+    assert isinstance(other._scaled.pattern.matrix.values, np.memmap)
+    assert_same_chain(loaded, other)
+
+
+def test_pickles_of_the_users_own_memory_maps_are_small(tmp_path):
+    A = gallery.random_reversible(500, 0.1, 0).P
+    arrays = [
+        mapped(a, tmp_path / f"{i}.npy")
+        for i, a in enumerate((A.indptr.astype(np.int64), A.indices.astype(np.int32), A.data))
+    ]
+    chain = MarkovChain(tuple(arrays))
+    data = pickle.dumps(chain)
+    assert len(data) < 8 * 500 + 2000  # a scaling of the rows, and three file names
+    assert_same_chain(chain, pickle.loads(data))
+
+
+def test_a_slice_of_a_memory_map_is_pickled_by_value(tmp_path):
+    """Its offset in the file is not known to NumPy's memmap."""
+    A = sp.csr_array(P)
+    whole = mapped(np.append(np.full(5, 7.0), A.data), tmp_path / "values.npy")
+    chain = MarkovChain((A.indptr.astype(np.int64), A.indices, whole[5:]))
+    assert np.array_equal(dense(pickle.loads(pickle.dumps(chain))), P)
