@@ -1,4 +1,5 @@
-"""One Hypothesis profile: the same examples on every run and machine, and no deadline, as builds under sanitizers are slow."""
+"""One Hypothesis profile: the same examples on every run and machine, and no deadline, as builds
+under sanitizers are slow."""
 
 from hypothesis import settings
 

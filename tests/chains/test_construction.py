@@ -127,7 +127,7 @@ def test_memory_mapped_input_is_used_in_place(tmp_path):
     matrix = chain._scaled.pattern.matrix
     assert all(
         np.shares_memory(a, b)
-        for a, b in zip((matrix.indptr, matrix.indices, matrix.values), arrays)
+        for a, b in zip((matrix.indptr, matrix.indices, matrix.values), arrays, strict=True)
     )
     assert np.array_equal(dense(chain), P)
 

@@ -66,7 +66,7 @@ def test_edges_keep_duplicates_as_repeated_indices():
 def test_edges_of_weight_zero_are_dropped_and_isolated_states_named():
     chain = MarkovChain.from_edges([0, 0, 1], [1, 0, 0], [1.0, 0.0, 2.5])
     assert chain.nnz == 2
-    with pytest.raises(InvalidChainError, match="row 1.*add a transition"):
+    with pytest.raises(InvalidChainError, match=r"row 1.*add a transition"):
         MarkovChain.from_edges([0, 2], [2, 0])
     with pytest.raises(InvalidChainError, match=r"row 3 \(d\)"):
         MarkovChain.from_edges([0, 1, 2], [1, 2, 0], n_states=4, labels=list("abcd"))
@@ -103,7 +103,7 @@ def test_bad_edges(arguments, kind, word):
 
 
 def test_n_states_bounds_the_edges():
-    with pytest.raises(InvalidChainError, match="edge 0: target 2.*0..1"):
+    with pytest.raises(InvalidChainError, match=r"edge 0: target 2.*0..1"):
         MarkovChain.from_edges([0, 1], [2, 0], n_states=2)
     for wrong, kind in ((0, InvalidChainError), (2.0, TypeError), (True, TypeError)):
         with pytest.raises(kind, match="n_states"):
@@ -118,9 +118,9 @@ def test_from_counts(form):
     chain = MarkovChain.from_counts(form(counts), labels=list("abc"))
     np.testing.assert_allclose(dense(chain), counts / counts.sum(axis=1)[:, None], rtol=1e-15)
     assert chain.labels == list("abc")
-    with pytest.raises(InvalidChainError, match="row 1.*add a transition"):
+    with pytest.raises(InvalidChainError, match=r"row 1.*add a transition"):
         MarkovChain.from_counts(form(np.array([[1, 1, 0], [0, 0, 0], [1, 0, 0]])))
-    with pytest.raises(InvalidChainError, match="row 2.*negative"):
+    with pytest.raises(InvalidChainError, match=r"row 2.*negative"):
         MarkovChain.from_counts(form(np.array([[1, 1, 0], [0, 1, 0], [1, 0, -1]])))
 
 

@@ -35,7 +35,8 @@ def test_lazy_refuses(h, kind):
 
 @given(irreducible_chains(max_states=12), st.floats(0, 0.99))
 def test_lazy_spectrum(A, h):
-    """Eigenvalues (1 - h) lambda + h; compared through traces of powers, as single ones may be ill-conditioned."""
+    """Eigenvalues (1 - h) lambda + h; compared through traces of powers, as single ones may be
+    ill-conditioned."""
     lazy = dense(MarkovChain(A).lazy(h))
     values = (1 - h) * np.linalg.eigvals(A.toarray()) + h
     for power in (1, 2, 3):
@@ -73,7 +74,7 @@ def test_reverse_keeps_a_reversible_chain_and_refuses_transient_states():
 
 @given(reversible_chains(max_states=20), st.data())
 def test_restrict(P_and_pi, data):
-    A, pi = P_and_pi
+    A, _ = P_and_pi
     n = A.shape[0]
     keep = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
     part = A.toarray()[np.ix_(keep, keep)]

@@ -1,4 +1,5 @@
-"""Lattices that are computed: against closed forms, against stored chains of the same walk, and never stored themselves."""
+"""Lattices that are computed: against closed forms, against stored chains of the same walk, and
+never stored themselves."""
 
 import multiprocessing
 import os
@@ -36,7 +37,7 @@ def no_copy(monkeypatch):
     monkeypatch.setattr(_core, "rows_of", some_rows)
 
 
-# ------------------------------------------------------------------------------------------------------- what it is
+# --- what it is -----------------------------------------------------------------------------------
 
 
 CASES = [
@@ -76,7 +77,7 @@ def hamming_eigenvalues(length, q, holding=0.0):
 
 @pytest.mark.parametrize("length, q", [(1, 2), (3, 3), (2, 7), (4, 4)])
 def test_the_spectrum_of_the_hamming_graph(length, q):
-    values, counts = zip(*hamming_eigenvalues(length, q, 0.125))
+    values, counts = zip(*hamming_eigenvalues(length, q, 0.125), strict=True)
     wanted = np.sort(np.repeat(values, counts))
     assert_allclose(
         np.linalg.eigvalsh(fe.HammingGraph(length, q, holding=0.125).to_scipy().toarray()),
@@ -167,7 +168,7 @@ def test_products_of_non_negative_numbers_are_not_negative():
         assert y[3] == 0.0 and (y >= 0).all() and np.count_nonzero(y) == chain.nnz // chain.n_states
 
 
-# ---------------------------------------------------------------------------------------------------------- never stored
+# --- never stored ---------------------------------------------------------------------------------
 
 
 def test_analyses_do_not_store_it(no_copy):
@@ -219,7 +220,7 @@ def test_a_copy_beyond_memory_is_forecast(monkeypatch):
         chain.to_scipy()
 
 
-# -------------------------------------------------------------------------------------------------------------- tilts
+# --- tilts ----------------------------------------------------------------------------------------
 
 
 TILTED = {
@@ -274,11 +275,12 @@ def test_holding_and_self_loop_differ_by_their_weight():
         )
 
 
-# ------------------------------------------------------------------------------------------------------------ walkers
+# --- walkers --------------------------------------------------------------------------------------
 
 
 def test_untilted_walkers_take_the_step_that_the_word_names():
-    """In order: the directions of each axis from the last, down and up; no table, the high product of word and degree."""
+    """In order: the directions of each axis from the last, down and up; no table, the high product
+    of word and degree."""
     chain, key = fe.Torus((5, 7)), np.array([11, 12], np.uint64)
     kernel, paths = chain._scaled.walker(1), np.zeros((9, 101), np.int32)
     states = np.arange(9)
@@ -312,7 +314,8 @@ def test_untilted_walkers_take_the_step_that_the_word_names():
     ],
 )
 def test_walkers_step_with_the_probabilities_of_P(chain):
-    """Pearson's statistic of 20,000 first steps from each of two states; a false alarm in 1 of 10^6 a test."""
+    """Pearson's statistic of 20,000 first steps from each of two states; a false alarm in 1 of 10^6
+    a test."""
     from scipy.stats import chi2
 
     P, n = chain.to_scipy().toarray(), 20_000
@@ -349,7 +352,7 @@ def test_long_rows_are_walked_by_tables():
     )
 
 
-# ------------------------------------------------------------------------------------------- threads, pickles, storage
+# --- threads, pickles, storage --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -439,7 +442,7 @@ def test_child_processes(method):
     process.join(10)
 
 
-# ------------------------------------------------------------------------------------------------------- bad arguments
+# --- bad arguments --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""Chains of users' rules: against stored chains of the same rows, what the rule may do wrong, and names in place of code."""
+"""Chains of users' rules: against stored chains of the same rows, what the rule may do wrong, and
+names in place of code."""
 
 import json
 import pickle
@@ -128,7 +129,8 @@ def test_left_products_need_the_columns():
 
 
 def test_reducible_rules():
-    """Two closed classes and a transient state between them, from a rule without columns and with them."""
+    """Two closed classes and a transient state between them, from a rule without columns and with
+    them."""
     A = sp.csr_array(
         np.array(
             [[1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 1], [0, 0, 0, 1, 0.0]]
@@ -147,8 +149,8 @@ def test_reducible_rules():
     ):
         found, wanted = fe.structure(chain), fe.structure(stored)
         assert found.n_classes == 3 and sorted(
-            zip(found.closed, found.size, found.class_period)
-        ) == sorted(zip(wanted.closed, wanted.size, wanted.class_period))
+            zip(found.closed, found.size, found.class_period, strict=True)
+        ) == sorted(zip(wanted.closed, wanted.size, wanted.class_period, strict=True))
         assert_allclose(fe.hitting_times(chain, [0]).mean, fe.hitting_times(stored, [0]).mean)
         with pytest.raises(fe.ReducibleChainError):
             fe.stationary(chain)
@@ -166,7 +168,8 @@ def test_reducible_rules():
 
 
 def test_a_birth_death_chain_in_closed_form(no_copy):
-    """pi by ratios and hitting times by sums, of a rule that is reversible by its potential alone."""
+    """pi by ratios and hitting times by sums, of a rule that is reversible by its potential
+    alone."""
     n, up, down = 1100, 0.499, 0.5
     chain = fe.row_kernel(example_rules.birth_death, n, 2, data=(up, down, n))
     p = np.concatenate([[1.0], np.full(n - 2, up / (up + down)), [0.0]])
@@ -209,7 +212,7 @@ def test_any_number_of_threads_gives_the_same_bits():
     assert_array_equal(products[0], products[2])
 
 
-# ------------------------------------------------------------------------------------------------------------ faults
+# --- faults ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -354,7 +357,7 @@ def test_memory_mapped_data_is_used_in_place(tmp_path):
     )
 
 
-# ------------------------------------------------------------------------------------------------------ kept by name
+# --- kept by name ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("build", [general, symmetric, reversible])
@@ -372,7 +375,10 @@ def test_pickled_and_saved_by_name(build, no_copy, tmp_path):
 def test_another_process_finds_the_rule(tmp_path):
     chain, _ = symmetric()
     chain.save(tmp_path / "chain")
-    code = f"import sys; sys.path.insert(0, {str(sys.path[0])!r}); sys.path += {sys.path!r}; import fastebm as fe; print(fe.load({str(tmp_path / 'chain')!r}).fingerprint())"
+    code = (
+        f"import sys; sys.path.insert(0, {str(sys.path[0])!r}); sys.path += {sys.path!r}; "
+        f"import fastebm as fe; print(fe.load({str(tmp_path / 'chain')!r}).fingerprint())"
+    )
     out = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     ).stdout

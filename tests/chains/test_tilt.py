@@ -1,4 +1,5 @@
-"""Tilted chains against the naive twin in the log domain, elimination, and the variational principle that defines them."""
+"""Tilted chains against the naive twin in the log domain, elimination, and the variational
+principle that defines them."""
 
 import pickle
 
@@ -51,14 +52,15 @@ def sparse_reward(q, scale, rng, share=0.6):
 
 
 def assert_same_kernel(chain, P, scale=1.0):
-    """Entries as the twin has them: exponents of size `scale` are rounded to 1e-16 of it; 1e-300 is where doubles end."""
+    """Entries as the twin has them: exponents of size `scale` are rounded to 1e-16 of it; 1e-300 is
+    where doubles end."""
     np.testing.assert_allclose(dense(chain), P, rtol=2e-15 * (10 + scale), atol=1e-300)
     np.testing.assert_allclose(
         chain @ np.ones(chain.n_states), 1.0, rtol=1e-14 if scale < 300 else 1e-12
     )
 
 
-# --- the kernel -------------------------------------------------------------------------------------------------------
+# --- the kernel -----------------------------------------------------------------------------------
 
 
 @every_chain
@@ -177,7 +179,8 @@ def test_tilts_compose(reference_chain):
 
 
 def test_rows_sum_to_one_however_cold():
-    """To the last digits: a row is divided by the sum of what is stored, not scaled by exp(-log Z)."""
+    """To the last digits: a row is divided by the sum of what is stored, not scaled by exp(-log
+    Z)."""
     for scale in (1e3, 1e6, 1e12):
         R = scale * np.random.default_rng(3).normal(size=40)
         for q in CHAINS.values():
@@ -186,7 +189,8 @@ def test_rows_sum_to_one_however_cold():
 
 
 def test_a_tilt_that_lost_entries_cannot_be_tilted_further():
-    """The transitions of probability exp(-2000) are stored as zero: raising them again would silently fail."""
+    """The transitions of probability exp(-2000) are stored as zero: raising them again would
+    silently fail."""
     q, R = CHAINS["reversible"], np.where(np.arange(40) % 2, 1000.0, -1000.0)
     hot = tilt(q, R, 1.0)
     assert not dense(hot)[dense(q) > 0].all()
@@ -219,7 +223,7 @@ def test_rows_and_pi_of_any_tilt(P_and_pi, data):
     np.testing.assert_allclose(chain.pi @ chain, chain.pi, rtol=1e-9, atol=1e-300)
 
 
-# --- forbidden transitions --------------------------------------------------------------------------------------------
+# --- forbidden transitions ------------------------------------------------------------------------
 
 
 @every_chain
@@ -261,14 +265,15 @@ def test_holding_can_be_all_that_is_left():
     np.testing.assert_allclose(dense(chain), [[1, 0, 0], [0.5, 0, 0.5], [0, 0, 1]], rtol=1e-15)
 
 
-# --- the principle that defines it ------------------------------------------------------------------------------------
+# --- the principle that defines it ----------------------------------------------------------------
 
 
 @every_chain
 @pytest.mark.parametrize("beta", (0.05, 1.0, 30.0))
 @pytest.mark.parametrize("kind", ("vector", "sparse"))
 def test_no_other_kernel_has_a_larger_value(reference_chain, beta, kind):
-    """value(P) - value(g) = beta KL(g || P) at each state, value(g) = E_g r - beta KL(g || q), and value(P) = beta log Z."""
+    """value(P) - value(g) = beta KL(g || P) at each state, value(g) = E_g r - beta KL(g || q), and
+    value(P) = beta log Z."""
     rng, q = np.random.default_rng(13), dense(reference_chain)
     reward = rng.normal(size=40) if kind == "vector" else sparse_reward(reference_chain, 1.0, rng)
     r = np.broadcast_to(reward, q.shape) if kind == "vector" else reward.toarray()
@@ -290,7 +295,7 @@ def test_no_other_kernel_has_a_larger_value(reference_chain, beta, kind):
     np.testing.assert_allclose(chain.reference_kl(), kl(P, q), atol=1e-13 * (1 + 5 / beta))
 
 
-# --- the stationary law in closed form --------------------------------------------------------------------------------
+# --- the stationary law in closed form ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n, density", ((50, 0.1), (500, 0.02), (2000, 0.003)))
@@ -326,7 +331,8 @@ def test_pi_of_every_kind_of_reference(name):
 
 @pytest.mark.parametrize("largest", (170.0, 250.0, 900.0), ids=lambda r: f"R / beta to {r:.0f}")
 def test_pi_beyond_two_hundred_decades(largest):
-    """Against elimination in the log domain: the logs, of size up to 4 `largest`, agree to rounding."""
+    """Against elimination in the log domain: the logs, of size up to 4 `largest`, agree to
+    rounding."""
     case = gallery.random_reversible(60, 0.05, 3)
     R = np.random.default_rng(15).uniform(-largest, largest, size=60)
     chain = tilt(MarkovChain(case.P), R, 1.0)
@@ -375,7 +381,7 @@ def test_float32_references_have_exact_rows_and_their_own_pi():
     np.testing.assert_allclose(fe.stationary(chain).pi, reference.gth(dense(chain)), rtol=1e-12)
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -446,7 +452,7 @@ def test_bad_rewards(reward, kind, word):
     "form", (lambda v: at(0, v), lambda v: entry(*EDGE, v)), ids=("vector", "sparse")
 )
 def test_a_quotient_that_overflows_is_refused(form, sign):
-    with pytest.raises(InvalidChainError, match="overflows.*raise beta"):
+    with pytest.raises(InvalidChainError, match=r"overflows.*raise beta"):
         tilt(CHAINS["reversible"], form(sign * 1e300), 1e-10)
 
 

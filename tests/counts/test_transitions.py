@@ -1,4 +1,5 @@
-"""Counting: against a naive double loop, streamed tables against arrays, discretising, connected sets, and bad input."""
+"""Counting: against a naive double loop, streamed tables against arrays, discretising, connected
+sets, and bad input."""
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_states_beyond_n_states():
         count_transitions([[0, 1]], labels=["a"])
 
 
-# --- tables -----------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -123,7 +124,9 @@ def test_a_table_of_trajectories_in_batches(monkeypatch, table, suffix, lag, mod
 
     rng = np.random.default_rng(1)
     trajectories = [rng.integers(0, 4, length) for length in (10, 1, 2, 25, 4)]
-    lines = [f"{name},{state}" for name, x in zip("abcde", trajectories) for state in x]
+    lines = [
+        f"{name},{state}" for name, x in zip("abcde", trajectories, strict=False) for state in x
+    ]
     path = table("trajectory,state\n" + "\n".join(lines) + "\n", suffix)
     whole = list(tables.batches(str(path)))
     cut = [batch.slice(at, 3) for batch in whole for at in range(0, batch.num_rows, 3)]
@@ -170,7 +173,7 @@ def test_transitions_have_no_lag(table):
         count_transitions(table("source,target\n0,1\n"), lag=2)
 
 
-# --- discretize -------------------------------------------------------------------------------------------------------
+# --- discretize -----------------------------------------------------------------------------------
 
 
 @given(
@@ -183,7 +186,7 @@ def test_bins_hold_what_their_edges_say(x, bins, method):
     assert (
         states.min() >= 0 and states.max() <= len(edges) <= bins - 1 if bins > 1 else not edges.size
     )
-    for value, state in zip(x, states):
+    for value, state in zip(x, states, strict=True):
         assert (state == 0 or edges[state - 1] <= value) and (
             state == len(edges) or value < edges[state]
         )
@@ -207,7 +210,7 @@ def test_given_edges_and_bad_input():
             discretize(x, bins)
 
 
-# --- connected sets ---------------------------------------------------------------------------------------------------
+# --- connected sets -------------------------------------------------------------------------------
 
 
 def test_the_heaviest_strong_component_is_kept_and_the_rest_reported():

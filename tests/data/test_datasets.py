@@ -1,4 +1,5 @@
-"""The language-model chains, checked against the package that ships the models and against a naive automaton."""
+"""The language-model chains, checked against the package that ships the models and against a naive
+automaton."""
 
 import math
 import pickle
@@ -51,7 +52,7 @@ def automaton(request, english, phones):
     return {"english-trigram": english, "english-phones": phones}[request.param]
 
 
-# --- the automaton ----------------------------------------------------------------------------------------------------
+# --- the automaton --------------------------------------------------------------------------------
 
 
 def test_counts_and_dtypes(automaton):
@@ -102,13 +103,15 @@ def test_every_transition_appends_a_word_or_backs_off(automaton):
     )
     backs_off = (target == shorter) & (source < automaton.n_states - 1)
     assert (appends ^ backs_off).all()
-    # A row has at most one back-off arc; the phones' 16-bit tables leave 27 rows with nothing left over.
+    # A row has at most one back-off arc; the phones' 16-bit tables leave 27 rows with nothing left
+    # over.
     assert np.bincount(source[backs_off]).max() == 1
     assert backs_off.sum() == automaton.n_states - 1 - (27 if automaton.n_words == 43 else 0)
 
 
 def log_probabilities(automaton, entries):
-    """(stored, the package's own) log P of the entries, in the file's unit, before rows were divided by their sums."""
+    """(stored, the package's own) log P of the entries, in the file's unit, before rows were
+    divided by their sums."""
     model = pocketsphinx.NGramModel.readfile(automaton.path)
     labels = automaton.labels
     row = np.searchsorted(automaton.indptr, entries, side="right") - 1
@@ -116,7 +119,7 @@ def log_probabilities(automaton, entries):
     ngrams = [
         [labels.words[labels.last[automaton.indices[k]]]]
         + ([] if labels[i] == "<empty>" else labels[i].split()[::-1])
-        for i, k in zip(row, entries)
+        for i, k in zip(row, entries, strict=True)
     ]
     stored = np.log(automaton.values[entries]) / LOG_UNIT
     return stored, np.array([model.prob(ngram) for ngram in ngrams]), list(map(len, ngrams))
@@ -168,7 +171,7 @@ def test_known_mass_of_the_empty_history(english):
     assert english.P[english.n_states - 1, state] == pytest.approx(raw / 0.9999988, rel=1.1e-4)
 
 
-# --- the labels -------------------------------------------------------------------------------------------------------
+# --- the labels -----------------------------------------------------------------------------------
 
 
 def test_label_strings(english):
@@ -207,7 +210,7 @@ def test_labels_are_a_sequence(phones):
     assert repr(labels) == "HistoryLabels(n_states=1553, n_words=43)"
 
 
-# --- load -------------------------------------------------------------------------------------------------------------
+# --- load -----------------------------------------------------------------------------------------
 
 
 def test_names():
@@ -251,7 +254,7 @@ def test_reward_of_phones_is_one_for_vowels(bare_chain):
         len(
             {
                 label
-                for label, reward in zip(chain.labels, chain.reward)
+                for label, reward in zip(chain.labels, chain.reward, strict=True)
                 if reward and " " not in label
             }
         )
@@ -283,7 +286,7 @@ def test_missing_package_names_the_remedy(phones, monkeypatch, package):
         datasets.load("english-trigram")
 
 
-# --- files of another format ------------------------------------------------------------------------------------------
+# --- files of another format ----------------------------------------------------------------------
 
 
 UNIGRAMS = (
@@ -314,7 +317,9 @@ def changed(data, position, value):
             "counts that contradict",
         ),
     ],
-    ids="empty arpa order quantisation last-byte tail bigrams trigrams words descending orphan".split(),
+    ids=(
+        "empty arpa order quantisation last-byte tail bigrams trigrams words descending orphan"
+    ).split(),
 )
 def test_file_of_another_format(tmp_path, change, problem):
     path = tmp_path / "model.bin"
@@ -337,7 +342,7 @@ def test_naive_automaton_of_the_phones(phones):
             model.prob([word, *history]) * LOG_UNIT
         )
     trigrams = datasets._read_model(phones.path)
-    for u, b in zip(trigrams.trigram_first, trigrams.trigram_bigram):
+    for u, b in zip(trigrams.trigram_first, trigrams.trigram_bigram, strict=True):
         u, v, w = (
             trigrams.words[k] for k in (u, trigrams.bigram_first[b], trigrams.bigram_last[b])
         )

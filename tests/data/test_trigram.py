@@ -1,4 +1,5 @@
-"""The real language model end to end: 2,124,089 states, every number against SciPy on the same matrix."""
+"""The real language model end to end: 2,124,089 states, every number against SciPy on the same
+matrix."""
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ def test_size_and_structure(model):
 
 
 def test_stationary_is_right_in_every_component(model):
-    """One more SciPy product must reproduce each component, down to 1e-108: an L1 norm would not see the small ones."""
+    """One more SciPy product must reproduce each component, down to 1e-108: an L1 norm would not
+    see the small ones."""
     found = fe.stationary(model)
     again = model.to_scipy().T @ found.pi
     assert found.residual < 1e-13

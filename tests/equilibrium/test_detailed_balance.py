@@ -1,5 +1,5 @@
-"""Detailed balance: what is measured against dense NumPy and closed forms, on chains that have it, break it a little, break
-it wholly, and on published counts of language models."""
+"""Detailed balance: what is measured against dense NumPy and closed forms, on chains that have it,
+break it a little, break it wholly, and on published counts of language models."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def assert_measures(found, P, pi, rtol=1e-10):
     np.testing.assert_allclose(found.potential, -np.log(pi), rtol=rtol, atol=1e-12)
 
 
-# --- measured against dense NumPy -------------------------------------------------------------------------------------
+# --- measured against dense NumPy -----------------------------------------------------------------
 
 
 @given(irreducible_chains(max_states=15, decades=6))
@@ -123,7 +123,7 @@ def test_a_law_may_be_given():
             detailed_balance(MarkovChain(P), pi=wrong)
 
 
-# --- closed forms -----------------------------------------------------------------------------------------------------
+# --- closed forms ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", (3, 10))
@@ -131,7 +131,8 @@ def test_a_law_may_be_given():
     "up, down", ((0.7, 0.3), (0.5, 0.2), (0.501, 0.499), (0.9, 1e-12), (0.5 + 1e-7, 0.5 - 1e-7))
 )
 def test_biased_cycle(n, up, down):
-    """Flux (up - down) / n over each of n edges; entropy production (up - down) log(up / down) a step."""
+    """Flux (up - down) / n over each of n edges; entropy production (up - down) log(up / down) a
+    step."""
     found = detailed_balance(biased(n, up, down))
     up, down = gallery.biased_cycle(n, up, down).P.toarray()[0, [1, n - 1]]  # as rounded
     np.testing.assert_allclose(found.flux_violation, up - down, rtol=1e-7)
@@ -205,7 +206,8 @@ def test_worst_edges_come_worst_first():
 
 
 def test_multiplicative_balance_of_a_tilt_beyond_the_range_of_doubles():
-    """P(x, y) / P(y, x) = exp(U(y) - U(x)), U = log pi = -potential, though pi spans hundreds of decades."""
+    """P(x, y) / P(y, x) = exp(U(y) - U(x)), U = log pi = -potential, though pi spans hundreds of
+    decades."""
     case = gallery.random_reversible(40, 0.1, 8)
     R = np.random.default_rng(9).uniform(-250, 250, size=40)
     found = detailed_balance(fe.tilt(MarkovChain(case.P), R, 1.0))
@@ -225,7 +227,7 @@ def test_bad_tol(tol):
         detailed_balance(biased(3, 0.7, 0.3), tol=tol)
 
 
-# --- counts of language models (arXiv 2512.10047) ---------------------------------------------------------------------
+# --- counts of language models (arXiv 2512.10047) -------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -241,8 +243,9 @@ DIFFERENCES = {"claude-4": [4.0737, 5.1812], "gemini-2.5-flash": [0.5256, 4.7658
 
 @pytest.mark.parametrize("model", DIFFERENCES)
 def test_published_potential_differences(published, model):
-    """On the pairs seen in both directions U(f) - U(g) = ln(N_fg / N_gf). They form a star, so the chain of these counts per
-    trial is reversible, and its potential has exactly those differences."""
+    """On the pairs seen in both directions U(f) - U(g) = ln(N_fg / N_gf). They form a star, so the
+    chain of these counts per trial is reversible, and its potential has exactly those
+    differences."""
     states = sorted(published[model]["published_betaV"])
     number = {state: i for i, state in enumerate(states)}
     counts = np.zeros((len(states), len(states)))
@@ -252,7 +255,8 @@ def test_published_potential_differences(published, model):
     used = two_way.any(axis=1)
     rates = np.where(two_way, counts, 0)[np.ix_(used, used)]
     chain = MarkovChain.from_generator(
-        rates - np.diag(rates.sum(axis=1)), labels=[s for s, u in zip(states, used) if u]
+        rates - np.diag(rates.sum(axis=1)),
+        labels=[s for s, u in zip(states, used, strict=True) if u],
     )
     found = detailed_balance(chain)
     assert found.is_reversible
@@ -269,10 +273,11 @@ def test_published_potential_differences(published, model):
 
 @pytest.mark.parametrize("model, one_way", (("claude-4", 3), ("gemini-2.5-flash", 20)))
 def test_one_way_counts_leave_the_stationary_law_to_the_closed_class(published, model, one_way):
-    """Nothing enters what is left one way only: those states are transient and no finite potential is made up for them."""
+    """Nothing enters what is left one way only: those states are transient and no finite potential
+    is made up for them."""
     states = sorted(published[model]["published_betaV"])
     number = {state: i for i, state in enumerate(states)}
-    source, target, n = (list(column) for column in zip(*published[model]["counts"]))
+    source, target, n = (list(column) for column in zip(*published[model]["counts"], strict=True))
     chain = MarkovChain.from_edges(
         [number[s] for s in source], [number[t] for t in target], n, labels=states
     )
@@ -285,7 +290,7 @@ def test_one_way_counts_leave_the_stationary_law_to_the_closed_class(published, 
     assert np.isfinite(found.potential).sum() == len(DIFFERENCES[model]) + 1
 
 
-# --- reversibilisation ------------------------------------------------------------------------------------------------
+# --- reversibilisation ----------------------------------------------------------------------------
 
 
 def stored(chain):
@@ -315,7 +320,8 @@ def test_the_stored_matrix_is_symmetric_to_the_bit(case):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_its_gap_bounds_that_of_every_quotient(seed):
-    """P and (P + P*) / 2 have the same Dirichlet form: every quotient of P is at least the gap, and the eigenvector's is it."""
+    """P and (P + P*) / 2 have the same Dirichlet form: every quotient of P is at least the gap, and
+    the eigenvector's is it."""
     case = gallery.random_chain(40, 0.05, seed)
     chain, pi = reversibilize(MarkovChain(case.P)), reference.gth(case.P)
     gap, _ = reference.gap(dense(chain), pi)
@@ -351,7 +357,8 @@ def test_reversibilisation_of_scaled_chains(make):
 
 @pytest.mark.parametrize("decades", (100, 400))
 def test_reversibilisation_where_pi_is_tiny(decades):
-    """A biased ring that climbs against a slope: pi falls to 10^-decades, each entry is still right relative to itself."""
+    """A biased ring that climbs against a slope: pi falls to 10^-decades, each entry is still right
+    relative to itself."""
     n = 60
     down = 10.0 ** (-2 * decades / n)
     up = np.where(np.arange(n) < n // 2, down, 1.0) * np.random.default_rng(10).uniform(0.3, 0.4, n)
@@ -391,7 +398,7 @@ def test_reversibilisation_commutes_with_holding(h, P):
     np.testing.assert_allclose(dense(one), dense(other), rtol=1e-10, atol=1e-300)
 
 
-# ------------------------------------------------------------------------------------------------------------ float32
+# --- float32 --------------------------------------------------------------------------------------
 
 
 def conductances(n=300):
@@ -418,8 +425,8 @@ def test_float32_conductances_make_a_reversible_chain():
 
 
 def test_rounded_probabilities_are_a_chain_of_their_own_near_the_reversible_one():
-    """Rounding each P[x, y] to float32 breaks Kolmogorov's criterion by 1e-7 a cycle; the flux violation says so, and the
-    additive reversibilisation is the reversible chain next to it."""
+    """Rounding each P[x, y] to float32 breaks Kolmogorov's criterion by 1e-7 a cycle; the flux
+    violation says so, and the additive reversibilisation is the reversible chain next to it."""
     exact = fe.MarkovChain.from_edges(*conductances(), symmetric=True)
     rounded = fe.MarkovChain(exact.to_scipy().astype(np.float32))
     assert not rounded.is_reversible
@@ -432,12 +439,13 @@ def test_rounded_probabilities_are_a_chain_of_their_own_near_the_reversible_one(
     np.testing.assert_allclose(fe.spectral_gap(repaired).gap, fe.spectral_gap(exact).gap, rtol=1e-6)
 
 
-# --- cycles and the Hodge split ---------------------------------------------------------------------------------------
+# --- cycles and the Hodge split -------------------------------------------------------------------
 
 
 @given(irreducible_chains(max_states=12, decades=3))
 def test_hodge_split_of_any_chain(P):
-    """Against a dense least squares; a gradient and cycles of affinity zero where detailed balance holds, not otherwise."""
+    """Against a dense least squares; a gradient and cycles of affinity zero where detailed balance
+    holds, not otherwise."""
     found = detailed_balance(MarkovChain(P), hodge=True)
     P, pi = P.toarray(), reference.gth(P)
     F = pi[:, None] * P
@@ -458,7 +466,7 @@ def test_hodge_split_of_any_chain(P):
     assert found.cycle_space == len(pairs) - np.linalg.matrix_rank(B)
     assert bool(found.worst_cycles) == (found.cycle_space > 0)
     for cycle in found.worst_cycles:
-        steps = list(zip(cycle["states"], cycle["states"][1:] + cycle["states"][:1]))
+        steps = list(zip(cycle["states"], cycle["states"][1:] + cycle["states"][:1], strict=True))
         assert cycle["affinity"] == pytest.approx(
             sum(np.log(P[x, y] / P[y, x]) for x, y in steps), rel=1e-9, abs=1e-10
         )
@@ -468,7 +476,8 @@ def test_hodge_split_of_any_chain(P):
     "make", (lambda c: c, lambda c: c.lazy(0.3), lambda c: fe.tilt(c, np.arange(6.0), 0.01))
 )
 def test_the_affinity_of_a_ring_is_n_log_ratio_whatever_the_scalings(make):
-    """Kolmogorov: n log(up / down) round the ring, a tilt at reward / beta = 500 included; a gradient adds nothing to it."""
+    """Kolmogorov: n log(up / down) round the ring, a tilt at reward / beta = 500 included; a
+    gradient adds nothing to it."""
     found = detailed_balance(make(biased(6, 0.7, 0.3)), hodge=True)
     assert len(found.worst_cycles) == 1 and abs(found.worst_cycles[0]["affinity"]) == pytest.approx(
         6 * np.log(0.7 / 0.3), rel=1e-12

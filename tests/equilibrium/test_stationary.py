@@ -33,7 +33,8 @@ def walk(up, down):
 
 
 def joined(first, second, rate):
-    """Two chains between which one goes with probability `rate` at one state, three times that on the way back."""
+    """Two chains between which one goes with probability `rate` at one state, three times that on
+    the way back."""
     n, m = first.shape[0], second.shape[0]
     P = sp.block_diag([first, second]).tolil()
     P[0], P[n + 1] = P[[0]] * (1 - rate), P[[n + 1]] * (1 - 3 * rate)
@@ -133,7 +134,8 @@ def slow_law(name):
 
 @pytest.mark.parametrize("name", SLOW)
 def test_what_double_precision_cannot_resolve_is_not_called_converged(name):
-    """Rounding of 1e-16 a step is amplified by 1 / (1 - rate): about 1e-16 over the gap is what can be had."""
+    """Rounding of 1e-16 a step is amplified by 1 / (1 - rate): about 1e-16 over the gap is what can
+    be had."""
     P = SLOW[name]
     with pytest.warns(ConvergenceWarning, match="raise tol"):
         found = stationary(MarkovChain(P))
@@ -145,7 +147,8 @@ def test_what_double_precision_cannot_resolve_is_not_called_converged(name):
 
 @pytest.mark.parametrize("name", SLOW)
 def test_a_slow_mode_that_the_start_hides_is_not_missed(name):
-    """Between the two halves almost nothing moves: a small change a step alone says nothing about the error."""
+    """Between the two halves almost nothing moves: a small change a step alone says nothing about
+    the error."""
     for tol in (1e-2, 1e-3 if name == "barely joined" else 1e-5):
         found = stationary(MarkovChain(SLOW[name]), tol=tol)
         assert found.converged and np.abs(found.pi / slow_law(name) - 1).max() < tol
@@ -182,7 +185,7 @@ def test_pi_beyond_the_range_of_doubles():
 def test_what_underflow_has_erased_is_refused():
     q = MarkovChain(gallery.random_chain(30, 0.1, 0).P)
     hot = fe.tilt(q, np.where(np.arange(30) % 2, 1000.0, -1000.0), 1.0)
-    with pytest.raises(InvalidChainError, match="underflowed.*raise beta"):
+    with pytest.raises(InvalidChainError, match=r"underflowed.*raise beta"):
         stationary(hot)
 
 
@@ -280,7 +283,7 @@ def test_the_result_can_be_printed_and_written():
     assert found.to_dict()["pi"] == [0.0, 1.0] and found.to_dict()["log_pi"] == [None, 0.0]
 
 
-# ------------------------------------------------------------------------------------------- the law that a chain keeps
+# --- the law that a chain keeps -------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +300,8 @@ def scattered():
 
 @pytest.mark.parametrize("loose", [0.5, 0.3, 1e-2, 1e-6])
 def test_a_loose_law_is_not_taken_for_a_tight_one(scattered, loose):
-    """stationary(tol=0.5) used to be kept and returned as known for every later tolerance, off by 24 % in a component."""
+    """stationary(tol=0.5) used to be kept and returned as known for every later tolerance, off by
+    24 % in a component."""
     P, pi = scattered
     chain = MarkovChain(P)
     first = stationary(chain, tol=loose)
@@ -362,7 +366,7 @@ def test_transient_states_do_not_hide_the_accuracy(scattered):
 
 
 def test_saving_keeps_the_accuracy(scattered, tmp_path):
-    P, pi = scattered
+    P, _ = scattered
     chain = MarkovChain(P)
     stationary(chain, tol=0.5)
     chain.save(tmp_path / "loose")
@@ -374,7 +378,8 @@ def test_saving_keeps_the_accuracy(scattered, tmp_path):
 
 
 def test_a_saved_law_without_its_accuracy_is_checked(scattered, tmp_path):
-    """Folders from before the accuracy was kept: the law counts as given if it would be accepted as `pi=`, else it is dropped."""
+    """Folders from before the accuracy was kept: the law counts as given if it would be accepted as
+    `pi=`, else it is dropped."""
     P, pi = scattered
     for name, law in [("good", np.log(pi)), ("bad", np.log(np.full(len(pi), 1 / len(pi))))]:
         chain = MarkovChain(P)

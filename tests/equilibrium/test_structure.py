@@ -1,4 +1,5 @@
-"""Classes, periods and reachability against naive searches, SciPy and graphs whose answer is known."""
+"""Classes, periods and reachability against naive searches, SciPy and graphs whose answer is
+known."""
 
 import gallery
 import numpy as np
@@ -69,7 +70,8 @@ def test_classes_of_any_digraph(A):
 
 @given(digraphs())
 def test_classes_of_any_symmetric_graph(A):
-    """Known to be reversible, a chain is searched by union and find: the same numbers as by Tarjan's search."""
+    """Known to be reversible, a chain is searched by union and find: the same numbers as by
+    Tarjan's search."""
     A = A + A.T
     known, plain = MarkovChain(A, normalize=True), MarkovChain(A, normalize=True)
     assert known.is_reversible
@@ -215,7 +217,7 @@ def test_errors_name_their_evidence():
         closed_class(MarkovChain(disjoint_cycles(2, 3)))
     assert closed_class(MarkovChain(gallery.cycle(5).P)) is None
     assert closed_class(MarkovChain(np.array([[0.5, 0.5], [0.0, 1.0]]))).tolist() == [False, True]
-    with pytest.raises(PeriodicChainError, match="mixing needs.*period 6.*lazy"):
+    with pytest.raises(PeriodicChainError, match=r"mixing needs.*period 6.*lazy"):
         require_aperiodic(MarkovChain(disjoint_cycles(2, 3)), "mixing")
     require_aperiodic(MarkovChain(gallery.cycle(5).P), "mixing")
     with pytest.raises(TypeError, match="MarkovChain"):

@@ -1,4 +1,5 @@
-"""Readers: what was written comes back, and what is malformed is refused with its place and a remedy."""
+"""Readers: what was written comes back, and what is malformed is refused with its place and a
+remedy."""
 
 import builtins
 import csv
@@ -21,7 +22,8 @@ P = np.array([[0.0, 0.25, 0.75], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes text or bytes to a file of that name, packed where the name ends in .gz; returns the path."""
+    """Writes text or bytes to a file of that name, packed where the name ends in .gz; returns the
+    path."""
 
     def write(name, content):
         path = tmp_path / name
@@ -48,7 +50,7 @@ def assert_reads(path, expected, labels=None):
     return matrix
 
 
-# --- what is written comes back ---------------------------------------------------------------------------------------
+# --- what is written comes back -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [sp.csr_array, sp.csc_matrix, sp.coo_array, sp.dia_array])
@@ -67,7 +69,10 @@ def test_matrix_market(tmp_path, suffix, dense):
 
 
 def test_matrix_market_keeps_both_triangles_of_a_symmetric_file(write):
-    text = "%%MatrixMarket matrix coordinate integer symmetric\n% a comment\n3 3 3\n1 1 4\n2 1 5\n3 2 6\n"
+    text = (
+        "%%MatrixMarket matrix coordinate integer symmetric\n% a comment\n"
+        "3 3 3\n1 1 4\n2 1 5\n3 2 6\n"
+    )
     assert_reads(write("graph.mtx", text), [[4, 5, 0], [5, 0, 6], [0, 6, 0]])
 
 
@@ -82,7 +87,8 @@ def test_matrix_market_pattern_counts_one_an_edge(write):
         "3 5\n0 1 0.25\n0 2 0.75\n1 0 0.5\n1 1 0.5\n2 0 1\n",
         "3 5\n0 1 0.25 go\n0 2 0.75 go\n1 0 0.5\n1 1 5e-1\n2 0 1 stop\n",
         "dtmc\n0 1 0.25\n0 2 0.75\n1 0 0.5\n1 1 0.5\n2 0 1\n",
-        "# a model\r\ndTmC\r\n\r\n0 2 0.75\r\n0 1 0.25 # rare\r\n1 0 0.5\r\n1 1 0.5\r\n2 2 0\r\n2 0 1\r\n",
+        "# a model\r\ndTmC\r\n\r\n0 2 0.75\r\n0 1 0.25 # rare\r\n"
+        "1 0 0.5\r\n1 1 0.5\r\n2 2 0\r\n2 0 1\r\n",
     ],
     ids=["prism", "prism-actions", "storm", "storm-comments-crlf-zeros"],
 )
@@ -192,7 +198,9 @@ def test_csv_round_trip_of_any_names(tmp_path_factory, edges):
     matrix, labels = read(path)
     labels = labels or [str(state) for state in range(matrix.shape[0])]
     coo = matrix.tocoo()
-    found = {(labels[i], labels[j]): weight for i, j, weight in zip(*coo.coords, coo.data)}
+    found = {
+        (labels[i], labels[j]): weight for i, j, weight in zip(*coo.coords, coo.data, strict=True)
+    }
     assert found == expected
 
 
@@ -200,7 +208,7 @@ def test_str_path_and_upper_case_suffix(write):
     assert_reads(str(write("A.CSV", "0,1\n1,0\n")), [[0, 1], [1, 0]])
 
 
-# --- parquet ----------------------------------------------------------------------------------------------------------
+# --- parquet --------------------------------------------------------------------------------------
 
 
 def write_parquet(path, **columns):
@@ -255,7 +263,7 @@ def test_no_other_format_imports_pyarrow_or_pandas(write, monkeypatch):
     assert_reads(write("a.tra", "2 2\n0 1 1\n1 0 1\n"), [[0, 1], [1, 0]])
 
 
-# --- what is malformed ------------------------------------------------------------------------------------------------
+# --- what is malformed ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 line "<= N" limits those that follow to chains of N states, as they take long on larger ones. The
 functions `questions`, `data` and `formulas` make the names in these expressions."""
 
+# ruff: noqa: B023 - a chain is made before the loops go on
+
 import example_rules
 import gallery
 import numpy as np

@@ -9,6 +9,8 @@ values, which are compared by their bits. Texts that may be reworded (of errors 
 compared apart and counted, as are fields that one side lacks. Timings are left out. What is not run
 is in the file too, with the reason."""
 
+# ruff: noqa: E402, I001 - threads and the path are set before the imports
+
 import os
 
 for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -35,9 +37,9 @@ HELPERS = {
 }
 sys.path[:0] = [str(folder) for folder in (TESTS.parent, *sorted(HELPERS))]
 
-import fastebm  # noqa: E402
+import fastebm
 
-import dump_cases as cases  # noqa: E402
+import dump_cases as cases
 
 UNTIMED = {"wall_s", "steps_per_second", "timings", "version", "versions"}
 REWORDED = re.compile(r"(message|warning_texts|skipped|(.*\.)?(errors|failures)(\.[^.]*)?)$")
@@ -105,7 +107,8 @@ def questions(make, threads):
     n, r = c.n_states, {"rng": 7, **k}
     walk, split = {"n_walkers": 64, "max_steps": 300}, {"n_particles": 16, "n_replicas": 2}
     f, a, b = np.sin(1.0 + np.arange(n)), [n - 1, n // 2], [0]
-    return dict(c=c, n=n, k=k, r=r, f=f, a=a, b=b, walk={**r, **walk}, split={**r, **split})
+    own = {"c": c, "n": n, "k": k, "r": r, "f": f, "a": a, "b": b}
+    return {**own, "walk": {**r, **walk}, "split": {**r, **split}}
 
 
 def eval_anew(line, names):

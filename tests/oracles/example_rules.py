@@ -1,4 +1,5 @@
-"""Rules for `row_kernel`, in a module of their own so that chains of them can be pickled and saved by name."""
+"""Rules for `row_kernel`, in a module of their own so that chains of them can be pickled and saved
+by name."""
 
 
 def listed(state, data, out_states, out_weights):
@@ -27,7 +28,8 @@ def hypercube(state, data, out_states, out_weights):
 
 
 def birth_death(state, data, out_states, out_weights):
-    """Up with weight data[0], down with data[1], on 0..data[2] - 1; reversible but not symmetric."""
+    """Up with weight data[0], down with data[1], on 0..data[2] - 1; reversible but not
+    symmetric."""
     degree = 0
     if state + 1 < data[2]:
         out_states[degree], out_weights[degree] = state + 1, data[0]

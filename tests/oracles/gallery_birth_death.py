@@ -15,7 +15,7 @@ def _smallest_eigenvalue(diagonal, squares, index, dps):
 
     def n_below(x):
         pivot, count = mpmath.mpf(1), 0
-        for d, s in zip(diagonal, [0, *squares]):
+        for d, s in zip(diagonal, [0, *squares], strict=True):
             pivot = d - x - s / pivot or mpmath.mpf(10) ** -dps
             count += pivot < 0
         return count
@@ -29,8 +29,9 @@ def _smallest_eigenvalue(diagonal, squares, index, dps):
 
 
 def birth_death(p, q, *, gap=True, name=None, dps=60):
-    """Up with p[i], down with q[i] (p[-1] = q[0] = 0), else hold (LP ch. 2); target of the hitting times: the top state.
-    gap=True bisects for both gaps at dps digits, in time proportional to n."""
+    """Up with p[i], down with q[i] (p[-1] = q[0] = 0), else hold (LP ch. 2); target of the hitting
+    times: the top state. gap=True bisects for both gaps at dps digits, in time proportional to
+    n."""
     p, q = np.asarray(p, dtype=float), np.asarray(q, dtype=float)
     n, x = len(p), np.arange(len(p))
     hold = (1 - p - q) * (p + q < 1 - 1e-15)  # none where p + q is one but for rounding
@@ -46,7 +47,8 @@ def birth_death(p, q, *, gap=True, name=None, dps=60):
     if gap:
         with mpmath.workdps(dps):
             up, down = ([mpmath.mpf(a) for a in rate.tolist()] for rate in (p, q))
-            leave, off = [a + b for a, b in zip(up, down)], [a * b for a, b in zip(up, down[1:])]
+            leave = [a + b for a, b in zip(up, down, strict=True)]
+            off = [a * b for a, b in zip(up[:-1], down[1:], strict=True)]
         spectral = _smallest_eigenvalue(leave, off, 1, dps)
         absolute = (
             0.0

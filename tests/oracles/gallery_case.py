@@ -50,4 +50,4 @@ def walk_on_graph(name, n, edges, **known):
 
 
 def descending(*values_and_multiplicities):
-    return np.sort(np.repeat(*zip(*values_and_multiplicities)))[::-1]
+    return np.sort(np.repeat(*zip(*values_and_multiplicities, strict=True)))[::-1]

@@ -38,9 +38,9 @@ def product_heat_bath(m, fields):
 
 
 def energy_tilt(P0, mu, R, beta, dps=None):
-    """P = P0 exp(R / beta) / Z for P0 reversible with respect to mu: pi ∝ mu Z exp(R / beta). Dense, in the log domain;
-    with dps the products themselves are taken, at that many digits. Entries below 1e-308 survive in
-    extra["log_P"] only."""
+    """P = P0 exp(R / beta) / Z for P0 reversible with respect to mu: pi ∝ mu Z exp(R / beta).
+    Dense, in the log domain; with dps the products themselves are taken, at that many digits.
+    Entries below 1e-308 survive in extra["log_P"] only."""
     P0, reward, n = scipy.sparse.csr_array(P0).toarray(), np.asarray(R) / beta, len(R)
     x, y = np.nonzero(P0)
     log_P = np.full((n, n), -np.inf)
@@ -104,10 +104,10 @@ VARIED = ("plain", "near-reducible", "star", "spread", "near-periodic", "lazy", 
 
 
 def varied_reversible(kind, n, rng):
-    """(P dense, pi) of a random connected chain of n >= 2 states, of a kind that strains bounds: conductances over four decades; two
-    parts joined by 1e-6 to 1e-12; a star with few further edges; conductances along a path over 30
-    orders; next to no holding on a bipartite graph; holding of 0.9 and more; a tilt by rewards of
-    up to 40."""
+    """(P dense, pi) of a random connected chain of n >= 2 states, of a kind that strains bounds:
+    conductances over four decades; two parts joined by 1e-6 to 1e-12; a star with few further
+    edges; conductances along a path over 30 orders; next to no holding on a bipartite graph;
+    holding of 0.9 and more; a tilt by rewards of up to 40."""
     A = np.triu(10.0 ** rng.uniform(-2, 2, (n, n)) * (rng.random((n, n)) < 0.4))
     A[np.arange(n - 1), np.arange(1, n)] += 0.01
     x, y = np.indices((n, n))

@@ -77,7 +77,8 @@ def cycle(n, holding=0.0):
 
 
 def biased_cycle(n, up, down=0.0):
-    """Not reversible: +1 with probability `up`, -1 with `down` != up, else hold; gambler's ruin (LP ch. 2)."""
+    """Not reversible: +1 with probability `up`, -1 with `down` != up, else hold; gambler's ruin (LP
+    ch. 2)."""
     d, hold, theta = (
         np.arange(n),
         (1 - up - down) * (up + down < 1 - 1e-15),
@@ -103,7 +104,8 @@ def biased_cycle(n, up, down=0.0):
 
 
 def descents(m):
-    """E tau_0 from weight 0..m of the walk on the m-cube, no holding: E_{d -> d-1} = sum_{j >= d} C(m, j) / C(m-1, d-1)."""
+    """E tau_0 from weight 0..m of the walk on the m-cube, no holding: E_{d -> d-1} = sum_{j >= d}
+    C(m, j) / C(m-1, d-1)."""
     return np.cumsum(
         [0]
         + [sum(comb(m, j) for j in range(d, m + 1)) / comb(m - 1, d - 1) for d in range(1, m + 1)]
@@ -157,7 +159,8 @@ def complete(n):
 
 
 def star(n):
-    """Centre 0 and n - 1 >= 2 leaves; hitting leaf 1: a return to it takes 1 / pi = 2 (n - 1) (LP ch. 1)."""
+    """Centre 0 and n - 1 >= 2 leaves; hitting leaf 1: a return to it takes 1 / pi = 2 (n - 1) (LP
+    ch. 1)."""
     hitting = np.array([2 * n - 3, 0] + [2 * n - 2] * (n - 2), dtype=float)
     return walk_on_graph(
         f"star({n})",
@@ -205,9 +208,9 @@ def binary_tree(depth):
 
 
 def dumbbell(n):
-    """Two complete graphs on n >= 3 vertices, joined by an edge from n - 1 to n. Crossing it takes (twice the edges on this
-    side) + 1; the spectrum is that of the quotient by symmetry, and -1/(n - 1) on what the quotient
-    cannot see."""
+    """Two complete graphs on n >= 3 vertices, joined by an edge from n - 1 to n. Crossing it takes
+    (twice the edges on this side) + 1; the spectrum is that of the quotient by symmetry, and -1/(n
+    - 1) on what the quotient cannot see."""
     edges = [(i + s, j + s) for s in (0, n) for j in range(n) for i in range(j)] + [(n - 1, n)]
     hitting = np.concatenate(
         [np.full(n - 1, float(n * n)), [n * (n - 1) + 1, 0], np.full(n - 1, n - 1.0)]

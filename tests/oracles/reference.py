@@ -1,9 +1,11 @@
-"""Naive twins: what the package computes, in small dense NumPy, Python or mpmath code that is plainly right.
+"""Naive twins: what the package computes, in small dense NumPy, Python or mpmath code that is
+plainly right.
 
-Every function takes P as an ndarray or a SciPy sparse array, P[x, y] the probability of x -> y. Stationary and hitting
-quantities come from subtraction-free elimination (Grassmann, Taksar & Heyman 1985; O'Cinneide 1993): every component,
-however small, is accurate relative to itself, and a function of the off-diagonal entries alone.
-LP is Levin & Peres, Markov Chains and Mixing Times, 2nd edition."""
+Every function takes P as an ndarray or a SciPy sparse array, P[x, y] the probability of x -> y.
+Stationary and hitting quantities come from subtraction-free elimination (Grassmann, Taksar & Heyman
+1985; O'Cinneide 1993): every component, however small, is accurate relative to itself, and a
+function of the off-diagonal entries alone. LP is Levin & Peres, Markov Chains and Mixing Times, 2nd
+edition."""
 
 from bisect import bisect_right
 from fractions import Fraction
@@ -26,10 +28,11 @@ def _mask(n, states):
 
 
 def _eliminate(A, keep=1):
-    """Censor states n-1, ..., keep out of the chain with off-diagonal rates A, in place, by sums and quotients of
-    nonnegative numbers alone. Returns `out`, the rate at which state k leaves for states below k when it is censored;
-    A[k, :k] then holds its rates, A[:k, k] the mean time spent in k per unit of time in each lower state (GTH).
-    The updates are delayed until a state is reached, so that each is one product of a matrix and a vector."""
+    """Censor states n-1, ..., keep out of the chain with off-diagonal rates A, in place, by sums
+    and quotients of nonnegative numbers alone. Returns `out`, the rate at which state k leaves for
+    states below k when it is censored; A[k, :k] then holds its rates, A[:k, k] the mean time spent
+    in k per unit of time in each lower state (GTH). The updates are delayed until a state is
+    reached, so that each is one product of a matrix and a vector."""
     out = np.zeros(len(A), dtype=A.dtype)
     for k in range(len(A) - 1, keep - 1, -1):
         if k < len(A) - 1:
@@ -43,7 +46,8 @@ def _eliminate(A, keep=1):
 
 
 def gth(P):
-    """Stationary distribution of an irreducible chain; entries may also be longdouble or mpmath numbers."""
+    """Stationary distribution of an irreducible chain; entries may also be longdouble or mpmath
+    numbers."""
     A = dense(P)
     _eliminate(A)
     pi = np.zeros_like(A[0])
@@ -54,7 +58,8 @@ def gth(P):
 
 
 def gth_log(log_P):
-    """log pi from log P (ndarray, -inf where zero): the same elimination for entries beyond the range of doubles."""
+    """log pi from log P (ndarray, -inf where zero): the same elimination for entries beyond the
+    range of doubles."""
     L = np.array(log_P, dtype=float)
     for k in range(len(L) - 1, 0, -1):
         L[:k, k] -= np.logaddexp.reduce(L[k, :k])
@@ -97,7 +102,8 @@ def hitting_times(P, target):
 
 
 def hitting_probabilities(P, target, avoid=()):
-    """P_x(target is hit before avoid); with avoid empty, P_x(target is ever hit). The two sets are disjoint."""
+    """P_x(target is hit before avoid); with avoid empty, P_x(target is ever hit). The two sets are
+    disjoint."""
     P = dense(P)
     target, avoid = _mask(len(P), target), _mask(len(P), avoid)
     lost = ~reachable(P.T, target, blocked=avoid)
@@ -114,7 +120,8 @@ def hitting_probabilities(P, target, avoid=()):
 
 
 def reachable(P, sources, blocked=()):
-    """Mask of the states that a path from `sources` can reach without entering `blocked`; sources included."""
+    """Mask of the states that a path from `sources` can reach without entering `blocked`; sources
+    included."""
     P = dense(P)
     seen, blocked = _mask(len(P), sources), _mask(len(P), blocked)
     stack = list(np.flatnonzero(seen))
@@ -126,7 +133,8 @@ def reachable(P, sources, blocked=()):
 
 
 def scc(P):
-    """(labels, closed): communicating classes numbered by their smallest state, and whether each is closed."""
+    """(labels, closed): communicating classes numbered by their smallest state, and whether each is
+    closed."""
     P = dense(P)
     labels, closed = np.full(len(P), -1), []
     for x in range(len(P)):
@@ -138,8 +146,9 @@ def scc(P):
 
 
 def period(P):
-    """Period of an irreducible chain: the gcd of the lengths of closed walks through state 0. Lengths up to 3 n do, as
-    any cycle can be visited from state 0 and back in at most 2 n steps, with and without going round it."""
+    """Period of an irreducible chain: the gcd of the lengths of closed walks through state 0.
+    Lengths up to 3 n do, as any cycle can be visited from state 0 and back in at most 2 n steps,
+    with and without going round it."""
     step = scipy.sparse.csr_array(P).T.tocsr()
     at, d = _mask(step.shape[0], [0]), 0
     for t in range(1, 3 * len(at) + 1):
@@ -159,7 +168,8 @@ def symmetrized(P, pi):
 
 
 def eigenvalues(P, pi=None):
-    """All eigenvalues by LAPACK, real part descending; real if pi is given, for a reversible chain."""
+    """All eigenvalues by LAPACK, real part descending; real if pi is given, for a reversible
+    chain."""
     if pi is None:
         values = np.linalg.eigvals(dense(P))
         return values[np.lexsort((-values.imag, -values.real))]
@@ -168,19 +178,21 @@ def eigenvalues(P, pi=None):
 
 
 def gap(P, pi):
-    """(spectral gap, absolute gap) of a reversible chain, each with an absolute error of a few 1e-16."""
+    """(spectral gap, absolute gap) of a reversible chain, each with an absolute error of a few
+    1e-16."""
     values = eigenvalues(P, pi)
     return 1 - values[1], 1 - max(values[1], -values[-1])
 
 
 def gap_mp(P, dps=60):
-    """(spectral gap, absolute gap) of a small reversible chain to full relative accuracy: eigenvalues in multiprecision
-    of the chain defined by the off-diagonal entries of P, whose rows sum to one exactly."""
+    """(spectral gap, absolute gap) of a small reversible chain to full relative accuracy:
+    eigenvalues in multiprecision of the chain defined by the off-diagonal entries of P, whose rows
+    sum to one exactly."""
     P = dense(P)
     n = len(P)
     with mpmath.workdps(dps):
         S = mpmath.matrix(n, n)
-        for x, y in zip(*np.nonzero(P)):
+        for x, y in zip(*np.nonzero(P), strict=True):
             if x != y:
                 S[x, y] = mpmath.sqrt(mpmath.mpf(P[x, y]) * mpmath.mpf(P[y, x]))
                 S[x, x] -= mpmath.mpf(P[x, y])
@@ -200,19 +212,22 @@ def reverse(P, pi):
 
 
 def dirichlet_quotient(P, pi, f):
-    """E(f, f) / Var_pi(f), an upper bound of the spectral gap of the additive reversibilisation for every f (LP 13.2)."""
+    """E(f, f) / Var_pi(f), an upper bound of the spectral gap of the additive reversibilisation for
+    every f (LP 13.2)."""
     F, f = pi[:, None] * dense(P), np.asarray(f, dtype=float)
     return (F * (f[:, None] - f) ** 2).sum() / 2 / (pi @ (f - pi @ f) ** 2)
 
 
 def kemeny(P):
-    """sum_y pi(y) E_x tau_y, the same for every x: the trace of the fundamental matrix less one (LP 10.2)."""
+    """sum_y pi(y) E_x tau_y, the same for every x: the trace of the fundamental matrix less one (LP
+    10.2)."""
     P = dense(P)
     return np.trace(np.linalg.inv(np.eye(len(P)) - P + gth(P))) - 1
 
 
 def tilt(q, r, beta):
-    """(P, log Z) of P(x, y) = q(x, y) exp(r(x, y)/beta) / Z(x), in the log domain; r is a vector R(y) or a matrix."""
+    """(P, log Z) of P(x, y) = q(x, y) exp(r(x, y)/beta) / Z(x), in the log domain; r is a vector
+    R(y) or a matrix."""
     q, r = dense(q), np.asarray(r, dtype=float)
     if not beta > 0:
         raise ValueError(f"beta must be positive, got {beta}")
@@ -227,7 +242,8 @@ def tilt(q, r, beta):
 
 
 def flux_violation(P, pi):
-    """(max |F - F^T|, sum |F - F^T| / 2, flux without a reverse edge) of the flux F = diag(pi) P."""
+    """(max |F - F^T|, sum |F - F^T| / 2, flux without a reverse edge) of the flux F = diag(pi)
+    P."""
     F = np.asarray(pi)[:, None] * dense(P)
     return np.abs(F - F.T).max(), np.abs(F - F.T).sum() / 2, F[(F > 0) & (F.T == 0)].sum()
 
@@ -242,9 +258,10 @@ def entropy_production(P, pi):
 
 
 def hodge(A, weight=None):
-    """Split a(x, y) = log A[x, y] / A[y, x] over the edges x < y of a positive array (probabilities or counts) into a
-    gradient U(y) - U(x) and a remainder, by dense weighted least squares; weight[x, y] defaults to one.
-    Returns (U with mean zero in each component, remainder per edge, weighted residual sum of squares, dof m - n + c)."""
+    """Split a(x, y) = log A[x, y] / A[y, x] over the edges x < y of a positive array (probabilities
+    or counts) into a gradient U(y) - U(x) and a remainder, by dense weighted least squares;
+    weight[x, y] defaults to one. Returns (U with mean zero in each component, remainder per edge,
+    weighted residual sum of squares, dof m - n + c)."""
     A = dense(A).astype(float)
     n = len(A)
     x, y = np.nonzero(np.triu(A + A.T, 1))
@@ -260,12 +277,13 @@ def hodge(A, weight=None):
 
 
 def asymptotic_variance(P, f, dps=60):
-    """sum over all lags of the autocovariance of f, by the system without state 0 at dps digits; 1 - P[x, x] is the sum of what leaves x."""
+    """sum over all lags of the autocovariance of f, by the system without state 0 at dps
+    digits. 1 - P[x, x] is the sum of the other entries of the row."""
     with mpmath.workdps(dps):
         number = np.frompyfunc(mpmath.mpf, 1, 1)
         A = number(dense(P).astype(float))
         A /= A.sum(axis=1)[:, None]
-        pi, g, n = gth(A), number(np.asarray(f, float)), len(A)
+        pi, g = gth(A), number(np.asarray(f, float))
         g = g - (pi * g).sum()
         np.fill_diagonal(A, 0)
         M = -A[1:, 1:]
@@ -280,9 +298,9 @@ def asymptotic_variance(P, f, dps=60):
 
 
 def mixing_curves(P, start, n_steps, dps=40):
-    """(tv, kl, chi2), each (n_steps + 1,), of mu_t against pi, by definition and in multiprecision: near equilibrium
-    doubles would leave only rounding; kl is good to 10^-dps. Rows are divided by their sums first. start: a state or a
-    distribution."""
+    """(tv, kl, chi2), each (n_steps + 1,), of mu_t against pi, by definition and in multiprecision:
+    near equilibrium doubles would leave only rounding; kl is good to 10^-dps. Rows are divided by
+    their sums first. start: a state or a distribution."""
     with mpmath.workdps(dps):
         number = np.frompyfunc(mpmath.mpf, 1, 1)
         P = number(dense(P))
@@ -291,16 +309,17 @@ def mixing_curves(P, start, n_steps, dps=40):
         mu = number(np.eye(len(P))[start] if np.ndim(start) == 0 else np.asarray(start))
         curves = []
         for _ in range(n_steps + 1):
-            kl = sum(m * mpmath.log(m / p) for m, p in zip(mu, pi) if m > 0)
+            kl = sum(m * mpmath.log(m / p) for m, p in zip(mu, pi, strict=True) if m > 0)
             curves.append((abs(mu - pi).sum() / 2, kl, ((mu - pi) ** 2 / pi).sum()))
             mu = mu @ P
-        return tuple(np.array(curve, dtype=float) for curve in zip(*curves))
+        return tuple(np.array(curve, dtype=float) for curve in zip(*curves, strict=True))
 
 
 def walker_words(key, walker, n_steps):
-    """The 64-bit words of one walker, as Python integers: step t uses word t % 4 of the Philox4x64-10 block with
-    counter (walker, t // 4, 0, 0), lowest word first (Salmon et al. 2011). NumPy's Philox adds one to its counter
-    before it generates, so it is handed the 256-bit counter less one; four raw draws are then that block in order."""
+    """The 64-bit words of one walker, as Python integers: step t uses word t % 4 of the
+    Philox4x64-10 block with counter (walker, t // 4, 0, 0), lowest word first (Salmon et al. 2011).
+    NumPy's Philox adds one to its counter before it generates, so it is handed the 256-bit counter
+    less one; four raw draws are then that block in order."""
     words = []
     for block in range(-(-n_steps // 4)):
         counter = (walker + (block << 64) - 1) % 2**256
@@ -313,9 +332,10 @@ def walker_words(key, walker, n_steps):
 
 
 def walk(P, start, n_steps, key):
-    """Paths (n_walkers, n_steps + 1) of walker w from start[w], by inversion in exact integers: word / 2^64 against the
-    cumulative weights of the row over columns ascending. In a row of d equal entries that is column (word * d) >> 64,
-    which an alias table reproduces bit for bit; other rows agree with it in distribution only."""
+    """Paths (n_walkers, n_steps + 1) of walker w from start[w], by inversion in exact integers:
+    word / 2^64 against the cumulative weights of the row over columns ascending. In a row of d
+    equal entries that is column (word * d) >> 64, which an alias table reproduces bit for bit;
+    other rows agree with it in distribution only."""
     P, rows = dense(P), []
     for row in P:
         columns = np.flatnonzero(row)
@@ -331,8 +351,8 @@ def walk(P, start, n_steps, key):
 
 
 def cut_steps(P, rank):
-    """What each state adds to the flow across the cut below it when it joins the states of lower rank: P to those above less
-    P to those below."""
+    """What each state adds to the flow across the cut below it when it joins the states of lower
+    rank: P to those above less P to those below."""
     P, rank = dense(P), np.asarray(rank)
     return (P * np.sign(rank - rank[:, None])).sum(axis=1)
 
@@ -346,8 +366,9 @@ def lumping(P, labels, pi):
 
 
 def lattice_steps(shape, cyclic, self_loop=False):
-    """(x, y) of every step that changes one coordinate of a state, numbered in C order: by one around a cycle, or to any
-    other value; repeated where two steps lead to one state. self_loop: x -> x besides."""
+    """(x, y) of every step that changes one coordinate of a state, numbered in C order: by one
+    around a cycle, or to any other value; repeated where two steps lead to one state. self_loop: x
+    -> x besides."""
     states = list(product(*map(range, shape)))
     number, steps = {state: i for i, state in enumerate(states)}, []
     for state in states:
@@ -359,7 +380,7 @@ def lattice_steps(shape, cyclic, self_loop=False):
                 else [v for v in range(length) if v != here]
             )
             steps += [
-                (number[state], number[state[:axis] + (v,) + state[axis + 1 :]]) for v in values
+                (number[state], number[(*state[:axis], v, *state[axis + 1 :])]) for v in values
             ]
         if self_loop:
             steps.append((number[state],) * 2)
@@ -375,7 +396,8 @@ def bernoulli_kl(x, y):
 
 
 def fixed_point(counts, n_iter=200_000):
-    """Bowman et al. 2009: x(i, j) = (n(i, j) + n(j, i)) / (n(i) / x(i) + n(j) / x(j)), iterated until nothing changes."""
+    """Bowman et al. 2009: x(i, j) = (n(i, j) + n(j, i)) / (n(i) / x(i) + n(j) / x(j)), iterated
+    until nothing changes."""
     both, n = counts + counts.T, counts.sum(axis=1)
     x = both.sum(axis=1)
     for _ in range(n_iter):

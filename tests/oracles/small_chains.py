@@ -1,5 +1,7 @@
 """Chains of three states, one of each kind of storage, and what the tests of chains compare."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -23,9 +25,7 @@ def mapped(array, path):
 def unsorted(A):
     """The same csr matrix with the entries of each row in reverse order."""
     A = sp.csr_array(A)
-    order = np.concatenate(
-        [np.arange(end - 1, begin - 1, -1) for begin, end in zip(A.indptr, A.indptr[1:])]
-    )
+    order = np.concatenate([np.arange(end - 1, begin - 1, -1) for begin, end in pairwise(A.indptr)])
     return sp.csr_array((A.data[order], A.indices[order], A.indptr), shape=A.shape)
 
 

@@ -1,5 +1,5 @@
-"""Hypothesis strategies: small chains over many decades, rewards and temperatures. They shrink towards few states, no
-extra edges and equal weights."""
+"""Hypothesis strategies: small chains over many decades, rewards and temperatures. They shrink
+towards few states, no extra edges and equal weights."""
 
 import numpy as np
 import scipy.sparse
@@ -24,8 +24,9 @@ def _extra_edges(n):
 
 @st.composite
 def reversible_chains(draw, max_states=30, decades=12):
-    """(P, pi) of a walk on a connected graph, self-loops allowed, with conductances log-uniform over so many decades. It
-    may be periodic; pi is the weighted degree, right to rounding in every component."""
+    """(P, pi) of a walk on a connected graph, self-loops allowed, with conductances log-uniform
+    over so many decades. It may be periodic; pi is the weighted degree, right to rounding in every
+    component."""
     n = draw(st.integers(2, max_states))
     tree = [(draw(st.integers(0, x - 1)), x) for x in range(1, n)]
     edges = {}
@@ -37,18 +38,20 @@ def reversible_chains(draw, max_states=30, decades=12):
 
 @st.composite
 def irreducible_chains(draw, max_states=30, decades=12, aperiodic=False):
-    """P of a directed cycle through all states in any order with extra edges; reversible only by accident."""
+    """P of a directed cycle through all states in any order with extra edges; reversible only by
+    accident."""
     n = draw(st.integers(2, max_states))
     order = draw(st.permutations(range(n)))
     loop = [(0, 0)] if aperiodic else []
-    cycle = list(zip(order, order[1:] + order[:1]))
+    cycle = list(zip(order, order[1:] + order[:1], strict=True))
     return _csr(
         n, {edge: draw(_weights(decades)) for edge in cycle + loop + draw(_extra_edges(n))}
     )[0]
 
 
 def rewards(n, largest=7.0):
-    """Reward vectors (n,). With `betas` down to 0.01, R / beta reaches 700, the edge of the range of exp."""
+    """Reward vectors (n,). With `betas` down to 0.01, R / beta reaches 700, the edge of the range
+    of exp."""
     return st.lists(st.floats(-largest, largest), min_size=n, max_size=n).map(np.array)
 
 

@@ -1,5 +1,5 @@
-"""The gallery's closed forms against the naive twins and LAPACK, and the twins against each other and published values:
-no line of the package takes part."""
+"""The gallery's closed forms against the naive twins and LAPACK, and the twins against each other
+and published values: no line of the package takes part."""
 
 from functools import lru_cache
 from itertools import pairwise
@@ -32,7 +32,7 @@ def spectrum(case):
     return reference.eigenvalues(case.P, case.pi if case.reversible else None)
 
 
-# --------------------------------------------------------------------------------------------------- closed forms
+# --- closed forms ---------------------------------------------------------------------------------
 
 
 def test_names_are_unique_and_sizes_modest():
@@ -50,7 +50,7 @@ def test_is_a_stochastic_matrix_in_canonical_form(case):
 
 @each()
 def test_is_irreducible_with_the_stated_period(case):
-    labels, closed = reference.scc(case.P)
+    _, closed = reference.scc(case.P)
     assert_array_equal(closed, [True])
     assert reference.period(case.P) == case.period
 
@@ -97,8 +97,9 @@ def test_gaps_relative_to_themselves(case):
 
 @each(lambda case: "birth_death" in case.name or "double_well" in case.name)
 def test_gap_of_a_birth_death_chain_is_a_norm_of_a_positive_matrix(case):
-    """With g the scaled increments of f, Var_pi f = g.K.g and E(f, f) = g.g for K(i, j) = pi(<= i) pi(> j) / sqrt(c_i c_j),
-    i <= j, c the flux between neighbours: 1 / gap is the top eigenvalue of K, which doubles hold to all digits."""
+    """With g the scaled increments of f, Var_pi f = g.K.g and E(f, f) = g.g for K(i, j) = pi(<= i)
+    pi(> j) / sqrt(c_i c_j), i <= j, c the flux between neighbours: 1 / gap is the top eigenvalue of
+    K, which doubles hold to all digits."""
     below, above = np.cumsum(case.pi)[:-1], np.cumsum(case.pi[::-1])[::-1][1:]
     flux = case.pi[:-1] * case.P.diagonal(1)
     K = np.triu(np.outer(below, above) / np.sqrt(np.outer(flux, flux)))
@@ -148,7 +149,8 @@ def test_birth_death_hitting_time_of_the_ehrenfest_chain():
 
 @pytest.mark.parametrize("beta", [np.inf, 2.0, 0.05, 0.003])
 def test_energy_tilt_three_ways(beta):
-    """Logs, multiprecision products and the naive twins; at beta = 0.003 most of pi is far below the smallest double."""
+    """Logs, multiprecision products and the naive twins; at beta = 0.003 most of pi is far below
+    the smallest double."""
     base = gallery.random_reversible(24, 0.1, 3)
     R = np.random.default_rng(4).normal(size=24)
     case, exact = (
@@ -165,7 +167,7 @@ def test_energy_tilt_three_ways(beta):
     assert beta > 0.01 or exact.extra["log_pi"].min() < -760
 
 
-# ------------------------------------------------------------------------------------------------ the naive twins
+# --- the naive twins ------------------------------------------------------------------------------
 
 
 def test_kemeny_constant_is_the_sum_of_relaxation_times_and_the_random_target_time():
@@ -178,7 +180,8 @@ def test_kemeny_constant_is_the_sum_of_relaxation_times_and_the_random_target_ti
 
 
 def test_reversibilisations_of_a_normal_chain():
-    """A circulant commutes with its reversal: P P* has eigenvalues |lambda|^2 and (P + P*) / 2 has Re lambda."""
+    """A circulant commutes with its reversal: P P* has eigenvalues |lambda|^2 and (P + P*) / 2 has
+    Re lambda."""
     case = gallery.biased_cycle(9, 0.7, 0.3)
     back = reference.reverse(case.P, case.pi)
     assert_allclose(
@@ -232,7 +235,8 @@ def test_hitting_on_a_reducible_chain():
 
 
 def test_periods_of_joined_cycles():
-    """Directed cycles of lengths 6 and 4 through state 0 have period 2, with one of length 9 period 1."""
+    """Directed cycles of lengths 6 and 4 through state 0 have period 2, with one of length 9 period
+    1."""
     P = np.zeros((18, 18))
     for cycle in (
         [0, 1, 2, 3, 4, 5, 0],
@@ -258,15 +262,16 @@ def test_tilt_refuses_and_forbids():
 
 def test_hodge_separates_gradient_and_rotation():
     case = gallery.random_reversible(12, 0.1, 5)
-    U, remainder, rss, dof = reference.hodge(case.P)
+    U, _, rss, dof = reference.hodge(case.P)
     assert_allclose(U - U[0], np.log(case.pi / case.pi[0]), atol=1e-12)
     assert rss < 1e-22 and dof == np.triu(case.P.toarray() > 0, 1).sum() - 12 + 1
-    U, remainder, rss, dof = reference.hodge(gallery.biased_cycle(9, 0.7, 0.3).P)
+    U, _, rss, dof = reference.hodge(gallery.biased_cycle(9, 0.7, 0.3).P)
     assert_allclose([np.abs(U).max(), rss, dof], [0, 9 * np.log(7 / 3) ** 2, 1], atol=1e-12)
 
 
 def test_cycle_chi_square_is_the_residual_of_weighted_least_squares():
-    """With all counts positive: the chi-square of a basis of the cycles under their full covariance (delta method)."""
+    """With all counts positive: the chi-square of a basis of the cycles under their full covariance
+    (delta method)."""
     counts = np.random.default_rng(6).integers(5, 60, size=(6, 6))
     x, y = np.triu_indices(6, 1)
     variance = 1 / counts + 1 / counts.T
@@ -289,11 +294,12 @@ def test_mixing_curves_decay_at_the_slowest_rate_without_a_floor():
     assert kl[-1] < 1e-44
 
 
-# --------------------------------------------------------------------------------------------------------- walkers
+# --- walkers --------------------------------------------------------------------------------------
 
 
 def philox4x64(counter, key, rounds=10):
-    """Salmon, Moraes, Dror & Shaw, Parallel random numbers: as easy as 1, 2, 3 (2011), in Python integers."""
+    """Salmon, Moraes, Dror & Shaw, Parallel random numbers: as easy as 1, 2, 3 (2011), in Python
+    integers."""
     word = 2**64
     c, k = list(counter), list(key)
     for _ in range(rounds):
@@ -337,7 +343,7 @@ def test_walk_makes_transitions_with_the_frequencies_of_P():
     assert chi2.ppf(0.001, 4) < statistic < chi2.ppf(0.999, 4)
 
 
-# ------------------------------------------------------------------------------------------------------ strategies
+# --- strategies -----------------------------------------------------------------------------------
 
 
 @given(strategies.reversible_chains(), st.data())

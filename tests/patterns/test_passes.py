@@ -1,4 +1,5 @@
-"""Passes over a stored matrix: wherever they are cut the answer is the same, and wherever they are interrupted nothing stays."""
+"""Passes over a stored matrix: wherever they are cut the answer is the same, and wherever they are
+interrupted nothing stays."""
 
 import importlib
 
@@ -157,7 +158,7 @@ def balanced(A):
     return bool(np.abs(G @ np.linalg.lstsq(G, a)[0] - a).max() < 1e-8)
 
 
-# ------------------------------------------------------------------------------------------------------------- Ctrl-C
+# --- Ctrl-C ---------------------------------------------------------------------------------------
 
 LONG = {
     "structure": lambda c: fe.structure(c).labels,
