@@ -97,8 +97,8 @@ if TYPE_CHECKING:
     from . import io as io
     from . import plot as plot
     from . import rlvr as rlvr
-    from .report import Report as Report
-    from .report import analyze as analyze
+    from .report.analyze import Report as Report
+    from .report.analyze import analyze as analyze
 
 # Imported at the first use, because few users need them or they import optional packages. The value
 # is the module of a name, None for a module of that name.

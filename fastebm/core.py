@@ -5,4 +5,5 @@ C code finds the same functions as capsules in ``fastebm.core.__pyx_capi__``, an
 `fastebm.get_include()`.
 """
 
-from ._core.core import __pyx_capi__  # noqa: F401  (Cython looks the functions up in it)
+# Cython looks the functions up in it; the stub file does not list it
+from ._core.core import __pyx_capi__  # type: ignore[attr-defined]  # noqa: F401

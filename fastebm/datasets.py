@@ -354,7 +354,9 @@ def _read_model(path: str) -> _Model:
     n_bigrams = int(unigrams["child"][-1])  # the header can count records that no unigram owns
     first, log_bin, child = first[:n_bigrams], log_bin[:n_bigrams], child[: n_bigrams + 1]
     trigram_first, trigram_bin = trigram_first[:n_trigrams], trigram_bin[:n_trigrams]
-    n_children, n_grandchildren = np.diff(unigrams["child"].astype(np.int64)), np.diff(child)
+    children: Any = unigrams["child"].astype(np.int64)
+    n_children = np.diff(children)
+    n_grandchildren = np.diff(child)
     if (
         (len(words), len(first)) != (n_words, n_bigrams)
         or min(n_children.min(), n_grandchildren.min()) < 0

@@ -1,4 +1,4 @@
-"""The file that long calls resume from."""
+"""The checkpoints of long calls."""
 
 import numpy as np
 import pytest
@@ -8,23 +8,23 @@ from fastebm._runtime.checkpoint import Checkpoint, fingerprint
 
 
 def test_no_path_does_nothing():
-    keeper = Checkpoint(None, "call", lambda: pytest.fail("asked for an identity"))
-    keeper.save(lambda: pytest.fail("asked for a state"), now=True)
-    assert keeper.load() is None
-    keeper.discard()
+    checkpoint = Checkpoint(None, "call", lambda: pytest.fail("no identity is needed"))
+    checkpoint.save(lambda: pytest.fail("no state is needed"), now=True)
+    assert checkpoint.load() is None
+    checkpoint.discard()
 
 
 def test_state_comes_back_bit_for_bit(tmp_path):
     path = tmp_path / "deep" / "state.npz"
-    keeper = Checkpoint(path, "call", lambda: "mine")
-    assert keeper.load() is None
-    keeper.save(lambda: pytest.fail("too early to be written"))
+    checkpoint = Checkpoint(path, "call", lambda: "mine")
+    assert checkpoint.load() is None
+    checkpoint.save(lambda: pytest.fail("too early to be written"))
     state = {"v": np.array([0.1, np.inf, np.nan, 5e-324]), "n": np.array(7)}
-    keeper.save(lambda: state, now=True)
+    checkpoint.save(lambda: state, now=True)
     found = Checkpoint(path, "call", lambda: "mine").load()
     assert found["v"].tobytes() == state["v"].tobytes() and int(found["n"]) == 7
     assert [p.name for p in path.parent.iterdir()] == ["state.npz"]
-    keeper.discard()
+    checkpoint.discard()
     assert not path.exists()
 
 
@@ -44,12 +44,18 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path):
     assert path.exists()
 
 
+def test_nothing_to_save_writes_nothing(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "state.npz", "call", lambda: "mine")
+    checkpoint.save(lambda: None, now=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failed_write_leaves_the_old_state(tmp_path):
     path = tmp_path / "state.npz"
-    keeper = Checkpoint(path, "call", lambda: "mine")
-    keeper.save(lambda: {"n": np.array(1)}, now=True)
+    checkpoint = Checkpoint(path, "call", lambda: "mine")
+    checkpoint.save(lambda: {"n": np.array(1)}, now=True)
     with pytest.raises(KeyboardInterrupt):
-        keeper.save(lambda: (_ for _ in ()).throw(KeyboardInterrupt), now=True)
+        checkpoint.save(lambda: (_ for _ in ()).throw(KeyboardInterrupt), now=True)
     assert int(Checkpoint(path, "call", lambda: "mine").load()["n"]) == 1
 
 

@@ -82,7 +82,7 @@ def test_duplicates_add_up():
     np.testing.assert_allclose(x @ chain, x @ dense(chain), rtol=1e-15)
 
 
-def test_explicit_zeros_are_no_edges():
+def test_explicit_zeros_are_not_edges():
     chain = MarkovChain(
         sp.csr_array(
             (np.array([0.5, 0.5, 0.0, -0.0, 1.0]), np.array([0, 1, 0, 0, 1]), np.array([0, 2, 5])),

@@ -1,5 +1,5 @@
-"""Lattices that are computed: against closed forms, against stored chains of the same walk, and
-never stored themselves."""
+"""Lattices that are computed: compared with closed forms and with stored chains of the same walk,
+and never stored."""
 
 import multiprocessing
 import os
@@ -27,7 +27,7 @@ def stored(chain):
 
 @pytest.fixture
 def no_copy(monkeypatch):
-    """All rows at once are refused; single ones are not."""
+    """Enumerating all rows at once fails; single rows are allowed."""
     rows_of = _core.rows_of
 
     def some_rows(kernel, states, num_threads):
@@ -160,7 +160,7 @@ def test_any_shape_has_the_steps_of_its_definition(data):
 
 
 def test_products_of_non_negative_numbers_are_not_negative():
-    """Sums over the other letters are not formed by subtraction."""
+    """Sums over the other letters use no subtraction."""
     for chain in (fe.HammingGraph(3, 7), fe.HammingGraph(1, 2000)):
         x = np.zeros(chain.n_states)
         x[3] = 0.1
@@ -279,8 +279,8 @@ def test_holding_and_self_loop_differ_by_their_weight():
 
 
 def test_untilted_walkers_take_the_step_that_the_word_names():
-    """In order: the directions of each axis from the last, down and up; no table, the high product
-    of word and degree."""
+    """The moves are numbered by axis, the last axis first, down before up. The high product of word
+    and degree chooses one, without a table."""
     chain, key = fe.Torus((5, 7)), np.array([11, 12], np.uint64)
     kernel, paths = chain._scaled.walker(1), np.zeros((9, 101), np.int32)
     states = np.arange(9)
@@ -314,8 +314,8 @@ def test_untilted_walkers_take_the_step_that_the_word_names():
     ],
 )
 def test_walkers_step_with_the_probabilities_of_P(chain):
-    """Pearson's statistic of 20,000 first steps from each of two states; a false alarm in 1 of 10^6
-    a test."""
+    """Pearson's statistic of 20,000 first steps from each of two states; a correct walk fails
+    once in 10^6 tests."""
     from scipy.stats import chi2
 
     P, n = chain.to_scipy().toarray(), 20_000
@@ -336,7 +336,7 @@ def test_walkers_do_not_depend_on_threads_and_meet_the_solution():
         for k in (1, 2, 4)
     ]
     assert found[0].mean == found[1].mean == found[2].mean
-    # 5 standard errors: a false alarm in 1 of 10^6
+    # 5 standard errors: a correct walk fails once in 10^6 tests
     assert abs(found[0].mean - fe.hitting_times(chain, [40]).mean[0]) < 5 * found[0].std / np.sqrt(
         4000
     )

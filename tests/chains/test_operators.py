@@ -1,4 +1,4 @@
-"""Products from both sides, and what a chain shows of itself."""
+"""Products from both sides, repr, and conversion to SciPy."""
 
 import numpy as np
 import pytest

@@ -82,7 +82,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_chain_is_refused(name):
+def test_invalid_input_is_refused(name):
     matrix, *words = REFUSED[name]
     with pytest.raises(InvalidChainError) as error:
         MarkovChain(matrix)
@@ -106,7 +106,7 @@ def test_what_is_no_chain_is_refused(name):
     ),
     ids=lambda m: f"{type(m).__name__} {getattr(m, 'dtype', '')}",
 )
-def test_what_is_not_numeric_is_a_type_error(matrix):
+def test_input_that_is_not_numeric_is_a_type_error(matrix):
     with pytest.raises(TypeError):
         MarkovChain(matrix)
 

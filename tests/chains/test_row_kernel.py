@@ -1,5 +1,5 @@
-"""Chains of users' rules: against stored chains of the same rows, what the rule may do wrong, and
-names in place of code."""
+"""Chains of users' rules: compared with stored chains of the same rows, faults of rules, and saving
+by name."""
 
 import json
 import pickle
@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastebm as fe
 from fastebm import _core
 
-N = 1100  # hitting times write out what has up to 1000 states
+N = 1100  # hitting times store chains of up to 1000 states
 
 
 def arrays(*matrices):
@@ -27,7 +27,7 @@ def arrays(*matrices):
 
 @lru_cache
 def random_matrix():
-    """Irreducible, with edges that have no way back, weights over many decades."""
+    """Irreducible, with one-way edges and weights over many decades."""
     rng = np.random.default_rng(0)
     x, y = (
         np.append(np.arange(N), rng.integers(N, size=3 * N)),
@@ -54,7 +54,7 @@ def symmetric():
 
 
 def reversible():
-    """Detailed balance, but no symmetric weights."""
+    """Weights in detailed balance that are not symmetric."""
     A = (
         sp.diags_array(np.exp(np.sin(np.arange(N)))) @ (random_matrix() + random_matrix().T)
     ).tocsr()
@@ -65,7 +65,7 @@ def reversible():
 
 @pytest.fixture
 def no_copy(monkeypatch):
-    """Once a chain is made, all its rows at once are refused."""
+    """After a chain is made, enumerating all its rows at once fails."""
     monkeypatch.setattr(
         "fastebm.patterns.computed.ComputedPattern.matrix",
         property(lambda self: pytest.fail("the chain was stored")),
@@ -235,7 +235,7 @@ def test_any_number_of_threads_gives_the_same_bits():
     ],
 )
 def test_the_state_of_a_fault_is_named(kind, text):
-    """A rule that writes beyond max_degree included: nothing but its own row is touched."""
+    """Also for a rule that writes beyond max_degree: it changes no other row."""
     with pytest.raises(fe.InvalidChainError, match=f"^state 7: .*{text}"):
         fe.row_kernel(example_rules.faulty, 10, 3, data=np.array([kind]))
     assert fe.row_kernel(example_rules.faulty, 7, 3, data=np.array([kind])).n_states == 7

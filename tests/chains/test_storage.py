@@ -54,7 +54,7 @@ def test_saving_replaces_a_chain_even_while_it_is_mapped(tmp_path):
     np.testing.assert_allclose(dense(fe.load(path)), (UNIFORM + np.eye(3)) / 2, rtol=1e-15)
 
 
-def test_saving_does_not_overwrite_what_is_no_chain(tmp_path):
+def test_saving_overwrites_nothing_but_chains(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "text").write_text("years of work")
     (tmp_path / "file").write_text("more")
@@ -66,7 +66,7 @@ def test_saving_does_not_overwrite_what_is_no_chain(tmp_path):
     ).read_text() == "more"
 
 
-def test_loading_what_is_not_there(tmp_path):
+def test_loading_a_missing_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         fe.load(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
@@ -178,7 +178,7 @@ def test_pickles_of_the_users_own_memory_maps_are_small(tmp_path):
 
 
 def test_a_slice_of_a_memory_map_is_pickled_by_value(tmp_path):
-    """Its offset in the file is not known to NumPy's memmap."""
+    """NumPy's memmap does not know the offset of a slice in the file."""
     A = sp.csr_array(P)
     whole = mapped(np.append(np.full(5, 7.0), A.data), tmp_path / "values.npy")
     chain = MarkovChain((A.indptr.astype(np.int64), A.indices, whole[5:]))

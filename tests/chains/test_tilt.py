@@ -1,5 +1,5 @@
-"""Tilted chains against the naive twin in the log domain, elimination, and the variational
-principle that defines them."""
+"""Tilted chains compared with the naive twin in the log domain, with elimination, and with the
+variational principle that defines them."""
 
 import pickle
 
@@ -52,8 +52,8 @@ def sparse_reward(q, scale, rng, share=0.6):
 
 
 def assert_same_kernel(chain, P, scale=1.0):
-    """Entries as the twin has them: exponents of size `scale` are rounded to 1e-16 of it; 1e-300 is
-    where doubles end."""
+    """Entries agree with the twin's. Exponents of size `scale` are rounded to 1e-16 of it; 1e-300
+    is the limit of doubles."""
     np.testing.assert_allclose(dense(chain), P, rtol=2e-15 * (10 + scale), atol=1e-300)
     np.testing.assert_allclose(
         chain @ np.ones(chain.n_states), 1.0, rtol=1e-14 if scale < 300 else 1e-12
@@ -179,8 +179,8 @@ def test_tilts_compose(reference_chain):
 
 
 def test_rows_sum_to_one_however_cold():
-    """To the last digits: a row is divided by the sum of what is stored, not scaled by exp(-log
-    Z)."""
+    """To the last digits, because a row is divided by the sum of its stored entries and not scaled
+    by exp(-log Z)."""
     for scale in (1e3, 1e6, 1e12):
         R = scale * np.random.default_rng(3).normal(size=40)
         for q in CHAINS.values():
@@ -189,8 +189,8 @@ def test_rows_sum_to_one_however_cold():
 
 
 def test_a_tilt_that_lost_entries_cannot_be_tilted_further():
-    """The transitions of probability exp(-2000) are stored as zero: raising them again would
-    silently fail."""
+    """Transitions of probability exp(-2000) are stored as zero, and a second tilt could not raise
+    them again."""
     q, R = CHAINS["reversible"], np.where(np.arange(40) % 2, 1000.0, -1000.0)
     hot = tilt(q, R, 1.0)
     assert not dense(hot)[dense(q) > 0].all()
@@ -362,7 +362,7 @@ def test_a_reward_potential_on_transitions():
 
 @given(irreducible_chains(max_states=10), st.data())
 def test_a_tilt_is_as_reversible_as_its_reference(P, data):
-    """The cycle condition does not see rewards of states."""
+    """Rewards of states cancel along cycles."""
     q = MarkovChain(P)
     chain = tilt(q, data.draw(rewards(q.n_states, largest=3.0)), 0.5)
     assert chain.is_reversible == q.is_reversible

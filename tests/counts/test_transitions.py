@@ -1,4 +1,4 @@
-"""Counting: against a naive double loop, streamed tables against arrays, discretising, connected
+"""Counting compared with a naive double loop, streamed tables with arrays; discretising, connected
 sets, and bad input."""
 
 import numpy as np

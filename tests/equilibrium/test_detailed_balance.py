@@ -1,5 +1,5 @@
-"""Detailed balance: what is measured against dense NumPy and closed forms, on chains that have it,
-break it a little, break it wholly, and on published counts of language models."""
+"""Detailed balance: the measures compared with dense NumPy and closed forms, on reversible, nearly
+reversible and one-way chains, and on published counts of language models."""
 
 import json
 import os
@@ -273,8 +273,7 @@ def test_published_potential_differences(published, model):
 
 @pytest.mark.parametrize("model, one_way", (("claude-4", 3), ("gemini-2.5-flash", 20)))
 def test_one_way_counts_leave_the_stationary_law_to_the_closed_class(published, model, one_way):
-    """Nothing enters what is left one way only: those states are transient and no finite potential
-    is made up for them."""
+    """No transition enters these states, so they are transient and have no finite potential."""
     states = sorted(published[model]["published_betaV"])
     number = {state: i for i, state in enumerate(states)}
     source, target, n = (list(column) for column in zip(*published[model]["counts"], strict=True))
@@ -357,8 +356,8 @@ def test_reversibilisation_of_scaled_chains(make):
 
 @pytest.mark.parametrize("decades", (100, 400))
 def test_reversibilisation_where_pi_is_tiny(decades):
-    """A biased ring that climbs against a slope: pi falls to 10^-decades, each entry is still right
-    relative to itself."""
+    """A biased ring that climbs against a slope: pi falls to 10^-decades, and each entry keeps its
+    relative accuracy."""
     n = 60
     down = 10.0 ** (-2 * decades / n)
     up = np.where(np.arange(n) < n // 2, down, 1.0) * np.random.default_rng(10).uniform(0.3, 0.4, n)
@@ -425,8 +424,8 @@ def test_float32_conductances_make_a_reversible_chain():
 
 
 def test_rounded_probabilities_are_a_chain_of_their_own_near_the_reversible_one():
-    """Rounding each P[x, y] to float32 breaks Kolmogorov's criterion by 1e-7 a cycle; the flux
-    violation says so, and the additive reversibilisation is the reversible chain next to it."""
+    """Rounding each P[x, y] to float32 violates Kolmogorov's criterion by 1e-7 a cycle. The flux
+    violation shows it, and the additive reversibilisation is the nearest reversible chain."""
     exact = fe.MarkovChain.from_edges(*conductances(), symmetric=True)
     rounded = fe.MarkovChain(exact.to_scipy().astype(np.float32))
     assert not rounded.is_reversible
@@ -444,8 +443,8 @@ def test_rounded_probabilities_are_a_chain_of_their_own_near_the_reversible_one(
 
 @given(irreducible_chains(max_states=12, decades=3))
 def test_hodge_split_of_any_chain(P):
-    """Against a dense least squares; a gradient and cycles of affinity zero where detailed balance
-    holds, not otherwise."""
+    """Compared with dense least squares. With detailed balance, and only then, everything is
+    gradient and all affinities are zero."""
     found = detailed_balance(MarkovChain(P), hodge=True)
     P, pi = P.toarray(), reference.gth(P)
     F = pi[:, None] * P
@@ -476,8 +475,8 @@ def test_hodge_split_of_any_chain(P):
     "make", (lambda c: c, lambda c: c.lazy(0.3), lambda c: fe.tilt(c, np.arange(6.0), 0.01))
 )
 def test_the_affinity_of_a_ring_is_n_log_ratio_whatever_the_scalings(make):
-    """Kolmogorov: n log(up / down) round the ring, a tilt at reward / beta = 500 included; a
-    gradient adds nothing to it."""
+    """Kolmogorov: n log(up / down) around the ring, also after a tilt at reward / beta = 500,
+    because a gradient adds nothing."""
     found = detailed_balance(make(biased(6, 0.7, 0.3)), hodge=True)
     assert len(found.worst_cycles) == 1 and abs(found.worst_cycles[0]["affinity"]) == pytest.approx(
         6 * np.log(0.7 / 0.3), rel=1e-12

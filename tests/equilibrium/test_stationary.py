@@ -24,7 +24,7 @@ from fastebm import (
 
 
 def walk(up, down):
-    """A walk on a ring with its own probabilities at each state; not reversible but by accident."""
+    """A walk on a ring with random probabilities at each state, almost surely not reversible."""
     n, x = len(up), np.arange(len(up))
     data = np.concatenate([up, down, 1 - up - down])
     return sp.coo_array(
@@ -33,8 +33,8 @@ def walk(up, down):
 
 
 def joined(first, second, rate):
-    """Two chains between which one goes with probability `rate` at one state, three times that on
-    the way back."""
+    """Two chains joined at one state of each: probability `rate` one way, three times that on the
+    way back."""
     n, m = first.shape[0], second.shape[0]
     P = sp.block_diag([first, second]).tolil()
     P[0], P[n + 1] = P[[0]] * (1 - rate), P[[n + 1]] * (1 - 3 * rate)
@@ -142,13 +142,13 @@ def test_what_double_precision_cannot_resolve_is_not_called_converged(name):
     assert found.method == "arnoldi + power" and not found.converged and found.n_iter < 400
     error = np.abs(found.pi / slow_law(name) - 1).max()
     assert error < (1e-4 if name == "barely joined" else 1e-8)
-    assert found.residual < 1e-14  # which therefore is no evidence
+    assert found.residual < 1e-14  # so the residual is no evidence
 
 
 @pytest.mark.parametrize("name", SLOW)
 def test_a_slow_mode_that_the_start_hides_is_not_missed(name):
-    """Between the two halves almost nothing moves: a small change a step alone says nothing about
-    the error."""
+    """Almost nothing moves between the two halves, so a small change in a step does not show the
+    error."""
     for tol in (1e-2, 1e-3 if name == "barely joined" else 1e-5):
         found = stationary(MarkovChain(SLOW[name]), tol=tol)
         assert found.converged and np.abs(found.pi / slow_law(name) - 1).max() < tol
@@ -161,7 +161,7 @@ def test_max_iter_is_kept_and_reported():
         found = stationary(chain, max_iter=3)
     assert (
         not found.converged and found.n_iter == 3 and chain.pi is None
-    )  # what did not converge is not remembered
+    )  # a law that did not converge is not kept
     assert (
         stationary(chain).converged and chain.pi is not None and stationary(chain).method == "known"
     )
@@ -323,7 +323,7 @@ def test_a_kept_law_says_what_it_is_worth(scattered):
         and again.relative_change == tight.relative_change > 0
     )
     np.testing.assert_array_equal(again.log_pi, tight.log_pi)
-    stationary(chain, tol=0.5)  # already known better
+    stationary(chain, tol=0.5)  # a better law is known already
     assert stationary(chain, tol=1e-10).method == "known"
     assert chain.pi is None  # shown from the default tolerance on
 
@@ -378,8 +378,8 @@ def test_saving_keeps_the_accuracy(scattered, tmp_path):
 
 
 def test_a_saved_law_without_its_accuracy_is_checked(scattered, tmp_path):
-    """Folders from before the accuracy was kept: the law counts as given if it would be accepted as
-    `pi=`, else it is dropped."""
+    """Folders saved before the accuracy was: the law counts as given if it would be accepted as
+    `pi=`, otherwise it is dropped."""
     P, pi = scattered
     for name, law in [("good", np.log(pi)), ("bad", np.log(np.full(len(pi), 1 / len(pi))))]:
         chain = MarkovChain(P)

@@ -23,7 +23,7 @@ from fastebm.equilibrium.structure import (
 
 @st.composite
 def digraphs(draw, max_states=12):
-    """Any 0/1 digraph in which every state has a way out, as an adjacency matrix."""
+    """Any 0/1 digraph in which every state has a successor, as an adjacency matrix."""
     n = draw(st.integers(1, max_states))
     A = np.zeros((n, n))
     for x in range(n):

@@ -1,5 +1,4 @@
-"""Readers: what was written comes back, and what is malformed is refused with its place and a
-remedy."""
+"""Readers: they return what was written, and refuse malformed files with the place and a remedy."""
 
 import builtins
 import csv
@@ -22,7 +21,7 @@ P = np.array([[0.0, 0.25, 0.75], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes text or bytes to a file of that name, packed where the name ends in .gz; returns the
+    """Writes text or bytes to a file of that name, compressed if the name ends in .gz; returns the
     path."""
 
     def write(name, content):

@@ -8,7 +8,7 @@ import scipy.sparse
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A chain and what is known about it; None where nothing is.
+    """A chain and what is known about it; None if nothing is.
 
     `hitting` is (target states, E_x tau for every x), tau >= 0. `eigenvalues` are all of them, real
     part descending. The gaps are 1 - max Re lambda and 1 - max |lambda| over the others, accurate

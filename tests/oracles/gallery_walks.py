@@ -210,7 +210,7 @@ def binary_tree(depth):
 def dumbbell(n):
     """Two complete graphs on n >= 3 vertices, joined by an edge from n - 1 to n. Crossing it takes
     (twice the edges on this side) + 1; the spectrum is that of the quotient by symmetry, and -1/(n
-    - 1) on what the quotient cannot see."""
+    - 1) on functions that the quotient loses."""
     edges = [(i + s, j + s) for s in (0, n) for j in range(n) for i in range(j)] + [(n - 1, n)]
     hitting = np.concatenate(
         [np.full(n - 1, float(n * n)), [n * (n - 1) + 1, 0], np.full(n - 1, n - 1.0)]

@@ -7,7 +7,7 @@ import fastebm as fe
 
 
 class Cut:
-    """In place of `Pacer`: calls of `size`, and Ctrl-C after the `stop`-th."""
+    """Replaces `Pacer`: calls of `size`, and Ctrl-C after the `stop`-th."""
 
     def __init__(self, size, stop=None):
         self.size, self.stop, self.calls = size, stop, 0

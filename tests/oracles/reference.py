@@ -1,5 +1,5 @@
-"""Naive twins: what the package computes, in small dense NumPy, Python or mpmath code that is
-plainly right.
+"""Naive twins: the quantities of the package in small dense NumPy, Python or mpmath code that is
+obviously correct.
 
 Every function takes P as an ndarray or a SciPy sparse array, P[x, y] the probability of x -> y.
 Stationary and hitting quantities come from subtraction-free elimination (Grassmann, Taksar & Heyman

@@ -38,8 +38,8 @@ def reversible_chains(draw, max_states=30, decades=12):
 
 @st.composite
 def irreducible_chains(draw, max_states=30, decades=12, aperiodic=False):
-    """P of a directed cycle through all states in any order with extra edges; reversible only by
-    accident."""
+    """P of a directed cycle through all states in any order with extra edges; almost surely not
+    reversible."""
     n = draw(st.integers(2, max_states))
     order = draw(st.permutations(range(n)))
     loop = [(0, 0)] if aperiodic else []

@@ -1,5 +1,5 @@
 """The gallery's closed forms against the naive twins and LAPACK, and the twins against each other
-and published values: no line of the package takes part."""
+and published values: no code of the package is used."""
 
 from functools import lru_cache
 from itertools import pairwise
