@@ -77,7 +77,11 @@ def directive(name, owner=fastebm):
         )
     if inspect.isclass(thing):
         kind = "exception" if issubclass(thing, BaseException) else "class"
-        return f".. auto{kind}:: {name}\n   :members:\n"
+        # what a class has from a base without a page of its own is shown with it
+        bases = [base.__name__ for base in thing.__mro__[1:-1] if base.__module__ != "builtins"]
+        hidden = bool(bases) and bases[0] != "Result" and bases[0] not in fastebm.__all__
+        inherited = "   :inherited-members:\n" if hidden and kind == "class" else ""
+        return f".. auto{kind}:: {name}\n   :members:\n{inherited}"
     return f".. auto{'function' if callable(thing) else 'data'}:: {name}\n"
 
 

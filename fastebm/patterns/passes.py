@@ -21,11 +21,11 @@ from .._runtime.types import BoolArray, FloatArray, Int32Array, IntArray
 PRODUCT_AT_ONCE = 5_000_000
 
 
-class _Search(Protocol):
+class Expandable(Protocol):
     def expand(self, n_entries: int, /) -> bool: ...
 
 
-Search = TypeVar("Search", bound=_Search)
+Search = TypeVar("Search", bound=Expandable)
 
 
 def row_ranges(indptr: IntArray) -> Iterator[tuple[int, int]]:
