@@ -3,8 +3,6 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +16,7 @@ from numpy.testing import assert_array_equal
 import fastebm as fe
 from fastebm._runtime import threads
 
+pytestmark = pytest.mark.threads
 N = 20_501  # in five blocks of states, unequal ones
 
 
@@ -200,17 +199,11 @@ def child_answers(method):
         ("many", 64),
     ],
 )
-def test_omp_num_threads_caps_the_default(setting, expected):
-    """Resolved in a fresh interpreter, as libgomp reads it; 64 stands in for the CPUs of this machine."""
-    code = "from fastebm._runtime import threads as r; r.available_cpus = lambda: 64; print(r.resolve_threads(None), r.resolve_threads(5))"
-    out = subprocess.run(
-        [sys.executable, "-P", "-c", code],
-        env={**os.environ, "OMP_NUM_THREADS": setting},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert out.split() == [str(expected), "5"]
+def test_omp_num_threads_caps_the_default(setting, expected, monkeypatch):
+    """64 stands in for the CPUs of this machine."""
+    monkeypatch.setattr(threads, "available_cpus", lambda: 64)
+    monkeypatch.setenv("OMP_NUM_THREADS", setting)
+    assert (threads.resolve_threads(None), threads.resolve_threads(5)) == (expected, 5)
 
 
 @pytest.mark.parametrize(
