@@ -55,7 +55,7 @@ def test_every_public_name_exists():
 
 def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="no_such_thing"):
-        fastebm.no_such_thing
+        _ = fastebm.no_such_thing
 
 
 class Examples(doctest.DocTestRunner):
