@@ -27,7 +27,8 @@ spectral simulation
 hitting mixing coarse_graining inference
 policy networks kinetics continuous_time
 llm distributed
-report __init__
+report
+__init__
 cli
 __main__
 """
