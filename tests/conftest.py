@@ -5,6 +5,7 @@ Without pytest-xdist, or with `-n 0`, everything runs in one process.
 
 import contextlib
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -23,6 +24,10 @@ if WORKER:
     # imported. Waiting threads sleep, because spinning takes the CPUs of the other workers.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Shells start background jobs with the signal ignored; tests of Ctrl-C need it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every run and machine. No deadline: builds under sanitizers are slow.
 settings.register_profile("fastebm", derandomize=True, deadline=None, max_examples=50)
