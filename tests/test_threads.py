@@ -119,9 +119,9 @@ ANALYSES = {
 
 @pytest.mark.parametrize("reversible, analysis", ANALYSES.values(), ids=ANALYSES)
 def test_same_bits_for_any_number_of_threads(reversible, analysis):
-    one, two, four = (analysis(fresh(reversible), k) for k in (1, 2, 4))
-    assert_array_equal(one, two)
-    assert_array_equal(one, four)
+    # Three threads share five blocks unevenly; test_contract.py has more numbers of threads.
+    one, three = (analysis(fresh(reversible), k) for k in (1, 3))
+    assert_array_equal(one, three)
 
 
 def test_power_iteration_is_what_the_general_chain_takes():

@@ -47,7 +47,7 @@ assert_type(hits.bound_from_gap, float | None)
 assert_type(hits.converged, bool)
 curve = fe.mixing_curve(chain, 0, 4)
 assert_type(curve, fe.MixingResult)
-assert_type(curve.kl, Floats)
+assert_type(curve.tv, Floats | None)  # None if not among `distances`
 assert_type(fe.mixing_time(chain), fe.MixingTimeResult)
 pairs = fe.eigenpairs(walk, 2, rng=0)
 assert_type(pairs, fe.EigenResult)
