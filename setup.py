@@ -16,7 +16,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-FAMILIES = sorted(path.stem for path in ROOT.glob("csrc/*.c"))
+SOURCES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/fastebm/*/*.c"))
 
 
 def has_openmp(compiler):
@@ -61,9 +61,9 @@ setup(
     ext_modules=cythonize(
         Extension(
             "fastebm._core.core",
-            ["fastebm/_core/core.pyx", *(f"csrc/{family}.c" for family in FAMILIES)],
+            ["fastebm/_core/core.pyx", *SOURCES],
             include_dirs=["csrc"],
-            depends=[str(p.relative_to(ROOT)) for pattern in ("csrc/*.h", "fastebm/_core/*.px?") for p in ROOT.glob(pattern)],
+            depends=[str(p.relative_to(ROOT)) for pattern in ("csrc/**/*.h", "fastebm/_core/*.px?") for p in ROOT.glob(pattern)],
         ),
         language_level=3,
         compiler_directives={"boundscheck": False, "wraparound": False, "embedsignature": True},

@@ -1,16 +1,16 @@
-COMPOSE = {"right": EBM_COMPOSE_RIGHT, "left": EBM_COMPOSE_LEFT, "fold": EBM_COMPOSE_FOLD, "mean": EBM_COMPOSE_MEAN}
+COMPOSE = {"right": EBM_COMPOSED_RIGHT, "left": EBM_COMPOSED_LEFT, "fold": EBM_COMPOSED_MULTIPLICATIVE, "mean": EBM_COMPOSED_ADDITIVE}
 
 
 def compose_apply(Scaled S not None, str kind not None, const double[:, ::1] x not None, double[::1] scratch not None,
                   double[:, ::1] y not None, int num_threads):
     """y = S x, S^T x, S S^T x or (S + S^T) x / 2; x and y (width, n_states)."""
     cdef int64_t n = S.c.kernel.n_states, width = x.shape[0]
-    cdef ebm_compose_kind_t which = COMPOSE[kind]
+    cdef ebm_composed_kind_t which = COMPOSE[kind]
     cdef int status
     need(x.shape[1] == n and y.shape[1] == n and y.shape[0] == width and width >= 1, "shapes of x and y")
-    need(scratch.shape[0] >= n * width * (2 if which == EBM_COMPOSE_FOLD else 1), "length of scratch")
+    need(scratch.shape[0] >= n * width * (2 if which == EBM_COMPOSED_MULTIPLICATIVE else 1), "length of scratch")
     with nogil:
-        status = ebm_compose_apply(&S.c, which, num_threads, width, &x[0, 0], &scratch[0], &y[0, 0])
+        status = ebm_composed_apply(&S.c, which, num_threads, width, &x[0, 0], &scratch[0], &y[0, 0])
     check(status)
 
 

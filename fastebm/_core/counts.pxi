@@ -1,21 +1,21 @@
-cdef extern from "potential.h" nogil:
+cdef extern from "fastebm/counts/pair_newton.h" nogil:
     ctypedef struct ebm_pairgraph_t:
         int64_t n_states
         const int64_t *indptr
         const int32_t *indices
         const double *forward
         const double *backward
-    ctypedef enum ebm_potential_kind_t:
-        EBM_POTENTIAL_SQUARES
-        EBM_POTENTIAL_LOGISTIC
-        EBM_POTENTIAL_EXPONENTIAL
-        EBM_POTENTIAL_MULTIPLIER
-    ctypedef enum ebm_potential_phase_t:
-        EBM_POTENTIAL_START
-        EBM_POTENTIAL_DONE
-    ctypedef struct ebm_potential_t:
+    ctypedef enum ebm_pair_newton_kind_t:
+        EBM_PAIR_NEWTON_SQUARES
+        EBM_PAIR_NEWTON_LOGISTIC
+        EBM_PAIR_NEWTON_EXPONENTIAL
+        EBM_PAIR_NEWTON_MULTIPLIER
+    ctypedef enum ebm_pair_newton_phase_t:
+        EBM_PAIR_NEWTON_START
+        EBM_PAIR_NEWTON_DONE
+    ctypedef struct ebm_pair_newton_t:
         ebm_pairgraph_t graph
-        ebm_potential_kind_t kind
+        ebm_pair_newton_kind_t kind
         double tol
         int64_t max_newton
         double *v
@@ -28,7 +28,7 @@ cdef extern from "potential.h" nogil:
         double *weight
         const double *law
         const double *stay
-        ebm_potential_phase_t phase
+        ebm_pair_newton_phase_t phase
         int guess
         int64_t n_newton
         int64_t n_products
@@ -37,27 +37,27 @@ cdef extern from "potential.h" nogil:
     int ebm_pairgraph_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t *indptr)
     int ebm_pairgraph_fill(const ebm_csr_t *A, const ebm_csr_t *T, const int64_t *indptr, int64_t *work, int32_t *indices,
                            double *forward, double *backward, int64_t *mirror)
-    int ebm_potential_run(ebm_potential_t *state, int64_t max_products, int num_threads)
-    int ebm_potential_slopes(const ebm_potential_t *state, int num_threads, double *slope)
-    int ebm_potential_probe(const ebm_pairgraph_t *graph, const int64_t *mirror, const double *slope, const double *total,
+    int ebm_pair_newton_run(ebm_pair_newton_t *state, int64_t max_products, int num_threads)
+    int ebm_pair_newton_slopes(const ebm_pair_newton_t *state, int num_threads, double *slope)
+    int ebm_pair_newton_probe(const ebm_pairgraph_t *graph, const int64_t *mirror, const double *slope, const double *total,
                             const double *scale, const uint64_t *key, int64_t probe, int num_threads, double *flow, double *g)
-    int ebm_potential_solve(ebm_potential_t *state, double tol, int64_t max_products, int num_threads)
+    int ebm_pair_newton_solve(ebm_pair_newton_t *state, double tol, int64_t max_products, int num_threads)
 
-cdef extern from "resample.h" nogil:
+cdef extern from "fastebm/counts/resample.h" nogil:
     int ebm_resample_rows(int64_t n_rows, const int64_t *indptr, const double *weight, const double *mass,
                           const double *total, const uint64_t *key, int64_t replicate, int num_threads, double *out)
 
-cdef extern from "reversible.h" nogil:
-    int ebm_reversible_statistics(const ebm_pairgraph_t *counts, const int32_t *labels, const double *v, double *fitted,
+cdef extern from "fastebm/counts/balance_statistics.h" nogil:
+    int ebm_balance_statistics(const ebm_pairgraph_t *counts, const int32_t *labels, const double *v, double *fitted,
                                   double *likelihood_ratio, double *score)
-    int64_t ebm_reversible_work(int64_t n_states, int64_t nnz)
-    int64_t ebm_reversible_work_index(int64_t n_states, int64_t nnz)
-    int ebm_reversible_bootstrap(const ebm_pairgraph_t *pattern, const int64_t *mirror, const double *expected,
+    int64_t ebm_balance_work(int64_t n_states, int64_t nnz)
+    int64_t ebm_balance_work_index(int64_t n_states, int64_t nnz)
+    int ebm_balance_bootstrap(const ebm_pairgraph_t *pattern, const int64_t *mirror, const double *expected,
                                  const double *total, const double *v, const uint64_t *key, int64_t first,
                                  int64_t n_replicates, int n_slots, double *work, int64_t *work_index,
                                  double *likelihood_ratio, double *score, double *deviation)
 
-cdef extern from "cycle.h" nogil:
+cdef extern from "fastebm/counts/cycle.h" nogil:
     ctypedef struct ebm_cycle_t:
         double affinity
         double variance
@@ -74,7 +74,7 @@ cdef extern from "cycle.h" nogil:
                        int64_t n_keep, ebm_cycle_t *best, int64_t *n_best, ebm_cycle_totals_t *totals)
 
 cdef dict POTENTIAL_KINDS = {
-    "least-squares": EBM_POTENTIAL_SQUARES, "logistic": EBM_POTENTIAL_LOGISTIC, "exponential": EBM_POTENTIAL_EXPONENTIAL,
+    "least-squares": EBM_PAIR_NEWTON_SQUARES, "logistic": EBM_PAIR_NEWTON_LOGISTIC, "exponential": EBM_PAIR_NEWTON_EXPONENTIAL,
 }
 
 
@@ -120,7 +120,7 @@ cdef class PairGraph:
 cdef class PotentialFit:
     """The state of Newton's method on sum w(x, y) K(v(x) - v(y)) over a PairGraph, from v = 0."""
 
-    cdef ebm_potential_t c
+    cdef ebm_pair_newton_t c
     cdef readonly PairGraph graph
     cdef int num_threads
     cdef double[:, ::1] vectors
@@ -135,7 +135,7 @@ cdef class PotentialFit:
         self.c.v, self.c.gradient, self.c.diagonal = &self.vectors[0, 0], &self.vectors[1, 0], &self.vectors[2, 0]
         self.c.step, self.c.residual, self.c.direction = &self.vectors[3, 0], &self.vectors[4, 0], &self.vectors[5, 0]
         self.c.product, self.c.weight = &self.vectors[6, 0], &self._weight[0]
-        self.c.phase = EBM_POTENTIAL_START
+        self.c.phase = EBM_PAIR_NEWTON_START
 
     @classmethod
     def multipliers(cls, PairGraph graph not None, const double[::1] law not None, const double[::1] stay not None,
@@ -145,7 +145,7 @@ cdef class PotentialFit:
         cdef int64_t n = graph.c.n_states
         need(law.shape[0] == n and stay.shape[0] == n and start.shape[0] == n, "lengths")
         self.law, self.stay = law, stay
-        self.c.kind, self.c.law, self.c.stay = EBM_POTENTIAL_MULTIPLIER, &law[0], &stay[0]
+        self.c.kind, self.c.law, self.c.stay = EBM_PAIR_NEWTON_MULTIPLIER, &law[0], &stay[0]
         self.vectors[0, :] = start
         return self
 
@@ -153,9 +153,9 @@ cdef class PotentialFit:
         """At most max_products more products; -> whether it is done."""
         cdef int status
         with nogil:
-            status = ebm_potential_run(&self.c, max_products, self.num_threads)
+            status = ebm_pair_newton_run(&self.c, max_products, self.num_threads)
         check(status)
-        return self.c.phase == EBM_POTENTIAL_DONE
+        return self.c.phase == EBM_PAIR_NEWTON_DONE
 
     @property
     def v(self):
@@ -187,7 +187,7 @@ cdef class PotentialFit:
         cdef double[::1] slope = np.empty(max(self.graph.nnz, 1))
         cdef int status
         with nogil:
-            status = ebm_potential_slopes(&self.c, self.num_threads, &slope[0])
+            status = ebm_pair_newton_slopes(&self.c, self.num_threads, &slope[0])
         check(status)
         return np.asarray(slope)[:self.graph.nnz]
 
@@ -199,10 +199,10 @@ cdef class PotentialFit:
         need(slope.shape[0] == self.graph.nnz and flow.shape[0] == self.graph.nnz and key.shape[0] == 2, "lengths of entries")
         need(total.shape[0] == n and scale.shape[0] == n, "lengths of states")
         with nogil:
-            status = ebm_potential_probe(&self.c.graph, self.graph.mirror_p, &slope[0], &total[0], &scale[0], &key[0], probe,
+            status = ebm_pair_newton_probe(&self.c.graph, self.graph.mirror_p, &slope[0], &total[0], &scale[0], &key[0], probe,
                                          self.num_threads, &flow[0], self.c.residual)
             if status == EBM_OK:
-                status = ebm_potential_solve(&self.c, tol, max_products, self.num_threads)
+                status = ebm_pair_newton_solve(&self.c, tol, max_products, self.num_threads)
         check(status)
         return np.asarray(self.vectors[3])
 
@@ -228,7 +228,7 @@ def reversible_statistics(PairGraph counts not None, const int32_t[::1] labels, 
     need(v.shape[0] == counts.c.n_states and (labels is None or labels.shape[0] == v.shape[0]), "lengths")
     cdef const int32_t *labels_p = &labels[0] if labels is not None else NULL
     with nogil:
-        status = ebm_reversible_statistics(&counts.c, labels_p, &v[0], &fitted[0], &lr, &score)
+        status = ebm_balance_statistics(&counts.c, labels_p, &v[0], &fitted[0], &lr, &score)
     check(status)
     return lr, score, np.asarray(fitted)[:counts.nnz]
 
@@ -240,14 +240,14 @@ def reversible_bootstrap(PairGraph pattern not None, const double[::1] expected 
     cdef int64_t n = pattern.c.n_states, nnz = pattern.nnz
     need(expected.shape[0] == nnz and nnz > 0 and total.shape[0] == n and v.shape[0] == n and key.shape[0] == 2, "lengths")
     need(n_replicates > 0 and n_slots > 0, "counts")
-    cdef double[::1] work = np.empty(n_slots * ebm_reversible_work(n, nnz)), lr = np.empty(n_replicates)
+    cdef double[::1] work = np.empty(n_slots * ebm_balance_work(n, nnz)), lr = np.empty(n_replicates)
     cdef double[::1] score = np.empty(n_replicates)
-    cdef int64_t[::1] work_index = np.empty(n_slots * ebm_reversible_work_index(n, nnz), np.int64)
+    cdef int64_t[::1] work_index = np.empty(n_slots * ebm_balance_work_index(n, nnz), np.int64)
     cdef double[:, ::1] deviation = np.empty((n_replicates, nnz)) if deviations else None
     cdef double *deviation_p = &deviation[0, 0] if deviations else NULL
     cdef int status
     with nogil:
-        status = ebm_reversible_bootstrap(&pattern.c, pattern.mirror_p, &expected[0], &total[0], &v[0], &key[0], first,
+        status = ebm_balance_bootstrap(&pattern.c, pattern.mirror_p, &expected[0], &total[0], &v[0], &key[0], first,
                                           n_replicates, n_slots, &work[0], &work_index[0], &lr[0], &score[0], deviation_p)
     check(status)
     return np.asarray(lr), np.asarray(score), np.asarray(deviation) if deviations else None

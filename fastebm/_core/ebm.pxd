@@ -1,15 +1,15 @@
 # The C core as Cython sees it; private to this package. One block a header.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-cdef extern from "status.h" nogil:
+cdef extern from "fastebm/base/status.h" nogil:
     enum: EBM_OK
     const char *ebm_status_text(int status)
     const char *ebm_status_exception(int status)
 
-cdef extern from "parallel.h" nogil:
+cdef extern from "fastebm/base/parallel.h" nogil:
     int64_t ebm_n_blocks(int64_t n)
 
-cdef extern from "kernel.h" nogil:
+cdef extern from "fastebm/base/kernel.h" nogil:
     ctypedef struct ebm_kernel_t:
         int64_t n_states
         const void *ctx
@@ -24,7 +24,7 @@ cdef extern from "kernel.h" nogil:
         const double *col
         const double *shift
 
-cdef extern from "csr.h" nogil:
+cdef extern from "fastebm/patterns/csr.h" nogil:
     ctypedef enum ebm_value_type_t:
         EBM_VALUES_NONE
         EBM_VALUES_F32
@@ -50,13 +50,13 @@ cdef extern from "csr.h" nogil:
     int ebm_csr_transpose_fill(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads, int64_t *t_indptr,
                                int32_t *t_indices, void *t_values)
 
-cdef extern from "lattice.h" nogil:
+cdef extern from "fastebm/patterns/lattice.h" nogil:
     ctypedef struct ebm_lattice_t:
         int64_t n_states, degree
     int ebm_lattice_start(int64_t n_axes, const int64_t *lengths, int is_cyclic, int self_loop, ebm_lattice_t *lattice)
     void ebm_lattice_kernel(const ebm_lattice_t *lattice, ebm_kernel_t *kernel)
 
-cdef extern from "rule.h" nogil:
+cdef extern from "fastebm/patterns/rule.h" nogil:
     enum: EBM_RULE_MAX_DEGREE
     ctypedef void (*ebm_rule_rows_t)(int64_t begin, int64_t end, const void *data, int64_t *degree, int64_t *states,
                                      double *weights)
@@ -73,7 +73,7 @@ cdef extern from "rule.h" nogil:
                          ebm_rule_facts_t *facts)
     int ebm_rule_kernel(const ebm_rule_t *rule, ebm_kernel_t *kernel)
 
-cdef extern from "rows.h" nogil:
+cdef extern from "fastebm/patterns/rows.h" nogil:
     int ebm_rows_count(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin, int64_t end,
                        int64_t *degree)
     int ebm_rows_fill(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin, int64_t end,
@@ -90,26 +90,26 @@ cdef extern from "rows.h" nogil:
                            int *done)
     void ebm_rows_walker(const ebm_scaled_t *M, ebm_kernel_t *kernel)
 
-cdef extern from "vec.h" nogil:
+cdef extern from "fastebm/base/vec.h" nogil:
     int ebm_vec_dot(int64_t n, int num_threads, const double *x, const double *y, double *out)
     int ebm_vec_l1(int64_t n, int num_threads, const double *x, const double *y, double *out)
     int ebm_vec_change(int64_t n, int num_threads, const double *x, const double *y, double *out)
     int ebm_vec_normalize_logs(int64_t n, int num_threads, const double *logs, double *u, double *weights, double *log_sum)
 
-cdef extern from "scaled.h" nogil:
+cdef extern from "fastebm/patterns/scaled.h" nogil:
     int ebm_scaled_apply(const ebm_scaled_t *M, int transposed, int num_threads, int64_t width, const double *x,
                          double *scratch, double *y)
     int ebm_scaled_apply_rows(const ebm_scaled_t *M, int transposed, int num_threads, int64_t width, int64_t begin,
                               int64_t end, const double *x, const double *inner, double *y)
     int ebm_scaled_difference(const ebm_scaled_t *M, int num_threads, int power, const double *x, double *y)
 
-cdef extern from "components.h" nogil:
+cdef extern from "fastebm/patterns/components.h" nogil:
     int ebm_components_unite(const ebm_csr_t *A, int64_t begin, int64_t end, int64_t first, int64_t last, int32_t skip,
                              int num_threads, int32_t *parent)
     int ebm_components_flatten(int64_t begin, int64_t end, int num_threads, int32_t *parent)
     int ebm_components_loops(const ebm_csr_t *A, int64_t begin, int64_t end, const int32_t *label, uint8_t *looped)
 
-cdef extern from "graph.h" nogil:
+cdef extern from "fastebm/patterns/graph.h" nogil:
     ctypedef struct ebm_graph_components_t:
         const ebm_csr_t *A
         int32_t *labels
@@ -130,12 +130,12 @@ cdef extern from "graph.h" nogil:
     int ebm_graph_mismatch(const ebm_csr_t *A, const ebm_csr_t *T, const double *w, int64_t begin, int64_t end,
                            int num_threads, double *mismatch)
 
-cdef extern from "tilt.h" nogil:
+cdef extern from "fastebm/chains/tilt.h" nogil:
     int ebm_tilt_values(const ebm_csr_t *A, const double *log_row, const double *log_col, const double *reward,
                         int normalize, int64_t first, int64_t last, int num_threads, double *values, double *log_norm,
                         int64_t *row)
 
-cdef extern from "bernoulli.h" nogil:
+cdef extern from "fastebm/rlvr/bernoulli.h" nogil:
     ctypedef struct ebm_numbers_t:
         const double *x
         int64_t step
@@ -143,11 +143,11 @@ cdef extern from "bernoulli.h" nogil:
                                  double *out)
     int ebm_bernoulli_reach(int64_t n, int num_threads, ebm_numbers_t x0, ebm_numbers_t kl, double *out)
 
-cdef extern from "cut.h" nogil:
+cdef extern from "fastebm/chains/cut.h" nogil:
     int ebm_cut_steps(const ebm_csr_t *A, const double *col, const int32_t *rank, int64_t begin, int64_t end, int num_threads,
                       double *step)
 
-cdef extern from "lump.h" nogil:
+cdef extern from "fastebm/chains/lump.h" nogil:
     ctypedef struct ebm_lump_t:
         const ebm_csr_t *A
         const double *row
@@ -176,7 +176,7 @@ cdef extern from "lump.h" nogil:
     int ebm_lump_expand(ebm_lump_t *lump, int64_t n_entries, int *done)
     int ebm_lump_judge(ebm_lump_t *lump)
 
-cdef extern from "flux.h" nogil:
+cdef extern from "fastebm/chains/flux.h" nogil:
     enum: EBM_FLUX_WORST
     ctypedef struct ebm_flux_edge_t:
         int64_t source, target
@@ -195,7 +195,7 @@ cdef extern from "flux.h" nogil:
                                const double *log_pi, int64_t begin, int64_t end, int num_threads, const int64_t *indptr,
                                int32_t *indices, double *values)
 
-cdef extern from "lanczos.h" nogil:
+cdef extern from "fastebm/linalg/lanczos.h" nogil:
     ctypedef struct ebm_lanczos_t:
         const ebm_kernel_t *kernel
         const double *square
@@ -210,7 +210,7 @@ cdef extern from "lanczos.h" nogil:
     int ebm_lanczos_expand(ebm_lanczos_t *state, int64_t n_steps, const double *combine, int num_threads, double *ritz,
                            double *alpha, double *beta, int64_t *n_done)
 
-cdef extern from "solve.h" nogil:
+cdef extern from "fastebm/linalg/cg.h" nogil:
     ctypedef struct ebm_precond_t:
         void *ctx
         int (*apply)(void *ctx, int num_threads, const double *r, double *z) noexcept nogil
@@ -231,13 +231,13 @@ cdef extern from "solve.h" nogil:
     int ebm_cg_start(ebm_cg_t *state, int num_threads)
     int ebm_cg_expand(ebm_cg_t *state, int64_t n_steps, double target, double least, int num_threads, int64_t *n_done)
 
-cdef extern from "residual.h" nogil:
+cdef extern from "fastebm/linalg/residual.h" nogil:
     int ebm_residual(const ebm_csr_t *A, const double *row, const double *col, const uint8_t *inside, const double *hi,
                      const double *lo, const double *b, int num_threads, double *r)
     int ebm_residual_add(int64_t n, int num_threads, const double *x, double *hi, double *lo)
     int ebm_residual_leaving(const ebm_csr_t *A, const double *row, const double *col, int num_threads, double *out)
 
-cdef extern from "sweep.h" nogil:
+cdef extern from "fastebm/linalg/sweep.h" nogil:
     ctypedef struct ebm_sweep_order_t:
         const ebm_csr_t *A
         const uint8_t *inside
@@ -249,7 +249,7 @@ cdef extern from "sweep.h" nogil:
     int ebm_sweep_apply(const ebm_csr_t *A, const double *row, const double *col, const int32_t *order, int64_t begin, int64_t end,
                         const double *leaving, const double *b, double *x)
 
-cdef extern from "order.h" nogil:
+cdef extern from "fastebm/linalg/min_degree.h" nogil:
     enum: EBM_MINDEG_ARRAYS
     ctypedef struct ebm_mindeg_t:
         int64_t n, n_done
@@ -260,10 +260,10 @@ cdef extern from "order.h" nogil:
                          int32_t *lists, int64_t *work)
     int ebm_mindeg_expand(ebm_mindeg_t *state, int64_t n_pivots)
     int ebm_mindeg_order(ebm_mindeg_t *state, int32_t *order)
-    int ebm_order_supernodes(int64_t n, const int64_t *indptr, const int32_t *indices, int64_t limit, int64_t *work,
+    int ebm_mindeg_supernodes(int64_t n, const int64_t *indptr, const int32_t *indices, int64_t limit, int64_t *work,
                              int32_t *order, int64_t *first, int64_t *height, int64_t *parent, ebm_fill_t *fill)
 
-cdef extern from "eliminate.h" nogil:
+cdef extern from "fastebm/linalg/eliminate.h" nogil:
     int ebm_rates_count(const ebm_csr_t *A, const ebm_csr_t *T, const int32_t *number, int64_t *indptr)
     int ebm_rates_fill(const ebm_csr_t *A, const ebm_csr_t *T, const double *row, const double *col, const int32_t *number,
                        int64_t n_groups, int num_threads, const int64_t *indptr, int32_t *indices, double *out_rate,
@@ -294,31 +294,31 @@ cdef extern from "eliminate.h" nogil:
     int ebm_eliminate_expand(ebm_eliminate_t *state, double n_flops, int num_threads)
     int ebm_eliminate_solve(const ebm_eliminate_t *state, int64_t width, const double *b, double *work, double *x)
 
-cdef extern from "evolve.h" nogil:
-    enum: EBM_EVOLVE_WIDTH
-    enum: EBM_EVOLVE_KINDS
-    ctypedef struct ebm_evolve_t:
+cdef extern from "fastebm/chains/evolution.h" nogil:
+    enum: EBM_EVOLUTION_WIDTH
+    enum: EBM_EVOLUTION_KINDS
+    ctypedef struct ebm_evolution_t:
         const ebm_kernel_t *kernel
         const double *scale
         const double *shift
         const double *unit
         const double *root
-    int ebm_evolve_step(const ebm_evolve_t *E, int64_t width, int64_t first, int64_t last, int measured, int num_threads,
+    int ebm_evolution_step(const ebm_evolution_t *E, int64_t width, int64_t first, int64_t last, int measured, int num_threads,
                         const double *mean, const double *h, double *next, double *partial)
-    int ebm_evolve_total(int64_t n_blocks, int64_t width, const double *partial, double *total)
+    int ebm_evolution_total(int64_t n_blocks, int64_t width, const double *partial, double *total)
 
-cdef extern from "basis.h" nogil:
+cdef extern from "fastebm/linalg/basis.h" nogil:
     int ebm_basis_project(int64_t n, int64_t m, int64_t w, const double *V, const double *W, int num_threads, double *partial,
                           double *H)
     int ebm_basis_remove(int64_t n, int64_t m, int64_t w, const double *V, const double *C, int num_threads, double *W,
                          double *partial, double *H)
     int ebm_basis_rotate(int64_t n, int64_t begin, int64_t end, int64_t m, int64_t k, const double *Q, int num_threads, double *V)
 
-cdef extern from "compose.h" nogil:
-    ctypedef enum ebm_compose_kind_t:
-        EBM_COMPOSE_RIGHT
-        EBM_COMPOSE_LEFT
-        EBM_COMPOSE_FOLD
-        EBM_COMPOSE_MEAN
-    int ebm_compose_apply(const ebm_scaled_t *S, ebm_compose_kind_t kind, int num_threads, int64_t width, const double *x,
+cdef extern from "fastebm/linalg/composed.h" nogil:
+    ctypedef enum ebm_composed_kind_t:
+        EBM_COMPOSED_RIGHT
+        EBM_COMPOSED_LEFT
+        EBM_COMPOSED_MULTIPLICATIVE
+        EBM_COMPOSED_ADDITIVE
+    int ebm_composed_apply(const ebm_scaled_t *S, ebm_composed_kind_t kind, int num_threads, int64_t width, const double *x,
                           double *scratch, double *y)

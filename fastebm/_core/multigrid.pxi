@@ -1,6 +1,6 @@
 from libc.stdlib cimport calloc, free
 
-cdef extern from "flow.h" nogil:
+cdef extern from "fastebm/linalg/dirichlet_flow.h" nogil:
     ctypedef struct ebm_flow_t:
         const ebm_csr_t *A
         const double *left
@@ -15,7 +15,7 @@ cdef extern from "flow.h" nogil:
                              double *values)
     int ebm_flow_eliminate(const ebm_flow_t *F, double *leak, double *factor)
 
-cdef extern from "multigrid.h" nogil:
+cdef extern from "fastebm/linalg/multigrid.h" nogil:
     ctypedef struct ebm_multigrid_level_t:
         ebm_flow_t F
         const double *diag
@@ -37,13 +37,13 @@ cdef extern from "multigrid.h" nogil:
         ebm_multigrid_level_t *levels
     void ebm_multigrid_precond(ebm_multigrid_t *mg, ebm_precond_t *precond)
 
-cdef extern from "rayleigh.h" nogil:
-    int ebm_rayleigh_gram(const ebm_flow_t *F, const double *pi, const double *basis, int num_threads, double *energy,
+cdef extern from "fastebm/linalg/lobpcg.h" nogil:
+    int ebm_lobpcg_gram(const ebm_flow_t *F, const double *pi, const double *basis, int num_threads, double *energy,
                           double *mass, double *mean)
-    int ebm_rayleigh_step(int64_t n, const double *a, const double *shift, int num_threads, double *basis)
-    int ebm_rayleigh_residual(const ebm_flow_t *F, const double *pi, const double *basis, double gap, int num_threads, double *r,
+    int ebm_lobpcg_step(int64_t n, const double *a, const double *shift, int num_threads, double *basis)
+    int ebm_lobpcg_residual(const ebm_flow_t *F, const double *pi, const double *basis, double gap, int num_threads, double *r,
                               double *square)
-    int ebm_rayleigh_put(int64_t n, int column, const double *x, int num_threads, double *basis)
+    int ebm_lobpcg_put(int64_t n, int column, const double *x, int num_threads, double *basis)
 
 
 cdef class Flow:
@@ -205,7 +205,7 @@ def rayleigh_gram(Flow F not None, const double[::1] pi not None, const double[:
     cdef int status
     need(pi.shape[0] == F.n_states and basis.shape[0] == pi.shape[0] and basis.shape[1] == 4, "shapes of pi and basis")
     with nogil:
-        status = ebm_rayleigh_gram(&F.c, &pi[0], &basis[0, 0], num_threads, &out[0], &out[6], &out[12])
+        status = ebm_lobpcg_gram(&F.c, &pi[0], &basis[0, 0], num_threads, &out[0], &out[6], &out[12])
     check(status)
     found = np.asarray(out)
     return found[:6], found[6:12], found[12:]
@@ -215,7 +215,7 @@ def rayleigh_step(const double[::1] a not None, const double[::1] shift not None
     cdef int status
     need(a.shape[0] == 3 and shift.shape[0] == 2 and basis.shape[1] == 4, "shapes of a, shift and basis")
     with nogil:
-        status = ebm_rayleigh_step(basis.shape[0], &a[0], &shift[0], num_threads, &basis[0, 0])
+        status = ebm_lobpcg_step(basis.shape[0], &a[0], &shift[0], num_threads, &basis[0, 0])
     check(status)
 
 
@@ -227,7 +227,7 @@ def rayleigh_residual(Flow F not None, const double[::1] pi not None, const doub
     need(pi.shape[0] == F.n_states and basis.shape[0] == pi.shape[0] and basis.shape[1] == 4, "shapes of pi and basis")
     need(r.shape[0] == pi.shape[0], "length of r")
     with nogil:
-        status = ebm_rayleigh_residual(&F.c, &pi[0], &basis[0, 0], gap, num_threads, &r[0], &square)
+        status = ebm_lobpcg_residual(&F.c, &pi[0], &basis[0, 0], gap, num_threads, &r[0], &square)
     check(status)
     return square
 
@@ -237,5 +237,5 @@ def rayleigh_put(double[:, ::1] basis not None, int column, const double[::1] x 
     cdef int status
     need(basis.shape[1] == 4 and x.shape[0] == basis.shape[0], "shapes of basis and x")
     with nogil:
-        status = ebm_rayleigh_put(x.shape[0], column, &x[0], num_threads, &basis[0, 0])
+        status = ebm_lobpcg_put(x.shape[0], column, &x[0], num_threads, &basis[0, 0])
     check(status)

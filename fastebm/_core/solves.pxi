@@ -1,4 +1,4 @@
-EVOLVE_WIDTH, EVOLVE_KINDS = EBM_EVOLVE_WIDTH, EBM_EVOLVE_KINDS
+EVOLVE_WIDTH, EVOLVE_KINDS = EBM_EVOLUTION_WIDTH, EBM_EVOLUTION_KINDS
 
 
 cdef class Preconditioner:
@@ -232,7 +232,7 @@ cdef class MinimumDegree:
         status = ebm_mindeg_order(&self.c, &order[0])
         check(status)
         with nogil:
-            status = ebm_order_supernodes(n, &self.indptr[0], columns, limit, &self.work[0], &order[0], &nodes[0, 0],
+            status = ebm_mindeg_supernodes(n, &self.indptr[0], columns, limit, &self.work[0], &order[0], &nodes[0, 0],
                                           &nodes[1, 0], &nodes[2, 0], &fill)
         check(status)
         if fill.n_entries > limit:
@@ -315,7 +315,7 @@ cdef class Elimination:
 cdef class Evolution:
     """A block of deviations h = unit g under diag(scale) A + diag(shift): `step` over all of `n_blocks`, then `total`."""
 
-    cdef ebm_evolve_t c
+    cdef ebm_evolution_t c
     cdef object arrays
     cdef readonly Kernel kernel
     cdef readonly int64_t n_blocks
@@ -339,15 +339,15 @@ cdef class Evolution:
         cdef int status
         need(next.shape[0] == self.c.kernel.n_states and mean.shape[0] == width and width >= 1, "shapes of next and mean")
         need(h is None or (h.shape[0] == next.shape[0] and h.shape[1] == width), "shape of h")
-        need(partial.shape[0] == self.n_blocks and partial.shape[1] == EBM_EVOLVE_KINDS and partial.shape[2] == width, "shape of partial")
+        need(partial.shape[0] == self.n_blocks and partial.shape[1] == EBM_EVOLUTION_KINDS and partial.shape[2] == width, "shape of partial")
         cdef const double *before = &h[0, 0] if h is not None else NULL
         with nogil:
-            status = ebm_evolve_step(&self.c, width, first, last, measured, num_threads, &mean[0], before, &next[0, 0], &partial[0, 0, 0])
+            status = ebm_evolution_step(&self.c, width, first, last, measured, num_threads, &mean[0], before, &next[0, 0], &partial[0, 0, 0])
         check(status)
 
     def total(self, const double[:, :, ::1] partial not None):
         """-> array (kinds, width): mean, total variation, Kullback-Leibler, chi-square, separation."""
-        need(partial.shape[0] == self.n_blocks and partial.shape[1] == EBM_EVOLVE_KINDS, "shape of partial")
-        cdef double[:, ::1] out = np.empty((EBM_EVOLVE_KINDS, partial.shape[2]))
-        check(ebm_evolve_total(self.n_blocks, partial.shape[2], &partial[0, 0, 0], &out[0, 0]))
+        need(partial.shape[0] == self.n_blocks and partial.shape[1] == EBM_EVOLUTION_KINDS, "shape of partial")
+        cdef double[:, ::1] out = np.empty((EBM_EVOLUTION_KINDS, partial.shape[2]))
+        check(ebm_evolution_total(self.n_blocks, partial.shape[2], &partial[0, 0, 0], &out[0, 0]))
         return np.asarray(out)

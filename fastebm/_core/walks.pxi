@@ -1,9 +1,9 @@
 from cpython.exc cimport PyErr_CheckSignals
 
-cdef extern from "random.h" nogil:
+cdef extern from "fastebm/base/random.h" nogil:
     void ebm_philox_block(const uint64_t *key, const uint64_t *counter, uint64_t *out)
 
-cdef extern from "alias.h" nogil:
+cdef extern from "fastebm/simulation/alias.h" nogil:
     ctypedef struct ebm_alias_cell_t:
         pass
     ctypedef struct ebm_alias_t:
@@ -17,7 +17,7 @@ cdef extern from "alias.h" nogil:
                         int64_t begin, int64_t end, const int64_t *indptr, ebm_alias_cell_t *cells)
     void ebm_alias_kernel(const ebm_alias_t *table, ebm_kernel_t *kernel)
 
-cdef extern from "walk.h" nogil:
+cdef extern from "fastebm/simulation/walk.h" nogil:
     ctypedef struct ebm_watch_t:
         const double *score
         const double *level

@@ -1,7 +1,7 @@
 /* Products, transposition, tilts, fluxes, the recurrence and the distances, without Python, on chains
    small enough to check by hand. Build and run under sanitizers:
    gcc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fopenmp -Icsrc \
-       csrc/?*.c tests/c/test_core.c -lm && ./a.out */
+       csrc/fastebm/*/*.c tests/c/test_core.c -lm && ./a.out */
 #include <float.h>
 
 #include "check.h"
@@ -429,12 +429,12 @@ static void test_lanczos_second_pass(void)
 /* --- distances ------------------------------------------------------------------------------------------------------- */
 
 /* The sums of a block as it is, without a step. */
-static void measure(const ebm_evolve_t *E, int64_t width, int num_threads, double *h, double *total)
+static void measure(const ebm_evolution_t *E, int64_t width, int num_threads, double *h, double *total)
 {
-    static double partial[EBM_MAX_BLOCKS * EBM_EVOLVE_KINDS * EBM_EVOLVE_WIDTH];
+    static double partial[EBM_MAX_BLOCKS * EBM_EVOLUTION_KINDS * EBM_EVOLUTION_WIDTH];
     const int64_t n_blocks = ebm_n_blocks(E->kernel->n_states);
-    CHECK(ebm_evolve_step(E, width, 0, n_blocks, 1, num_threads, NULL, NULL, h, partial) == EBM_OK);
-    CHECK(ebm_evolve_total(n_blocks, width, partial, total) == EBM_OK);
+    CHECK(ebm_evolution_step(E, width, 0, n_blocks, 1, num_threads, NULL, NULL, h, partial) == EBM_OK);
+    CHECK(ebm_evolution_total(n_blocks, width, partial, total) == EBM_OK);
 }
 
 /* The divergence term alone: one state of weight one. */
@@ -442,12 +442,12 @@ static double divergence(double u)
 {
     const double one = 1;
     const ebm_kernel_t kernel = {.n_states = 1};
-    const ebm_evolve_t E = {.kernel = &kernel, .root = &one};
-    double total[EBM_EVOLVE_KINDS];
+    const ebm_evolution_t E = {.kernel = &kernel, .root = &one};
+    double total[EBM_EVOLUTION_KINDS];
     measure(&E, 1, 1, &u, total);
-    CLOSE(total[EBM_EVOLVE_TV], 0.5 * fabs(u), 1e-16), CLOSE(total[EBM_EVOLVE_CHI2], u * u, 1e-16);
-    CHECK(total[EBM_EVOLVE_MEAN] == u && total[EBM_EVOLVE_SEPARATION] == -u);
-    return total[EBM_EVOLVE_KL];
+    CLOSE(total[EBM_EVOLUTION_TV], 0.5 * fabs(u), 1e-16), CLOSE(total[EBM_EVOLUTION_CHI2], u * u, 1e-16);
+    CHECK(total[EBM_EVOLUTION_MEAN] == u && total[EBM_EVOLUTION_SEPARATION] == -u);
+    return total[EBM_EVOLUTION_KL];
 }
 
 static void test_distances(void)
@@ -467,11 +467,11 @@ static void test_distances(void)
     CLOSE(divergence(1), 2 * log(2) - 1, 1e-15), CLOSE(divergence(1e150) / 1e150, log(1e150) - 1, 1e-14);
 
     /* several columns, in several blocks, are the columns one by one; the number of threads changes no bit */
-    enum { N = 10000, W = EBM_EVOLVE_WIDTH, K = EBM_EVOLVE_KINDS };
+    enum { N = 10000, W = EBM_EVOLUTION_WIDTH, K = EBM_EVOLUTION_KINDS };
     double *root = doubles(N, 0), *unit = doubles(N, 0), *h = doubles(N * W, 0), *column = doubles(N, 0);
     double all[K * W], two[K * W], alone[K];
     const ebm_kernel_t kernel = {.n_states = N};
-    const ebm_evolve_t E = {.kernel = &kernel, .root = root, .unit = unit};
+    const ebm_evolution_t E = {.kernel = &kernel, .root = root, .unit = unit};
     for (int64_t i = 0; i < N; i++) root[i] = i % 7 ? 0.01 * noise(i) : 1e-200, unit[i] = 1e-3 + noise(i + N); /* some out of range */
     for (int64_t i = 0; i < N * W; i++) h[i] = noise(i) - 0.5;
     measure(&E, W, 1, h, all), measure(&E, W, 2, h, two);
@@ -482,8 +482,8 @@ static void test_distances(void)
         for (int kind = 0; kind < K; kind++) CHECK(alone[kind] == all[kind * W + j] && isfinite(alone[kind]));
     }
     for (int64_t width = 0; width <= W + 1; width += W + 1)
-        CHECK(ebm_evolve_step(&E, width, 0, 1, 1, 1, NULL, NULL, h, all) == EBM_ERR_ARGUMENT);
-    CHECK(ebm_evolve_step(&E, 1, 0, EBM_MAX_BLOCKS + 1, 1, 1, NULL, NULL, h, all) == EBM_ERR_ARGUMENT);
+        CHECK(ebm_evolution_step(&E, width, 0, 1, 1, 1, NULL, NULL, h, all) == EBM_ERR_ARGUMENT);
+    CHECK(ebm_evolution_step(&E, 1, 0, EBM_MAX_BLOCKS + 1, 1, 1, NULL, NULL, h, all) == EBM_ERR_ARGUMENT);
     free(root), free(unit), free(h), free(column);
 }
 
@@ -529,17 +529,17 @@ static void test_compose(void)
     const ebm_scaled_t S = {&kernel, row, col, shift}, F = {&forward, row, col, shift};
     double x[] = {1, 0, 0, 1}, *scratch = doubles(8, 0), y[4]; /* two unit vectors: y holds the columns */
     const double s[2][2] = {{0.5, 2}, {9, 6.5}};
-    for (ebm_compose_kind_t kind = EBM_COMPOSE_RIGHT; kind <= EBM_COMPOSE_MEAN; kind++) {
-        CHECK(ebm_compose_apply(&S, kind, 2, 2, x, scratch, y) == EBM_OK);
+    for (ebm_composed_kind_t kind = EBM_COMPOSED_RIGHT; kind <= EBM_COMPOSED_ADDITIVE; kind++) {
+        CHECK(ebm_composed_apply(&S, kind, 2, 2, x, scratch, y) == EBM_OK);
         for (int i = 0; i < 2; i++)
             for (int j = 0; j < 2; j++) {
                 const double fold = s[i][0] * s[j][0] + s[i][1] * s[j][1], mean = (s[i][j] + s[j][i]) / 2;
-                CLOSE(y[j * 2 + i], kind == EBM_COMPOSE_RIGHT ? s[i][j] : kind == EBM_COMPOSE_LEFT ? s[j][i] : kind == EBM_COMPOSE_FOLD ? fold : mean, 1e-15);
+                CLOSE(y[j * 2 + i], kind == EBM_COMPOSED_RIGHT ? s[i][j] : kind == EBM_COMPOSED_LEFT ? s[j][i] : kind == EBM_COMPOSED_MULTIPLICATIVE ? fold : mean, 1e-15);
             }
     }
-    CHECK(ebm_compose_apply(&F, EBM_COMPOSE_RIGHT, 1, 1, x, scratch, y) == EBM_OK && y[0] == 0.5 && y[1] == 9);
-    CHECK(ebm_compose_apply(&F, EBM_COMPOSE_MEAN, 1, 1, x, scratch, y) == EBM_ERR_UNSUPPORTED);
-    CHECK(ebm_compose_apply(&S, EBM_COMPOSE_RIGHT, 1, 0, x, scratch, y) == EBM_ERR_ARGUMENT);
+    CHECK(ebm_composed_apply(&F, EBM_COMPOSED_RIGHT, 1, 1, x, scratch, y) == EBM_OK && y[0] == 0.5 && y[1] == 9);
+    CHECK(ebm_composed_apply(&F, EBM_COMPOSED_ADDITIVE, 1, 1, x, scratch, y) == EBM_ERR_UNSUPPORTED);
+    CHECK(ebm_composed_apply(&S, EBM_COMPOSED_RIGHT, 1, 0, x, scratch, y) == EBM_ERR_ARGUMENT);
     free(scratch);
 }
 

@@ -26,16 +26,16 @@ static void make_ring(ring_t *ring)
     ring->graph = (ebm_pairgraph_t){3, ring->rows, ring->columns, ring->forward, ring->backward};
 }
 
-static ebm_potential_t potential_of(const ebm_pairgraph_t *graph, ebm_potential_kind_t kind, double *vectors, double *weight)
+static ebm_pair_newton_t potential_of(const ebm_pairgraph_t *graph, ebm_pair_newton_kind_t kind, double *vectors, double *weight)
 {
     const int64_t n = graph->n_states;
-    return (ebm_potential_t){.graph = *graph, .kind = kind, .tol = 1e-12, .max_newton = 50, .v = vectors, .gradient = vectors + n,
+    return (ebm_pair_newton_t){.graph = *graph, .kind = kind, .tol = 1e-12, .max_newton = 50, .v = vectors, .gradient = vectors + n,
                              .diagonal = vectors + 2 * n, .step = vectors + 3 * n, .residual = vectors + 4 * n,
                              .direction = vectors + 5 * n, .product = vectors + 6 * n, .weight = weight};
 }
 
 /* On a tree every fit is the log ratio itself: here log(3 / 2) from each state to its two children. */
-static void test_tree(ebm_potential_kind_t kind, int guess)
+static void test_tree(ebm_pair_newton_kind_t kind, int guess)
 {
     const int64_t n = 9000; /* two blocks */
     int64_t *rows = zeros(n + 1, sizeof *rows);
@@ -50,10 +50,10 @@ static void test_tree(ebm_potential_kind_t kind, int guess)
         rows[x + 1] = k;
     }
     const ebm_pairgraph_t graph = {n, rows, columns, forward, backward};
-    ebm_potential_t p = potential_of(&graph, kind, vectors, weight);
+    ebm_pair_newton_t p = potential_of(&graph, kind, vectors, weight);
     p.guess = guess;
     int calls = 0;
-    while (p.phase != EBM_POTENTIAL_DONE) CHECK(ebm_potential_run(&p, 100, 1 + calls++ % 2) == EBM_OK && calls < 1000);
+    while (p.phase != EBM_PAIR_NEWTON_DONE) CHECK(ebm_pair_newton_run(&p, 100, 1 + calls++ % 2) == EBM_OK && calls < 1000);
     CHECK(p.n_newton < p.max_newton);
     for (int64_t x = 1; x < n; x++) CLOSE(p.v[(x - 1) / 2] - p.v[x], log(1.5), 1e-9);
     free(rows), free(columns), free(forward), free(backward), free(vectors), free(weight);
@@ -64,24 +64,24 @@ static void test_ring_and_statistics(void)
     ring_t ring;
     make_ring(&ring);
     double vectors[21] = {0}, weight[6], fitted[6], ratio, score, slope[6], flow[6], g[3];
-    ebm_potential_t p = potential_of(&ring.graph, EBM_POTENTIAL_LOGISTIC, vectors, weight);
-    CHECK(ebm_potential_run(&p, 100, 1) == EBM_OK && p.phase == EBM_POTENTIAL_DONE);
-    CHECK(ebm_reversible_statistics(&ring.graph, NULL, p.v, fitted, &ratio, &score) == EBM_OK);
+    ebm_pair_newton_t p = potential_of(&ring.graph, EBM_PAIR_NEWTON_LOGISTIC, vectors, weight);
+    CHECK(ebm_pair_newton_run(&p, 100, 1) == EBM_OK && p.phase == EBM_PAIR_NEWTON_DONE);
+    CHECK(ebm_balance_statistics(&ring.graph, NULL, p.v, fitted, &ratio, &score) == EBM_OK);
     for (int k = 0; k < 6; k++) CLOSE(fitted[k], 5, 1e-12);
     CLOSE(score, 6 * 0.2, 1e-12);
     CLOSE(ratio, 2 * 3 * (6 * log(1.2) + 4 * log(0.8)), 1e-12);
     const int32_t apart[] = {0, 1, 2};
-    CHECK(ebm_reversible_statistics(&ring.graph, apart, p.v, fitted, &ratio, &score) == EBM_OK && ratio == 0 && score == 0);
+    CHECK(ebm_balance_statistics(&ring.graph, apart, p.v, fitted, &ratio, &score) == EBM_OK && ratio == 0 && score == 0);
     CHECK(fitted[0] == 6 && fitted[1] == 4);
 
     /* the probe's covariance is right on average, and its sum zero every time */
     const double total[] = {10, 10, 15}, scale[] = {1, 1, 1};
     const uint64_t key[] = {1, 2};
-    CHECK(ebm_potential_slopes(&p, 1, slope) == EBM_OK);
+    CHECK(ebm_pair_newton_slopes(&p, 1, slope) == EBM_OK);
     double square = 0, two[3];
     for (int probe = 0; probe < 4000; probe++) {
-        CHECK(ebm_potential_probe(&ring.graph, ring.mirror, slope, total, scale, key, probe, 1, flow, g) == EBM_OK);
-        CHECK(ebm_potential_probe(&ring.graph, ring.mirror, slope, total, scale, key, probe, 2, flow, two) == EBM_OK && !memcmp(g, two, sizeof g));
+        CHECK(ebm_pair_newton_probe(&ring.graph, ring.mirror, slope, total, scale, key, probe, 1, flow, g) == EBM_OK);
+        CHECK(ebm_pair_newton_probe(&ring.graph, ring.mirror, slope, total, scale, key, probe, 2, flow, two) == EBM_OK && !memcmp(g, two, sizeof g));
         CLOSE(g[0] + g[1] + g[2], 0, 1e-12);
         square += g[0] * g[0] / 4000;
     }
@@ -115,9 +115,9 @@ static void test_bootstrap(void)
     const uint64_t key[] = {5, 6};
     double lr[2][40], score[2][40], *deviation = zeros(40 * 6, sizeof *deviation);
     for (int slots = 1; slots <= 2; slots++) {
-        double *work = zeros(slots * ebm_reversible_work(3, 6), sizeof *work);
-        int64_t *work_index = zeros(slots * ebm_reversible_work_index(3, 6), sizeof *work_index);
-        CHECK(ebm_reversible_bootstrap(&ring.graph, ring.mirror, expected, total, v, key, 0, 40, slots, work, work_index, lr[slots - 1],
+        double *work = zeros(slots * ebm_balance_work(3, 6), sizeof *work);
+        int64_t *work_index = zeros(slots * ebm_balance_work_index(3, 6), sizeof *work_index);
+        CHECK(ebm_balance_bootstrap(&ring.graph, ring.mirror, expected, total, v, key, 0, 40, slots, work, work_index, lr[slots - 1],
                                        score[slots - 1], deviation) == EBM_OK);
         free(work), free(work_index);
     }
@@ -163,10 +163,10 @@ static void test_cycles(void)
 
 int main(void)
 {
-    test_tree(EBM_POTENTIAL_LOGISTIC, 1);
-    test_tree(EBM_POTENTIAL_LOGISTIC, 0);
-    test_tree(EBM_POTENTIAL_EXPONENTIAL, 1);
-    test_tree(EBM_POTENTIAL_SQUARES, 0);
+    test_tree(EBM_PAIR_NEWTON_LOGISTIC, 1);
+    test_tree(EBM_PAIR_NEWTON_LOGISTIC, 0);
+    test_tree(EBM_PAIR_NEWTON_EXPONENTIAL, 1);
+    test_tree(EBM_PAIR_NEWTON_SQUARES, 0);
     test_ring_and_statistics();
     test_random_rows();
     test_bootstrap();

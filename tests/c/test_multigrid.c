@@ -159,17 +159,17 @@ static void test_gram_and_step(void)
     const double pi[] = {0.1, 0.2, 0.3, 0.2, 0.2};
     double basis[20], energy[6], mass[6], mean[3], r[5], square;
     for (int64_t i = 0; i < n; i++) basis[4 * i] = 1e8 + (double)i, basis[4 * i + 1] = i == 2, basis[4 * i + 2] = 3.0, basis[4 * i + 3] = 1.0;
-    CHECK(ebm_rayleigh_gram(&F, pi, basis, 2, energy, mass, mean) == EBM_OK);
+    CHECK(ebm_lobpcg_gram(&F, pi, basis, 2, energy, mass, mean) == EBM_OK);
     CHECK(energy[0] == flux(0) + flux(1) + flux(2) + flux(3)); /* exact beside 1e16 */
     CHECK(energy[1] == flux(1) - flux(2) && energy[2] == 0 && energy[3] == flux(1) + flux(2) && energy[5] == 0);
     CLOSE(mass[3], 0.3, 1e-15), CLOSE(mass[5], 9.0, 1e-15), CLOSE(mean[2], 3.0, 1e-15), CLOSE(mean[1], 0.3, 1e-15);
-    CHECK(ebm_rayleigh_residual(&F, pi, basis, 0.0, 1, r, &square) == EBM_OK);
+    CHECK(ebm_lobpcg_residual(&F, pi, basis, 0.0, 1, r, &square) == EBM_OK);
     CHECK(r[0] == -flux(0) && r[2] == flux(1) - flux(2));
     const double a[] = {2, 10, 1}, shift[] = {0.5, 0.25};
-    CHECK(ebm_rayleigh_step(n, a, shift, 1, basis) == EBM_OK);
+    CHECK(ebm_lobpcg_step(n, a, shift, 1, basis) == EBM_OK);
     CHECK(basis[2] == 2.75 && basis[4 * 2 + 2] == 12.75 && basis[0] == 2e8 + 2.5 && basis[3] == 1.0);
-    CHECK(ebm_rayleigh_put(n, 1, pi, 1, basis) == EBM_OK && basis[4 * 4 + 1] == 0.2);
-    CHECK(ebm_rayleigh_put(n, 4, pi, 1, basis) == EBM_ERR_ARGUMENT);
+    CHECK(ebm_lobpcg_put(n, 1, pi, 1, basis) == EBM_OK && basis[4 * 4 + 1] == 0.2);
+    CHECK(ebm_lobpcg_put(n, 4, pi, 1, basis) == EBM_ERR_ARGUMENT);
     chain_free(&c);
 }
 

@@ -128,7 +128,7 @@ static work_t *work_new(int64_t n, int64_t *indptr, int32_t *indices, double *ou
     while (Q.n_done < n) CHECK(ebm_mindeg_expand(&Q, pivots) == EBM_OK);
     CHECK(ebm_mindeg_order(&Q, w->order) == EBM_OK);
     int64_t *first = w->nodes, *height = first + n + 1, *parent = height + n + 1;
-    CHECK(ebm_order_supernodes(n, indptr, indices, INT64_MAX, w->ints, w->order, first, height, parent, &w->fill) == EBM_OK);
+    CHECK(ebm_mindeg_supernodes(n, indptr, indices, INT64_MAX, w->ints, w->order, first, height, parent, &w->fill) == EBM_OK);
     char *seen = zeros(n, 1);
     for (int64_t k = 0; k < n; k++) CHECK(!seen[w->order[k]]++);
     free(seen);
@@ -215,7 +215,7 @@ static void test_grid(int64_t side)
     CHECK(ebm_eliminate_solve(&w->E, 2, b, work, again) == EBM_OK && !memcmp(x, again, 2 * (size_t)n * sizeof *x));
     int64_t *nodes = take(3 * (n + 1), sizeof *nodes);
     ebm_fill_t fill;
-    CHECK(ebm_order_supernodes(n, indptr, indices, w->fill.n_entries - 1, w->ints, w->order, nodes, nodes + n + 1, nodes + 2 * n + 2,
+    CHECK(ebm_mindeg_supernodes(n, indptr, indices, w->fill.n_entries - 1, w->ints, w->order, nodes, nodes + n + 1, nodes + 2 * n + 2,
                                &fill) == EBM_OK && fill.n_entries >= w->fill.n_entries);
     work_free(w);
     free(nodes), free(indptr), free(indices), free(out), free(in), free(leak), free(b), free(x), free(work), free(again);

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alias.h"
-#include "random.h"
-#include "walk.h"
+#include "fastebm/simulation/alias.h"
+#include "fastebm/base/random.h"
+#include "fastebm/simulation/walk.h"
 
 #define CHECK(condition)                                                                       \
     do {                                                                                       \
