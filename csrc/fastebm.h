@@ -1,5 +1,6 @@
-/* fastebm: numerical analysis of very large sparse Markov chains. The public C interface; no Python, no globals, no
-   input or output. The caller owns all memory; every function returns an ebm_status_t; outputs come last. */
+/* fastebm: numerical analysis of very large sparse Markov chains. The public C interface; no
+   Python, no globals, no input or output. The caller owns all memory; every function returns an
+   ebm_status_t; outputs come last. */
 #ifndef FASTEBM_H
 #define FASTEBM_H
 

@@ -1,4 +1,5 @@
-/* What the C tests share: assertions that name their place, and memory whose ends the sanitizer sees. */
+/* What the C tests share: assertions that name their place, and memory whose ends the sanitizer
+   sees. */
 #ifndef EBM_TEST_CHECK_H
 #define EBM_TEST_CHECK_H
 
@@ -15,7 +16,8 @@ static inline void fail(const char *file, const char *function, int line, const 
     exit(1);
 }
 
-static inline void close_to(const char *file, const char *function, int line, const char *text, double a, double b, double tolerance)
+static inline void close_to(const char *file, const char *function, int line, const char *text,
+                            double a, double b, double tolerance)
 {
     if (fabs(a - b) <= tolerance * (1.0 + fabs(b))) return;
     fprintf(stderr, "%s:%d: %s: %s = %.17g, expected %.17g\n", file, line, function, text, a, b);
@@ -47,21 +49,25 @@ static inline double *doubles(int64_t n, double value)
     return x;
 }
 
-static inline ebm_csr_t csr(int64_t n, const int64_t *indptr, const int32_t *indices, const void *values, ebm_value_type_t type)
+static inline ebm_csr_t csr(int64_t n, const int64_t *indptr, const int32_t *indices,
+                            const void *values, ebm_value_type_t type)
 {
     const ebm_csr_t A = {n, indptr, indices, values, type};
     return A;
 }
 
 /* In two calls of two threads each. */
-static inline void transpose(const ebm_csr_t *A, int64_t *t_indptr, int32_t *t_indices, void *t_values)
+static inline void transpose(const ebm_csr_t *A, int64_t *t_indptr, int32_t *t_indices,
+                             void *t_values)
 {
     const int64_t n = A->n_states, ranges[3] = {0, n / 3, n};
     memset(t_indptr, 0, (size_t)(n + 1) * sizeof *t_indptr);
-    for (int r = 0; r < 2; r++) CHECK(ebm_csr_transpose_count(A, ranges[r], ranges[r + 1], 2, t_indptr) == EBM_OK);
+    for (int r = 0; r < 2; r++)
+        CHECK(ebm_csr_transpose_count(A, ranges[r], ranges[r + 1], 2, t_indptr) == EBM_OK);
     CHECK(ebm_csr_transpose_place(n, t_indptr) == EBM_OK);
     for (int r = 0; r < 2; r++)
-        CHECK(ebm_csr_transpose_fill(A, ranges[r], ranges[r + 1], 2, t_indptr, t_indices, t_values) == EBM_OK);
+        CHECK(ebm_csr_transpose_fill(A, ranges[r], ranges[r + 1], 2, t_indptr, t_indices,
+                                     t_values) == EBM_OK);
 }
 
 #endif

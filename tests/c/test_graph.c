@@ -1,4 +1,5 @@
-/* Classes, components, reachability and the potential of small graphs, without Python. Build and run as test_core.c says. */
+/* Classes, components, reachability and the potential of small graphs, without Python. Build and
+   run as test_core.c says. */
 #include "check.h"
 
 /* The searches, run to their end with at most `n_entries` entries a call. */
@@ -7,15 +8,21 @@ static int64_t components(const ebm_csr_t *A, int64_t n_entries, int32_t *labels
     const int64_t n = A->n_states;
     int32_t *work = take(3 * n, sizeof *work);
     int64_t *next = take(n, sizeof *next);
-    ebm_graph_components_t search = {.A = A, .labels = labels, .low = work, .open = work + n, .parent = work + 2 * n, .next = next};
+    ebm_graph_components_t search = {.A = A,
+                                     .labels = labels,
+                                     .low = work,
+                                     .open = work + n,
+                                     .parent = work + 2 * n,
+                                     .next = next};
     for (int64_t i = 0; i < n; i++) labels[i] = -1;
-    for (int done = 0; !done;) CHECK(ebm_graph_components_expand(&search, n_entries, &done) == EBM_OK);
+    for (int done = 0; !done;)
+        CHECK(ebm_graph_components_expand(&search, n_entries, &done) == EBM_OK);
     free(work), free(next);
     return search.n_classes;
 }
 
-static void classes(const ebm_csr_t *A, const int32_t *labels, int64_t n_classes, int64_t n_entries, uint8_t *closed,
-                    int64_t *period, int64_t *size)
+static void classes(const ebm_csr_t *A, const int32_t *labels, int64_t n_classes, int64_t n_entries,
+                    uint8_t *closed, int64_t *period, int64_t *size)
 {
     const int64_t n = A->n_states;
     int32_t *states = take(n, sizeof *states), *level = take(n, sizeof *level);
@@ -23,7 +30,8 @@ static void classes(const ebm_csr_t *A, const int32_t *labels, int64_t n_classes
     for (int64_t i = 0; i < n; i++) level[i] = -1;
     for (int64_t c = 0; c < n_classes; c++) closed[c] = 1, period[c] = 0, size[c] = 0;
     for (int done = 0; !done;)
-        CHECK(ebm_graph_classes_expand(A, labels, n_entries, &queue, level, closed, period, size, &done) == EBM_OK);
+        CHECK(ebm_graph_classes_expand(A, labels, n_entries, &queue, level, closed, period, size,
+                                       &done) == EBM_OK);
     free(states), free(level);
 }
 
@@ -31,7 +39,8 @@ static void reach(const ebm_csr_t *A, const uint8_t *avoid, int64_t n_entries, u
 {
     int32_t *states = take(A->n_states, sizeof *states);
     ebm_graph_queue_t queue = {states, 0, 0, 0};
-    for (int done = 0; !done;) CHECK(ebm_graph_reach_expand(A, avoid, n_entries, &queue, reached, &done) == EBM_OK);
+    for (int done = 0; !done;)
+        CHECK(ebm_graph_reach_expand(A, avoid, n_entries, &queue, reached, &done) == EBM_OK);
     free(states);
 }
 
@@ -51,7 +60,8 @@ static double potential(const ebm_csr_t *A, const ebm_csr_t *T, int64_t n_entrie
     return mismatch;
 }
 
-/* Union and find over all edges, whichever way they are cut, against a search to and fro until nothing changes. */
+/* Union and find over all edges, whichever way they are cut, against a search to and fro until
+   nothing changes. */
 static void check_components(const ebm_csr_t *A, int32_t *parent)
 {
     const int64_t n = A->n_states;
@@ -71,7 +81,8 @@ static void check_components(const ebm_csr_t *A, int32_t *parent)
         for (int64_t first = 0; first < n; first += piece)
             for (int64_t begin = 0; begin < n; begin += piece) {
                 const int64_t end = begin + piece < n ? begin + piece : n;
-                CHECK(ebm_components_unite(A, begin, end, first, first + piece, -1, 2, parent) == EBM_OK);
+                CHECK(ebm_components_unite(A, begin, end, first, first + piece, -1, 2, parent) ==
+                      EBM_OK);
             }
         CHECK(ebm_components_flatten(0, n, 2, parent) == EBM_OK);
         CHECK(!memcmp(parent, smallest, (size_t)n * sizeof *parent));
@@ -81,14 +92,15 @@ static void check_components(const ebm_csr_t *A, int32_t *parent)
     for (int64_t i = 0; i < n; i++) {
         int expected = 0;
         for (int64_t j = 0; j < n; j++)
-            for (int64_t k = A->indptr[j]; k < A->indptr[j + 1]; k++) expected |= parent[j] == i && A->indices[k] == j;
+            for (int64_t k = A->indptr[j]; k < A->indptr[j + 1]; k++)
+                expected |= parent[j] == i && A->indices[k] == j;
         CHECK(looped[i] == expected);
     }
     free(smallest), free(looped);
 }
 
-static void check_graph(int64_t n, const int64_t *indptr, const int32_t *indices, int64_t n_classes, const int64_t *period,
-                        const int *closed, const int *state_class)
+static void check_graph(int64_t n, const int64_t *indptr, const int32_t *indices, int64_t n_classes,
+                        const int64_t *period, const int *closed, const int *state_class)
 {
     const ebm_csr_t A = csr(n, indptr, indices, NULL, EBM_VALUES_NONE);
     int32_t *labels = take(n, sizeof *labels), *again = take(n, sizeof *again);
@@ -97,14 +109,17 @@ static void check_graph(int64_t n, const int64_t *indptr, const int32_t *indices
     const int64_t found = components(&A, INT64_MAX, labels);
     CHECK(found == n_classes);
     for (int64_t piece = 1; piece < 5; piece++) { /* wherever the search is cut */
-        CHECK(components(&A, piece, again) == found && !memcmp(labels, again, (size_t)n * sizeof *labels));
+        CHECK(components(&A, piece, again) == found &&
+              !memcmp(labels, again, (size_t)n * sizeof *labels));
         classes(&A, labels, found, piece, is_closed, periods, size);
     }
     for (int64_t i = 0; i < n; i++) {
         CHECK(labels[i] >= 0 && labels[i] < found);
-        for (int64_t j = 0; j < n; j++) CHECK((labels[i] == labels[j]) == (state_class[i] == state_class[j]));
+        for (int64_t j = 0; j < n; j++)
+            CHECK((labels[i] == labels[j]) == (state_class[i] == state_class[j]));
         for (int64_t k = indptr[i]; k < indptr[i + 1]; k++) CHECK(labels[indices[k]] <= labels[i]);
-        CHECK(periods[labels[i]] == period[state_class[i]] && is_closed[labels[i]] == closed[state_class[i]]);
+        CHECK(periods[labels[i]] == period[state_class[i]] &&
+              is_closed[labels[i]] == closed[state_class[i]]);
     }
     CHECK(is_closed[0]);
     for (int64_t c = 0; c < found; c++) total += size[c];
@@ -116,12 +131,15 @@ static void check_graph(int64_t n, const int64_t *indptr, const int32_t *indices
 static void test_graphs(void)
 {
     /* 0 -> 1 -> 2 -> 0, 2 -> 3, 3 <-> 4, 5 -> 3, 5 -> 0, 6 -> 6 */
-    check_graph(7, (const int64_t[]){0, 1, 2, 4, 5, 6, 8, 9}, (const int32_t[]){1, 2, 0, 3, 4, 3, 0, 3, 6}, 4,
-                (const int64_t[]){3, 2, 0, 1}, (const int[]){0, 1, 0, 1}, (const int[]){0, 0, 0, 1, 1, 2, 3});
+    check_graph(7, (const int64_t[]){0, 1, 2, 4, 5, 6, 8, 9},
+                (const int32_t[]){1, 2, 0, 3, 4, 3, 0, 3, 6}, 4, (const int64_t[]){3, 2, 0, 1},
+                (const int[]){0, 1, 0, 1}, (const int[]){0, 0, 0, 1, 1, 2, 3});
     /* cycles of 4 and 6 through state 0: period 2 */
-    check_graph(8, (const int64_t[]){0, 2, 3, 4, 5, 6, 7, 8, 9}, (const int32_t[]){1, 4, 2, 3, 0, 5, 6, 7, 3}, 1,
-                (const int64_t[]){2}, (const int[]){1}, (const int[]){0, 0, 0, 0, 0, 0, 0, 0});
-    check_graph(1, (const int64_t[]){0, 1}, (const int32_t[]){0}, 1, (const int64_t[]){1}, (const int[]){1}, (const int[]){0});
+    check_graph(8, (const int64_t[]){0, 2, 3, 4, 5, 6, 7, 8, 9},
+                (const int32_t[]){1, 4, 2, 3, 0, 5, 6, 7, 3}, 1, (const int64_t[]){2},
+                (const int[]){1}, (const int[]){0, 0, 0, 0, 0, 0, 0, 0});
+    check_graph(1, (const int64_t[]){0, 1}, (const int32_t[]){0}, 1, (const int64_t[]){1},
+                (const int[]){1}, (const int[]){0});
 
     /* a path of 100,000 states down and up again: nothing recurses */
     const int64_t n = 100000;
@@ -143,7 +161,8 @@ static void test_reach(void)
     const int32_t indices[] = {1, 2, 4, 3, 3, 3, 5};
     const ebm_csr_t A = csr(6, indptr, indices, NULL, EBM_VALUES_NONE);
     for (int64_t piece = 1; piece < 4; piece++) {
-        uint8_t reached[6] = {1}, around[6] = {1}, avoid[6] = {0, 0, 1, 0, 1, 0}, two[6] = {0, 0, 1, 0, 0, 1};
+        uint8_t reached[6] = {1}, around[6] = {1}, avoid[6] = {0, 0, 1, 0, 1, 0},
+                two[6] = {0, 0, 1, 0, 0, 1};
         reach(&A, NULL, piece, reached);
         CHECK(!memcmp(reached, (uint8_t[]){1, 1, 1, 1, 1, 0}, 6));
         reach(&A, avoid, piece, around);
@@ -161,7 +180,8 @@ static void test_potential(void)
     double values[] = {2, 8, 1, 4, 1, 1, 5}, t_values[7], w[4];
     int64_t t_indptr[5];
     int32_t t_indices[7];
-    const ebm_csr_t A = csr(4, indptr, indices, values, EBM_VALUES_F64), T = csr(4, t_indptr, t_indices, t_values, EBM_VALUES_F64);
+    const ebm_csr_t A = csr(4, indptr, indices, values, EBM_VALUES_F64),
+                    T = csr(4, t_indptr, t_indices, t_values, EBM_VALUES_F64);
     transpose(&A, t_indptr, t_indices, t_values);
     CLOSE(potential(&A, &T, 1, w), 0, 1e-15);
     CLOSE(w[0], 0, 0), CLOSE(w[1], log(2), 1e-15), CLOSE(w[2], log(8), 1e-15), CLOSE(w[3], 0, 0);

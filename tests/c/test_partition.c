@@ -1,4 +1,5 @@
-/* Sweep cuts and lumpability, without Python, against all pairs of states. Built and run as test_core.c is. */
+/* Sweep cuts and lumpability, without Python, against all pairs of states. Built and run as
+   test_core.c is. */
 #include "check.h"
 
 /* A number below `bound` that depends on i alone. */
@@ -28,7 +29,8 @@ static ebm_csr_t make(int64_t n, ebm_value_type_t type)
     indptr[n] = nnz;
     void *kept = type == EBM_VALUES_F32 ? (void *)singles : (void *)values;
     free(type == EBM_VALUES_F32 ? (void *)values : (void *)singles);
-    return (ebm_csr_t){n, indptr, indices, type == EBM_VALUES_NONE ? (free(kept), NULL) : kept, type};
+    return (ebm_csr_t){n, indptr, indices, type == EBM_VALUES_NONE ? (free(kept), NULL) : kept,
+                       type};
 }
 
 static void release(ebm_csr_t *A)
@@ -41,7 +43,8 @@ static void test_cut(int64_t n, ebm_value_type_t type, int is_scaled)
     ebm_csr_t A = make(n, type);
     int32_t *rank = take(n, sizeof *rank);
     double *col = take(n, sizeof *col), *step = take(n, sizeof *step), *two = take(n, sizeof *two);
-    for (int64_t x = 0; x < n; x++) rank[x] = (int32_t)(n - 1 - x), col[x] = 1.0 + (double)noise(x, 5);
+    for (int64_t x = 0; x < n; x++)
+        rank[x] = (int32_t)(n - 1 - x), col[x] = 1.0 + (double)noise(x, 5);
     for (int64_t x = n - 1; x > 0; x--) { /* a shuffle */
         const int64_t y = noise(x + 9000, x + 1);
         const int32_t kept = rank[x];
@@ -64,8 +67,8 @@ static void test_cut(int64_t n, ebm_value_type_t type, int is_scaled)
 }
 
 /* P as a dense matrix of the probabilities of sets. */
-static void naive(const ebm_csr_t *A, const double *row, const double *col, const double *shift, const int32_t *labels, int64_t n_sets,
-                  double *into)
+static void naive(const ebm_csr_t *A, const double *row, const double *col, const double *shift,
+                  const int32_t *labels, int64_t n_sets, double *into)
 {
     memset(into, 0, (size_t)(A->n_states * n_sets) * sizeof *into);
     for (int64_t x = 0; x < A->n_states; x++) {
@@ -76,29 +79,53 @@ static void naive(const ebm_csr_t *A, const double *row, const double *col, cons
     }
 }
 
-static void test_lump(int64_t n, int64_t n_sets, ebm_value_type_t type, int is_scaled, int64_t piece)
+static void test_lump(int64_t n, int64_t n_sets, ebm_value_type_t type, int is_scaled,
+                      int64_t piece)
 {
     ebm_csr_t A = make(n, type);
-    int32_t *labels = take(n, sizeof *labels), *order = take(n, sizeof *order), *places = take(5 * n_sets, sizeof *places);
+    int32_t *labels = take(n, sizeof *labels), *order = take(n, sizeof *order),
+            *places = take(5 * n_sets, sizeof *places);
     int64_t *place = take(n_sets, sizeof *place), *degree = take(n_sets, sizeof *degree);
-    double *numbers = take(4 * n_sets, sizeof *numbers), *scaling = take(3 * n, sizeof *scaling), *into = take(n * n_sets, sizeof *into);
-    double *weight = take(n, sizeof *weight), *flow = take(n_sets * n_sets, sizeof *flow), *out_flow = take(n_sets, sizeof *out_flow);
+    double *numbers = take(4 * n_sets, sizeof *numbers), *scaling = take(3 * n, sizeof *scaling),
+           *into = take(n * n_sets, sizeof *into);
+    double *weight = take(n, sizeof *weight), *flow = take(n_sets * n_sets, sizeof *flow),
+           *out_flow = take(n_sets, sizeof *out_flow);
     int32_t *out_into = take(n_sets, sizeof *out_into);
     memset(places, -1, (size_t)(5 * n_sets) * sizeof *places);
     memset(place, 0, (size_t)n_sets * sizeof *place);
     memset(flow, 0, (size_t)(n_sets * n_sets) * sizeof *flow);
-    for (int64_t x = 0; x < n; x++) labels[x] = (int32_t)(x < n_sets ? x : noise(x + 77, n_sets)), weight[x] = 1.0 + (double)noise(x, 3);
+    for (int64_t x = 0; x < n; x++)
+        labels[x] = (int32_t)(x < n_sets ? x : noise(x + 77, n_sets)),
+        weight[x] = 1.0 + (double)noise(x, 3);
     for (int64_t i = 0; i < 3 * n; i++) scaling[i] = (double)(1 + noise(i + 333, 8)) / 8;
     for (int64_t x = 0; x < n; x++)
         for (int64_t set = labels[x] + 1; set < n_sets; set++) place[set]++;
-    CHECK(ebm_lump_order(labels, 0, n / 2, place, order) == EBM_OK && ebm_lump_order(labels, n / 2, n, place, order) == EBM_OK);
+    CHECK(ebm_lump_order(labels, 0, n / 2, place, order) == EBM_OK &&
+          ebm_lump_order(labels, n / 2, n, place, order) == EBM_OK);
     for (int64_t i = 1; i < n; i++)
-        CHECK(labels[order[i - 1]] < labels[order[i]] || (labels[order[i - 1]] == labels[order[i]] && order[i - 1] < order[i]));
-    ebm_lump_t lump = {.A = &A, .labels = labels, .order = order, .weight = weight, .probability = numbers, .high = numbers + n_sets,
-                       .low = numbers + 2 * n_sets, .flow = numbers + 3 * n_sets, .high_at = places, .low_at = places + n_sets,
-                       .last = places + 2 * n_sets, .touched = places + 3 * n_sets, .row_touched = places + 4 * n_sets,
-                       .n_sets = n_sets, .degree = degree, .out_into = out_into, .out_flow = out_flow, .capacity = n_sets,
-                       .x = -1, .y = -1, .into = -1};
+        CHECK(labels[order[i - 1]] < labels[order[i]] ||
+              (labels[order[i - 1]] == labels[order[i]] && order[i - 1] < order[i]));
+    ebm_lump_t lump = {.A = &A,
+                       .labels = labels,
+                       .order = order,
+                       .weight = weight,
+                       .probability = numbers,
+                       .high = numbers + n_sets,
+                       .low = numbers + 2 * n_sets,
+                       .flow = numbers + 3 * n_sets,
+                       .high_at = places,
+                       .low_at = places + n_sets,
+                       .last = places + 2 * n_sets,
+                       .touched = places + 3 * n_sets,
+                       .row_touched = places + 4 * n_sets,
+                       .n_sets = n_sets,
+                       .degree = degree,
+                       .out_into = out_into,
+                       .out_flow = out_flow,
+                       .capacity = n_sets,
+                       .x = -1,
+                       .y = -1,
+                       .into = -1};
     if (is_scaled) lump.row = scaling, lump.col = scaling + n, lump.shift = scaling + 2 * n;
     naive(&A, lump.row, lump.col, lump.shift, labels, n_sets, into);
     int64_t set = 0, within = 0;
@@ -120,7 +147,8 @@ static void test_lump(int64_t n, int64_t n_sets, ebm_value_type_t type, int is_s
     }
     if (lump.defect > 0.0) {
         CHECK(labels[lump.x] == labels[lump.y]);
-        CLOSE(into[lump.x * n_sets + lump.into] - into[lump.y * n_sets + lump.into], lump.defect, 1e-14);
+        CLOSE(into[lump.x * n_sets + lump.into] - into[lump.y * n_sets + lump.into], lump.defect,
+              1e-14);
     }
     for (int64_t S = 0; S < n_sets; S++)
         for (int64_t B = 0; B < n_sets; B++) {
@@ -129,7 +157,8 @@ static void test_lump(int64_t n, int64_t n_sets, ebm_value_type_t type, int is_s
                 if (labels[x] == S) wanted += weight[x] * into[x * n_sets + B];
             CLOSE(flow[S * n_sets + B], wanted, 1e-13);
         }
-    release(&A), free(labels), free(order), free(places), free(place), free(degree), free(numbers), free(scaling), free(into), free(weight);
+    release(&A), free(labels), free(order), free(places), free(place), free(degree), free(numbers),
+        free(scaling), free(into), free(weight);
     free(flow), free(out_flow), free(out_into);
 }
 

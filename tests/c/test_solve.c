@@ -1,5 +1,6 @@
-/* Conjugate gradients, residuals in doubled precision, elimination orders and the elimination, without Python.
-   gcc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fopenmp -Icsrc \
+/* Conjugate gradients, residuals in doubled precision, elimination orders and the elimination,
+   without Python. gcc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+   -fopenmp -Icsrc \
        csrc/?*.c tests/c/test_solve.c -lm && ./a.out */
 #include "check.h"
 
@@ -30,7 +31,8 @@ static chain_t *chain_new(int64_t n, double up, double down)
     c->A = (ebm_csr_t){n, c->indptr, c->indices, c->values, EBM_VALUES_F64};
     c->T = (ebm_csr_t){n, c->t_indptr, c->t_indices, c->t_values, EBM_VALUES_F64};
     for (int64_t i = 0; i <= n; i++) c->t_indptr[i] = 0;
-    CHECK(ebm_csr_transpose_count(&c->A, 0, n, 1, c->t_indptr) == EBM_OK && ebm_csr_transpose_place(n, c->t_indptr) == EBM_OK);
+    CHECK(ebm_csr_transpose_count(&c->A, 0, n, 1, c->t_indptr) == EBM_OK &&
+          ebm_csr_transpose_place(n, c->t_indptr) == EBM_OK);
     CHECK(ebm_csr_transpose_fill(&c->A, 0, n, 1, c->t_indptr, c->t_indices, c->t_values) == EBM_OK);
     return c;
 }
@@ -44,7 +46,7 @@ static void chain_means(const chain_t *c, double *h)
     for (int64_t i = 1; i < c->n; i++) h[i] += h[i - 1];
 }
 
-/* --- conjugate gradients --------------------------------------------------------------------------------------------- */
+/* --- conjugate gradients ---------------------------------------------------------------------- */
 
 static void test_conjugate_gradients(void)
 {
@@ -53,7 +55,8 @@ static void test_conjugate_gradients(void)
     const ebm_csr_pair_t pair = {&c->A, NULL};
     ebm_kernel_t kernel;
     ebm_csr_kernel(&pair, &kernel);
-    double *w = doubles(n, 2), *x = doubles(n, NAN), *r = doubles(n, 2), *z = doubles(n, NAN), *p = doubles(n, NAN);
+    double *w = doubles(n, 2), *x = doubles(n, NAN), *r = doubles(n, 2), *z = doubles(n, NAN),
+           *p = doubles(n, NAN);
     double *q = doubles(n, NAN), *diagonal = doubles(n, 0), *h = doubles(n, 0);
     w[0] = r[0] = 0; /* the target */
     for (int64_t i = 1; i < n; i++) diagonal[i] = 2 * (c->up[i] + c->down[i]);
@@ -66,7 +69,8 @@ static void test_conjugate_gradients(void)
     CHECK(ebm_cg_start(&cg, 1) == EBM_OK);
     CLOSE(cg.worst, 1, 1e-15);
     CHECK(ebm_cg_expand(&cg, 3, 0, 0, 1, &n_done) == EBM_OK && n_done == 3);
-    CHECK(ebm_cg_expand(&cg, 1000, 1e-10, 0, 1, &n_done) == EBM_OK && n_done > 10 && n_done < 200 && cg.worst <= 1e-10);
+    CHECK(ebm_cg_expand(&cg, 1000, 1e-10, 0, 1, &n_done) == EBM_OK && n_done > 10 && n_done < 200 &&
+          cg.worst <= 1e-10);
     chain_means(c, h);
     for (int64_t i = 0; i < n; i++) CLOSE(x[i], h[i], 1e-8);
     CHECK(x[0] == 0);
@@ -79,31 +83,35 @@ static void test_conjugate_gradients(void)
     free(c), free(w), free(x), free(r), free(z), free(p), free(q), free(diagonal), free(h);
 }
 
-/* --- residuals ------------------------------------------------------------------------------------------------------- */
+/* --- residuals -------------------------------------------------------------------------------- */
 
-/* A relative 1e-20 of h, far below an ulp, shows in the residual as it should: b - M (h + e) = -M e where M h = b. */
+/* A relative 1e-20 of h, far below an ulp, shows in the residual as it should: b - M (h + e) = -M e
+   where M h = b. */
 static void test_residual(void)
 {
     const int64_t n = 5;
     chain_t *c = chain_new(n, 0.25, 0.25);
     uint8_t inside[] = {0, 1, 1, 1, 1};
-    double hi[5], lo[5] = {0}, r[5], one[] = {1, 1, 1, 1, 1}, half[] = {0.5, 0.5, 0.5, 0.5, 0.5}, two[] = {2, 2, 2, 2, 2};
+    double hi[5], lo[5] = {0}, r[5], one[] = {1, 1, 1, 1, 1}, half[] = {0.5, 0.5, 0.5, 0.5, 0.5},
+                  two[] = {2, 2, 2, 2, 2};
     chain_means(c, hi); /* small integers times 4: exact */
     CHECK(ebm_residual(&c->A, NULL, NULL, inside, hi, lo, one, 1, r) == EBM_OK);
     for (int64_t i = 0; i < n; i++) CHECK(r[i] == 0);
     lo[2] = 0x1p-60;
     CHECK(ebm_residual(&c->A, half, two, inside, hi, lo, one, 2, r) == EBM_OK);
-    CHECK(r[0] == 0 && r[1] == 0.25 * lo[2] && r[2] == -0.5 * lo[2] && r[3] == 0.25 * lo[2] && r[4] == 0);
+    CHECK(r[0] == 0 && r[1] == 0.25 * lo[2] && r[2] == -0.5 * lo[2] && r[3] == 0.25 * lo[2] &&
+          r[4] == 0);
     double step[] = {0, 1e-20, 0x1p-55, 1, -hi[4]};
     const double before = hi[3];
     CHECK(ebm_residual_add(n, 1, step, hi, lo) == EBM_OK);
-    CHECK(lo[1] == 1e-20 && lo[2] == 0x1p-60 + 0x1p-55 && hi[3] == before + 1 && hi[4] == 0 && lo[4] == 0);
+    CHECK(lo[1] == 1e-20 && lo[2] == 0x1p-60 + 0x1p-55 && hi[3] == before + 1 && hi[4] == 0 &&
+          lo[4] == 0);
     CHECK(ebm_residual_leaving(&c->A, half, NULL, 1, r) == EBM_OK);
     CHECK(r[0] == 0.125 && r[1] == 0.25 && r[4] == 0.125);
     free(c);
 }
 
-/* --- orders and elimination ------------------------------------------------------------------------------------------ */
+/* --- orders and elimination ------------------------------------------------------------------- */
 
 typedef struct work {
     int64_t n, *indptr, *ints, *nodes, *state;
@@ -114,44 +122,67 @@ typedef struct work {
 } work_t;
 
 /* The rates of a graph, ordered, with all that the elimination needs. */
-static work_t *work_new(int64_t n, int64_t *indptr, int32_t *indices, double *out, double *in, double *leak, int64_t pivots)
+static work_t *work_new(int64_t n, int64_t *indptr, int32_t *indices, double *out, double *in,
+                        double *leak, int64_t pivots)
 {
     work_t *w = take(1, sizeof *w);
     const int64_t size = indptr[n] + n + 1;
     *w = (work_t){.n = n, .indptr = indptr, .indices = indices, .out = out, .in = in, .leak = leak};
     w->lists = take(size, sizeof *w->lists), w->order = take(n, sizeof *w->order);
-    w->ints = take(EBM_MINDEG_ARRAYS * (n + 1), sizeof *w->ints), w->nodes = take(3 * (n + 1), sizeof *w->nodes);
+    w->ints = take(EBM_MINDEG_ARRAYS * (n + 1), sizeof *w->ints),
+    w->nodes = take(3 * (n + 1), sizeof *w->nodes);
     ebm_mindeg_t Q;
-    CHECK(ebm_mindeg_start(&Q, n, indptr, indices, size - 1, w->lists, w->ints) == EBM_ERR_ARGUMENT);
+    CHECK(ebm_mindeg_start(&Q, n, indptr, indices, size - 1, w->lists, w->ints) ==
+          EBM_ERR_ARGUMENT);
     CHECK(ebm_mindeg_start(&Q, n, indptr, indices, size, w->lists, w->ints) == EBM_OK);
     CHECK(n < 3 || ebm_mindeg_order(&Q, w->order) == EBM_ERR_ARGUMENT);
     while (Q.n_done < n) CHECK(ebm_mindeg_expand(&Q, pivots) == EBM_OK);
     CHECK(ebm_mindeg_order(&Q, w->order) == EBM_OK);
     int64_t *first = w->nodes, *height = first + n + 1, *parent = height + n + 1;
-    CHECK(ebm_mindeg_supernodes(n, indptr, indices, INT64_MAX, w->ints, w->order, first, height, parent, &w->fill) == EBM_OK);
+    CHECK(ebm_mindeg_supernodes(n, indptr, indices, INT64_MAX, w->ints, w->order, first, height,
+                                parent, &w->fill) == EBM_OK);
     char *seen = zeros(n, 1);
     for (int64_t k = 0; k < n; k++) CHECK(!seen[w->order[k]]++);
     free(seen);
     const int64_t m = w->fill.n_supernodes;
-    w->state = take(2 * n + 3 * m + 2, sizeof *w->state), w->rows = take(w->fill.n_rows, sizeof *w->rows);
+    w->state = take(2 * n + 3 * m + 2, sizeof *w->state),
+    w->rows = take(w->fill.n_rows, sizeof *w->rows);
     w->factor = doubles(w->fill.n_factor, NAN), w->stack = doubles(w->fill.n_stack, NAN);
     w->exits = doubles(n, NAN), w->leaving = doubles(n, NAN);
     for (int64_t k = 0; k < n; k++) w->leaving[k] = leak[w->order[k]];
-    w->E = (ebm_eliminate_t){.n = n, .n_supernodes = m, .indptr = indptr, .indices = indices, .out_rate = out, .in_rate = in,
-        .order = w->order, .first = first, .height = height, .parent = parent, .place = w->state, .local = w->state + n,
-        .waiting = w->state + 2 * n, .row_begin = w->state + 2 * n + m, .factor_begin = w->state + 2 * n + 2 * m + 1,
-        .rows = w->rows, .factor = w->factor, .exits = w->exits, .leak = w->leaving, .stack = w->stack};
+    w->E = (ebm_eliminate_t){.n = n,
+                             .n_supernodes = m,
+                             .indptr = indptr,
+                             .indices = indices,
+                             .out_rate = out,
+                             .in_rate = in,
+                             .order = w->order,
+                             .first = first,
+                             .height = height,
+                             .parent = parent,
+                             .place = w->state,
+                             .local = w->state + n,
+                             .waiting = w->state + 2 * n,
+                             .row_begin = w->state + 2 * n + m,
+                             .factor_begin = w->state + 2 * n + 2 * m + 1,
+                             .rows = w->rows,
+                             .factor = w->factor,
+                             .exits = w->exits,
+                             .leak = w->leaving,
+                             .stack = w->stack};
     CHECK(ebm_eliminate_start(&w->E) == EBM_OK);
     return w;
 }
 
 static void work_free(work_t *w)
 {
-    free(w->lists), free(w->order), free(w->ints), free(w->nodes), free(w->state), free(w->rows), free(w->factor);
+    free(w->lists), free(w->order), free(w->ints), free(w->nodes), free(w->state), free(w->rows),
+        free(w->factor);
     free(w->stack), free(w->exits), free(w->leaving), free(w);
 }
 
-/* Hitting times of a birth-death chain that drifts away from its target, up to 1e18: right to rounding. */
+/* Hitting times of a birth-death chain that drifts away from its target, up to 1e18: right to
+   rounding. */
 static void test_birth_death(void)
 {
     const int64_t n = 60;
@@ -161,11 +192,13 @@ static void test_birth_death(void)
     double out[200], in[200], leak[59], *h = doubles(n, 0), x[59], b[59], work[59];
     for (int32_t i = 0; i < n; i++) number[i] = i - 1; /* state 0 is the target, group 0 */
     CHECK(ebm_rates_count(&c->A, &c->T, number, indptr) == EBM_OK && indptr[n - 1] == 2 * (n - 2));
-    CHECK(ebm_rates_fill(&c->A, &c->T, NULL, NULL, number, 1, 1, indptr, indices, out, in, leak) == EBM_OK);
+    CHECK(ebm_rates_fill(&c->A, &c->T, NULL, NULL, number, 1, 1, indptr, indices, out, in, leak) ==
+          EBM_OK);
     CHECK(leak[0] == 0.33 && leak[1] == 0);
     work_t *w = work_new(n - 1, indptr, indices, out, in, leak, 1);
     CHECK(w->fill.n_entries == n - 2); /* a path fills nothing */
-    CHECK(ebm_eliminate_expand(&w->E, 1e9, 1) == EBM_OK && w->E.supernode == w->E.n_supernodes && !w->E.underflow);
+    CHECK(ebm_eliminate_expand(&w->E, 1e9, 1) == EBM_OK && w->E.supernode == w->E.n_supernodes &&
+          !w->E.underflow);
     for (int64_t i = 0; i < n - 1; i++) b[i] = 1;
     CHECK(ebm_eliminate_solve(&w->E, 1, b, work, x) == EBM_OK);
     chain_means(c, h);
@@ -179,23 +212,26 @@ static void test_birth_death(void)
     free(c), free(h);
 }
 
-/* A side x side grid with wrap-around and a leak at state 0, rates that differ by direction: M x = b is solved, in pieces and
-   by any number of threads with the same bits. At side 90 the last fronts are shared among threads. */
+/* A side x side grid with wrap-around and a leak at state 0, rates that differ by direction: M x =
+   b is solved, in pieces and by any number of threads with the same bits. At side 90 the last
+   fronts are shared among threads. */
 static void test_grid(int64_t side)
 {
     const int64_t n = side * side;
     int64_t *indptr = take(n + 1, sizeof *indptr), nnz = 0;
     int32_t *indices = take(4 * n, sizeof *indices);
-    double *out = doubles(4 * n, 0), *in = doubles(4 * n, 0), *leak = doubles(n, 0), *b = doubles(2 * n, 1), *x = doubles(2 * n, 0);
+    double *out = doubles(4 * n, 0), *in = doubles(4 * n, 0), *leak = doubles(n, 0),
+           *b = doubles(2 * n, 1), *x = doubles(2 * n, 0);
     double *work = doubles(2 * n, NAN), *again = doubles(2 * n, 0);
     const double rate[] = {0.4, 0.1, 0.3, 0.2};
     leak[0] = 0.01;
     for (int64_t i = 0; i < n; i++) {
         const int64_t r = i / side, s = i % side;
-        const int64_t to[] = {(r + 1) % side * side + s, (r + side - 1) % side * side + s, r * side + (s + 1) % side,
-                              r * side + (s + side - 1) % side};
+        const int64_t to[] = {(r + 1) % side * side + s, (r + side - 1) % side * side + s,
+                              r * side + (s + 1) % side, r * side + (s + side - 1) % side};
         indptr[i] = nnz;
-        for (int j = 0; j < 4; j++) indices[nnz] = (int32_t)to[j], out[nnz] = rate[j], in[nnz++] = rate[j ^ 1];
+        for (int j = 0; j < 4; j++)
+            indices[nnz] = (int32_t)to[j], out[nnz] = rate[j], in[nnz++] = rate[j ^ 1];
         b[2 * i + 1] = i == n / 2;
     }
     indptr[n] = nnz;
@@ -205,20 +241,25 @@ static void test_grid(int64_t side)
     for (int64_t i = 0; i < n; i++)
         for (int v = 0; v < 2; v++) {
             double r = leak[i] * x[2 * i + v];
-            for (int64_t e = indptr[i]; e < indptr[i + 1]; e++) r += out[e] * (x[2 * i + v] - x[2 * indices[e] + v]);
+            for (int64_t e = indptr[i]; e < indptr[i + 1]; e++)
+                r += out[e] * (x[2 * i + v] - x[2 * indices[e] + v]);
             CHECK(fabs(r - b[2 * i + v]) < 1e-14 * x[2 * i] * 10);
         }
-    CLOSE(x[0], (double)n / 0.01, 1e-10); /* the uniform law is stationary: the mean time at state 0 is the same as elsewhere */
+    /* the uniform law is stationary: the mean time at state 0 is the same as elsewhere */
+    CLOSE(x[0], (double)n / 0.01, 1e-10);
     work_free(w);
     w = work_new(n, indptr, indices, out, in, leak, 10);
     while (w->E.supernode < w->E.n_supernodes) CHECK(ebm_eliminate_expand(&w->E, 1e5, 4) == EBM_OK);
-    CHECK(ebm_eliminate_solve(&w->E, 2, b, work, again) == EBM_OK && !memcmp(x, again, 2 * (size_t)n * sizeof *x));
+    CHECK(ebm_eliminate_solve(&w->E, 2, b, work, again) == EBM_OK &&
+          !memcmp(x, again, 2 * (size_t)n * sizeof *x));
     int64_t *nodes = take(3 * (n + 1), sizeof *nodes);
     ebm_fill_t fill;
-    CHECK(ebm_mindeg_supernodes(n, indptr, indices, w->fill.n_entries - 1, w->ints, w->order, nodes, nodes + n + 1, nodes + 2 * n + 2,
-                               &fill) == EBM_OK && fill.n_entries >= w->fill.n_entries);
+    CHECK(ebm_mindeg_supernodes(n, indptr, indices, w->fill.n_entries - 1, w->ints, w->order, nodes,
+                                nodes + n + 1, nodes + 2 * n + 2, &fill) == EBM_OK &&
+          fill.n_entries >= w->fill.n_entries);
     work_free(w);
-    free(nodes), free(indptr), free(indices), free(out), free(in), free(leak), free(b), free(x), free(work), free(again);
+    free(nodes), free(indptr), free(indices), free(out), free(in), free(leak), free(b), free(x),
+        free(work), free(again);
 }
 
 /* A star, whose leaves have equal lists, and isolated states. */
@@ -233,21 +274,23 @@ static void test_star(void)
         indptr[i] = nnz;
         leak[i] = i > LEAVES ? 0.5 : i == 0 ? 0.25 : 0, b[i] = 1;
         if (i == 0)
-            for (int32_t j = 1; j <= LEAVES; j++) indices[nnz] = j, out[nnz] = 0.75 / LEAVES, in[nnz++] = 1;
-        else if (i <= LEAVES)
-            indices[nnz] = 0, out[nnz] = 1, in[nnz++] = 0.75 / LEAVES;
+            for (int32_t j = 1; j <= LEAVES; j++)
+                indices[nnz] = j, out[nnz] = 0.75 / LEAVES, in[nnz++] = 1;
+        else if (i <= LEAVES) indices[nnz] = 0, out[nnz] = 1, in[nnz++] = 0.75 / LEAVES;
     }
     indptr[N] = nnz;
     work_t *w = work_new(N, indptr, indices, out, in, leak, 1000);
     CHECK(w->fill.n_entries == LEAVES);
-    CHECK(ebm_eliminate_expand(&w->E, 1e9, 1) == EBM_OK && ebm_eliminate_solve(&w->E, 1, b, work, x) == EBM_OK);
+    CHECK(ebm_eliminate_expand(&w->E, 1e9, 1) == EBM_OK &&
+          ebm_eliminate_solve(&w->E, 1, b, work, x) == EBM_OK);
     CLOSE(x[0], 7, 1e-14); /* h = 1 + 3/4 (1 + h) */
     CLOSE(x[1], 8, 1e-14);
     CLOSE(x[N - 1], 2, 1e-14);
     work_free(w);
 }
 
-/* A sweep solves what leads nowhere back, in whatever numbering and in pieces; a search is cut at every entry. */
+/* A sweep solves what leads nowhere back, in whatever numbering and in pieces; a search is cut at
+   every entry. */
 static void test_sweep(void)
 {
     enum { N = 60 };
@@ -257,12 +300,14 @@ static void test_sweep(void)
     int64_t next[N];
     double x[N] = {0}, *b = doubles(N, 1), *leaving = doubles(N, 0.25);
     for (int64_t i = 0; i < N; i++) inside[i] = i > 0, parent[i] = -1;
-    ebm_sweep_order_t search = {.A = &c->A, .inside = inside, .order = order, .parent = parent, .next = next};
+    ebm_sweep_order_t search = {
+        .A = &c->A, .inside = inside, .order = order, .parent = parent, .next = next};
     int done = 0;
     while (!done) CHECK(ebm_sweep_order_expand(&search, 1, &done) == EBM_OK);
     CHECK(search.n_found == N - 1);
     for (int64_t k = 0; k < N - 1; k += 7)
-        CHECK(ebm_sweep_apply(&c->A, NULL, NULL, order, k, k + 7 < N - 1 ? k + 7 : N - 1, leaving, b, x) == EBM_OK);
+        CHECK(ebm_sweep_apply(&c->A, NULL, NULL, order, k, k + 7 < N - 1 ? k + 7 : N - 1, leaving,
+                              b, x) == EBM_OK);
     for (int64_t i = 0; i < N; i++) CLOSE(x[i], 4.0 * (double)i, 1e-14);
     free(c), free(b), free(leaving);
 }

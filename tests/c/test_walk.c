@@ -1,5 +1,6 @@
-/* Philox, alias tables and walkers, without Python. Build and run under sanitizers:
-   gcc -std=c11 -g -O1 -fsanitize=address,undefined -fopenmp -Icsrc csrc/alias.c csrc/random.c csrc/walk.c csrc/status.c \
+/* Philox, alias tables and walkers, without Python. Build and run under sanitizers: gcc -std=c11 -g
+   -O1 -fsanitize=address,undefined -fopenmp -Icsrc csrc/alias.c csrc/random.c csrc/walk.c
+   csrc/status.c \
        tests/c/test_walk.c -lm && ./a.out */
 #include <math.h>
 #include <stdio.h>
@@ -10,12 +11,12 @@
 #include "fastebm/base/random.h"
 #include "fastebm/simulation/walk.h"
 
-#define CHECK(condition)                                                                       \
-    do {                                                                                       \
-        if (!(condition)) {                                                                    \
+#define CHECK(condition)                                                                          \
+    do {                                                                                          \
+        if (!(condition)) {                                                                       \
             fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, __LINE__, __func__, #condition); \
-            exit(1);                                                                           \
-        }                                                                                      \
+            exit(1);                                                                              \
+        }                                                                                         \
     } while (0)
 
 static void *take(size_t n_bytes)
@@ -28,11 +29,17 @@ static void *take(size_t n_bytes)
 /* Golden values: numpy.random.Philox(key=key, counter=counter - 1).random_raw(4). */
 static void test_philox(void)
 {
-    static const struct { uint64_t key[2], counter[4], out[4]; } golden[] = {
-        {{0, 0}, {0, 0, 0, 0}, {0x16554d9eca36314c, 0xdb20fe9d672d0fdc, 0xd7e772cee186176b, 0x7e68b68aec7ba23b}},
-        {{0x0123456789abcdef, 0xfedcba9876543210}, {5, 7, 0, 0},
+    static const struct {
+        uint64_t key[2], counter[4], out[4];
+    } golden[] = {
+        {{0, 0},
+         {0, 0, 0, 0},
+         {0x16554d9eca36314c, 0xdb20fe9d672d0fdc, 0xd7e772cee186176b, 0x7e68b68aec7ba23b}},
+        {{0x0123456789abcdef, 0xfedcba9876543210},
+         {5, 7, 0, 0},
          {0x7e71d2cea5290aae, 0x8644e50c74672e75, 0x4d3cbd7232b2f4ef, 0x4c960cbbe35e1141}},
-        {{UINT64_MAX, UINT64_MAX}, {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX},
+        {{UINT64_MAX, UINT64_MAX},
+         {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX},
          {0x87b092c3013fe90b, 0x438c3c67be8d0224, 0x9cc7d7c69cd777b6, 0xa09caebf594f0ba0}},
     };
     for (size_t g = 0; g < sizeof golden / sizeof golden[0]; g++) {
@@ -52,7 +59,7 @@ static void test_philox(void)
     }
 }
 
-/* --- chains for the tests ------------------------------------------------------------------------------------------- */
+/* --- chains for the tests --------------------------------------------------------------------- */
 
 typedef struct chain {
     ebm_csr_t csr;
@@ -75,16 +82,16 @@ static uint64_t draw(void)
     return out[0];
 }
 
-static double uniform(void)
-{
-    return (double)(draw() >> 11) * 0x1p-53;
-}
+static double uniform(void) { return (double)(draw() >> 11) * 0x1p-53; }
 
-/* n rows of random degree 1..most with weights over `decades` orders of magnitude, about one in eight of them zero. */
+/* n rows of random degree 1..most with weights over `decades` orders of magnitude, about one in
+   eight of them zero. */
 static chain_t random_chain(int64_t n, int64_t most, double decades, int with_shift)
 {
-    chain_t c = {.indptr = take(sizeof(int64_t) * (size_t)(n + 1)), .offsets = take(sizeof(int64_t) * (size_t)(n + 1)),
-                 .row = take(sizeof(double) * (size_t)n), .col = take(sizeof(double) * (size_t)n),
+    chain_t c = {.indptr = take(sizeof(int64_t) * (size_t)(n + 1)),
+                 .offsets = take(sizeof(int64_t) * (size_t)(n + 1)),
+                 .row = take(sizeof(double) * (size_t)n),
+                 .col = take(sizeof(double) * (size_t)n),
                  .shift = with_shift ? take(sizeof(double) * (size_t)n) : NULL};
     c.indptr[0] = 0;
     for (int64_t x = 0; x < n; x++) {
@@ -109,7 +116,8 @@ static void tabulate(chain_t *c, int num_threads)
 {
     CHECK(ebm_alias_count(&c->csr, c->shift, c->offsets, &c->table.degree) == EBM_OK);
     c->cells = take(sizeof(ebm_alias_cell_t) * (size_t)c->offsets[c->csr.n_states]);
-    CHECK(ebm_alias_build(&c->csr, c->row, c->col, c->shift, num_threads, 0, c->csr.n_states, c->offsets, c->cells) == EBM_OK);
+    CHECK(ebm_alias_build(&c->csr, c->row, c->col, c->shift, num_threads, 0, c->csr.n_states,
+                          c->offsets, c->cells) == EBM_OK);
     c->table.n_states = c->csr.n_states;
     c->table.indptr = c->offsets;
     c->table.cells = c->cells;
@@ -125,13 +133,15 @@ static uint32_t *narrow_offsets(const chain_t *c)
 
 static void release(chain_t *c)
 {
-    void *const owned[] = {c->indptr, c->offsets, c->indices, c->values, c->row, c->col, c->shift, c->cells};
+    void *const owned[] = {c->indptr, c->offsets, c->indices, c->values,
+                           c->row,    c->col,     c->shift,   c->cells};
     for (size_t k = 0; k < sizeof owned / sizeof owned[0]; k++) free(owned[k]);
 }
 
-/* --- alias tables --------------------------------------------------------------------------------------------------- */
+/* --- alias tables ----------------------------------------------------------------------------- */
 
-/* Sum the cells of each row by target and compare with the weights: to rounding, and exactly zero where absent. */
+/* Sum the cells of each row by target and compare with the weights: to rounding, and exactly zero
+   where absent. */
 static void check_table(const chain_t *c)
 {
     const int64_t n = c->csr.n_states;
@@ -171,7 +181,8 @@ static void test_alias_exact(void)
     }
 }
 
-/* Weights 1, 1e-130, 0 and 2^-60: relative accuracy far below the rounding of the largest, and never what is absent. */
+/* Weights 1, 1e-130, 0 and 2^-60: relative accuracy far below the rounding of the largest, and
+   never what is absent. */
 static void test_alias_orders(void)
 {
     int64_t indptr[] = {0, 4, 5, 6, 7}, offsets[5], degree;
@@ -192,7 +203,8 @@ static void test_alias_orders(void)
     CHECK(kernel.n_states == 4 && !kernel.apply && !kernel.apply_t && !kernel.difference);
     /* the ends of each cell: word 2^62 k is the first of cell k of four */
     const uint64_t cell = 1ULL << 62;
-    const uint64_t bits[] = {0, cell, cell - 1, 2 * cell, 3 * cell, 3 * cell + 15, 3 * cell + 16, UINT64_MAX};
+    const uint64_t bits[] = {0,        cell,          cell - 1,      2 * cell,
+                             3 * cell, 3 * cell + 15, 3 * cell + 16, UINT64_MAX};
     const int64_t expected[] = {0, 0, 0, 0, 3, 3, 0, 0};
     int64_t states[8] = {0};
     CHECK(kernel.step(kernel.ctx, 8, bits, states) == EBM_OK);
@@ -207,7 +219,8 @@ static void test_alias_errors(void)
     ebm_csr_t csr = {2, indptr, indices, values, EBM_VALUES_F64};
     ebm_alias_cell_t cells[4];
     const double bad[] = {0.0, -1.0, NAN, INFINITY, 1e-320};
-    const int expected[] = {EBM_ERR_EMPTY_ROW, EBM_ERR_NEGATIVE, EBM_ERR_NONFINITE, EBM_ERR_NONFINITE, EBM_ERR_NONFINITE};
+    const int expected[] = {EBM_ERR_EMPTY_ROW, EBM_ERR_NEGATIVE, EBM_ERR_NONFINITE,
+                            EBM_ERR_NONFINITE, EBM_ERR_NONFINITE};
     for (int i = 0; i < 5; i++) {
         values[1] = bad[i];
         CHECK(ebm_alias_count(&csr, shift, offsets, &degree) == EBM_OK && degree == 1);
@@ -215,21 +228,23 @@ static void test_alias_errors(void)
     }
     shift[1] = 0.25; /* a row may consist of staying alone */
     values[1] = 0.0;
-    CHECK(ebm_alias_count(&csr, shift, offsets, &degree) == EBM_OK && offsets[2] == 3 && degree == 0);
+    CHECK(ebm_alias_count(&csr, shift, offsets, &degree) == EBM_OK && offsets[2] == 3 &&
+          degree == 0);
     CHECK(ebm_alias_build(&csr, NULL, NULL, shift, 1, 0, 2, offsets, cells) == EBM_OK);
-    CHECK(cells[1].target == 0 && cells[1].threshold == 0 && cells[1].alias == 1 && cells[2].alias == 1);
+    CHECK(cells[1].target == 0 && cells[1].threshold == 0 && cells[1].alias == 1 &&
+          cells[2].alias == 1);
     shift[0] = -0.5;
     CHECK(ebm_alias_build(&csr, NULL, NULL, shift, 1, 0, 2, offsets, cells) == EBM_ERR_NEGATIVE);
     CHECK(ebm_alias_build(&csr, NULL, NULL, shift, 1, 1, 3, offsets, cells) == EBM_ERR_ARGUMENT);
 }
 
-/* --- walkers -------------------------------------------------------------------------------------------------------- */
+/* --- walkers ---------------------------------------------------------------------------------- */
 
 enum { N_STATES = 300, N_WALKERS = 5001, N_STEPS = 77 };
 
 /* The definition, one walker at a time: the twin of both walk functions. */
-static void walk_naively(const ebm_kernel_t *kernel, const uint64_t *target, int64_t first, const int64_t *start,
-                         int64_t *states, int64_t *hit_time, int64_t *paths)
+static void walk_naively(const ebm_kernel_t *kernel, const uint64_t *target, int64_t first,
+                         const int64_t *start, int64_t *states, int64_t *hit_time, int64_t *paths)
 {
     for (int64_t w = 0; w < N_WALKERS; w++) {
         int64_t x = start[w];
@@ -251,11 +266,15 @@ static void walk_naively(const ebm_kernel_t *kernel, const uint64_t *target, int
     }
 }
 
-static void check_hits(const ebm_kernel_t *kernel, const uint64_t *target, int64_t first, const int64_t *start,
-                       const int64_t *expected_states, const int64_t *expected_hits)
+static void check_hits(const ebm_kernel_t *kernel, const uint64_t *target, int64_t first,
+                       const int64_t *start, const int64_t *expected_states,
+                       const int64_t *expected_hits)
 {
     static int64_t states[N_WALKERS], hits[N_WALKERS];
-    const int64_t cuts[][4] = {{0, N_STEPS, N_STEPS, N_STEPS}, {0, 0, 3, N_STEPS}, {0, 1, 2, N_STEPS}, {0, 18, 71, N_STEPS}};
+    const int64_t cuts[][4] = {{0, N_STEPS, N_STEPS, N_STEPS},
+                               {0, 0, 3, N_STEPS},
+                               {0, 1, 2, N_STEPS},
+                               {0, 18, 71, N_STEPS}};
     for (int num_threads = 1; num_threads <= 4; num_threads++)
         for (int c = 0; c < 4; c++) {
             const int64_t middle = c * 1000; /* the range of walkers is split as well */
@@ -263,18 +282,22 @@ static void check_hits(const ebm_kernel_t *kernel, const uint64_t *target, int64
             for (int64_t w = 0; w < N_WALKERS; w++) hits[w] = -1;
             for (int k = 0; k < 3; k++) {
                 const int64_t begin = cuts[c][k], end = cuts[c][k + 1];
-                CHECK(ebm_walk_hit(kernel, test_key, target, num_threads, middle, first, begin, end, states, hits) == EBM_OK);
-                CHECK(ebm_walk_hit(kernel, test_key, target, num_threads, N_WALKERS - middle, first + middle, begin, end,
-                                   states + middle, hits + middle) == EBM_OK);
+                CHECK(ebm_walk_hit(kernel, test_key, target, num_threads, middle, first, begin, end,
+                                   states, hits) == EBM_OK);
+                CHECK(ebm_walk_hit(kernel, test_key, target, num_threads, N_WALKERS - middle,
+                                   first + middle, begin, end, states + middle,
+                                   hits + middle) == EBM_OK);
             }
             CHECK(memcmp(states, expected_states, sizeof states) == 0);
             CHECK(memcmp(hits, expected_hits, sizeof hits) == 0);
         }
 }
 
-static void check_paths(const ebm_kernel_t *kernel, int64_t first, const int64_t *start, const int64_t *expected)
+static void check_paths(const ebm_kernel_t *kernel, int64_t first, const int64_t *start,
+                        const int64_t *expected)
 {
-    const int64_t stride = N_STEPS + 5, cuts[][3] = {{0, N_STEPS, N_STEPS}, {0, 1, N_STEPS}, {0, 30, N_STEPS}};
+    const int64_t stride = N_STEPS + 5,
+                  cuts[][3] = {{0, N_STEPS, N_STEPS}, {0, 1, N_STEPS}, {0, 30, N_STEPS}};
     int64_t *states = take(sizeof(int64_t) * N_WALKERS);
     int64_t *wide = take(sizeof(int64_t) * (size_t)(N_WALKERS * stride));
     int32_t *narrow = take(sizeof(int32_t) * (size_t)(N_WALKERS * stride));
@@ -284,35 +307,40 @@ static void check_paths(const ebm_kernel_t *kernel, int64_t first, const int64_t
             for (int64_t k = 0; k < N_WALKERS * stride; k++) wide[k] = narrow[k] = -7;
             memcpy(states, start, sizeof(int64_t) * N_WALKERS);
             for (int k = 0; k < 2; k++)
-                CHECK(ebm_walk_paths(kernel, test_key, 1 + c, N_WALKERS, first, cuts[c][k], cuts[c][k + 1], stride, is_int32,
-                                     states, paths) == EBM_OK);
+                CHECK(ebm_walk_paths(kernel, test_key, 1 + c, N_WALKERS, first, cuts[c][k],
+                                     cuts[c][k + 1], stride, is_int32, states, paths) == EBM_OK);
             for (int64_t w = 0; w < N_WALKERS; w++)
                 for (int64_t t = 0; t < stride; t++) {
                     const int64_t value = is_int32 ? narrow[w * stride + t] : wide[w * stride + t];
                     CHECK(value == (t == 0 || t > N_STEPS ? -7 : expected[w * (N_STEPS + 1) + t]));
                 }
-            for (int64_t w = 0; w < N_WALKERS; w++) CHECK(states[w] == expected[w * (N_STEPS + 1) + N_STEPS]);
+            for (int64_t w = 0; w < N_WALKERS; w++)
+                CHECK(states[w] == expected[w * (N_STEPS + 1) + N_STEPS]);
         }
     free(states), free(wide), free(narrow);
 }
 
-/* Watched walks against the recorded ones: the highest score up to the stop, the sum of the weights, the first step on the
-   target or above the level; cut into two calls. */
-static void check_watch(const ebm_kernel_t *kernel, const uint64_t *target, const int64_t *start, const int64_t *paths)
+/* Watched walks against the recorded ones: the highest score up to the stop, the sum of the
+   weights, the first step on the target or above the level; cut into two calls. */
+static void check_watch(const ebm_kernel_t *kernel, const uint64_t *target, const int64_t *start,
+                        const int64_t *paths)
 {
     static int64_t states[N_WALKERS], stops[N_WALKERS], streams[N_WALKERS];
-    static double level[N_WALKERS], best[N_WALKERS], sum[N_WALKERS], score[N_STATES], weight[N_STATES];
+    static double level[N_WALKERS], best[N_WALKERS], sum[N_WALKERS], score[N_STATES],
+        weight[N_STATES];
     for (int x = 0; x < N_STATES; x++) score[x] = uniform(), weight[x] = uniform() - 0.5;
     for (int pass = 0; pass < 4; pass++) {
-        const ebm_watch_t watch = {pass & 1 ? score : NULL, level, best, pass & 2 ? weight : NULL, sum};
+        const ebm_watch_t watch = {pass & 1 ? score : NULL, level, best, pass & 2 ? weight : NULL,
+                                   sum};
         for (int64_t w = 0; w < N_WALKERS; w++) {
-            streams[w] = N_WALKERS - 1 - w; /* walked backwards: walker w is the recorded walker streams[w] */
+            /* walked backwards: walker w is the recorded walker streams[w] */
+            streams[w] = N_WALKERS - 1 - w;
             states[w] = start[streams[w]], stops[w] = -1;
             level[w] = 0.9 + 0.1 * uniform(), best[w] = 0.3, sum[w] = 2.0;
         }
         for (int k = 0; k < 2; k++)
-            CHECK(ebm_walk_watch(kernel, test_key, target, &watch, 1 + 2 * k, N_WALKERS, streams, k ? 30 : 0, k ? N_STEPS : 30,
-                                 states, stops) == EBM_OK);
+            CHECK(ebm_walk_watch(kernel, test_key, target, &watch, 1 + 2 * k, N_WALKERS, streams,
+                                 k ? 30 : 0, k ? N_STEPS : 30, states, stops) == EBM_OK);
         for (int64_t w = 0; w < N_WALKERS; w++) {
             double highest = 0.3, total = 2.0;
             int64_t t = 0, x = start[streams[w]], stop = -1;
@@ -329,7 +357,8 @@ static void check_watch(const ebm_kernel_t *kernel, const uint64_t *target, cons
 
 static void test_walkers(void)
 {
-    static int64_t start[N_WALKERS], states[N_WALKERS], hits[N_WALKERS], paths[N_WALKERS * (N_STEPS + 1)];
+    static int64_t start[N_WALKERS], states[N_WALKERS], hits[N_WALKERS],
+        paths[N_WALKERS * (N_STEPS + 1)];
     uint64_t target[N_STATES / 64 + 1] = {0};
     for (int x = 0; x < N_STATES; x += 29) target[x >> 6] |= 1ULL << (x & 63);
     for (int64_t w = 0; w < N_WALKERS; w++) start[w] = (int64_t)(draw() % N_STATES);
@@ -370,14 +399,16 @@ static void test_even_rows(void)
         table.targets = pass & 2 ? NULL : indices;
         ebm_alias_kernel(&table, &kernel);
         for (int w = 0; w < 70; w++) states[w] = w;
-        CHECK(ebm_walk_paths(&kernel, test_key, 1 + pass % 2, 70, 0, 0, 39, 40, 0, states, paths[pass]) == EBM_OK);
+        CHECK(ebm_walk_paths(&kernel, test_key, 1 + pass % 2, 70, 0, 0, 39, 40, 0, states,
+                             paths[pass]) == EBM_OK);
         for (int w = 0; w < 70; w++) paths[pass][w * 40] = w;
         CHECK(memcmp(paths[pass], paths[0], sizeof paths[0]) == 0);
     }
     /* one entry short in five rows of two: an empty cell, which keeps nothing of its own state */
     int64_t nearly_indptr[] = {0, 2, 4, 5, 7, 9};
     const ebm_csr_t nearly = {5, nearly_indptr, indices, NULL, EBM_VALUES_NONE};
-    CHECK(ebm_alias_count(&nearly, NULL, offsets, &table.degree) == EBM_OK && table.degree == 2 && offsets[5] == 10);
+    CHECK(ebm_alias_count(&nearly, NULL, offsets, &table.degree) == EBM_OK && table.degree == 2 &&
+          offsets[5] == 10);
     CHECK(ebm_alias_build(&nearly, NULL, NULL, NULL, 1, 0, 5, offsets, cells) == EBM_OK);
     CHECK(cells[4].target == indices[4] && cells[4].alias == indices[4]);
     CHECK(cells[5].target == 2 && cells[5].threshold == 0 && cells[5].alias == indices[4]);
@@ -400,24 +431,36 @@ static void test_walk_errors(void)
     int32_t paths[3 * 5];
     for (int i = 0; i < 4; i++) {
         int64_t states[3] = {0, 5, outside[i]}, hits[3] = {-1, -1, -1};
-        CHECK(ebm_walk_hit(&c.kernel, test_key, target, 2, 3, 0, 0, 4, states, hits) == EBM_ERR_STATE);
-        CHECK(ebm_walk_paths(&c.kernel, test_key, 2, 3, 0, 0, 4, 5, 1, states, paths) == EBM_ERR_STATE);
-        states[0] = 0, states[1] = 5, hits[0] = hits[1] = -1, hits[2] = 8; /* one that has arrived is not looked at */
-        CHECK(ebm_walk_hit(&c.kernel, test_key, target, 2, 3, 0, 0, 4, states, hits) == EBM_OK && hits[2] == 8);
+        CHECK(ebm_walk_hit(&c.kernel, test_key, target, 2, 3, 0, 0, 4, states, hits) ==
+              EBM_ERR_STATE);
+        CHECK(ebm_walk_paths(&c.kernel, test_key, 2, 3, 0, 0, 4, 5, 1, states, paths) ==
+              EBM_ERR_STATE);
+        /* one that has arrived is not looked at */
+        states[0] = 0, states[1] = 5, hits[0] = hits[1] = -1, hits[2] = 8;
+        CHECK(ebm_walk_hit(&c.kernel, test_key, target, 2, 3, 0, 0, 4, states, hits) == EBM_OK &&
+              hits[2] == 8);
     }
     int64_t states[3] = {0, 5, 9}, hits[3] = {-1, -1, -1};
-    CHECK(ebm_walk_hit(&c.kernel, test_key, target, 0, 3, 0, 0, 4, states, hits) == EBM_ERR_ARGUMENT);
-    CHECK(ebm_walk_hit(&c.kernel, test_key, target, 1, 3, -1, 0, 4, states, hits) == EBM_ERR_ARGUMENT);
-    CHECK(ebm_walk_hit(&c.kernel, test_key, target, 1, 3, 0, 5, 4, states, hits) == EBM_ERR_ARGUMENT);
+    CHECK(ebm_walk_hit(&c.kernel, test_key, target, 0, 3, 0, 0, 4, states, hits) ==
+          EBM_ERR_ARGUMENT);
+    CHECK(ebm_walk_hit(&c.kernel, test_key, target, 1, 3, -1, 0, 4, states, hits) ==
+          EBM_ERR_ARGUMENT);
+    CHECK(ebm_walk_hit(&c.kernel, test_key, target, 1, 3, 0, 5, 4, states, hits) ==
+          EBM_ERR_ARGUMENT);
     CHECK(ebm_walk_hit(&c.kernel, test_key, target, 4, 0, 0, 0, 4, states, hits) == EBM_OK);
-    CHECK(ebm_walk_paths(&c.kernel, test_key, 1, 3, 0, -1, 4, 5, 1, states, paths) == EBM_ERR_ARGUMENT);
+    CHECK(ebm_walk_paths(&c.kernel, test_key, 1, 3, 0, -1, 4, 5, 1, states, paths) ==
+          EBM_ERR_ARGUMENT);
     const int64_t streams[3] = {0, 1, -1};
-    CHECK(ebm_walk_watch(&c.kernel, test_key, target, &(ebm_watch_t){0}, 1, 3, streams, 0, 4, states, hits) == EBM_ERR_ARGUMENT);
+    CHECK(ebm_walk_watch(&c.kernel, test_key, target, &(ebm_watch_t){0}, 1, 3, streams, 0, 4,
+                         states, hits) == EBM_ERR_ARGUMENT);
     c.kernel.step = failing_step;
-    CHECK(ebm_walk_hit(&c.kernel, test_key, target, 2, 3, 0, 0, 4, states, hits) == EBM_ERR_NEGATIVE);
-    CHECK(ebm_walk_paths(&c.kernel, test_key, 2, 3, 0, 0, 4, 5, 1, states, paths) == EBM_ERR_NEGATIVE);
+    CHECK(ebm_walk_hit(&c.kernel, test_key, target, 2, 3, 0, 0, 4, states, hits) ==
+          EBM_ERR_NEGATIVE);
+    CHECK(ebm_walk_paths(&c.kernel, test_key, 2, 3, 0, 0, 4, 5, 1, states, paths) ==
+          EBM_ERR_NEGATIVE);
     c.kernel.step = NULL;
-    CHECK(ebm_walk_hit(&c.kernel, test_key, target, 1, 3, 0, 0, 4, states, hits) == EBM_ERR_UNSUPPORTED);
+    CHECK(ebm_walk_hit(&c.kernel, test_key, target, 1, 3, 0, 0, 4, states, hits) ==
+          EBM_ERR_UNSUPPORTED);
     release(&c);
 }
 

@@ -2,8 +2,9 @@
 
        P = diag(row) A diag(col) + diag(shift).
 
-   ebm_kernel_t is A alone, the only thing an algorithm may know about a chain's pattern. It works on ranges of rows
-   and batches of walkers: that amortises the indirect call, is the unit of work of a thread, and lets `step` prefetch. */
+   ebm_kernel_t is A alone, the only thing an algorithm may know about a chain's pattern. It works
+   on ranges of rows and batches of walkers: that amortises the indirect call, is the unit of work
+   of a thread, and lets `step` prefetch. */
 #ifndef FASTEBM_BASE_KERNEL_H
 #define FASTEBM_BASE_KERNEL_H
 
@@ -15,26 +16,36 @@ typedef struct ebm_kernel {
     int64_t n_states;
     const void *ctx;
     /* y = A[begin:end, :] x. x is (n_states, width), y is (end - begin, width), both row-major. */
-    int (*apply)(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x, double *y);
-    /* The same with A transposed; NULL where the kernel has no transpose; equal to `apply` where A is symmetric. */
-    int (*apply_t)(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x, double *y);
-    /* y[i - begin] = sum_j A[i, j] col[j] (x[i] - x[j])^power, power 1 or 2, col NULL for ones. Residuals of hitting
-       times and Dirichlet forms are sums of differences: forming them from `apply` would cancel every digit. */
-    int (*difference)(const void *ctx, int64_t begin, int64_t end, int power, const double *col, const double *x,
-                      double *y);
-    /* One step of each walker, drawn from its row of A, one 64-bit random word a walker; NULL where the kernel cannot. */
+    int (*apply)(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x,
+                 double *y);
+    /* The same with A transposed; NULL where the kernel has no transpose; equal to `apply` where A
+       is symmetric. */
+    int (*apply_t)(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x,
+                   double *y);
+    /* y[i - begin] = sum_j A[i, j] col[j] (x[i] - x[j])^power, power 1 or 2, col NULL for ones.
+       Residuals of hitting times and Dirichlet forms are sums of differences: forming them from
+       `apply` would cancel every digit. */
+    int (*difference)(const void *ctx, int64_t begin, int64_t end, int power, const double *col,
+                      const double *x, double *y);
+    /* One step of each walker, drawn from its row of A, one 64-bit random word a walker; NULL where
+       the kernel cannot. */
     int (*step)(const void *ctx, int64_t n_walkers, const uint64_t *bits, int64_t *states);
-    /* The entries of rows begin..end-1 of a computed A, ascending within a row: row i has indptr[i + 1 - begin] -
-       indptr[i - begin] of them, all positive, at most max_degree. indices NULL: only indptr; values NULL: not wanted
-       (and where all_ones is set there is none to want). rows is NULL where A is stored. */
-    int (*rows)(const void *ctx, int64_t begin, int64_t end, int64_t *indptr, int64_t *indices, double *values);
+    /* The entries of rows begin..end-1 of a computed A, ascending within a row: row i has indptr[i
+       + 1 - begin] - indptr[i - begin] of them, all positive, at most max_degree. indices NULL:
+       only indptr; values NULL: not wanted (and where all_ones is set there is none to want). rows
+       is NULL where A is stored. */
+    int (*rows)(const void *ctx, int64_t begin, int64_t end, int64_t *indptr, int64_t *indices,
+                double *values);
     int64_t max_degree;
     int all_ones;
-    /* Ask memory for what `step` will read for the same words and states; NULL where a step reads nothing. */
-    void (*prefetch)(const void *ctx, int64_t n_walkers, const uint64_t *bits, const int64_t *states);
+    /* Ask memory for what `step` will read for the same words and states; NULL where a step reads
+       nothing. */
+    void (*prefetch)(const void *ctx, int64_t n_walkers, const uint64_t *bits,
+                     const int64_t *states);
 } ebm_kernel_t;
 
-/* A kernel with its scalings: an operator that an algorithm works on (P, its symmetrisation S, P without a target). */
+/* A kernel with its scalings: an operator that an algorithm works on (P, its symmetrisation S, P
+   without a target). */
 typedef struct ebm_scaled {
     const ebm_kernel_t *kernel;
     const double *row;   /* NULL: ones */

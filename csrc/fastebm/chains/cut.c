@@ -4,11 +4,12 @@
 
 #include "fastebm/base/parallel.h"
 
-int ebm_cut_steps(const ebm_csr_t *A, const double *col, const int32_t *rank, int64_t begin, int64_t end, int num_threads,
-                  double *step)
+int ebm_cut_steps(const ebm_csr_t *A, const double *col, const int32_t *rank, int64_t begin,
+                  int64_t end, int num_threads, double *step)
 {
     (void)num_threads;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) if (end - begin > EBM_TILE)
+#pragma omp parallel for num_threads(num_threads)           \
+    schedule(dynamic, EBM_TILE) if (end - begin > EBM_TILE)
     for (int64_t x = begin; x < end; x++) {
         double later = 0.0, earlier = 0.0;
         for (int64_t k = A->indptr[x]; k < A->indptr[x + 1]; k++) {

@@ -1,13 +1,15 @@
-/* Cuts along an order of the states: what each state adds to the flow across the cut when it joins the states before it. */
+/* Cuts along an order of the states: what each state adds to the flow across the cut when it joins
+   the states before it. */
 #ifndef FASTEBM_CHAINS_CUT_H
 #define FASTEBM_CHAINS_CUT_H
 
 #include "fastebm/patterns/csr.h"
 
-/* step[x] = sum_y A[x, y] col[y] sign(rank[y] - rank[x]) for rows [begin, end); col NULL for ones, rank (n_states,) a permutation.
-   Where the flow pi[x] row[x] A[x, y] col[y] is symmetric, the running sum of pi[x] row[x] step[x] in the order of the ranks is
-   the flow across each cut. step is (n_states,). */
-int ebm_cut_steps(const ebm_csr_t *A, const double *col, const int32_t *rank, int64_t begin, int64_t end, int num_threads,
-                  double *step);
+/* step[x] = sum_y A[x, y] col[y] sign(rank[y] - rank[x]) for rows [begin, end); col NULL for ones,
+   rank (n_states,) a permutation. Where the flow pi[x] row[x] A[x, y] col[y] is symmetric, the
+   running sum of pi[x] row[x] step[x] in the order of the ranks is the flow across each cut. step
+   is (n_states,). */
+int ebm_cut_steps(const ebm_csr_t *A, const double *col, const int32_t *rank, int64_t begin,
+                  int64_t end, int num_threads, double *step);
 
 #endif

@@ -2,13 +2,15 @@
 
 #include <stddef.h>
 
-int ebm_lump_order(const int32_t *labels, int64_t begin, int64_t end, int64_t *place, int32_t *order)
+int ebm_lump_order(const int32_t *labels, int64_t begin, int64_t end, int64_t *place,
+                   int32_t *order)
 {
     for (int64_t x = begin; x < end; x++) order[place[labels[x]]++] = (int32_t)x;
     return EBM_OK;
 }
 
-/* The state at `position` reaches B for the first time: those of its set between the last one that did and this one do not. */
+/* The state at `position` reaches B for the first time: those of its set between the last one that
+   did and this one do not. */
 static void enter(ebm_lump_t *lump, int32_t B, int64_t position)
 {
     if (lump->last[B] < lump->start) {
@@ -87,7 +89,8 @@ int ebm_lump_expand(ebm_lump_t *lump, int64_t n_entries, int *done)
         }
         lump->start = lump->at;
         lump->n_touched = 0;
-        if (lump->weight && lump->capacity - lump->n_out < lump->n_sets) break; /* the next set may reach all */
+        /* the next set may reach all */
+        if (lump->weight && lump->capacity - lump->n_out < lump->n_sets) break;
     }
     *done = lump->at == n;
     return EBM_OK;

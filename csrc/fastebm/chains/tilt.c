@@ -6,8 +6,8 @@
 #include "fastebm/base/parallel.h"
 
 /* The log of one row's entries into `out`, and the largest of them. */
-static double row_logs(const ebm_csr_t *A, int64_t x, const double *log_row, const double *log_col, const double *reward,
-                       double *out)
+static double row_logs(const ebm_csr_t *A, int64_t x, const double *log_row, const double *log_col,
+                       const double *reward, double *out)
 {
     const int64_t begin = A->indptr[x], end = A->indptr[x + 1];
     const double own = log_row ? log_row[x] : 0.0;
@@ -23,12 +23,14 @@ static double row_logs(const ebm_csr_t *A, int64_t x, const double *log_row, con
     return top;
 }
 
-int ebm_tilt_values(const ebm_csr_t *A, const double *log_row, const double *log_col, const double *reward, int normalize,
-                    int64_t first, int64_t last, int num_threads, double *values, double *log_norm, int64_t *row)
+int ebm_tilt_values(const ebm_csr_t *A, const double *log_row, const double *log_col,
+                    const double *reward, int normalize, int64_t first, int64_t last,
+                    int num_threads, double *values, double *log_norm, int64_t *row)
 {
     (void)num_threads;
     int64_t first_empty = A->n_states;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) reduction(min : first_empty) if (last - first > EBM_TILE)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) \
+    reduction(min : first_empty) if (last - first > EBM_TILE)
     for (int64_t x = first; x < last; x++) {
         const int64_t begin = A->indptr[x], end = A->indptr[x + 1];
         const double top = row_logs(A, x, log_row, log_col, reward, values);
@@ -45,7 +47,8 @@ int ebm_tilt_values(const ebm_csr_t *A, const double *log_row, const double *log
         }
         if (!normalize) continue;
         log_norm[x] = top + log(sum);
-        for (int64_t k = begin; k < end; k++) values[k] /= sum; /* the row sums to one to the last digits, however large top */
+        /* the row sums to one to the last digits, however large top */
+        for (int64_t k = begin; k < end; k++) values[k] /= sum;
     }
     *row = first_empty;
     return first_empty < A->n_states ? EBM_ERR_EMPTY_ROW : EBM_OK;

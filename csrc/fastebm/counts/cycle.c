@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stddef.h>
 
-int ebm_cycle_forest(int64_t n_states, const int64_t *indptr, const int32_t *indices, const double *ratio, int32_t *queue,
-                     int32_t *parent, int32_t *depth)
+int ebm_cycle_forest(int64_t n_states, const int64_t *indptr, const int32_t *indices,
+                     const double *ratio, int32_t *queue, int32_t *parent, int32_t *depth)
 {
     for (int64_t x = 0; x < n_states; x++) depth[x] = -1;
     for (int64_t root = 0; root < n_states; root++) {
@@ -33,10 +33,8 @@ static int64_t entry_of(const int64_t *indptr, const int32_t *indices, int32_t x
     int64_t low = indptr[x], high = indptr[x + 1] - 1;
     while (low < high) {
         const int64_t middle = low + (high - low) / 2;
-        if (indices[middle] < y)
-            low = middle + 1;
-        else
-            high = middle;
+        if (indices[middle] < y) low = middle + 1;
+        else high = middle;
     }
     return low;
 }
@@ -55,9 +53,10 @@ static double score_of(double affinity, double variance)
     return variance > 0.0 ? fabs(affinity) / sqrt(variance) : fabs(affinity);
 }
 
-int ebm_cycle_rank(int64_t n_states, const int64_t *indptr, const int32_t *indices, const double *ratio, const double *variance,
-                   const int32_t *parent, const int32_t *depth, int64_t begin, int64_t end, int64_t n_keep, ebm_cycle_t *best,
-                   int64_t *n_best, ebm_cycle_totals_t *totals)
+int ebm_cycle_rank(int64_t n_states, const int64_t *indptr, const int32_t *indices,
+                   const double *ratio, const double *variance, const int32_t *parent,
+                   const int32_t *depth, int64_t begin, int64_t end, int64_t n_keep,
+                   ebm_cycle_t *best, int64_t *n_best, ebm_cycle_totals_t *totals)
 {
     if (begin < 0 || end > n_states) return EBM_ERR_ARGUMENT;
     for (int32_t x = (int32_t)begin; x < end; x++)
@@ -78,7 +77,8 @@ int ebm_cycle_rank(int64_t n_states, const int64_t *indptr, const int32_t *indic
                     const double spread = variance ? variance[k] + variance[j] + variance[i] : 0.0;
                     const double score = score_of(affinity, spread);
                     ebm_cycle_t *cycle = place_for(score, n_keep, best, n_best);
-                    if (cycle) *cycle = (ebm_cycle_t){affinity, spread, score, 3, {x, y, indices[i]}};
+                    if (cycle)
+                        *cycle = (ebm_cycle_t){affinity, spread, score, 3, {x, y, indices[i]}};
                     totals->n_triangles++;
                     totals->triangle_square += score * score;
                 }
@@ -86,7 +86,8 @@ int ebm_cycle_rank(int64_t n_states, const int64_t *indptr, const int32_t *indic
                 j++;
             }
 
-            /* the cycle that (x, y) closes with the forest: from y up to the first common ancestor, down to x */
+            /* the cycle that (x, y) closes with the forest: from y up to the first common ancestor,
+               down to x */
             if (parent[y] == x || parent[x] == y) continue;
             double affinity = ratio[k], spread = variance ? variance[k] : 0.0;
             int64_t length = 1;
@@ -98,10 +99,8 @@ int ebm_cycle_rank(int64_t n_states, const int64_t *indptr, const int32_t *indic
                 affinity += from_y ? ratio[edge] : -ratio[edge];
                 spread += variance ? variance[edge] : 0.0;
                 length++;
-                if (from_y)
-                    up = parent[up];
-                else
-                    down = parent[down];
+                if (from_y) up = parent[up];
+                else down = parent[down];
             }
             if (length <= 3) continue; /* counted as a triangle */
             totals->n_longer++;
@@ -114,8 +113,10 @@ int ebm_cycle_rank(int64_t n_states, const int64_t *indptr, const int32_t *indic
             int64_t at = 1;
             for (int32_t s = y; s != top; s = parent[s]) cycle->states[at++] = s;
             if (x != top) cycle->states[at] = top;
-            at = length - 1; /* from the ancestor down to x: filled from the end, x itself is first */
-            for (int32_t s = x; s != top && parent[s] != top; s = parent[s]) cycle->states[at--] = parent[s];
+            /* from the ancestor down to x: filled from the end, x itself is first */
+            at = length - 1;
+            for (int32_t s = x; s != top && parent[s] != top; s = parent[s])
+                cycle->states[at--] = parent[s];
         }
     return EBM_OK;
 }

@@ -1,6 +1,7 @@
-/* Short cycles and how far each is from Kolmogorov's criterion: the sum of `ratio` along it, ratio(x, y) = -ratio(y, x) a log
-   ratio of forward and backward. Candidates are all triangles, and the cycles that each further edge closes with a
-   breadth-first forest (a basis of the cycle space: their affinities determine all others). */
+/* Short cycles and how far each is from Kolmogorov's criterion: the sum of `ratio` along it,
+   ratio(x, y) = -ratio(y, x) a log ratio of forward and backward. Candidates are all triangles, and
+   the cycles that each further edge closes with a breadth-first forest (a basis of the cycle space:
+   their affinities determine all others). */
 #ifndef FASTEBM_COUNTS_CYCLE_H
 #define FASTEBM_COUNTS_CYCLE_H
 
@@ -11,7 +12,8 @@
 #define EBM_CYCLE_LONGEST 64 /* states of a cycle that is kept; longer ones are counted only */
 
 typedef struct ebm_cycle {
-    double affinity, variance, score; /* |affinity| / sqrt(variance), or |affinity| where no variances are given */
+    /* |affinity| / sqrt(variance), or |affinity| where no variances are given */
+    double affinity, variance, score;
     int64_t length;
     int32_t states[EBM_CYCLE_LONGEST];
 } ebm_cycle_t;
@@ -21,14 +23,18 @@ typedef struct ebm_cycle_totals {
     double triangle_square;        /* sum of the triangles' squared scores */
 } ebm_cycle_totals_t;
 
-/* ratio, variance (or NULL): entries of a symmetric pattern (indptr, indices ascending); an edge with a NaN ratio is part of no
-   cycle. The forest: parent (a root is its own) and depth, (n_states,) each; queue (n_states,) is scratch. */
-int ebm_cycle_forest(int64_t n_states, const int64_t *indptr, const int32_t *indices, const double *ratio, int32_t *queue,
-                     int32_t *parent, int32_t *depth);
+/* ratio, variance (or NULL): entries of a symmetric pattern (indptr, indices ascending); an edge
+   with a NaN ratio is part of no cycle. The forest: parent (a root is its own) and depth,
+   (n_states,) each; queue (n_states,) is scratch. */
+int ebm_cycle_forest(int64_t n_states, const int64_t *indptr, const int32_t *indices,
+                     const double *ratio, int32_t *queue, int32_t *parent, int32_t *depth);
 
-/* Keeps the n_keep best by score in `best`, best first, n_best of them, and counts all in `totals`. Looks at the edges whose smaller state is one of begin .. end - 1 and continues what earlier calls have found. */
-int ebm_cycle_rank(int64_t n_states, const int64_t *indptr, const int32_t *indices, const double *ratio, const double *variance,
-                   const int32_t *parent, const int32_t *depth, int64_t begin, int64_t end, int64_t n_keep, ebm_cycle_t *best,
-                   int64_t *n_best, ebm_cycle_totals_t *totals);
+/* Keeps the n_keep best by score in `best`, best first, n_best of them, and counts all in `totals`.
+   Looks at the edges whose smaller state is one of begin .. end - 1 and continues what earlier
+   calls have found. */
+int ebm_cycle_rank(int64_t n_states, const int64_t *indptr, const int32_t *indices,
+                   const double *ratio, const double *variance, const int32_t *parent,
+                   const int32_t *depth, int64_t begin, int64_t end, int64_t n_keep,
+                   ebm_cycle_t *best, int64_t *n_best, ebm_cycle_totals_t *totals);
 
 #endif

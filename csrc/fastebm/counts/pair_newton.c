@@ -6,17 +6,19 @@
 #include "fastebm/base/parallel.h"
 #include "fastebm/base/random.h"
 
-/* A one-way pair has no finite log ratio; in the guess that starts Newton's method this share of its weight runs against it. */
+/* A one-way pair has no finite log ratio; in the guess that starts Newton's method this share of
+   its weight runs against it. */
 #define GUESS_SHARE 0.01
-/* The first Newton steps are solved to one digit only, later ones to as many as the last step had (Dembo, Eisenstat &
-   Steihaug 1982: convergence stays superlinear). */
+/* The first Newton steps are solved to one digit only, later ones to as many as the last step had
+   (Dembo, Eisenstat & Steihaug 1982: convergence stays superlinear). */
 #define FORCING_LOOSE 0.1
 #define FORCING_TIGHT 1e-10
-/* A component of the gradient below this share of the size of its terms is rounding (an ulp is 2.2e-16): a solve goes no further, as
-   the part of the rounding that is constant over a component has no solution at all. */
+/* A component of the gradient below this share of the size of its terms is rounding (an ulp is
+   2.2e-16): a solve goes no further, as the part of the rounding that is constant over a component
+   has no solution at all. */
 #define ROUNDING 1e-15
-/* A direction whose energy is below this share of its square in the diagonal's norm is constant up to rounding: what is left of
-   the residual is the part that no step can remove. */
+/* A direction whose energy is below this share of its square in the diagonal's norm is constant up
+   to rounding: what is left of the residual is the part that no step can remove. */
 #define FLAT 1e-14
 
 int ebm_pairgraph_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t *indptr)
@@ -31,8 +33,8 @@ int ebm_pairgraph_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t *indptr)
     return EBM_OK;
 }
 
-int ebm_pairgraph_fill(const ebm_csr_t *A, const ebm_csr_t *T, const int64_t *indptr, int64_t *work, int32_t *indices,
-                       double *forward, double *backward, int64_t *mirror)
+int ebm_pairgraph_fill(const ebm_csr_t *A, const ebm_csr_t *T, const int64_t *indptr, int64_t *work,
+                       int32_t *indices, double *forward, double *backward, int64_t *mirror)
 {
     for (int64_t x = 0; x < A->n_states; x++) {
         ebm_pairs_t pair = ebm_pairs_of(A, T, x);
@@ -51,12 +53,14 @@ int ebm_pairgraph_fill(const ebm_csr_t *A, const ebm_csr_t *T, const int64_t *in
     return EBM_OK;
 }
 
-/* --- passes over ranges of states, summed in fixed order ----------------------------------------------------------------- */
+/* --- passes over ranges of states, summed in fixed order -------------------------------------- */
 
 typedef double (*range_pass_t)(ebm_pair_newton_t *s, double factor, int64_t begin, int64_t end);
 
-/* The sum, or (largest) the maximum, of `pass` over fixed ranges. A small problem is one range and starts no threads. */
-static double over_states(ebm_pair_newton_t *s, range_pass_t pass, double factor, int largest, int num_threads)
+/* The sum, or (largest) the maximum, of `pass` over fixed ranges. A small problem is one range and
+   starts no threads. */
+static double over_states(ebm_pair_newton_t *s, range_pass_t pass, double factor, int largest,
+                          int num_threads)
 {
     (void)num_threads;
     const int64_t n = s->graph.n_states, n_blocks = ebm_n_blocks(n);
@@ -64,7 +68,8 @@ static double over_states(ebm_pair_newton_t *s, range_pass_t pass, double factor
     if (n_blocks == 1) return pass(s, factor, 0, n);
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic)
     for (int64_t b = 0; b < n_blocks; b++)
-        partial[b] = pass(s, factor, ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1));
+        partial[b] =
+            pass(s, factor, ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1));
     if (!largest) return ebm_sum_blocks(n_blocks, partial);
     double top = partial[0];
     for (int64_t b = 1; b < n_blocks; b++) /* NaN is the largest of all */
@@ -72,12 +77,15 @@ static double over_states(ebm_pair_newton_t *s, range_pass_t pass, double factor
     return top;
 }
 
-/* What the pair (w, back) contributes at the difference d: its slope g in d, its curvature h, and the size of g's terms. */
-EBM_INLINE void pair_terms(ebm_pair_newton_kind_t kind, double w, double back, double d, double *g, double *h, double *size)
+/* What the pair (w, back) contributes at the difference d: its slope g in d, its curvature h, and
+   the size of g's terms. */
+EBM_INLINE void pair_terms(ebm_pair_newton_kind_t kind, double w, double back, double d, double *g,
+                           double *h, double *size)
 {
     switch (kind) {
     case EBM_PAIR_NEWTON_LOGISTIC: {
-        const double e = exp(-fabs(d)), small = e / (1.0 + e), large = 1.0 / (1.0 + e); /* sigma(-|d|), sigma(|d|) */
+        /* sigma(-|d|), sigma(|d|) */
+        const double e = exp(-fabs(d)), small = e / (1.0 + e), large = 1.0 / (1.0 + e);
         const double down = w * (d >= 0.0 ? small : large), up = back * (d >= 0.0 ? large : small);
         *g = up - down;
         *h = (w + back) * small * large;
@@ -113,7 +121,8 @@ static double multiplier_pass(ebm_pair_newton_t *s, double factor, int64_t begin
         const double own = s->stay[x] / s->v[x];
         double flow = own, diagonal = own / s->v[x];
         for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++) {
-            const double sum = s->v[x] + s->v[graph->indices[k]], pair = (graph->forward[k] + graph->backward[k]) / sum;
+            const double sum = s->v[x] + s->v[graph->indices[k]],
+                         pair = (graph->forward[k] + graph->backward[k]) / sum;
             s->weight[k] = pair / sum;
             flow += pair;
             diagonal += s->weight[k];
@@ -127,8 +136,10 @@ static double multiplier_pass(ebm_pair_newton_t *s, double factor, int64_t begin
     return worst;
 }
 
-/* product = H direction and its energy, for the multipliers: sums where a Laplacian has differences, and a diagonal. */
-static double multiplier_product_pass(ebm_pair_newton_t *s, double factor, int64_t begin, int64_t end)
+/* product = H direction and its energy, for the multipliers: sums where a Laplacian has
+   differences, and a diagonal. */
+static double multiplier_product_pass(ebm_pair_newton_t *s, double factor, int64_t begin,
+                                      int64_t end)
 {
     (void)factor;
     const ebm_pairgraph_t *graph = &s->graph;
@@ -137,7 +148,8 @@ static double multiplier_product_pass(ebm_pair_newton_t *s, double factor, int64
     for (int64_t x = begin; x < end; x++) {
         const double own = s->stay[x] / (s->v[x] * s->v[x]) * d[x];
         double sum = own;
-        for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++) sum += s->weight[k] * (d[x] + d[graph->indices[k]]);
+        for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++)
+            sum += s->weight[k] * (d[x] + d[graph->indices[k]]);
         s->product[x] = sum;
         energy += sum * d[x];
     }
@@ -145,7 +157,8 @@ static double multiplier_product_pass(ebm_pair_newton_t *s, double factor, int64
 }
 
 /* The largest relative change that the step makes to a q(x) or to a q(x) + q(y). */
-static double multiplier_stretch_pass(ebm_pair_newton_t *s, double factor, int64_t begin, int64_t end)
+static double multiplier_stretch_pass(ebm_pair_newton_t *s, double factor, int64_t begin,
+                                      int64_t end)
 {
     (void)factor;
     const ebm_pairgraph_t *graph = &s->graph;
@@ -162,7 +175,8 @@ static double multiplier_stretch_pass(ebm_pair_newton_t *s, double factor, int64
     return top;
 }
 
-/* Gradient, weights and diagonal at v; the largest imbalance. factor != 0: of the least squares that guess the start. */
+/* Gradient, weights and diagonal at v; the largest imbalance. factor != 0: of the least squares
+   that guess the start. */
 static double evaluate_pass(ebm_pair_newton_t *s, double factor, int64_t begin, int64_t end)
 {
     const ebm_pairgraph_t *graph = &s->graph;
@@ -197,11 +211,13 @@ static double floor_pass(ebm_pair_newton_t *s, double factor, int64_t begin, int
 {
     double square = 0.0;
     for (int64_t x = begin; x < end; x++)
-        if (s->diagonal[x] > 0.0) square += factor * factor * s->product[x] * s->product[x] / s->diagonal[x];
+        if (s->diagonal[x] > 0.0)
+            square += factor * factor * s->product[x] * s->product[x] / s->diagonal[x];
     return square;
 }
 
-/* step = 0, residual = -gradient (factor 1) or as it is (factor 0), direction = residual / diagonal; their product. */
+/* step = 0, residual = -gradient (factor 1) or as it is (factor 0), direction = residual /
+   diagonal; their product. */
 static double start_pass(ebm_pair_newton_t *s, double factor, int64_t begin, int64_t end)
 {
     double rho = 0.0;
@@ -214,7 +230,8 @@ static double start_pass(ebm_pair_newton_t *s, double factor, int64_t begin, int
     return rho;
 }
 
-/* product = H direction as sums of differences, so that nothing cancels where the direction is flat. */
+/* product = H direction as sums of differences, so that nothing cancels where the direction is
+   flat. */
 static double product_pass(ebm_pair_newton_t *s, double factor, int64_t begin, int64_t end)
 {
     (void)factor;
@@ -238,7 +255,8 @@ static double square_pass(ebm_pair_newton_t *s, double factor, int64_t begin, in
 {
     (void)factor;
     double square = 0.0;
-    for (int64_t x = begin; x < end; x++) square += s->diagonal[x] * s->direction[x] * s->direction[x];
+    for (int64_t x = begin; x < end; x++)
+        square += s->diagonal[x] * s->direction[x] * s->direction[x];
     return square;
 }
 
@@ -256,7 +274,8 @@ static double move_pass(ebm_pair_newton_t *s, double factor, int64_t begin, int6
 static double direction_pass(ebm_pair_newton_t *s, double factor, int64_t begin, int64_t end)
 {
     for (int64_t x = begin; x < end; x++)
-        s->direction[x] = (s->diagonal[x] > 0.0 ? s->residual[x] / s->diagonal[x] : 0.0) + factor * s->direction[x];
+        s->direction[x] = (s->diagonal[x] > 0.0 ? s->residual[x] / s->diagonal[x] : 0.0) +
+                          factor * s->direction[x];
     return 0.0;
 }
 
@@ -293,11 +312,12 @@ static double stretch_pass(ebm_pair_newton_t *s, double factor, int64_t begin, i
     return top;
 }
 
-/* --- the iteration ---------------------------------------------------------------------------------------------------- */
+/* --- the iteration ---------------------------------------------------------------------------- */
 
 static void cg_start(ebm_pair_newton_t *s, double from_gradient, int num_threads)
 {
-    s->rho_floor = from_gradient != 0.0 ? over_states(s, floor_pass, ROUNDING, 0, num_threads) : 0.0;
+    s->rho_floor =
+        from_gradient != 0.0 ? over_states(s, floor_pass, ROUNDING, 0, num_threads) : 0.0;
     s->rho = s->rho_start = over_states(s, start_pass, from_gradient, 0, num_threads);
     s->cg_steps = 0;
 }
@@ -305,7 +325,8 @@ static void cg_start(ebm_pair_newton_t *s, double from_gradient, int num_threads
 /* One step; 0 where nothing but rounding is left. */
 static int cg_step(ebm_pair_newton_t *s, int num_threads)
 {
-    const range_pass_t product = s->kind == EBM_PAIR_NEWTON_MULTIPLIER ? multiplier_product_pass : product_pass;
+    const range_pass_t product =
+        s->kind == EBM_PAIR_NEWTON_MULTIPLIER ? multiplier_product_pass : product_pass;
     const double energy = over_states(s, product, 0.0, 0, num_threads);
     s->n_products++;
     s->cg_steps++;
@@ -316,26 +337,31 @@ static int cg_step(ebm_pair_newton_t *s, int num_threads)
     return 1;
 }
 
-/* v += t step with a t that lowers f, found without a value of f (whose differences are below rounding near the minimum):
-   K''' is at most K'' in size, hence along a step that stretches no pair by more than delta, f''(t) <= f''(0) e^(delta t)
-   (Sun & Tran-Dinh 2019): t = 1 lowers f where delta <= 1, log(1 + delta) / delta always does. t = 1 does too wherever f still falls there. */
+/* v += t step with a t that lowers f, found without a value of f (whose differences are below
+   rounding near the minimum): K''' is at most K'' in size, hence along a step that stretches no
+   pair by more than delta, f''(t) <= f''(0) e^(delta t) (Sun & Tran-Dinh 2019): t = 1 lowers f
+   where delta <= 1, log(1 + delta) / delta always does. t = 1 does too wherever f still falls
+   there. */
 static void advance(ebm_pair_newton_t *s, int is_quadratic, int num_threads)
 {
     const double stretch = over_states(s, stretch_pass, 0.0, 1, num_threads);
     s->step_size = over_states(s, shift_pass, 1.0, 1, num_threads);
     s->imbalance = over_states(s, evaluate_pass, 0.0, 1, num_threads);
-    if (is_quadratic || stretch <= 1.0 || over_states(s, slope_pass, 0.0, 0, num_threads) <= 0.0) return;
+    if (is_quadratic || stretch <= 1.0 || over_states(s, slope_pass, 0.0, 0, num_threads) <= 0.0)
+        return;
     const double t = log1p(stretch) / stretch;
     over_states(s, shift_pass, t - 1.0, 1, num_threads);
     s->step_size *= t;
     s->imbalance = over_states(s, evaluate_pass, 0.0, 1, num_threads);
 }
 
-/* The same for the multipliers: terms -log(a + t b) are self-concordant, f''(t) <= f''(0) / (1 - rho t)^2 with rho the largest |b / a|, so
-   that t = 1 lowers f where rho <= 2/3 and t = 1 / (1 + rho) always does and keeps every q positive. */
+/* The same for the multipliers: terms -log(a + t b) are self-concordant, f''(t) <= f''(0) / (1 -
+   rho t)^2 with rho the largest |b / a|, so that t = 1 lowers f where rho <= 2/3 and t = 1 / (1 +
+   rho) always does and keeps every q positive. */
 static void advance_multipliers(ebm_pair_newton_t *s, int num_threads)
 {
-    const double rho = over_states(s, multiplier_stretch_pass, 0.0, 1, num_threads), t = rho <= 2.0 / 3.0 ? 1.0 : 1.0 / (1.0 + rho);
+    const double rho = over_states(s, multiplier_stretch_pass, 0.0, 1, num_threads),
+                 t = rho <= 2.0 / 3.0 ? 1.0 : 1.0 / (1.0 + rho);
     s->step_size = t * rho;
     over_states(s, shift_pass, t, 1, num_threads);
     s->imbalance = over_states(s, multiplier_pass, 0.0, 1, num_threads);
@@ -345,7 +371,9 @@ int ebm_pair_newton_run(ebm_pair_newton_t *s, int64_t max_products, int num_thre
 {
     const int64_t stop = s->n_products + max_products, cg_limit = 2 * s->graph.n_states + 100;
     if (s->phase == EBM_PAIR_NEWTON_START) {
-        s->imbalance = over_states(s, s->kind == EBM_PAIR_NEWTON_MULTIPLIER ? multiplier_pass : evaluate_pass, s->guess, 1, num_threads);
+        s->imbalance =
+            over_states(s, s->kind == EBM_PAIR_NEWTON_MULTIPLIER ? multiplier_pass : evaluate_pass,
+                        s->guess, 1, num_threads);
         s->step_size = INFINITY;
         cg_start(s, 1.0, num_threads);
         s->phase = EBM_PAIR_NEWTON_SOLVE;
@@ -366,10 +394,8 @@ int ebm_pair_newton_run(ebm_pair_newton_t *s, int64_t max_products, int num_thre
             s->phase = EBM_PAIR_NEWTON_DONE;
             return EBM_OK;
         }
-        if (s->kind == EBM_PAIR_NEWTON_MULTIPLIER)
-            advance_multipliers(s, num_threads);
-        else
-            advance(s, is_squares || (s->guess && s->n_newton == 0), num_threads);
+        if (s->kind == EBM_PAIR_NEWTON_MULTIPLIER) advance_multipliers(s, num_threads);
+        else advance(s, is_squares || (s->guess && s->n_newton == 0), num_threads);
         if (isnan(s->imbalance)) return EBM_ERR_BREAKDOWN;
         s->n_newton++;
         if (s->step_size <= s->tol || s->n_newton >= s->max_newton) s->phase = EBM_PAIR_NEWTON_DONE;
@@ -390,14 +416,17 @@ int ebm_pair_newton_slopes(const ebm_pair_newton_t *s, int num_threads, double *
 {
     (void)num_threads;
     const ebm_pairgraph_t *graph = &s->graph;
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (graph->n_states > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads)            \
+    schedule(static) if (graph->n_states > EBM_BLOCK_STATES)
     for (int64_t x = 0; x < graph->n_states; x++)
         for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++) {
-            const double w = graph->forward[k], back = graph->backward[k], d = s->v[x] - s->v[graph->indices[k]];
+            const double w = graph->forward[k], back = graph->backward[k],
+                         d = s->v[x] - s->v[graph->indices[k]];
             double g, h, size;
             if (s->kind == EBM_PAIR_NEWTON_SQUARES) {
                 pair_terms(s->kind, w, back, d, &g, &h, &size);
-                slope[k] = h > 0.0 ? (h / w) * (g / w - 1.0) : 0.0; /* of h (d - log(w / back)): h depends on w, too */
+                /* of h (d - log(w / back)): h depends on w, too */
+                slope[k] = h > 0.0 ? (h / w) * (g / w - 1.0) : 0.0;
             } else {
                 pair_terms(s->kind, 1.0, 0.0, d, &g, &h, &size);
                 slope[k] = g;
@@ -406,8 +435,9 @@ int ebm_pair_newton_slopes(const ebm_pair_newton_t *s, int num_threads, double *
     return EBM_OK;
 }
 
-int ebm_pair_newton_probe(const ebm_pairgraph_t *graph, const int64_t *mirror, const double *slope, const double *total,
-                        const double *scale, const uint64_t key[2], int64_t probe, int num_threads, double *flow, double *g)
+int ebm_pair_newton_probe(const ebm_pairgraph_t *graph, const int64_t *mirror, const double *slope,
+                          const double *total, const double *scale, const uint64_t key[2],
+                          int64_t probe, int num_threads, double *flow, double *g)
 {
     (void)num_threads;
     const int64_t n = graph->n_states;
@@ -416,13 +446,17 @@ int ebm_pair_newton_probe(const ebm_pairgraph_t *graph, const int64_t *mirror, c
         uint64_t block[4];
         int64_t drawn = 0;
         double staying = total[x], sum = 0.0;
-        for (int64_t k = graph->indptr[x]; k <= graph->indptr[x + 1]; k++, drawn++) { /* the last turn is the diagonal's */
+        /* the last turn is the diagonal's */
+        for (int64_t k = graph->indptr[x]; k <= graph->indptr[x + 1]; k++, drawn++) {
             if (drawn % 256 == 0) {
-                const uint64_t counter[4] = {(uint64_t)(drawn / 256), (uint64_t)x, (uint64_t)probe, 2};
+                const uint64_t counter[4] = {(uint64_t)(drawn / 256), (uint64_t)x, (uint64_t)probe,
+                                             2};
                 ebm_philox_block(key, counter, block);
             }
             const double sign = (block[drawn % 256 / 64] >> (drawn % 64)) & 1 ? 1.0 : -1.0;
-            const double w = k < graph->indptr[x + 1] ? graph->forward[k] : staying > 0.0 ? staying : 0.0;
+            const double w = k < graph->indptr[x + 1] ? graph->forward[k]
+                             : staying > 0.0          ? staying
+                                                      : 0.0;
             const double term = sign * sqrt(scale[x] * w);
             sum += term;
             if (k == graph->indptr[x + 1]) break;
@@ -435,7 +469,8 @@ int ebm_pair_newton_probe(const ebm_pairgraph_t *graph, const int64_t *mirror, c
 #pragma omp parallel for num_threads(num_threads) schedule(static) if (n > EBM_BLOCK_STATES)
     for (int64_t x = 0; x < n; x++) {
         double in = 0.0;
-        for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++) in += flow[k] - flow[mirror[k]];
+        for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++)
+            in += flow[k] - flow[mirror[k]];
         g[x] = in;
     }
     return EBM_OK;

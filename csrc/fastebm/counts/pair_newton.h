@@ -2,12 +2,15 @@
 
        f(v) = sum_{x, y} w(x, y) K(v(x) - v(y)),      K convex and decreasing,
 
-   by Newton's method, each step solved by conjugate gradients on the graph Laplacian of weights w K''. One problem, many names:
-   - w = n(x, y) counts, K = log(1 + e^-d) is the dual of the reversible maximum likelihood: the stationarity condition of
-     v(x) = log(n(x) / x(x)), x(x) the symmetric measure of Bowman et al. 2009, is the gradient of f;
+   by Newton's method, each step solved by conjugate gradients on the graph Laplacian of weights w
+   K''. One problem, many names:
+   - w = n(x, y) counts, K = log(1 + e^-d) is the dual of the reversible maximum likelihood: the
+     stationarity condition of v(x) = log(n(x) / x(x)), x(x) the symmetric measure of Bowman et al.
+     2009, is the gradient of f;
    - w = T(x, y) = n(x, y) / n(x) is the least action of arXiv 2512.10047;
-   - w = wins of x over y is the Bradley-Terry model (1952), v the scores.
-   The minimum is attained iff every connected component is strongly connected (Ford 1957), and is then unique up to a constant in each. */
+   - w = wins of x over y is the Bradley-Terry model (1952), v the scores. The minimum is attained
+     iff every connected component is strongly connected (Ford 1957), and is then unique up to a
+     constant in each. */
 #ifndef FASTEBM_COUNTS_PAIR_NEWTON_H
 #define FASTEBM_COUNTS_PAIR_NEWTON_H
 
@@ -22,59 +25,72 @@ typedef struct ebm_pairgraph {
     const double *backward; /* (nnz,) w(y, x) */
 } ebm_pairgraph_t;
 
-/* The pairs of a stored matrix and its transpose, without the diagonal: first the row lengths, then the entries;
-   mirror[k] is the position of the entry (y, x) of entry k = (x, y). work: (n_states,). */
+/* The pairs of a stored matrix and its transpose, without the diagonal: first the row lengths, then
+   the entries; mirror[k] is the position of the entry (y, x) of entry k = (x, y). work:
+   (n_states,). */
 int ebm_pairgraph_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t *indptr);
-int ebm_pairgraph_fill(const ebm_csr_t *A, const ebm_csr_t *T, const int64_t *indptr, int64_t *work, int32_t *indices,
-                       double *forward, double *backward, int64_t *mirror);
+int ebm_pairgraph_fill(const ebm_csr_t *A, const ebm_csr_t *T, const int64_t *indptr, int64_t *work,
+                       int32_t *indices, double *forward, double *backward, int64_t *mirror);
 
 typedef enum ebm_pair_newton_kind {
-    /* (log(w(x, y) / w(y, x)) - d)^2 / (2 (1 / w(x, y) + 1 / w(y, x))) a pair instead of K: weighted least squares on
-       gradients. One-way pairs do not count. */
+    /* (log(w(x, y) / w(y, x)) - d)^2 / (2 (1 / w(x, y) + 1 / w(y, x))) a pair instead of K:
+       weighted least squares on gradients. One-way pairs do not count. */
     EBM_PAIR_NEWTON_SQUARES,
-    EBM_PAIR_NEWTON_LOGISTIC,   /* K = log(1 + e^-d) */
+    EBM_PAIR_NEWTON_LOGISTIC,    /* K = log(1 + e^-d) */
     EBM_PAIR_NEWTON_EXPONENTIAL, /* K = e^(-d / 2) */
-    /* Not a potential but the same iteration: Lagrange multipliers q = v > 0 of the reversible likelihood with a known law. Minimises
-       sum_x law(x) q(x) - stay(x) log q(x) - sum_{x < y} (w(x, y) + w(y, x)) log(q(x) + q(y)); then x(x, y) = (w(x, y) + w(y, x)) / (q(x) + q(y)) are
+    /* Not a potential but the same iteration: Lagrange multipliers q = v > 0 of the reversible
+       likelihood with a known law. Minimises sum_x law(x) q(x) - stay(x) log q(x) - sum_{x < y}
+       (w(x, y) + w(y, x)) log(q(x) + q(y)); then x(x, y) = (w(x, y) + w(y, x)) / (q(x) + q(y)) are
        the symmetric flows with row sums law(x), stay(x) / q(x) of it on the diagonal. */
     EBM_PAIR_NEWTON_MULTIPLIER
 } ebm_pair_newton_kind_t;
 
-typedef enum ebm_pair_newton_phase { EBM_PAIR_NEWTON_START, EBM_PAIR_NEWTON_SOLVE, EBM_PAIR_NEWTON_DONE } ebm_pair_newton_phase_t;
+typedef enum ebm_pair_newton_phase {
+    EBM_PAIR_NEWTON_START,
+    EBM_PAIR_NEWTON_SOLVE,
+    EBM_PAIR_NEWTON_DONE
+} ebm_pair_newton_phase_t;
 
 typedef struct ebm_pair_newton {
     ebm_pairgraph_t graph;
     ebm_pair_newton_kind_t kind;
-    double tol;              /* done when no component of a Newton step exceeds it */
+    double tol; /* done when no component of a Newton step exceeds it */
     int64_t max_newton;
-    double *v;               /* (n_states,) the iterate; the caller's start */
+    double *v; /* (n_states,) the iterate; the caller's start */
     double *gradient, *diagonal, *step, *residual, *direction, *product; /* (n_states,) each */
-    double *weight;          /* (nnz,) w(x, y) K''(d) + w(y, x) K''(-d) */
+    double *weight;           /* (nnz,) w(x, y) K''(d) + w(y, x) K''(-d) */
     const double *law, *stay; /* (n_states,) of the multipliers, positive; else NULL */
     /* from here on: the state of the iteration, zero at the start */
     ebm_pair_newton_phase_t phase;
-    int guess;               /* nonzero: the first step is that of least squares, the start of the caller is not used */
+    /* nonzero: the first step is that of least squares, the start of the caller is not used */
+    int guess;
     int64_t n_newton, n_products;
-    int64_t cg_steps;        /* of the solve that is under way */
-    double rho, rho_start, rho_floor; /* the solve's squared residual in the diagonal's norm: now, at its start, of rounding */
-    double step_size;        /* max |step| of the last Newton step: what v still moved by */
-    double imbalance;        /* max_x |gradient(x)| / sum_y (w(x, y) |K'(d)| + w(y, x) |K'(-d)|) */
+    int64_t cg_steps; /* of the solve that is under way */
+    /* the solve's squared residual in the diagonal's norm: now, at its start, of rounding */
+    double rho, rho_start, rho_floor;
+    double step_size; /* max |step| of the last Newton step: what v still moved by */
+    double imbalance; /* max_x |gradient(x)| / sum_y (w(x, y) |K'(d)| + w(y, x) |K'(-d)|) */
 } ebm_pair_newton_t;
 
 /* At most max_products more products with the Laplacian; state->phase tells whether it is done. */
 int ebm_pair_newton_run(ebm_pair_newton_t *state, int64_t max_products, int num_threads);
 
-/* slope[k] = what one unit of w(x, y) adds to the gradient along e_x - e_y, at v: K'(v(x) - v(y)); least squares also weigh
-   by w. */
+/* slope[k] = what one unit of w(x, y) adds to the gradient along e_x - e_y, at v: K'(v(x) - v(y));
+   least squares also weigh by w. */
 int ebm_pair_newton_slopes(const ebm_pair_newton_t *state, int num_threads, double *slope);
 
-/* A random vector g with the covariance of the gradient when row x of w is `scale(x)` times a multinomial of total(x) / scale(x)
-   draws, total(x) = sum_y w(x, y) with the diagonal: g = sum_{x, y} sqrt(scale(x) w(x, y)) s(x, y) (slope(x, y) (e_x - e_y) - m_x / total(x)),
-   m_x = sum_y w(x, y) slope(x, y) (e_x - e_y), s = +-1 by Philox (counter (block, x, probe, 2)). flow: (nnz,) scratch. */
-int ebm_pair_newton_probe(const ebm_pairgraph_t *graph, const int64_t *mirror, const double *slope, const double *total,
-                        const double *scale, const uint64_t key[2], int64_t probe, int num_threads, double *flow, double *g);
+/* A random vector g with the covariance of the gradient when row x of w is `scale(x)` times a
+   multinomial of total(x) / scale(x) draws, total(x) = sum_y w(x, y) with the diagonal: g = sum_{x,
+   y} sqrt(scale(x) w(x, y)) s(x, y) (slope(x, y) (e_x - e_y) - m_x / total(x)), m_x = sum_y w(x, y)
+   slope(x, y) (e_x - e_y), s = +-1 by Philox (counter (block, x, probe, 2)). flow: (nnz,)
+   scratch. */
+int ebm_pair_newton_probe(const ebm_pairgraph_t *graph, const int64_t *mirror, const double *slope,
+                          const double *total, const double *scale, const uint64_t key[2],
+                          int64_t probe, int num_threads, double *flow, double *g);
 
-/* x = H^+ b for the Laplacian H of `state->weight` at the solution: state->residual holds b; state->step receives x. */
-int ebm_pair_newton_solve(ebm_pair_newton_t *state, double tol, int64_t max_products, int num_threads);
+/* x = H^+ b for the Laplacian H of `state->weight` at the solution: state->residual holds b;
+   state->step receives x. */
+int ebm_pair_newton_solve(ebm_pair_newton_t *state, double tol, int64_t max_products,
+                          int num_threads);
 
 #endif

@@ -5,21 +5,24 @@
 
 #include "fastebm/base/parallel.h"
 
-/* Sums run in this many interleaved parts, added pairwise at the end: vector instructions of any width give the same bits. */
+/* Sums run in this many interleaved parts, added pairwise at the end: vector instructions of any
+   width give the same bits. */
 #define LANES 8
 /* Vectors of W that share one reading of a vector of V. */
 #define GROUP 4
-/* States whose part of the whole basis (64 vectors: 256 KiB) stays in the second-level cache between the removal and the
-   products of one pass. */
+/* States whose part of the whole basis (64 vectors: 256 KiB) stays in the second-level cache
+   between the removal and the products of one pass. */
 #define ROWS 512
 /* Doubles of a thread's rotated tile. */
 #define TILE_DOUBLES 16384
 
 /* sum[c] += v . w_c for the `count` vectors of W, count a constant where it is inlined. */
-EBM_INLINE void dots(int64_t rows, int64_t n, int count, const double *v, const double *w, double *sum)
+EBM_INLINE void dots(int64_t rows, int64_t n, int count, const double *v, const double *w,
+                     double *sum)
 {
     double a[LANES] = {0.0}, b[LANES] = {0.0}, c[LANES] = {0.0}, d[LANES] = {0.0};
-    const double *w1 = w + (count > 1 ? n : 0), *w2 = w + (count > 2 ? 2 * n : 0), *w3 = w + (count > 3 ? 3 * n : 0);
+    const double *w1 = w + (count > 1 ? n : 0), *w2 = w + (count > 2 ? 2 * n : 0),
+                 *w3 = w + (count > 3 ? 3 * n : 0);
     const int64_t whole = rows - rows % LANES;
     for (int64_t i = 0; i < whole; i += LANES) {
 #pragma omp simd
@@ -42,7 +45,8 @@ EBM_INLINE void dots(int64_t rows, int64_t n, int count, const double *v, const 
 
 /* sum (m, w) += V W^T on `rows` states, V and W pointing at the first of them. */
 EBM_MULTIVERSION
-static void project_rows(int64_t rows, int64_t n, int64_t m, int64_t w, const double *V, const double *W, double *sum)
+static void project_rows(int64_t rows, int64_t n, int64_t m, int64_t w, const double *V,
+                         const double *W, double *sum)
 {
     for (int64_t c = 0; c < w; c += GROUP)
         for (int64_t j = 0; j < m; j++) {
@@ -57,15 +61,18 @@ static void project_rows(int64_t rows, int64_t n, int64_t m, int64_t w, const do
         }
 }
 
-/* out += sign sum_j a[j stride] v_j over the vectors j < m, on `rows` states; GROUP vectors share one pass over out. */
-EBM_INLINE void combine(int64_t rows, int64_t n, int64_t m, const double *V, double sign, const double *a, int64_t stride,
-                        double *restrict out)
+/* out += sign sum_j a[j stride] v_j over the vectors j < m, on `rows` states; GROUP vectors share
+   one pass over out. */
+EBM_INLINE void combine(int64_t rows, int64_t n, int64_t m, const double *V, double sign,
+                        const double *a, int64_t stride, double *restrict out)
 {
     int64_t j = 0;
     for (; j + GROUP <= m; j += GROUP) {
         const double *v = V + j * n, *at = a + j * stride;
-        const double a0 = sign * at[0], a1 = sign * at[stride], a2 = sign * at[2 * stride], a3 = sign * at[3 * stride];
-        for (int64_t i = 0; i < rows; i++) out[i] += (a0 * v[i] + a1 * v[n + i]) + (a2 * v[2 * n + i] + a3 * v[3 * n + i]);
+        const double a0 = sign * at[0], a1 = sign * at[stride], a2 = sign * at[2 * stride],
+                     a3 = sign * at[3 * stride];
+        for (int64_t i = 0; i < rows; i++)
+            out[i] += (a0 * v[i] + a1 * v[n + i]) + (a2 * v[2 * n + i] + a3 * v[3 * n + i]);
     }
     for (; j < m; j++) {
         const double *v = V + j * n, a0 = sign * a[j * stride];
@@ -74,7 +81,8 @@ EBM_INLINE void combine(int64_t rows, int64_t n, int64_t m, const double *V, dou
 }
 
 EBM_MULTIVERSION
-static void remove_rows(int64_t rows, int64_t n, int64_t m, int64_t w, const double *V, const double *C, double *W)
+static void remove_rows(int64_t rows, int64_t n, int64_t m, int64_t w, const double *V,
+                        const double *C, double *W)
 {
     for (int64_t c = 0; c < w; c++) combine(rows, n, m, V, -1.0, C + c, w, W + c * n);
 }
@@ -89,8 +97,9 @@ static void rotate_rows(int64_t rows, int64_t n, int64_t m, int64_t k, const dou
 }
 
 /* C NULL: only the products. */
-static int remove_and_project(int64_t n, int64_t m, int64_t w, const double *V, const double *C, int num_threads,
-                              const double *W, double *removed, double *partial, double *H)
+static int remove_and_project(int64_t n, int64_t m, int64_t w, const double *V, const double *C,
+                              int num_threads, const double *W, double *removed, double *partial,
+                              double *H)
 {
     (void)num_threads;
     const int64_t n_blocks = ebm_n_blocks(n), size = m * w;
@@ -114,24 +123,28 @@ static int remove_and_project(int64_t n, int64_t m, int64_t w, const double *V, 
     return EBM_OK;
 }
 
-int ebm_basis_project(int64_t n, int64_t m, int64_t w, const double *V, const double *W, int num_threads, double *partial,
-                      double *H)
+int ebm_basis_project(int64_t n, int64_t m, int64_t w, const double *V, const double *W,
+                      int num_threads, double *partial, double *H)
 {
     return remove_and_project(n, m, w, V, NULL, num_threads, W, NULL, partial, H);
 }
 
-int ebm_basis_remove(int64_t n, int64_t m, int64_t w, const double *V, const double *C, int num_threads, double *W,
-                     double *partial, double *H)
+int ebm_basis_remove(int64_t n, int64_t m, int64_t w, const double *V, const double *C,
+                     int num_threads, double *W, double *partial, double *H)
 {
     return remove_and_project(n, m, w, V, C, num_threads, W, W, partial, H);
 }
 
-int ebm_basis_rotate(int64_t n, int64_t begin, int64_t end, int64_t m, int64_t k, const double *Q, int num_threads, double *V)
+int ebm_basis_rotate(int64_t n, int64_t begin, int64_t end, int64_t m, int64_t k, const double *Q,
+                     int num_threads, double *V)
 {
     (void)num_threads;
-    if (k < 1 || k > m || k > TILE_DOUBLES || begin < 0 || end > n || begin > end) return EBM_ERR_ARGUMENT;
-    const int64_t rows = TILE_DOUBLES / k < ROWS ? TILE_DOUBLES / k : ROWS, n_tiles = (end - begin + rows - 1) / rows;
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (end - begin > EBM_BLOCK_STATES)
+    if (k < 1 || k > m || k > TILE_DOUBLES || begin < 0 || end > n || begin > end)
+        return EBM_ERR_ARGUMENT;
+    const int64_t rows = TILE_DOUBLES / k < ROWS ? TILE_DOUBLES / k : ROWS,
+                  n_tiles = (end - begin + rows - 1) / rows;
+#pragma omp parallel for num_threads(num_threads)        \
+    schedule(static) if (end - begin > EBM_BLOCK_STATES)
     for (int64_t t = 0; t < n_tiles; t++) {
         const int64_t first = begin + t * rows;
         rotate_rows(first + rows < end ? rows : end - first, n, m, k, Q, V + first);

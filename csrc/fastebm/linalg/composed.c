@@ -6,7 +6,8 @@
 
 /* packed (n, width) = inner * x from x (width, n). */
 EBM_MULTIVERSION
-static void pack_rows(int64_t begin, int64_t end, int64_t n, int64_t width, const double *inner, const double *x, double *packed)
+static void pack_rows(int64_t begin, int64_t end, int64_t n, int64_t width, const double *inner,
+                      const double *x, double *packed)
 {
     for (int64_t i = begin; i < end; i++) {
         const double a = inner ? inner[i] : 1.0;
@@ -14,10 +15,12 @@ static void pack_rows(int64_t begin, int64_t end, int64_t n, int64_t width, cons
     }
 }
 
-/* y (width, n) = weight (outer * tile + shift * x) + keep y on the states begin..end-1, tile being (end - begin, width). */
+/* y (width, n) = weight (outer * tile + shift * x) + keep y on the states begin..end-1, tile being
+   (end - begin, width). */
 EBM_MULTIVERSION
-static void unpack_rows(int64_t begin, int64_t end, int64_t n, int64_t width, const double *outer, const double *shift,
-                        const double *tile, const double *x, double weight, double keep, double *y)
+static void unpack_rows(int64_t begin, int64_t end, int64_t n, int64_t width, const double *outer,
+                        const double *shift, const double *tile, const double *x, double weight,
+                        double keep, double *y)
 {
     for (int64_t j = 0; j < width; j++)
         for (int64_t i = begin; i < end; i++) {
@@ -29,24 +32,27 @@ static void unpack_rows(int64_t begin, int64_t end, int64_t n, int64_t width, co
 }
 
 /* y = weight M x + keep y, M = S or its transpose. */
-static int product(const ebm_scaled_t *S, int transposed, int num_threads, int64_t width, const double *x, double *packed,
-                   double weight, double keep, double *y)
+static int product(const ebm_scaled_t *S, int transposed, int num_threads, int64_t width,
+                   const double *x, double *packed, double weight, double keep, double *y)
 {
     (void)num_threads;
     const ebm_kernel_t *kernel = S->kernel;
     const int64_t n = kernel->n_states, n_blocks = ebm_n_blocks(n);
     const double *inner = transposed ? S->row : S->col, *outer = transposed ? S->col : S->row;
-    int (*apply)(const void *, int64_t, int64_t, int64_t, const double *, double *) = transposed ? kernel->apply_t : kernel->apply;
+    int (*apply)(const void *, int64_t, int64_t, int64_t, const double *, double *) =
+        transposed ? kernel->apply_t : kernel->apply;
     const double *in = x;
     int status = EBM_OK;
     if (!apply) return EBM_ERR_UNSUPPORTED;
     if (inner || width > 1) {
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
         for (int64_t b = 0; b < n_blocks; b++)
-            pack_rows(ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1), n, width, inner, x, packed);
+            pack_rows(ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1), n,
+                      width, inner, x, packed);
         in = packed;
     }
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic) reduction(max : status) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic) \
+    reduction(max : status) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         double tile[EBM_TILE];
         const int64_t end = ebm_block_begin(n, n_blocks, b + 1), rows = EBM_TILE / width;
@@ -60,8 +66,8 @@ static int product(const ebm_scaled_t *S, int transposed, int num_threads, int64
     return status;
 }
 
-int ebm_composed_apply(const ebm_scaled_t *S, ebm_composed_kind_t kind, int num_threads, int64_t width, const double *x,
-                      double *scratch, double *y)
+int ebm_composed_apply(const ebm_scaled_t *S, ebm_composed_kind_t kind, int num_threads,
+                       int64_t width, const double *x, double *scratch, double *y)
 {
     if (width < 1 || width > EBM_TILE) return EBM_ERR_ARGUMENT;
     double *middle = scratch + S->kernel->n_states * width;
@@ -71,10 +77,12 @@ int ebm_composed_apply(const ebm_scaled_t *S, ebm_composed_kind_t kind, int num_
     case EBM_COMPOSED_LEFT: return product(S, 1, num_threads, width, x, scratch, 1.0, 0.0, y);
     case EBM_COMPOSED_MULTIPLICATIVE:
         status = product(S, 1, num_threads, width, x, scratch, 1.0, 0.0, middle);
-        return status != EBM_OK ? status : product(S, 0, num_threads, width, middle, scratch, 1.0, 0.0, y);
+        return status != EBM_OK ? status
+                                : product(S, 0, num_threads, width, middle, scratch, 1.0, 0.0, y);
     case EBM_COMPOSED_ADDITIVE:
         status = product(S, 0, num_threads, width, x, scratch, 0.5, 0.0, y);
-        return status != EBM_OK ? status : product(S, 1, num_threads, width, x, scratch, 0.5, 1.0, y);
+        return status != EBM_OK ? status
+                                : product(S, 1, num_threads, width, x, scratch, 0.5, 1.0, y);
     }
     return EBM_ERR_ARGUMENT;
 }

@@ -7,18 +7,17 @@
 
 /* A neighbour is worth pairing with if its flux is at least this part of the strongest one. */
 #define STRONG 0.25
-/* Two aggregates are bound if their flux, times this, is at least the mass of the lighter one: only then is a smooth function nearly
-   constant on their union. Else the union of a tiny cluster and its surroundings would hide the cluster's own slow mode, and
-   random graphs would be coarsened to no use. */
+/* Two aggregates are bound if their flux, times this, is at least the mass of the lighter one: only
+   then is a smooth function nearly constant on their union. Else the union of a tiny cluster and
+   its surroundings would hide the cluster's own slow mode, and random graphs would be coarsened to
+   no use. */
 #define BOUND 8.0
 
-static inline double left_of(const ebm_flow_t *F, int64_t x)
-{
-    return F->left ? F->left[x] : 1.0;
-}
+static inline double left_of(const ebm_flow_t *F, int64_t x) { return F->left ? F->left[x] : 1.0; }
 
 EBM_MULTIVERSION
-static void diagonal_rows(const ebm_flow_t *F, const double *leak, int64_t begin, int64_t end, double *diag)
+static void diagonal_rows(const ebm_flow_t *F, const double *leak, int64_t begin, int64_t end,
+                          double *diag)
 {
     for (int64_t x = begin; x < end; x++) {
         double sum = 0.0;
@@ -36,21 +35,25 @@ int ebm_flow_diagonal(const ebm_flow_t *F, const double *leak, int num_threads, 
     const int64_t n = F->A->n_states, n_blocks = ebm_n_blocks(n);
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++)
-        diagonal_rows(F, leak, ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1), diag);
+        diagonal_rows(F, leak, ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1),
+                      diag);
     return EBM_OK;
 }
 
-int ebm_flow_pairs(const ebm_flow_t *F, const double *mass, int64_t begin, int64_t end, int64_t *n_coarse, int32_t *aggregate)
+int ebm_flow_pairs(const ebm_flow_t *F, const double *mass, int64_t begin, int64_t end,
+                   int64_t *n_coarse, int32_t *aggregate)
 {
     const ebm_csr_t *A = F->A;
     for (int64_t x = begin; x < end; x++) {
         if (aggregate[x] >= 0 || !(mass[x] > 0.0)) continue;
-        double strongest = 0.0, best = 0.0; /* of all neighbours worth having, and of the free ones */
+        /* of all neighbours worth having, and of the free ones */
+        double strongest = 0.0, best = 0.0;
         int32_t nearest = -1, partner = -1;
         for (int64_t k = A->indptr[x]; k < A->indptr[x + 1]; k++) {
             const int32_t y = A->indices[k];
             if (y == x || !(mass[y] > 0.0)) continue;
-            const double flux = left_of(F, x) * ebm_csr_value(A, k) * (F->right ? F->right[y] : 1.0);
+            const double flux =
+                left_of(F, x) * ebm_csr_value(A, k) * (F->right ? F->right[y] : 1.0);
             if (BOUND * flux < (mass[x] < mass[y] ? mass[x] : mass[y])) continue;
             if (flux > strongest) strongest = flux, nearest = y;
             if (aggregate[y] < 0 && flux > best) best = flux, partner = y;
@@ -66,7 +69,8 @@ int ebm_flow_pairs(const ebm_flow_t *F, const double *mass, int64_t begin, int64
     return EBM_OK;
 }
 
-int ebm_flow_members(int64_t n, const int32_t *aggregate, int64_t n_coarse, int64_t *start, int32_t *members)
+int ebm_flow_members(int64_t n, const int32_t *aggregate, int64_t n_coarse, int64_t *start,
+                     int32_t *members)
 {
     for (int64_t c = 0; c <= n_coarse; c++) start[c] = 0;
     for (int64_t x = 0; x < n; x++)
@@ -83,10 +87,12 @@ int ebm_flow_members(int64_t n, const int32_t *aggregate, int64_t n_coarse, int6
     return EBM_OK;
 }
 
-/* Coarse rows begin..end-1: the neighbours of aggregate c get consecutive places from `next` on; place[e] >= first says that e has
-   one in this row, as the rows' places ascend. indices NULL: only count, into indptr[c + 1]. */
-static void coarse_rows(const ebm_flow_t *F, const int32_t *aggregate, const int64_t *start, const int32_t *members, int64_t begin,
-                        int64_t end, int64_t next, int64_t *place, int64_t *indptr, int32_t *indices, double *values)
+/* Coarse rows begin..end-1: the neighbours of aggregate c get consecutive places from `next` on;
+   place[e] >= first says that e has one in this row, as the rows' places ascend. indices NULL: only
+   count, into indptr[c + 1]. */
+static void coarse_rows(const ebm_flow_t *F, const int32_t *aggregate, const int64_t *start,
+                        const int32_t *members, int64_t begin, int64_t end, int64_t next,
+                        int64_t *place, int64_t *indptr, int32_t *indices, double *values)
 {
     const ebm_csr_t *A = F->A;
     for (int64_t c = begin; c < end; c++) {
@@ -101,44 +107,51 @@ static void coarse_rows(const ebm_flow_t *F, const int32_t *aggregate, const int
                     place[e] = next++;
                     if (indices) indices[place[e]] = e, values[place[e]] = 0.0;
                 }
-                if (indices) values[place[e]] += left * ebm_csr_value(A, k) * (F->right ? F->right[y] : 1.0);
+                if (indices)
+                    values[place[e]] += left * ebm_csr_value(A, k) * (F->right ? F->right[y] : 1.0);
             }
         }
         if (!indices) indptr[c + 1] = next - first;
     }
 }
 
-static int coarse_pass(const ebm_flow_t *F, const int32_t *aggregate, int64_t n_coarse, const int64_t *start,
-                       const int32_t *members, int num_threads, int64_t *place, int64_t *indptr, int32_t *indices, double *values)
+static int coarse_pass(const ebm_flow_t *F, const int32_t *aggregate, int64_t n_coarse,
+                       const int64_t *start, const int32_t *members, int num_threads,
+                       int64_t *place, int64_t *indptr, int32_t *indices, double *values)
 {
 #pragma omp parallel for num_threads(num_threads) schedule(static) if (n_coarse > EBM_BLOCK_STATES)
     for (int t = 0; t < num_threads; t++) {
         int64_t *own = place + t * n_coarse;
         const int64_t begin = n_coarse * t / num_threads, end = n_coarse * (t + 1) / num_threads;
         for (int64_t e = 0; e < n_coarse; e++) own[e] = -1;
-        coarse_rows(F, aggregate, start, members, begin, end, indices ? indptr[begin] : 0, own, indptr, indices, values);
+        coarse_rows(F, aggregate, start, members, begin, end, indices ? indptr[begin] : 0, own,
+                    indptr, indices, values);
     }
     return EBM_OK;
 }
 
-int ebm_flow_coarse_count(const ebm_flow_t *F, const int32_t *aggregate, int64_t n_coarse, const int64_t *start,
-                          const int32_t *members, int num_threads, int64_t *place, int64_t *indptr)
+int ebm_flow_coarse_count(const ebm_flow_t *F, const int32_t *aggregate, int64_t n_coarse,
+                          const int64_t *start, const int32_t *members, int num_threads,
+                          int64_t *place, int64_t *indptr)
 {
-    const int status = coarse_pass(F, aggregate, n_coarse, start, members, num_threads, place, indptr, NULL, NULL);
+    const int status =
+        coarse_pass(F, aggregate, n_coarse, start, members, num_threads, place, indptr, NULL, NULL);
     indptr[0] = 0;
     for (int64_t c = 0; c < n_coarse; c++) indptr[c + 1] += indptr[c];
     return status;
 }
 
-int ebm_flow_coarse_fill(const ebm_flow_t *F, const int32_t *aggregate, int64_t n_coarse, const int64_t *start,
-                         const int32_t *members, int num_threads, int64_t *place, const int64_t *indptr, int32_t *indices,
-                         double *values)
+int ebm_flow_coarse_fill(const ebm_flow_t *F, const int32_t *aggregate, int64_t n_coarse,
+                         const int64_t *start, const int32_t *members, int num_threads,
+                         int64_t *place, const int64_t *indptr, int32_t *indices, double *values)
 {
-    return coarse_pass(F, aggregate, n_coarse, start, members, num_threads, place, (int64_t *)indptr, indices, values);
+    return coarse_pass(F, aggregate, n_coarse, start, members, num_threads, place,
+                       (int64_t *)indptr, indices, values);
 }
 
-/* Row k of the factor: multipliers F[i, k] / pivot[k] are read as its transposed entries, so the lower triangle holds F[k, j], j < k,
-   as it was when k was eliminated, and the diagonal the pivot. */
+/* Row k of the factor: multipliers F[i, k] / pivot[k] are read as its transposed entries, so the
+   lower triangle holds F[k, j], j < k, as it was when k was eliminated, and the diagonal the
+   pivot. */
 int ebm_flow_eliminate(const ebm_flow_t *F, double *leak, double *factor)
 {
     const int64_t n = F->A->n_states;
@@ -146,7 +159,9 @@ int ebm_flow_eliminate(const ebm_flow_t *F, double *leak, double *factor)
     for (int64_t x = 0; x < n; x++)
         for (int64_t k = F->A->indptr[x]; k < F->A->indptr[x + 1]; k++) {
             const int32_t y = F->A->indices[k];
-            if (y != x) factor[x * n + y] += left_of(F, x) * ebm_csr_value(F->A, k) * (F->right ? F->right[y] : 1.0);
+            if (y != x)
+                factor[x * n + y] +=
+                    left_of(F, x) * ebm_csr_value(F->A, k) * (F->right ? F->right[y] : 1.0);
         }
     for (int64_t k = n - 1; k >= 0; k--) {
         double *row = factor + k * n, pivot = leak[k];
@@ -181,4 +196,3 @@ int ebm_flow_solve(int64_t n, const double *factor, const double *r, double *x)
     }
     return EBM_OK;
 }
-

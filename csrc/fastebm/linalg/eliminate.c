@@ -7,9 +7,9 @@
 #include "fastebm/patterns/pairs.h"
 #include "fastebm/base/parallel.h"
 
-/* Pivots that are eliminated together before the rest of the front is touched: their rows stay in the second-level cache.
-   Torus 512 of benchmarks/cases.py, 1e9 operations a second on one core: 7.4 with 16, 10.6 with 32, 6.0 with 64 (noisy);
-   a dense chain of 3000 states 10.5, 11.1, 11.4. */
+/* Pivots that are eliminated together before the rest of the front is touched: their rows stay in
+   the second-level cache. Torus 512 of benchmarks/cases.py, 1e9 operations a second on one core:
+   7.4 with 16, 10.6 with 32, 6.0 with 64 (noisy); a dense chain of 3000 states 10.5, 11.1, 11.4. */
 #define PANEL 32
 /* Columns of a front that are updated at a time, and rows a thread takes at a time. */
 #define STRIP 256
@@ -17,7 +17,7 @@
 /* Fronts whose update costs fewer operations than this are left to one thread. */
 #define SMALL_UPDATE 1e7
 
-/* --- rates --------------------------------------------------------------------------------------------------------- */
+/* --- rates ------------------------------------------------------------------------------------ */
 
 int ebm_rates_count(const ebm_csr_t *A, const ebm_csr_t *T, const int32_t *number, int64_t *indptr)
 {
@@ -32,12 +32,13 @@ int ebm_rates_count(const ebm_csr_t *A, const ebm_csr_t *T, const int32_t *numbe
     return EBM_OK;
 }
 
-int ebm_rates_fill(const ebm_csr_t *A, const ebm_csr_t *T, const double *row, const double *col, const int32_t *number,
-                   int64_t n_groups, int num_threads, const int64_t *indptr, int32_t *indices, double *out_rate,
-                   double *in_rate, double *leak)
+int ebm_rates_fill(const ebm_csr_t *A, const ebm_csr_t *T, const double *row, const double *col,
+                   const int32_t *number, int64_t n_groups, int num_threads, const int64_t *indptr,
+                   int32_t *indices, double *out_rate, double *in_rate, double *leak)
 {
     (void)num_threads;
-#pragma omp parallel for num_threads(num_threads) schedule(static, EBM_TILE) if (A->n_states > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads)                  \
+    schedule(static, EBM_TILE) if (A->n_states > EBM_BLOCK_STATES)
     for (int64_t x = 0; x < A->n_states; x++) {
         const int64_t i = number[x];
         if (i < 0) continue;
@@ -61,11 +62,12 @@ int ebm_rates_fill(const ebm_csr_t *A, const ebm_csr_t *T, const double *row, co
     return EBM_OK;
 }
 
-/* --- one front: the states of a supernode and those next to it, as a dense (size, size) block -------------------------- */
+/* --- one front: the states of a supernode and those next to it, as a dense (size, size) block - */
 
 /* front[i, p1:] += sum over the panel of front[i, k] front[k, p1:] for the rows i of a range. */
 EBM_MULTIVERSION
-static void update_rows(double *front, int64_t size, int64_t p0, int64_t p1, int64_t begin, int64_t end)
+static void update_rows(double *front, int64_t size, int64_t p0, int64_t p1, int64_t begin,
+                        int64_t end)
 {
     for (int64_t left = p1; left < size; left += STRIP) {
         const int64_t width = left + STRIP < size ? STRIP : size - left;
@@ -78,7 +80,8 @@ static void update_rows(double *front, int64_t size, int64_t p0, int64_t p1, int
                 const double *restrict v = u + size, *restrict w = v + size, *restrict x = w + size;
                 const double a = l[k], b = l[k + 1], c = l[k + 2], d = l[k + 3];
 #pragma omp simd
-                for (int64_t j = 0; j < width; j++) y[j] += (a * u[j] + b * v[j]) + (c * w[j] + d * x[j]);
+                for (int64_t j = 0; j < width; j++)
+                    y[j] += (a * u[j] + b * v[j]) + (c * w[j] + d * x[j]);
             }
             for (; k < p1; k++) {
                 const double *restrict u = front + k * size + left;
@@ -102,7 +105,8 @@ static double compensated_sum(double start, const double *x, int64_t n)
     return sum;
 }
 
-/* Eliminates the pivots p0 .. p1 - 1 of the front within themselves: their rows, their columns, and the leaks. */
+/* Eliminates the pivots p0 .. p1 - 1 of the front within themselves: their rows, their columns, and
+   the leaks. */
 static int eliminate_panel(ebm_eliminate_t *E, double *front, int64_t size, int64_t p0, int64_t p1)
 {
     const int64_t s = E->supernode, first = E->first[s], width = E->first[s + 1] - first;
@@ -115,10 +119,12 @@ static int eliminate_panel(ebm_eliminate_t *E, double *front, int64_t size, int6
             for (int64_t c = k + 1; c < size; c++) row[c] += l * u[c];
             above[j - p0] = u[k];
         }
-        const double leak = E->leak[first + k], exits = compensated_sum(leak, row + k + 1, size - k - 1);
+        const double leak = E->leak[first + k],
+                     exits = compensated_sum(leak, row + k + 1, size - k - 1);
         if (!(exits > 0.0)) return EBM_ERR_BREAKDOWN;
         E->exits[first + k] = exits;
-        for (int64_t c = k + 1; c < size; c++) row[c] /= exits; /* the row: probabilities, which overflow nowhere */
+        /* the row: probabilities, which overflow nowhere */
+        for (int64_t c = k + 1; c < size; c++) row[c] /= exits;
         const double share = leak / exits;
         for (int64_t i = k + 1; i < size; i++) {
             double *other = front + i * size, value = other[k];
@@ -131,10 +137,12 @@ static int eliminate_panel(ebm_eliminate_t *E, double *front, int64_t size, int6
     return EBM_OK;
 }
 
-/* The rows below supernode s, their places in its front, and the front itself from the rates and the waiting updates. */
+/* The rows below supernode s, their places in its front, and the front itself from the rates and
+   the waiting updates. */
 static void assemble(ebm_eliminate_t *E)
 {
-    const int64_t s = E->supernode, first = E->first[s], last = E->first[s + 1], width = last - first;
+    const int64_t s = E->supernode, first = E->first[s], last = E->first[s + 1],
+                  width = last - first;
     const int64_t size = width + E->height[s];
     int32_t *rows = E->rows + E->row_begin[s];
     int64_t n_rows = 0;
@@ -175,22 +183,25 @@ static void assemble(ebm_eliminate_t *E)
 /* Keeps the factor of the front that is done and leaves its update where its children's were. */
 static void finish(ebm_eliminate_t *E)
 {
-    const int64_t s = E->supernode, width = E->first[s + 1] - E->first[s], height = E->height[s], size = width + height;
+    const int64_t s = E->supernode, width = E->first[s + 1] - E->first[s], height = E->height[s],
+                  size = width + height;
     const double *front = E->stack + E->top;
     double *factor = E->factor + E->factor_begin[s];
     memcpy(factor, front, (size_t)(width * size) * sizeof(double));
     factor += width * size;
-    for (int64_t a = 0; a < height; a++) memcpy(factor + a * width, front + (width + a) * size, (size_t)width * sizeof(double));
+    for (int64_t a = 0; a < height; a++)
+        memcpy(factor + a * width, front + (width + a) * size, (size_t)width * sizeof(double));
     double *to = E->stack + E->base;
     for (int64_t a = 0; a < height; a++)
-        memmove(to + a * height, front + (width + a) * size + width, (size_t)height * sizeof(double));
+        memmove(to + a * height, front + (width + a) * size + width,
+                (size_t)height * sizeof(double));
     E->top = E->base + height * height; /* no root has rows below it */
     if (E->parent[s] >= 0) E->waiting[E->n_waiting++] = s;
     E->supernode++;
     E->pivot = 0;
 }
 
-/* --- all of them --------------------------------------------------------------------------------------------------- */
+/* --- all of them ------------------------------------------------------------------------------ */
 
 int ebm_eliminate_start(ebm_eliminate_t *E)
 {
@@ -213,7 +224,8 @@ int ebm_eliminate_expand(ebm_eliminate_t *E, double n_flops, int num_threads)
     int status = EBM_OK, underflow = 0;
     feclearexcept(FE_UNDERFLOW);
     while (status == EBM_OK && done < n_flops && E->supernode < E->n_supernodes) {
-        const int64_t s = E->supernode, width = E->first[s + 1] - E->first[s], size = width + E->height[s];
+        const int64_t s = E->supernode, width = E->first[s + 1] - E->first[s],
+                      size = width + E->height[s];
         double *front = E->stack + E->top;
         if (E->pivot == 0) assemble(E);
         const int64_t p0 = E->pivot, p1 = p0 + PANEL < width ? p0 + PANEL : width, rest = size - p1;
@@ -225,7 +237,8 @@ int ebm_eliminate_expand(ebm_eliminate_t *E, double n_flops, int num_threads)
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) reduction(max : underflow)
             for (int64_t begin = p1; begin < size; begin += CHUNK) {
                 feclearexcept(FE_UNDERFLOW);
-                update_rows(front, size, p0, p1, begin, begin + CHUNK < size ? begin + CHUNK : size);
+                update_rows(front, size, p0, p1, begin,
+                            begin + CHUNK < size ? begin + CHUNK : size);
                 if (fetestexcept(FE_UNDERFLOW)) underflow = 1;
             }
         }
@@ -237,33 +250,40 @@ int ebm_eliminate_expand(ebm_eliminate_t *E, double n_flops, int num_threads)
     return status;
 }
 
-int ebm_eliminate_solve(const ebm_eliminate_t *E, int64_t width, const double *b, double *work, double *x)
+int ebm_eliminate_solve(const ebm_eliminate_t *E, int64_t width, const double *b, double *work,
+                        double *x)
 {
     for (int64_t k = 0; k < E->n; k++)
         for (int64_t v = 0; v < width; v++) work[k * width + v] = b[E->order[k] * width + v];
     for (int64_t s = 0; s < E->n_supernodes; s++) {
-        const int64_t first = E->first[s], n_columns = E->first[s + 1] - first, height = E->height[s], size = n_columns + height;
+        const int64_t first = E->first[s], n_columns = E->first[s + 1] - first,
+                      height = E->height[s], size = n_columns + height;
         const double *upper = E->factor + E->factor_begin[s], *lower = upper + n_columns * size;
         const int32_t *rows = E->rows + E->row_begin[s];
         for (int64_t k = 0; k < n_columns; k++)
             for (int64_t v = 0; v < width; v++) {
                 const double x_k = work[(first + k) * width + v] /= E->exits[first + k];
-                for (int64_t i = k + 1; i < n_columns; i++) work[(first + i) * width + v] += upper[i * size + k] * x_k;
+                for (int64_t i = k + 1; i < n_columns; i++)
+                    work[(first + i) * width + v] += upper[i * size + k] * x_k;
             }
         for (int64_t a = 0; a < height; a++)
             for (int64_t k = 0; k < n_columns; k++)
                 for (int64_t v = 0; v < width; v++)
-                    work[rows[a] * width + v] += lower[a * n_columns + k] * work[(first + k) * width + v];
+                    work[rows[a] * width + v] +=
+                        lower[a * n_columns + k] * work[(first + k) * width + v];
     }
     for (int64_t s = E->n_supernodes - 1; s >= 0; s--) {
-        const int64_t first = E->first[s], n_columns = E->first[s + 1] - first, size = n_columns + E->height[s];
+        const int64_t first = E->first[s], n_columns = E->first[s + 1] - first,
+                      size = n_columns + E->height[s];
         const double *upper = E->factor + E->factor_begin[s];
         const int32_t *rows = E->rows + E->row_begin[s];
         for (int64_t k = n_columns - 1; k >= 0; k--)
             for (int64_t v = 0; v < width; v++) {
                 double sum = work[(first + k) * width + v];
-                for (int64_t j = k + 1; j < n_columns; j++) sum += upper[k * size + j] * work[(first + j) * width + v];
-                for (int64_t a = 0; a < E->height[s]; a++) sum += upper[k * size + n_columns + a] * work[rows[a] * width + v];
+                for (int64_t j = k + 1; j < n_columns; j++)
+                    sum += upper[k * size + j] * work[(first + j) * width + v];
+                for (int64_t a = 0; a < E->height[s]; a++)
+                    sum += upper[k * size + n_columns + a] * work[rows[a] * width + v];
                 work[(first + k) * width + v] = sum;
             }
     }

@@ -9,12 +9,14 @@
 /* Below this length of w its rounding along top, DBL_EPSILON / |w|, is worth a second deflation. */
 #define SHORT 1e-3
 
-/* Independent partial sums of a range, so that the sum vectorises and has the same bits on every processor. */
+/* Independent partial sums of a range, so that the sum vectorises and has the same bits on every
+   processor. */
 #define LANES 8
 
 static inline double add_lanes(const double *lane)
 {
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+           ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
 /* N[i] = ratio / square, the weight of the inner product. */
@@ -23,12 +25,14 @@ EBM_INLINE double weight_of(const ebm_lanczos_t *L, int64_t i)
     return (L->ratio ? L->ratio[i] : 1.0) / (L->square ? L->square[i] : 1.0);
 }
 
-/* One element of the first pass: w_prev <- s square (A w) + s shift w - back w_prev; returns its product with w. */
-EBM_INLINE double product_element(const ebm_lanczos_t *L, int has_square, int has_ratio, int has_shift, int64_t i, double product,
-                                  double s, double back)
+/* One element of the first pass: w_prev <- s square (A w) + s shift w - back w_prev; returns its
+   product with w. */
+EBM_INLINE double product_element(const ebm_lanczos_t *L, int has_square, int has_ratio,
+                                  int has_shift, int64_t i, double product, double s, double back)
 {
     const double w = L->w[i];
-    double along = (has_ratio ? L->ratio[i] : 1.0) * (w * product), y = (has_square ? L->square[i] : 1.0) * product;
+    double along = (has_ratio ? L->ratio[i] : 1.0) * (w * product),
+           y = (has_square ? L->square[i] : 1.0) * product;
     if (has_shift) {
         along += L->shift[i] * w * w * weight_of(L, i);
         y += L->shift[i] * w;
@@ -37,30 +41,37 @@ EBM_INLINE double product_element(const ebm_lanczos_t *L, int has_square, int ha
     return along;
 }
 
-EBM_INLINE double product_body(const ebm_lanczos_t *L, int has_square, int has_ratio, int has_shift, int64_t begin, int64_t end,
-                               const double *product, double s, double back)
+EBM_INLINE double product_body(const ebm_lanczos_t *L, int has_square, int has_ratio, int has_shift,
+                               int64_t begin, int64_t end, const double *product, double s,
+                               double back)
 {
     double lane[LANES] = {0.0};
     int64_t i = begin;
     for (; i + LANES <= end; i += LANES)
         for (int j = 0; j < LANES; j++)
-            lane[j] += product_element(L, has_square, has_ratio, has_shift, i + j, product[i + j - begin], s, back);
+            lane[j] += product_element(L, has_square, has_ratio, has_shift, i + j,
+                                       product[i + j - begin], s, back);
     for (int j = 0; i < end; i++, j++)
-        lane[j] += product_element(L, has_square, has_ratio, has_shift, i, product[i - begin], s, back);
+        lane[j] +=
+            product_element(L, has_square, has_ratio, has_shift, i, product[i - begin], s, back);
     return add_lanes(lane);
 }
 
 /* The common cases are loops of their own. */
 EBM_MULTIVERSION
-static double product_tile(const ebm_lanczos_t *L, int64_t begin, int64_t end, const double *product, double s, double back)
+static double product_tile(const ebm_lanczos_t *L, int64_t begin, int64_t end,
+                           const double *product, double s, double back)
 {
-    if (L->shift) return product_body(L, L->square != NULL, L->ratio != NULL, 1, begin, end, product, s, back);
+    if (L->shift)
+        return product_body(L, L->square != NULL, L->ratio != NULL, 1, begin, end, product, s,
+                            back);
     if (L->ratio) return product_body(L, L->square != NULL, 1, 0, begin, end, product, s, back);
     if (L->square) return product_body(L, 1, 0, 0, begin, end, product, s, back);
     return product_body(L, 0, 0, 0, begin, end, product, s, back);
 }
 
-/* w_prev <- s S w - back w_prev, tile by tile while the tile is in cache; *alpha = <w, S w> s^2, as |s w| = 1. */
+/* w_prev <- s S w - back w_prev, tile by tile while the tile is in cache; *alpha = <w, S w> s^2, as
+   |s w| = 1. */
 static int product_pass(ebm_lanczos_t *L, double s, double back, int num_threads, double *alpha)
 {
     (void)num_threads;
@@ -68,7 +79,9 @@ static int product_pass(ebm_lanczos_t *L, double s, double back, int num_threads
     const ebm_kernel_t *kernel = L->kernel;
     const int64_t n = kernel->n_states, n_blocks = ebm_n_blocks(n);
     int status = EBM_OK;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, ebm_portion(n_blocks, num_threads)) reduction(max : status) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads)         \
+    schedule(dynamic, ebm_portion(n_blocks, num_threads)) \
+    reduction(max : status) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         double tile[EBM_TILE], sum = 0.0;
         const int64_t end = ebm_block_begin(n, n_blocks, b + 1);
@@ -84,9 +97,11 @@ static int product_pass(ebm_lanczos_t *L, double s, double back, int num_threads
     return status;
 }
 
-/* One element of the second pass: new <- new - a w - c top; its square and its part along top are summed. */
-EBM_INLINE void shift_body(const ebm_lanczos_t *L, int has_top, const double *w, double *new, double a, double c, int64_t begin,
-                           int64_t end, double *square, double *along)
+/* One element of the second pass: new <- new - a w - c top; its square and its part along top are
+   summed. */
+EBM_INLINE void shift_body(const ebm_lanczos_t *L, int has_top, const double *w, double *new,
+                           double a, double c, int64_t begin, int64_t end, double *square,
+                           double *along)
 {
     double squares[LANES] = {0.0}, alongs[LANES] = {0.0};
     int64_t i = begin;
@@ -94,7 +109,8 @@ EBM_INLINE void shift_body(const ebm_lanczos_t *L, int has_top, const double *w,
         const int n = end - i < LANES ? (int)(end - i) : LANES;
         if (n == LANES) {
             for (int j = 0; j < LANES; j++) {
-                const double top = has_top ? L->top[i + j] : 1.0, value = new[i + j] - a * w[i + j] - c * top;
+                const double top = has_top ? L->top[i + j] : 1.0,
+                             value = new[i + j] - a * w[i + j] - c * top;
                 const double weighted = value * weight_of(L, i + j);
                 new[i + j] = value;
                 squares[j] += value * weighted;
@@ -102,7 +118,8 @@ EBM_INLINE void shift_body(const ebm_lanczos_t *L, int has_top, const double *w,
             }
         } else {
             for (int j = 0; j < n; j++) {
-                const double top = has_top ? L->top[i + j] : 1.0, value = new[i + j] - a * w[i + j] - c * top;
+                const double top = has_top ? L->top[i + j] : 1.0,
+                             value = new[i + j] - a * w[i + j] - c * top;
                 const double weighted = value * weight_of(L, i + j);
                 new[i + j] = value;
                 squares[j] += value * weighted;
@@ -115,8 +132,8 @@ EBM_INLINE void shift_body(const ebm_lanczos_t *L, int has_top, const double *w,
 }
 
 EBM_MULTIVERSION
-static void shift_range(const ebm_lanczos_t *L, const double *w, double *new, double a, double c, int64_t begin, int64_t end,
-                        double *square, double *along)
+static void shift_range(const ebm_lanczos_t *L, const double *w, double *new, double a, double c,
+                        int64_t begin, int64_t end, double *square, double *along)
 {
     if (L->top) shift_body(L, 1, w, new, a, c, begin, end, square, along);
     else shift_body(L, 0, w, new, a, c, begin, end, square, along);
@@ -129,15 +146,17 @@ static void add_to_ritz(const double *w, double weight, int64_t begin, int64_t e
 }
 
 /* new <- new - a w - c top_scale top, and new's norm and mean; ritz += weight w. */
-static void shift_pass(const ebm_lanczos_t *L, const double *w, double *new, double a, double c, double weight, double *ritz,
-                       int num_threads, double *norm, double *mean)
+static void shift_pass(const ebm_lanczos_t *L, const double *w, double *new, double a, double c,
+                       double weight, double *ritz, int num_threads, double *norm, double *mean)
 {
     (void)num_threads;
     double squares[EBM_MAX_BLOCKS], alongs[EBM_MAX_BLOCKS];
     const int64_t n = L->kernel->n_states, n_blocks = ebm_n_blocks(n);
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, ebm_portion(n_blocks, num_threads)) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads)                           \
+    schedule(dynamic, ebm_portion(n_blocks, num_threads)) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
-        const int64_t begin = ebm_block_begin(n, n_blocks, b), end = ebm_block_begin(n, n_blocks, b + 1);
+        const int64_t begin = ebm_block_begin(n, n_blocks, b),
+                      end = ebm_block_begin(n, n_blocks, b + 1);
         if (ritz) add_to_ritz(w, weight, begin, end, ritz);
         shift_range(L, w, new, a, c * L->top_scale, begin, end, squares + b, alongs + b);
     }
@@ -157,8 +176,8 @@ int ebm_lanczos_start(ebm_lanczos_t *L, int num_threads)
     return isfinite(L->norm) ? EBM_OK : EBM_ERR_BREAKDOWN;
 }
 
-int ebm_lanczos_expand(ebm_lanczos_t *L, int64_t n_steps, const double *combine, int num_threads, double *ritz,
-                       double *alpha, double *beta, int64_t *n_done)
+int ebm_lanczos_expand(ebm_lanczos_t *L, int64_t n_steps, const double *combine, int num_threads,
+                       double *ritz, double *alpha, double *beta, int64_t *n_done)
 {
     *n_done = 0;
     if (!(L->norm > 0.0)) return EBM_ERR_ARGUMENT;
@@ -167,13 +186,15 @@ int ebm_lanczos_expand(ebm_lanczos_t *L, int64_t n_steps, const double *combine,
         const double s = 1.0 / L->norm, back = L->norm / L->norm_prev;
         const int status = product_pass(L, s, back, num_threads, &a);
         if (status != EBM_OK) return status;
-        /* S top = top, so the new vector has (s - a s) mean - back mean_prev along top: measured a pass ago, removed now. Left alone
-           it would grow by the factor 1 / beta in every step. */
+        /* S top = top, so the new vector has (s - a s) mean - back mean_prev along top: measured a
+           pass ago, removed now. Left alone it would grow by the factor 1 / beta in every step. */
         const double c = (s - a * s) * L->mean - back * L->mean_prev;
-        shift_pass(L, L->w, L->w_prev, a * s, c, combine ? combine[j] * s : 0.0, combine ? ritz : NULL, num_threads, &norm, &mean);
-        /* a short vector is the difference of long ones and holds their rounding along top, which its division by its norm would
-           magnify into a false Ritz value */
-        if (norm < SHORT) shift_pass(L, L->w, L->w_prev, 0.0, mean, 0.0, NULL, num_threads, &norm, &mean);
+        shift_pass(L, L->w, L->w_prev, a * s, c, combine ? combine[j] * s : 0.0,
+                   combine ? ritz : NULL, num_threads, &norm, &mean);
+        /* a short vector is the difference of long ones and holds their rounding along top, which
+           its division by its norm would magnify into a false Ritz value */
+        if (norm < SHORT)
+            shift_pass(L, L->w, L->w_prev, 0.0, mean, 0.0, NULL, num_threads, &norm, &mean);
         double *swap = L->w;
         L->w = L->w_prev;
         L->w_prev = swap;

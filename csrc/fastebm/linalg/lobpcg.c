@@ -9,7 +9,8 @@ enum { X, W, P, RIGHT, COLUMNS };
 #define N_SUMS 15 /* N_PAIRS energies, N_PAIRS masses, three means */
 
 EBM_MULTIVERSION
-static void gram_rows(const ebm_flow_t *F, const double *pi, const double *basis, int64_t begin, int64_t end, double *sums)
+static void gram_rows(const ebm_flow_t *F, const double *pi, const double *basis, int64_t begin,
+                      int64_t end, double *sums)
 {
     const ebm_csr_t *A = F->A;
     double total[N_SUMS] = {0.0};
@@ -18,7 +19,8 @@ static void gram_rows(const ebm_flow_t *F, const double *pi, const double *basis
         double row[N_PAIRS] = {0.0};
         for (int64_t k = A->indptr[i]; k < A->indptr[i + 1]; k++) {
             const double *g = basis + (int64_t)A->indices[k] * COLUMNS;
-            const double a = ebm_csr_value(A, k) * g[RIGHT], x = f[X] - g[X], w = f[W] - g[W], p = f[P] - g[P];
+            const double a = ebm_csr_value(A, k) * g[RIGHT], x = f[X] - g[X], w = f[W] - g[W],
+                         p = f[P] - g[P];
             row[0] += a * x * x;
             row[1] += a * x * w;
             row[2] += a * x * p;
@@ -41,15 +43,16 @@ static void gram_rows(const ebm_flow_t *F, const double *pi, const double *basis
     for (int j = 0; j < N_SUMS; j++) sums[j] = total[j];
 }
 
-int ebm_lobpcg_gram(const ebm_flow_t *F, const double *pi, const double *basis, int num_threads, double *energy, double *mass,
-                      double *mean)
+int ebm_lobpcg_gram(const ebm_flow_t *F, const double *pi, const double *basis, int num_threads,
+                    double *energy, double *mass, double *mean)
 {
     (void)num_threads;
     double partial[EBM_MAX_BLOCKS][N_SUMS];
     const int64_t n = F->A->n_states, n_blocks = ebm_n_blocks(n);
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++)
-        gram_rows(F, pi, basis, ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1), partial[b]);
+        gram_rows(F, pi, basis, ebm_block_begin(n, n_blocks, b),
+                  ebm_block_begin(n, n_blocks, b + 1), partial[b]);
     double total[N_SUMS] = {0.0};
     for (int64_t b = 0; b < n_blocks; b++)
         for (int j = 0; j < N_SUMS; j++) total[j] += partial[b][j];
@@ -58,10 +61,12 @@ int ebm_lobpcg_gram(const ebm_flow_t *F, const double *pi, const double *basis, 
     return EBM_OK;
 }
 
-int ebm_lobpcg_step(int64_t n, const double a[3], const double shift[2], int num_threads, double *basis)
+int ebm_lobpcg_step(int64_t n, const double a[3], const double shift[2], int num_threads,
+                    double *basis)
 {
     (void)num_threads;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads)                 \
+    schedule(dynamic, EBM_BLOCK_STATES) if (n > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) {
         double *f = basis + i * COLUMNS;
         const double p = a[1] * f[W] + a[2] * f[P];
@@ -72,8 +77,8 @@ int ebm_lobpcg_step(int64_t n, const double a[3], const double shift[2], int num
 }
 
 EBM_MULTIVERSION
-static double residual_rows(const ebm_flow_t *F, const double *pi, const double *basis, double gap, int64_t begin, int64_t end,
-                            double *r)
+static double residual_rows(const ebm_flow_t *F, const double *pi, const double *basis, double gap,
+                            int64_t begin, int64_t end, double *r)
 {
     const ebm_csr_t *A = F->A;
     double square = 0.0;
@@ -90,15 +95,16 @@ static double residual_rows(const ebm_flow_t *F, const double *pi, const double 
     return square;
 }
 
-int ebm_lobpcg_residual(const ebm_flow_t *F, const double *pi, const double *basis, double gap, int num_threads, double *r,
-                          double *square)
+int ebm_lobpcg_residual(const ebm_flow_t *F, const double *pi, const double *basis, double gap,
+                        int num_threads, double *r, double *square)
 {
     (void)num_threads;
     double partial[EBM_MAX_BLOCKS];
     const int64_t n = F->A->n_states, n_blocks = ebm_n_blocks(n);
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++)
-        partial[b] = residual_rows(F, pi, basis, gap, ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1), r);
+        partial[b] = residual_rows(F, pi, basis, gap, ebm_block_begin(n, n_blocks, b),
+                                   ebm_block_begin(n, n_blocks, b + 1), r);
     *square = ebm_sum_blocks(n_blocks, partial);
     return EBM_OK;
 }
@@ -107,7 +113,8 @@ int ebm_lobpcg_put(int64_t n, int column, const double *x, int num_threads, doub
 {
     (void)num_threads;
     if (column < 0 || column >= COLUMNS) return EBM_ERR_ARGUMENT;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads)                 \
+    schedule(dynamic, EBM_BLOCK_STATES) if (n > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) basis[i * COLUMNS + column] = x[i];
     return EBM_OK;
 }

@@ -2,10 +2,12 @@
 
 #define NONE (-1)
 
-/* --- minimum degree --------------------------------------------------------------------------------------------------
-   What is left of the graph is kept as a quotient graph: an eliminated state has become an element, the clique of its
-   neighbours; a state's list holds elements first, then the neighbours that no element covers. Lists only shrink, so that
-   everything fits where the pattern was. States with equal lists are one from then on (a supervariable). */
+/* --- minimum degree --------------------------------------------------------------------------- */
+
+/* What is left of the graph is kept as a quotient graph: an eliminated state has become an element,
+   the clique of its neighbours; a state's list holds elements first, then the neighbours that no
+   element covers. Lists only shrink, so that everything fits where the pattern was. States with
+   equal lists are one from then on (a supervariable). */
 
 static void list_add(ebm_mindeg_t *Q, int64_t i)
 {
@@ -25,13 +27,14 @@ static void list_remove(ebm_mindeg_t *Q, int64_t i)
     else Q->head[Q->degree[i]] = after;
 }
 
-int ebm_mindeg_start(ebm_mindeg_t *Q, int64_t n, const int64_t *indptr, const int32_t *indices, int64_t size,
-                     int32_t *lists, int64_t *work)
+int ebm_mindeg_start(ebm_mindeg_t *Q, int64_t n, const int64_t *indptr, const int32_t *indices,
+                     int64_t size, int32_t *lists, int64_t *work)
 {
     if (n < 1 || size < indptr[n] + n + 1) return EBM_ERR_ARGUMENT;
-    int64_t **const arrays[EBM_MINDEG_ARRAYS] = {
-        &Q->start, &Q->length, &Q->elements, &Q->weight, &Q->degree, &Q->outside, &Q->head,
-        &Q->next, &Q->last, &Q->bucket, &Q->seen_by, &Q->merged, &Q->pivots};
+    int64_t **const arrays[EBM_MINDEG_ARRAYS] = {&Q->start,  &Q->length,  &Q->elements, &Q->weight,
+                                                 &Q->degree, &Q->outside, &Q->head,     &Q->next,
+                                                 &Q->last,   &Q->bucket,  &Q->seen_by,  &Q->merged,
+                                                 &Q->pivots};
     for (int k = 0; k < EBM_MINDEG_ARRAYS; k++) *arrays[k] = work + k * (n + 1);
     Q->n = n, Q->size = size, Q->free = indptr[n], Q->mark = 1, Q->lists = lists;
     Q->seen = Q->n_done = Q->n_pivots = Q->widest = 0;
@@ -49,7 +52,8 @@ int ebm_mindeg_start(ebm_mindeg_t *Q, int64_t n, const int64_t *indptr, const in
     return EBM_OK;
 }
 
-/* Moves all live lists together; meanwhile the first entry of each is a tag that names its owner. */
+/* Moves all live lists together; meanwhile the first entry of each is a tag that names its
+   owner. */
 static void compact(ebm_mindeg_t *Q)
 {
     for (int64_t i = 0; i < Q->n; i++)
@@ -60,7 +64,10 @@ static void compact(ebm_mindeg_t *Q)
         }
     int64_t to = 0;
     for (int64_t from = 0; from < Q->free;) {
-        if (Q->lists[from] >= 0) { from++; continue; }
+        if (Q->lists[from] >= 0) {
+            from++;
+            continue;
+        }
         const int64_t i = -2 - (int64_t)Q->lists[from], length = Q->length[i];
         Q->lists[to] = (int32_t)Q->start[i];
         Q->start[i] = to;
@@ -71,19 +78,21 @@ static void compact(ebm_mindeg_t *Q)
     Q->free = to;
 }
 
-/* The clique of pivot p: its own neighbours and those of its elements, which it absorbs. Members leave the degree lists and
-   carry a negative weight. */
+/* The clique of pivot p: its own neighbours and those of its elements, which it absorbs. Members
+   leave the degree lists and carry a negative weight. */
 static void form_clique(ebm_mindeg_t *Q, int64_t p)
 {
     const int64_t n_elements = Q->elements[p];
     int64_t need = Q->length[p] - n_elements, clique = 0;
     for (int64_t k = 0; k < n_elements; k++) need += Q->length[Q->lists[Q->start[p] + k]];
-    if (Q->free + need > Q->size) compact(Q); /* afterwards a clique, of less than n members, fits: lists only shrink */
+    /* afterwards a clique, of less than n members, fits: lists only shrink */
+    if (Q->free + need > Q->size) compact(Q);
     const int64_t begin = Q->free;
     Q->weight[p] = -Q->weight[p];
     for (int64_t k = 0; k <= n_elements; k++) {
         const int64_t e = k < n_elements ? Q->lists[Q->start[p] + k] : p;
-        const int64_t from = Q->start[e] + (e == p ? n_elements : 0), count = Q->length[e] - (e == p ? n_elements : 0);
+        const int64_t from = Q->start[e] + (e == p ? n_elements : 0),
+                      count = Q->length[e] - (e == p ? n_elements : 0);
         for (int64_t j = 0; j < count; j++) {
             const int32_t i = Q->lists[from + j];
             if (Q->weight[i] <= 0) continue;
@@ -102,7 +111,8 @@ static void form_clique(ebm_mindeg_t *Q, int64_t p)
     Q->degree[p] = clique;
 }
 
-/* outside[e] - mark becomes the weight of e's clique outside the pivot's, for every element e next to it. */
+/* outside[e] - mark becomes the weight of e's clique outside the pivot's, for every element e next
+   to it. */
 static void measure_overlaps(ebm_mindeg_t *Q, int64_t p)
 {
     for (int64_t k = Q->start[p]; k < Q->start[p] + Q->length[p]; k++) {
@@ -116,8 +126,8 @@ static void measure_overlaps(ebm_mindeg_t *Q, int64_t p)
     }
 }
 
-/* Prunes the list of member i, bounds its degree without the clique and hashes it; unites it with p where nothing else is
-   left of it. */
+/* Prunes the list of member i, bounds its degree without the clique and hashes it; unites it with p
+   where nothing else is left of it. */
 static void update_member(ebm_mindeg_t *Q, int64_t p, int64_t i)
 {
     const int64_t start = Q->start[i], end = start + Q->length[i], middle = start + Q->elements[i];
@@ -151,7 +161,8 @@ static void update_member(ebm_mindeg_t *Q, int64_t p, int64_t i)
         Q->start[i] = NONE;
         return;
     }
-    /* p comes after the other elements; there is room, as the list has lost p or an element that p absorbed */
+    /* p comes after the other elements; there is room, as the list has lost p or an element that p
+       absorbed */
     Q->lists[to] = Q->lists[start + n_elements];
     Q->lists[start + n_elements] = (int32_t)p;
     Q->length[i] = to + 1 - start;
@@ -185,7 +196,8 @@ static void unite_members(ebm_mindeg_t *Q, int64_t p)
         Q->bucket[hash] = NONE;
         for (; i != NONE && Q->next[i] != NONE; i = Q->next[i]) {
             Q->seen++;
-            for (int64_t j = Q->start[i]; j < Q->start[i] + Q->length[i]; j++) Q->seen_by[Q->lists[j]] = Q->seen;
+            for (int64_t j = Q->start[i]; j < Q->start[i] + Q->length[i]; j++)
+                Q->seen_by[Q->lists[j]] = Q->seen;
             for (int64_t before = i, j = Q->next[i]; j != NONE; j = Q->next[j]) {
                 if (!same_list(Q, i, j)) {
                     before = j;
@@ -231,7 +243,8 @@ int ebm_mindeg_expand(ebm_mindeg_t *Q, int64_t n_pivots)
         const int64_t clique = Q->degree[p];
         if (clique > Q->widest) Q->widest = clique;
         measure_overlaps(Q, p);
-        for (int64_t k = Q->start[p]; k < Q->start[p] + Q->length[p]; k++) update_member(Q, p, Q->lists[k]);
+        for (int64_t k = Q->start[p]; k < Q->start[p] + Q->length[p]; k++)
+            update_member(Q, p, Q->lists[k]);
         Q->outside[p] = Q->mark;
         Q->mark += Q->widest + 1; /* beyond everything that this pivot has left in `outside` */
         unite_members(Q, p);
@@ -245,7 +258,8 @@ int ebm_mindeg_expand(ebm_mindeg_t *Q, int64_t n_pivots)
 int ebm_mindeg_order(ebm_mindeg_t *Q, int32_t *order)
 {
     const int64_t n = Q->n;
-    int64_t *place = Q->head, *count = Q->next; /* the pivot's number of each state; states before each pivot's */
+    /* the pivot's number of each state; states before each pivot's */
+    int64_t *place = Q->head, *count = Q->next;
     if (Q->n_done < n) return EBM_ERR_ARGUMENT;
     for (int64_t k = 0; k <= n; k++) count[k] = 0;
     for (int64_t k = 0; k < Q->n_pivots; k++) place[Q->pivots[k]] = k;
@@ -265,11 +279,12 @@ int ebm_mindeg_order(ebm_mindeg_t *Q, int32_t *order)
     return EBM_OK;
 }
 
-/* --- elimination trees (Liu 1990) ---------------------------------------------------------------------------------- */
+/* --- elimination trees (Liu 1990) ------------------------------------------------------------- */
 
 /* parent[k] of each column of the elimination in `order`; place[order[k]] = k. */
-static void elimination_tree(int64_t n, const int64_t *indptr, const int32_t *indices, const int32_t *order,
-                             const int64_t *place, int64_t *ancestor, int64_t *parent)
+static void elimination_tree(int64_t n, const int64_t *indptr, const int32_t *indices,
+                             const int32_t *order, const int64_t *place, int64_t *ancestor,
+                             int64_t *parent)
 {
     for (int64_t k = 0; k < n; k++) {
         parent[k] = ancestor[k] = NONE;
@@ -296,7 +311,8 @@ static void postorder(int64_t n, const int64_t *parent, int64_t *head, int64_t *
     for (int64_t root = head[n]; root != NONE; root = next[root]) {
         int64_t k = root;
         for (;;) {
-            while (head[k] != NONE) { /* down to a leaf; a child is taken off its parent's list on the way */
+            /* down to a leaf; a child is taken off its parent's list on the way */
+            while (head[k] != NONE) {
                 const int64_t child = head[k];
                 head[k] = next[child];
                 k = child;
@@ -308,11 +324,13 @@ static void postorder(int64_t n, const int64_t *parent, int64_t *head, int64_t *
     }
 }
 
-int ebm_mindeg_supernodes(int64_t n, const int64_t *indptr, const int32_t *indices, int64_t limit, int64_t *work,
-                         int32_t *order, int64_t *first, int64_t *height, int64_t *parent, ebm_fill_t *fill)
+int ebm_mindeg_supernodes(int64_t n, const int64_t *indptr, const int32_t *indices, int64_t limit,
+                          int64_t *work, int32_t *order, int64_t *first, int64_t *height,
+                          int64_t *parent, ebm_fill_t *fill)
 {
     const int64_t m = n + 1;
-    int64_t *place = work, *tree = work + m, *a = work + 2 * m, *b = work + 3 * m, *post = work + 4 * m;
+    int64_t *place = work, *tree = work + m, *a = work + 2 * m, *b = work + 3 * m,
+            *post = work + 4 * m;
     for (int64_t k = 0; k < n; k++) place[order[k]] = k;
     elimination_tree(n, indptr, indices, order, place, a, tree);
     postorder(n, tree, a, b, post);
@@ -347,15 +365,19 @@ int ebm_mindeg_supernodes(int64_t n, const int64_t *indptr, const int32_t *indic
     fill->n_supernodes = n_supernodes;
     fill->n_flops = 0.0;
     fill->n_rows = fill->n_factor = fill->n_stack = 0;
-    /* the stack holds the updates (height^2) that no front has taken up yet, and the front at work */
-    int64_t stack = 0, *waiting = mark; /* doubles of the updates that wait for each supernode */
+    /* the stack holds the updates (height^2) that no front has taken up yet, and the front at
+       work */
+    /* doubles of the updates that wait for each supernode */
+    int64_t stack = 0, *waiting = mark;
     for (s = 0; s < n_supernodes; s++) waiting[s] = 0;
     for (s = 0; s < n_supernodes; s++) {
-        const int64_t width = first[s + 1] - first[s], front = width + height[s], up = tree[first[s + 1] - 1];
+        const int64_t width = first[s + 1] - first[s], front = width + height[s],
+                      up = tree[first[s + 1] - 1];
         parent[s] = up == NONE ? NONE : supernode[up];
         fill->n_rows += height[s];
         fill->n_factor += width * (width + 2 * height[s]);
-        for (int64_t k = 1; k <= width; k++) fill->n_flops += 2.0 * (double)(front - k) * (double)(front - k);
+        for (int64_t k = 1; k <= width; k++)
+            fill->n_flops += 2.0 * (double)(front - k) * (double)(front - k);
         if (stack + front * front > fill->n_stack) fill->n_stack = stack + front * front;
         stack += height[s] * height[s] - waiting[s];
         if (parent[s] != NONE) waiting[parent[s]] += height[s] * height[s];

@@ -4,7 +4,8 @@
 
 #include "fastebm/base/parallel.h"
 
-/* Damping of the Jacobi sweeps: D^-1 L has its spectrum in [0, 2], and 2/3 treats the upper half of it evenly. */
+/* Damping of the Jacobi sweeps: D^-1 L has its spectrum in [0, 2], and 2/3 treats the upper half of
+   it evenly. */
 #define DAMPING (2.0 / 3.0)
 
 /* sum_{y != x} A[x, y] z[y]: a stay of probability near one must not drown what moves. */
@@ -13,35 +14,35 @@ EBM_INLINE double moved(const ebm_csr_t *A, ebm_value_type_t type, int64_t x, co
     double sum = 0.0;
     for (int64_t k = A->indptr[x]; k < A->indptr[x + 1]; k++) {
         const int32_t y = A->indices[k];
-        const double a = type == EBM_VALUES_NONE ? 1.0 : type == EBM_VALUES_F64 ? ((const double *)A->values)[k]
-                                                                              : (double)((const float *)A->values)[k];
+        const double a = type == EBM_VALUES_NONE  ? 1.0
+                         : type == EBM_VALUES_F64 ? ((const double *)A->values)[k]
+                                                  : (double)((const float *)A->values)[k];
         sum += y == x ? 0.0 : a * z[y];
     }
     return sum;
 }
 
 /* Calls body(type) with a compile-time value type. */
-#define BY_TYPE(A, body)                                     \
-    switch ((A)->value_type) {                               \
-    case EBM_VALUES_F64: body(EBM_VALUES_F64); break;        \
-    case EBM_VALUES_F32: body(EBM_VALUES_F32); break;        \
-    default: body(EBM_VALUES_NONE);                          \
+#define BY_TYPE(A, body)                              \
+    switch ((A)->value_type) {                        \
+    case EBM_VALUES_F64: body(EBM_VALUES_F64); break; \
+    case EBM_VALUES_F32: body(EBM_VALUES_F32); break; \
+    default: body(EBM_VALUES_NONE);                   \
     }
 
-static inline double left_of(const ebm_flow_t *F, int64_t x)
-{
-    return F->left ? F->left[x] : 1.0;
-}
+static inline double left_of(const ebm_flow_t *F, int64_t x) { return F->left ? F->left[x] : 1.0; }
 
 /* x = DAMPING r / diag (+ coarse[aggregate]), and right * x for the product. */
-static void start_level(const ebm_multigrid_level_t *level, const double *r, const double *coarse, int num_threads)
+static void start_level(const ebm_multigrid_level_t *level, const double *r, const double *coarse,
+                        int num_threads)
 {
     (void)num_threads;
     const double *inverse = level->inverse, *right = level->F.right;
     const int32_t *aggregate = level->aggregate;
     double *x = level->x, *scaled = level->scaled;
     const int64_t n = level->n;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > 2 * EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads)                     \
+    schedule(dynamic, EBM_BLOCK_STATES) if (n > 2 * EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) {
         double value = DAMPING * r[i] * inverse[i];
         if (coarse && aggregate[i] >= 0) value += coarse[aggregate[i]];
@@ -52,55 +53,68 @@ static void start_level(const ebm_multigrid_level_t *level, const double *r, con
 
 /* out = the residual of the damped sweep, (1 - DAMPING) r + left A (right x). */
 EBM_MULTIVERSION
-static void residual_rows(const ebm_multigrid_level_t *level, const double *r, int64_t begin, int64_t end, double *out)
+static void residual_rows(const ebm_multigrid_level_t *level, const double *r, int64_t begin,
+                          int64_t end, double *out)
 {
     const double *z = level->F.right ? level->scaled : level->x;
-#define RESIDUAL(type) \
-    for (int64_t i = begin; i < end; i++) out[i] = (1.0 - DAMPING) * r[i] + left_of(&level->F, i) * moved(level->F.A, type, i, z)
+#define RESIDUAL(type)                                                                      \
+    for (int64_t i = begin; i < end; i++)                                                   \
+    out[i] = (1.0 - DAMPING) * r[i] + left_of(&level->F, i) * moved(level->F.A, type, i, z)
     BY_TYPE(level->F.A, RESIDUAL)
 #undef RESIDUAL
 }
 
-/* out[c] = the sum of the residual over aggregate c. A pass of its own: rows taken in the order of the aggregates cost twice the time. */
-static void restrict_rows(const ebm_multigrid_level_t *level, const double *residual, int64_t begin, int64_t end, double *out)
+/* out[c] = the sum of the residual over aggregate c. A pass of its own: rows taken in the order of
+   the aggregates cost twice the time. */
+static void restrict_rows(const ebm_multigrid_level_t *level, const double *residual, int64_t begin,
+                          int64_t end, double *out)
 {
     for (int64_t c = begin; c < end; c++) {
         double sum = 0.0;
-        for (int64_t m = level->start[c]; m < level->start[c + 1]; m++) sum += residual[level->members[m]];
+        for (int64_t m = level->start[c]; m < level->start[c + 1]; m++)
+            sum += residual[level->members[m]];
         out[c] = sum;
     }
 }
 
-/* out = (1 - DAMPING) x + DAMPING (r + left A (right x)) / diag: the sweep after the correction, of positive terms but for signs of x. */
+/* out = (1 - DAMPING) x + DAMPING (r + left A (right x)) / diag: the sweep after the correction, of
+   positive terms but for signs of x. */
 EBM_MULTIVERSION
-static void smooth_rows(const ebm_multigrid_level_t *level, const double *r, int64_t begin, int64_t end, double *out)
+static void smooth_rows(const ebm_multigrid_level_t *level, const double *r, int64_t begin,
+                        int64_t end, double *out)
 {
-    const double *x = level->x, *z = level->F.right ? level->scaled : level->x, *inverse = level->inverse;
-#define SMOOTH(type)                                                                                                          \
-    for (int64_t i = begin; i < end; i++)                                                                                    \
-        out[i] = (1.0 - DAMPING) * x[i] +                                                                                    \
-                 DAMPING * inverse[i] * (r[i] + left_of(&level->F, i) * moved(level->F.A, type, i, z));
+    const double *x = level->x, *z = level->F.right ? level->scaled : level->x,
+                 *inverse = level->inverse;
+#define SMOOTH(type)                                                                               \
+    for (int64_t i = begin; i < end; i++)                                                          \
+        out[i] =                                                                                   \
+            (1.0 - DAMPING) * x[i] +                                                               \
+            DAMPING * inverse[i] * (r[i] + left_of(&level->F, i) * moved(level->F.A, type, i, z));
     BY_TYPE(level->F.A, SMOOTH)
 #undef SMOOTH
 }
 
 /* out = L x on a coarse level (left and right are ones there). */
 EBM_MULTIVERSION
-static void laplace_rows(const ebm_multigrid_level_t *level, const double *x, int64_t begin, int64_t end, double *out)
+static void laplace_rows(const ebm_multigrid_level_t *level, const double *x, int64_t begin,
+                         int64_t end, double *out)
 {
-    for (int64_t i = begin; i < end; i++) out[i] = level->diag[i] * x[i] - moved(level->F.A, EBM_VALUES_F64, i, x);
+    for (int64_t i = begin; i < end; i++)
+        out[i] = level->diag[i] * x[i] - moved(level->F.A, EBM_VALUES_F64, i, x);
 }
 
 /* out = L x, with_x = x . out, with_r = x . r, with_v = v . x (v may be NULL). */
-static void laplace_dots(const ebm_multigrid_level_t *level, const double *x, const double *r, const double *v, int num_threads,
-                         double *out, double *with_x, double *with_r, double *with_v)
+static void laplace_dots(const ebm_multigrid_level_t *level, const double *x, const double *r,
+                         const double *v, int num_threads, double *out, double *with_x,
+                         double *with_r, double *with_v)
 {
     (void)num_threads;
     double partial[3 * EBM_MAX_BLOCKS];
     const int64_t n = level->n, n_blocks = ebm_n_blocks(n);
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
-        const int64_t begin = ebm_block_begin(n, n_blocks, b), end = ebm_block_begin(n, n_blocks, b + 1);
+        const int64_t begin = ebm_block_begin(n, n_blocks, b),
+                      end = ebm_block_begin(n, n_blocks, b + 1);
         double sum_x = 0.0, sum_r = 0.0, sum_v = 0.0;
         laplace_rows(level, x, begin, end, out);
         for (int64_t i = begin; i < end; i++) {
@@ -117,7 +131,8 @@ static void laplace_dots(const ebm_multigrid_level_t *level, const double *x, co
     *with_v = ebm_sum_blocks(n_blocks, partial + 2 * EBM_MAX_BLOCKS);
 }
 
-static void cycle(const ebm_multigrid_t *mg, int64_t l, int num_threads, const double *r, double *x);
+static void cycle(const ebm_multigrid_t *mg, int64_t l, int num_threads, const double *r,
+                  double *x);
 
 /* x ~ L^-1 r on coarse level l by two steps of flexible conjugate gradients; r is overwritten. */
 static void k_cycle(const ebm_multigrid_t *mg, int64_t l, int num_threads, double *r, double *x)
@@ -132,7 +147,8 @@ static void k_cycle(const ebm_multigrid_t *mg, int64_t l, int num_threads, doubl
     cycle(mg, l, num_threads, r, c);
     laplace_dots(level, c, r, NULL, num_threads, v, &rho1, &alpha1, &unused);
     const double first = rho1 > 0.0 ? alpha1 / rho1 : 0.0;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > 2 * EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads)                     \
+    schedule(dynamic, EBM_BLOCK_STATES) if (n > 2 * EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) r[i] -= first * v[i];
     cycle(mg, l, num_threads, r, d);
     double beta, alpha2, gamma;
@@ -140,7 +156,8 @@ static void k_cycle(const ebm_multigrid_t *mg, int64_t l, int num_threads, doubl
     const double rho2 = rho1 > 0.0 ? beta - gamma * gamma / rho1 : 0.0;
     const double second = rho2 > 0.0 ? alpha2 / rho2 : 0.0;
     const double of_c = rho1 > 0.0 ? first - gamma * second / rho1 : 0.0;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > 2 * EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads)                     \
+    schedule(dynamic, EBM_BLOCK_STATES) if (n > 2 * EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) x[i] = of_c * c[i] + second * d[i];
 }
 
@@ -151,20 +168,25 @@ static void cycle(const ebm_multigrid_t *mg, int64_t l, int num_threads, const d
         ebm_flow_solve(level->n, level->factor, r, x);
         return;
     }
-    const int64_t n = level->n, n_blocks = ebm_n_blocks(n), n_coarse = level->n_coarse, coarse_blocks = ebm_n_blocks(n_coarse);
+    const int64_t n = level->n, n_blocks = ebm_n_blocks(n), n_coarse = level->n_coarse,
+                  coarse_blocks = ebm_n_blocks(n_coarse);
     start_level(level, r, NULL, num_threads);
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) /* x is free until the end */
-        residual_rows(level, r, ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1), x);
+        residual_rows(level, r, ebm_block_begin(n, n_blocks, b),
+                      ebm_block_begin(n, n_blocks, b + 1), x);
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (coarse_blocks > 1)
     for (int64_t b = 0; b < coarse_blocks; b++)
-        restrict_rows(level, x, ebm_block_begin(n_coarse, coarse_blocks, b), ebm_block_begin(n_coarse, coarse_blocks, b + 1), below->r);
-    /* the correction may stand in the coarse level's x only after its own cycles are done: they use it */
+        restrict_rows(level, x, ebm_block_begin(n_coarse, coarse_blocks, b),
+                      ebm_block_begin(n_coarse, coarse_blocks, b + 1), below->r);
+    /* the correction may stand in the coarse level's x only after its own cycles are done: they use
+       it */
     k_cycle(mg, l + 1, num_threads, below->r, below->x);
     start_level(level, r, below->x, num_threads);
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++)
-        smooth_rows(level, r, ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1), x);
+        smooth_rows(level, r, ebm_block_begin(n, n_blocks, b), ebm_block_begin(n, n_blocks, b + 1),
+                    x);
 }
 
 int ebm_multigrid_cycle(const ebm_multigrid_t *mg, int num_threads, const double *r, double *x)

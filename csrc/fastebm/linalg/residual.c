@@ -13,11 +13,12 @@ EBM_INLINE double two_sum(double a, double b, double *error)
     return sum;
 }
 
-int ebm_residual(const ebm_csr_t *A, const double *row, const double *col, const uint8_t *inside, const double *hi,
-                 const double *lo, const double *b, int num_threads, double *r)
+int ebm_residual(const ebm_csr_t *A, const double *row, const double *col, const uint8_t *inside,
+                 const double *hi, const double *lo, const double *b, int num_threads, double *r)
 {
     (void)num_threads;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) if (A->n_states > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads)                   \
+    schedule(dynamic, EBM_TILE) if (A->n_states > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < A->n_states; i++) {
         double sum = 0.0, rest = 0.0;
         r[i] = 0.0;
@@ -40,7 +41,8 @@ int ebm_residual(const ebm_csr_t *A, const double *row, const double *col, const
 int ebm_residual_add(int64_t n, int num_threads, const double *x, double *hi, double *lo)
 {
     (void)num_threads;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (n > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads)                 \
+    schedule(dynamic, EBM_BLOCK_STATES) if (n > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < n; i++) {
         double lost;
         const double sum = two_sum(hi[i], x[i], &lost);
@@ -51,10 +53,12 @@ int ebm_residual_add(int64_t n, int num_threads, const double *x, double *hi, do
     return EBM_OK;
 }
 
-int ebm_residual_leaving(const ebm_csr_t *A, const double *row, const double *col, int num_threads, double *out)
+int ebm_residual_leaving(const ebm_csr_t *A, const double *row, const double *col, int num_threads,
+                         double *out)
 {
     (void)num_threads;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_BLOCK_STATES) if (A->n_states > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads)                           \
+    schedule(dynamic, EBM_BLOCK_STATES) if (A->n_states > EBM_BLOCK_STATES)
     for (int64_t i = 0; i < A->n_states; i++) {
         double sum = 0.0;
         for (int64_t k = A->indptr[i]; k < A->indptr[i + 1]; k++)

@@ -40,8 +40,8 @@ int ebm_sweep_order_expand(ebm_sweep_order_t *search, int64_t n_entries, int *do
     return EBM_OK;
 }
 
-int ebm_sweep_apply(const ebm_csr_t *A, const double *row, const double *col, const int32_t *order, int64_t begin, int64_t end,
-                    const double *leaving, const double *b, double *x)
+int ebm_sweep_apply(const ebm_csr_t *A, const double *row, const double *col, const int32_t *order,
+                    int64_t begin, int64_t end, const double *leaving, const double *b, double *x)
 {
     for (int64_t k = begin; k < end; k++) {
         const int32_t i = order[k];

@@ -2,7 +2,8 @@
 
 #include "fastebm/base/parallel.h"
 
-/* The forest is changed by one thread while another reads it: a stale parent is still an ancestor, as trees only grow together. */
+/* The forest is changed by one thread while another reads it: a stale parent is still an ancestor,
+   as trees only grow together. */
 static inline int32_t load(const int32_t *parent, int32_t x)
 {
     return __atomic_load_n(parent + x, __ATOMIC_RELAXED);
@@ -16,22 +17,24 @@ static inline void unite(int32_t *parent, int32_t x, int32_t y)
         const int32_t high = a > b ? a : b, low = a > b ? b : a;
         int32_t above = load(parent, high);
         if (above == low) return;
-        if (above == high &&
-            __atomic_compare_exchange_n(parent + high, &above, low, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        if (above == high && __atomic_compare_exchange_n(parent + high, &above, low, 0,
+                                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             return;
         a = load(parent, load(parent, high));
         b = load(parent, low);
     }
 }
 
-int ebm_components_unite(const ebm_csr_t *A, int64_t begin, int64_t end, int64_t first, int64_t last, int32_t skip, int num_threads,
-                         int32_t *parent)
+int ebm_components_unite(const ebm_csr_t *A, int64_t begin, int64_t end, int64_t first,
+                         int64_t last, int32_t skip, int num_threads, int32_t *parent)
 {
     (void)num_threads;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) if (end - begin > EBM_TILE)
+#pragma omp parallel for num_threads(num_threads)           \
+    schedule(dynamic, EBM_TILE) if (end - begin > EBM_TILE)
     for (int64_t x = begin; x < end; x++) {
         if (skip >= 0 && load(parent, (int32_t)x) == skip) continue;
-        const int64_t start = A->indptr[x], stop = start + last < A->indptr[x + 1] ? start + last : A->indptr[x + 1];
+        const int64_t start = A->indptr[x],
+                      stop = start + last < A->indptr[x + 1] ? start + last : A->indptr[x + 1];
         for (int64_t k = start + first; k < stop; k++) unite(parent, (int32_t)x, A->indices[k]);
     }
     return EBM_OK;
@@ -40,16 +43,19 @@ int ebm_components_unite(const ebm_csr_t *A, int64_t begin, int64_t end, int64_t
 int ebm_components_flatten(int64_t begin, int64_t end, int num_threads, int32_t *parent)
 {
     (void)num_threads;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) if (end - begin > EBM_TILE)
+#pragma omp parallel for num_threads(num_threads)           \
+    schedule(dynamic, EBM_TILE) if (end - begin > EBM_TILE)
     for (int64_t x = begin; x < end; x++) {
         int32_t root = load(parent, (int32_t)x);
-        for (int32_t above = load(parent, root); above != root; above = load(parent, root)) root = above;
+        for (int32_t above = load(parent, root); above != root; above = load(parent, root))
+            root = above;
         __atomic_store_n(parent + x, root, __ATOMIC_RELAXED);
     }
     return EBM_OK;
 }
 
-int ebm_components_loops(const ebm_csr_t *A, int64_t begin, int64_t end, const int32_t *label, uint8_t *looped)
+int ebm_components_loops(const ebm_csr_t *A, int64_t begin, int64_t end, const int32_t *label,
+                         uint8_t *looped)
 {
     for (int64_t x = begin; x < end; x++) {
         if (looped[label[x]]) continue;

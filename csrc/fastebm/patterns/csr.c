@@ -5,17 +5,21 @@
 
 #include "fastebm/base/parallel.h"
 
-/* --- products --------------------------------------------------------------------------------------------------------
-   The value type and the common widths are compile-time constants of the inlined bodies, so that each combination is
-   its own tight loop. A row is summed in the order of its entries, but for a single vector and a matrix of long rows: then
-   in four lanes, which need not wait for each other. (Sums of AVX2 gathers were slower on AMD EPYC.) */
+/* --- products --------------------------------------------------------------------------------- */
+
+/* The value type and the common widths are compile-time constants of the inlined bodies, so that
+   each combination is its own tight loop. A row is summed in the order of its entries, but for a
+   single vector and a matrix of long rows: then in four lanes, which need not wait for each other.
+   (Sums of AVX2 gathers were slower on AMD EPYC.) */
 
 #define LANES 4
 #define LONG_ROW 8
 
-/* Numbers of x are asked for so many entries ahead of the sum, where they lie scattered over more than the second-level cache: else the
-   mispredicted end of a row ends the search for misses of the cache. The random graph's product is then faster than a bare gather
-   where others fill the last-level cache (benchmarks/roofline.py), and hardly slower where x is cached. 64 to 256 are much the same. */
+/* Numbers of x are asked for so many entries ahead of the sum, where they lie scattered over more
+   than the second-level cache: else the mispredicted end of a row ends the search for misses of the
+   cache. The random graph's product is then faster than a bare gather where others fill the
+   last-level cache (benchmarks/roofline.py), and hardly slower where x is cached. 64 to 256 are
+   much the same. */
 #define AHEAD 128
 #define SCATTERED 32768 /* states between a row and an entry that is far: 256 KB */
 #define SAMPLES 16
@@ -25,7 +29,8 @@ static int has_long_rows(const ebm_csr_t *A)
     return A->indptr[A->n_states] - A->indptr[0] >= LONG_ROW * A->n_states;
 }
 
-/* Whether most entries of these rows are far from them, by a sample; it decides on requests to memory alone, never on a result. */
+/* Whether most entries of these rows are far from them, by a sample; it decides on requests to
+   memory alone, never on a result. */
 static int is_scattered(const ebm_csr_t *A, int64_t begin, int64_t end)
 {
     const int64_t first = A->indptr[begin], count = A->indptr[end] - first;
@@ -44,19 +49,17 @@ EBM_INLINE void ask(const ebm_csr_t *A, int64_t k, int n, int64_t last, const do
 }
 
 /* The last entry that may ask for the one AHEAD of it. */
-static inline int64_t last_to_ask(const ebm_csr_t *A)
-{
-    return A->indptr[A->n_states] - AHEAD;
-}
+static inline int64_t last_to_ask(const ebm_csr_t *A) { return A->indptr[A->n_states] - AHEAD; }
 
 EBM_INLINE double value_at(const ebm_csr_t *A, ebm_value_type_t type, int64_t k)
 {
-    return type == EBM_VALUES_F64 ? ((const double *)A->values)[k]
-         : type == EBM_VALUES_F32 ? (double)((const float *)A->values)[k] : 1.0;
+    return type == EBM_VALUES_F64   ? ((const double *)A->values)[k]
+           : type == EBM_VALUES_F32 ? (double)((const float *)A->values)[k]
+                                    : 1.0;
 }
 
-EBM_INLINE void rows_single(const ebm_csr_t *A, ebm_value_type_t type, int asking, int64_t begin, int64_t end, const double *x,
-                            double *y)
+EBM_INLINE void rows_single(const ebm_csr_t *A, ebm_value_type_t type, int asking, int64_t begin,
+                            int64_t end, const double *x, double *y)
 {
     const int64_t *indptr = A->indptr, last = last_to_ask(A);
     const int32_t *indices = A->indices;
@@ -70,8 +73,8 @@ EBM_INLINE void rows_single(const ebm_csr_t *A, ebm_value_type_t type, int askin
     }
 }
 
-EBM_INLINE void rows_long(const ebm_csr_t *A, ebm_value_type_t type, int asking, int64_t begin, int64_t end, const double *x,
-                          double *y)
+EBM_INLINE void rows_long(const ebm_csr_t *A, ebm_value_type_t type, int asking, int64_t begin,
+                          int64_t end, const double *x, double *y)
 {
     const int64_t *indptr = A->indptr, last = last_to_ask(A);
     const int32_t *indices = A->indices;
@@ -94,8 +97,8 @@ EBM_INLINE void rows_long(const ebm_csr_t *A, ebm_value_type_t type, int asking,
     }
 }
 
-EBM_INLINE void rows_block(const ebm_csr_t *A, ebm_value_type_t type, int asking, int64_t begin, int64_t end, int64_t width,
-                           const double *x, double *y)
+EBM_INLINE void rows_block(const ebm_csr_t *A, ebm_value_type_t type, int asking, int64_t begin,
+                           int64_t end, int64_t width, const double *x, double *y)
 {
     const int64_t *indptr = A->indptr, last = last_to_ask(A);
     const int32_t *indices = A->indices;
@@ -111,15 +114,16 @@ EBM_INLINE void rows_block(const ebm_csr_t *A, ebm_value_type_t type, int asking
     }
 }
 
-/* Columns that are summed side by side in a vector that stays in a register. Summed into y, which the compiler must take for a part
-   of x, a row of 16 columns costs 21 instead of 8 ns an entry (benchmarks: TV and KL of 16 starts). */
+/* Columns that are summed side by side in a vector that stays in a register. Summed into y, which
+   the compiler must take for a part of x, a row of 16 columns costs 21 instead of 8 ns an entry
+   (benchmarks: TV and KL of 16 starts). */
 typedef double lanes_t __attribute__((vector_size(64), aligned(8), may_alias));
 #define COLUMNS 8
 /* The same for rows of columns, counted in lines of the cache. */
 #define LINES_AHEAD 32
 
-EBM_INLINE void rows_lanes(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end, int64_t width, const double *x,
-                           double *y)
+EBM_INLINE void rows_lanes(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end,
+                           int64_t width, const double *x, double *y)
 {
     const int64_t *indptr = A->indptr;
     const int32_t *indices = A->indices;
@@ -143,8 +147,8 @@ EBM_INLINE void rows_lanes(const ebm_csr_t *A, ebm_value_type_t type, int64_t be
     }
 }
 
-EBM_INLINE void rows(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end, int64_t width, const double *x,
-                     double *y)
+EBM_INLINE void rows(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end,
+                     int64_t width, const double *x, double *y)
 {
     const int asking = is_scattered(A, begin, end);
     switch (width) {
@@ -165,7 +169,8 @@ EBM_INLINE void rows(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, i
 }
 
 EBM_MULTIVERSION
-static int apply(const ebm_csr_t *A, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+static int apply(const ebm_csr_t *A, int64_t begin, int64_t end, int64_t width, const double *x,
+                 double *y)
 {
     switch (A->value_type) {
     case EBM_VALUES_F64: rows(A, EBM_VALUES_F64, begin, end, width, x, y); break;
@@ -175,18 +180,21 @@ static int apply(const ebm_csr_t *A, int64_t begin, int64_t end, int64_t width, 
     return EBM_OK;
 }
 
-static int csr_apply(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+static int csr_apply(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x,
+                     double *y)
 {
     return apply(((const ebm_csr_pair_t *)ctx)->forward, begin, end, width, x, y);
 }
 
-static int csr_apply_t(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+static int csr_apply_t(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x,
+                       double *y)
 {
     return apply(((const ebm_csr_pair_t *)ctx)->transpose, begin, end, width, x, y);
 }
 
-EBM_INLINE void rows_difference(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end, int power,
-                                const double *col, const double *x, double *y)
+EBM_INLINE void rows_difference(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin,
+                                int64_t end, int power, const double *col, const double *x,
+                                double *y)
 {
     for (int64_t i = begin; i < end; i++) {
         double sum = 0.0;
@@ -199,8 +207,8 @@ EBM_INLINE void rows_difference(const ebm_csr_t *A, ebm_value_type_t type, int64
     }
 }
 
-static int csr_difference(const void *ctx, int64_t begin, int64_t end, int power, const double *col, const double *x,
-                          double *y)
+static int csr_difference(const void *ctx, int64_t begin, int64_t end, int power, const double *col,
+                          const double *x, double *y)
 {
     const ebm_csr_t *A = ((const ebm_csr_pair_t *)ctx)->forward;
     switch (A->value_type) {
@@ -220,9 +228,10 @@ void ebm_csr_kernel(const ebm_csr_pair_t *pair, ebm_kernel_t *kernel)
                              .difference = csr_difference};
 }
 
-/* --- inspection and transposition ----------------------------------------------------------------------------------- */
+/* --- inspection and transposition ------------------------------------------------------------- */
 
-static int inspect_row(const ebm_csr_t *A, int64_t nnz, int64_t i, double *row_sum, ebm_csr_facts_t *f)
+static int inspect_row(const ebm_csr_t *A, int64_t nnz, int64_t i, double *row_sum,
+                       ebm_csr_facts_t *f)
 {
     const int64_t begin = A->indptr[i], end = A->indptr[i + 1];
     f->row = i;
@@ -247,8 +256,8 @@ static int inspect_row(const ebm_csr_t *A, int64_t nnz, int64_t i, double *row_s
     return sum > 0.0 ? EBM_OK : EBM_ERR_EMPTY_ROW;
 }
 
-int ebm_csr_inspect(const ebm_csr_t *A, int64_t nnz, int64_t begin, int64_t end, int num_threads, double *row_sum,
-                    ebm_csr_facts_t *facts)
+int ebm_csr_inspect(const ebm_csr_t *A, int64_t nnz, int64_t begin, int64_t end, int num_threads,
+                    double *row_sum, ebm_csr_facts_t *facts)
 {
     (void)num_threads;
     int status = EBM_OK;
@@ -285,13 +294,15 @@ static int64_t n_parts(int64_t n_entries, int num_threads)
     return num_threads < EBM_MAX_BLOCKS ? num_threads : EBM_MAX_BLOCKS;
 }
 
-int ebm_csr_transpose_count(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads, int64_t *t_indptr)
+int ebm_csr_transpose_count(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads,
+                            int64_t *t_indptr)
 {
     const int64_t n = A->n_states, first = A->indptr[begin], last = A->indptr[end];
     const int64_t parts = n_parts(last - first, num_threads);
 #pragma omp parallel for num_threads(num_threads) schedule(static, 1) if (parts > 1)
     for (int64_t part = 0; part < parts; part++) {
-        const int64_t low = ebm_block_begin(n, parts, part), high = ebm_block_begin(n, parts, part + 1);
+        const int64_t low = ebm_block_begin(n, parts, part),
+                      high = ebm_block_begin(n, parts, part + 1);
         for (int64_t k = first; k < last; k++)
             if (A->indices[k] >= low && A->indices[k] < high) t_indptr[A->indices[k] + 1]++;
     }
@@ -310,8 +321,9 @@ int ebm_csr_transpose_place(int64_t n_states, int64_t *t_indptr)
     return EBM_OK;
 }
 
-EBM_INLINE void fill_columns(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end, int64_t low, int64_t high,
-                             int64_t *t_indptr, int32_t *t_indices, void *t_values)
+EBM_INLINE void fill_columns(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end,
+                             int64_t low, int64_t high, int64_t *t_indptr, int32_t *t_indices,
+                             void *t_values)
 {
     for (int64_t i = begin; i < end; i++)
         for (int64_t k = A->indptr[i]; k < A->indptr[i + 1]; k++) {
@@ -324,7 +336,8 @@ EBM_INLINE void fill_columns(const ebm_csr_t *A, ebm_value_type_t type, int64_t 
         }
 }
 
-/* The first column whose entries go to `place` or beyond: places ascend over the columns, at the start and ever after. */
+/* The first column whose entries go to `place` or beyond: places ascend over the columns, at the
+   start and ever after. */
 static int64_t column_at(int64_t n, const int64_t *t_indptr, int64_t place)
 {
     int64_t low = 0, high = n;
@@ -336,20 +349,29 @@ static int64_t column_at(int64_t n, const int64_t *t_indptr, int64_t place)
     return low;
 }
 
-int ebm_csr_transpose_fill(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads, int64_t *t_indptr,
-                           int32_t *t_indices, void *t_values)
+int ebm_csr_transpose_fill(const ebm_csr_t *A, int64_t begin, int64_t end, int num_threads,
+                           int64_t *t_indptr, int32_t *t_indices, void *t_values)
 {
-    const int64_t n = A->n_states, nnz = A->indptr[n], parts = n_parts(A->indptr[end] - A->indptr[begin], num_threads);
-    int64_t bound[EBM_MAX_BLOCKS + 1]; /* of the columns of each part: about as many entries in each */
+    const int64_t n = A->n_states, nnz = A->indptr[n],
+                  parts = n_parts(A->indptr[end] - A->indptr[begin], num_threads);
+    /* of the columns of each part: about as many entries in each */
+    int64_t bound[EBM_MAX_BLOCKS + 1];
     for (int64_t part = 0; part <= parts; part++)
-        bound[part] = part == 0 ? 0 : part == parts ? n : column_at(n, t_indptr, ebm_block_begin(nnz, parts, part));
+        bound[part] = part == 0       ? 0
+                      : part == parts ? n
+                                      : column_at(n, t_indptr, ebm_block_begin(nnz, parts, part));
 #pragma omp parallel for num_threads(num_threads) schedule(static, 1) if (parts > 1)
     for (int64_t part = 0; part < parts; part++) {
         const int64_t low = bound[part], high = bound[part + 1];
         switch (A->value_type) {
-        case EBM_VALUES_F64: fill_columns(A, EBM_VALUES_F64, begin, end, low, high, t_indptr, t_indices, t_values); break;
-        case EBM_VALUES_F32: fill_columns(A, EBM_VALUES_F32, begin, end, low, high, t_indptr, t_indices, t_values); break;
-        default: fill_columns(A, EBM_VALUES_NONE, begin, end, low, high, t_indptr, t_indices, t_values);
+        case EBM_VALUES_F64:
+            fill_columns(A, EBM_VALUES_F64, begin, end, low, high, t_indptr, t_indices, t_values);
+            break;
+        case EBM_VALUES_F32:
+            fill_columns(A, EBM_VALUES_F32, begin, end, low, high, t_indptr, t_indices, t_values);
+            break;
+        default:
+            fill_columns(A, EBM_VALUES_NONE, begin, end, low, high, t_indptr, t_indices, t_values);
         }
     }
     return EBM_OK;

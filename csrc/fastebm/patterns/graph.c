@@ -10,9 +10,11 @@
 int ebm_graph_components_expand(ebm_graph_components_t *search, int64_t n_entries, int *done)
 {
     const ebm_csr_t *A = search->A;
-    int32_t *labels = search->labels, *low = search->low, *open = search->open, *parent = search->parent;
+    int32_t *labels = search->labels, *low = search->low, *open = search->open,
+            *parent = search->parent;
     int64_t *next = search->next, root = search->root, left = n_entries;
-    int32_t n_open = (int32_t)search->n_open, clock = (int32_t)search->clock, v = (int32_t)search->at - 1;
+    int32_t n_open = (int32_t)search->n_open, clock = (int32_t)search->clock,
+            v = (int32_t)search->at - 1;
 
     /* labels[v] is UNSEEN, or -2 - (discovery time) while v is open, or v's class. */
     while (left > 0) {
@@ -42,7 +44,8 @@ int ebm_graph_components_expand(ebm_graph_components_t *search, int64_t n_entrie
                 continue;
             }
             const int32_t up = parent[v];
-            if (low[v] == -2 - labels[v]) { /* v is the first-found state of its class: close the class */
+            /* v is the first-found state of its class: close the class */
+            if (low[v] == -2 - labels[v]) {
                 int32_t member;
                 do {
                     member = open[--n_open];
@@ -55,7 +58,8 @@ int ebm_graph_components_expand(ebm_graph_components_t *search, int64_t n_entrie
             v = up;
         }
     }
-    search->root = root, search->n_open = n_open, search->clock = clock, search->at = (int64_t)v + 1;
+    search->root = root, search->n_open = n_open, search->clock = clock,
+    search->at = (int64_t)v + 1;
     *done = v < 0 && root == A->n_states;
     return EBM_OK;
 }
@@ -70,8 +74,9 @@ static int64_t gcd(int64_t a, int64_t b)
     return a < 0 ? -a : a;
 }
 
-int ebm_graph_classes_expand(const ebm_csr_t *A, const int32_t *labels, int64_t n_entries, ebm_graph_queue_t *queue,
-                             int32_t *level, uint8_t *closed, int64_t *period, int64_t *size, int *done)
+int ebm_graph_classes_expand(const ebm_csr_t *A, const int32_t *labels, int64_t n_entries,
+                             ebm_graph_queue_t *queue, int32_t *level, uint8_t *closed,
+                             int64_t *period, int64_t *size, int *done)
 {
     for (int64_t left = n_entries; left > 0;) {
         if (queue->head == queue->tail) {
@@ -89,7 +94,8 @@ int ebm_graph_classes_expand(const ebm_csr_t *A, const int32_t *labels, int64_t 
             } else if (level[y] == UNSEEN) {
                 level[y] = level[x] + 1;
                 queue->states[queue->tail++] = y;
-            } else if (period[c] != 1) { /* every such edge closes a cycle modulo the period (Denardo 1977) */
+            } else if (period[c] != 1) {
+                /* every such edge closes a cycle modulo the period (Denardo 1977) */
                 period[c] = gcd(period[c], (int64_t)level[x] + 1 - level[y]);
             }
         }
@@ -99,8 +105,8 @@ int ebm_graph_classes_expand(const ebm_csr_t *A, const int32_t *labels, int64_t 
     return EBM_OK;
 }
 
-int ebm_graph_reach_expand(const ebm_csr_t *A, const uint8_t *avoid, int64_t n_entries, ebm_graph_queue_t *queue,
-                           uint8_t *reached, int *done)
+int ebm_graph_reach_expand(const ebm_csr_t *A, const uint8_t *avoid, int64_t n_entries,
+                           ebm_graph_queue_t *queue, uint8_t *reached, int *done)
 {
     int64_t left = n_entries;
     if (queue->root == 0) { /* at first: the states given */
@@ -128,8 +134,8 @@ static inline double log_ratio(const ebm_pairs_t *pair)
     return pair->forward == pair->backward ? 0.0 : log(pair->forward) - log(pair->backward);
 }
 
-int ebm_graph_potential_expand(const ebm_csr_t *A, const ebm_csr_t *T, int64_t n_entries, ebm_graph_queue_t *queue, double *w,
-                               int *one_way, int *done)
+int ebm_graph_potential_expand(const ebm_csr_t *A, const ebm_csr_t *T, int64_t n_entries,
+                               ebm_graph_queue_t *queue, double *w, int *one_way, int *done)
 {
     for (int64_t left = n_entries; left > 0;) {
         if (queue->head == queue->tail) {
@@ -155,12 +161,13 @@ int ebm_graph_potential_expand(const ebm_csr_t *A, const ebm_csr_t *T, int64_t n
     return EBM_OK;
 }
 
-int ebm_graph_mismatch(const ebm_csr_t *A, const ebm_csr_t *T, const double *w, int64_t begin, int64_t end, int num_threads,
-                       double *mismatch)
+int ebm_graph_mismatch(const ebm_csr_t *A, const ebm_csr_t *T, const double *w, int64_t begin,
+                       int64_t end, int num_threads, double *mismatch)
 {
     (void)num_threads;
     double largest = 0.0;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) reduction(max : largest) if (end - begin > EBM_TILE)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, EBM_TILE) \
+    reduction(max : largest) if (end - begin > EBM_TILE)
     for (int64_t x = begin; x < end; x++) {
         ebm_pairs_t pair = ebm_pairs_of(A, T, x);
         while (ebm_pairs_next(&pair)) {

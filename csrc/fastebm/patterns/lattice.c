@@ -5,36 +5,49 @@
 #include "fastebm/base/parallel.h"
 #include "fastebm/base/random.h"
 
-/* Numbers that are summed side by side, in four vectors that stay in registers: four cache lines of each stream that is read.
-   Named vectors, as GCC keeps an array of sums in memory: 1.6 instead of 0.8 ns a row (benchmarks: product, hypercube). */
+/* Numbers that are summed side by side, in four vectors that stay in registers: four cache lines of
+   each stream that is read. Named vectors, as GCC keeps an array of sums in memory: 1.6 instead of
+   0.8 ns a row (benchmarks: product, hypercube). */
 #define CHUNK 32
 #define LOW_BITS 5 /* log2 CHUNK */
 
-/* A line of so many numbers repays finding its streams: 0.39 against 0.51 ns a row on the torus 512 x 512, 1.48 against 1.56
-   on 101^3; of 32, 2.9 against 2.1 ns on 32^4. */
+/* A line of so many numbers repays finding its streams: 0.39 against 0.51 ns a row on the torus 512
+   x 512, 1.48 against 1.56 on 101^3; of 32, 2.9 against 2.1 ns on 32^4. */
 #define LONG_LINE 64
 
 typedef double lanes_t __attribute__((vector_size(64), aligned(8), may_alias));
-typedef struct chunk { lanes_t a, b, c, d; } chunk_t;
+typedef struct chunk {
+    lanes_t a, b, c, d;
+} chunk_t;
 
 /* Macros, not functions: a vector argument has another ABI in each clone. */
-#define CHUNK_SET(s, p) ((s).a = LANES(p, 0), (s).b = LANES(p, 8), (s).c = LANES(p, 16), (s).d = LANES(p, 24))
-#define CHUNK_ADD(s, p) ((s).a += LANES(p, 0), (s).b += LANES(p, 8), (s).c += LANES(p, 16), (s).d += LANES(p, 24))
-#define CHUNK_PUT(s, p) (LANES_OUT(p, 0) = (s).a, LANES_OUT(p, 8) = (s).b, LANES_OUT(p, 16) = (s).c, LANES_OUT(p, 24) = (s).d)
+#define CHUNK_SET(s, p)                                                                    \
+    ((s).a = LANES(p, 0), (s).b = LANES(p, 8), (s).c = LANES(p, 16), (s).d = LANES(p, 24))
+#define CHUNK_ADD(s, p)                                                                        \
+    ((s).a += LANES(p, 0), (s).b += LANES(p, 8), (s).c += LANES(p, 16), (s).d += LANES(p, 24))
+#define CHUNK_PUT(s, p)                                                          \
+    (LANES_OUT(p, 0) = (s).a, LANES_OUT(p, 8) = (s).b, LANES_OUT(p, 16) = (s).c, \
+     LANES_OUT(p, 24) = (s).d)
 #define LANES(p, k) (*(const lanes_t *)((p) + (k)))
 #define LANES_OUT(p, k) (*(lanes_t *)((p) + (k)))
 
 EBM_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* --- axes ------------------------------------------------------------------------------------------------------------ */
+/* --- axes ------------------------------------------------------------------------------------- */
 
-int ebm_lattice_start(int64_t n_axes, const int64_t *lengths, int is_cyclic, int self_loop, ebm_lattice_t *lattice)
+int ebm_lattice_start(int64_t n_axes, const int64_t *lengths, int is_cyclic, int self_loop,
+                      ebm_lattice_t *lattice)
 {
     if (n_axes < 1 || n_axes > EBM_LATTICE_MAX_AXES) return EBM_ERR_ARGUMENT;
-    ebm_lattice_t L = {.n_states = 1, .degree = self_loop != 0, .n_axes = n_axes, .is_cyclic = is_cyclic, .self_loop = self_loop};
+    ebm_lattice_t L = {.n_states = 1,
+                       .degree = self_loop != 0,
+                       .n_axes = n_axes,
+                       .is_cyclic = is_cyclic,
+                       .self_loop = self_loop};
     for (int64_t a = 0; a < n_axes; a++) {
         const int64_t length = lengths[a];
-        if (length < (is_cyclic ? 1 : 2) || (!is_cyclic && length != lengths[0])) return EBM_ERR_ARGUMENT;
+        if (length < (is_cyclic ? 1 : 2) || (!is_cyclic && length != lengths[0]))
+            return EBM_ERR_ARGUMENT;
         if (L.n_states > (INT64_C(1) << 62) / length) return EBM_ERR_ARGUMENT;
         L.length[a] = length;
         L.stride[a] = L.n_states;
@@ -52,7 +65,10 @@ EBM_INLINE int64_t digit_of(const ebm_lattice_t *L, int64_t axis, int64_t state)
 
 EBM_INLINE int is_cube(const ebm_lattice_t *L) { return !L->is_cyclic && L->length[0] == 2; }
 
-EBM_INLINE int64_t steps_along(const ebm_lattice_t *L, int64_t axis) { return L->is_cyclic ? 2 : L->length[axis] - 1; }
+EBM_INLINE int64_t steps_along(const ebm_lattice_t *L, int64_t axis)
+{
+    return L->is_cyclic ? 2 : L->length[axis] - 1;
+}
 
 /* The k-th step along an axis from a state with this digit: what it adds to the state's number. */
 EBM_INLINE int64_t step_along(const ebm_lattice_t *L, int64_t axis, int64_t digit, int64_t k)
@@ -63,18 +79,21 @@ EBM_INLINE int64_t step_along(const ebm_lattice_t *L, int64_t axis, int64_t digi
     return digit < length - 1 ? stride : -(length - 1) * stride;
 }
 
-/* Where the steps along an axis stop being the same as from `state`: rows state..end-1 share them. */
-EBM_INLINE int64_t run_end(const ebm_lattice_t *L, int64_t axis, int64_t digit, int64_t state, int64_t end)
+/* Where the steps along an axis stop being the same as from `state`: rows state..end-1 share
+   them. */
+EBM_INLINE int64_t run_end(const ebm_lattice_t *L, int64_t axis, int64_t digit, int64_t state,
+                           int64_t end)
 {
     const int64_t length = L->length[axis], stride = L->stride[axis];
     const int64_t last = L->is_cyclic && digit > 0 && digit < length - 1 ? length - 2 : digit;
     return least(end, (state / stride - digit + last + 1) * stride);
 }
 
-/* --- products: torus -------------------------------------------------------------------------------------------------- */
+/* --- products: torus -------------------------------------------------------------------------- */
 
 /* out[k] = sum over s, in order, of in[k + offset[s]]. */
-EBM_INLINE void sum_streams(int64_t count, int64_t n_streams, const int64_t *offset, const double *in, double *out)
+EBM_INLINE void sum_streams(int64_t count, int64_t n_streams, const int64_t *offset,
+                            const double *in, double *out)
 {
     int64_t k = 0;
     for (; k + CHUNK <= count; k += CHUNK) {
@@ -95,8 +114,10 @@ EBM_INLINE void sum_streams(int64_t count, int64_t n_streams, const int64_t *off
     }
 }
 
-/* Along a line of the fastest axis all other axes' steps are constant: a line is at most three runs of contiguous streams. */
-EBM_INLINE void torus_lines(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+/* Along a line of the fastest axis all other axes' steps are constant: a line is at most three runs
+   of contiguous streams. */
+EBM_INLINE void torus_lines(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width,
+                            const double *x, double *y)
 {
     int64_t offset[2 * EBM_LATTICE_MAX_AXES + 1];
     const int64_t first = L->self_loop, n_streams = L->degree;
@@ -105,21 +126,25 @@ EBM_INLINE void torus_lines(const ebm_lattice_t *L, int64_t begin, int64_t end, 
         const int64_t line_end = least(end, line - digit_of(L, 0, line) + L->length[0]);
         for (int64_t axis = 1; axis < L->n_axes; axis++) {
             const int64_t digit = digit_of(L, axis, line);
-            for (int64_t k = 0; k < 2; k++) offset[first + 2 * axis + k] = step_along(L, axis, digit, k) * width;
+            for (int64_t k = 0; k < 2; k++)
+                offset[first + 2 * axis + k] = step_along(L, axis, digit, k) * width;
         }
         while (line < line_end) {
             const int64_t digit = digit_of(L, 0, line), stop = run_end(L, 0, digit, line, line_end);
             for (int64_t k = 0; k < 2; k++) offset[first + k] = step_along(L, 0, digit, k) * width;
-            sum_streams((stop - line) * width, n_streams, offset, x + line * width, y + (line - begin) * width);
+            sum_streams((stop - line) * width, n_streams, offset, x + line * width,
+                        y + (line - begin) * width);
             line = stop;
         }
     }
 }
 
 /* The same sums in the same order, one axis after the other. */
-EBM_INLINE void torus_axes(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+EBM_INLINE void torus_axes(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width,
+                           const double *x, double *y)
 {
-    for (int64_t k = 0; k < (end - begin) * width; k++) y[k] = L->self_loop ? x[begin * width + k] : 0.0;
+    for (int64_t k = 0; k < (end - begin) * width; k++)
+        y[k] = L->self_loop ? x[begin * width + k] : 0.0;
     for (int64_t axis = 0; axis < L->n_axes; axis++)
         for (int64_t i = begin, stop; i < end; i = stop) {
             const int64_t digit = digit_of(L, axis, i);
@@ -132,16 +157,17 @@ EBM_INLINE void torus_axes(const ebm_lattice_t *L, int64_t begin, int64_t end, i
 }
 
 EBM_MULTIVERSION
-static void torus_product(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+static void torus_product(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width,
+                          const double *x, double *y)
 {
     if (L->length[0] * width < LONG_LINE) torus_axes(L, begin, end, width, x, y);
     else torus_lines(L, begin, end, width, x, y);
 }
 
-/* --- products: hypercube ---------------------------------------------------------------------------------------------- */
+/* --- products: hypercube ---------------------------------------------------------------------- */
 
-/* CHUNK rows from i, a multiple of CHUNK: the low bits flip within the chunk, each high bit is a contiguous stream. Bits are
-   added in ascending order, as everywhere. */
+/* CHUNK rows from i, a multiple of CHUNK: the low bits flip within the chunk, each high bit is a
+   contiguous stream. Bits are added in ascending order, as everywhere. */
 EBM_INLINE void cube_chunk(int64_t n_bits, int self_loop, int64_t i, const double *x, double *y)
 {
     const double *own = x + i;
@@ -158,33 +184,39 @@ EBM_INLINE void cube_chunk(int64_t n_bits, int self_loop, int64_t i, const doubl
 }
 
 /* Row by row: each bit is a stream as long as the block is wide. */
-EBM_INLINE void cube_rows(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+EBM_INLINE void cube_rows(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width,
+                          const double *x, double *y)
 {
     int64_t offset[EBM_LATTICE_MAX_AXES + 1] = {0};
     for (int64_t i = begin; i < end; i++) {
-        for (int64_t b = 0; b < L->n_axes; b++) offset[L->self_loop + b] = ((i ^ (INT64_C(1) << b)) - i) * width;
+        for (int64_t b = 0; b < L->n_axes; b++)
+            offset[L->self_loop + b] = ((i ^ (INT64_C(1) << b)) - i) * width;
         sum_streams(width, L->degree, offset, x + i * width, y + (i - begin) * width);
     }
 }
 
 EBM_MULTIVERSION
-static void cube_product(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+static void cube_product(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width,
+                         const double *x, double *y)
 {
     /* whole chunks of a single vector, and row by row what is before and after them */
     int64_t from = least(end, (begin + CHUNK - 1) / CHUNK * CHUNK), to = end / CHUNK * CHUNK;
     if (width > 1 || L->n_axes < LOW_BITS || to < from) from = to = end;
     cube_rows(L, begin, from, width, x, y);
-    for (int64_t i = from; i < to; i += CHUNK) cube_chunk(L->n_axes, L->self_loop, i, x, y + (i - begin));
+    for (int64_t i = from; i < to; i += CHUNK)
+        cube_chunk(L->n_axes, L->self_loop, i, x, y + (i - begin));
     cube_rows(L, to, end, width, x, y + (to - begin) * width);
 }
 
-/* --- products: Hamming graph ------------------------------------------------------------------------------------------ */
+/* --- products: Hamming graph ------------------------------------------------------------------ */
 
-/* To each number of a fibre (numbers `stride` apart that differ in one digit) the sum of the others is added as the sum of
-   those below and the sum of those above: no subtraction, so no cancellation and no negative zero from positive numbers. */
+/* To each number of a fibre (numbers `stride` apart that differ in one digit) the sum of the others
+   is added as the sum of those below and the sum of those above: no subtraction, so no cancellation
+   and no negative zero from positive numbers. */
 
 /* `count` whole fibres side by side, two additions a number whatever their length. */
-EBM_INLINE void add_whole_fibres(int64_t length, int64_t stride, int64_t count, const double *x, double *y)
+EBM_INLINE void add_whole_fibres(int64_t length, int64_t stride, int64_t count, const double *x,
+                                 double *y)
 {
     int64_t t = 0;
     for (; t + CHUNK <= count; t += CHUNK)
@@ -211,7 +243,8 @@ EBM_INLINE void add_whole_fibres(int64_t length, int64_t stride, int64_t count, 
 }
 
 /* The same for `count` numbers that all have this digit. */
-EBM_INLINE void add_other_digits(int64_t length, int64_t stride, int64_t digit, int64_t count, const double *x, double *y)
+EBM_INLINE void add_other_digits(int64_t length, int64_t stride, int64_t digit, int64_t count,
+                                 const double *x, double *y)
 {
     x -= digit * stride;
     int64_t t = 0;
@@ -232,12 +265,14 @@ EBM_INLINE void add_other_digits(int64_t length, int64_t stride, int64_t digit, 
     }
 }
 
-/* A fibre that lies within the range is summed once, one that is wider than it digit by digit. A block of vectors is one more
-   axis, the fastest, along which nothing moves. */
+/* A fibre that lies within the range is summed once, one that is wider than it digit by digit. A
+   block of vectors is one more axis, the fastest, along which nothing moves. */
 EBM_MULTIVERSION
-static void hamming_product(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+static void hamming_product(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width,
+                            const double *x, double *y)
 {
-    for (int64_t k = 0; k < (end - begin) * width; k++) y[k] = L->self_loop ? x[begin * width + k] : 0.0;
+    for (int64_t k = 0; k < (end - begin) * width; k++)
+        y[k] = L->self_loop ? x[begin * width + k] : 0.0;
     for (int64_t axis = 0; axis < L->n_axes; axis++) {
         const int64_t length = L->length[axis], stride = L->stride[axis];
         for (int64_t i = begin; i < end;) {
@@ -256,7 +291,8 @@ static void hamming_product(const ebm_lattice_t *L, int64_t begin, int64_t end, 
     }
 }
 
-static int lattice_apply(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+static int lattice_apply(const void *ctx, int64_t begin, int64_t end, int64_t width,
+                         const double *x, double *y)
 {
     const ebm_lattice_t *L = ctx;
     if (L->is_cyclic) torus_product(L, begin, end, width, x, y);
@@ -265,9 +301,10 @@ static int lattice_apply(const void *ctx, int64_t begin, int64_t end, int64_t wi
     return EBM_OK;
 }
 
-/* --- differences, rows, steps ------------------------------------------------------------------------------------------ */
+/* --- differences, rows, steps ----------------------------------------------------------------- */
 
-EBM_INLINE void add_differences(int power, int64_t count, int64_t offset, const double *col, const double *x, double *y)
+EBM_INLINE void add_differences(int power, int64_t count, int64_t offset, const double *col,
+                                const double *x, double *y)
 {
     for (int64_t k = 0; k < count; k++) {
         const double d = x[k] - x[k + offset], w = col ? col[k + offset] * d : d;
@@ -276,8 +313,8 @@ EBM_INLINE void add_differences(int power, int64_t count, int64_t offset, const 
 }
 
 EBM_MULTIVERSION
-static void differences(const ebm_lattice_t *L, int64_t begin, int64_t end, int power, const double *col, const double *x,
-                        double *y)
+static void differences(const ebm_lattice_t *L, int64_t begin, int64_t end, int power,
+                        const double *col, const double *x, double *y)
 {
     for (int64_t i = begin; i < end; i++) y[i - begin] = 0.0;
     for (int64_t axis = 0; axis < L->n_axes; axis++)
@@ -286,21 +323,26 @@ static void differences(const ebm_lattice_t *L, int64_t begin, int64_t end, int 
             stop = run_end(L, axis, digit, i, end);
             for (int64_t k = 0; k < steps_along(L, axis); k++) {
                 const int64_t offset = step_along(L, axis, digit, k);
-                if (power == 2) add_differences(2, stop - i, offset, col ? col + i : NULL, x + i, y + (i - begin));
-                else add_differences(1, stop - i, offset, col ? col + i : NULL, x + i, y + (i - begin));
+                if (power == 2)
+                    add_differences(2, stop - i, offset, col ? col + i : NULL, x + i,
+                                    y + (i - begin));
+                else
+                    add_differences(1, stop - i, offset, col ? col + i : NULL, x + i,
+                                    y + (i - begin));
             }
         }
 }
 
-static int lattice_difference(const void *ctx, int64_t begin, int64_t end, int power, const double *col, const double *x,
-                              double *y)
+static int lattice_difference(const void *ctx, int64_t begin, int64_t end, int power,
+                              const double *col, const double *x, double *y)
 {
     differences(ctx, begin, end, power, col, x, y);
     return EBM_OK;
 }
 
-/* Steps along a slower axis are longer than all of a faster one: ascending rows are the steps down from the slowest axis to
-   the fastest, then those that lead nowhere, then the steps up from the fastest to the slowest. */
+/* Steps along a slower axis are longer than all of a faster one: ascending rows are the steps down
+   from the slowest axis to the fastest, then those that lead nowhere, then the steps up from the
+   fastest to the slowest. */
 static int64_t row_of(const ebm_lattice_t *L, int64_t x, int64_t *out)
 {
     int64_t n = 0;
@@ -315,8 +357,10 @@ static int64_t row_of(const ebm_lattice_t *L, int64_t x, int64_t *out)
     for (int sign = -1; sign <= 1; sign++) {
         if (sign == 0 && L->self_loop) out[n++] = x;
         for (int64_t a = 0; a < L->n_axes; a++) {
-            const int64_t axis = sign < 0 ? L->n_axes - 1 - a : a, digit = digit_of(L, axis, x), steps = steps_along(L, axis);
-            const int swapped = L->is_cyclic && step_along(L, axis, digit, 0) > step_along(L, axis, digit, 1);
+            const int64_t axis = sign < 0 ? L->n_axes - 1 - a : a, digit = digit_of(L, axis, x),
+                          steps = steps_along(L, axis);
+            const int swapped =
+                L->is_cyclic && step_along(L, axis, digit, 0) > step_along(L, axis, digit, 1);
             for (int64_t k = 0; k < steps; k++) {
                 const int64_t step = step_along(L, axis, digit, swapped ? 1 - k : k);
                 if ((step > 0) - (step < 0) == sign) out[n++] = x + step;
@@ -326,7 +370,8 @@ static int64_t row_of(const ebm_lattice_t *L, int64_t x, int64_t *out)
     return n;
 }
 
-static int lattice_rows(const void *ctx, int64_t begin, int64_t end, int64_t *indptr, int64_t *indices, double *values)
+static int lattice_rows(const void *ctx, int64_t begin, int64_t end, int64_t *indptr,
+                        int64_t *indices, double *values)
 {
     const ebm_lattice_t *L = ctx;
     for (int64_t i = begin; i <= end; i++) indptr[i - begin] = (i - begin) * L->degree;
@@ -353,8 +398,14 @@ static int lattice_step(const void *ctx, int64_t n_walkers, const uint64_t *bits
 void ebm_lattice_kernel(const ebm_lattice_t *lattice, ebm_kernel_t *kernel)
 {
     *kernel = (ebm_kernel_t){
-        .n_states = lattice->n_states, .ctx = lattice, .apply = lattice_apply, .apply_t = lattice_apply,
-        .difference = lattice_difference, .step = lattice_step, .rows = lattice_rows, .max_degree = lattice->degree,
+        .n_states = lattice->n_states,
+        .ctx = lattice,
+        .apply = lattice_apply,
+        .apply_t = lattice_apply,
+        .difference = lattice_difference,
+        .step = lattice_step,
+        .rows = lattice_rows,
+        .max_degree = lattice->degree,
         .all_ones = 1,
     };
 }

@@ -1,5 +1,5 @@
-/* Walks row x of A and row x of its transpose together: for each neighbour y, the sums of the entries (x, y) and (y, x).
-   Both rows ascend; a repeated edge is a run of equal indices. */
+/* Walks row x of A and row x of its transpose together: for each neighbour y, the sums of the
+   entries (x, y) and (y, x). Both rows ascend; a repeated edge is a run of equal indices. */
 #ifndef FASTEBM_PATTERNS_PAIRS_H
 #define FASTEBM_PATTERNS_PAIRS_H
 
@@ -14,7 +14,8 @@ typedef struct ebm_pairs {
 
 static inline ebm_pairs_t ebm_pairs_of(const ebm_csr_t *A, const ebm_csr_t *T, int64_t x)
 {
-    ebm_pairs_t p = {A, T, A->indptr[x], A->indptr[x + 1], T->indptr[x], T->indptr[x + 1], 0, 0.0, 0.0};
+    ebm_pairs_t p = {A, T,   A->indptr[x], A->indptr[x + 1], T->indptr[x], T->indptr[x + 1],
+                     0, 0.0, 0.0};
     return p;
 }
 
@@ -25,8 +26,10 @@ static inline int ebm_pairs_next(ebm_pairs_t *p)
     const int32_t from_t = p->t < p->t_end ? p->T->indices[p->t] : INT32_MAX;
     p->other = from_a < from_t ? from_a : from_t;
     p->forward = p->backward = 0.0;
-    while (p->a < p->a_end && p->A->indices[p->a] == p->other) p->forward += ebm_csr_value(p->A, p->a++);
-    while (p->t < p->t_end && p->T->indices[p->t] == p->other) p->backward += ebm_csr_value(p->T, p->t++);
+    while (p->a < p->a_end && p->A->indices[p->a] == p->other)
+        p->forward += ebm_csr_value(p->A, p->a++);
+    while (p->t < p->t_end && p->T->indices[p->t] == p->other)
+        p->backward += ebm_csr_value(p->T, p->t++);
     return 1;
 }
 

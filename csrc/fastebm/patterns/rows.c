@@ -8,15 +8,15 @@
 
 #include "fastebm/base/parallel.h"
 
-/* --- a stored copy ---------------------------------------------------------------------------------------------------- */
+/* --- a stored copy ---------------------------------------------------------------------------- */
 
-int ebm_rows_count(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin, int64_t end,
-                   int64_t *degree)
+int ebm_rows_count(const ebm_kernel_t *kernel, const int64_t *states, int num_threads,
+                   int64_t begin, int64_t end, int64_t *degree)
 {
     (void)num_threads;
     int status = EBM_OK;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, 256) reduction(max : status) \
-    if (end - begin > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, 256) \
+    reduction(max : status) if (end - begin > EBM_BLOCK_STATES)
     for (int64_t i = begin; i < end; i++) {
         const int64_t x = states ? states[i] : i;
         int64_t ends[2] = {0, 0};
@@ -27,13 +27,14 @@ int ebm_rows_count(const ebm_kernel_t *kernel, const int64_t *states, int num_th
     return status;
 }
 
-int ebm_rows_fill(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin, int64_t end,
-                  const int64_t *indptr, int64_t *work, int32_t *indices, double *values)
+int ebm_rows_fill(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin,
+                  int64_t end, const int64_t *indptr, int64_t *work, int32_t *indices,
+                  double *values)
 {
     (void)num_threads;
     int status = EBM_OK;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, 256) reduction(max : status) \
-    if (end - begin > EBM_BLOCK_STATES)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, 256) \
+    reduction(max : status) if (end - begin > EBM_BLOCK_STATES)
     for (int64_t i = begin; i < end; i++) {
 #ifdef _OPENMP
         int64_t *row = work + omp_get_thread_num() * kernel->max_degree;
@@ -43,26 +44,31 @@ int ebm_rows_fill(const ebm_kernel_t *kernel, const int64_t *states, int num_thr
         const int64_t x = states ? states[i] : i;
         int64_t ends[2];
         int failed = kernel->rows(kernel->ctx, x, x + 1, ends, NULL, NULL);
-        if (!failed && ends[1] != indptr[i + 1] - indptr[i]) failed = EBM_ERR_INDPTR; /* not the row that was counted */
-        if (!failed) failed = kernel->rows(kernel->ctx, x, x + 1, ends, row, values ? values + indptr[i] : NULL);
+        /* not the row that was counted */
+        if (!failed && ends[1] != indptr[i + 1] - indptr[i]) failed = EBM_ERR_INDPTR;
+        if (!failed)
+            failed =
+                kernel->rows(kernel->ctx, x, x + 1, ends, row, values ? values + indptr[i] : NULL);
         if (failed > status) status = failed;
         for (int64_t k = 0; k < ends[1] && !failed; k++) indices[indptr[i] + k] = (int32_t)row[k];
     }
     return status;
 }
 
-/* --- graph searches --------------------------------------------------------------------------------------------------- */
+/* --- graph searches --------------------------------------------------------------------------- */
 
 static int next_row(ebm_rows_search_t *search, int64_t *x, int64_t *degree, double *values)
 {
     int64_t ends[2];
     *x = search->queue[search->head++];
-    const int status = search->kernel->rows(search->kernel->ctx, *x, *x + 1, ends, search->row, values);
+    const int status =
+        search->kernel->rows(search->kernel->ctx, *x, *x + 1, ends, search->row, values);
     *degree = ends[1];
     return status;
 }
 
-int ebm_rows_reach(ebm_rows_search_t *search, int64_t n_rows, const uint8_t *avoid, uint8_t *reached, int *done)
+int ebm_rows_reach(ebm_rows_search_t *search, int64_t n_rows, const uint8_t *avoid,
+                   uint8_t *reached, int *done)
 {
     const int64_t n = search->kernel->n_states, *row = search->row;
     for (; search->root < n; search->root++)
@@ -91,8 +97,8 @@ static int64_t gcd(int64_t a, int64_t b)
     return a < 0 ? -a : a;
 }
 
-int ebm_rows_classes(ebm_rows_search_t *search, int64_t n_rows, int64_t *level, int32_t *labels, int64_t *n_classes,
-                     int64_t *period, int64_t *size, int *done)
+int ebm_rows_classes(ebm_rows_search_t *search, int64_t n_rows, int64_t *level, int32_t *labels,
+                     int64_t *n_classes, int64_t *period, int64_t *size, int *done)
 {
     const int64_t n = search->kernel->n_states, *row = search->row;
     for (; n_rows > 0; n_rows--) {
@@ -135,7 +141,8 @@ static double entry_of(int64_t degree, const int64_t *row, const double *values,
 }
 
 /* The log of A[x, y] over A[y, x], y the k-th entry of row x; infinite without a way back. */
-static int log_ratio(ebm_rows_search_t *search, int64_t x, int64_t k, int64_t degree, double *row_values, double *ratio)
+static int log_ratio(ebm_rows_search_t *search, int64_t x, int64_t k, int64_t degree,
+                     double *row_values, double *ratio)
 {
     const ebm_kernel_t *kernel = search->kernel;
     int64_t *back = search->row + kernel->max_degree, ends[2];
@@ -143,12 +150,14 @@ static int log_ratio(ebm_rows_search_t *search, int64_t x, int64_t k, int64_t de
     const int64_t y = search->row[k];
     const int status = kernel->rows(kernel->ctx, y, y + 1, ends, back, back_values);
     if (status) return status;
-    const double forward = entry_of(degree, search->row, row_values, y), backward = entry_of(ends[1], back, back_values, x);
+    const double forward = entry_of(degree, search->row, row_values, y),
+                 backward = entry_of(ends[1], back, back_values, x);
     *ratio = backward == 0.0 ? INFINITY : forward == backward ? 0.0 : log(forward) - log(backward);
     return EBM_OK;
 }
 
-int ebm_rows_potential(ebm_rows_search_t *search, int64_t n_rows, double *row_values, double *w, double *mismatch, int *done)
+int ebm_rows_potential(ebm_rows_search_t *search, int64_t n_rows, double *row_values, double *w,
+                       double *mismatch, int *done)
 {
     const int64_t n = search->kernel->n_states, *row = search->row;
     for (; n_rows > 0 && isfinite(*mismatch); n_rows--) {
@@ -162,7 +171,8 @@ int ebm_rows_potential(ebm_rows_search_t *search, int64_t n_rows, double *row_va
         int status = next_row(search, &x, &degree, row_values);
         for (int64_t k = 0; k < degree && !status; k++) {
             double ratio;
-            if (k > 0 && row[k] == row[k - 1]) continue; /* a repeated edge was summed at its first entry */
+            /* a repeated edge was summed at its first entry */
+            if (k > 0 && row[k] == row[k - 1]) continue;
             status = log_ratio(search, x, k, degree, row_values, &ratio);
             if (status) break;
             if (isinf(ratio)) {
@@ -180,7 +190,7 @@ int ebm_rows_potential(ebm_rows_search_t *search, int64_t n_rows, double *row_va
     return EBM_OK;
 }
 
-/* --- walkers ----------------------------------------------------------------------------------------------------------- */
+/* --- walkers ---------------------------------------------------------------------------------- */
 
 #define BATCH 32
 
@@ -188,7 +198,8 @@ int ebm_rows_potential(ebm_rows_search_t *search, int64_t n_rows, double *row_va
 EBM_INLINE double unit_of(uint64_t word) { return (double)(word >> 11) * 0x1p-53; }
 
 /* Hold with probability shift[x], else pass what the word has left on to the kernel's own step. */
-static int step_or_hold(const ebm_scaled_t *M, int64_t n_walkers, const uint64_t *bits, int64_t *states)
+static int step_or_hold(const ebm_scaled_t *M, int64_t n_walkers, const uint64_t *bits,
+                        int64_t *states)
 {
     const ebm_kernel_t *kernel = M->kernel;
     if (!M->shift) return kernel->step(kernel->ctx, n_walkers, bits, states);
@@ -200,7 +211,8 @@ static int step_or_hold(const ebm_scaled_t *M, int64_t n_walkers, const uint64_t
             if (u < hold) continue;
             const double left = hold > 0.0 ? (u - hold) / (1.0 - hold) : 0.0;
             /* (u - hold) / (1 - hold) may round to one */
-            words[n] = hold > 0.0 ? (uint64_t)((left < 1.0 ? left : 1.0 - 0x1p-53) * 0x1p64) : bits[w];
+            words[n] =
+                hold > 0.0 ? (uint64_t)((left < 1.0 ? left : 1.0 - 0x1p-53) * 0x1p64) : bits[w];
             moving[n] = states[w];
             place[n++] = w;
         }
@@ -212,19 +224,22 @@ static int step_or_hold(const ebm_scaled_t *M, int64_t n_walkers, const uint64_t
 }
 
 /* One step from *state by its row; weight holds A's entries (NULL: ones) and is used up. */
-static int scan_row(const ebm_scaled_t *M, uint64_t word, int64_t degree, const int64_t *row, double *weight, int64_t *state)
+static int scan_row(const ebm_scaled_t *M, uint64_t word, int64_t degree, const int64_t *row,
+                    double *weight, int64_t *state)
 {
     const int64_t x = *state;
     const double own = M->row ? M->row[x] : 1.0, stay = M->shift ? M->shift[x] : 0.0;
     double total = stay;
     for (int64_t k = 0; k < degree; k++) {
-        weight[k] = own * ((M->kernel->all_ones ? 1.0 : weight[k]) * (M->col ? M->col[row[k]] : 1.0));
+        weight[k] =
+            own * ((M->kernel->all_ones ? 1.0 : weight[k]) * (M->col ? M->col[row[k]] : 1.0));
         total += weight[k];
     }
     if (!isfinite(total)) return EBM_ERR_NONFINITE;
     if (!(total > 0.0)) return EBM_ERR_EMPTY_ROW;
-    /* below total, as unit_of stays 2^-53 below one; the same sums in the same order reach total, so the scan ends in time,
-       and an entry of weight zero does not move the sum past the threshold */
+    /* below total, as unit_of stays 2^-53 below one; the same sums in the same order reach total,
+       so the scan ends in time, and an entry of weight zero does not move the sum past the
+       threshold */
     const double threshold = unit_of(word) * total;
     double sum = stay;
     int64_t k = 0;
@@ -241,18 +256,22 @@ static int walk_step(const void *ctx, int64_t n_walkers, const uint64_t *bits, i
     if (!M->col && kernel->step) return step_or_hold(M, n_walkers, bits, states);
     int64_t row[EBM_ROWS_WALK_DEGREE], ends[BATCH][2];
     double weight[EBM_ROWS_WALK_DEGREE];
-    const int64_t stride = kernel->max_degree, fit = EBM_ROWS_WALK_DEGREE / stride, size = fit < BATCH ? fit : BATCH;
+    const int64_t stride = kernel->max_degree, fit = EBM_ROWS_WALK_DEGREE / stride,
+                  size = fit < BATCH ? fit : BATCH;
     for (int64_t begin = 0; begin < n_walkers; begin += size) {
         const int64_t n = n_walkers - begin < size ? n_walkers - begin : size;
         int status = EBM_OK;
         for (int64_t w = 0; w < n && !status; w++) {
             const int64_t x = states[begin + w];
             int64_t *own = row + w * stride;
-            status = kernel->rows(kernel->ctx, x, x + 1, ends[w], own, kernel->all_ones ? NULL : weight + w * stride);
-            for (int64_t k = 0; k < ends[w][1] && !status && M->col; k++) EBM_PREFETCH(M->col + own[k]);
+            status = kernel->rows(kernel->ctx, x, x + 1, ends[w], own,
+                                  kernel->all_ones ? NULL : weight + w * stride);
+            for (int64_t k = 0; k < ends[w][1] && !status && M->col; k++)
+                EBM_PREFETCH(M->col + own[k]);
         }
         for (int64_t w = 0; w < n && !status; w++)
-            status = scan_row(M, bits[begin + w], ends[w][1], row + w * stride, weight + w * stride, states + begin + w);
+            status = scan_row(M, bits[begin + w], ends[w][1], row + w * stride, weight + w * stride,
+                              states + begin + w);
         if (status) return status;
     }
     return EBM_OK;
@@ -260,6 +279,9 @@ static int walk_step(const void *ctx, int64_t n_walkers, const uint64_t *bits, i
 
 void ebm_rows_walker(const ebm_scaled_t *M, ebm_kernel_t *kernel)
 {
-    const int offered = (!M->col && M->kernel->step) || (M->kernel->rows && M->kernel->max_degree <= EBM_ROWS_WALK_DEGREE);
-    *kernel = (ebm_kernel_t){.n_states = M->kernel->n_states, .ctx = M, .step = offered ? walk_step : NULL};
+    const int offered = (!M->col && M->kernel->step) ||
+                        (M->kernel->rows && M->kernel->max_degree <= EBM_ROWS_WALK_DEGREE);
+    *kernel = (ebm_kernel_t){.n_states = M->kernel->n_states,
+                             .ctx = M,
+                             .step = offered ? walk_step : NULL};
 }

@@ -6,8 +6,9 @@
 
 #include "fastebm/base/parallel.h"
 
-/* Rows that one call of the rule makes, if they are short: what they hold, 16 KiB, is read back from the nearest cache. The
-   product of the hypercube's rule, 4 to 20 bits, takes the same time to 2 % from 128 to 8192 entries. */
+/* Rows that one call of the rule makes, if they are short: what they hold, 16 KiB, is read back
+   from the nearest cache. The product of the hypercube's rule, 4 to 20 bits, takes the same time to
+   2 % from 128 to 8192 entries. */
 #define BATCH_ENTRIES 1024
 #define BATCH_ROWS 128
 
@@ -19,7 +20,8 @@ typedef struct batch {
 
 static int row_fault(const ebm_rule_t *rule, const batch_t *batch, int64_t i, int64_t *entry)
 {
-    const int64_t degree = batch->degree[i - batch->begin], *states = batch->states + (i - batch->begin) * batch->stride;
+    const int64_t degree = batch->degree[i - batch->begin],
+                  *states = batch->states + (i - batch->begin) * batch->stride;
     const double *weights = batch->weights + (i - batch->begin) * batch->stride;
     *entry = -1;
     if (degree == -1) return EBM_ERR_RULE_REFUSED;
@@ -44,29 +46,36 @@ static int all_fine(int64_t n_states, int64_t max_degree, const batch_t *batch)
         const double *weights = batch->weights + i * batch->stride;
         if (degree < 0 || degree > max_degree) return 0;
         for (int64_t k = 0; k < degree; k++)
-            faults |= (states[k] < 0) | (states[k] >= n_states) | !(weights[k] >= 0.0) | !(weights[k] <= DBL_MAX);
+            faults |= (states[k] < 0) | (states[k] >= n_states) | !(weights[k] >= 0.0) |
+                      !(weights[k] <= DBL_MAX);
     }
     return faults == 0;
 }
 
-/* The next rows from `begin`, as many as fit the batch, all of them checked up to the first fault. */
-static int next_batch(const ebm_rule_t *rule, ebm_rule_rows_t rows, int64_t begin, int64_t end, batch_t *batch)
+/* The next rows from `begin`, as many as fit the batch, all of them checked up to the first
+   fault. */
+static int next_batch(const ebm_rule_t *rule, ebm_rule_rows_t rows, int64_t begin, int64_t end,
+                      batch_t *batch)
 {
-    int64_t n = rule->max_degree > BATCH_ENTRIES / BATCH_ROWS ? BATCH_ENTRIES / rule->max_degree : BATCH_ROWS, entry;
+    int64_t n = rule->max_degree > BATCH_ENTRIES / BATCH_ROWS ? BATCH_ENTRIES / rule->max_degree
+                                                              : BATCH_ROWS,
+            entry;
     if (n < 1) n = 1;
     batch->stride = rule->max_degree;
     batch->begin = begin;
     batch->end = end - begin < n ? end : begin + n;
-    for (int64_t i = begin; i < batch->end; i++) batch->degree[i - begin] = -2; /* a rule that comes back too soon has failed */
+    /* a rule that comes back too soon has failed */
+    for (int64_t i = begin; i < batch->end; i++) batch->degree[i - begin] = -2;
     rows(begin, batch->end, rule->data, batch->degree, batch->states, batch->weights);
     int status = EBM_OK;
     if (!all_fine(rule->n_states, rule->max_degree, batch))
-        for (int64_t i = begin; i < batch->end && !status; i++) status = row_fault(rule, batch, i, &entry);
+        for (int64_t i = begin; i < batch->end && !status; i++)
+            status = row_fault(rule, batch, i, &entry);
     return status;
 }
 
-static int product(const ebm_rule_t *rule, ebm_rule_rows_t rows, int64_t begin, int64_t end, int64_t width, const double *x,
-                   double *y)
+static int product(const ebm_rule_t *rule, ebm_rule_rows_t rows, int64_t begin, int64_t end,
+                   int64_t width, const double *x, double *y)
 {
     batch_t batch;
     for (int64_t from = begin; from < end; from = batch.end) {
@@ -76,7 +85,8 @@ static int product(const ebm_rule_t *rule, ebm_rule_rows_t rows, int64_t begin, 
             const int64_t place = (i - from) * batch.stride, last = place + batch.degree[i - from];
             for (int64_t j = 0; j < width; j++) {
                 double sum = 0.0;
-                for (int64_t k = place; k < last; k++) sum += batch.weights[k] * x[batch.states[k] * width + j];
+                for (int64_t k = place; k < last; k++)
+                    sum += batch.weights[k] * x[batch.states[k] * width + j];
                 y[(i - begin) * width + j] = sum;
             }
         }
@@ -84,17 +94,20 @@ static int product(const ebm_rule_t *rule, ebm_rule_rows_t rows, int64_t begin, 
     return EBM_OK;
 }
 
-static int rule_apply(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+static int rule_apply(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x,
+                      double *y)
 {
     return product(ctx, ((const ebm_rule_t *)ctx)->outgoing, begin, end, width, x, y);
 }
 
-static int rule_apply_t(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x, double *y)
+static int rule_apply_t(const void *ctx, int64_t begin, int64_t end, int64_t width, const double *x,
+                        double *y)
 {
     return product(ctx, ((const ebm_rule_t *)ctx)->incoming, begin, end, width, x, y);
 }
 
-static int rule_difference(const void *ctx, int64_t begin, int64_t end, int power, const double *col, const double *x, double *y)
+static int rule_difference(const void *ctx, int64_t begin, int64_t end, int power,
+                           const double *col, const double *x, double *y)
 {
     const ebm_rule_t *rule = ctx;
     batch_t batch;
@@ -141,7 +154,8 @@ static void sort_row(int64_t n, int64_t *states, double *weights)
 }
 
 /* Entries of weight zero are no edges and are left out. */
-static int rule_rows(const void *ctx, int64_t begin, int64_t end, int64_t *indptr, int64_t *indices, double *values)
+static int rule_rows(const void *ctx, int64_t begin, int64_t end, int64_t *indptr, int64_t *indices,
+                     double *values)
 {
     const ebm_rule_t *rule = ctx;
     batch_t batch;
@@ -150,7 +164,8 @@ static int rule_rows(const void *ctx, int64_t begin, int64_t end, int64_t *indpt
         const int status = next_batch(rule, rule->outgoing, from, end, &batch);
         if (status) return status;
         for (int64_t i = from; i < batch.end; i++) {
-            int64_t *states = batch.states + (i - from) * batch.stride, n = 0, at = indptr[i - begin];
+            int64_t *states = batch.states + (i - from) * batch.stride, n = 0,
+                    at = indptr[i - begin];
             double *weights = batch.weights + (i - from) * batch.stride;
             for (int64_t k = 0; k < batch.degree[i - from]; k++)
                 if (weights[k] > 0.0) states[n] = states[k], weights[n++] = weights[k];
@@ -168,13 +183,18 @@ int ebm_rule_kernel(const ebm_rule_t *rule, ebm_kernel_t *kernel)
 {
     if (rule->max_degree < 1 || rule->max_degree > EBM_RULE_MAX_DEGREE) return EBM_ERR_UNSUPPORTED;
     *kernel = (ebm_kernel_t){
-        .n_states = rule->n_states, .ctx = rule, .apply = rule_apply, .apply_t = rule->incoming ? rule_apply_t : NULL,
-        .difference = rule_difference, .rows = rule_rows, .max_degree = rule->max_degree,
+        .n_states = rule->n_states,
+        .ctx = rule,
+        .apply = rule_apply,
+        .apply_t = rule->incoming ? rule_apply_t : NULL,
+        .difference = rule_difference,
+        .rows = rule_rows,
+        .max_degree = rule->max_degree,
     };
     return EBM_OK;
 }
 
-/* --- inspection -------------------------------------------------------------------------------------------------------- */
+/* --- inspection ------------------------------------------------------------------------------- */
 
 typedef struct seen {
     int64_t nnz;
@@ -182,8 +202,8 @@ typedef struct seen {
 } seen_t;
 
 /* Stops at the first faulty row, whose number goes to *fault (else n_states). */
-static void inspect_rows(const ebm_rule_t *rule, int allow_empty, int64_t begin, int64_t end, double *row_sum, seen_t *seen,
-                         int64_t *fault)
+static void inspect_rows(const ebm_rule_t *rule, int allow_empty, int64_t begin, int64_t end,
+                         double *row_sum, seen_t *seen, int64_t *fault)
 {
     batch_t batch;
     int64_t entry;
@@ -224,29 +244,32 @@ static int describe(const ebm_rule_t *rule, int64_t state, ebm_rule_facts_t *fac
         facts->entry = -1;
         return sum > 0.0 ? EBM_ERR_NONFINITE : EBM_ERR_EMPTY_ROW;
     }
-    if (facts->entry >= 0) facts->target = batch.states[facts->entry], facts->weight = batch.weights[facts->entry];
+    if (facts->entry >= 0)
+        facts->target = batch.states[facts->entry], facts->weight = batch.weights[facts->entry];
     return status;
 }
 
-int ebm_rule_inspect(const ebm_rule_t *rule, int num_threads, int allow_empty, int64_t begin, int64_t end, double *row_sum,
-                     ebm_rule_facts_t *facts)
+int ebm_rule_inspect(const ebm_rule_t *rule, int num_threads, int allow_empty, int64_t begin,
+                     int64_t end, double *row_sum, ebm_rule_facts_t *facts)
 {
     (void)num_threads;
     const int64_t n_blocks = ebm_n_blocks(end - begin);
     int64_t nnz = 0, first = rule->n_states;
     double least = INFINITY, largest = 0.0;
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic) reduction(+ : nnz) reduction(min : least, first) \
-    reduction(max : largest) if (n_blocks > 1)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic) reduction(+ : nnz) \
+    reduction(min : least, first) reduction(max : largest) if (n_blocks > 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         seen_t seen = {0, INFINITY, 0.0};
         int64_t fault;
         inspect_rows(rule, allow_empty, begin + ebm_block_begin(end - begin, n_blocks, b),
-                     begin + ebm_block_begin(end - begin, n_blocks, b + 1), row_sum - begin, &seen, &fault);
+                     begin + ebm_block_begin(end - begin, n_blocks, b + 1), row_sum - begin, &seen,
+                     &fault);
         nnz += seen.nnz;
         if (seen.least < least) least = seen.least;
         if (seen.largest > largest) largest = seen.largest;
         if (fault < first) first = fault;
     }
-    *facts = (ebm_rule_facts_t){.nnz = nnz, .least = least, .largest = largest, .state = -1, .degree = -1, .entry = -1};
+    *facts = (ebm_rule_facts_t){
+        .nnz = nnz, .least = least, .largest = largest, .state = -1, .degree = -1, .entry = -1};
     return first < rule->n_states ? describe(rule, first, facts) : EBM_OK;
 }

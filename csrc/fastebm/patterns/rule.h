@@ -1,5 +1,5 @@
-/* A kernel whose rows a user's compiled rule computes. The rule is not trusted: every degree, state and weight is checked
-   before it is used. */
+/* A kernel whose rows a user's compiled rule computes. The rule is not trusted: every degree, state
+   and weight is checked before it is used. */
 #ifndef FASTEBM_PATTERNS_RULE_H
 #define FASTEBM_PATTERNS_RULE_H
 
@@ -8,15 +8,18 @@
 /* Longest row of a rule: its buffers, 16 bytes an entry, live on the stack of each thread. */
 #define EBM_RULE_MAX_DEGREE 8192
 
-/* Rows begin..end-1: row i writes degree[i - begin] states and weights from place (i - begin) * max_degree of the two arrays. A
-   degree of -1: the rule refuses the state; -2: it raised an exception. Rows after one of these need not be written. */
-typedef void (*ebm_rule_rows_t)(int64_t begin, int64_t end, const void *data, int64_t *degree, int64_t *states, double *weights);
+/* Rows begin..end-1: row i writes degree[i - begin] states and weights from place (i - begin) *
+   max_degree of the two arrays. A degree of -1: the rule refuses the state; -2: it raised an
+   exception. Rows after one of these need not be written. */
+typedef void (*ebm_rule_rows_t)(int64_t begin, int64_t end, const void *data, int64_t *degree,
+                                int64_t *states, double *weights);
 
 typedef struct ebm_rule {
     int64_t n_states, max_degree;
     ebm_rule_rows_t outgoing;
-    ebm_rule_rows_t incoming; /* the rows of the transpose; `outgoing` where A is symmetric; NULL: no left products */
-    const void *data;         /* handed on to the rule */
+    /* the rows of the transpose; `outgoing` where A is symmetric; NULL: no left products */
+    ebm_rule_rows_t incoming;
+    const void *data; /* handed on to the rule */
 } ebm_rule_t;
 
 /* What one run of the rule over its states shows. */
@@ -29,10 +32,10 @@ typedef struct ebm_rule_facts {
     double weight;
 } ebm_rule_facts_t;
 
-/* Checks rows begin..end-1; row_sum (end - begin,). Returns the fault of the first faulty state, which a row without
-   a positive weight is unless allow_empty is set. */
-int ebm_rule_inspect(const ebm_rule_t *rule, int num_threads, int allow_empty, int64_t begin, int64_t end, double *row_sum,
-                     ebm_rule_facts_t *facts);
+/* Checks rows begin..end-1; row_sum (end - begin,). Returns the fault of the first faulty state,
+   which a row without a positive weight is unless allow_empty is set. */
+int ebm_rule_inspect(const ebm_rule_t *rule, int num_threads, int allow_empty, int64_t begin,
+                     int64_t end, double *row_sum, ebm_rule_facts_t *facts);
 
 /* EBM_ERR_UNSUPPORTED: max_degree above EBM_RULE_MAX_DEGREE. */
 int ebm_rule_kernel(const ebm_rule_t *rule, ebm_kernel_t *kernel);

@@ -1,5 +1,6 @@
-/* Kullback-Leibler divergences of Bernoulli laws to a few ulp, also where the laws nearly agree, and near 0 and 1. A law is given
-   by its probability or (logit) by log(p / (1 - p)) in [-inf, inf]. Elementwise: the number of threads changes no bit. */
+/* Kullback-Leibler divergences of Bernoulli laws to a few ulp, also where the laws nearly agree,
+   and near 0 and 1. A law is given by its probability or (logit) by log(p / (1 - p)) in [-inf,
+   inf]. Elementwise: the number of threads changes no bit. */
 #ifndef FASTEBM_RLVR_BERNOULLI_H
 #define FASTEBM_RLVR_BERNOULLI_H
 
@@ -13,12 +14,14 @@ typedef struct ebm_numbers {
     int64_t step; /* 1 or 0 */
 } ebm_numbers_t;
 
-/* out[i] = beta[i] KL(p[i] || p*), logit p* = logit p0[i] + 1 / beta[i]; beta.x NULL: KL(p[i] || p0[i]). beta in [0, inf]; infinite
-   where p0 is 0 or 1 and p is not. */
-int ebm_bernoulli_divergence(int64_t n, int logit, int num_threads, ebm_numbers_t p, ebm_numbers_t p0, ebm_numbers_t beta,
-                             double *out);
+/* out[i] = beta[i] KL(p[i] || p*), logit p* = logit p0[i] + 1 / beta[i]; beta.x NULL: KL(p[i] ||
+   p0[i]). beta in [0, inf]; infinite where p0 is 0 or 1 and p is not. */
+int ebm_bernoulli_divergence(int64_t n, int logit, int num_threads, ebm_numbers_t p,
+                             ebm_numbers_t p0, ebm_numbers_t beta, double *out);
 
-/* out[i] = the s >= 0 with KL(x0[i] + s || x0[i]) = kl[i] in logits; inf from kl = -log p0 on, 0 where x0 is infinite. */
-int ebm_bernoulli_reach(int64_t n, int num_threads, ebm_numbers_t x0, ebm_numbers_t kl, double *out);
+/* out[i] = the s >= 0 with KL(x0[i] + s || x0[i]) = kl[i] in logits; inf from kl = -log p0 on, 0
+   where x0 is infinite. */
+int ebm_bernoulli_reach(int64_t n, int num_threads, ebm_numbers_t x0, ebm_numbers_t kl,
+                        double *out);
 
 #endif

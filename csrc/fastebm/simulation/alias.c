@@ -7,10 +7,10 @@
 #include "fastebm/base/parallel.h"
 #include "fastebm/base/random.h"
 
-/* Weights become fixed-point numbers in units of 2^-64 of a cell whose sum over the row is exactly d cells. The sweep is
-   then exact and cannot run out of donors, which is what makes floating-point versions draw absent transitions.
-   Until it is settled, a cell holds the weight of its target: the whole part in ~alias (so alias < 0), the rest in
-   `threshold`. */
+/* Weights become fixed-point numbers in units of 2^-64 of a cell whose sum over the row is exactly
+   d cells. The sweep is then exact and cannot run out of donors, which is what makes floating-point
+   versions draw absent transitions. Until it is settled, a cell holds the weight of its target: the
+   whole part in ~alias (so alias < 0), the rest in `threshold`. */
 
 int ebm_alias_count(const ebm_csr_t *A, const double *shift, int64_t *indptr, int64_t *even_degree)
 {
@@ -19,7 +19,8 @@ int ebm_alias_count(const ebm_csr_t *A, const double *shift, int64_t *indptr, in
     indptr[0] = 0;
     for (int64_t x = 0; x < n; x++) {
         const int64_t degree = A->indptr[x + 1] - A->indptr[x] + (shift && shift[x] > 0.0);
-        if (degree > INT32_MAX) return EBM_ERR_UNSUPPORTED; /* the whole part of a weight must fit ~alias */
+        /* the whole part of a weight must fit ~alias */
+        if (degree > INT32_MAX) return EBM_ERR_UNSUPPORTED;
         if (degree < 1) return EBM_ERR_EMPTY_ROW;
         if (degree > most) most = degree;
         indptr[x + 1] = indptr[x] + degree;
@@ -31,10 +32,11 @@ int ebm_alias_count(const ebm_csr_t *A, const double *shift, int64_t *indptr, in
     return EBM_OK;
 }
 
-/* Write targets and floating-point weights (their bits in `threshold`); the sum is compensated, for an error in it is
-   multiplied by d below. */
-static int row_weights(const ebm_csr_t *A, const double *row, const double *col, double stay, int64_t x, int64_t degree,
-                       ebm_alias_cell_t *cells, double *sum, int64_t *heaviest)
+/* Write targets and floating-point weights (their bits in `threshold`); the sum is compensated, for
+   an error in it is multiplied by d below. */
+static int row_weights(const ebm_csr_t *A, const double *row, const double *col, double stay,
+                       int64_t x, int64_t degree, ebm_alias_cell_t *cells, double *sum,
+                       int64_t *heaviest)
 {
     const int64_t n_moves = A->indptr[x + 1] - A->indptr[x];
     double total = 0.0, lost = 0.0, most = -1.0;
@@ -58,7 +60,8 @@ static int row_weights(const ebm_csr_t *A, const double *row, const double *col,
     return !isfinite(total) ? EBM_ERR_NONFINITE : total > 0.0 ? EBM_OK : EBM_ERR_EMPTY_ROW;
 }
 
-/* Replace weights by fixed-point weights; what rounding left of d cells, at most 2^-20 of one, goes to the heaviest. */
+/* Replace weights by fixed-point weights; what rounding left of d cells, at most 2^-20 of one, goes
+   to the heaviest. */
 static int fix_weights(double sum, int64_t degree, int64_t heaviest, ebm_alias_cell_t *cells)
 {
     const double scale = (double)degree / sum;
@@ -82,8 +85,8 @@ static int fix_weights(double sum, int64_t degree, int64_t heaviest, ebm_alias_c
     return EBM_OK;
 }
 
-/* Fill every cell that lacks weight from a donor. Only the current donor's weight changes, so it lives in two variables
-   and the sweep needs no memory (Huebschle-Schneider & Sanders 2022). */
+/* Fill every cell that lacks weight from a donor. Only the current donor's weight changes, so it
+   lives in two variables and the sweep needs no memory (Huebschle-Schneider & Sanders 2022). */
 static void settle_cells(int64_t degree, ebm_alias_cell_t *cells)
 {
     int64_t lacking = 0, donor = 0;
@@ -98,8 +101,11 @@ static void settle_cells(int64_t degree, ebm_alias_cell_t *cells)
             if (lacking == degree) break;
             receiver = lacking;
             kept = cells[lacking].threshold;
-        } else { /* the donor gave more than it could spare: it lacks now, and exactness of the sum grants another */
-            do donor++; while (cells[donor].alias >= ~0);
+        } else {
+            /* the donor gave more than it could spare: it lacks now, and exactness of the sum
+               grants another */
+            do donor++;
+            while (cells[donor].alias >= ~0);
             whole = ~cells[donor].alias;
             rest = cells[donor].threshold;
         }
@@ -108,17 +114,19 @@ static void settle_cells(int64_t degree, ebm_alias_cell_t *cells)
         rest += kept;
         whole -= rest >= kept;
     }
-    for (int64_t k = 0; k < degree; k++)
-        if (cells[k].alias < 0) cells[k].alias = cells[k].target; /* exactly one cell of its own weight */
+    for (int64_t k = 0; k < degree; k++) /* exactly one cell of its own weight */
+        if (cells[k].alias < 0) cells[k].alias = cells[k].target;
 }
 
-int ebm_alias_build(const ebm_csr_t *A, const double *row, const double *col, const double *shift, int num_threads,
-                    int64_t begin, int64_t end, const int64_t *indptr, ebm_alias_cell_t *cells)
+int ebm_alias_build(const ebm_csr_t *A, const double *row, const double *col, const double *shift,
+                    int num_threads, int64_t begin, int64_t end, const int64_t *indptr,
+                    ebm_alias_cell_t *cells)
 {
     if (begin < 0 || begin > end || end > A->n_states || num_threads < 1) return EBM_ERR_ARGUMENT;
     int status = EBM_OK;
 #ifdef _OPENMP
-#pragma omp parallel for num_threads(num_threads) schedule(dynamic, 256) reduction(max : status) if (end - begin > 256)
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic, 256) \
+    reduction(max : status) if (end - begin > 256)
 #endif
     for (int64_t x = begin; x < end; x++) {
         ebm_alias_cell_t *own = cells + indptr[x];
@@ -126,7 +134,9 @@ int ebm_alias_build(const ebm_csr_t *A, const double *row, const double *col, co
         const double stay = shift ? shift[x] : 0.0;
         double sum = 0.0;
         int64_t heaviest = 0;
-        int failed = !(stay >= 0.0) ? EBM_ERR_NEGATIVE : row_weights(A, row, col, stay, x, degree, own, &sum, &heaviest);
+        int failed = !(stay >= 0.0)
+                         ? EBM_ERR_NEGATIVE
+                         : row_weights(A, row, col, stay, x, degree, own, &sum, &heaviest);
         if (!failed) failed = fix_weights(sum, degree, heaviest, own);
         if (!failed) settle_cells(degree, own);
         if (failed > status) status = failed;
@@ -134,23 +144,32 @@ int ebm_alias_build(const ebm_csr_t *A, const double *row, const double *col, co
     return status;
 }
 
-/* --- steps ---------------------------------------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------------ */
 
-/* Where the rows' cells begin. Equal degrees need no memory, which is worth 1.6 on 1e6 states (benchmarks: walk); half as
-   wide offsets are worth 1.08. */
+/* Where the rows' cells begin. Equal degrees need no memory, which is worth 1.6 on 1e6 states
+   (benchmarks: walk); half as wide offsets are worth 1.08. */
 typedef enum rows { ROWS_EVEN, ROWS_NARROW, ROWS_WIDE } rows_t;
 
-EBM_INLINE void row_of(const ebm_alias_t *table, rows_t rows, int64_t state, int64_t *begin, int64_t *degree)
+EBM_INLINE void row_of(const ebm_alias_t *table, rows_t rows, int64_t state, int64_t *begin,
+                       int64_t *degree)
 {
     switch (rows) {
-    case ROWS_EVEN: *begin = state * table->degree; *degree = table->degree; break;
-    case ROWS_NARROW: *begin = table->narrow[state]; *degree = table->narrow[state + 1] - *begin; break;
+    case ROWS_EVEN:
+        *begin = state * table->degree;
+        *degree = table->degree;
+        break;
+    case ROWS_NARROW:
+        *begin = table->narrow[state];
+        *degree = table->narrow[state + 1] - *begin;
+        break;
     default: *begin = table->indptr[state]; *degree = table->indptr[state + 1] - *begin;
     }
 }
 
-/* The cell that a word chooses in the row of a state; what is left of the word, as a fraction of the cell, decides within. */
-EBM_INLINE int64_t choose(const ebm_alias_t *table, rows_t rows, int64_t state, uint64_t bits, uint64_t *remainder)
+/* The cell that a word chooses in the row of a state; what is left of the word, as a fraction of
+   the cell, decides within. */
+EBM_INLINE int64_t choose(const ebm_alias_t *table, rows_t rows, int64_t state, uint64_t bits,
+                          uint64_t *remainder)
 {
     int64_t begin, degree;
     uint64_t index;
@@ -159,7 +178,8 @@ EBM_INLINE int64_t choose(const ebm_alias_t *table, rows_t rows, int64_t state, 
     return begin + (int64_t)index;
 }
 
-EBM_INLINE void step_all(const ebm_alias_t *table, rows_t rows, int64_t n_walkers, const uint64_t *bits, int64_t *states)
+EBM_INLINE void step_all(const ebm_alias_t *table, rows_t rows, int64_t n_walkers,
+                         const uint64_t *bits, int64_t *states)
 {
     for (int64_t i = 0; i < n_walkers; i++) {
         uint64_t remainder;
@@ -177,8 +197,8 @@ EBM_INLINE void step_all(const ebm_alias_t *table, rows_t rows, int64_t n_walker
     }
 }
 
-EBM_INLINE void prefetch_all(const ebm_alias_t *table, rows_t rows, int64_t n_walkers, const uint64_t *bits,
-                             const int64_t *states)
+EBM_INLINE void prefetch_all(const ebm_alias_t *table, rows_t rows, int64_t n_walkers,
+                             const uint64_t *bits, const int64_t *states)
 {
     for (int64_t i = 0; i < n_walkers; i++) {
         uint64_t remainder;
@@ -197,7 +217,8 @@ static int alias_step(const void *ctx, int64_t n_walkers, const uint64_t *bits, 
     return EBM_OK;
 }
 
-static void alias_prefetch(const void *ctx, int64_t n_walkers, const uint64_t *bits, const int64_t *states)
+static void alias_prefetch(const void *ctx, int64_t n_walkers, const uint64_t *bits,
+                           const int64_t *states)
 {
     const ebm_alias_t *table = ctx;
     if (table->degree) prefetch_all(table, ROWS_EVEN, n_walkers, bits, states);
@@ -207,5 +228,6 @@ static void alias_prefetch(const void *ctx, int64_t n_walkers, const uint64_t *b
 
 void ebm_alias_kernel(const ebm_alias_t *table, ebm_kernel_t *kernel)
 {
-    *kernel = (ebm_kernel_t){.n_states = table->n_states, .ctx = table, .step = alias_step, .prefetch = alias_prefetch};
+    *kernel = (ebm_kernel_t){
+        .n_states = table->n_states, .ctx = table, .step = alias_step, .prefetch = alias_prefetch};
 }

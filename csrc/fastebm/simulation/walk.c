@@ -5,27 +5,30 @@
 #include "fastebm/base/parallel.h"
 #include "fastebm/base/random.h"
 
-/* A thread steps BATCHES batches in turn: while one is stepped, what the others will read is on its way from memory, and
-   so it is while random words are drawn. More walkers in flight than a core has outstanding misses stall it.
-   benchmarks: walk, 1e6 states, where 4 x 16 beats one batch of 32 by 1.6 on equal degrees; AVX-512 lost to the scalar
-   Philox there, as walkers on both threads of a core share its vector units. */
+/* A thread steps BATCHES batches in turn: while one is stepped, what the others will read is on its
+   way from memory, and so it is while random words are drawn. More walkers in flight than a core
+   has outstanding misses stall it. benchmarks: walk, 1e6 states, where 4 x 16 beats one batch of 32
+   by 1.6 on equal degrees; AVX-512 lost to the scalar Philox there, as walkers on both threads of a
+   core share its vector units. */
 #define BATCH 16
 #define BATCHES 4
 
-/* Fewer steps than this, half a millisecond, are one thread's work: waking others takes as long on a busy machine. */
+/* Fewer steps than this, half a millisecond, are one thread's work: waking others takes as long on
+   a busy machine. */
 #define TEAM_STEPS 65536
 
 typedef struct walk {
     const ebm_kernel_t *kernel;
     const uint64_t *key;
     const uint64_t *target_bits;
-    const ebm_watch_t *watch;  /* NULL: nothing is watched */
-    const int64_t *streams;    /* NULL: first_walker + w */
+    const ebm_watch_t *watch; /* NULL: nothing is watched */
+    const int64_t *streams;   /* NULL: first_walker + w */
     int64_t n_walkers, first_walker, t_begin, t_end, claim;
     int64_t *states, *hit_time;
 } walk_t;
 
-/* Walkers that step together. All are at the same step modulo 4, so that one array of words serves a round. */
+/* Walkers that step together. All are at the same step modulo 4, so that one array of words serves
+   a round. */
 typedef struct batch {
     int64_t size, round;
     int64_t state[BATCH];
@@ -45,11 +48,13 @@ static inline uint64_t on_target(const uint64_t *target_bits, int64_t state)
     return target_bits[state >> 6] >> (state & 63) & 1;
 }
 
-static int walk_check(const ebm_kernel_t *kernel, int num_threads, int64_t n_walkers, int64_t first_walker, int64_t t_begin,
-                      int64_t t_end)
+static int walk_check(const ebm_kernel_t *kernel, int num_threads, int64_t n_walkers,
+                      int64_t first_walker, int64_t t_begin, int64_t t_end)
 {
     if (!kernel->step) return EBM_ERR_UNSUPPORTED;
-    return num_threads < 1 || n_walkers < 0 || first_walker < 0 || t_begin < 0 || t_end < t_begin ? EBM_ERR_ARGUMENT : EBM_OK;
+    return num_threads < 1 || n_walkers < 0 || first_walker < 0 || t_begin < 0 || t_end < t_begin
+               ? EBM_ERR_ARGUMENT
+               : EBM_OK;
 }
 
 /* A thread's share of walkers at a time: small enough to end together. */
@@ -69,10 +74,12 @@ static void draw_words(const walk_t *walk, int64_t from, batch_t *batch)
 {
     int64_t streams[BATCH], blocks[BATCH];
     for (int64_t i = from; i < batch->size; i++) {
-        streams[i] = walk->streams ? walk->streams[batch->walker[i]] : walk->first_walker + batch->walker[i];
+        streams[i] =
+            walk->streams ? walk->streams[batch->walker[i]] : walk->first_walker + batch->walker[i];
         blocks[i] = (walk->t_begin + batch->round - batch->entered[i]) >> 2;
     }
-    ebm_philox_walkers(walk->key, batch->size - from, streams + from, blocks + from, BATCH, batch->words[0] + from);
+    ebm_philox_walkers(walk->key, batch->size - from, streams + from, blocks + from, BATCH,
+                       batch->words[0] + from);
 }
 
 /* Fill a batch from the walkers that no thread has claimed. */
@@ -83,9 +90,13 @@ static int refill(const walk_t *walk, claim_t *claim, batch_t *batch)
 #ifdef _OPENMP
 #pragma omp atomic capture
 #endif
-            { claim->next = *claim->cursor; *claim->cursor += walk->claim; }
+            {
+                claim->next = *claim->cursor;
+                *claim->cursor += walk->claim;
+            }
             if (claim->next > walk->n_walkers) claim->next = walk->n_walkers;
-            claim->stop = claim->next + walk->claim < walk->n_walkers ? claim->next + walk->claim : walk->n_walkers;
+            claim->stop = claim->next + walk->claim < walk->n_walkers ? claim->next + walk->claim
+                                                                      : walk->n_walkers;
             if (claim->next == claim->stop) break;
         }
         const int64_t w = claim->next++, state = walk->states[w];
@@ -107,7 +118,8 @@ static inline int word_of(const walk_t *walk, const batch_t *batch)
     return (int)((walk->t_begin + batch->round) & 3);
 }
 
-/* Bring a batch to its next step: walkers enter every fourth round, where their first word is due, and leave in any. */
+/* Bring a batch to its next step: walkers enter every fourth round, where their first word is due,
+   and leave in any. */
 static int prepare(const walk_t *walk, claim_t *claim, batch_t *batch)
 {
     if (batch->size == 0) batch->round = (batch->round + 3) & ~(int64_t)3;
@@ -118,7 +130,8 @@ static int prepare(const walk_t *walk, claim_t *claim, batch_t *batch)
     }
     if (without_words < batch->size) draw_words(walk, without_words, batch);
     if (walk->kernel->prefetch && batch->size)
-        walk->kernel->prefetch(walk->kernel->ctx, batch->size, batch->words[word_of(walk, batch)], batch->state);
+        walk->kernel->prefetch(walk->kernel->ctx, batch->size, batch->words[word_of(walk, batch)],
+                               batch->state);
     return EBM_OK;
 }
 
@@ -142,9 +155,10 @@ static void retire(const walk_t *walk, batch_t *batch)
 {
     const ebm_watch_t *watch = walk->watch;
     for (int64_t i = batch->size - 1; i >= 0; i--) {
-        const int64_t state = batch->state[i], w = batch->walker[i], t = walk->t_begin + batch->round + 1 - batch->entered[i];
-        const int arrived = on_target(walk->target_bits, state)
-                            || (watch && watch->score && watch->score[state] > watch->level[w]);
+        const int64_t state = batch->state[i], w = batch->walker[i],
+                      t = walk->t_begin + batch->round + 1 - batch->entered[i];
+        const int arrived = on_target(walk->target_bits, state) ||
+                            (watch && watch->score && watch->score[state] > watch->level[w]);
         if (!arrived && t < walk->t_end) continue;
         walk->states[w] = state;
         if (arrived) walk->hit_time[w] = t;
@@ -158,18 +172,22 @@ static void retire(const walk_t *walk, batch_t *batch)
 
 static int advance(const walk_t *walk, batch_t *batch)
 {
-    const int status = walk->kernel->step(walk->kernel->ctx, batch->size, batch->words[word_of(walk, batch)], batch->state);
+    const int status = walk->kernel->step(walk->kernel->ctx, batch->size,
+                                          batch->words[word_of(walk, batch)], batch->state);
     if (status) return status;
     uint64_t any = walk->watch ? look(walk->watch, batch) : 0;
-    const int64_t last = batch->round + 1 - (walk->t_end - walk->t_begin); /* entered then, it has made its last step */
+    /* entered then, it has made its last step */
+    const int64_t last = batch->round + 1 - (walk->t_end - walk->t_begin);
     for (int64_t i = 0; i < batch->size; i++)
-        any |= on_target(walk->target_bits, batch->state[i]) | (uint64_t)(batch->entered[i] == last);
+        any |=
+            on_target(walk->target_bits, batch->state[i]) | (uint64_t)(batch->entered[i] == last);
     if (any) retire(walk, batch);
     batch->round++;
     return EBM_OK;
 }
 
-/* One thread's work. A batch is prepared one turn after it was stepped, when what its step asked for has come. */
+/* One thread's work. A batch is prepared one turn after it was stepped, when what its step asked
+   for has come. */
 static int run_walkers(const walk_t *walk, int64_t *cursor)
 {
     claim_t claim = {cursor, 0, 0};
@@ -177,7 +195,8 @@ static int run_walkers(const walk_t *walk, int64_t *cursor)
     int64_t idle = 0; /* turns in a row that found an empty batch */
     for (int b = 0; b < BATCHES; b++) batches[b].size = batches[b].round = 0;
     for (int64_t turn = 0; idle <= BATCHES; turn++) {
-        batch_t *ready = &batches[turn % BATCHES], *waiting = &batches[(turn + BATCHES - 1) % BATCHES];
+        batch_t *ready = &batches[turn % BATCHES],
+                *waiting = &batches[(turn + BATCHES - 1) % BATCHES];
         idle = ready->size ? 0 : idle + 1;
         int status = ready->size ? advance(walk, ready) : EBM_OK;
         if (!status) status = prepare(walk, &claim, waiting);
@@ -200,26 +219,32 @@ static int run_team(const walk_t *walk, int num_threads)
     return status;
 }
 
-int ebm_walk_hit(const ebm_kernel_t *kernel, const uint64_t key[2], const uint64_t *target_bits, int num_threads,
-                 int64_t n_walkers, int64_t first_walker, int64_t t_begin, int64_t t_end, int64_t *states, int64_t *hit_time)
+int ebm_walk_hit(const ebm_kernel_t *kernel, const uint64_t key[2], const uint64_t *target_bits,
+                 int num_threads, int64_t n_walkers, int64_t first_walker, int64_t t_begin,
+                 int64_t t_end, int64_t *states, int64_t *hit_time)
 {
     const int status = walk_check(kernel, num_threads, n_walkers, first_walker, t_begin, t_end);
     if (status) return status;
-    const walk_t walk = {kernel, key, target_bits, NULL, NULL, n_walkers, first_walker, t_begin, t_end,
-                         claim_size(n_walkers, num_threads, BATCH), states, hit_time};
+    const walk_t walk = {
+        kernel,    key,          target_bits, NULL,  NULL,
+        n_walkers, first_walker, t_begin,     t_end, claim_size(n_walkers, num_threads, BATCH),
+        states,    hit_time};
     return run_team(&walk, num_threads);
 }
 
-int ebm_walk_watch(const ebm_kernel_t *kernel, const uint64_t key[2], const uint64_t *target_bits, const ebm_watch_t *watch,
-                   int num_threads, int64_t n_walkers, const int64_t *streams, int64_t t_begin, int64_t t_end,
-                   int64_t *states, int64_t *stop_time)
+int ebm_walk_watch(const ebm_kernel_t *kernel, const uint64_t key[2], const uint64_t *target_bits,
+                   const ebm_watch_t *watch, int num_threads, int64_t n_walkers,
+                   const int64_t *streams, int64_t t_begin, int64_t t_end, int64_t *states,
+                   int64_t *stop_time)
 {
     const int status = walk_check(kernel, num_threads, n_walkers, 0, t_begin, t_end);
     if (status) return status;
     for (int64_t w = 0; w < n_walkers; w++)
         if (streams[w] < 0) return EBM_ERR_ARGUMENT;
-    const walk_t walk = {kernel, key, target_bits, watch, streams, n_walkers, 0, t_begin, t_end,
-                         claim_size(n_walkers, num_threads, BATCH), states, stop_time};
+    const walk_t walk = {
+        kernel,    key,      target_bits, watch, streams,
+        n_walkers, 0,        t_begin,     t_end, claim_size(n_walkers, num_threads, BATCH),
+        states,    stop_time};
     return run_team(&walk, num_threads);
 }
 
@@ -250,31 +275,38 @@ static int record_group(const walk_t *walk, const record_t *record, int64_t begi
             batch_t *batch = &batches[b];
             if (t == walk->t_begin) {
                 batch->size = end - first < BATCH ? end - first : BATCH;
-                for (int64_t i = 0; i < batch->size; i++) batch->walker[i] = first + i, batch->entered[i] = 0;
+                for (int64_t i = 0; i < batch->size; i++)
+                    batch->walker[i] = first + i, batch->entered[i] = 0;
             } else { /* the step that the last turn prepared */
-                const int status = kernel->step(kernel->ctx, batch->size, batch->words[(t - 1) & 3], states);
+                const int status =
+                    kernel->step(kernel->ctx, batch->size, batch->words[(t - 1) & 3], states);
                 if (status) return status;
                 note(record, first, t, batch->size, states);
             }
             if (t == walk->t_end) continue;
             batch->round = t - walk->t_begin;
             if (t == walk->t_begin || (t & 3) == 0) draw_words(walk, 0, batch);
-            if (kernel->prefetch) kernel->prefetch(kernel->ctx, batch->size, batch->words[t & 3], states);
+            if (kernel->prefetch)
+                kernel->prefetch(kernel->ctx, batch->size, batch->words[t & 3], states);
         }
     }
     return EBM_OK;
 }
 
-int ebm_walk_paths(const ebm_kernel_t *kernel, const uint64_t key[2], int num_threads, int64_t n_walkers,
-                   int64_t first_walker, int64_t t_begin, int64_t t_end, int64_t stride, int is_int32, int64_t *states,
-                   void *paths)
+int ebm_walk_paths(const ebm_kernel_t *kernel, const uint64_t key[2], int num_threads,
+                   int64_t n_walkers, int64_t first_walker, int64_t t_begin, int64_t t_end,
+                   int64_t stride, int is_int32, int64_t *states, void *paths)
 {
     int status = walk_check(kernel, num_threads, n_walkers, first_walker, t_begin, t_end);
     if (status) return status;
     for (int64_t w = 0; w < n_walkers; w++)
         if (states[w] < 0 || states[w] >= kernel->n_states) return EBM_ERR_STATE;
-    const walk_t walk = {kernel, key, NULL, NULL, NULL, n_walkers, first_walker, t_begin, t_end,
-                         claim_size(n_walkers, num_threads, BATCH * BATCHES), states, NULL};
+    const walk_t walk = {kernel,       key,
+                         NULL,         NULL,
+                         NULL,         n_walkers,
+                         first_walker, t_begin,
+                         t_end,        claim_size(n_walkers, num_threads, BATCH * BATCHES),
+                         states,       NULL};
     const record_t record = {stride, is_int32, paths};
     const int team = team_size(num_threads, n_walkers, t_end - t_begin);
     (void)team;
@@ -282,7 +314,9 @@ int ebm_walk_paths(const ebm_kernel_t *kernel, const uint64_t key[2], int num_th
 #pragma omp parallel for num_threads(team) schedule(dynamic) reduction(max : status)
 #endif
     for (int64_t begin = 0; begin < n_walkers; begin += walk.claim) {
-        const int failed = record_group(&walk, &record, begin, begin + walk.claim < n_walkers ? begin + walk.claim : n_walkers);
+        const int failed =
+            record_group(&walk, &record, begin,
+                         begin + walk.claim < n_walkers ? begin + walk.claim : n_walkers);
         if (failed > status) status = failed;
     }
     return status;
