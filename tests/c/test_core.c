@@ -2,17 +2,15 @@
    chains small enough to check by hand. Build and run under sanitizers: gcc -std=c11 -g -O1
    -fsanitize=address,undefined -fno-sanitize-recover=all -fopenmp -Icsrc \
        csrc/fastebm/ */
-        *.c tests /
-        c / test_core.c -
-    lm &&./ a.out * /
+*.c tests / c / test_core.c - lm &&./ a.out * /
 #include <float.h>
 
 #include "check.h"
 
 #define LENGTH(array) (int64_t)(sizeof(array) / sizeof(array)[0])
 
-        /* A number in (0, 1) that depends on i alone. */
-        static double noise(int64_t i)
+                                  /* A number in (0, 1) that depends on i alone. */
+                                  static double noise(int64_t i)
 {
     const uint64_t key[2] = {1, 2}, counter[4] = {(uint64_t)i, 0, 0, 0};
     uint64_t out[4];

@@ -96,13 +96,13 @@ static void test_ring_and_statistics(void)
     /* the probe's covariance is right on average, and its sum zero every time */
     const double total[] = {10, 10, 15}, scale[] = {1, 1, 1};
     const uint64_t key[] = {1, 2};
-    CHECK(ebm_pair_newton_slopes(&p, 1, slope) == EBM_OK);
+    CHECK(ebm_pair_probe_slopes(&p, 1, slope) == EBM_OK);
     double square = 0, two[3];
     for (int probe = 0; probe < 4000; probe++) {
-        CHECK(ebm_pair_newton_probe(&ring.graph, ring.mirror, slope, total, scale, key, probe, 1,
-                                    flow, g) == EBM_OK);
-        CHECK(ebm_pair_newton_probe(&ring.graph, ring.mirror, slope, total, scale, key, probe, 2,
-                                    flow, two) == EBM_OK &&
+        CHECK(ebm_pair_probe_draw(&ring.graph, ring.mirror, slope, total, scale, key, probe, 1,
+                                  flow, g) == EBM_OK);
+        CHECK(ebm_pair_probe_draw(&ring.graph, ring.mirror, slope, total, scale, key, probe, 2,
+                                  flow, two) == EBM_OK &&
               !memcmp(g, two, sizeof g));
         CLOSE(g[0] + g[1] + g[2], 0, 1e-12);
         square += g[0] * g[0] / 4000;

@@ -1,32 +1,14 @@
-/* Threads and deterministic sums: the work is cut into ranges that depend on n alone; what is
-   summed is summed within a range first, then over the ranges in order. Ranges go to whichever
-   thread is free: shared by halves, a pass would wait for the slower processor, and on virtual
-   machines one may be several times slower than another. */
+/* Threads and sums with the same bits for any number of threads: the work is cut into blocks that
+   depend on n alone; a sum is taken within each block first, then over the blocks in order. Blocks
+   are scheduled dynamically: with one half each, a pass would wait for the slower of two cores, and
+   on virtual machines one may be several times slower than the other. */
 #ifndef FASTEBM_BASE_PARALLEL_H
 #define FASTEBM_BASE_PARALLEL_H
 
 #include <stdint.h>
 
+#include "fastebm/base/attributes.h"
 #include "fastebm/base/tuning.h"
-
-/* target_clones on the row-range functions: one binary runs everywhere and uses the widest vectors
-   it finds. Empty where it is not available (clang, musl) and under sanitizers, which crash on its
-   resolvers. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&                           \
-    !defined(EBM_NO_MULTIVERSION)
-#define EBM_MULTIVERSION __attribute__((target_clones("default", "avx2", "avx512f")))
-#else
-#define EBM_MULTIVERSION
-#endif
-
-#if defined(__GNUC__)
-#define EBM_INLINE static inline __attribute__((always_inline))
-#define EBM_PREFETCH(address) __builtin_prefetch(address)
-#else
-#define EBM_INLINE static inline
-#define EBM_PREFETCH(address) ((void)0)
-#endif
 
 static inline int64_t ebm_n_blocks(int64_t n)
 {
@@ -41,8 +23,8 @@ static inline int64_t ebm_block_begin(int64_t n, int64_t n_blocks, int64_t b)
     return n * b / n_blocks;
 }
 
-/* Ranges that a thread takes at a time where neighbours ask for the same numbers: many, but eight
-   portions a thread. */
+/* Chunk size of a dynamic schedule where neighbouring blocks read the same numbers: as large as
+   possible, with at least eight chunks a thread. */
 static inline int64_t ebm_portion(int64_t n_blocks, int num_threads)
 {
     const int64_t portion = n_blocks / (8 * (int64_t)num_threads);

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "fastebm/base/parallel.h"
+#include "fastebm/base/attributes.h"
 
 /* The 128-bit product of a and b: its low word, and its high word in `high`. */
 EBM_INLINE uint64_t ebm_multiply_wide(uint64_t a, uint64_t b, uint64_t *high)

@@ -1,4 +1,5 @@
-/* Every constant that was set by measurement, with the benchmark that set it. */
+/* The constants that several sources share. Constants of one source stand there, each with the
+   measurement that set it. */
 #ifndef FASTEBM_BASE_TUNING_H
 #define FASTEBM_BASE_TUNING_H
 

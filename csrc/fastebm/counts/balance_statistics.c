@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "fastebm/patterns/graph.h"
+#include "fastebm/counts/pair_newton.h"
 #include "fastebm/counts/resample.h"
 
 /* A replicate's fit: both statistics are flat at the fit, so that an error of 1e-6 in v changes

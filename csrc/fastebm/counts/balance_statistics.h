@@ -4,7 +4,7 @@
 #ifndef FASTEBM_COUNTS_BALANCE_STATISTICS_H
 #define FASTEBM_COUNTS_BALANCE_STATISTICS_H
 
-#include "fastebm/counts/pair_newton.h"
+#include "fastebm/counts/pair_graph.h"
 
 /* 2 sum n log(n / m), the likelihood ratio, and sum (n - m)^2 / m, its score form, over pairs whose
    two states are in one class of labels (NULL: all); the other pairs are one-way, fitted exactly in

@@ -2,9 +2,8 @@
 
 #include <math.h>
 
-#include "fastebm/patterns/pairs.h"
 #include "fastebm/base/parallel.h"
-#include "fastebm/base/random.h"
+#include "fastebm/counts/pair_terms.h"
 
 /* A one-way pair has no finite log ratio; in the guess that starts Newton's method this share of
    its weight runs against it. */
@@ -20,38 +19,6 @@
 /* A direction whose energy is below this share of its square in the diagonal's norm is constant up
    to rounding: what is left of the residual is the part that no step can remove. */
 #define FLAT 1e-14
-
-int ebm_pairgraph_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t *indptr)
-{
-    indptr[0] = 0;
-    for (int64_t x = 0; x < A->n_states; x++) {
-        ebm_pairs_t pair = ebm_pairs_of(A, T, x);
-        int64_t degree = 0;
-        while (ebm_pairs_next(&pair)) degree += pair.other != x;
-        indptr[x + 1] = indptr[x] + degree;
-    }
-    return EBM_OK;
-}
-
-int ebm_pairgraph_fill(const ebm_csr_t *A, const ebm_csr_t *T, const int64_t *indptr, int64_t *work,
-                       int32_t *indices, double *forward, double *backward, int64_t *mirror)
-{
-    for (int64_t x = 0; x < A->n_states; x++) {
-        ebm_pairs_t pair = ebm_pairs_of(A, T, x);
-        int64_t k = indptr[x];
-        work[x] = k;
-        while (ebm_pairs_next(&pair)) {
-            if (pair.other == x) continue;
-            indices[k] = pair.other;
-            forward[k] = pair.forward;
-            backward[k++] = pair.backward;
-        }
-    }
-    /* rows ascend, so the entries of column y are met in the order of row y */
-    for (int64_t x = 0; x < A->n_states; x++)
-        for (int64_t k = indptr[x]; k < indptr[x + 1]; k++) mirror[k] = work[indices[k]]++;
-    return EBM_OK;
-}
 
 /* --- passes over ranges of states, summed in fixed order -------------------------------------- */
 
@@ -75,40 +42,6 @@ static double over_states(ebm_pair_newton_t *s, range_pass_t pass, double factor
     for (int64_t b = 1; b < n_blocks; b++) /* NaN is the largest of all */
         if (partial[b] > top || isnan(partial[b])) top = partial[b];
     return top;
-}
-
-/* What the pair (w, back) contributes at the difference d: its slope g in d, its curvature h, and
-   the size of g's terms. */
-EBM_INLINE void pair_terms(ebm_pair_newton_kind_t kind, double w, double back, double d, double *g,
-                           double *h, double *size)
-{
-    switch (kind) {
-    case EBM_PAIR_NEWTON_LOGISTIC: {
-        /* sigma(-|d|), sigma(|d|) */
-        const double e = exp(-fabs(d)), small = e / (1.0 + e), large = 1.0 / (1.0 + e);
-        const double down = w * (d >= 0.0 ? small : large), up = back * (d >= 0.0 ? large : small);
-        *g = up - down;
-        *h = (w + back) * small * large;
-        *size = up + down;
-        return;
-    }
-    case EBM_PAIR_NEWTON_EXPONENTIAL: {
-        const double e = exp(-0.5 * d), down = 0.5 * w * e, up = 0.5 * back / e;
-        *g = up - down;
-        *h = 0.5 * (up + down);
-        *size = up + down;
-        return;
-    }
-    default: {
-        *g = *h = *size = 0.0;
-        if (w > 0.0 && back > 0.0) {
-            const double ratio = log(w) - log(back);
-            *h = 1.0 / (1.0 / w + 1.0 / back);
-            *g = *h * (d - ratio);
-            *size = *h * (fabs(d) + fabs(ratio));
-        }
-    }
-    }
 }
 
 /* The same for the multipliers; the diagonal's own curvature stay / q^2 is part of `diagonal`. */
@@ -410,68 +343,4 @@ int ebm_pair_newton_solve(ebm_pair_newton_t *s, double tol, int64_t max_products
     for (int64_t i = 0; i < max_products && s->rho > tol * tol * s->rho_start; i++)
         if (!cg_step(s, num_threads)) break;
     return isfinite(s->rho) ? EBM_OK : EBM_ERR_BREAKDOWN;
-}
-
-int ebm_pair_newton_slopes(const ebm_pair_newton_t *s, int num_threads, double *slope)
-{
-    (void)num_threads;
-    const ebm_pairgraph_t *graph = &s->graph;
-#pragma omp parallel for num_threads(num_threads)            \
-    schedule(static) if (graph->n_states > EBM_BLOCK_STATES)
-    for (int64_t x = 0; x < graph->n_states; x++)
-        for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++) {
-            const double w = graph->forward[k], back = graph->backward[k],
-                         d = s->v[x] - s->v[graph->indices[k]];
-            double g, h, size;
-            if (s->kind == EBM_PAIR_NEWTON_SQUARES) {
-                pair_terms(s->kind, w, back, d, &g, &h, &size);
-                /* of h (d - log(w / back)): h depends on w, too */
-                slope[k] = h > 0.0 ? (h / w) * (g / w - 1.0) : 0.0;
-            } else {
-                pair_terms(s->kind, 1.0, 0.0, d, &g, &h, &size);
-                slope[k] = g;
-            }
-        }
-    return EBM_OK;
-}
-
-int ebm_pair_newton_probe(const ebm_pairgraph_t *graph, const int64_t *mirror, const double *slope,
-                          const double *total, const double *scale, const uint64_t key[2],
-                          int64_t probe, int num_threads, double *flow, double *g)
-{
-    (void)num_threads;
-    const int64_t n = graph->n_states;
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n > EBM_BLOCK_STATES)
-    for (int64_t x = 0; x < n; x++) { /* flow[k]: the coefficient of e_x - e_y */
-        uint64_t block[4];
-        int64_t drawn = 0;
-        double staying = total[x], sum = 0.0;
-        /* the last turn is the diagonal's */
-        for (int64_t k = graph->indptr[x]; k <= graph->indptr[x + 1]; k++, drawn++) {
-            if (drawn % 256 == 0) {
-                const uint64_t counter[4] = {(uint64_t)(drawn / 256), (uint64_t)x, (uint64_t)probe,
-                                             2};
-                ebm_philox_block(key, counter, block);
-            }
-            const double sign = (block[drawn % 256 / 64] >> (drawn % 64)) & 1 ? 1.0 : -1.0;
-            const double w = k < graph->indptr[x + 1] ? graph->forward[k]
-                             : staying > 0.0          ? staying
-                                                      : 0.0;
-            const double term = sign * sqrt(scale[x] * w);
-            sum += term;
-            if (k == graph->indptr[x + 1]) break;
-            staying -= w;
-            flow[k] = term * slope[k];
-        }
-        for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++)
-            flow[k] -= sum / total[x] * graph->forward[k] * slope[k];
-    }
-#pragma omp parallel for num_threads(num_threads) schedule(static) if (n > EBM_BLOCK_STATES)
-    for (int64_t x = 0; x < n; x++) {
-        double in = 0.0;
-        for (int64_t k = graph->indptr[x]; k < graph->indptr[x + 1]; k++)
-            in += flow[k] - flow[mirror[k]];
-        g[x] = in;
-    }
-    return EBM_OK;
 }

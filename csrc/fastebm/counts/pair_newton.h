@@ -14,23 +14,7 @@
 #ifndef FASTEBM_COUNTS_PAIR_NEWTON_H
 #define FASTEBM_COUNTS_PAIR_NEWTON_H
 
-#include "fastebm/patterns/csr.h"
-
-/* Each unordered pair of distinct states stands twice, in the rows of both. */
-typedef struct ebm_pairgraph {
-    int64_t n_states;
-    const int64_t *indptr;  /* (n_states + 1,) */
-    const int32_t *indices; /* (nnz,) ascending within a row */
-    const double *forward;  /* (nnz,) w(x, y), x the row */
-    const double *backward; /* (nnz,) w(y, x) */
-} ebm_pairgraph_t;
-
-/* The pairs of a stored matrix and its transpose, without the diagonal: first the row lengths, then
-   the entries; mirror[k] is the position of the entry (y, x) of entry k = (x, y). work:
-   (n_states,). */
-int ebm_pairgraph_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t *indptr);
-int ebm_pairgraph_fill(const ebm_csr_t *A, const ebm_csr_t *T, const int64_t *indptr, int64_t *work,
-                       int32_t *indices, double *forward, double *backward, int64_t *mirror);
+#include "fastebm/counts/pair_graph.h"
 
 typedef enum ebm_pair_newton_kind {
     /* (log(w(x, y) / w(y, x)) - d)^2 / (2 (1 / w(x, y) + 1 / w(y, x))) a pair instead of K:
@@ -74,19 +58,6 @@ typedef struct ebm_pair_newton {
 
 /* At most max_products more products with the Laplacian; state->phase tells whether it is done. */
 int ebm_pair_newton_run(ebm_pair_newton_t *state, int64_t max_products, int num_threads);
-
-/* slope[k] = what one unit of w(x, y) adds to the gradient along e_x - e_y, at v: K'(v(x) - v(y));
-   least squares also weigh by w. */
-int ebm_pair_newton_slopes(const ebm_pair_newton_t *state, int num_threads, double *slope);
-
-/* A random vector g with the covariance of the gradient when row x of w is `scale(x)` times a
-   multinomial of total(x) / scale(x) draws, total(x) = sum_y w(x, y) with the diagonal: g = sum_{x,
-   y} sqrt(scale(x) w(x, y)) s(x, y) (slope(x, y) (e_x - e_y) - m_x / total(x)), m_x = sum_y w(x, y)
-   slope(x, y) (e_x - e_y), s = +-1 by Philox (counter (block, x, probe, 2)). flow: (nnz,)
-   scratch. */
-int ebm_pair_newton_probe(const ebm_pairgraph_t *graph, const int64_t *mirror, const double *slope,
-                          const double *total, const double *scale, const uint64_t key[2],
-                          int64_t probe, int num_threads, double *flow, double *g);
 
 /* x = H^+ b for the Laplacian H of `state->weight` at the solution: state->residual holds b;
    state->step receives x. */
