@@ -9,8 +9,8 @@ cdef api const ebm_scaled_t *chain_operator(object chain, bint left, bint *trans
     return &P.c
 
 
-cdef api int operator_apply(const ebm_scaled_t *P, bint transposed, int num_threads, int64_t width, const double *x,
-                            double *scratch, double *y) noexcept nogil:
+cdef api int operator_apply(const ebm_scaled_t *P, bint transposed, int num_threads, int64_t width,
+                            const double *x, double *scratch, double *y) noexcept nogil:
     return ebm_scaled_apply(P, transposed, num_threads, width, x, scratch, y)
 
 

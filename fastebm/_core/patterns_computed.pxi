@@ -4,7 +4,8 @@ from cpython.exc cimport PyErr_CheckSignals
 
 RULE_MAX_DEGREE = EBM_RULE_MAX_DEGREE
 
-# Entries that one call enumerates: about 0.1 s at 20 ns each, so that Ctrl-C is answered in between.
+# Entries that one call enumerates: about 0.1 s at 20 ns each, so that Ctrl-C is answered in
+# between.
 cdef int64_t ENTRIES_PER_CALL = 5000000
 
 
@@ -19,7 +20,8 @@ cdef class ComputedKernel(Kernel):
 
 
 cdef class LatticeKernel(ComputedKernel):
-    """A product of cycles or of complete graphs; lengths (n_axes,), that of the fastest axis first."""
+    """A product of cycles or of complete graphs; lengths (n_axes,), that of the fastest axis first.
+    """
 
     cdef ebm_lattice_t lattice
 
@@ -36,32 +38,37 @@ cdef class LatticeKernel(ComputedKernel):
 
 
 cdef class RuleKernel(ComputedKernel):
-    """A compiled rule: addresses of functions ebm_rule_rows_t (incoming 0: no left products) and those of its data.
+    """A compiled rule: addresses of functions ebm_rule_rows_t (incoming 0: no left products) and
+    those of its data.
 
-    keep: whatever must live as long as the addresses are used.
-    """
+    keep: whatever must live as long as the addresses are used."""
 
     cdef ebm_rule_t rule
     cdef const int64_t[::1] data
     cdef object keep
 
-    def __cinit__(self, int64_t n_states, int64_t max_degree, size_t outgoing, size_t incoming, const int64_t[::1] data not None,
-                  keep):
+    def __cinit__(self, int64_t n_states, int64_t max_degree, size_t outgoing, size_t incoming,
+                  const int64_t[::1] data not None, keep):
         need(n_states >= 1 and outgoing != 0 and data.shape[0] >= 1, "arguments of a rule")
         self.keep, self.data = keep, data
         self.rule.n_states, self.rule.max_degree = n_states, max_degree
-        self.rule.outgoing, self.rule.incoming = <ebm_rule_rows_t>outgoing, <ebm_rule_rows_t>incoming
+        self.rule.outgoing = <ebm_rule_rows_t>outgoing
+        self.rule.incoming = <ebm_rule_rows_t>incoming
         self.rule.data = &data[0]
         check(ebm_rule_kernel(&self.rule, &self.c))
         self.start()
 
-    def inspect(self, int num_threads, bint allow_empty, int64_t begin, int64_t end, double[::1] row_sum not None):
-        """-> (fault or None, facts): facts of rows begin..end-1, or of the first faulty one; row_sum (n_states,)."""
+    def inspect(self, int num_threads, bint allow_empty, int64_t begin, int64_t end,
+                double[::1] row_sum not None):
+        """-> (fault or None, facts): facts of rows begin..end-1, or of the first faulty one;
+        row_sum (n_states,)."""
         cdef ebm_rule_facts_t facts
         cdef int status
-        need(0 <= begin < end <= self.rule.n_states and row_sum.shape[0] == self.rule.n_states, "rows to inspect")
+        need(0 <= begin < end <= self.rule.n_states and row_sum.shape[0] == self.rule.n_states,
+             "rows to inspect")
         with nogil:
-            status = ebm_rule_inspect(&self.rule, num_threads, allow_empty, begin, end, &row_sum[begin], &facts)
+            status = ebm_rule_inspect(&self.rule, num_threads, allow_empty, begin, end,
+                                      &row_sum[begin], &facts)
         return ebm_status_text(status).decode() if status != EBM_OK else None, facts
 
     def set_all_ones(self):
@@ -70,7 +77,8 @@ cdef class RuleKernel(ComputedKernel):
 
 
 def rows_of(ComputedKernel kernel not None, const int64_t[::1] states, int num_threads):
-    """-> (indptr, indices int32, values or None where every entry is 1) of the rows of `states`, None for all."""
+    """-> (indptr, indices int32, values or None where every entry is 1) of the rows of `states`,
+    None for all."""
     cdef int64_t n, i = 0, end, size = kernel.rows_per_call
     cdef const int64_t *states_p = NULL
     cdef int status
@@ -80,7 +88,8 @@ def rows_of(ComputedKernel kernel not None, const int64_t[::1] states, int num_t
         n = states.shape[0]
         states_p = &states[0] if n else NULL
         need(n == 0 or (np.min(states) >= 0 and np.max(states) < kernel.c.n_states), "states")
-    cdef int64_t[::1] indptr = np.zeros(n + 1, np.int64), work = np.empty(num_threads * kernel.c.max_degree, np.int64)
+    cdef int64_t[::1] indptr = np.zeros(n + 1,
+                                        np.int64), work = int64s(num_threads * kernel.c.max_degree)
     while i < n:
         end = min(n, i + size)
         with nogil:
@@ -88,20 +97,22 @@ def rows_of(ComputedKernel kernel not None, const int64_t[::1] states, int num_t
         check(status)
         PyErr_CheckSignals()
         i = end
-    np.cumsum(np.asarray(indptr), out=np.asarray(indptr))
+    np.cumsum(as_array(indptr), out=as_array(indptr))
     nnz = indptr[n]
-    cdef int32_t[::1] indices = np.empty(max(nnz, 1), np.int32)
-    cdef double[::1] values = np.empty(1 if kernel.c.all_ones else max(nnz, 1))
+    cdef int32_t[::1] indices = int32s(max(nnz, 1))
+    cdef double[::1] values = doubles(1 if kernel.c.all_ones else max(nnz, 1))
     cdef double *values_p = NULL if kernel.c.all_ones else &values[0]
     i = 0
     while i < n:
         end = min(n, i + size)
         with nogil:
-            status = ebm_rows_fill(&kernel.c, states_p, num_threads, i, end, &indptr[0], &work[0], &indices[0], values_p)
+            status = ebm_rows_fill(&kernel.c, states_p, num_threads, i, end, &indptr[0], &work[0],
+                                   &indices[0], values_p)
         check(status)
         PyErr_CheckSignals()
         i = end
-    return np.asarray(indptr), np.asarray(indices)[:nnz], None if kernel.c.all_ones else np.asarray(values)[:nnz]
+    entries = None if kernel.c.all_ones else as_array(values)[:nnz]
+    return as_array(indptr), as_array(indices)[:nnz], entries
 
 
 cdef class RowsSearch:
@@ -113,14 +124,17 @@ cdef class RowsSearch:
     cdef int64_t size
 
     def __cinit__(self, ComputedKernel kernel not None):
-        self.kernel, self.queue = kernel, np.empty(kernel.c.n_states, np.int64)
-        self.row = np.empty(2 * kernel.c.max_degree, np.int64)
+        self.kernel, self.queue = kernel, int64s(kernel.c.n_states)
+        self.row = int64s(2 * kernel.c.max_degree)
         self.c.kernel, self.c.queue, self.c.row = &kernel.c, &self.queue[0], &self.row[0]
-        self.size = max(1, kernel.rows_per_call // 10)  # a search waits for the memory at every entry
+        self.size = max(1,
+                        kernel.rows_per_call // 10)  # a search waits for the memory at every entry
 
 
-def rows_reach(ComputedKernel kernel not None, uint8_t[::1] reached not None, const uint8_t[::1] avoid):
-    """Extends `reached` in place to all that is reachable from it along the rows without entering `avoid`."""
+def rows_reach(ComputedKernel kernel not None, uint8_t[::1] reached not None,
+               const uint8_t[::1] avoid):
+    """Extends `reached` in place to all that is reachable from it along the rows without entering
+    `avoid`."""
     cdef RowsSearch search = RowsSearch(kernel)
     cdef int status, done = 0
     need(reached.shape[0] == kernel.c.n_states, "length of reached")
@@ -134,36 +148,41 @@ def rows_reach(ComputedKernel kernel not None, uint8_t[::1] reached not None, co
 
 
 def rows_classes(ComputedKernel kernel not None):
-    """-> (labels int32, period int64, size int64) where every edge has its reverse edge, or all is one class."""
+    """-> (labels int32, period int64, size int64) where every edge has its reverse edge, or all is
+    one class."""
     cdef RowsSearch search = RowsSearch(kernel)
     cdef int64_t n = kernel.c.n_states, n_classes = 0
-    cdef int64_t[::1] level = np.empty(n, np.int64), period = np.empty(n, np.int64), size = np.empty(n, np.int64)
+    cdef int64_t[::1] level = int64s(n), period = int64s(n), size = int64s(n)
     cdef int32_t[::1] labels = np.full(n, -1, np.int32)
     cdef int status, done = 0
     while not done:
         with nogil:
-            status = ebm_rows_classes(&search.c, search.size, &level[0], &labels[0], &n_classes, &period[0], &size[0], &done)
+            status = ebm_rows_classes(&search.c, search.size, &level[0], &labels[0], &n_classes,
+                                      &period[0], &size[0], &done)
         check(status)
         PyErr_CheckSignals()
-    return np.asarray(labels), np.asarray(period)[:n_classes].copy(), np.asarray(size)[:n_classes].copy()
+    return as_array(labels), as_array(period)[:n_classes].copy(), as_array(size)[:n_classes].copy()
 
 
 def rows_potential(ComputedKernel kernel not None):
     """-> (w, mismatch) as graph_potential finds them, without a transpose."""
     cdef RowsSearch search = RowsSearch(kernel)
-    cdef double[::1] row_values = np.empty(2 * kernel.c.max_degree), w = np.full(kernel.c.n_states, np.nan)
+    cdef double[::1] row_values = doubles(2 * kernel.c.max_degree), w = np.full(kernel.c.n_states,
+                                                                                np.nan)
     cdef double mismatch = 0.0
     cdef int status, done = 0
     while not done:
         with nogil:
-            status = ebm_rows_potential(&search.c, max(1, search.size // 10), &row_values[0], &w[0], &mismatch, &done)
+            status = ebm_rows_potential(&search.c, max(1, search.size // 10), &row_values[0], &w[0],
+                                        &mismatch, &done)
         check(status)
         PyErr_CheckSignals()
-    return np.asarray(w), mismatch
+    return as_array(w), mismatch
 
 
 cdef class RowsWalker(Kernel):
-    """The walking kernel of a scaled computed kernel: no tables. `offered` is False where its rows are too long to scan."""
+    """The walking kernel of a scaled computed kernel: no tables. `offered` is False where its rows
+    are too long to scan."""
 
     cdef readonly Scaled scaled
 

@@ -13,8 +13,9 @@ cdef ebm_numbers_t numbers(const double[::1] x, int64_t n) except *:
     return view
 
 
-def bernoulli_divergence(const double[::1] p not None, const double[::1] p0 not None, const double[::1] beta, bint logit,
-                         int num_threads, double[::1] out not None):
+def bernoulli_divergence(const double[::1] p not None, const double[::1] p0 not None,
+                         const double[::1] beta, bint logit, int num_threads,
+                         double[::1] out not None):
     """out = beta KL(p || p*), logit p* = logit p0 + 1 / beta; beta None: KL(p || p0)."""
     cdef int64_t n = out.shape[0]
     cdef int status
@@ -25,7 +26,8 @@ def bernoulli_divergence(const double[::1] p not None, const double[::1] p0 not 
     check(status)
 
 
-def bernoulli_reach(const double[::1] x0 not None, const double[::1] kl not None, int num_threads, double[::1] out not None):
+def bernoulli_reach(const double[::1] x0 not None, const double[::1] kl not None, int num_threads,
+                    double[::1] out not None):
     """out = the s >= 0 with KL(x0 + s || x0) = kl, in logits."""
     cdef int64_t n = out.shape[0]
     cdef int status

@@ -1,5 +1,9 @@
+# Stored kernels, their scalings, inspection and transposition.
+
+
 cdef class Csr:
-    """A stored matrix: int64 indptr, int32 indices, values float64, float32 or None (every entry 1). Borrows the arrays."""
+    """A stored matrix: int64 indptr, int32 indices, values float64, float32 or None (every entry
+    1). Borrows the arrays."""
 
     cdef ebm_csr_t c
     cdef readonly object indptr, indices, values
@@ -10,7 +14,8 @@ cdef class Csr:
         cdef const double[::1] f64
         cdef const float[::1] f32
         need(rows.shape[0] >= 2, "indptr needs at least two entries")
-        need(values is None or values.shape[0] == columns.shape[0], "values and indices differ in length")
+        need(values is None or values.shape[0] == columns.shape[0],
+             "values and indices differ in length")
         self.indptr, self.indices, self.values = indptr, indices, values
         self.c.n_states = rows.shape[0] - 1
         self.c.indptr = &rows[0]
@@ -36,7 +41,8 @@ cdef class Csr:
 
     @property
     def nbytes(self):
-        return self.indptr.nbytes + self.indices.nbytes + (0 if self.values is None else self.values.nbytes)
+        values = 0 if self.values is None else self.values.nbytes
+        return self.indptr.nbytes + self.indices.nbytes + values
 
 
 cdef class Kernel:
@@ -54,7 +60,8 @@ cdef class Kernel:
 
 
 cdef class CsrKernel(Kernel):
-    """The stored kernel; transpose is None, `matrix` itself (A symmetric) or the transposed matrix."""
+    """The stored kernel; transpose is None, `matrix` itself (A symmetric) or the transposed matrix.
+    """
 
     cdef ebm_csr_t forward, backward
     cdef ebm_csr_pair_t pair
@@ -67,7 +74,8 @@ cdef class CsrKernel(Kernel):
         self.pair.forward = &self.forward
         self.pair.transpose = NULL
         if transpose is not None:
-            need(transpose.c.n_states == matrix.c.n_states, "the transpose has another number of states")
+            need(transpose.c.n_states == matrix.c.n_states,
+                 "the transpose has another number of states")
             self.backward = transpose.c
             self.pair.transpose = &self.backward
         ebm_csr_kernel(&self.pair, &self.c)
@@ -80,8 +88,8 @@ cdef class Scaled:
     cdef readonly Kernel kernel
     cdef readonly object row, col, shift
 
-    def __cinit__(self, Kernel kernel not None, const double[::1] row=None, const double[::1] col=None,
-                  const double[::1] shift=None):
+    def __cinit__(self, Kernel kernel not None, const double[::1] row=None,
+                  const double[::1] col=None, const double[::1] shift=None):
         cdef int64_t n = kernel.c.n_states
         need(row is None or row.shape[0] == n, "row has a wrong length")
         need(col is None or col.shape[0] == n, "col has a wrong length")
@@ -97,8 +105,9 @@ cdef class Scaled:
 
 
 cdef class Inspection:
-    """What one pass over a matrix that a caller handed in finds: `row_sum`, `facts`, and `fault`, the text of the first
-    fault (by row) or None; whoever inspects words the error, as he knows the labels. `expand` over all rows."""
+    """What one pass over a matrix that a caller handed in finds: `row_sum`, `facts`, and `fault`,
+    the text of the first fault (by row) or None; whoever inspects words the error, as he knows the
+    labels. `expand` over all rows."""
 
     cdef readonly Csr matrix
     cdef readonly object row_sum, fault
@@ -106,8 +115,8 @@ cdef class Inspection:
     cdef ebm_csr_facts_t c
 
     def __cinit__(self, Csr A not None):
-        self.matrix, self.sums = A, np.empty(A.c.n_states)
-        self.row_sum = np.asarray(self.sums)
+        self.matrix, self.sums = A, doubles(A.c.n_states)
+        self.row_sum = as_array(self.sums)
         self.c = EBM_CSR_FACTS_NONE
 
     @property
@@ -120,13 +129,15 @@ cdef class Inspection:
         cdef int64_t nnz = self.matrix.nnz
         need(0 <= begin <= end <= self.matrix.c.n_states, "a range of rows")
         with nogil:
-            status = ebm_csr_inspect(&self.matrix.c, nnz, begin, end, num_threads, &self.sums[0], &self.c)
+            status = ebm_csr_inspect(&self.matrix.c, nnz, begin, end, num_threads, &self.sums[0],
+                                     &self.c)
         self.fault = ebm_status_text(status).decode() if status else None
         return status != EBM_OK
 
 
 cdef class Transposition:
-    """A transposed as `result`: `count` over all rows, `place`, then `fill` over all rows in order."""
+    """A transposed as `result`: `count` over all rows, `place`, then `fill` over all rows in order.
+    """
 
     cdef readonly Csr matrix, result
 
@@ -139,31 +150,37 @@ cdef class Transposition:
         cdef int status
         need(0 <= begin <= end <= self.matrix.c.n_states, "a range of rows")
         with nogil:
-            status = ebm_csr_transpose_count(&self.matrix.c, begin, end, num_threads, <int64_t *>self.result.c.indptr)
+            status = ebm_csr_transpose_count(&self.matrix.c, begin, end, num_threads,
+                                             <int64_t *>self.result.c.indptr)
         check(status)
 
     def place(self):
         cdef int status
         with nogil:
-            status = ebm_csr_transpose_place(self.matrix.c.n_states, <int64_t *>self.result.c.indptr)
+            status = ebm_csr_transpose_place(self.matrix.c.n_states,
+                                             <int64_t *>self.result.c.indptr)
         check(status)
 
     def fill(self, int64_t begin, int64_t end, int num_threads):
         cdef int status
         need(0 <= begin <= end <= self.matrix.c.n_states, "a range of rows")
         with nogil:
-            status = ebm_csr_transpose_fill(&self.matrix.c, begin, end, num_threads, <int64_t *>self.result.c.indptr,
-                                            <int32_t *>self.result.c.indices, <void *>self.result.c.values)
+            status = ebm_csr_transpose_fill(&self.matrix.c, begin, end, num_threads,
+                                            <int64_t *>self.result.c.indptr,
+                                            <int32_t *>self.result.c.indices,
+                                            <void *>self.result.c.values)
         check(status)
 
 
-def scaled_apply(Scaled M not None, const double[:, ::1] x not None, double[:, ::1] y not None, double[:, ::1] scratch,
-                 bint transposed, int num_threads):
+def scaled_apply(Scaled M not None, const double[:, ::1] x not None, double[:, ::1] y not None,
+                 double[:, ::1] scratch, bint transposed, int num_threads):
     """y = M x, or M^T x; x, y, scratch (n_states, width)."""
     cdef int64_t width = x.shape[1]
     cdef int status
-    need(x.shape[0] == M.c.kernel.n_states and y.shape[0] == x.shape[0] and y.shape[1] == width, "shapes of x and y")
-    need(scratch is None or (scratch.shape[0] == x.shape[0] and scratch.shape[1] == width), "shape of scratch")
+    need(x.shape[0] == M.c.kernel.n_states and y.shape[0] == x.shape[0] and y.shape[1] == width,
+         "shapes of x and y")
+    need(scratch is None or (scratch.shape[0] == x.shape[0] and scratch.shape[1] == width),
+         "shape of scratch")
     if width == 0:
         return
     cdef double *work = &scratch[0, 0] if scratch is not None else NULL
@@ -172,20 +189,24 @@ def scaled_apply(Scaled M not None, const double[:, ::1] x not None, double[:, :
     check(status)
 
 
-def scaled_apply_rows(Scaled M not None, const double[:, ::1] x not None, const double[:, ::1] inner not None,
-                      double[:, ::1] y not None, int64_t begin, int64_t end, bint transposed, int num_threads):
-    """Rows [begin, end) of y = M x, or M^T x; inner is x times the scaling on its side, or x itself."""
+def scaled_apply_rows(Scaled M not None, const double[:, ::1] x not None,
+                      const double[:, ::1] inner not None, double[:, ::1] y not None, int64_t begin,
+                      int64_t end, bint transposed, int num_threads):
+    """Rows [begin, end) of y = M x, or M^T x; inner is x times the scaling on its side, or x
+    itself."""
     cdef int64_t n = M.c.kernel.n_states, width = x.shape[1]
     cdef int status
     need(x.shape[0] == n and y.shape[0] == n and y.shape[1] == width, "shapes of x and y")
     need(inner.shape[0] == n and inner.shape[1] == width and width >= 1, "shape of inner")
     need(0 <= begin <= end <= n, "a range of rows")
     with nogil:
-        status = ebm_scaled_apply_rows(&M.c, transposed, num_threads, width, begin, end, &x[0, 0], &inner[0, 0], &y[0, 0])
+        status = ebm_scaled_apply_rows(&M.c, transposed, num_threads, width, begin, end, &x[0, 0],
+                                       &inner[0, 0], &y[0, 0])
     check(status)
 
 
-def scaled_difference(Scaled M not None, const double[::1] x not None, double[::1] y not None, int power, int num_threads):
+def scaled_difference(Scaled M not None, const double[::1] x not None, double[::1] y not None,
+                      int power, int num_threads):
     """y[i] = sum_j M[i, j] (x[i] - x[j])^power over the off-diagonal part."""
     cdef int status
     need(x.shape[0] == M.c.kernel.n_states and y.shape[0] == x.shape[0], "lengths of x and y")
@@ -194,47 +215,10 @@ def scaled_difference(Scaled M not None, const double[::1] x not None, double[::
     check(status)
 
 
-def vec_dot(const double[::1] x not None, const double[::1] y, int num_threads):
-    """sum x y; y None for ones."""
-    cdef double out
-    cdef int status
-    need(y is None or y.shape[0] == x.shape[0], "lengths of x and y")
-    cdef const double *second = pointer(y)
-    with nogil:
-        status = ebm_vec_dot(x.shape[0], num_threads, &x[0], second, &out)
-    check(status)
-    return out
+cdef int need_rows(Csr A, int64_t begin, int64_t end) except -1:
+    return need(0 <= begin <= end <= A.c.n_states, "a range of rows")
 
 
-def vec_l1(const double[::1] x not None, const double[::1] y, int num_threads):
-    """sum |x - y|; y None for zeros."""
-    cdef double out
-    cdef int status
-    need(y is None or y.shape[0] == x.shape[0], "lengths of x and y")
-    cdef const double *second = pointer(y)
-    with nogil:
-        status = ebm_vec_l1(x.shape[0], num_threads, &x[0], second, &out)
-    check(status)
-    return out
-
-
-def vec_change(const double[::1] x not None, const double[::1] y not None, int num_threads):
-    """max |x / y - 1|."""
-    cdef double out
-    cdef int status
-    need(y.shape[0] == x.shape[0], "lengths of x and y")
-    with nogil:
-        status = ebm_vec_change(x.shape[0], num_threads, &x[0], &y[0], &out)
-    check(status)
-    return out
-
-
-def normalize_logs(const double[::1] logs not None, int num_threads):
-    """-> (log weights, weights, log of the sum): exp(logs) normalised to sum one."""
-    cdef double[::1] u = np.empty(logs.shape[0]), weights = np.empty(logs.shape[0])
-    cdef double log_sum
-    cdef int status
-    with nogil:
-        status = ebm_vec_normalize_logs(logs.shape[0], num_threads, &logs[0], &u[0], &weights[0], &log_sum)
-    check(status)
-    return np.asarray(u), np.asarray(weights), log_sum
+cdef int need_scalings(Csr A, const double[::1] log_row, const double[::1] log_col) except -1:
+    need(log_row is None or log_row.shape[0] == A.c.n_states, "length of log_row")
+    return need(log_col is None or log_col.shape[0] == A.c.n_states, "length of log_col")

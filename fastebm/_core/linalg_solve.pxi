@@ -1,8 +1,9 @@
-EVOLVE_WIDTH, EVOLVE_KINDS = EBM_EVOLUTION_WIDTH, EBM_EVOLUTION_KINDS
+# Linear systems with I - P_BB: conjugate gradients, Gauss-Seidel sweeps, elimination.
 
 
 cdef class Preconditioner:
-    """z = B r, B close to the inverse of D - F; see solve.h. Subclasses fill in `c` and keep alive what it points to."""
+    """z = B r, B close to the inverse of D - F; see solve.h. Subclasses fill in `c` and keep alive
+    what it points to."""
 
     cdef ebm_precond_t c
 
@@ -28,7 +29,8 @@ cdef class Jacobi(Preconditioner):
 
 
 cdef class ConjugateGradients:
-    """The state of preconditioned conjugate gradients for (D - F) x = b, from x = 0; b is taken over as the residual."""
+    """The state of preconditioned conjugate gradients for (D - F) x = b, from x = 0; b is taken
+    over as the residual."""
 
     cdef ebm_cg_t c
     cdef readonly Scaled F
@@ -37,22 +39,24 @@ cdef class ConjugateGradients:
     cdef const double[::1] weight
     cdef double[::1] _x, r, z, p, q
 
-    def __cinit__(self, Scaled F not None, Preconditioner precond not None, const double[::1] weight not None,
-                  double[::1] b not None, int num_threads):
+    def __cinit__(self, Scaled F not None, Preconditioner precond not None,
+                  const double[::1] weight not None, double[::1] b not None, int num_threads):
         cdef int64_t n = F.c.kernel.n_states
         cdef int status
         need(b.shape[0] == n and weight.shape[0] == n, "lengths of weight and b")
-        self.F, self.precond, self.weight, self.r, self.num_threads = F, precond, weight, b, num_threads
-        self._x, self.z, self.p, self.q = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+        self.F, self.precond, self.weight, self.r = F, precond, weight, b
+        self.num_threads = num_threads
+        self._x, self.z, self.p, self.q = doubles(n), doubles(n), doubles(n), doubles(n)
         self.c.F, self.c.precond, self.c.weight = &F.c, &precond.c, &self.weight[0]
-        self.c.x, self.c.r, self.c.z, self.c.p, self.c.q = &self._x[0], &self.r[0], &self.z[0], &self.p[0], &self.q[0]
+        self.c.x, self.c.r, self.c.z = &self._x[0], &self.r[0], &self.z[0]
+        self.c.p, self.c.q = &self.p[0], &self.q[0]
         with nogil:
             status = ebm_cg_start(&self.c, num_threads)
         check(status)
 
     @property
     def x(self):
-        return np.asarray(self._x)
+        return as_array(self._x)
 
     @property
     def energy(self):
@@ -65,11 +69,12 @@ cdef class ConjugateGradients:
         return self.c.worst
 
     def state(self):
-        """Copies of what a later call needs to go on with the same bits: (x, r, p, energy, worst)."""
+        """Copies of what a later call needs to go on with the same bits: (x, r, p, energy, worst).
+        """
         return self.x.copy(), np.array(self.r), np.array(self.p), self.c.energy, self.c.worst
 
-    def restore(self, const double[::1] x not None, const double[::1] r not None, const double[::1] p not None,
-                double energy, double worst):
+    def restore(self, const double[::1] x not None, const double[::1] r not None,
+                const double[::1] p not None, double energy, double worst):
         """Goes back to what `state` returned."""
         cdef int64_t n = self.c.F.kernel.n_states
         need(x.shape[0] == n and r.shape[0] == n and p.shape[0] == n, "lengths of x, r and p")
@@ -86,22 +91,27 @@ cdef class ConjugateGradients:
         return n_done
 
 
-def residual(Csr A not None, const double[::1] row, const double[::1] col, const uint8_t[::1] inside not None,
-             const double[::1] hi not None, const double[::1] lo not None, const double[::1] b not None,
-             double[::1] r not None, int num_threads):
+def residual(Csr A not None, const double[::1] row, const double[::1] col,
+             const uint8_t[::1] inside not None, const double[::1] hi not None,
+             const double[::1] lo not None, const double[::1] b not None, double[::1] r not None,
+             int num_threads):
     """r = b - (I - P) (hi + lo) inside, 0 elsewhere, in twice the working precision."""
     cdef int64_t n = A.c.n_states
     cdef int status
-    need(inside.shape[0] == n and hi.shape[0] == n and lo.shape[0] == n and b.shape[0] == n and r.shape[0] == n, "lengths")
-    need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n), "lengths of the scalings")
+    need(inside.shape[0] == n and hi.shape[0] == n and lo.shape[0] == n and b.shape[0] == n
+         and r.shape[0] == n, "lengths")
+    need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n),
+         "lengths of the scalings")
     cdef const double *row_p = pointer(row)
     cdef const double *col_p = pointer(col)
     with nogil:
-        status = ebm_residual(&A.c, row_p, col_p, &inside[0], &hi[0], &lo[0], &b[0], num_threads, &r[0])
+        status = ebm_residual(&A.c, row_p, col_p, &inside[0], &hi[0], &lo[0], &b[0], num_threads,
+                              &r[0])
     check(status)
 
 
-def residual_add(const double[::1] x not None, double[::1] hi not None, double[::1] lo not None, int num_threads):
+def residual_add(const double[::1] x not None, double[::1] hi not None, double[::1] lo not None,
+                 int num_threads):
     """hi + lo += x."""
     cdef int status
     need(hi.shape[0] == x.shape[0] and lo.shape[0] == x.shape[0], "lengths")
@@ -113,20 +123,22 @@ def residual_add(const double[::1] x not None, double[::1] hi not None, double[:
 def leaving(Csr A not None, const double[::1] row, const double[::1] col, int num_threads):
     """-> the rate at which each state is left, its own entry apart."""
     cdef int64_t n = A.c.n_states
-    cdef double[::1] out = np.empty(n)
+    cdef double[::1] out = doubles(n)
     cdef int status
-    need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n), "lengths of the scalings")
+    need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n),
+         "lengths of the scalings")
     cdef const double *row_p = pointer(row)
     cdef const double *col_p = pointer(col)
     with nogil:
         status = ebm_residual_leaving(&A.c, row_p, col_p, num_threads, &out[0])
     check(status)
-    return np.asarray(out)
+    return as_array(out)
 
 
 cdef class Sweep:
-    """x = T^-1 b, T the part of I - P_BB that holds every transition between its communicating classes; see sweep.h. `expand`
-    finds the order, until it says done; `apply` may then be called, for all positions of the order one after the other."""
+    """x = T^-1 b, T the part of I - P_BB that holds every transition between its communicating
+    classes; see sweep.h. `expand` finds the order, until it says done; `apply` may then be called,
+    for all positions of the order one after the other."""
 
     cdef ebm_sweep_order_t c
     cdef readonly Csr matrix
@@ -136,14 +148,16 @@ cdef class Sweep:
     cdef int32_t[::1] order, parent
     cdef int64_t[::1] next
 
-    def __cinit__(self, Csr A not None, const double[::1] row, const double[::1] col, const uint8_t[::1] inside not None,
-                  const double[::1] leaving not None):
+    def __cinit__(self, Csr A not None, const double[::1] row, const double[::1] col,
+                  const uint8_t[::1] inside not None, const double[::1] leaving not None):
         cdef int64_t n = A.c.n_states
         need(inside.shape[0] == n and leaving.shape[0] == n, "lengths of inside and leaving")
-        need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n), "lengths of the scalings")
+        need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n),
+             "lengths of the scalings")
         self.matrix, self.row, self.col, self.inside, self.rate = A, row, col, inside, leaving
         self.n_inside = np.count_nonzero(inside)
-        self.order, self.parent, self.next = np.empty(self.n_inside + 1, np.int32), np.full(n, -1, np.int32), np.empty(n, np.int64)
+        self.order, self.parent, self.next = int32s(self.n_inside + 1), np.full(n, -1,
+                                                                                np.int32), int64s(n)
         self.c.A, self.c.inside = &A.c, &self.inside[0]
         self.c.order, self.c.parent, self.c.next = &self.order[0], &self.parent[0], &self.next[0]
 
@@ -157,41 +171,46 @@ cdef class Sweep:
             self.parent, self.next = None, None  # 12 bytes a state that nobody looks at again
         return bool(done)
 
-    def apply(self, const double[::1] b not None, double[::1] x not None, int64_t begin, int64_t end):
+    def apply(self, const double[::1] b not None, double[::1] x not None, int64_t begin,
+              int64_t end):
         """Positions [begin, end) of the order; x is zero everywhere at first."""
         cdef int status
-        need(b.shape[0] == self.matrix.c.n_states and x.shape[0] == b.shape[0], "lengths of b and x")
+        need(b.shape[0] == self.matrix.c.n_states and x.shape[0] == b.shape[0],
+             "lengths of b and x")
         need(0 <= begin <= end <= self.c.n_found, "range of positions")
         cdef const double *row = pointer(self.row)
         cdef const double *col = pointer(self.col)
         with nogil:
-            status = ebm_sweep_apply(self.c.A, row, col, self.c.order, begin, end, &self.rate[0], &b[0], &x[0])
+            status = ebm_sweep_apply(self.c.A, row, col, self.c.order, begin, end, &self.rate[0],
+                                     &b[0], &x[0])
         check(status)
 
 
-def rates(Csr A not None, Csr T not None, const double[::1] row, const double[::1] col, const int32_t[::1] number not None,
-          int64_t n_inside, int64_t n_groups, int num_threads):
+def rates(Csr A not None, Csr T not None, const double[::1] row, const double[::1] col,
+          const int32_t[::1] number not None, int64_t n_inside, int64_t n_groups, int num_threads):
     """-> (indptr, indices, out_rate, in_rate, leak (n_inside, n_groups)); see ebm_rates_fill."""
     cdef int64_t n = A.c.n_states
-    cdef int64_t[::1] indptr = np.empty(n_inside + 1, np.int64)
+    cdef int64_t[::1] indptr = int64s(n_inside + 1)
     cdef int status
     need(T.c.n_states == n and number.shape[0] == n and n_inside >= 1 and n_groups >= 1, "lengths")
-    need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n), "lengths of the scalings")
+    need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n),
+         "lengths of the scalings")
     with nogil:
         status = ebm_rates_count(&A.c, &T.c, &number[0], &indptr[0])
     check(status)
     cdef int64_t nnz = indptr[n_inside]
-    cdef int32_t[::1] indices = np.empty(nnz + 1, np.int32)  # one more, so that there is a first one to point to
-    cdef double[::1] out_rate = np.empty(nnz + 1), in_rate = np.empty(nnz + 1)
+    # one more, so that there is a first one to point to
+    cdef int32_t[::1] indices = int32s(nnz + 1)
+    cdef double[::1] out_rate = doubles(nnz + 1), in_rate = doubles(nnz + 1)
     cdef double[:, ::1] leak = np.empty((n_inside, n_groups))
     cdef const double *row_p = pointer(row)
     cdef const double *col_p = pointer(col)
     with nogil:
-        status = ebm_rates_fill(&A.c, &T.c, row_p, col_p, &number[0], n_groups, num_threads, &indptr[0], &indices[0],
-                                &out_rate[0], &in_rate[0], &leak[0, 0])
+        status = ebm_rates_fill(&A.c, &T.c, row_p, col_p, &number[0], n_groups, num_threads,
+                                &indptr[0], &indices[0], &out_rate[0], &in_rate[0], &leak[0, 0])
     check(status)
-    return (np.asarray(indptr), np.asarray(indices)[:nnz], np.asarray(out_rate)[:nnz], np.asarray(in_rate)[:nnz],
-            np.asarray(leak))
+    return (as_array(indptr), as_array(indices)[:nnz], as_array(out_rate)[:nnz],
+            as_array(in_rate)[:nnz], np.asarray(leak))
 
 
 cdef class MinimumDegree:
@@ -208,9 +227,10 @@ cdef class MinimumDegree:
         cdef int status
         need(indices.shape[0] >= nnz, "length of indices")
         self.indptr, self.indices = indptr, indices
-        self.lists, self.work = np.empty(size, np.int32), np.empty(EBM_MINDEG_ARRAYS * (n + 1), np.int64)
+        self.lists, self.work = int32s(size), int64s(EBM_MINDEG_ARRAYS * (n + 1))
         cdef const int32_t *columns = &self.indices[0] if indices.shape[0] else NULL
-        status = ebm_mindeg_start(&self.c, n, &self.indptr[0], columns, size, &self.lists[0], &self.work[0])
+        status = ebm_mindeg_start(&self.c, n, &self.indptr[0], columns, size, &self.lists[0],
+                                  &self.work[0])
         check(status)
 
     def expand(self, int64_t n_pivots):
@@ -222,9 +242,10 @@ cdef class MinimumDegree:
         return self.c.n_done == self.c.n
 
     def supernodes(self, int64_t limit):
-        """-> (order, first, height, parent, fill), or None where the factors exceed `limit` entries."""
+        """-> (order, first, height, parent, fill), or None where the factors exceed `limit`
+        entries."""
         cdef int64_t n = self.c.n
-        cdef int32_t[::1] order = np.empty(n, np.int32)
+        cdef int32_t[::1] order = int32s(n)
         cdef int64_t[:, ::1] nodes = np.empty((3, n + 1), np.int64)
         cdef ebm_fill_t fill
         cdef int status
@@ -232,16 +253,19 @@ cdef class MinimumDegree:
         status = ebm_mindeg_order(&self.c, &order[0])
         check(status)
         with nogil:
-            status = ebm_mindeg_supernodes(n, &self.indptr[0], columns, limit, &self.work[0], &order[0], &nodes[0, 0],
-                                          &nodes[1, 0], &nodes[2, 0], &fill)
+            status = ebm_mindeg_supernodes(n, &self.indptr[0], columns, limit, &self.work[0],
+                                           &order[0], &nodes[0, 0], &nodes[1, 0], &nodes[2, 0],
+                                           &fill)
         check(status)
         if fill.n_entries > limit:
             return None
-        return (np.asarray(order), *(np.asarray(nodes)[k, :fill.n_supernodes + 1].copy() for k in range(3)), fill)
+        return (as_array(order), *(np.asarray(nodes)[k, :fill.n_supernodes + 1].copy()
+                                   for k in range(3)), fill)
 
 
 cdef class Elimination:
-    """Subtraction-free elimination of all states in the order that MinimumDegree found; then solves with M."""
+    """Subtraction-free elimination of all states in the order that MinimumDegree found; then solves
+    with M."""
 
     cdef ebm_eliminate_t c
     cdef readonly object factor
@@ -252,7 +276,8 @@ cdef class Elimination:
     cdef double[::1] exits, leak, stack
 
     def __cinit__(self, const int64_t[::1] indptr not None, const int32_t[::1] indices not None,
-                  const double[::1] out_rate not None, const double[::1] in_rate not None, const double[::1] leak not None,
+                  const double[::1] out_rate not None, const double[::1] in_rate not None,
+                  const double[::1] leak not None,
                   symbolic):
         cdef int64_t n = indptr.shape[0] - 1
         cdef int status
@@ -263,11 +288,12 @@ cdef class Elimination:
         cdef int64_t n_supernodes = fill["n_supernodes"]
         need(leak.shape[0] == n and order.shape[0] == n and out_rate.shape[0] == indices.shape[0]
              and in_rate.shape[0] == indices.shape[0], "lengths")
-        self.keep = (np.asarray(indptr), np.asarray(indices), np.asarray(out_rate), np.asarray(in_rate), symbolic)
+        self.keep = (np.asarray(indptr), np.asarray(indices), np.asarray(out_rate),
+                     np.asarray(in_rate), symbolic)
         self.factor = factor = np.empty(fill["n_factor"])
-        self.ints, self.nodes = np.empty((2, n), np.int64), np.empty(3 * n_supernodes + 2, np.int64)
-        self.rows = np.empty(fill["n_rows"] + 1, np.int32)
-        self.exits, self.stack = np.empty(n), np.empty(fill["n_stack"])
+        self.ints, self.nodes = np.empty((2, n), np.int64), int64s(3 * n_supernodes + 2)
+        self.rows = int32s(fill["n_rows"] + 1)
+        self.exits, self.stack = doubles(n), doubles(fill["n_stack"])
         self.leak = np.asarray(leak)[np.asarray(order)]
         self.c.n, self.c.n_supernodes = n, n_supernodes
         self.c.indptr = &indptr[0]
@@ -275,10 +301,12 @@ cdef class Elimination:
         self.c.out_rate = self.c.in_rate = NULL
         if indices.shape[0]:
             self.c.indices, self.c.out_rate, self.c.in_rate = &indices[0], &out_rate[0], &in_rate[0]
-        self.c.order, self.c.first, self.c.height, self.c.parent = &order[0], &first[0], &height[0], &parent[0]
+        self.c.order, self.c.first, self.c.height = &order[0], &first[0], &height[0]
+        self.c.parent = &parent[0]
         self.c.place, self.c.local = &self.ints[0, 0], &self.ints[1, 0]
         self.c.waiting = &self.nodes[0]
-        self.c.row_begin, self.c.factor_begin = &self.nodes[n_supernodes], &self.nodes[2 * n_supernodes + 1]
+        self.c.row_begin = &self.nodes[n_supernodes]
+        self.c.factor_begin = &self.nodes[2 * n_supernodes + 1]
         self.c.rows, self.c.factor = &self.rows[0], &factor[0]
         self.c.exits, self.c.leak, self.c.stack = &self.exits[0], &self.leak[0], &self.stack[0]
         status = ebm_eliminate_start(&self.c)
@@ -304,50 +332,10 @@ cdef class Elimination:
         """-> M^-1 b for a block (n, width)."""
         cdef int64_t width = b.shape[1]
         cdef int status
-        need(b.shape[0] == self.c.n and width >= 1 and self.c.supernode == self.c.n_supernodes, "shape of b, or not eliminated")
+        need(b.shape[0] == self.c.n and width >= 1 and self.c.supernode == self.c.n_supernodes,
+             "shape of b, or not eliminated")
         cdef double[:, ::1] x = np.empty((self.c.n, width)), work = np.empty((self.c.n, width))
         with nogil:
             status = ebm_eliminate_solve(&self.c, width, &b[0, 0], &work[0, 0], &x[0, 0])
         check(status)
         return np.asarray(x)
-
-
-cdef class Evolution:
-    """A block of deviations h = unit g under diag(scale) A + diag(shift): `step` over all of `n_blocks`, then `total`."""
-
-    cdef ebm_evolution_t c
-    cdef object arrays
-    cdef readonly Kernel kernel
-    cdef readonly int64_t n_blocks
-
-    def __cinit__(self, Kernel kernel not None, const double[::1] scale, const double[::1] shift, const double[::1] unit,
-                  const double[::1] root not None):
-        cdef int64_t n = kernel.c.n_states
-        need(scale is None or scale.shape[0] == n, "length of scale")
-        need(shift is None or shift.shape[0] == n, "length of shift")
-        need(unit is None or unit.shape[0] == n, "length of unit")
-        need(root.shape[0] == n, "length of root")
-        self.kernel, self.arrays = kernel, (scale, shift, unit, root)
-        self.c.kernel = &kernel.c
-        self.c.scale, self.c.shift, self.c.unit, self.c.root = pointer(scale), pointer(shift), pointer(unit), &root[0]
-        self.n_blocks = ebm_n_blocks(n)
-
-    def step(self, const double[:, ::1] h, double[:, ::1] next not None, const double[::1] mean not None, bint measured,
-             int64_t first, int64_t last, int num_threads, double[:, :, ::1] partial not None):
-        """Rows of the blocks first..last-1 of next, and their sums in partial (n_blocks, kinds, width); h None: only the sums."""
-        cdef int64_t width = next.shape[1]
-        cdef int status
-        need(next.shape[0] == self.c.kernel.n_states and mean.shape[0] == width and width >= 1, "shapes of next and mean")
-        need(h is None or (h.shape[0] == next.shape[0] and h.shape[1] == width), "shape of h")
-        need(partial.shape[0] == self.n_blocks and partial.shape[1] == EBM_EVOLUTION_KINDS and partial.shape[2] == width, "shape of partial")
-        cdef const double *before = &h[0, 0] if h is not None else NULL
-        with nogil:
-            status = ebm_evolution_step(&self.c, width, first, last, measured, num_threads, &mean[0], before, &next[0, 0], &partial[0, 0, 0])
-        check(status)
-
-    def total(self, const double[:, :, ::1] partial not None):
-        """-> array (kinds, width): mean, total variation, Kullback-Leibler, chi-square, separation."""
-        need(partial.shape[0] == self.n_blocks and partial.shape[1] == EBM_EVOLUTION_KINDS, "shape of partial")
-        cdef double[:, ::1] out = np.empty((EBM_EVOLUTION_KINDS, partial.shape[2]))
-        check(ebm_evolution_total(self.n_blocks, partial.shape[2], &partial[0, 0, 0], &out[0, 0]))
-        return np.asarray(out)
