@@ -2,13 +2,12 @@
 sources, not from what happens to be loaded."""
 
 import ast
-import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE, CORE = ROOT / "fastebm", ROOT / "csrc"
+PACKAGE = ROOT / "fastebm"
 
 BASE = {"_core", "errors", "results", "_runtime", "checkpoint", "_validate", "core", "krylov", "davidson", "leading"}
 CHAINS = {
@@ -85,39 +84,3 @@ def test_analyses_use_each_others_public_names_only(module):
 @pytest.mark.parametrize("module", sorted((BASE - {"_core"}) & set(MODULES)))
 def test_the_base_knows_no_chain(module):
     assert {source for source, _, _ in imports(module)} <= BASE
-
-
-# ------------------------------------------------------------------------------------------------------------ C
-
-SOURCES = sorted(CORE.glob("*.[ch]"))
-ALGORITHMS = [
-    "vec", "scaled", "lanczos", "solve", "evolve", "random", "lattice", "rule", "rows", "basis", "compose", "walk", "resample", "cycle",
-]
-
-
-def includes(path, seen=None):
-    """All headers of csrc that a source reaches, through others too; system headers as they are."""
-    seen = set() if seen is None else seen
-    for name in re.findall(r'^\s*#\s*include\s*["<]([^">]+)[">]', path.read_text(), re.MULTILINE):
-        if name not in seen:
-            seen.add(name)
-            if (CORE / name).exists():
-                includes(CORE / name, seen)
-    return seen
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_c_sources_know_no_python(path):
-    assert not {"Python.h", "numpy/arrayobject.h"} & includes(path)
-    assert not re.search(r"\bPy[A-Z_]\w*\(|\bprintf\(|\bmalloc\(|\bcalloc\(|\bfopen\(", path.read_text())
-
-
-@pytest.mark.parametrize("family", ALGORITHMS)
-def test_algorithms_see_a_kernel_and_never_its_storage(family):
-    for path in (CORE / f"{family}.c", CORE / f"{family}.h"):
-        assert "csr.h" not in includes(path)
-
-
-def test_every_header_stands_alone_in_the_public_one():
-    public = includes(CORE / "fastebm.h")
-    assert {path.name for path in CORE.glob("*.h")} - public <= {"fastebm.h", "pairs.h", "parallel.h", "tuning.h"}

@@ -1,5 +1,6 @@
-/* What the C tests share: assertions that name their place, and memory whose ends the sanitizer
-   sees. */
+/* What the C tests share: assertions that name their place, memory whose ends the sanitizer sees,
+   and numbers that look random. The tests of a folder of csrc/fastebm are test_<folder>.c and
+   test_<folder>_<part>.c. To build and run all of them under sanitizers: bash tests/c/run. */
 #ifndef EBM_TEST_CHECK_H
 #define EBM_TEST_CHECK_H
 
@@ -8,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fastebm.h"
+#include "fastebm/base/random.h"
+#include "fastebm/base/status.h"
+#include "fastebm/patterns/csr.h"
 
 static inline void fail(const char *file, const char *function, int line, const char *text)
 {
@@ -26,6 +29,17 @@ static inline void close_to(const char *file, const char *function, int line, co
 
 #define CHECK(condition) ((condition) ? (void)0 : fail(__FILE__, __func__, __LINE__, #condition))
 #define CLOSE(a, b, tolerance) close_to(__FILE__, __func__, __LINE__, #a, a, b, tolerance)
+
+/* A number in (0, 1) that depends on i alone. */
+static inline double noise(int64_t i)
+{
+    const uint64_t key[2] = {1, 2}, counter[4] = {(uint64_t)i, 0, 0, 0};
+    uint64_t out[4];
+    ebm_philox_block(key, counter, out);
+    return ((double)(out[0] >> 11) + 0.5) * 0x1p-53;
+}
+
+#define LENGTH(array) (int64_t)(sizeof(array) / sizeof(array)[0])
 
 /* Allocated to the byte, so that the sanitizer sees one step beyond. */
 static inline void *take(int64_t count, size_t size)

@@ -1,6 +1,12 @@
-/* The pair graph, Newton's method on it, random rows, the bootstrap's replicates and cycles,
-   without Python, on counts small enough to check by hand. Built and run as test_core.c is. */
+/* The pair graph, Newton's method on it, random rows, the bootstrap's replicates and cycles, on
+   counts small enough to check by hand. */
 #include "check.h"
+#include "fastebm/counts/balance_statistics.h"
+#include "fastebm/counts/cycle.h"
+#include "fastebm/counts/pair_graph.h"
+#include "fastebm/counts/pair_newton.h"
+#include "fastebm/counts/pair_probe.h"
+#include "fastebm/counts/resample.h"
 
 /* The counts of a ring of three with a loop: n(0,1) = 6, n(1,0) = 4, and so on round; n(2,2) =
    5. */

@@ -1,8 +1,11 @@
-/* Conjugate gradients, residuals in doubled precision, elimination orders and the elimination,
-   without Python. gcc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
-   -fopenmp -Icsrc \
-       csrc/?*.c tests/c/test_solve.c -lm && ./a.out */
+/* Conjugate gradients, residuals in twice the working precision, elimination orders, elimination
+   and sweeps. */
 #include "check.h"
+#include "fastebm/linalg/cg.h"
+#include "fastebm/linalg/eliminate.h"
+#include "fastebm/linalg/min_degree.h"
+#include "fastebm/linalg/residual.h"
+#include "fastebm/linalg/sweep.h"
 
 /* A birth-death chain on 0 .. n - 1: up and down with given probabilities, else it stays. */
 typedef struct chain {

@@ -1,6 +1,7 @@
-/* Classes, components, reachability and the potential of small graphs, without Python. Build and
-   run as test_core.c says. */
+/* Classes, components, reachability and the potential of small graphs. */
 #include "check.h"
+#include "fastebm/patterns/components.h"
+#include "fastebm/patterns/graph.h"
 
 /* The searches, run to their end with at most `n_entries` entries a call. */
 static int64_t components(const ebm_csr_t *A, int64_t n_entries, int32_t *labels)

@@ -1,16 +1,10 @@
-/* Computed kernels and what enumerating their rows gives, without Python: lattices against a naive
-   list of steps, a rule written in C, its faults, searches and walkers. Build and run under
-   sanitizers as test_core.c says. */
+/* Computed kernels and what enumerating their rows gives: lattices against a naive list of steps, a
+   rule written in C, its faults, searches and walkers. */
 #include "check.h"
-
-/* A number in (0, 1) that depends on i alone. */
-static double noise(int64_t i)
-{
-    const uint64_t key[2] = {3, 4}, counter[4] = {(uint64_t)i, 0, 0, 0};
-    uint64_t out[4];
-    ebm_philox_block(key, counter, out);
-    return ((double)(out[0] >> 11) + 0.5) * 0x1p-53;
-}
+#include "fastebm/patterns/lattice.h"
+#include "fastebm/patterns/rows.h"
+#include "fastebm/patterns/rule.h"
+#include "fastebm/patterns/scaled.h"
 
 static int ascending(const void *a, const void *b)
 {

@@ -1,7 +1,6 @@
-/* Divergences of Bernoulli laws, without Python. Build and run under sanitizers:
-   gcc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fopenmp -Icsrc \
-       csrc/?*.c tests/c/test_bernoulli.c -lm && ./a.out */
+/* Divergences of Bernoulli laws. */
 #include "check.h"
+#include "fastebm/rlvr/bernoulli.h"
 
 #define SAME(a, b) CHECK(fabs((a) - (b)) <= 1e-14 * fabs(b))
 
