@@ -11,8 +11,8 @@ cdef int check(int status) except -1:
 
 
 cdef int need(bint condition, str what) except -1:
-    """Length and layout checks of the bindings themselves: a failure is a defect of fastebm, not of
-    its user."""
+    """Check of lengths and layouts by the bindings: a failure is a defect of fastebm, not of its
+    user."""
     if not condition:
         raise ValueError(f"core: {what}")
     return 0

@@ -32,7 +32,7 @@ def lump_order(const int32_t[::1] labels not None, int64_t begin, int64_t end,
 
 cdef class Lump:
     """The largest defect of strong lumpability of the sets `labels`, and the flow between them of
-    states of `weight`; `expand` until it says done, emptying `take` after each call. `defect` is
+    states of `weight`; `expand` until it returns True, calling `take` after each call. `defect` is
     that of the states seen so far."""
 
     cdef ebm_lump_t c

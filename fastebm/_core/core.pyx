@@ -1,6 +1,6 @@
-"""Thin bindings of the C core: typed contiguous memoryviews, length checks, one call without the GIL,
-one status check. No loops and no mathematics here. The .pxi files are the families of csrc/fastebm;
-what the functions compute is explained in the headers."""
+"""Thin bindings of the C core: typed contiguous memoryviews, length checks, one call without the
+GIL, one status check. No loops and no mathematics here. The .pxi files are the families of
+csrc/fastebm; what the functions compute is explained in the headers."""
 
 import builtins
 

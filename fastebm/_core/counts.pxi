@@ -25,7 +25,7 @@ cdef class PairGraph:
         with nogil:
             status = ebm_pairgraph_count(&A.c, &T.c, &indptr[0])
         check(status)
-        nnz = max(indptr[n], 1)  # a pointer to an empty array is no pointer
+        nnz = max(indptr[n], 1)  # an empty array has no element to point to
         indices, mirror = int32s(nnz), int64s(nnz)
         forward, backward = doubles(nnz), doubles(nnz)
         with nogil:
@@ -132,7 +132,7 @@ cdef class PotentialFit:
     def probe(self, const double[::1] slope not None, const double[::1] total not None,
               const double[::1] scale not None, const uint64_t[::1] key not None, int64_t probe,
               double[::1] flow not None, double tol, int64_t max_products):
-        """-> H^+ g of one random g with the covariance of the gradient; see potential.h. Valid
+        """-> H^+ g of one random g with the covariance of the gradient; see pair_probe.h. Valid
         until the next call."""
         cdef int64_t n = self.c.graph.n_states
         cdef int status
@@ -232,7 +232,7 @@ cdef class CycleRanking:
         check(status)
 
     def expand(self, int64_t begin, int64_t end):
-        """Look at the edges whose smaller state is begin .. end - 1."""
+        """Examine the edges whose smaller state is begin .. end - 1."""
         cdef const double *variance_p = pointer(self.variance)
         cdef int status
         with nogil:

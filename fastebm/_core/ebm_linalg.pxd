@@ -46,7 +46,7 @@ cdef extern from "fastebm/linalg/residual.h" nogil:
                      const uint8_t *inside, const double *hi, const double *lo, const double *b,
                      int num_threads, double *r)
     int ebm_residual_add(int64_t n, int num_threads, const double *x, double *hi, double *lo)
-    int ebm_residual_leaving(const ebm_csr_t *A, const double *row, const double *col,
+    int ebm_residual_exit_rate(const ebm_csr_t *A, const double *row, const double *col,
                              int num_threads, double *out)
 
 cdef extern from "fastebm/linalg/sweep.h" nogil:
@@ -59,7 +59,7 @@ cdef extern from "fastebm/linalg/sweep.h" nogil:
         int64_t root, n_found, at
     int ebm_sweep_order_expand(ebm_sweep_order_t *search, int64_t n_entries, int *done)
     int ebm_sweep_apply(const ebm_csr_t *A, const double *row, const double *col,
-                        const int32_t *order, int64_t begin, int64_t end, const double *leaving,
+                        const int32_t *order, int64_t begin, int64_t end, const double *exit_rate,
                         const double *b, double *x)
 
 cdef extern from "fastebm/linalg/min_degree.h" nogil:
@@ -101,7 +101,7 @@ cdef extern from "fastebm/linalg/eliminate.h" nogil:
         int64_t *factor_begin
         int32_t *rows
         double *factor
-        double *exits
+        double *exit_rate
         double *leak
         double *stack
         int64_t supernode

@@ -76,7 +76,7 @@ cdef class Flow:
         return Flow(Csr(as_array(indptr), as_array(indices)[:nnz], as_array(values)[:nnz]))
 
     def eliminate(self, double[::1] leak not None):
-        """-> factor (n, n) of a small flow; leak is used up."""
+        """-> factor (n, n) of a small flow; leak is overwritten."""
         cdef int64_t n = self.matrix.c.n_states
         cdef double[:, ::1] factor = np.empty((n, n))
         cdef int status
@@ -131,7 +131,7 @@ cdef class Multigrid(Preconditioner):
             need(diag.shape[0] == level.n, "length of diag")
             inverse = np.divide(1.0, diag, out=diag if i == 0 else np.zeros(level.n),
                                 where=diag > 0.0)
-            # the finest level needs no more of its diagonal than the inverse, which takes its place
+            # the finest level needs only the inverse of its diagonal, which replaces it
             if i > 0:
                 real = diag
                 level.diag = &real[0]

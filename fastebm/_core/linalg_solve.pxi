@@ -2,7 +2,7 @@
 
 
 cdef class Preconditioner:
-    """z = B r, B close to the inverse of D - F; see solve.h. Subclasses fill in `c` and keep alive
+    """z = B r, B close to the inverse of D - F; see cg.h. Subclasses fill in `c` and keep alive
     what it points to."""
 
     cdef ebm_precond_t c
@@ -121,7 +121,7 @@ def residual_add(const double[::1] x not None, double[::1] hi not None, double[:
 
 
 def leaving(Csr A not None, const double[::1] row, const double[::1] col, int num_threads):
-    """-> the rate at which each state is left, its own entry apart."""
+    """-> the exit rate of each state, its self-loop excluded."""
     cdef int64_t n = A.c.n_states
     cdef double[::1] out = doubles(n)
     cdef int status
@@ -130,15 +130,15 @@ def leaving(Csr A not None, const double[::1] row, const double[::1] col, int nu
     cdef const double *row_p = pointer(row)
     cdef const double *col_p = pointer(col)
     with nogil:
-        status = ebm_residual_leaving(&A.c, row_p, col_p, num_threads, &out[0])
+        status = ebm_residual_exit_rate(&A.c, row_p, col_p, num_threads, &out[0])
     check(status)
     return as_array(out)
 
 
 cdef class Sweep:
     """x = T^-1 b, T the part of I - P_BB that holds every transition between its communicating
-    classes; see sweep.h. `expand` finds the order, until it says done; `apply` may then be called,
-    for all positions of the order one after the other."""
+    classes; see sweep.h. `expand` finds the order, until it returns True; then `apply` is called
+    for all positions of the order in turn."""
 
     cdef ebm_sweep_order_t c
     cdef readonly Csr matrix
@@ -168,7 +168,7 @@ cdef class Sweep:
         check(status)
         if done:
             self.c.parent, self.c.next = NULL, NULL
-            self.parent, self.next = None, None  # 12 bytes a state that nobody looks at again
+            self.parent, self.next = None, None  # 12 bytes a state that are not needed any more
         return bool(done)
 
     def apply(self, const double[::1] b not None, double[::1] x not None, int64_t begin,
@@ -199,7 +199,7 @@ def rates(Csr A not None, Csr T not None, const double[::1] row, const double[::
         status = ebm_rates_count(&A.c, &T.c, &number[0], &indptr[0])
     check(status)
     cdef int64_t nnz = indptr[n_inside]
-    # one more, so that there is a first one to point to
+    # one more, so that there is a first element to point to
     cdef int32_t[::1] indices = int32s(nnz + 1)
     cdef double[::1] out_rate = doubles(nnz + 1), in_rate = doubles(nnz + 1)
     cdef double[:, ::1] leak = np.empty((n_inside, n_groups))
@@ -273,7 +273,7 @@ cdef class Elimination:
     cdef int64_t[:, ::1] ints
     cdef int64_t[::1] nodes
     cdef int32_t[::1] rows
-    cdef double[::1] exits, leak, stack
+    cdef double[::1] exit_rate, leak, stack
 
     def __cinit__(self, const int64_t[::1] indptr not None, const int32_t[::1] indices not None,
                   const double[::1] out_rate not None, const double[::1] in_rate not None,
@@ -293,7 +293,7 @@ cdef class Elimination:
         self.factor = factor = np.empty(fill["n_factor"])
         self.ints, self.nodes = np.empty((2, n), np.int64), int64s(3 * n_supernodes + 2)
         self.rows = int32s(fill["n_rows"] + 1)
-        self.exits, self.stack = doubles(n), doubles(fill["n_stack"])
+        self.exit_rate, self.stack = doubles(n), doubles(fill["n_stack"])
         self.leak = np.asarray(leak)[np.asarray(order)]
         self.c.n, self.c.n_supernodes = n, n_supernodes
         self.c.indptr = &indptr[0]
@@ -308,7 +308,8 @@ cdef class Elimination:
         self.c.row_begin = &self.nodes[n_supernodes]
         self.c.factor_begin = &self.nodes[2 * n_supernodes + 1]
         self.c.rows, self.c.factor = &self.rows[0], &factor[0]
-        self.c.exits, self.c.leak, self.c.stack = &self.exits[0], &self.leak[0], &self.stack[0]
+        self.c.exit_rate, self.c.leak = &self.exit_rate[0], &self.leak[0]
+        self.c.stack = &self.stack[0]
         status = ebm_eliminate_start(&self.c)
         check(status)
 

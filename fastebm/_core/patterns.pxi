@@ -105,9 +105,9 @@ cdef class Scaled:
 
 
 cdef class Inspection:
-    """What one pass over a matrix that a caller handed in finds: `row_sum`, `facts`, and `fault`,
-    the text of the first fault (by row) or None; whoever inspects words the error, as he knows the
-    labels. `expand` over all rows."""
+    """Validation of a user's matrix in one pass: `row_sum`, `facts`, and `fault`, the text of the
+    first fault (by row) or None; the caller raises the error, as it knows the labels. `expand` over
+    all rows."""
 
     cdef readonly Csr matrix
     cdef readonly object row_sum, fault

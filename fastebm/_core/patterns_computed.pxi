@@ -1,4 +1,4 @@
-# Kernels that compute their rows, and what enumerating rows gives.
+# Kernels that compute their rows: lattices, rules, and searches by rows.
 
 from cpython.exc cimport PyErr_CheckSignals
 
@@ -128,7 +128,7 @@ cdef class RowsSearch:
         self.row = int64s(2 * kernel.c.max_degree)
         self.c.kernel, self.c.queue, self.c.row = &kernel.c, &self.queue[0], &self.row[0]
         self.size = max(1,
-                        kernel.rows_per_call // 10)  # a search waits for the memory at every entry
+                        kernel.rows_per_call // 10)  # a search has a cache miss at every entry
 
 
 def rows_reach(ComputedKernel kernel not None, uint8_t[::1] reached not None,

@@ -3,7 +3,7 @@
 
 cdef class Components:
     """Tarjan's search for communicating classes, numbered in reverse topological order; `expand`
-    until it says done."""
+    until it returns True."""
 
     cdef ebm_graph_components_t c
     cdef readonly Csr matrix
@@ -34,8 +34,8 @@ cdef class Components:
 
 
 cdef class Classes:
-    """Which classes are closed, their periods (0 without a cycle) and sizes; `expand` until it says
-    done."""
+    """Which classes are closed, their periods (0 without a cycle) and sizes; `expand` until it
+    returns True."""
 
     cdef ebm_graph_queue_t queue
     cdef readonly Csr matrix

@@ -1,4 +1,4 @@
-# Divergences of Bernoulli laws (csrc/bernoulli.h): arguments of n numbers, or of one for all.
+# Divergences of Bernoulli distributions: arguments of n numbers, or of one for all.
 
 
 cdef ebm_numbers_t numbers(const double[::1] x, int64_t n) except *:

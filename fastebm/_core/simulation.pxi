@@ -92,9 +92,9 @@ def walk_watch(Kernel kernel not None, const uint64_t[::1] key not None,
                int64_t[::1] states not None, int64_t[::1] stop_time not None,
                const double[::1] score=None, const double[::1] level=None, double[::1] best=None,
                const double[::1] weight=None, double[::1] sum=None):
-    """The same on the given streams, watched: `best` (n_walkers,) keeps the highest score, above
-    `level` a walker stops; `sum` (n_walkers,) gains the weight (n_states,) of every state walked
-    to."""
+    """The same on the given streams, with statistics: `best` (n_walkers,) keeps the highest score,
+    above `level` a walker stops; `sum` (n_walkers,) gains the weight (n_states,) of every state
+    walked to."""
     cdef int64_t n_walkers = states.shape[0], n = kernel.c.n_states
     cdef ebm_watch_t watch
     cdef int status

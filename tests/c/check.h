@@ -1,5 +1,5 @@
 /* What the C tests share: assertions that name their place, memory whose ends the sanitizer sees,
-   and numbers that look random. The tests of a folder of csrc/fastebm are test_<folder>.c and
+   and pseudo-random numbers. The tests of a folder of csrc/fastebm are test_<folder>.c and
    test_<folder>_<part>.c. To build and run all of them under sanitizers: bash tests/c/run. */
 #ifndef EBM_TEST_CHECK_H
 #define EBM_TEST_CHECK_H

@@ -109,7 +109,7 @@ static void test_residual(void)
     CHECK(ebm_residual_add(n, 1, step, hi, lo) == EBM_OK);
     CHECK(lo[1] == 1e-20 && lo[2] == 0x1p-60 + 0x1p-55 && hi[3] == before + 1 && hi[4] == 0 &&
           lo[4] == 0);
-    CHECK(ebm_residual_leaving(&c->A, half, NULL, 1, r) == EBM_OK);
+    CHECK(ebm_residual_exit_rate(&c->A, half, NULL, 1, r) == EBM_OK);
     CHECK(r[0] == 0.125 && r[1] == 0.25 && r[4] == 0.125);
     free(c);
 }
@@ -119,7 +119,7 @@ static void test_residual(void)
 typedef struct work {
     int64_t n, *indptr, *ints, *nodes, *state;
     int32_t *indices, *order, *lists, *rows;
-    double *out, *in, *leak, *factor, *stack, *exits, *leaving;
+    double *out, *in, *leak, *factor, *stack, *exit_rate, *leaving;
     ebm_fill_t fill;
     ebm_eliminate_t E;
 } work_t;
@@ -151,7 +151,7 @@ static work_t *work_new(int64_t n, int64_t *indptr, int32_t *indices, double *ou
     w->state = take(2 * n + 3 * m + 2, sizeof *w->state),
     w->rows = take(w->fill.n_rows, sizeof *w->rows);
     w->factor = doubles(w->fill.n_factor, NAN), w->stack = doubles(w->fill.n_stack, NAN);
-    w->exits = doubles(n, NAN), w->leaving = doubles(n, NAN);
+    w->exit_rate = doubles(n, NAN), w->leaving = doubles(n, NAN);
     for (int64_t k = 0; k < n; k++) w->leaving[k] = leak[w->order[k]];
     w->E = (ebm_eliminate_t){.n = n,
                              .n_supernodes = m,
@@ -170,7 +170,7 @@ static work_t *work_new(int64_t n, int64_t *indptr, int32_t *indices, double *ou
                              .factor_begin = w->state + 2 * n + 2 * m + 1,
                              .rows = w->rows,
                              .factor = w->factor,
-                             .exits = w->exits,
+                             .exit_rate = w->exit_rate,
                              .leak = w->leaving,
                              .stack = w->stack};
     CHECK(ebm_eliminate_start(&w->E) == EBM_OK);
@@ -181,7 +181,7 @@ static void work_free(work_t *w)
 {
     free(w->lists), free(w->order), free(w->ints), free(w->nodes), free(w->state), free(w->rows),
         free(w->factor);
-    free(w->stack), free(w->exits), free(w->leaving), free(w);
+    free(w->stack), free(w->exit_rate), free(w->leaving), free(w);
 }
 
 /* Hitting times of a birth-death chain that drifts away from its target, up to 1e18: right to

@@ -115,7 +115,7 @@ static void check_products(const ebm_csr_t *A, int64_t width, int num_threads)
 static void test_products(void)
 {
     static const int64_t widths[] = {1, 2, 3, 4, 5, 8, 16};
-    /* so many states that products ask ahead for numbers far away */
+    /* large enough for products to prefetch */
     for (int64_t degree = 3; degree <= 9; degree += 6) {
         const int64_t n = 100000;
         const band_t b = band_new(n, degree);
@@ -205,7 +205,7 @@ static void test_inspection(void)
     CHECK(ebm_csr_inspect(&plain, 5, 0, 2, 1, sum, &facts) == EBM_OK);
     CHECK(facts.is_sorted && !facts.has_zeros && facts.rows_uniform);
 
-    /* many rows and threads: of two faults the one in the lower row is told */
+    /* many rows and threads: of two faults the one in the lower row is reported */
     const int64_t n = 20000;
     int64_t *ring = take(n + 1, sizeof *ring);
     int32_t *next = take(n, sizeof *next);

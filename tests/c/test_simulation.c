@@ -197,7 +197,7 @@ static void test_walk_errors(void)
               EBM_ERR_STATE);
         CHECK(ebm_walk_paths(&c.kernel, test_key, 2, 3, 0, 0, 4, 5, 1, states, paths) ==
               EBM_ERR_STATE);
-        /* one that has arrived is not looked at */
+        /* a walker that has arrived is not examined */
         states[0] = 0, states[1] = 5, hits[0] = hits[1] = -1, hits[2] = 8;
         CHECK(ebm_walk_hit(&c.kernel, test_key, target, 2, 3, 0, 0, 4, states, hits) == EBM_OK &&
               hits[2] == 8);

@@ -1,6 +1,7 @@
 /* Philox4x64-10, a counter-based generator (Salmon, Moraes, Dror & Shaw, SC 2011): a block of four
    words is a pure function of (key, counter), so that a walker's random numbers depend on its
-   number and step alone.
+   number and step alone: results do not depend on threads, batches or on where a run was
+   interrupted, and no trajectory need be stored, as it can be walked again.
 
    NumPy's bit generator Philox is the same function. It increments its 256-bit counter (word 0
    least significant) before the first block: Philox(key=key, counter=c) begins with the block of

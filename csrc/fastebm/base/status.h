@@ -1,5 +1,5 @@
-/* Every function of the core returns one of these. The table is the single source of the enum, of
-   the text a user reads and of the Python exception that the binding raises. */
+/* The status that every function of the core returns. The table is the single source of the enum,
+   of the text a user reads and of the Python exception that the binding raises. */
 #ifndef FASTEBM_BASE_STATUS_H
 #define FASTEBM_BASE_STATUS_H
 
@@ -15,7 +15,7 @@
     X(EBM_ERR_NONFINITE, "an entry is NaN or infinite", "InvalidChainError")                  \
     X(EBM_ERR_NEGATIVE, "an entry is negative", "InvalidChainError")                          \
     X(EBM_ERR_EMPTY_ROW, "a row has no positive entry", "InvalidChainError")                  \
-    X(EBM_ERR_STATE, "a walker stands outside 0..n_states-1", "InvalidChainError")            \
+    X(EBM_ERR_STATE, "a walker is outside 0..n_states-1", "InvalidChainError")                \
     X(EBM_ERR_BREAKDOWN, "the recurrence broke down (a NaN or an infinite norm)",             \
       "ArithmeticError")                                                                      \
     X(EBM_ERR_RULE_REFUSED, "the rule returned -1", "InvalidChainError")                      \

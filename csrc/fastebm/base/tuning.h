@@ -1,4 +1,4 @@
-/* The constants that several sources share. Constants of one source stand there, each with the
+/* The constants that several sources share. A constant of one source is defined there, with the
    measurement that set it. */
 #ifndef FASTEBM_BASE_TUNING_H
 #define FASTEBM_BASE_TUNING_H
@@ -9,8 +9,8 @@
 #define EBM_TILE 1024
 
 /* Sums are taken over at most this many fixed ranges of states and added in order: the same bits
-   for any number of threads. More than any thread count in sight, few enough for partial sums on
-   the stack. */
+   for any number of threads. More than the threads of any machine that we know, few enough for
+   partial sums on the stack. */
 #define EBM_MAX_BLOCKS 512
 
 /* A range holds at least this many states, so that small chains are one range and start no

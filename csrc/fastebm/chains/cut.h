@@ -1,5 +1,10 @@
-/* Cuts along an order of the states: what each state adds to the flow across the cut when it joins
-   the states before it. */
+/* Sweep cuts: what each state adds to the flow across the cut when it joins the states of lower
+   rank. The running sum subtracts, so it only ranks the cuts: one whose flow is far below the
+   largest is lost in its rounding. The flow of the cut that is chosen is computed anew as the
+   Dirichlet form of its indicator, a sum of non-negative terms.
+
+   Stored matrices only: each row is compared with its columns' ranks, and `difference` of a kernel
+   weighs by the sizes of differences, not by their signs. */
 #ifndef FASTEBM_CHAINS_CUT_H
 #define FASTEBM_CHAINS_CUT_H
 

@@ -1,5 +1,8 @@
-/* Probability fluxes F[x, y] = pi[x] P[x, y] of a stored chain: how far from detailed balance, and
-   the additive reversibilisation. Logs throughout: pi reaches 1e-108 and below on real chains. */
+/* Probability fluxes F[x, y] = pi[x] P[x, y]: the distance from detailed balance, and the additive
+   reversibilisation. Everything is in logs, as pi reaches 1e-108 and less on real chains.
+
+   Stored matrices only: an edge is compared with its reverse by walking a row of A and of its
+   transpose together. */
 #ifndef FASTEBM_CHAINS_FLUX_H
 #define FASTEBM_CHAINS_FLUX_H
 
@@ -32,9 +35,10 @@ int ebm_flux_balance_total(int64_t n_blocks, const ebm_flux_balance_t *partial,
                            ebm_flux_balance_t *out);
 
 /* B[x, y] = (sqrt(pi[x] / pi[y]) P[x, y] + sqrt(pi[y] / pi[x]) P[y, x]) / 2 on the union of A's and
-   T's patterns: symmetric to the bit, and diag(pi)^-1/2 B diag(pi)^1/2 = (P + P*) / 2. For rows
-   [begin, end): first their lengths, degree (n,), then the entries, with indptr (n + 1,) the
-   running sum of all degrees. */
+   T's patterns: symmetric to the last bit whatever the accuracy of pi, and in range where fluxes of
+   1e-200 would not be; diag(pi)^-1/2 B diag(pi)^1/2 = (P + P*) / 2. For rows [begin, end): first
+   their lengths, degree (n,), then the entries, with indptr (n + 1,) the running sum of all
+   degrees. */
 int ebm_flux_additive_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t begin, int64_t end,
                             int num_threads, int64_t *degree);
 int ebm_flux_additive_fill(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_row,

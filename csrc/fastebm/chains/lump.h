@@ -1,6 +1,11 @@
-/* A partition of the states against strong lumpability: P(x, B), the probability of stepping into
-   set B, should be one number for all x of a set. One search between two calls, state by state in
-   an order in which those of a set stand together. */
+/* How far a partition of the states is from strong lumpability: P(x, B), the probability of a step
+   into set B, should be the same for all states x of a set. One pass in an order in which the
+   states of a set are adjacent: it needs one number for each set that is reached, nothing is
+   sorted, and the defect of the states seen so far is a lower bound, so an interrupted pass has a
+   result.
+
+   Stored matrices only: a row is summed by the sets of its columns. The struct is the state of a
+   pass between two calls. */
 #ifndef FASTEBM_CHAINS_LUMP_H
 #define FASTEBM_CHAINS_LUMP_H
 
@@ -12,11 +17,11 @@ typedef struct ebm_lump {
     const double *row, *col, *shift;
     const int32_t *labels; /* (n_states,) the set of each state */
     const int32_t *order;  /* (n_states,) states by set, see ebm_lump_order */
-    /* (n_states,) of each state in the flow of its set; NULL: the flow is not wanted */
+    /* (n_states,) the weight of each state in the flow of its set; NULL: flows are not needed */
     const double *weight;
-    /* (n_sets,) each, of the set that is looked at: P(x, B) of one state, its extremes with the
-       states that have them, the position in the order of the last state that reached B (-1 at
-       first), the flow, the sets reached. */
+    /* (n_sets,) each, of the current set: P(x, B) of one state, its extremes and the states that
+       attain them, the position in the order of the last state that reached B (-1 at first), the
+       flow, the sets reached. */
     double *probability, *high, *low, *flow;
     int32_t *high_at, *low_at, *last, *touched, *row_touched;
     /* start, at: positions of the first and of the next state */
@@ -28,8 +33,8 @@ typedef struct ebm_lump {
     int32_t *out_into;
     double *out_flow;
     int64_t capacity, n_out;
-    /* The largest |P(x, B) - P(y, B)| yet and x, y and B that show it; x = y = B = -1 where there
-       is none above zero. */
+    /* The largest |P(x, B) - P(y, B)| so far and x, y and B that attain it; x = y = B = -1 where it
+       is zero. */
     double defect;
     int32_t x, y, into;
 } ebm_lump_t;
@@ -39,11 +44,12 @@ typedef struct ebm_lump {
 int ebm_lump_order(const int32_t *labels, int64_t begin, int64_t end, int64_t *place,
                    int32_t *order);
 
-/* Looks at about n_entries entries (at a whole row at least) and sets `done` once nothing is left.
-   Scalars but n_sets and capacity begin at zero, x, y and into at -1. Sequential. */
+/* Processes about n_entries entries (at least one row) and sets `done` at the end. Scalars but
+   n_sets and capacity begin at zero, x, y and into at -1. Sequential. */
 int ebm_lump_expand(ebm_lump_t *lump, int64_t n_entries, int *done);
 
-/* Counts what the states seen of a set show: for whoever ends the search within one. */
+/* Includes the states of the current set in the defect: for a caller that stops in the middle of a
+   set. */
 int ebm_lump_judge(ebm_lump_t *lump);
 
 #endif

@@ -1,5 +1,8 @@
-/* Values that scalings cannot carry: sparse rewards, and scalings whose logs span more than a
-   double's range. */
+/* Values of a tilted matrix where scalings cannot hold them: rewards of single transitions, and
+   scalings whose logs span more than the range of a double. A probability that underflows stays an
+   edge, of value zero: only a reward of -infinity removes a transition.
+
+   Stored matrices only: the result is the array of their values. */
 #ifndef FASTEBM_CHAINS_TILT_H
 #define FASTEBM_CHAINS_TILT_H
 

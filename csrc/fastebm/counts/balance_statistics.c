@@ -7,8 +7,8 @@
 #include "fastebm/counts/pair_newton.h"
 #include "fastebm/counts/resample.h"
 
-/* A replicate's fit: both statistics are flat at the fit, so that an error of 1e-6 in v changes
-   them by 1e-12 of the counts. */
+/* Tolerance of a replicate's fit: both statistics are stationary at the fit, so an error of 1e-6 in
+   v changes them by 1e-12 of the counts. */
 #define REPLICATE_TOL 1e-6
 #define REPLICATE_MAX_NEWTON 100
 
@@ -116,7 +116,7 @@ static int one_replicate(const ebm_pairgraph_t *pattern, const int64_t *mirror,
         *likelihood_ratio = *score = NAN;
         return EBM_OK;
     }
-    double *fitted = weight; /* its work is done */
+    double *fitted = weight; /* the weights are not needed any more */
     ebm_balance_statistics(&fit.graph, labels, fit.v, fitted, likelihood_ratio, score);
     if (deviation)
         for (int64_t k = 0; k < nnz; k++) deviation[k] = forward[k] - fitted[k];

@@ -1,14 +1,18 @@
-/* Tests of detailed balance on counts. Under the reversible fit v (potential.h, logistic, of the
-   counts) the expected count of (x, y) is m(x, y) = (n(x, y) + n(y, x)) / (1 + exp(v(y) - v(x))):
-   each pair keeps its sum, each row its sum. */
+/* Tests of detailed balance on counts. Under the reversible fit v (pair_newton.h,
+   EBM_PAIR_NEWTON_LOGISTIC) the expected count of (x, y) is m(x, y) = (n(x, y) + n(y, x)) / (1 +
+   exp(v(y) - v(x))): each pair keeps its sum, each row its sum. The score form is the cycle
+   statistic, not the Wald form: data and replicates must be compared by one statistic, and
+   replicates have zeros where the data have none. */
 #ifndef FASTEBM_COUNTS_BALANCE_STATISTICS_H
 #define FASTEBM_COUNTS_BALANCE_STATISTICS_H
 
 #include "fastebm/counts/pair_graph.h"
 
 /* 2 sum n log(n / m), the likelihood ratio, and sum (n - m)^2 / m, its score form, over pairs whose
-   two states are in one class of labels (NULL: all); the other pairs are one-way, fitted exactly in
-   the limit and carry no cycle. fitted: m of every entry (NULL: not wanted). */
+   two states are in one class of labels (NULL: all); the other pairs are not tested: they are
+   one-way, fitted exactly in the limit and on no cycle. Replicates that lose their strong
+   connectivity are treated alike, so every replicate has a finite fit. fitted: m of every entry
+   (NULL: not needed). */
 int ebm_balance_statistics(const ebm_pairgraph_t *counts, const int32_t *labels, const double *v,
                            double *fitted, double *likelihood_ratio, double *score);
 

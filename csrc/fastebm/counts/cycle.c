@@ -39,7 +39,7 @@ static int64_t entry_of(const int64_t *indptr, const int32_t *indices, int32_t x
     return low;
 }
 
-/* Inserts a cycle of that score; NULL where n_keep better ones are there. */
+/* Makes a place for a cycle of this score; NULL if n_keep better ones are known. */
 static ebm_cycle_t *place_for(double score, int64_t n_keep, ebm_cycle_t *best, int64_t *n_best)
 {
     if (n_keep == 0 || (*n_best == n_keep && !(score > best[n_keep - 1].score))) return NULL;

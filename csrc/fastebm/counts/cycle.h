@@ -19,7 +19,7 @@ typedef struct ebm_cycle {
 } ebm_cycle_t;
 
 typedef struct ebm_cycle_totals {
-    int64_t n_triangles, n_longer; /* longer: the cycles of the forest that are no triangles */
+    int64_t n_triangles, n_longer; /* longer: the cycles of the forest other than triangles */
     double triangle_square;        /* sum of the triangles' squared scores */
 } ebm_cycle_totals_t;
 
@@ -29,9 +29,9 @@ typedef struct ebm_cycle_totals {
 int ebm_cycle_forest(int64_t n_states, const int64_t *indptr, const int32_t *indices,
                      const double *ratio, int32_t *queue, int32_t *parent, int32_t *depth);
 
-/* Keeps the n_keep best by score in `best`, best first, n_best of them, and counts all in `totals`.
-   Looks at the edges whose smaller state is one of begin .. end - 1 and continues what earlier
-   calls have found. */
+/* Examines the edges whose smaller state is in begin .. end - 1, after those of earlier calls:
+   keeps the n_keep cycles of the highest scores in `best`, best first, n_best of them, and counts
+   all in `totals`. */
 int ebm_cycle_rank(int64_t n_states, const int64_t *indptr, const int32_t *indices,
                    const double *ratio, const double *variance, const int32_t *parent,
                    const int32_t *depth, int64_t begin, int64_t end, int64_t n_keep,

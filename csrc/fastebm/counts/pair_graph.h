@@ -1,10 +1,12 @@
-/* The weighted pairs of states that a matrix of counts or probabilities defines. */
+/* The weighted pairs of states that a matrix of counts or probabilities defines.
+
+   Stored matrices only: counts are a stored matrix. */
 #ifndef FASTEBM_COUNTS_PAIR_GRAPH_H
 #define FASTEBM_COUNTS_PAIR_GRAPH_H
 
 #include "fastebm/patterns/csr.h"
 
-/* Each unordered pair of distinct states stands twice, in the rows of both. */
+/* Each unordered pair of distinct states is stored twice, in the rows of both. */
 typedef struct ebm_pairgraph {
     int64_t n_states;
     const int64_t *indptr;  /* (n_states + 1,) */

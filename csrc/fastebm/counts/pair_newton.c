@@ -5,19 +5,19 @@
 #include "fastebm/base/parallel.h"
 #include "fastebm/counts/pair_terms.h"
 
-/* A one-way pair has no finite log ratio; in the guess that starts Newton's method this share of
-   its weight runs against it. */
+/* A one-way pair has no finite log ratio; for the starting guess this share of its weight is added
+   in the opposite direction. */
 #define GUESS_SHARE 0.01
 /* The first Newton steps are solved to one digit only, later ones to as many as the last step had
-   (Dembo, Eisenstat & Steihaug 1982: convergence stays superlinear). */
+   (inexact Newton; convergence stays superlinear: Dembo, Eisenstat & Steihaug 1982). */
 #define FORCING_LOOSE 0.1
 #define FORCING_TIGHT 1e-10
 /* A component of the gradient below this share of the size of its terms is rounding (an ulp is
-   2.2e-16): a solve goes no further, as the part of the rounding that is constant over a component
-   has no solution at all. */
+   2.2e-16). A solve stops there: the Laplacian is singular, and the part of the rounding that is
+   constant over a component cannot be solved for. */
 #define ROUNDING 1e-15
 /* A direction whose energy is below this share of its square in the diagonal's norm is constant up
-   to rounding: what is left of the residual is the part that no step can remove. */
+   to rounding: the remaining residual is in the null space. */
 #define FLAT 1e-14
 
 /* --- passes over ranges of states, summed in fixed order -------------------------------------- */
@@ -108,8 +108,8 @@ static double multiplier_stretch_pass(ebm_pair_newton_t *s, double factor, int64
     return top;
 }
 
-/* Gradient, weights and diagonal at v; the largest imbalance. factor != 0: of the least squares
-   that guess the start. */
+/* Gradient, weights and diagonal at v; the largest imbalance. factor != 0: those of the
+   least-squares guess. */
 static double evaluate_pass(ebm_pair_newton_t *s, double factor, int64_t begin, int64_t end)
 {
     const ebm_pairgraph_t *graph = &s->graph;
@@ -132,14 +132,14 @@ static double evaluate_pass(ebm_pair_newton_t *s, double factor, int64_t begin, 
         }
         s->gradient[x] = gradient;
         s->diagonal[x] = diagonal;
-        s->product[x] = size; /* for floor_pass, before the solve needs the room */
+        s->product[x] = size; /* for floor_pass, before the solve overwrites it */
         const double imbalance = size > 0.0 ? fabs(gradient) / size : 0.0;
         if (imbalance > worst || isnan(imbalance)) worst = imbalance;
     }
     return worst;
 }
 
-/* The squared residual, in the norm of rho, that is rounding. */
+/* Rounding's squared residual in the norm of rho. */
 static double floor_pass(ebm_pair_newton_t *s, double factor, int64_t begin, int64_t end)
 {
     double square = 0.0;
@@ -255,7 +255,7 @@ static void cg_start(ebm_pair_newton_t *s, double from_gradient, int num_threads
     s->cg_steps = 0;
 }
 
-/* One step; 0 where nothing but rounding is left. */
+/* One step; returns 0 when only rounding is left. */
 static int cg_step(ebm_pair_newton_t *s, int num_threads)
 {
     const range_pass_t product =
@@ -322,7 +322,7 @@ int ebm_pair_newton_run(ebm_pair_newton_t *s, int64_t max_products, int num_thre
             if (!cg_step(s, num_threads)) break;
         }
         if (!isfinite(s->rho)) return EBM_ERR_BREAKDOWN;
-        if (s->cg_steps == 0) { /* nothing but rounding is left of the gradient */
+        if (s->cg_steps == 0) { /* the gradient is rounding */
             if (s->n_newton == 0) s->step_size = 0.0;
             s->phase = EBM_PAIR_NEWTON_DONE;
             return EBM_OK;

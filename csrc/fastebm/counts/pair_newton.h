@@ -3,26 +3,29 @@
        f(v) = sum_{x, y} w(x, y) K(v(x) - v(y)),      K convex and decreasing,
 
    by Newton's method, each step solved by conjugate gradients on the graph Laplacian of weights w
-   K''. One problem, many names:
+   K''. Special cases:
    - w = n(x, y) counts, K = log(1 + e^-d) is the dual of the reversible maximum likelihood: the
      stationarity condition of v(x) = log(n(x) / x(x)), x(x) the symmetric measure of Bowman et al.
      2009, is the gradient of f;
    - w = T(x, y) = n(x, y) / n(x) is the least action of arXiv 2512.10047;
-   - w = wins of x over y is the Bradley-Terry model (1952), v the scores. The minimum is attained
-     iff every connected component is strongly connected (Ford 1957), and is then unique up to a
-     constant in each. */
+   - w = wins of x over y is the Bradley-Terry model (1952), v the scores.
+
+   The minimum is attained iff every connected component is strongly connected (Ford 1957), and is
+   then unique up to a constant in each. A step needs no value of f, whose differences near the
+   minimum are rounding: the third derivative of K is at most its second, which bounds how far a
+   step may go (Sun & Tran-Dinh 2019). */
 #ifndef FASTEBM_COUNTS_PAIR_NEWTON_H
 #define FASTEBM_COUNTS_PAIR_NEWTON_H
 
 #include "fastebm/counts/pair_graph.h"
 
 typedef enum ebm_pair_newton_kind {
-    /* (log(w(x, y) / w(y, x)) - d)^2 / (2 (1 / w(x, y) + 1 / w(y, x))) a pair instead of K:
-       weighted least squares on gradients. One-way pairs do not count. */
+    /* Weighted least squares on gradients: each pair contributes (log(w(x, y) / w(y, x)) - d)^2 /
+       (2 (1 / w(x, y) + 1 / w(y, x))); one-way pairs are left out. */
     EBM_PAIR_NEWTON_SQUARES,
     EBM_PAIR_NEWTON_LOGISTIC,    /* K = log(1 + e^-d) */
     EBM_PAIR_NEWTON_EXPONENTIAL, /* K = e^(-d / 2) */
-    /* Not a potential but the same iteration: Lagrange multipliers q = v > 0 of the reversible
+    /* The same iteration, but not a potential: Lagrange multipliers q = v > 0 of the reversible
        likelihood with a known law. Minimises sum_x law(x) q(x) - stay(x) log q(x) - sum_{x < y}
        (w(x, y) + w(y, x)) log(q(x) + q(y)); then x(x, y) = (w(x, y) + w(y, x)) / (q(x) + q(y)) are
        the symmetric flows with row sums law(x), stay(x) / q(x) of it on the diagonal. */
@@ -44,15 +47,16 @@ typedef struct ebm_pair_newton {
     double *gradient, *diagonal, *step, *residual, *direction, *product; /* (n_states,) each */
     double *weight;           /* (nnz,) w(x, y) K''(d) + w(y, x) K''(-d) */
     const double *law, *stay; /* (n_states,) of the multipliers, positive; else NULL */
-    /* from here on: the state of the iteration, zero at the start */
+    /* the state of the iteration, zero at the start */
     ebm_pair_newton_phase_t phase;
-    /* nonzero: the first step is that of least squares, the start of the caller is not used */
+    /* nonzero: start from a least-squares step instead of from the caller's v */
     int guess;
     int64_t n_newton, n_products;
-    int64_t cg_steps; /* of the solve that is under way */
-    /* the solve's squared residual in the diagonal's norm: now, at its start, of rounding */
+    int64_t cg_steps; /* of the current solve */
+    /* squared residual of the solve in the norm of the diagonal: current, at the start, and of
+       rounding */
     double rho, rho_start, rho_floor;
-    double step_size; /* max |step| of the last Newton step: what v still moved by */
+    double step_size; /* max |step| of the last Newton step */
     double imbalance; /* max_x |gradient(x)| / sum_y (w(x, y) |K'(d)| + w(y, x) |K'(-d)|) */
 } ebm_pair_newton_t;
 

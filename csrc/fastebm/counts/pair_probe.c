@@ -40,7 +40,7 @@ int ebm_pair_probe_draw(const ebm_pairgraph_t *graph, const int64_t *mirror, con
         uint64_t block[4];
         int64_t drawn = 0;
         double staying = total[x], sum = 0.0;
-        /* the last turn is the diagonal's */
+        /* the last iteration is the diagonal entry */
         for (int64_t k = graph->indptr[x]; k <= graph->indptr[x + 1]; k++, drawn++) {
             if (drawn % 256 == 0) {
                 const uint64_t counter[4] = {(uint64_t)(drawn / 256), (uint64_t)x, (uint64_t)probe,

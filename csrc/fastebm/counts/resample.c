@@ -6,8 +6,8 @@
 #include "fastebm/base/parallel.h"
 #include "fastebm/base/random.h"
 
-/* Below this many expected successes inversion is at most 10 turns long on average, above it BTRS
-   is valid (Hoermann 1993). */
+/* Below this many expected successes inversion takes at most 10 iterations on average; above it
+   BTRS is valid (Hoermann 1993). */
 #define INVERSION_BELOW 10.0
 
 ebm_stream_t ebm_stream_of(const uint64_t key[2], int64_t row, int64_t replicate)
@@ -94,7 +94,7 @@ int ebm_resample_rows(int64_t n_rows, const int64_t *indptr, const double *weigh
         else
             for (int64_t k = indptr[x]; k < indptr[x + 1]; k++) rest += weight[k];
         for (int64_t k = indptr[x]; k < indptr[x + 1]; k++) {
-            /* rounding in `rest` must not lose a draw */
+            /* rounding in `rest` must not drop a draw */
             const int takes_all = (!mass && k + 1 == indptr[x + 1]) || rest <= weight[k];
             out[k] = weight[k] > 0.0
                          ? ebm_resample_binomial(&stream, left, takes_all ? 1.0 : weight[k] / rest)

@@ -22,8 +22,8 @@ double ebm_stream_uniform(ebm_stream_t *stream); /* in (0, 1), 53 bits */
 double ebm_resample_binomial(ebm_stream_t *stream, double n, double p);
 
 /* Multinomial rows: out[k], k in row x, of total[x] draws with probabilities proportional to
-   weight[k] (not negative); what is left of a row of `mass[x]` (NULL: the sum of its weights) is a
-   cell that is not stored, so that a row of out may sum to less. */
+   weight[k] (not negative); the rest of a row's `mass[x]` (NULL: the sum of its weights) is an
+   outcome that is not stored, so a row of out may sum to less than total[x]. */
 int ebm_resample_rows(int64_t n_rows, const int64_t *indptr, const double *weight,
                       const double *mass, const double *total, const uint64_t key[2],
                       int64_t replicate, int num_threads, double *out);

@@ -5,8 +5,8 @@
 
 #include "fastebm/base/parallel.h"
 
-/* Sums run in this many interleaved parts, added pairwise at the end: vector instructions of any
-   width give the same bits. */
+/* Number of interleaved partial sums, added pairwise at the end: vector instructions of any width
+   give the same bits. */
 #define LANES 8
 /* Vectors of W that share one reading of a vector of V. */
 #define GROUP 4

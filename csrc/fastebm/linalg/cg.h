@@ -10,10 +10,10 @@
 
 #include "fastebm/base/kernel.h"
 
-/* z = B r, B close to the inverse of D - F: linear, symmetric positive definite up to rounding, the
-   same bits for any number of threads. r is a residual in flux form (w times that of (I - P) x = b
-   / w) and z a correction of x itself; both (n_states,). Where r is zero outside the set that is
-   solved on, z must be zero there too. */
+/* Preconditioner: z = B r with B close to the inverse of D - F, linear, symmetric positive definite
+   up to rounding (the conjugate gradients are flexible), the same bits for any number of threads. r
+   is a residual in flux form (w times that of (I - P) x = b / w) and z a correction of x itself;
+   both (n_states,). Where r is zero outside the set that is solved on, z must be zero there too. */
 typedef struct ebm_precond {
     void *ctx;
     int (*apply)(void *ctx, int num_threads, const double *r, double *z);
@@ -27,7 +27,7 @@ typedef struct ebm_jacobi {
 void ebm_jacobi_precond(ebm_jacobi_t *jacobi, ebm_precond_t *precond);
 
 typedef struct ebm_cg {
-    /* the scaled operator; its shift moves nothing and is not looked at */
+    /* the scaled operator; its shift cancels in D - F and is not used */
     const ebm_scaled_t *F;
     const ebm_precond_t *precond;
     const double *weight; /* (n_states,) w; zero outside the set that is solved on */

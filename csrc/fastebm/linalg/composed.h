@@ -1,5 +1,5 @@
-/* Operators made of a scaled operator S that are applied and never formed, on blocks of contiguous
-   vectors. With S = D^(1/2) P D^(-1/2), D = diag(pi): S^T is P* symmetrised, S S^T the
+/* Products with operators composed of a scaled operator S, which are never formed, on blocks of
+   contiguous vectors. With S = D^(1/2) P D^(-1/2), D = diag(pi): S^T is P* symmetrised, S S^T the
    multiplicative reversibilisation P P* and (S + S^T) / 2 the additive one. */
 #ifndef FASTEBM_LINALG_COMPOSED_H
 #define FASTEBM_LINALG_COMPOSED_H

@@ -5,12 +5,12 @@
 
 #include "fastebm/base/parallel.h"
 
-/* A neighbour is worth pairing with if its flux is at least this part of the strongest one. */
+/* A neighbour is a candidate for pairing if its flux is at least this part of the strongest one. */
 #define STRONG 0.25
-/* Two aggregates are bound if their flux, times this, is at least the mass of the lighter one: only
-   then is a smooth function nearly constant on their union. Else the union of a tiny cluster and
-   its surroundings would hide the cluster's own slow mode, and random graphs would be coarsened to
-   no use. */
+/* Two aggregates are strongly coupled if their flux, times this, is at least the mass of the
+   lighter one: only then is a smooth function nearly constant on their union. Otherwise the union
+   of a tiny cluster with its surroundings would hide the cluster's own slow mode, and random graphs
+   would be coarsened without gain. */
 #define BOUND 8.0
 
 static inline double left_of(const ebm_flow_t *F, int64_t x) { return F->left ? F->left[x] : 1.0; }
@@ -46,7 +46,7 @@ int ebm_flow_pairs(const ebm_flow_t *F, const double *mass, int64_t begin, int64
     const ebm_csr_t *A = F->A;
     for (int64_t x = begin; x < end; x++) {
         if (aggregate[x] >= 0 || !(mass[x] > 0.0)) continue;
-        /* of all neighbours worth having, and of the free ones */
+        /* the strongest of all candidates, and of the free ones */
         double strongest = 0.0, best = 0.0;
         int32_t nearest = -1, partner = -1;
         for (int64_t k = A->indptr[x]; k < A->indptr[x + 1]; k++) {
@@ -75,7 +75,8 @@ int ebm_flow_members(int64_t n, const int32_t *aggregate, int64_t n_coarse, int6
     for (int64_t c = 0; c <= n_coarse; c++) start[c] = 0;
     for (int64_t x = 0; x < n; x++)
         if (aggregate[x] >= 0) start[aggregate[x] + 1]++;
-    /* start[c + 1] first counts aggregate c, then is the place of its next state, last its end */
+    /* start[c + 1] first counts aggregate c, then is the position of its next state, finally its
+       end */
     int64_t place = 0;
     for (int64_t c = 0; c < n_coarse; c++) {
         const int64_t count = start[c + 1];
@@ -186,7 +187,7 @@ int ebm_flow_solve(int64_t n, const double *factor, const double *r, double *x)
         const double *row = factor + k * n, share = row[k] > 0.0 ? x[k] / row[k] : 0.0;
         for (int64_t i = 0; i < k; i++) x[i] += share * row[i];
     }
-    /* without a leak nothing is left at state 0: L is singular, and the constant is chosen here */
+    /* without a leak the last pivot is zero: L is singular, and the constant is chosen here */
     x[0] = factor[0] > 0.0 ? x[0] / factor[0] : 0.0;
     for (int64_t k = 1; k < n; k++) {
         const double *row = factor + k * n;

@@ -1,7 +1,9 @@
 /* The flow of a reversible chain, F[x, y] = left[x] A[x, y] right[y] for y != x: symmetric and
    non-negative, its probability flux. L = D - F, D = diag(row sums of F, plus a non-negative leak),
-   is its Dirichlet form; with a leak into a target, I - P_BB outside it. Here: its row sums, and
-   its aggregation into the flow of a coarser chain, all in sums of non-negative numbers. */
+   is its Dirichlet form; with a leak into a target, I - P_BB outside it. Its row sums, and its
+   aggregation into the flow of a coarser chain: sums of non-negative numbers only.
+
+   Stored matrices only: coarse flows are stored, and their rows are built entry by entry. */
 #ifndef FASTEBM_LINALG_DIRICHLET_FLOW_H
 #define FASTEBM_LINALG_DIRICHLET_FLOW_H
 
@@ -16,13 +18,13 @@ typedef struct ebm_flow {
 /* diag[x] = leak[x] + sum_{y != x} F[x, y]; leak NULL for zeros. */
 int ebm_flow_diagonal(const ebm_flow_t *F, const double *leak, int num_threads, double *diag);
 
-/* Pair each state x of begin..end-1 with the free neighbour of the strongest flux among those it is
-   bound to (a flux that is no trifle beside their mass), if that is at least a quarter of x's
-   strongest; otherwise x joins the aggregate of its strongest neighbour, and where it is bound to
-   none is one of its own. mass (n_states,) is `diag`, summed over the states that x stands for; a
-   state of mass 0 takes no part. aggregate (n_states,) holds -1 for free states before the first
-   call; *n_coarse counts the aggregates so far. Greedy in the order of the states, hence
-   sequential. */
+/* Pairwise aggregation (Notay 2010) of the states x in begin..end-1: x is paired with the free
+   neighbour of the strongest flux among those it is strongly coupled to (the flux is not negligible
+   compared with their masses), if that is at least a quarter of x's strongest; otherwise x joins
+   the aggregate of its strongest neighbour, or is an aggregate of its own if it is strongly coupled
+   to none. mass (n_states,) is `diag`, summed over the states that x represents; a state of mass 0
+   takes no part. aggregate (n_states,) holds -1 for free states before the first call; *n_coarse
+   counts the aggregates so far. Greedy in the order of the states, hence sequential. */
 int ebm_flow_pairs(const ebm_flow_t *F, const double *mass, int64_t begin, int64_t end,
                    int64_t *n_coarse, int32_t *aggregate);
 

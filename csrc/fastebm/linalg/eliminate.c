@@ -93,7 +93,7 @@ static void update_rows(double *front, int64_t size, int64_t p0, int64_t p1, int
     }
 }
 
-/* sum of what is not negative, right to two half-ulps (Kahan) */
+/* sum of non-negative numbers with an error of two half-ulps (Kahan) */
 static double compensated_sum(double start, const double *x, int64_t n)
 {
     double sum = start, lost = 0.0;
@@ -120,25 +120,25 @@ static int eliminate_panel(ebm_eliminate_t *E, double *front, int64_t size, int6
             above[j - p0] = u[k];
         }
         const double leak = E->leak[first + k],
-                     exits = compensated_sum(leak, row + k + 1, size - k - 1);
-        if (!(exits > 0.0)) return EBM_ERR_BREAKDOWN;
-        E->exits[first + k] = exits;
-        /* the row: probabilities, which overflow nowhere */
-        for (int64_t c = k + 1; c < size; c++) row[c] /= exits;
-        const double share = leak / exits;
+                     exit_rate = compensated_sum(leak, row + k + 1, size - k - 1);
+        if (!(exit_rate > 0.0)) return EBM_ERR_BREAKDOWN;
+        E->exit_rate[first + k] = exit_rate;
+        /* the row becomes probabilities, which cannot overflow */
+        for (int64_t c = k + 1; c < size; c++) row[c] /= exit_rate;
+        const double share = leak / exit_rate;
         for (int64_t i = k + 1; i < size; i++) {
             double *other = front + i * size, value = other[k];
             for (int64_t j = p0; j < k; j++) value += other[j] * above[j - p0];
             other[k] = value;
             if (share > 0.0) E->leak[i < width ? first + i : rows[i - width]] += value * share;
         }
-        row[k] = 1.0; /* holding does not matter; a number that is no underflow */
+        row[k] = 1.0; /* the diagonal is not used; 1 is not an underflow */
     }
     return EBM_OK;
 }
 
 /* The rows below supernode s, their places in its front, and the front itself from the rates and
-   the waiting updates. */
+   the children's updates on the stack. */
 static void assemble(ebm_eliminate_t *E)
 {
     const int64_t s = E->supernode, first = E->first[s], last = E->first[s + 1],
@@ -180,7 +180,7 @@ static void assemble(ebm_eliminate_t *E)
     for (int64_t a = 0; a < n_rows; a++) E->local[rows[a]] = -1;
 }
 
-/* Keeps the factor of the front that is done and leaves its update where its children's were. */
+/* Stores the factor of a finished front and moves its update to the place of its children's. */
 static void finish(ebm_eliminate_t *E)
 {
     const int64_t s = E->supernode, width = E->first[s + 1] - E->first[s], height = E->height[s],
@@ -201,7 +201,7 @@ static void finish(ebm_eliminate_t *E)
     E->pivot = 0;
 }
 
-/* --- all of them ------------------------------------------------------------------------------ */
+/* --- the elimination -------------------------------------------------------------------------- */
 
 int ebm_eliminate_start(ebm_eliminate_t *E)
 {
@@ -262,7 +262,7 @@ int ebm_eliminate_solve(const ebm_eliminate_t *E, int64_t width, const double *b
         const int32_t *rows = E->rows + E->row_begin[s];
         for (int64_t k = 0; k < n_columns; k++)
             for (int64_t v = 0; v < width; v++) {
-                const double x_k = work[(first + k) * width + v] /= E->exits[first + k];
+                const double x_k = work[(first + k) * width + v] /= E->exit_rate[first + k];
                 for (int64_t i = k + 1; i < n_columns; i++)
                     work[(first + i) * width + v] += upper[i * size + k] * x_k;
             }

@@ -1,11 +1,13 @@
 /* Subtraction-free elimination of states (Grassmann, Taksar & Heyman 1985; O'Cinneide 1993), sparse
-   and multifrontal (Duff & Reid 1983): a state k is censored by a[i, j] += a[i, k] (a[k, j] /
-   e[k]), where e[k], the rate at which k is left, is the sum of what leaves and never 1 - a[k, k].
+   and multifrontal (Duff & Reid 1983): state k is eliminated by a[i, j] += a[i, k] (a[k, j] /
+   e[k]), where e[k], the exit rate of k, is the sum of the rates out of k and never 1 - a[k, k].
    Sums, products and quotients of non-negative numbers only, so that every entry of a solution of M
    x = b >= 0, M = I - P_BB, is right to a relative error however close to singular M is: the answer
    is a ratio of sums of products with one factor a row (matrix-tree theorem), hence a relative
-   error of eps in the entries of m rows moves it by at most 2 m eps, and censoring k rounds the
-   rows of the states next to k, six half-ulps each. */
+   error of eps in the entries of m rows moves it by at most 2 m eps, and eliminating k rounds the
+   rows of the states next to k, six half-ulps each.
+
+   Stored matrices only: the rates of a set are read from the rows of A and of its transpose. */
 #ifndef FASTEBM_LINALG_ELIMINATE_H
 #define FASTEBM_LINALG_ELIMINATE_H
 
@@ -33,20 +35,21 @@ typedef struct ebm_eliminate {
     int64_t *local;   /* (n,) scratch: the place of a column in the front at work */
     int64_t *waiting; /* (n_supernodes,) the supernodes whose updates are on the stack */
     int64_t *row_begin, *factor_begin; /* (n_supernodes + 1,) */
-    int32_t *rows;  /* (fill.n_rows,) the rows below each supernode, as columns */
-    double *factor; /* (fill.n_factor,) each supernode's rows, then what is below its columns */
-    double *exits;  /* (n,) e of each column */
-    double *leak;   /* (n,) in: the rate of each column out of the set */
-    double *stack;  /* (fill.n_stack,) */
-    /* where the elimination stands; base: of the updates taken up */
+    int32_t *rows;     /* (fill.n_rows,) the rows below each supernode, as columns */
+    double *factor;    /* (fill.n_factor,) each supernode's rows, then what is below its columns */
+    double *exit_rate; /* (n,) e of each column, its exit rate */
+    double *leak;      /* (n,) in: the rate of each column out of the set */
+    double *stack;     /* (fill.n_stack,) */
+    /* the position of the elimination; base: start of the updates that the current front has
+       assembled */
     int64_t n_waiting, top, base, supernode, pivot;
-    int underflow; /* a product left the range of a double on the way */
+    int underflow; /* whether a product underflowed */
 } ebm_eliminate_t;
 
 int ebm_eliminate_start(ebm_eliminate_t *state);
 
-/* Goes on for about n_flops operations; done when supernode is n_supernodes. EBM_ERR_BREAKDOWN: a
-   state cannot leave. */
+/* Continues for about n_flops operations; done when supernode is n_supernodes. EBM_ERR_BREAKDOWN:
+   the exit rate of a state is zero. */
 int ebm_eliminate_expand(ebm_eliminate_t *state, double n_flops, int num_threads);
 
 /* x = M^-1 b for a block (n, width) of right-hand sides in the order of the states; x may be b.

@@ -6,7 +6,7 @@
 
 #include "fastebm/base/parallel.h"
 
-/* Below this length of w its rounding along top, DBL_EPSILON / |w|, is worth a second deflation. */
+/* Norm of w below which its rounding along top, DBL_EPSILON / |w|, is deflated a second time. */
 #define SHORT 1e-3
 
 /* Independent partial sums of a range, so that the sum vectorises and has the same bits on every
@@ -57,7 +57,7 @@ EBM_INLINE double product_body(const ebm_lanczos_t *L, int has_square, int has_r
     return add_lanes(lane);
 }
 
-/* The common cases are loops of their own. */
+/* Each common combination of NULL pointers has its own loop. */
 EBM_MULTIVERSION
 static double product_tile(const ebm_lanczos_t *L, int64_t begin, int64_t end,
                            const double *product, double s, double back)
@@ -186,8 +186,9 @@ int ebm_lanczos_expand(ebm_lanczos_t *L, int64_t n_steps, const double *combine,
         const double s = 1.0 / L->norm, back = L->norm / L->norm_prev;
         const int status = product_pass(L, s, back, num_threads, &a);
         if (status != EBM_OK) return status;
-        /* S top = top, so the new vector has (s - a s) mean - back mean_prev along top: measured a
-           pass ago, removed now. Left alone it would grow by the factor 1 / beta in every step. */
+        /* S top = top, so the new vector has (s - a s) mean - back mean_prev along top: measured in
+           the last pass, removed in this one. Left alone it would grow by the factor 1 / beta in
+           every step. */
         const double c = (s - a * s) * L->mean - back * L->mean_prev;
         shift_pass(L, L->w, L->w_prev, a * s, c, combine ? combine[j] * s : 0.0,
                    combine ? ritz : NULL, num_threads, &norm, &mean);

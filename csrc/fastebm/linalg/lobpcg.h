@@ -1,9 +1,9 @@
-/* The locally optimal conjugate gradient step (Knyazev 2001) for the smallest non-zero eigenvalue
-   of L f = gap diag(pi) f, in the Dirichlet form: energies are sums of squares of differences and
-   have no cancellation, so gaps of 1e-18 keep their digits.
+/* The step of LOBPCG (locally optimal conjugate gradients, Knyazev 2001) for the smallest non-zero
+   eigenvalue of L f = gap diag(pi) f, in the Dirichlet form: energies are sums of squares of
+   differences and have no cancellation, so gaps of 1e-18 keep their digits.
 
    basis (n, 4) holds, row by row, x (the iterate), w (the preconditioned residual), p (the last
-   step) and right[x] of the flow: one cache line serves all that a neighbour is asked for. */
+   step) and right[x] of the flow: so a neighbour costs one cache line. */
 #ifndef FASTEBM_LINALG_LOBPCG_H
 #define FASTEBM_LINALG_LOBPCG_H
 

@@ -4,10 +4,10 @@
 
 /* --- minimum degree --------------------------------------------------------------------------- */
 
-/* What is left of the graph is kept as a quotient graph: an eliminated state has become an element,
-   the clique of its neighbours; a state's list holds elements first, then the neighbours that no
-   element covers. Lists only shrink, so that everything fits where the pattern was. States with
-   equal lists are one from then on (a supervariable). */
+/* The remaining graph is stored as a quotient graph: an eliminated state has become an element, the
+   clique of its neighbours; a state's list holds elements first, then the neighbours that no
+   element covers. Lists only shrink, so everything fits in the memory of the pattern. States with
+   equal lists are merged (a supervariable). */
 
 static void list_add(ebm_mindeg_t *Q, int64_t i)
 {
@@ -126,8 +126,8 @@ static void measure_overlaps(ebm_mindeg_t *Q, int64_t p)
     }
 }
 
-/* Prunes the list of member i, bounds its degree without the clique and hashes it; unites it with p
-   where nothing else is left of it. */
+/* Prunes the list of member i, bounds its degree without the clique and hashes it; merges it into p
+   if it has no other neighbours. */
 static void update_member(ebm_mindeg_t *Q, int64_t p, int64_t i)
 {
     const int64_t start = Q->start[i], end = start + Q->length[i], middle = start + Q->elements[i];
@@ -161,7 +161,7 @@ static void update_member(ebm_mindeg_t *Q, int64_t p, int64_t i)
         Q->start[i] = NONE;
         return;
     }
-    /* p comes after the other elements; there is room, as the list has lost p or an element that p
+    /* p is appended to the elements; it fits, as the list has lost p or an element that p
        absorbed */
     Q->lists[to] = Q->lists[start + n_elements];
     Q->lists[start + n_elements] = (int32_t)p;
@@ -213,7 +213,7 @@ static void unite_members(ebm_mindeg_t *Q, int64_t p)
     }
 }
 
-/* What is left of the clique returns to the degree lists. */
+/* The remaining members of the clique return to the degree lists. */
 static void release_members(ebm_mindeg_t *Q, int64_t p, int64_t clique)
 {
     int64_t to = Q->start[p];
@@ -246,7 +246,7 @@ int ebm_mindeg_expand(ebm_mindeg_t *Q, int64_t n_pivots)
         for (int64_t k = Q->start[p]; k < Q->start[p] + Q->length[p]; k++)
             update_member(Q, p, Q->lists[k]);
         Q->outside[p] = Q->mark;
-        Q->mark += Q->widest + 1; /* beyond everything that this pivot has left in `outside` */
+        Q->mark += Q->widest + 1; /* larger than all marks of this pivot in `outside` */
         unite_members(Q, p);
         Q->n_done -= Q->weight[p];
         release_members(Q, p, clique + Q->weight[p] + own);
@@ -266,7 +266,7 @@ int ebm_mindeg_order(ebm_mindeg_t *Q, int32_t *order)
     for (int64_t i = 0; i < n; i++) {
         int64_t root = i;
         while (Q->merged[root] != NONE) root = Q->merged[root];
-        for (int64_t j = i; j != root;) { /* the next search is short */
+        for (int64_t j = i; j != root;) { /* path compression for the next search */
             const int64_t up = Q->merged[j];
             Q->merged[j] = root;
             j = up;
@@ -311,7 +311,7 @@ static void postorder(int64_t n, const int64_t *parent, int64_t *head, int64_t *
     for (int64_t root = head[n]; root != NONE; root = next[root]) {
         int64_t k = root;
         for (;;) {
-            /* down to a leaf; a child is taken off its parent's list on the way */
+            /* descend to a leaf, removing each child from its parent's list */
             while (head[k] != NONE) {
                 const int64_t child = head[k];
                 head[k] = next[child];
@@ -365,9 +365,9 @@ int ebm_mindeg_supernodes(int64_t n, const int64_t *indptr, const int32_t *indic
     fill->n_supernodes = n_supernodes;
     fill->n_flops = 0.0;
     fill->n_rows = fill->n_factor = fill->n_stack = 0;
-    /* the stack holds the updates (height^2) that no front has taken up yet, and the front at
-       work */
-    /* doubles of the updates that wait for each supernode */
+    /* the stack holds the updates (height^2) that no front has assembled yet, and the current
+       front */
+    /* doubles of the updates on the stack for each supernode */
     int64_t stack = 0, *waiting = mark;
     for (s = 0; s < n_supernodes; s++) waiting[s] = 0;
     for (s = 0; s < n_supernodes; s++) {

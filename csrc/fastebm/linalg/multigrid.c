@@ -4,11 +4,12 @@
 
 #include "fastebm/base/parallel.h"
 
-/* Damping of the Jacobi sweeps: D^-1 L has its spectrum in [0, 2], and 2/3 treats the upper half of
-   it evenly. */
+/* Damping of the Jacobi sweeps: D^-1 L has its spectrum in [0, 2], and 2/3 minimises the largest
+   factor on its upper half. */
 #define DAMPING (2.0 / 3.0)
 
-/* sum_{y != x} A[x, y] z[y]: a stay of probability near one must not drown what moves. */
+/* sum_{y != x} A[x, y] z[y]: A[x, x] may be near one and is left out: its rounding would exceed the
+   rest. */
 EBM_INLINE double moved(const ebm_csr_t *A, ebm_value_type_t type, int64_t x, const double *z)
 {
     double sum = 0.0;
@@ -64,8 +65,8 @@ static void residual_rows(const ebm_multigrid_level_t *level, const double *r, i
 #undef RESIDUAL
 }
 
-/* out[c] = the sum of the residual over aggregate c. A pass of its own: rows taken in the order of
-   the aggregates cost twice the time. */
+/* out[c] = the sum of the residual over aggregate c. A separate pass: rows in the order of the
+   aggregates take twice the time. */
 static void restrict_rows(const ebm_multigrid_level_t *level, const double *residual, int64_t begin,
                           int64_t end, double *out)
 {
@@ -77,8 +78,8 @@ static void restrict_rows(const ebm_multigrid_level_t *level, const double *resi
     }
 }
 
-/* out = (1 - DAMPING) x + DAMPING (r + left A (right x)) / diag: the sweep after the correction, of
-   positive terms but for signs of x. */
+/* out = (1 - DAMPING) x + DAMPING (r + left A (right x)) / diag: the sweep after the correction,
+   whose terms have the signs of x and r. */
 EBM_MULTIVERSION
 static void smooth_rows(const ebm_multigrid_level_t *level, const double *r, int64_t begin,
                         int64_t end, double *out)
@@ -172,15 +173,14 @@ static void cycle(const ebm_multigrid_t *mg, int64_t l, int num_threads, const d
                   coarse_blocks = ebm_n_blocks(n_coarse);
     start_level(level, r, NULL, num_threads);
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)
-    for (int64_t b = 0; b < n_blocks; b++) /* x is free until the end */
+    for (int64_t b = 0; b < n_blocks; b++) /* x holds the residual meanwhile */
         residual_rows(level, r, ebm_block_begin(n, n_blocks, b),
                       ebm_block_begin(n, n_blocks, b + 1), x);
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (coarse_blocks > 1)
     for (int64_t b = 0; b < coarse_blocks; b++)
         restrict_rows(level, x, ebm_block_begin(n_coarse, coarse_blocks, b),
                       ebm_block_begin(n_coarse, coarse_blocks, b + 1), below->r);
-    /* the correction may stand in the coarse level's x only after its own cycles are done: they use
-       it */
+    /* below->x is both work of the coarse cycles and, after them, the correction */
     k_cycle(mg, l + 1, num_threads, below->r, below->x);
     start_level(level, r, below->x, num_threads);
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n_blocks > 1)

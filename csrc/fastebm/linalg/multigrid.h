@@ -3,11 +3,12 @@
    reversible chain (F its probability flux), or I - P_BB of its part outside a target (leak: the
    flux into the target). An aggregated chain is a chain again: F of pairs of states is a sum of F,
    so every level is made of sums of non-negative numbers and keeps the relative accuracy of the
-   smallest flux, however metastable.
+   smallest flux, however metastable. Smoothed aggregation, as in PyAMG, does not have this
+   property.
 
-   Coarsening by pairs along the strongest flux (Notay, ETNA 2010), one damped Jacobi sweep before
-   and after, and on each coarse level two steps of flexible conjugate gradients (the K-cycle; Notay
-   & Vassilevski 2008). */
+   Coarsening by pairwise aggregation along the strongest flux (Notay, ETNA 2010), one damped Jacobi
+   sweep before and after, and on each coarse level two steps of flexible conjugate gradients (the
+   K-cycle; Notay & Vassilevski 2008). */
 #ifndef FASTEBM_LINALG_MULTIGRID_H
 #define FASTEBM_LINALG_MULTIGRID_H
 
@@ -32,7 +33,7 @@ typedef struct ebm_multigrid {
     ebm_multigrid_level_t *levels; /* finest first */
 } ebm_multigrid_t;
 
-/* x ~ L^-1 r by one cycle; x and r distinct. Where L is singular (no leak) x is right up to a
+/* x ~ L^-1 r by one cycle; x and r distinct. Where L is singular (no leak) x is determined up to a
    constant. */
 int ebm_multigrid_cycle(const ebm_multigrid_t *mg, int num_threads, const double *r, double *x);
 

@@ -53,8 +53,8 @@ int ebm_residual_add(int64_t n, int num_threads, const double *x, double *hi, do
     return EBM_OK;
 }
 
-int ebm_residual_leaving(const ebm_csr_t *A, const double *row, const double *col, int num_threads,
-                         double *out)
+int ebm_residual_exit_rate(const ebm_csr_t *A, const double *row, const double *col,
+                           int num_threads, double *out)
 {
     (void)num_threads;
 #pragma omp parallel for num_threads(num_threads)                           \

@@ -41,7 +41,7 @@ int ebm_sweep_order_expand(ebm_sweep_order_t *search, int64_t n_entries, int *do
 }
 
 int ebm_sweep_apply(const ebm_csr_t *A, const double *row, const double *col, const int32_t *order,
-                    int64_t begin, int64_t end, const double *leaving, const double *b, double *x)
+                    int64_t begin, int64_t end, const double *exit_rate, const double *b, double *x)
 {
     for (int64_t k = begin; k < end; k++) {
         const int32_t i = order[k];
@@ -50,7 +50,7 @@ int ebm_sweep_apply(const ebm_csr_t *A, const double *row, const double *col, co
             const int32_t j = A->indices[e];
             if (j != i) sum += ebm_csr_value(A, e) * (col ? col[j] : 1.0) * x[j];
         }
-        x[i] = (b[i] + (row ? row[i] : 1.0) * sum) / leaving[i];
+        x[i] = (b[i] + (row ? row[i] : 1.0) * sum) / exit_rate[i];
     }
     return EBM_OK;
 }

@@ -2,8 +2,8 @@
 
 #include "fastebm/base/parallel.h"
 
-/* The forest is changed by one thread while another reads it: a stale parent is still an ancestor,
-   as trees only grow together. */
+/* One thread may change the forest while another reads it: a stale parent is still an ancestor, as
+   trees are only merged. */
 static inline int32_t load(const int32_t *parent, int32_t x)
 {
     return __atomic_load_n(parent + x, __ATOMIC_RELAXED);

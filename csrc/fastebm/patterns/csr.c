@@ -7,19 +7,21 @@
 
 /* --- products --------------------------------------------------------------------------------- */
 
-/* The value type and the common widths are compile-time constants of the inlined bodies, so that
-   each combination is its own tight loop. A row is summed in the order of its entries, but for a
-   single vector and a matrix of long rows: then in four lanes, which need not wait for each other.
-   (Sums of AVX2 gathers were slower on AMD EPYC.) */
+/* The value type and the common widths are compile-time constants of the inlined bodies, so each
+   combination is compiled to its own loop. A row is summed in the order of its entries, except for
+   a single vector and a matrix of long rows: there in four independent partial sums, which hide the
+   latency of the additions. (AVX2 gathers were slower on AMD EPYC.) */
 
 #define LANES 4
 #define LONG_ROW 8
 
-/* Numbers of x are asked for so many entries ahead of the sum, where they lie scattered over more
-   than the second-level cache: else the mispredicted end of a row ends the search for misses of the
-   cache. The random graph's product is then faster than a bare gather where others fill the
-   last-level cache (benchmarks/roofline.py), and hardly slower where x is cached. 64 to 256 are
-   much the same. */
+/* Prefetch x[indices[k + AHEAD]] while summing entry k, only in tiles whose columns are scattered
+   beyond the second-level cache: without it a mispredicted end of a row stops the out-of-order core
+   from issuing further cache misses. The product of a random graph is then faster than a plain
+   gather when other processes fill the last-level cache (benchmarks/roofline.py), and hardly slower
+   when x is cached. Values from 64 to 256 are equivalent. Tried and not faster: tiles of rows and
+   columns with 16-bit indices (rows of a tile hold one entry each), non-temporal prefetches,
+   gathers in single precision. */
 #define AHEAD 128
 #define SCATTERED 32768 /* states between a row and an entry that is far: 256 KB */
 #define SAMPLES 16
@@ -29,8 +31,8 @@ static int has_long_rows(const ebm_csr_t *A)
     return A->indptr[A->n_states] - A->indptr[0] >= LONG_ROW * A->n_states;
 }
 
-/* Whether most entries of these rows are far from them, by a sample; it decides on requests to
-   memory alone, never on a result. */
+/* Whether most entries of these rows are far from the diagonal, by a sample. It decides on
+   prefetching only, never on a result. */
 static int is_scattered(const ebm_csr_t *A, int64_t begin, int64_t end)
 {
     const int64_t first = A->indptr[begin], count = A->indptr[end] - first;
@@ -42,14 +44,14 @@ static int is_scattered(const ebm_csr_t *A, int64_t begin, int64_t end)
     return 2 * n_far > SAMPLES;
 }
 
-EBM_INLINE void ask(const ebm_csr_t *A, int64_t k, int n, int64_t last, const double *x)
+EBM_INLINE void prefetch_ahead(const ebm_csr_t *A, int64_t k, int n, int64_t last, const double *x)
 {
     if (k + n <= last)
         for (int j = 0; j < n; j++) EBM_PREFETCH(x + A->indices[k + j + AHEAD]);
 }
 
-/* The last entry that may ask for the one AHEAD of it. */
-static inline int64_t last_to_ask(const ebm_csr_t *A) { return A->indptr[A->n_states] - AHEAD; }
+/* The last entry for which the one AHEAD of it exists. */
+static inline int64_t last_prefetch(const ebm_csr_t *A) { return A->indptr[A->n_states] - AHEAD; }
 
 EBM_INLINE double value_at(const ebm_csr_t *A, ebm_value_type_t type, int64_t k)
 {
@@ -58,31 +60,31 @@ EBM_INLINE double value_at(const ebm_csr_t *A, ebm_value_type_t type, int64_t k)
                                     : 1.0;
 }
 
-EBM_INLINE void rows_single(const ebm_csr_t *A, ebm_value_type_t type, int asking, int64_t begin,
-                            int64_t end, const double *x, double *y)
+EBM_INLINE void rows_single(const ebm_csr_t *A, ebm_value_type_t type, int prefetching,
+                            int64_t begin, int64_t end, const double *x, double *y)
 {
-    const int64_t *indptr = A->indptr, last = last_to_ask(A);
+    const int64_t *indptr = A->indptr, last = last_prefetch(A);
     const int32_t *indices = A->indices;
     for (int64_t i = begin; i < end; i++) {
         double sum = 0.0;
         for (int64_t k = indptr[i]; k < indptr[i + 1]; k++) {
-            if (asking) ask(A, k, 1, last, x);
+            if (prefetching) prefetch_ahead(A, k, 1, last, x);
             sum += value_at(A, type, k) * x[indices[k]];
         }
         y[i - begin] = sum;
     }
 }
 
-EBM_INLINE void rows_long(const ebm_csr_t *A, ebm_value_type_t type, int asking, int64_t begin,
+EBM_INLINE void rows_long(const ebm_csr_t *A, ebm_value_type_t type, int prefetching, int64_t begin,
                           int64_t end, const double *x, double *y)
 {
-    const int64_t *indptr = A->indptr, last = last_to_ask(A);
+    const int64_t *indptr = A->indptr, last = last_prefetch(A);
     const int32_t *indices = A->indices;
     for (int64_t i = begin; i < end; i++) {
         double lane0 = 0.0, lane1 = 0.0, lane2 = 0.0, lane3 = 0.0;
         int64_t k = indptr[i];
         for (; k + LANES <= indptr[i + 1]; k += LANES) {
-            if (asking) ask(A, k, LANES, last, x);
+            if (prefetching) prefetch_ahead(A, k, LANES, last, x);
             lane0 += value_at(A, type, k) * x[indices[k]];
             lane1 += value_at(A, type, k + 1) * x[indices[k + 1]];
             lane2 += value_at(A, type, k + 2) * x[indices[k + 2]];
@@ -90,23 +92,23 @@ EBM_INLINE void rows_long(const ebm_csr_t *A, ebm_value_type_t type, int asking,
         }
         double sum = (lane0 + lane2) + (lane1 + lane3);
         for (; k < indptr[i + 1]; k++) {
-            if (asking) ask(A, k, 1, last, x);
+            if (prefetching) prefetch_ahead(A, k, 1, last, x);
             sum += value_at(A, type, k) * x[indices[k]];
         }
         y[i - begin] = sum;
     }
 }
 
-EBM_INLINE void rows_block(const ebm_csr_t *A, ebm_value_type_t type, int asking, int64_t begin,
-                           int64_t end, int64_t width, const double *x, double *y)
+EBM_INLINE void rows_block(const ebm_csr_t *A, ebm_value_type_t type, int prefetching,
+                           int64_t begin, int64_t end, int64_t width, const double *x, double *y)
 {
-    const int64_t *indptr = A->indptr, last = last_to_ask(A);
+    const int64_t *indptr = A->indptr, last = last_prefetch(A);
     const int32_t *indices = A->indices;
     for (int64_t i = begin; i < end; i++) {
         double *out = y + (i - begin) * width;
         for (int64_t j = 0; j < width; j++) out[j] = 0.0;
         for (int64_t k = indptr[i]; k < indptr[i + 1]; k++) {
-            if (asking && k < last) EBM_PREFETCH(x + (int64_t)indices[k + AHEAD] * width);
+            if (prefetching && k < last) EBM_PREFETCH(x + (int64_t)indices[k + AHEAD] * width);
             const double a = value_at(A, type, k);
             const double *in = x + (int64_t)indices[k] * width;
             for (int64_t j = 0; j < width; j++) out[j] += a * in[j];
@@ -114,12 +116,12 @@ EBM_INLINE void rows_block(const ebm_csr_t *A, ebm_value_type_t type, int asking
     }
 }
 
-/* Columns that are summed side by side in a vector that stays in a register. Summed into y, which
-   the compiler must take for a part of x, a row of 16 columns costs 21 instead of 8 ns an entry
-   (benchmarks: TV and KL of 16 starts). */
+/* Columns that are summed in one vector register. Summed into y, which the compiler must assume to
+   alias x, a row of 16 columns takes 21 instead of 8 ns an entry (benchmarks: TV and KL of 16
+   starts). */
 typedef double lanes_t __attribute__((vector_size(64), aligned(8), may_alias));
 #define COLUMNS 8
-/* The same for rows of columns, counted in lines of the cache. */
+/* The prefetch distance of block products, in cache lines. */
 #define LINES_AHEAD 32
 
 EBM_INLINE void rows_lanes(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end,
@@ -150,21 +152,21 @@ EBM_INLINE void rows_lanes(const ebm_csr_t *A, ebm_value_type_t type, int64_t be
 EBM_INLINE void rows(const ebm_csr_t *A, ebm_value_type_t type, int64_t begin, int64_t end,
                      int64_t width, const double *x, double *y)
 {
-    const int asking = is_scattered(A, begin, end);
+    const int prefetching = is_scattered(A, begin, end);
     switch (width) {
     case 1:
-        if (has_long_rows(A) && asking) rows_long(A, type, 1, begin, end, x, y);
+        if (has_long_rows(A) && prefetching) rows_long(A, type, 1, begin, end, x, y);
         else if (has_long_rows(A)) rows_long(A, type, 0, begin, end, x, y);
-        else if (asking) rows_single(A, type, 1, begin, end, x, y);
+        else if (prefetching) rows_single(A, type, 1, begin, end, x, y);
         else rows_single(A, type, 0, begin, end, x, y);
         break;
     case 4:
-        if (asking) rows_block(A, type, 1, begin, end, 4, x, y);
+        if (prefetching) rows_block(A, type, 1, begin, end, 4, x, y);
         else rows_block(A, type, 0, begin, end, 4, x, y);
         break;
     case COLUMNS: rows_lanes(A, type, begin, end, COLUMNS, x, y); break;
     case 2 * COLUMNS: rows_lanes(A, type, begin, end, 2 * COLUMNS, x, y); break;
-    default: rows_block(A, type, asking, begin, end, width, x, y);
+    default: rows_block(A, type, prefetching, begin, end, width, x, y);
     }
 }
 
@@ -311,7 +313,8 @@ int ebm_csr_transpose_count(const ebm_csr_t *A, int64_t begin, int64_t end, int 
 
 int ebm_csr_transpose_place(int64_t n_states, int64_t *t_indptr)
 {
-    /* t_indptr[j + 1] first counts column j, then is the place of its next entry, last its end. */
+    /* t_indptr[j + 1] first counts column j, then is the position of its next entry, finally its
+       end. */
     int64_t place = 0;
     for (int64_t j = 0; j < n_states; j++) {
         const int64_t count = t_indptr[j + 1];
@@ -336,8 +339,8 @@ EBM_INLINE void fill_columns(const ebm_csr_t *A, ebm_value_type_t type, int64_t 
         }
 }
 
-/* The first column whose entries go to `place` or beyond: places ascend over the columns, at the
-   start and ever after. */
+/* The first column whose entries go to `place` or beyond: positions ascend over the columns at any
+   time. */
 static int64_t column_at(int64_t n, const int64_t *t_indptr, int64_t place)
 {
     int64_t low = 0, high = n;

@@ -1,5 +1,8 @@
 /* The stored kernel: compressed sparse rows, with values in double or single precision or none at
-   all (every entry 1; a repeated edge is a repeated column index). Sums are always in double. */
+   all (every entry 1; a repeated edge is a repeated column index). Sums are always in double.
+
+   Column indices are int32, hence fewer than 2^31 states: one vector of more would be 17 GB, and
+   chains that large are lattices or rules, which store no indices. */
 #ifndef FASTEBM_PATTERNS_CSR_H
 #define FASTEBM_PATTERNS_CSR_H
 
@@ -33,11 +36,11 @@ static inline double ebm_csr_value(const ebm_csr_t *A, int64_t k)
 
 void ebm_csr_kernel(const ebm_csr_pair_t *pair, ebm_kernel_t *kernel);
 
-/* Rows [begin, end) of what a caller handed in. Names the first fault by its row and entry
-   (position in `indices`). Besides, in row_sum the sums of the rows, and flags: whether each row's
-   indices ascend, whether an entry is zero, whether all entries of each row are equal (then row_sum
-   / degree is a row scaling and no value need be stored). Facts add up over calls, from
-   EBM_CSR_FACTS_NONE on. */
+/* Validates rows [begin, end) of a user's matrix. The first fault is given by its row and entry
+   (position in `indices`). Also returned: the sums of the rows in row_sum, and flags: whether each
+   row's indices ascend, whether an entry is zero, whether all entries of each row are equal (then
+   row_sum / degree is a row scaling and no value need be stored). Facts accumulate over calls, from
+   EBM_CSR_FACTS_NONE. */
 typedef struct ebm_csr_facts {
     int is_sorted, has_zeros, rows_uniform;
     int64_t row, entry;

@@ -44,7 +44,7 @@ int ebm_graph_components_expand(ebm_graph_components_t *search, int64_t n_entrie
                 continue;
             }
             const int32_t up = parent[v];
-            /* v is the first-found state of its class: close the class */
+            /* v was discovered first in its class: the class is complete */
             if (low[v] == -2 - labels[v]) {
                 int32_t member;
                 do {

@@ -1,33 +1,40 @@
-/* Questions that only the stored pattern answers: communicating classes, periods, reachability, and
-   the potential that makes the stored entries symmetric. Every stored entry is positive, so an
-   entry is an edge. */
+/* Searches of the graph of a matrix: communicating classes, periods, reachability, and the
+   potential that makes its entries symmetric. Every stored entry is positive, so an entry is an
+   edge.
+
+   Reversibility is a property of the pattern: if A[x, y] exp(w[x]) is symmetric then every scaling
+   of A is reversible with log pi = w - log row + log col. So w is found once, and each tilt has its
+   stationary distribution in closed form.
+
+   Stored matrices only: searches keep their position within a row between calls (rows.h has those
+   of computed patterns). */
 #ifndef FASTEBM_PATTERNS_GRAPH_H
 #define FASTEBM_PATTERNS_GRAPH_H
 
 #include "fastebm/patterns/csr.h"
 
-/* Searches are cut into calls, between which a caller may look around: a struct is one search
-   between two calls. Each call looks at about n_entries entries (at a whole row at least) and sets
-   `done` once nothing is left. Scalars begin at zero. */
+/* Searches are resumable: a struct is the state of one search between two calls. Each call examines
+   about n_entries entries (at least one row) and sets `done` at the end. Scalars begin at zero. */
 
 /* Strongly connected components (Tarjan 1972, iterative). Classes are numbered in reverse
    topological order: every edge leads to a class of the same or a lower number, so class 0 is
    closed. */
 typedef struct ebm_graph_components {
     const ebm_csr_t *A;
-    int32_t *labels; /* (n_states,) -1 at first, the classes at last */
+    int32_t *labels; /* (n_states,) -1 at first, the class numbers at the end */
     /* (n_states,) each; open: Tarjan's stack of states without a class */
     int32_t *low, *open, *parent;
-    int64_t *next; /* (n_states,) the next entry of each state to look at */
+    int64_t *next; /* (n_states,) the next entry of each state to examine */
     int64_t root, n_open, clock, n_classes;
-    int64_t at; /* 1 + the state that is looked at, 0 between two roots */
+    int64_t at; /* 1 + the current state, 0 between two roots */
 } ebm_graph_components_t;
 int ebm_graph_components_expand(ebm_graph_components_t *search, int64_t n_entries, int *done);
 
-/* A breadth-first search: states found, in order; those before `head` have been looked from. */
+/* The queue of a breadth-first search: the states found, in order; the rows of those before `head`
+   have been examined. */
 typedef struct ebm_graph_queue {
     int32_t *states;          /* (n_states,) */
-    int64_t head, tail, root; /* root: the first state that may still begin a tree */
+    int64_t head, tail, root; /* root: the next candidate for a new tree */
 } ebm_graph_queue_t;
 
 /* closed[c] = no edge leaves class c; period[c] = greatest common divisor of its cycle lengths, 0

@@ -68,12 +68,12 @@ static int lattice_difference(const void *ctx, int64_t begin, int64_t end, int p
 }
 
 /* Steps along a slower axis are longer than all of a faster one: ascending rows are the steps down
-   from the slowest axis to the fastest, then those that lead nowhere, then the steps up from the
-   fastest to the slowest. */
+   from the slowest axis to the fastest, then the self-loops, then the steps up from the fastest to
+   the slowest. */
 static int64_t row_of(const ebm_lattice_t *L, int64_t x, int64_t *out)
 {
     int64_t n = 0;
-    if (is_cube(L)) { /* no division: walkers ask for a row a step */
+    if (is_cube(L)) { /* no division: a walker enumerates a row at each step */
         for (int64_t b = L->n_axes - 1; b >= 0; b--)
             if (x >> b & 1) out[n++] = x ^ (INT64_C(1) << b);
         if (L->self_loop) out[n++] = x;

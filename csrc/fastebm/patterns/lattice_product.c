@@ -3,14 +3,15 @@
 #include "fastebm/base/parallel.h"
 #include "fastebm/patterns/lattice_axes.h"
 
-/* Numbers that are summed side by side, in four vectors that stay in registers: four cache lines of
-   each stream that is read. Named vectors, as GCC keeps an array of sums in memory: 1.6 instead of
-   0.8 ns a row (benchmarks: product, hypercube). */
+/* Numbers that are summed at a time, in four vector registers: four cache lines of each stream.
+   They are named, as GCC keeps an array of vectors in memory: 1.6 instead of 0.8 ns a row
+   (benchmarks: product, hypercube). */
 #define CHUNK 32
 #define LOW_BITS 5 /* log2 CHUNK */
 
-/* A line of so many numbers repays finding its streams: 0.39 against 0.51 ns a row on the torus 512
-   x 512, 1.48 against 1.56 on 101^3; of 32, 2.9 against 2.1 ns on 32^4. */
+/* Shortest line of the fastest axis for which computing the offsets of its streams pays: 0.39
+   against 0.51 ns a row on the torus 512 x 512, 1.48 against 1.56 on 101^3; of 32, 2.9 against 2.1
+   ns on 32^4. */
 #define LONG_LINE 64
 
 typedef double lanes_t __attribute__((vector_size(64), aligned(8), may_alias));
@@ -150,9 +151,8 @@ static void cube_product(const ebm_lattice_t *L, int64_t begin, int64_t end, int
 
 /* --- Hamming graph ---------------------------------------------------------------------------- */
 
-/* To each number of a fibre (numbers `stride` apart that differ in one digit) the sum of the others
-   is added as the sum of those below and the sum of those above: no subtraction, so no cancellation
-   and no negative zero from positive numbers. */
+/* To each number of a fibre (numbers `stride` apart that differ in one digit) the sum of those
+   below and the sum of those above are added: no subtraction, see lattice.h. */
 
 /* `count` whole fibres side by side, two additions a number whatever their length. */
 EBM_INLINE void add_whole_fibres(int64_t length, int64_t stride, int64_t count, const double *x,
@@ -206,7 +206,7 @@ EBM_INLINE void add_other_digits(int64_t length, int64_t stride, int64_t digit, 
 }
 
 /* A fibre that lies within the range is summed once, one that is wider than it digit by digit. A
-   block of vectors is one more axis, the fastest, along which nothing moves. */
+   block of vectors is one more axis, the fastest, which no step changes. */
 EBM_MULTIVERSION
 static void hamming_product(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width,
                             const double *x, double *y)

@@ -1,5 +1,7 @@
 /* Walks row x of A and row x of its transpose together: for each neighbour y, the sums of the
-   entries (x, y) and (y, x). Both rows ascend; a repeated edge is a run of equal indices. */
+   entries (x, y) and (y, x). Both rows ascend; a repeated edge is a run of equal indices.
+
+   Stored matrices only: it reads the arrays of both. */
 #ifndef FASTEBM_PATTERNS_PAIRS_H
 #define FASTEBM_PATTERNS_PAIRS_H
 

@@ -140,7 +140,8 @@ static double entry_of(int64_t degree, const int64_t *row, const double *values,
     return sum;
 }
 
-/* The log of A[x, y] over A[y, x], y the k-th entry of row x; infinite without a way back. */
+/* The log of A[x, y] over A[y, x], y the k-th entry of row x; infinite if there is no entry (y,
+   x). */
 static int log_ratio(ebm_rows_search_t *search, int64_t x, int64_t k, int64_t degree,
                      double *row_values, double *ratio)
 {
@@ -197,7 +198,8 @@ int ebm_rows_potential(ebm_rows_search_t *search, int64_t n_rows, double *row_va
 /* Uniform in [0, 1), a multiple of 2^-53. */
 EBM_INLINE double unit_of(uint64_t word) { return (double)(word >> 11) * 0x1p-53; }
 
-/* Hold with probability shift[x], else pass what the word has left on to the kernel's own step. */
+/* Hold with probability shift[x], else pass the rescaled remainder of the word to the kernel's own
+   step. */
 static int step_or_hold(const ebm_scaled_t *M, int64_t n_walkers, const uint64_t *bits,
                         int64_t *states)
 {
@@ -248,7 +250,7 @@ static int scan_row(const ebm_scaled_t *M, uint64_t word, int64_t degree, const 
     return EBM_OK;
 }
 
-/* All rows first, so that the misses of what scales them are in flight together. */
+/* All rows are enumerated first, so that the cache misses of `col` overlap. */
 static int walk_step(const void *ctx, int64_t n_walkers, const uint64_t *bits, int64_t *states)
 {
     const ebm_scaled_t *M = ctx;

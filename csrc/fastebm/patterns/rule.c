@@ -6,9 +6,9 @@
 
 #include "fastebm/base/parallel.h"
 
-/* Rows that one call of the rule makes, if they are short: what they hold, 16 KiB, is read back
-   from the nearest cache. The product of the hypercube's rule, 4 to 20 bits, takes the same time to
-   2 % from 128 to 8192 entries. */
+/* Entries of the rows that one call of the rule computes: 16 KiB, which are read back from the
+   first-level cache. The product of the hypercube's rule, 4 to 20 bits, takes the same time to 2 %
+   from 128 to 8192 entries. */
 #define BATCH_ENTRIES 1024
 #define BATCH_ROWS 128
 
@@ -36,7 +36,8 @@ static int row_fault(const ebm_rule_t *rule, const batch_t *batch, int64_t i, in
     return EBM_OK;
 }
 
-/* Whether a whole batch is fine, without branches: nearly always, and asked in every product. */
+/* Whether a whole batch is valid, without branches: it nearly always is, and every product
+   checks. */
 EBM_MULTIVERSION
 static int all_fine(int64_t n_states, int64_t max_degree, const batch_t *batch)
 {
@@ -64,7 +65,7 @@ static int next_batch(const ebm_rule_t *rule, ebm_rule_rows_t rows, int64_t begi
     batch->stride = rule->max_degree;
     batch->begin = begin;
     batch->end = end - begin < n ? end : begin + n;
-    /* a rule that comes back too soon has failed */
+    /* a rule that returns without writing a degree has failed */
     for (int64_t i = begin; i < batch->end; i++) batch->degree[i - begin] = -2;
     rows(begin, batch->end, rule->data, batch->degree, batch->states, batch->weights);
     int status = EBM_OK;
@@ -238,7 +239,7 @@ static int describe(const ebm_rule_t *rule, int64_t state, ebm_rule_facts_t *fac
     const int status = row_fault(rule, &batch, state, &facts->entry);
     facts->state = state;
     facts->degree = batch.degree[0];
-    if (status == EBM_OK) { /* each entry is fine, their sum is not */
+    if (status == EBM_OK) { /* each entry is valid, their sum is not */
         double sum = 0.0;
         for (int64_t k = 0; k < batch.degree[0]; k++) sum += batch.weights[k];
         facts->entry = -1;

@@ -1,5 +1,6 @@
 /* A kernel whose rows a user's compiled rule computes. The rule is not trusted: every degree, state
-   and weight is checked before it is used. */
+   and weight is checked in every product, so that a user's mistake names a state and never reads
+   another row's memory. */
 #ifndef FASTEBM_PATTERNS_RULE_H
 #define FASTEBM_PATTERNS_RULE_H
 
@@ -9,8 +10,8 @@
 #define EBM_RULE_MAX_DEGREE 8192
 
 /* Rows begin..end-1: row i writes degree[i - begin] states and weights from place (i - begin) *
-   max_degree of the two arrays. A degree of -1: the rule refuses the state; -2: it raised an
-   exception. Rows after one of these need not be written. */
+   max_degree of the two arrays. A degree of -1: the rule returned -1; -2: it raised an exception.
+   Rows after one of these need not be written. */
 typedef void (*ebm_rule_rows_t)(int64_t begin, int64_t end, const void *data, int64_t *degree,
                                 int64_t *states, double *weights);
 
@@ -19,10 +20,10 @@ typedef struct ebm_rule {
     ebm_rule_rows_t outgoing;
     /* the rows of the transpose; `outgoing` where A is symmetric; NULL: no left products */
     ebm_rule_rows_t incoming;
-    const void *data; /* handed on to the rule */
+    const void *data; /* passed to the rule */
 } ebm_rule_t;
 
-/* What one run of the rule over its states shows. */
+/* The result of one inspection of all rows. */
 typedef struct ebm_rule_facts {
     int64_t nnz;           /* entries of positive weight */
     double least, largest; /* of the positive weights */
@@ -32,8 +33,8 @@ typedef struct ebm_rule_facts {
     double weight;
 } ebm_rule_facts_t;
 
-/* Checks rows begin..end-1; row_sum (end - begin,). Returns the fault of the first faulty state,
-   which a row without a positive weight is unless allow_empty is set. */
+/* Checks rows begin..end-1; row_sum (end - begin,). Returns the fault of the first faulty state; a
+   row without a positive weight is a fault unless allow_empty is set. */
 int ebm_rule_inspect(const ebm_rule_t *rule, int num_threads, int allow_empty, int64_t begin,
                      int64_t end, double *row_sum, ebm_rule_facts_t *facts);
 

@@ -5,8 +5,8 @@
 #include "fastebm/base/parallel.h"
 #include "fastebm/base/vec.h"
 
-/* Rows [begin, end) of y, tile by tile: what the kernel has just written is still in the cache when
-   it is scaled. */
+/* Rows [begin, end) of y, tile by tile: the kernel's output is still in the cache when it is
+   scaled. */
 static int apply_range(const ebm_scaled_t *M, int transposed, int64_t width, int64_t begin,
                        int64_t end, const double *x, const double *in, double *y)
 {

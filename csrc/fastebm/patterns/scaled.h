@@ -15,8 +15,7 @@ int ebm_scaled_apply(const ebm_scaled_t *M, int transposed, int num_threads, int
 int ebm_scaled_apply_rows(const ebm_scaled_t *M, int transposed, int num_threads, int64_t width,
                           int64_t begin, int64_t end, const double *x, const double *in, double *y);
 
-/* y[i] = row[i] sum_j A[i, j] col[j] (x[i] - x[j])^power, power 1 or 2. The shift moves nothing and
-   drops out. */
+/* y[i] = row[i] sum_j A[i, j] col[j] (x[i] - x[j])^power, power 1 or 2. The shift cancels. */
 int ebm_scaled_difference(const ebm_scaled_t *M, int num_threads, int power, const double *x,
                           double *y);
 

@@ -6,8 +6,8 @@
 
 #include "fastebm/base/parallel.h"
 
-/* beta = 0 is computed as this: results equal the limit to rounding, and no product 0 * inf
-   arises. */
+/* beta = 0 is replaced by this: results equal the limit up to rounding, without a product 0 *
+   inf. */
 #define COLDEST 1e-100
 
 EBM_INLINE double log_sigmoid(double x) { return x < 0.0 ? x - log1p(exp(x)) : -log1p(exp(-x)); }
@@ -20,8 +20,8 @@ EBM_INLINE void sigmoid(double x, double *p, double *wrong)
     *wrong = x < 0.0 ? large : small * large;
 }
 
-/* (atanh(s) - s) / s^3 = sum_k z^k / (2 k + 3), z = s^2 <= 1/9: what is left out is below 2^-53.
-   Two chains, for their latency. */
+/* (atanh(s) - s) / s^3 = sum_k z^k / (2 k + 3), z = s^2 <= 1/9: the truncation error is below
+   2^-53. Even and odd terms apart, to hide latency. */
 EBM_INLINE double atanh_rest(double z)
 {
     static const double c[] = {1.0 / 3,  1.0 / 5,  1.0 / 7,  1.0 / 9,  1.0 / 11, 1.0 / 13,
@@ -36,15 +36,15 @@ EBM_INLINE double atanh_rest(double z)
     return even + z * odd;
 }
 
-/* A law's share a of an event against b; their logarithms are asked for where a / b leaves the
-   range of doubles. gap = a - b. */
+/* Probabilities a and b of an event under two distributions; their logarithms are needed where a /
+   b is out of range. gap = a - b. */
 typedef struct share {
     double a, b, gap;
 } share_t;
 
 /* a log(a / b) - (a - b) >= 0; over an event and its complement these sum to the divergence. With s
-   = gap / (a + b) it is gap s (1 + s (1 + s) (atanh(s) - s) / s^3), which cancels nothing; beyond
-   |s| = 1/3 neither does the definition, much. */
+   = gap / (a + b) it is gap s (1 + s (1 + s) (atanh(s) - s) / s^3), without cancellation; beyond
+   |s| = 1/3 the definition itself cancels little. */
 EBM_INLINE int is_near(share_t h) { return 3.0 * fabs(h.gap) <= 2.0 * h.b + h.gap; }
 
 EBM_INLINE double near_half(share_t h)
@@ -80,8 +80,8 @@ EBM_INLINE double divergence(double p, double p0, double shift)
             q = p0 > 0.0 ? 1.0 : 0.0; /* for the smallest double too, to exp(-655) */
             not_q = p0 > 0.0 ? exp(-LOG_ODDS) : 1.0;
         }
-        /* Where the subtracted numbers are smallest: from p0 for a weak tilt, else between the
-           complements if q is nearly 1. */
+        /* Computed where the subtracted numbers are smallest: from p0 for a weak tilt, else between
+           the complements if q is nearly 1. */
         gap = shift < 1.0 ? (p - p0) + wrong0 * q * expm1(-shift) : q > 0.5 ? not_q - wrong : p - q;
     }
     const share_t right = {p, q, gap}, left = {wrong, not_q, -gap};
@@ -129,9 +129,9 @@ int ebm_bernoulli_divergence(int64_t n, int logit, int num_threads, ebm_numbers_
 }
 
 /* Halley's iteration on the logarithm of the divergence, which is increasing in the shift and
-   nearly linear where p0 is small; what leaves the bracket, and every eighth step, halves it. The
-   variance of a bit is at most 1/4, so kl <= s^2 / 8; and once s exp(-x - s) is below rounding, kl
-   is -log p0. */
+   nearly linear where p0 is small; a step that leaves the bracket, and every eighth step, is a
+   bisection. The variance of a bit is at most 1/4, so kl <= s^2 / 8; and once s exp(-x - s) is
+   below rounding, kl is -log p0. */
 static double reach(double x, double kl)
 {
     double low = sqrt(8.0 * kl) * (1.0 - 1e-14), high = fmax(-x, 0.0) + 100.0, shift = low;
@@ -145,7 +145,7 @@ static double reach(double x, double kl)
         const double bend = (1.0 + shift * (wrong - p)) * variance / spent - slope * slope;
         const double next = shift - value / (slope - 0.5 * value * bend / slope);
         const int inside = low <= next && next <= high;
-        /* convergence is cubic: the next would be rounding */
+        /* convergence is cubic: the next step would be rounding */
         const int last = inside && fabs(next - shift) <= 1e-7 * shift;
         shift = last || (inside && step % 8) ? next : 0.5 * (low + high);
         if (last || high - low <= 4e-16 * shift) break;

@@ -1,4 +1,7 @@
-/* Alias tables: a transition of a stored chain from one random word, in constant time. */
+/* Alias tables: a transition of a stored chain from one random word, in constant time. Tables do
+   not depend on a target.
+
+   Stored matrices only: a table has a cell for each entry. */
 #ifndef FASTEBM_SIMULATION_ALIAS_H
 #define FASTEBM_SIMULATION_ALIAS_H
 
@@ -14,7 +17,7 @@ typedef struct ebm_alias_cell {
 
 typedef struct ebm_alias {
     int64_t n_states;
-    int64_t degree; /* of every row; 0 where they differ: then the offsets of the rows say */
+    int64_t degree; /* of every row; 0 where they differ: then offsets are read */
     /* (n_states + 1,) offsets where they fit, or NULL; not read where degree > 0 */
     const uint32_t *narrow;
     const int64_t *indptr;         /* (n_states + 1,) offsets, read where both of the above are 0 */
@@ -22,7 +25,7 @@ typedef struct ebm_alias {
     const int32_t *targets;        /* read where cells is NULL */
 } ebm_alias_t;
 
-/* Offsets of the rows' cells, (n_states + 1,): one for each stored entry, one more for staying
+/* Offsets of the rows' cells, (n_states + 1,): one for each stored entry, one more for holding
    where shift[x] > 0; and the degree that all rows have, 0 where they differ. Where that takes no
    more memory than the offsets of the rows would, all rows get the cells of the longest: an empty
    cell is as good as an entry of weight zero. shift may be NULL. */
@@ -30,9 +33,9 @@ int ebm_alias_count(const ebm_csr_t *A, const double *shift, int64_t *indptr, in
 
 /* The cells of rows begin..end-1 of diag(row) A diag(col) + diag(shift); row, col and shift may be
    NULL for ones, ones and zeros. Each row is normalised by its own sum. A probability keeps the
-   accuracy of a double down to 2^-64 of a cell (2^-64 / d of its row); less is drawn as never, and
-   so is an entry of weight zero. Nothing absent is ever drawn. A row whose weights have no finite
-   positive sum, and a negative weight, are errors. */
+   accuracy of a double down to 2^-64 of a cell (2^-64 / d of its row); smaller ones, entries of
+   weight zero and absent transitions are never drawn. A row whose weights have no finite positive
+   sum, and a negative weight, are errors. */
 int ebm_alias_build(const ebm_csr_t *A, const double *row, const double *col, const double *shift,
                     int num_threads, int64_t begin, int64_t end, const int64_t *indptr,
                     ebm_alias_cell_t *cells);

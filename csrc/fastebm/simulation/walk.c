@@ -5,15 +5,15 @@
 #include "fastebm/base/parallel.h"
 #include "fastebm/base/random.h"
 
-/* A thread steps BATCHES batches in turn: while one is stepped, what the others will read is on its
-   way from memory, and so it is while random words are drawn. More walkers in flight than a core
-   has outstanding misses stall it. benchmarks: walk, 1e6 states, where 4 x 16 beats one batch of 32
-   by 1.6 on equal degrees; AVX-512 lost to the scalar Philox there, as walkers on both threads of a
-   core share its vector units. */
+/* A thread steps BATCHES batches in turn: while one is stepped, the cells of the others are being
+   prefetched, and also while random words are generated. More walkers in flight than a core has
+   outstanding misses stall it. Measured by `walk` of benchmarks, 1e6 states: 4 x 16 is 1.6 times as
+   fast as one batch of 32 on equal degrees; a Philox in AVX-512 was slower than the scalar one, as
+   both threads of a core share its vector units. */
 #define BATCH 16
 #define BATCHES 4
 
-/* Fewer steps than this, half a millisecond, are one thread's work: waking others takes as long on
+/* Fewer steps than this, half a millisecond, are left to one thread: waking others takes as long on
    a busy machine. */
 #define TEAM_STEPS 65536
 
@@ -21,7 +21,7 @@ typedef struct walk {
     const ebm_kernel_t *kernel;
     const uint64_t *key;
     const uint64_t *target_bits;
-    const ebm_watch_t *watch; /* NULL: nothing is watched */
+    const ebm_watch_t *watch; /* NULL: no statistics */
     const int64_t *streams;   /* NULL: first_walker + w */
     int64_t n_walkers, first_walker, t_begin, t_end, claim;
     int64_t *states, *hit_time;
@@ -57,7 +57,7 @@ static int walk_check(const ebm_kernel_t *kernel, int num_threads, int64_t n_wal
                : EBM_OK;
 }
 
-/* A thread's share of walkers at a time: small enough to end together. */
+/* Walkers that a thread claims at a time: few, so that threads finish together. */
 static int64_t claim_size(int64_t n_walkers, int num_threads, int64_t most)
 {
     const int64_t share = n_walkers / num_threads;
@@ -118,8 +118,8 @@ static inline int word_of(const walk_t *walk, const batch_t *batch)
     return (int)((walk->t_begin + batch->round) & 3);
 }
 
-/* Bring a batch to its next step: walkers enter every fourth round, where their first word is due,
-   and leave in any. */
+/* Prepare a batch for its next step: walkers enter at every fourth round, when a new block of words
+   is due, and leave at any. */
 static int prepare(const walk_t *walk, claim_t *claim, batch_t *batch)
 {
     if (batch->size == 0) batch->round = (batch->round + 3) & ~(int64_t)3;
@@ -135,8 +135,8 @@ static int prepare(const walk_t *walk, claim_t *claim, batch_t *batch)
     return EBM_OK;
 }
 
-/* Note what the walkers have come to; 1 where one of them exceeds its level. */
-static uint64_t look(const ebm_watch_t *watch, const batch_t *batch)
+/* Update the statistics of the walkers; 1 if one of them exceeds its level. */
+static uint64_t update_statistics(const ebm_watch_t *watch, const batch_t *batch)
 {
     uint64_t above = 0;
     for (int64_t i = 0; i < batch->size && watch->score; i++) {
@@ -175,8 +175,8 @@ static int advance(const walk_t *walk, batch_t *batch)
     const int status = walk->kernel->step(walk->kernel->ctx, batch->size,
                                           batch->words[word_of(walk, batch)], batch->state);
     if (status) return status;
-    uint64_t any = walk->watch ? look(walk->watch, batch) : 0;
-    /* entered then, it has made its last step */
+    uint64_t any = walk->watch ? update_statistics(walk->watch, batch) : 0;
+    /* it entered at a round after which it has made its last step */
     const int64_t last = batch->round + 1 - (walk->t_end - walk->t_begin);
     for (int64_t i = 0; i < batch->size; i++)
         any |=
@@ -186,8 +186,8 @@ static int advance(const walk_t *walk, batch_t *batch)
     return EBM_OK;
 }
 
-/* One thread's work. A batch is prepared one turn after it was stepped, when what its step asked
-   for has come. */
+/* One thread's work. A batch is prepared one turn after it was stepped, when its prefetched memory
+   has arrived. */
 static int run_walkers(const walk_t *walk, int64_t *cursor)
 {
     claim_t claim = {cursor, 0, 0};
