@@ -39,9 +39,11 @@ def has_openmp(compiler):
         return False
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
-        source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+        source.write_text(
+            "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+        )
         command = [*compiler, "-fopenmp", str(source), "-o", str(source.with_suffix(""))]
-        return subprocess.run(command, capture_output=True).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def available_cpus():
@@ -59,27 +61,47 @@ def public_headers(name="fastebm.h", seen=None):
 
 
 class BuildExt(build_ext):
-    """Compiles the units of the extension in parallel, each with the flags of its kind, and says which."""
+    """Compiles the units that changed in parallel, each with the flags of its kind, and says which."""
 
     def build_extensions(self):
         openmp = ["-fopenmp"] if has_openmp(self.compiler.compiler) else []
         if not openmp:
-            print("fastebm: built without OpenMP, every analysis runs on one thread", file=sys.stderr)
+            message = "fastebm: built without OpenMP, every analysis runs on one thread"
+            print(message, file=sys.stderr)
         self.unit_flags = openmp or ["-Wno-unknown-pragmas"]
         for extension in self.extensions:
             extension.extra_link_args = openmp
         self.compiler.compile = self.compile_units
+        stamp = Path(self.build_temp, "flags")
+        flags = " ".join(KERNEL_FLAGS + BINDING_FLAGS + self.unit_flags)
+        if not stamp.exists() or stamp.read_text() != flags:
+            self.force = True  # units of an earlier build have other flags
         super().build_extensions()
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(flags)
 
-    def compile_units(self, sources, output_dir=None, macros=None, include_dirs=None, debug=0, extra_preargs=None,
-                      extra_postargs=None, depends=None):
+    def compile_units(
+        self,
+        sources,
+        output_dir=None,
+        macros=None,
+        include_dirs=None,
+        debug=0,
+        extra_preargs=None,
+        extra_postargs=None,
+        depends=None,
+    ):
         compiler = self.compiler
         macros, objects, postargs, options, build = compiler._setup_compile(
             output_dir, macros, include_dirs, sources, depends, extra_postargs
         )
         arguments = compiler._get_cc_args(options, debug, extra_preargs)
-        changed = max(os.path.getmtime(header) for header in depends or [__file__])
-        stale = [unit for unit in objects if unit in build and (self.force or not is_newer(unit, build[unit][0], changed))]
+        changed = max(os.path.getmtime(header) for header in HEADERS)
+        stale = [
+            unit
+            for unit in objects
+            if unit in build and (self.force or not is_newer(unit, build[unit][0], changed))
+        ]
         jobs = int(os.environ.get("FASTEBM_BUILD_JOBS") or available_cpus())
         print(f"fastebm: {len(stale)} of {len(objects)} units to compile, {jobs} at a time")
         print(f"fastebm: kernels with {' '.join(KERNEL_FLAGS + self.unit_flags)}")
@@ -89,7 +111,9 @@ class BuildExt(build_ext):
             source, suffix = build[unit]
             flags = KERNEL_FLAGS if source in KERNELS else BINDING_FLAGS
             began = time.perf_counter()
-            compiler._compile(unit, source, suffix, arguments, postargs + flags + self.unit_flags, options)
+            compiler._compile(
+                unit, source, suffix, arguments, postargs + flags + self.unit_flags, options
+            )
             print(f"fastebm: compiled {source} in {time.perf_counter() - began:.1f} s", flush=True)
 
         stale.sort(key=lambda unit: build[unit][0] in KERNELS)  # the bindings take longest: first

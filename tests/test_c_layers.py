@@ -55,7 +55,9 @@ def test_includes_name_the_folder_and_point_down(path):
     for header in own_includes(path):
         assert (CORE / header).is_file() and header.startswith("fastebm/")
         source = header.split("/")[1]
-        assert source == path.parent.name or layer(source) < layer(path.parent.name), f"{name(path)} includes {header}"
+        assert source == path.parent.name or layer(source) < layer(path.parent.name), (
+            f"{name(path)} includes {header}"
+        )
 
 
 @each_file([path for path in FILES if path.suffix == ".h"])
@@ -67,7 +69,9 @@ def test_no_header_includes_itself(path):
 def test_sources_know_no_python_allocate_nothing_and_print_nothing(path):
     text = path.read_text()
     assert not re.search(r"#\s*include\s*<(Python\.h|numpy/.*)>", text)
-    assert not re.search(r"\b(Py[A-Z_]\w*|\w*printf|malloc|calloc|realloc|free|fopen|exit|abort)\s*\(", text)
+    assert not re.search(
+        r"\b(Py[A-Z_]\w*|\w*printf|malloc|calloc|realloc|free|fopen|exit|abort)\s*\(", text
+    )
 
 
 @each_file([path for path in FILES if path.suffix == ".c"])
@@ -95,15 +99,25 @@ def test_the_public_header_is_small_and_namespaced():
     public = all_includes(CORE / "fastebm.h")
     assert {header.split("/")[1] for header in public} <= {"base", "patterns"} and len(public) < 10
     text = "".join((CORE / header).read_text() for header in public)
-    names = re.findall(r"^#define (\w+)|^(?:EBM_INLINE|static inline|int|void|const char) [^;{]*?\*?(\w+)\(|^\} (\w+);", text, re.M)
+    names = re.findall(
+        r"^#define (\w+)|^(?:EBM_INLINE|static inline|int|void|const char) [^;{]*?\*?(\w+)\(|^\} (\w+);",
+        text,
+        re.MULTILINE,
+    )
     assert all(re.match(r"(ebm|EBM|FASTEBM)_", n) for found in names for n in found if n)
 
 
 def test_what_extern_blocks_declare_is_in_pxd_files():
     assert not [path.name for path in BINDINGS.glob("*.py[x]") if "cdef extern" in path.read_text()]
     assert not [path.name for path in BINDINGS.glob("*.pxi") if "cdef extern" in path.read_text()]
-    declared = [header for path in BINDINGS.glob("*.pxd") for header in re.findall(r'cdef extern from "([^"]+)"', path.read_text())]
-    assert len(declared) == len(set(declared)) and all((CORE / header).is_file() for header in declared)
+    declared = [
+        header
+        for path in BINDINGS.glob("*.pxd")
+        for header in re.findall(r'cdef extern from "([^"]+)"', path.read_text())
+    ]
+    assert len(declared) == len(set(declared)) and all(
+        (CORE / header).is_file() for header in declared
+    )
     families = {path.stem.split("_")[0] for path in BINDINGS.glob("*.pxi")} - {"interface"}
     assert families == FOLDERS
 
