@@ -1,4 +1,4 @@
-# What other packages call through fastebm/core.pxd; the declarations there must stay the same.
+# The functions that other packages call through fastebm/core.pxd, whose declarations must agree.
 
 cdef api const ebm_scaled_t *chain_operator(object chain, bint left, bint *transposed) except NULL:
     from fastebm.chain import is_chain

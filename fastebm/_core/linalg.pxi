@@ -72,7 +72,7 @@ def basis_rotate(double[:, ::1] V not None, const double[:, ::1] Q not None,
 cdef class Lanczos:
     """The state of a three-term recurrence on the symmetrisation of P, a Scaled with the given
     `ratio` (None: a constant) and `top_scale`; w, the start in the coordinates of lanczos.h,
-    is taken over."""
+    is overwritten and kept."""
 
     cdef ebm_lanczos_t c
     cdef readonly Scaled P

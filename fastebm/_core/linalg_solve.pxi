@@ -2,8 +2,8 @@
 
 
 cdef class Preconditioner:
-    """z = B r, B close to the inverse of D - F; see cg.h. Subclasses fill in `c` and keep alive
-    what it points to."""
+    """z = B r, B close to the inverse of D - F; see cg.h. Subclasses fill in `c` and keep the
+    objects alive that it points to."""
 
     cdef ebm_precond_t c
 
@@ -29,8 +29,8 @@ cdef class Jacobi(Preconditioner):
 
 
 cdef class ConjugateGradients:
-    """The state of preconditioned conjugate gradients for (D - F) x = b, from x = 0; b is taken
-    over as the residual."""
+    """The state of preconditioned conjugate gradients for (D - F) x = b, from x = 0; b is
+    overwritten, it becomes the residual."""
 
     cdef ebm_cg_t c
     cdef readonly Scaled F
@@ -326,7 +326,7 @@ cdef class Elimination:
 
     @property
     def underflow(self):
-        """Whether a product left the range of a double on the way."""
+        """Whether a product underflowed."""
         return bool(self.c.underflow)
 
     def solve(self, const double[:, ::1] b not None):

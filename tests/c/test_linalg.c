@@ -208,7 +208,7 @@ static void test_birth_death(void)
     CHECK(h[n - 1] > 1e17 && h[n - 1] < 1e20);
     for (int64_t i = 1; i < n; i++) CHECK(fabs(x[i - 1] / h[i] - 1) < 1e-13);
     work_free(w);
-    for (int64_t i = 0; i < n - 1; i++) leak[i] = 0; /* nobody can leave */
+    for (int64_t i = 0; i < n - 1; i++) leak[i] = 0; /* no state can exit */
     w = work_new(n - 1, indptr, indices, out, in, leak, 7);
     CHECK(ebm_eliminate_expand(&w->E, 1e9, 1) == EBM_ERR_BREAKDOWN);
     work_free(w);

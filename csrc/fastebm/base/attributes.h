@@ -1,4 +1,4 @@
-/* What C11 leaves to the compiler: inlining, prefetching, and one function for several instruction
+/* Compiler extensions: inlining, prefetching, and functions compiled for several instruction
    sets. */
 #ifndef FASTEBM_BASE_ATTRIBUTES_H
 #define FASTEBM_BASE_ATTRIBUTES_H

@@ -36,7 +36,7 @@ static void balance_rows(const ebm_csr_t *A, const ebm_csr_t *T, const double *l
         ebm_pairs_t pair = ebm_pairs_of(A, T, x);
         while (ebm_pairs_next(&pair)) {
             const int64_t y = pair.other;
-            if (y <= x) continue; /* each unordered pair once; staying put carries no flux */
+            if (y <= x) continue; /* each unordered pair once; a self-loop carries no flux */
             const double log_f = pair.forward > 0.0
                                      ? log_pi[x] + log_entry(pair.forward, x, y, log_row, log_col)
                                      : -INFINITY;

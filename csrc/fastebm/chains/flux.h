@@ -27,7 +27,7 @@ typedef struct ebm_flux_balance {
 
 /* P[x, y] = A[x, y] exp(log_row[x] + log_col[y]); log_row, log_col NULL for zeros; -infinity in
    log_pi: a transient state. T is the transpose of A. First the ranges of states [first, last) of
-   the n_blocks = ebm_n_blocks(n_states), in as many calls as wanted, then their total. */
+   the n_blocks = ebm_n_blocks(n_states), in any number of calls, then their total. */
 int ebm_flux_balance_blocks(const ebm_csr_t *A, const ebm_csr_t *T, const double *log_row,
                             const double *log_col, const double *log_pi, int64_t first,
                             int64_t last, int num_threads, ebm_flux_balance_t *partial);

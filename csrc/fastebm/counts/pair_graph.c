@@ -28,7 +28,7 @@ int ebm_pairgraph_fill(const ebm_csr_t *A, const ebm_csr_t *T, const int64_t *in
             backward[k++] = pair.backward;
         }
     }
-    /* rows ascend, so the entries of column y are met in the order of row y */
+    /* rows ascend, so the entries of column y come in the order of row y */
     for (int64_t x = 0; x < A->n_states; x++)
         for (int64_t k = indptr[x]; k < indptr[x + 1]; k++) mirror[k] = work[indices[k]]++;
     return EBM_OK;

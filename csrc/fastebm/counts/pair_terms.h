@@ -8,8 +8,8 @@
 #include "fastebm/base/parallel.h"
 #include "fastebm/counts/pair_newton.h"
 
-/* What the pair (w, back) contributes at the difference d: its slope g in d, its curvature h, and
-   the size of g's terms. */
+/* The contribution of the pair (w, back) at the difference d: its slope g in d, its curvature h,
+   and the size of g's terms. */
 EBM_INLINE void pair_terms(ebm_pair_newton_kind_t kind, double w, double back, double d, double *g,
                            double *h, double *size)
 {

@@ -129,7 +129,7 @@ int ebm_cg_expand(ebm_cg_t *cg, int64_t n_steps, double target, double least, in
         double dot, rz, qz;
         int status = product_pass(cg, num_threads, &dot);
         if (status != EBM_OK) return status;
-        /* rounding has used up the definiteness of D - F: no further progress */
+        /* by rounding p (D - F) p is not positive: no further progress */
         if (!(dot > 0.0)) break;
         const double a = cg->energy / dot;
         cg->worst = move(cg, a, num_threads);

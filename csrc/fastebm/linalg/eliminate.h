@@ -35,8 +35,8 @@ typedef struct ebm_eliminate {
     int64_t *local;   /* (n,) scratch: the place of a column in the front at work */
     int64_t *waiting; /* (n_supernodes,) the supernodes whose updates are on the stack */
     int64_t *row_begin, *factor_begin; /* (n_supernodes + 1,) */
-    int32_t *rows;     /* (fill.n_rows,) the rows below each supernode, as columns */
-    double *factor;    /* (fill.n_factor,) each supernode's rows, then what is below its columns */
+    int32_t *rows;  /* (fill.n_rows,) the rows below each supernode, as columns */
+    double *factor; /* (fill.n_factor,) each supernode's rows, then the block below its columns */
     double *exit_rate; /* (n,) e of each column, its exit rate */
     double *leak;      /* (n,) in: the rate of each column out of the set */
     double *stack;     /* (fill.n_stack,) */

@@ -149,7 +149,7 @@ static void update_member(ebm_mindeg_t *Q, int64_t p, int64_t i)
     const int64_t n_elements = to - start;
     for (int64_t k = middle; k < end; k++) {
         const int32_t j = Q->lists[k];
-        if (Q->weight[j] <= 0) continue; /* gone, or covered by p */
+        if (Q->weight[j] <= 0) continue; /* absorbed, or in p's clique */
         degree += Q->weight[j];
         hash += (uint64_t)j;
         Q->lists[to++] = j;

@@ -19,7 +19,7 @@ EBM_INLINE int64_t steps_along(const ebm_lattice_t *L, int64_t axis)
     return L->is_cyclic ? 2 : L->length[axis] - 1;
 }
 
-/* The k-th step along an axis from a state with this digit: what it adds to the state's number. */
+/* The number that the k-th step along an axis adds to a state with this digit. */
 EBM_INLINE int64_t step_along(const ebm_lattice_t *L, int64_t axis, int64_t digit, int64_t k)
 {
     const int64_t length = L->length[axis], stride = L->stride[axis];

@@ -140,7 +140,7 @@ EBM_MULTIVERSION
 static void cube_product(const ebm_lattice_t *L, int64_t begin, int64_t end, int64_t width,
                          const double *x, double *y)
 {
-    /* whole chunks of a single vector, and row by row what is before and after them */
+    /* whole chunks of a single vector; the rows before and after them one by one */
     int64_t from = least(end, (begin + CHUNK - 1) / CHUNK * CHUNK), to = end / CHUNK * CHUNK;
     if (width > 1 || L->n_axes < LOW_BITS || to < from) from = to = end;
     cube_rows(L, begin, from, width, x, y);

@@ -44,7 +44,7 @@ int ebm_rows_fill(const ebm_kernel_t *kernel, const int64_t *states, int num_thr
         const int64_t x = states ? states[i] : i;
         int64_t ends[2];
         int failed = kernel->rows(kernel->ctx, x, x + 1, ends, NULL, NULL);
-        /* not the row that was counted */
+        /* the row differs from the one that was counted */
         if (!failed && ends[1] != indptr[i + 1] - indptr[i]) failed = EBM_ERR_INDPTR;
         if (!failed)
             failed =
@@ -225,7 +225,7 @@ static int step_or_hold(const ebm_scaled_t *M, int64_t n_walkers, const uint64_t
     return EBM_OK;
 }
 
-/* One step from *state by its row; weight holds A's entries (NULL: ones) and is used up. */
+/* One step from *state by its row; weight holds A's entries and is overwritten. */
 static int scan_row(const ebm_scaled_t *M, uint64_t word, int64_t degree, const int64_t *row,
                     double *weight, int64_t *state)
 {
@@ -240,7 +240,7 @@ static int scan_row(const ebm_scaled_t *M, uint64_t word, int64_t degree, const 
     if (!isfinite(total)) return EBM_ERR_NONFINITE;
     if (!(total > 0.0)) return EBM_ERR_EMPTY_ROW;
     /* below total, as unit_of stays 2^-53 below one; the same sums in the same order reach total,
-       so the scan ends in time, and an entry of weight zero does not move the sum past the
+       so the scan ends within the row, and an entry of weight zero does not move the sum past the
        threshold */
     const double threshold = unit_of(word) * total;
     double sum = stay;

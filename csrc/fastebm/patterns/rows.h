@@ -12,7 +12,7 @@
 int ebm_rows_count(const ebm_kernel_t *kernel, const int64_t *states, int num_threads,
                    int64_t begin, int64_t end, int64_t *degree);
 
-/* Their entries, those of the i-th row at indptr[i] of indices and values (NULL: not wanted);
+/* Their entries, those of the i-th row at indptr[i] of indices and values (NULL: not needed);
    n_states < 2^31. work: (num_threads, max_degree). */
 int ebm_rows_fill(const ebm_kernel_t *kernel, const int64_t *states, int num_threads, int64_t begin,
                   int64_t end, const int64_t *indptr, int64_t *work, int32_t *indices,

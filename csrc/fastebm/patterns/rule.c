@@ -202,7 +202,7 @@ typedef struct seen {
     double least, largest;
 } seen_t;
 
-/* Stops at the first faulty row, whose number goes to *fault (else n_states). */
+/* Stops at the first faulty row and stores its number in *fault (n_states if there is none). */
 static void inspect_rows(const ebm_rule_t *rule, int allow_empty, int64_t begin, int64_t end,
                          double *row_sum, seen_t *seen, int64_t *fault)
 {

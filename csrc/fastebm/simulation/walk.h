@@ -20,7 +20,7 @@ typedef struct ebm_watch {
     /* (n_states,), or NULL: no score, level and best are not read */
     const double *score;
     const double *level;  /* (n_walkers,) */
-    double *best;         /* (n_walkers,) raised where a higher score is met */
+    double *best;         /* (n_walkers,) the highest score so far, updated */
     const double *weight; /* (n_states,), or NULL: nothing is summed */
     double *sum;          /* (n_walkers,) added to */
 } ebm_watch_t;
@@ -32,9 +32,9 @@ int ebm_walk_watch(const ebm_kernel_t *kernel, const uint64_t key[2], const uint
                    const int64_t *streams, int64_t t_begin, int64_t t_end, int64_t *states,
                    int64_t *stop_time);
 
-/* Walks recorded: the state of walker w after t steps goes to paths[w * stride + t], t_begin < t <=
-   t_end, and the last one to states[w]. paths holds int32_t where is_int32 is set (n_states <
-   2^31), else int64_t. */
+/* Recorded walks: the state of walker w after t steps is written to paths[w * stride + t], t_begin
+   < t <= t_end, and the last one to states[w]. paths holds int32_t where is_int32 is set (n_states
+   < 2^31), else int64_t. */
 int ebm_walk_paths(const ebm_kernel_t *kernel, const uint64_t key[2], int num_threads,
                    int64_t n_walkers, int64_t first_walker, int64_t t_begin, int64_t t_end,
                    int64_t stride, int is_int32, int64_t *states, void *paths);
