@@ -78,7 +78,8 @@ def locked(path: Path, kind: int) -> Iterator[None]:
     """Hold an advisory lock on a file or folder; the system drops it if the process dies."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, kind)
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, kind)
         yield
     finally:
         os.close(descriptor)
