@@ -16,8 +16,8 @@ from ..chains.chain import is_chain
 from ..equilibrium.structure import certain, reachable
 from ..errors import ConvergenceWarning
 from .simulate import WALKERS_PER_ROUND
-from .statistics import Survival, Tally
-from .walkers import Pace, Starts, bit_set
+from .statistics import Survival, HittingStatistics
+from .walkers import Starts, advance, bit_set, step_pacer
 
 # From here on a sequential stop believes the normal approximation (still blind to starts of mass below 3 / hits).
 HITS_BEFORE_STOP = 1_000
@@ -92,7 +92,7 @@ class HittingSample(Result):
 class _Reached(NamedTuple):
     """Where a run stands, replaced as a whole: an interruption finds it before or after a call into the core."""
 
-    tally: Tally  # of finished rounds
+    tally: HittingStatistics  # of finished rounds
     step: int = 0  # of the current round, whose walkers these are; none between rounds
     states: np.ndarray | None = None
     stop_time: np.ndarray | None = None
@@ -115,9 +115,9 @@ class _Run:
         self.mask, self.bits = mask, bit_set(mask | ~alive)
         self.targets = np.flatnonzero(mask)
         self.starts, self.max_steps, self.rel_ci = starts, max_steps, rel_ci
-        self.pace, self.steps_before = Pace(), 0
+        self.pacer, self.steps_before = step_pacer(), 0
         self.all_sure = True
-        self.at = _Reached(Tally(len(self.targets)))
+        self.at = _Reached(HittingStatistics(len(self.targets)))
 
     @property
     def done(self):
@@ -147,7 +147,7 @@ class _Run:
                     stop_time,
                 )
 
-            step = self.pace(walk, step, self.max_steps)
+            step = advance(self.pacer, walk, step, self.max_steps)
             self.at = _Reached(tally, step, states, stop_time)
             walking = int(np.count_nonzero(stop_time < 0))
             monitor(tally.n + len(states) - walking, step=step, walking=walking)
@@ -182,7 +182,7 @@ class _Run:
         mean, ci, std = tally.moments() if self.all_sure else (np.inf, (np.inf, np.inf), np.inf)
         survival = tally.survival()
         hit = np.flatnonzero(tally.hits)
-        seconds = self.pace.seconds
+        seconds = self.pacer.seconds
         return HittingSample(
             mean=mean,
             ci=(ci[0], np.inf) if tally.n_censored else ci,
@@ -220,7 +220,7 @@ class _Run:
 
     def load(self, state):
         self.key[:], self.all_sure = state["key"], bool(state["all_sure"])
-        tally = Tally.from_state(state)
+        tally = HittingStatistics.from_state(state)
         inside = len(state["states"]) > 0
         self.at = (
             _Reached(tally, int(state["step"]), state["states"], state["stop_time"])

@@ -14,7 +14,7 @@ from ..chains.chain import is_chain
 from ..chains.tilt import TiltedChain
 from ..errors import ConvergenceWarning, InvalidChainError
 from .statistics import skew_interval
-from .walkers import Starts, Watched, stops_for_certain
+from .walkers import Starts, ScoredWalks, stops_for_certain
 
 WALKERS_PER_ROUND = 65_536
 # Fewer effective walkers than this, and the weights' own spread is not known well enough for an interval.
@@ -235,7 +235,7 @@ class _Run:
             + chain.reward / chain.beta
             - (0.0 if beta == np.inf else chain.reward / beta)
         )
-        self.walks = Watched(
+        self.walks = ScoredWalks(
             self.warm._scaled.walker(num_threads), self.key, self.stop, num_threads
         )
         self.done = (

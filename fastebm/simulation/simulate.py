@@ -9,7 +9,7 @@ from .._runtime.progress import interruptible
 from .._runtime.random import philox_key
 from .._runtime.threads import resolve_threads
 from ..chains.chain import is_chain
-from .walkers import Pace, Starts
+from .walkers import Starts, advance, step_pacer
 
 # Walkers that run together: many for the threads, few enough that 16 steps of all, the first call, take far below a second.
 WALKERS_PER_ROUND = 65_536
@@ -101,8 +101,8 @@ def simulate(
     kernel = chain._scaled.walker(num_threads)
     paths = np.empty((n_walkers, n_steps + 1), dtype=dtype)
     paths[:, 0] = states
-    pace, first, step = (
-        Pace(),
+    pacer, first, step = (
+        step_pacer(),
         0,
         0,
     )  # what has been done: all steps of the walkers below `first`, `step` of the next group
@@ -124,7 +124,7 @@ def simulate(
                 )
 
             while step < n_steps:
-                step = pace(walk, step, n_steps)
+                step = advance(pacer, walk, step, n_steps)
                 monitor(first * n_steps + len(states[own]) * step, step=step)
             first, step = own.stop, 0
     return paths

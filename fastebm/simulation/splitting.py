@@ -15,7 +15,7 @@ from ..chains.chain import is_chain
 from ..equilibrium.structure import certain, reachable
 from ..errors import ConvergenceWarning, InvalidChainError
 from .statistics import skew_interval
-from .walkers import Starts, Watched, stops_for_certain, uniforms
+from .walkers import Starts, ScoredWalks, stops_for_certain, uniforms
 
 # The share of particles that a level removes. Fewer would save 5 % of the variance at a tenth, but leave the threads
 # without walkers.
@@ -325,7 +325,7 @@ class _Call:
             np.empty((0, 3)),
             0,
         )  # (estimate, mean excursion, levels) of replicas, and steps: replaced as a whole
-        self.walks = Watched(
+        self.walks = ScoredWalks(
             chain._scaled.walker(self.num_threads),
             self.key,
             self.target | self.avoid,

@@ -55,7 +55,7 @@ class Survival(Result):
         return np.histogram(self.times, bins, weights=self.arrivals)
 
 
-class Counts:
+class TimeCounts:
     """How often each of a set of times occurred; immutable. `bits`: significant bits that times keep, None for all."""
 
     def __init__(self, times=(), counts=(), bits=None):
@@ -77,7 +77,7 @@ class Counts:
         while len(merged[0]) > MAX_TIMES:
             bits = (int(merged[0][-1]).bit_length() if bits is None else bits) - 1
             merged = _merge(*merged, bits)
-        return Counts(*merged, bits)
+        return TimeCounts(*merged, bits)
 
     @property
     def resolution(self):
@@ -95,12 +95,12 @@ def _merge(times, counts, bits):
     return times, total
 
 
-class Tally:
+class HittingStatistics:
     """What is known of the walkers so far. `plus` returns a new one, so that an interruption finds the old or the new."""
 
     def __init__(self, n_targets):
         self.n = self.n_never = self.total = self.squares = self.total_arrived = 0
-        self.arrived, self.censored = Counts(), Counts()
+        self.arrived, self.censored = TimeCounts(), TimeCounts()
         self.hits = np.zeros(n_targets, dtype=np.int64)
 
     def plus(self, steps, arrived_at, is_censored):
@@ -209,7 +209,7 @@ class Tally:
             setattr(
                 out,
                 name,
-                Counts(
+                TimeCounts(
                     state[f"{name}.times"],
                     state[f"{name}.counts"],
                     int(state[f"{name}.bits"]) or None,

@@ -1,35 +1,33 @@
 """What every simulation shares: where walkers start, targets as bit sets, and calls short enough for Ctrl-C."""
 
-import time
+from collections.abc import Callable
 
 import numpy as np
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.pacing import Pacer
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import certain
 from ..errors import InvalidChainError
 
-SECONDS_PER_CALL = 0.2
+
+def step_pacer() -> Pacer:
+    """Paces calls that advance walkers: the first makes 16 steps, none lasts much more than 0.2 s.
+
+    Walkers only drop out after step 0, so a call takes at most as long per step as the one before:
+    doubling the number of steps at most doubles the time. The cut changes no result."""
+    return Pacer(16, seconds_per_call=0.2, growth=2.0)
 
 
-class Pace:
-    """Cuts steps into calls of about SECONDS_PER_CALL. The cut changes no result, so it may follow the clock."""
-
-    def __init__(self):
-        self.seconds, self.span = 0.0, 16
-
-    def __call__(self, walk, begin, end):
-        """walk(begin, stop) for the stop that it returns. From step 0 on walkers only drop out, so that a call takes at most
-        as long per step as the one before, and doubling the span at most doubles the time."""
-        self.span = 16 if begin == 0 else self.span
-        stop = min(end, begin + self.span)
-        clock = time.perf_counter()
+def advance(pacer: Pacer, walk: Callable[[int, int], None], begin: int, end: int) -> int:
+    """Call walk(begin, stop) for some begin < stop <= end and return stop."""
+    if begin == 0:
+        pacer.restart()
+    stop = min(end, begin + pacer.size)
+    with pacer:
         walk(begin, stop)
-        elapsed = time.perf_counter() - clock
-        self.seconds += elapsed
-        self.span = max(1, int(self.span * min(2.0, SECONDS_PER_CALL / max(elapsed, 1e-9))))
-        return stop
+    return stop
 
 
 def bit_set(mask):
@@ -114,12 +112,12 @@ def stops_for_certain(chain, stop, starts):
         )
 
 
-class Watched:
+class ScoredWalks:
     """Walks on streams of one's own, run until all have stopped on `stop` (bool mask) or above their level."""
 
     def __init__(self, kernel, key, stop, num_threads):
         self.kernel, self.key, self.num_threads = kernel, key, num_threads
-        self.bits, self.pace, self.n_steps, self._steps_before = bit_set(stop), Pace(), 0, 0
+        self.bits, self.pacer, self.n_steps, self._steps_before = bit_set(stop), step_pacer(), 0, 0
 
     def resume(self, n_steps):
         """Count on from an earlier session."""
@@ -128,7 +126,9 @@ class Watched:
     @property
     def steps_per_second(self):
         """Of this session."""
-        return (self.n_steps - self._steps_before) / self.pace.seconds if self.pace.seconds else 0.0
+        return (
+            (self.n_steps - self._steps_before) / self.pacer.seconds if self.pacer.seconds else 0.0
+        )
 
     def run(self, states, streams, tick, max_steps=2**62, **watch):
         """(last states, steps; -1 where max_steps came first); watch as in `_core.walk_watch`, in place; tick() after calls."""
@@ -149,7 +149,7 @@ class Watched:
             )
 
         while step < max_steps and (stop_time < 0).any():
-            step = self.pace(walk, step, max_steps)
+            step = advance(self.pacer, walk, step, max_steps)
             tick()
         self.n_steps += int(np.where(stop_time < 0, step, stop_time).sum())
         return states, stop_time

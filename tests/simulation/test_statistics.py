@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 import fastebm as fe
 from fastebm.simulation import statistics as module
-from fastebm.simulation.statistics import BAND, Counts, Tally, skew_interval
+from fastebm.simulation.statistics import BAND, TimeCounts, HittingStatistics, skew_interval
 
 
 def tallied(steps, number, censored):
-    return Tally(3).plus(
+    return HittingStatistics(3).plus(
         np.array(steps, dtype=np.int64),
         np.array(number, dtype=np.int64),
         np.array(censored, dtype=bool),
@@ -52,18 +52,18 @@ def test_no_order_and_no_grouping_changes_a_bit(sample, random, limit):
         (t >> 25, *rest) for t, *rest in sample
     ]  # at least one significant bit is left within the limit
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "MAX_TIMES", limit)
+        patch.setattr(module, "MAX_TIMES", limit)
         whole = tallied(*split(sample))
         random.shuffle(sample)
         cut = random.randrange(len(sample))
-        parts = Tally(3)
+        parts = HittingStatistics(3)
         for part in (sample[:cut], sample[cut:]):
             if part:
                 parts = parts.plus(*map(np.array, split(part)))
     assert whole.moments() == parts.moments()
     for name, value in whole.state().items():
         assert np.array_equal(value, parts.state()[name]), name
-    again = Tally.from_state(parts.state())
+    again = HittingStatistics.from_state(parts.state())
     assert again.moments() == whole.moments() and repr(again.survival()) == repr(whole.survival())
 
 
@@ -84,7 +84,7 @@ def test_too_many_times_lose_their_lowest_bits_only(monkeypatch):
 
 
 def test_counts_round_up_to_significant_bits():
-    counts = Counts([5, 8, 9, 1000], [1, 1, 1, 1], bits=3).plus(np.array([9, 1023]))
+    counts = TimeCounts([5, 8, 9, 1000], [1, 1, 1, 1], bits=3).plus(np.array([9, 1023]))
     assert counts.times.tolist() == [5, 8, 10, 1024] and counts.counts.tolist() == [1, 1, 2, 2]
     assert counts.resolution == 0.25
 
