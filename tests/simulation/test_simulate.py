@@ -621,7 +621,7 @@ def test_interruption_between_walking_and_noting_it_leaves_no_bias(monkeypatch):
 @pytest.mark.parametrize("calls", [1, 4, 7])
 def test_resume_gives_the_same_bits(arguments, calls, tmp_path, monkeypatch):
     """Interrupted within rounds and between them, more than once."""
-    monkeypatch.setattr("fastebm.simulation.hitting_sample.WALKERS_PER_ROUND", 1000)
+    monkeypatch.setattr("fastebm.simulation.hitting_run.WALKERS_PER_ROUND", 1000)
     path, n_pieces = tmp_path / "state.npz", 0
 
     def call(**more):

@@ -247,7 +247,7 @@ def test_interrupted_before_two_replicas_are_done():
 @pytest.mark.parametrize(
     "arguments, match",
     [
-        ({"target": [0]}, "to be avoided"),
+        ({"target": [0]}, "both `target` and `avoid`"),
         ({"avoid": []}, "avoid is empty"),
         ({"start": 9}, "start"),
         ({"start": [1, 2]}, "one state"),
@@ -256,7 +256,7 @@ def test_interrupted_before_two_replicas_are_done():
         ({"score": np.zeros(8)}, "shape"),
         ({"n_particles": 1}, "n_particles"),
         ({"n_replicas": 1}, "n_replicas"),
-        ({"avoid": [4]}, "may never come"),
+        ({"avoid": [4]}, "never reaches"),
     ],
 )
 def test_bad_arguments(arguments, match):
@@ -269,7 +269,7 @@ def test_bad_arguments(arguments, match):
 
 def test_bad_starts_of_hitting_times():
     chain = ruin(8, 0.3)
-    with pytest.raises(fe.InvalidChainError, match="one state"):
+    with pytest.raises(fe.InvalidChainError, match="needs one"):
         fe.splitting_hitting_time(chain, [1, 2], [8], score=np.arange(9))
     with pytest.raises(fe.InvalidChainError, match="on the target"):
         fe.splitting_hitting_time(chain, 8, [8], score=np.arange(9))
