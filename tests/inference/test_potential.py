@@ -98,7 +98,7 @@ def test_a_potential_over_many_nats():
 def test_one_way_edges_have_no_finite_potential():
     counts = np.array([[5, 3, 0], [2, 5, 4], [0, 0, 6]])
     with pytest.raises(
-        ReducibleChainError, match="from state 1 to state 2 and never back.*2 strongly connected"
+        ReducibleChainError, match="from state 1 to state 2 but never back.*2 strongly connected"
     ):
         fit_potential(counts)
     with pytest.raises(
