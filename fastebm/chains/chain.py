@@ -13,7 +13,7 @@ from .._runtime.checkpoint import fingerprint
 from .._runtime.progress import interruptible
 from .._runtime.threads import resolve_threads
 from ..counts.connected_set import connected_set
-from ..counts.matrix import Counts, TransitionCounts
+from ..counts.matrix import CountMatrix, TransitionCounts
 from ..counts.reversible_mle import fit_reversible
 from ..counts.transitions import count_transitions
 from ..errors import ConvergenceWarning, InvalidChainError, SelectionWarning
@@ -194,7 +194,7 @@ class MarkovChain:
                [0.5, 0.5, 0. ]])
         """
         if reversible:
-            data = Counts(counts, labels=labels)
+            data = CountMatrix(counts, labels=labels)
             tol = validate.number(tol, "tol", above=0.0)
             pattern, row, col, _ = fit_reversible(data, pi, tol, resolve_threads(num_threads))
             return cls._from_parts(pattern, row, col, labels=data.labels, reward=reward)

@@ -9,7 +9,7 @@ from ..errors import InvalidChainError
 TRANSITIONS_PER_PIECE = 4_000_000
 
 
-class Tally:
+class CountAccumulator:
     """Counts that grow: add trajectories, or sources and targets, of state numbers; then take the matrix."""
 
     def __init__(self, lag, mode):

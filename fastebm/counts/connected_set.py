@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from .. import _core
 from .._runtime.results import Result, result
 from ..patterns.graph import components
-from .matrix import Counts
+from .matrix import CountMatrix
 
 
 @result
@@ -62,7 +62,7 @@ def connected_set(counts):
     >>> kept.states.tolist(), round(kept.fraction_counts, 4), kept.n_components
     ([0, 1], 0.9091, 2)
     """
-    data = Counts(counts)
+    data = CountMatrix(counts)
     labels, n_classes = data.classes
     rows = np.repeat(np.arange(data.n_states), np.diff(data.matrix.indptr))
     inside = labels[rows] == labels[data.matrix.indices]

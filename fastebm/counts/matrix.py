@@ -60,7 +60,7 @@ class TransitionCounts(Result):
         }
 
 
-class Counts:
+class CountMatrix:
     """A checked count matrix: non-negative, finite, square, at least one positive entry; what the estimators work on.
 
     `matrix` is a `_core.Csr` of the positive entries (ascending rows), `total` the row sums (n_states,), diagonal included.

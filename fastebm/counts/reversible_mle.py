@@ -98,7 +98,7 @@ def _logs(matrix):
 
 
 def fit_any_law(data, tol, threads, progress, callback):
-    """(pattern, row, col, evidence) of the reversible fit of `Counts`: ``P = diag(row) A diag(col)`` with A symmetric.
+    """(pattern, row, col, evidence) of the reversible fit of `CountMatrix`: ``P = diag(row) A diag(col)`` with A symmetric.
 
     P(x, y) = s sigma(v(x) - v(y)) / n(x) with s = n(x, y) + n(y, x), and sigma(d) = e^(d / 2) / (2 cosh(d / 2)), so that
     A = s / (2 cosh((v(x) - v(y)) / 2)) stays in range whatever v is.
@@ -119,7 +119,7 @@ def fit_any_law(data, tol, threads, progress, callback):
             f"log(n / pi) spans {2 * v.max():.0f}, beyond what a chain can store (1200)"
         )
     flat = np.zeros(data.n_states)
-    matrix = passes.additive(
+    matrix = passes.symmetric_part(
         data.matrix, data.transpose, None, None, flat, threads
     )  # (n + n^T) / 2
     rows = np.repeat(np.arange(data.n_states, dtype=np.int32), np.diff(matrix.indptr))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..errors import InvalidChainError
-from .accumulator import Tally
+from .accumulator import CountAccumulator
 
 _SOURCE, _TARGET = ("source", "src", "from", "i"), ("target", "tgt", "to", "j")
 _COUNT = ("count", "n", "weight", "wt", "w")
@@ -14,8 +14,8 @@ _TRAJECTORY, _STATE = (
 _REMEDY = "name the columns trajectory, state or source, target[, count]"
 
 
-class LabelledTally(Tally):
-    """A `Tally` of states by name: integers stay numbers, anything else becomes a label, numbered as first seen."""
+class LabelledAccumulator(CountAccumulator):
+    """A `CountAccumulator` of states by name: integers stay numbers, anything else becomes a label, numbered as first seen."""
 
     def __init__(self, lag, mode):
         super().__init__(lag, mode)
@@ -49,7 +49,7 @@ class LabelledTally(Tally):
 
 def read_transitions(path, lag, mode):
     """A tally of the file, with .labels a tuple, or None where states are numbers."""
-    tally = LabelledTally(lag, mode)
+    tally = LabelledAccumulator(lag, mode)
     reader = None
     for place, batch in enumerate(batches(path)):
         if reader is None:

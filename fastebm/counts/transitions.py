@@ -6,7 +6,7 @@ import numpy as np
 
 from .._runtime import validate
 from ..errors import InvalidChainError
-from .accumulator import Tally
+from .accumulator import CountAccumulator
 from .matrix import TransitionCounts
 
 
@@ -54,7 +54,7 @@ def count_transitions(trajectories, *, lag=1, mode="sliding", n_states=None, lab
         found = read_transitions(os.fspath(trajectories), lag, mode)
         labels = found.labels if labels is None else labels
     else:
-        found = Tally(lag, mode)
+        found = CountAccumulator(lag, mode)
         for number, trajectory in enumerate(as_trajectories(trajectories)):
             found.add_trajectory(trajectory, number)
     counts = found.matrix(n_states)

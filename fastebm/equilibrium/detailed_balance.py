@@ -228,7 +228,7 @@ def reversibilize(chain, kind="additive", *, num_threads=None):
         )
     pattern = chain._scaled.pattern
     forecast_memory(2 * 12 * chain.nnz, "the additive reversibilisation")
-    matrix = passes.additive(
+    matrix = passes.symmetric_part(
         pattern.matrix,
         pattern.transpose,
         chain._scaled.log_row,

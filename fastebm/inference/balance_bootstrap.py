@@ -1,4 +1,4 @@
-"""Counts with their reversible fit, and the parametric bootstrap of the fit.
+"""CountMatrix with their reversible fit, and the parametric bootstrap of the fit.
 
 Data and replicates must be judged by one statistic, and replicates have zeros where the data have
 none. So the cycle statistic is the score form, not the Wald form.
@@ -20,7 +20,7 @@ from .._runtime.memory import forecast_memory
 from .._runtime.pacing import ENTRIES_PER_CALL
 from .._runtime.resumable import Resumable, State
 from .._runtime.types import BoolArray, FloatArray
-from ..counts.matrix import Counts
+from ..counts.matrix import CountMatrix
 from ..counts.newton import newton
 from ..patterns import passes
 
@@ -35,7 +35,7 @@ DEVIATIONS_AT_ONCE = 16_000_000
 
 
 class FittedCounts:
-    """Counts with their reversible fit in every strongly connected component.
+    """CountMatrix with their reversible fit in every strongly connected component.
 
     Per-entry arrays have one element per entry of `data.graph`: each pair of states appears twice,
     once for either direction.
@@ -51,12 +51,12 @@ class FittedCounts:
     ratio, score : float
         Likelihood ratio and score statistic of the data.
     expected : ndarray (nnz,)
-        Counts expected under the fit.
+        CountMatrix expected under the fit.
     potential : ndarray (n_states,)
         -log pi of the fit; +inf for a state without departures.
     """
 
-    def __init__(self, data: Counts, threads: int) -> None:
+    def __init__(self, data: CountMatrix, threads: int) -> None:
         self.data, graph = data, data.graph
         labels, _ = data.classes
         rows = np.repeat(np.arange(data.n_states), np.diff(graph.indptr))
@@ -90,7 +90,7 @@ class FittedCounts:
         return float((off**2 / (1.0 / n + 1.0 / m)).sum())
 
 
-def _pairs(data: Counts, keep: BoolArray) -> _core.PairGraph:
+def _pairs(data: CountMatrix, keep: BoolArray) -> _core.PairGraph:
     """The PairGraph of the counts of the pairs with keep[k]."""
     graph = data.graph
     rows = np.repeat(np.arange(data.n_states), np.diff(graph.indptr))

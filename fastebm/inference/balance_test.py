@@ -19,7 +19,7 @@ from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Labels, Path
 from ..counts.cycles import rank_cycles
-from ..counts.matrix import Counts
+from ..counts.matrix import CountMatrix
 from ..counts.newton import newton
 from .balance_bootstrap import BalanceBootstrap, FittedCounts, p_value
 from .types import CountsLike
@@ -138,7 +138,7 @@ def balance_test(
     Raises
     ------
     InvalidChainError
-        Counts that are not whole numbers (they could not be resampled), negative, or all zero.
+        CountMatrix that are not whole numbers (they could not be resampled), negative, or all zero.
     Interrupted
         Ctrl-C; `partial` is None, and `checkpoint` keeps the replicates.
 
@@ -153,7 +153,7 @@ def balance_test(
     validate.choice(method, "method", ("reversible", "pairs", "triangles"))
     n_bootstrap = validate.count(n_bootstrap, "n_bootstrap")
     threads = resolve_threads(num_threads)
-    data = Counts(
+    data = CountMatrix(
         counts,
         labels=labels,
         whole="the bootstrap draws whole counts; round them, or use fit_potential or from_counts",
@@ -202,7 +202,7 @@ def balance_test(
     )
 
 
-def _published(data: Counts, method: str, threads: int) -> BalanceTest:
+def _published(data: CountMatrix, method: str, threads: int) -> BalanceTest:
     """The chi-squares of the published code of arXiv 2512.10047: see `balance_test`."""
     graph = data.graph
     rows = np.repeat(np.arange(data.n_states), np.diff(graph.indptr))

@@ -19,7 +19,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected_set
-from ..counts.matrix import Counts, TransitionCounts
+from ..counts.matrix import CountMatrix, TransitionCounts
 from ..counts.transitions import as_trajectories, count_transitions
 from ..errors import FastebmError, InvalidChainError
 from .types import CountsLike
@@ -87,7 +87,7 @@ def bootstrap(
     ----------
     trajectories_or_counts : list of int arrays, or counts
         Trajectories (at least two) are resampled whole, with replacement, which respects the
-        dependence of their transitions. Counts are drawn row by row from multinomials, which
+        dependence of their transitions. CountMatrix are drawn row by row from multinomials, which
         assumes independent transitions.
     statistic : callable
         statistic(chain) -> float or array, for example
@@ -132,7 +132,9 @@ def bootstrap(
     key = philox_key(rng)
     is_counts = _is_counts(trajectories_or_counts)
     if is_counts:
-        data = Counts(trajectories_or_counts, whole="rows are drawn as whole counts; round them")
+        data = CountMatrix(
+            trajectories_or_counts, whole="rows are drawn as whole counts; round them"
+        )
         draw = _rows(data, key, threads)
     else:
         draw, data = _trajectories(list(as_trajectories(trajectories_or_counts)), lag, mode, key)
@@ -226,7 +228,7 @@ def _evaluate(
     return statistic(chain), kept.fraction_states < 1.0
 
 
-def _rows(data: Counts, key: Key, threads: int) -> Draw:
+def _rows(data: CountMatrix, key: Key, threads: int) -> Draw:
     """Rows drawn from multinomials."""
     matrix, values = data.matrix, np.asarray(data.matrix.values, dtype=np.float64)
 
@@ -239,7 +241,7 @@ def _rows(data: Counts, key: Key, threads: int) -> Draw:
 
 def _trajectories(
     trajectories: list[npt.ArrayLike], lag: int, mode: str, key: Key
-) -> tuple[Draw, Counts]:
+) -> tuple[Draw, CountMatrix]:
     """(draw(replicate), counts of all). Each trajectory is counted once; a replicate is a weighted
     sum of these counts."""
     if len(trajectories) < 2:
@@ -267,4 +269,4 @@ def _trajectories(
         times = np.bincount(generator.integers(0, len(rows), len(rows)), minlength=len(rows))
         return sp.csr_array((times @ table, (pattern.row, pattern.col)), shape=(n_states, n_states))
 
-    return draw, Counts(whole)
+    return draw, CountMatrix(whole)

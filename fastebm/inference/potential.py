@@ -13,7 +13,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Labels
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected
-from ..counts.matrix import Counts
+from ..counts.matrix import CountMatrix
 from ..counts.newton import MAX_NEWTON, newton
 from ..errors import InvalidChainError, ReducibleChainError
 from .sandwich import centered, multinomial_errors
@@ -133,9 +133,9 @@ def fit_potential(
     is_exact = isinstance(counts_or_chain, MarkovChain)
     if isinstance(counts_or_chain, MarkovChain):
         labels = counts_or_chain.labels if labels is None else labels
-        data = Counts(counts_or_chain.to_scipy(), labels=labels, name="probabilities")
+        data = CountMatrix(counts_or_chain.to_scipy(), labels=labels, name="probabilities")
     else:
-        data = Counts(counts_or_chain, labels=labels)
+        data = CountMatrix(counts_or_chain, labels=labels)
     total = data.total if trials is None else _checked_trials(trials, data.n_states)
     least_squares = method == "least-squares"
     if least_squares:
@@ -199,7 +199,7 @@ def _checked_trials(trials: npt.ArrayLike, n_states: int) -> FloatArray:
     return total
 
 
-def require_minimum(data: Counts) -> None:
+def require_minimum(data: CountMatrix) -> None:
     """Raise unless every connected component is strongly connected."""
     labels, _ = data.classes
     rows = np.repeat(np.arange(data.n_states), np.diff(data.matrix.indptr))
@@ -215,7 +215,9 @@ def require_minimum(data: Counts) -> None:
         )
 
 
-def _gradient_fraction(data: Counts, draws: FloatArray, V: FloatArray) -> tuple[float, int, int]:
+def _gradient_fraction(
+    data: CountMatrix, draws: FloatArray, V: FloatArray
+) -> tuple[float, int, int]:
     """(share of the squared log ratios that V explains, pairs, one-way pairs)."""
     graph = data.graph
     rows = np.repeat(np.arange(data.n_states), np.diff(graph.indptr))

@@ -6,7 +6,7 @@ from .._runtime import validate
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Labels
-from ..counts.matrix import Counts
+from ..counts.matrix import CountMatrix
 from ..counts.newton import MAX_NEWTON, newton
 from .potential import require_minimum
 from .sandwich import binomial_errors, centered
@@ -93,7 +93,7 @@ def fit_reward(
     True
     """
     tol = validate.number(tol, "tol", above=0.0)
-    data = Counts(preferences, labels=labels, name="preferences")
+    data = CountMatrix(preferences, labels=labels, name="preferences")
     components, n_components = data.components
     require_minimum(data)
     fit = newton(

@@ -8,7 +8,7 @@ from scipy.special import erfc
 
 from .._runtime.types import BoolArray, FloatArray
 from ..counts.cycles import rank_cycles
-from ..counts.matrix import Counts
+from ..counts.matrix import CountMatrix
 from .balance_bootstrap import FittedCounts
 
 # Cycles and edges that are listed.
@@ -60,7 +60,7 @@ def worst_edges(fitted: FittedCounts, variance: FloatArray) -> list[dict[str, An
     ]
 
 
-def worst_cycles(data: Counts, inside: BoolArray) -> list[dict[str, Any]]:
+def worst_cycles(data: CountMatrix, inside: BoolArray) -> list[dict[str, Any]]:
     """Cycles by |affinity| in standard errors, from pairs that were seen in both directions."""
     graph = data.graph
     two_way = inside & (graph.forward > 0) & (graph.backward > 0)

@@ -9,7 +9,7 @@ from .. import _core
 from .._runtime.resumable import Resumable, State
 from .._runtime.types import BoolArray, IntArray
 from ..chains.chain import MarkovChain
-from ..equilibrium.structure import certain, reachable
+from ..equilibrium.structure import hits_almost_surely, reachable
 from .simulate import WALKERS_PER_ROUND
 from .statistics import HittingStatistics
 from .walkers import Starts, Words, advance, bit_set, step_pacer
@@ -61,7 +61,7 @@ class HittingRun:
         num_threads: int,
     ) -> None:
         alive = reachable(chain, mask)
-        self.hits_surely = alive if alive.all() else certain(chain, mask)
+        self.hits_surely = alive if alive.all() else hits_almost_surely(chain, mask)
         self.kernel = chain._scaled.walker(num_threads)
         self.key, self.num_threads = key, num_threads
         self.mask, self.bits = mask, bit_set(mask | ~alive)

@@ -13,7 +13,7 @@ from .._runtime import validate
 from .._runtime.results import Result, result
 from .._runtime.types import RNG, Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, is_chain
-from ..equilibrium.structure import certain, reachable
+from ..equilibrium.structure import hits_almost_surely, reachable
 from ..errors import ConvergenceWarning, InvalidChainError
 from .splitting_run import SplittingRun
 from .statistics import skew_interval
@@ -268,7 +268,7 @@ def splitting_hitting_time(
         num_threads,
         score_starts=False,
     )
-    if not certain(chain, run.target)[states[0]]:
+    if not hits_almost_surely(chain, run.target)[states[0]]:
         raise InvalidChainError(
             f"from start {states[0]} the target is missed with positive probability, so the mean "
             "hitting time is infinite; use splitting_probability for the chance to reach it"

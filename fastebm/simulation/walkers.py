@@ -18,7 +18,7 @@ from .._runtime.pacing import Pacer
 from .._runtime.types import BoolArray, FloatArray, IntArray, States
 from ..chains.chain import MarkovChain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import certain
+from ..equilibrium.structure import hits_almost_surely
 from ..errors import InvalidChainError
 
 #: The key of a Philox generator, shape (2,); or a bit set.
@@ -146,7 +146,7 @@ def stop_sets(target: States, avoid: States | None, n_states: int) -> tuple[Bool
 
 def require_stop(chain: MarkovChain, stop: BoolArray, starts: Starts) -> None:
     """Raise unless walkers from every start reach `stop` (bool mask) almost surely."""
-    surely, used = certain(chain, stop), starts.support
+    surely, used = hits_almost_surely(chain, stop), starts.support
     lost = used[~surely[used]]
     if len(lost):
         raise InvalidChainError(
