@@ -1,4 +1,4 @@
-"""CountMatrix with their reversible fit, and the parametric bootstrap of the fit.
+"""Counts with their reversible fit, and the parametric bootstrap of the fit.
 
 Data and replicates must be judged by one statistic, and replicates have zeros where the data have
 none. So the cycle statistic is the score form, not the Wald form.
@@ -35,7 +35,7 @@ DEVIATIONS_AT_ONCE = 16_000_000
 
 
 class FittedCounts:
-    """CountMatrix with their reversible fit in every strongly connected component.
+    """Counts with their reversible fit in every strongly connected component.
 
     Per-entry arrays have one element per entry of `data.graph`: each pair of states appears twice,
     once for either direction.
@@ -51,7 +51,7 @@ class FittedCounts:
     ratio, score : float
         Likelihood ratio and score statistic of the data.
     expected : ndarray (nnz,)
-        CountMatrix expected under the fit.
+        Counts expected under the fit.
     potential : ndarray (n_states,)
         -log pi of the fit; +inf for a state without departures.
     """

@@ -138,7 +138,7 @@ def balance_test(
     Raises
     ------
     InvalidChainError
-        CountMatrix that are not whole numbers (they could not be resampled), negative, or all zero.
+        Counts that are not whole numbers (they could not be resampled), negative, or all zero.
     Interrupted
         Ctrl-C; `partial` is None, and `checkpoint` keeps the replicates.
 

@@ -87,7 +87,7 @@ def bootstrap(
     ----------
     trajectories_or_counts : list of int arrays, or counts
         Trajectories (at least two) are resampled whole, with replacement, which respects the
-        dependence of their transitions. CountMatrix are drawn row by row from multinomials, which
+        dependence of their transitions. Counts are drawn row by row from multinomials, which
         assumes independent transitions.
     statistic : callable
         statistic(chain) -> float or array, for example
