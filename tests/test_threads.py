@@ -1,4 +1,4 @@
-"""The number of threads changes the time and nothing else; forks, spawns, shared chains and Ctrl-C."""
+"""The number of threads changes the time and nothing else. Forks, spawns, shared chains, Ctrl-C."""
 
 import multiprocessing
 import os
@@ -18,12 +18,12 @@ from numpy.testing import assert_array_equal
 import fastebm as fe
 from fastebm._runtime import threads
 
-N = 20_501  # in five blocks of states, unequal ones
+N = 20_501  # five blocks of states, of unequal sizes
 
 
 @lru_cache
 def parts(reversible):
-    """(indptr, indices, data) of a sparse expander: three edges a state and a cycle through all."""
+    """(indptr, indices, data) of a sparse expander: three edges per state plus a cycle."""
     rng = np.random.default_rng(42)
     x = np.repeat(np.arange(N), 4)
     y = np.where(np.arange(4 * N) % 4 == 0, (x + 1) % N, rng.integers(N, size=4 * N))
@@ -34,7 +34,7 @@ def parts(reversible):
 
 
 def fresh(reversible):
-    """A chain without anything found before."""
+    """A chain with empty caches."""
     return fe.MarkovChain(parts(reversible))
 
 
@@ -144,11 +144,11 @@ def test_products_have_the_same_bits(width, monkeypatch):
         assert_array_equal(left, found[0][1])
 
 
-# ---------------------------------------------------------------------------------------------------- processes
+# --- processes ------------------------------------------------------------------------------------
 
 
 def work():
-    """Something of everything that starts threads."""
+    """A result of everything that starts threads."""
     chain = fresh(True)
     return (
         fe.spectral_gap(chain, rng=1, num_threads=2).gap,
@@ -164,7 +164,7 @@ def report(queue):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_finishes_with_one_thread():
-    """libgomp waits for ever in a child that was forked after its parent used threads."""
+    """libgomp deadlocks in a child that was forked after its parent used threads."""
     expected = work()
     assert child_answers("fork") == (expected, 1)
 
@@ -249,11 +249,11 @@ def test_numpy_integers_and_more_threads_than_blocks_are_fine():
     assert fe.spectral_gap(fe.MarkovChain(gallery.cycle(7).P), num_threads=np.int32(200)).converged
 
 
-# -------------------------------------------------------------------------------------------------- shared chains
+# --- shared chains --------------------------------------------------------------------------------
 
 
 def test_python_threads_share_one_chain():
-    """All caches of the chain and of its pattern are filled in a race."""
+    """The threads race to fill all caches of the chain and of its pattern."""
     jobs = [
         ANALYSES[name]
         for name in ("tilt", "hitting_times", "mixing_curve", "spectral_gap", "absolute gap")
@@ -266,11 +266,11 @@ def test_python_threads_share_one_chain():
         return job[1](chain, 2)
 
     with ThreadPoolExecutor(len(jobs)) as pool:
-        for found, want in zip(pool.map(run, jobs), expected):
+        for found, want in zip(pool.map(run, jobs), expected, strict=True):
             assert_array_equal(found, want)
 
 
-# --------------------------------------------------------------------------------------------------------- Ctrl-C
+# --- Ctrl-C ---------------------------------------------------------------------------------------
 
 
 def long_cycle(n):
@@ -282,7 +282,8 @@ def drift(n, up, down):
 
 
 def torus(side, rates):
-    """The walk on a torus, pi uniform, reversible iff opposite rates agree, and too large for any solve within half a second."""
+    """The walk on a torus, with uniform pi. Reversible iff opposite rates agree; too large to be
+    solved within half a second."""
     x, y = np.divmod(np.arange(side * side), side)
     to = [
         (x + 1) % side * side + y,
@@ -297,7 +298,8 @@ def torus(side, rates):
 
 
 def hub(n=300_000, degree=30):
-    """Every state leads to state 0, so that no two rows are disjoint; nothing is known but that pi is not: it is not asked for."""
+    """Every state leads to state 0, so that no two rows are disjoint. pi is unknown and not
+    needed."""
     indices = np.sort(np.random.default_rng(0).integers(1, n, (n, degree)), axis=1).astype(np.int32)
     indices[:, 0] = 0
     weight = np.random.default_rng(1).random((n, degree)) + 0.1
@@ -332,17 +334,16 @@ LONG = {
 @pytest.mark.parametrize("build, run", LONG.values(), ids=LONG)
 def test_a_real_ctrl_c_is_answered_within_a_second(build, run):
     chain, sent = build(), []
-    assert chain.is_reversible in (True, False) and (
-        run is LONG["dobrushin"][1] or chain.pi is not None
-    )  # found now: the signal is to meet the long part
+    # computed now, so that the signal arrives during the long part
+    assert chain.is_reversible in (True, False)
+    assert run is LONG["dobrushin"][1] or chain.pi is not None
 
     def send():
         sent.append(time.perf_counter())
         signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # shells start background jobs with the signal ignored
+    # shells start background jobs with the signal ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.5, send)
     timer.start()
     try:

@@ -260,7 +260,7 @@ def test_cycles_of_the_forest_span_the_cycle_space():
 
 
 def stop_at(n):
-    """A callback that raises KeyboardInterrupt at its n-th call, and the list of what it was told."""
+    """A callback that raises KeyboardInterrupt at its n-th call, and the list of its progress."""
     calls = []
 
     def stop(info):
