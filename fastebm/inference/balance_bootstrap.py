@@ -102,7 +102,7 @@ def _pairs(data: CountMatrix, keep: BoolArray) -> _core.PairGraph:
     return _core.PairGraph(matrix, passes.transpose(matrix))
 
 
-class Finished(NamedTuple):
+class FinishedReplicates(NamedTuple):
     """Finished replicates; replaced as a whole, so that an interruption never sees a part."""
 
     n: int
@@ -123,7 +123,7 @@ class BalanceBootstrap:
     ) -> None:
         self.fitted, self.n_bootstrap, self.key, self.threads = fitted, n_bootstrap, key, threads
         self.ratios, self.scores = np.full(n_bootstrap, np.nan), np.full(n_bootstrap, np.nan)
-        self.finished = Finished(0, np.zeros(fitted.data.graph.nnz))
+        self.finished = FinishedReplicates(0, np.zeros(fitted.data.graph.nnz))
 
     @property
     def variance(self) -> FloatArray:
@@ -166,7 +166,7 @@ class BalanceBootstrap:
             for r in np.flatnonzero(np.isfinite(ratio)):  # one by one: the same sum for any batch
                 squares += off[r] ** 2
             self.ratios[done : done + size], self.scores[done : done + size] = ratio, score
-            self.finished = Finished(done + size, squares)
+            self.finished = FinishedReplicates(done + size, squares)
             progress.save()
             progress(done + size)
 
@@ -188,7 +188,7 @@ class BalanceBootstrap:
     def restore(self, state: State) -> None:
         """Go on from what `state` returned."""
         self.ratios, self.scores = state["ratios"], state["scores"]
-        self.finished = Finished(int(state["done"]), state["squares"])
+        self.finished = FinishedReplicates(int(state["done"]), state["squares"])
 
 
 def p_value(replicates: FloatArray, observed: float) -> float:

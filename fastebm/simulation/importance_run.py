@@ -62,7 +62,7 @@ class WeightedSums:
         return max(low, 0.0), high
 
 
-class Finished(NamedTuple):
+class FinishedRounds(NamedTuple):
     """Finished rounds; replaced as a whole, so that an interruption never sees a part."""
 
     n_walkers: int = 0
@@ -114,7 +114,7 @@ class ImportanceRun:
         self.walks = ScoredWalks(
             self.warm._scaled.walker(num_threads), self.key, self.stop, num_threads
         )
-        self.finished = Finished()
+        self.finished = FinishedRounds()
 
     def run(self, progress: Resumable) -> None:
         """Run rounds until all walkers are done."""
@@ -146,7 +146,7 @@ class ImportanceRun:
         stopped = steps >= 0
         with np.errstate(over="ignore"):
             weight = np.where(stopped, np.exp(log_weight), 0.0)
-            self.finished = Finished(
+            self.finished = FinishedRounds(
                 done.n_walkers + size,
                 done.n_censored + int(np.count_nonzero(~stopped)),
                 self.walks.n_steps,
@@ -182,6 +182,6 @@ class ImportanceRun:
         """Go on from what `state` returned."""
         self.key[:] = state["key"]
         n_walkers, n_censored, n_steps = (int(value) for value in state["done"])
-        sums = (WeightedSums(v[:3], v[3]) for v in (state[n] for n in Finished._fields[3:]))
+        sums = (WeightedSums(v[:3], v[3]) for v in (state[n] for n in FinishedRounds._fields[3:]))
         self.walks.restore(n_steps)
-        self.finished = Finished(n_walkers, n_censored, n_steps, *sums)
+        self.finished = FinishedRounds(n_walkers, n_censored, n_steps, *sums)

@@ -31,7 +31,7 @@ KILLED = 0.1
 TOGETHER = 16
 
 
-class Finished(NamedTuple):
+class FinishedReplicas(NamedTuple):
     """Finished replicas; replaced as a whole, so that an interruption never sees a part."""
 
     table: FloatArray = np.empty((0, 3))  # estimate, mean steps of an excursion, number of levels
@@ -93,7 +93,7 @@ class SplittingRun:
                 "start must be one state or a distribution; to start from several states, pass "
                 "their probabilities as a float array (n_states,)"
             )
-        self.finished = Finished()
+        self.finished = FinishedReplicas()
         self.walks = ScoredWalks(
             chain._scaled.walker(threads), self.key, self.target | self.avoid, threads
         )
@@ -125,7 +125,7 @@ class SplittingRun:
                 group = ReplicaGroup(self, range(first, min(first + TOGETHER, self.n_replicas)))
                 group.run(partial(report, group, first))
                 table = np.append(self.finished.table, group.outcome(), axis=0)
-                self.finished = Finished(table, self.walks.n_steps)
+                self.finished = FinishedReplicas(table, self.walks.n_steps)
                 monitor.save()
                 monitor(len(table), steps=self.walks.n_steps)
         return summary()
@@ -151,7 +151,7 @@ class SplittingRun:
     def restore(self, state: State) -> None:
         """Go on from what `state` returned."""
         self.key[:], n_steps = state["key"], int(state["n_steps"])
-        self.finished = Finished(state["replicas"], n_steps)
+        self.finished = FinishedReplicas(state["replicas"], n_steps)
         self.walks.restore(n_steps)
 
 
