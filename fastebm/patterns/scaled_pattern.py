@@ -154,9 +154,8 @@ class ScaledPattern:
     ) -> sp.csr_array:
         """Rows of P from the rows of A that belong to the states `own`."""
         forecast_memory(24 * indices.size, "a SciPy copy of the chain")
-        data: npt.NDArray[Any] = (
-            np.ones(indices.size) if values is None else values.astype(np.float64)
-        )
+        data: FloatArray
+        data = np.ones(indices.size) if values is None else values.astype(np.float64)
         if self.row is not None:
             data *= np.repeat(self.row[own], np.diff(indptr))
         if self.col is not None:
@@ -171,6 +170,7 @@ class ScaledPattern:
         if self.shift is not None:
             states = np.arange(self.n_states, dtype=index)[own]
             starts = np.arange(len(states) + 1, dtype=index)
-            P = (P + sp.csr_array((self.shift[own], states, starts), shape=P.shape)).tocsr()
+            shift: Any = self.shift[own]
+            P = (P + sp.csr_array((shift, states, starts), shape=P.shape)).tocsr()
         rows: sp.csr_array = P
         return rows

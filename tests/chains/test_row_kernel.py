@@ -408,7 +408,7 @@ def test_a_rule_of_other_weights_is_refused(tmp_path):
     weights = np.load(tmp_path / "chain" / "data2.npy")
     weights[5] *= 2.0
     np.save(tmp_path / "chain" / "data2.npy", weights)
-    with pytest.raises(fe.InvalidChainError, match="does not make the chain that was kept: row"):
+    with pytest.raises(fe.InvalidChainError, match="does not make the chain that was saved: row"):
         fe.load(tmp_path / "chain")
 
 
