@@ -128,7 +128,8 @@ class BalanceBootstrap:
     @property
     def variance(self) -> FloatArray:
         """Of n - m, for every entry (nnz,)."""
-        return self.finished.squares / max(np.isfinite(self.ratios).sum(), 1)
+        n_good = int(np.isfinite(self.ratios).sum())
+        return self.finished.squares / max(n_good, 1)
 
     def skip(self) -> None:
         """There is no cycle to test: all statistics are zero."""

@@ -6,7 +6,7 @@ and each replicate is refitted. A rejection speaks of reversibility only if the 
 the resolution of the states: see `markov_test`.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,9 @@ from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Labels, Path
 from ..counts.cycles import rank_cycles
-from ..counts.matrix import CountMatrix
+from ..counts.matrix import CountMatrix, CountsLike
 from ..counts.newton import newton
 from .balance_bootstrap import BalanceBootstrap, FittedCounts, p_value
-from .types import CountsLike
 from .violations import worst_cycles, worst_edges
 
 # Mean count per pair (both directions) below which the bootstrap itself is off. At nominal 5 % the
@@ -101,7 +100,7 @@ def balance_test(
     counts: CountsLike,
     *,
     n_bootstrap: int = 999,
-    method: str = "reversible",
+    method: Literal["reversible", "pairs", "triangles"] = "reversible",
     labels: Labels | None = None,
     rng: RNG = None,
     num_threads: int | None = None,

@@ -4,7 +4,7 @@ Either whole trajectories are resampled, or rows of counts are drawn from multin
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,9 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected_set
-from ..counts.matrix import CountMatrix, TransitionCounts
+from ..counts.matrix import CountMatrix, CountsLike, TransitionCounts
 from ..counts.transitions import as_trajectories, count_transitions
 from ..errors import FastebmError, InvalidChainError
-from .types import CountsLike
 
 Key = npt.NDArray[np.uint64]
 Statistic = Callable[[MarkovChain], npt.ArrayLike]
@@ -75,7 +74,7 @@ def bootstrap(
     level: float = 0.95,
     reversible: bool = False,
     lag: int = 1,
-    mode: str = "sliding",
+    mode: Literal["sliding", "sample"] = "sliding",
     rng: RNG = None,
     num_threads: int | None = None,
     progress: bool = False,
@@ -130,19 +129,19 @@ def bootstrap(
     level = validate.number(level, "level", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
     key = philox_key(rng)
-    is_counts = _is_counts(trajectories_or_counts)
-    if is_counts:
+    if _is_counts(trajectories_or_counts):
+        kind = "rows"
         data = CountMatrix(
             trajectories_or_counts, whole="rows are drawn as whole counts; round them"
         )
         draw = _rows(data, key, threads)
     else:
+        kind = "trajectories"
         draw, data = _trajectories(list(as_trajectories(trajectories_or_counts)), lag, mode, key)
     estimate, _ = _evaluate(data.scipy(), statistic, reversible)
     replicates = _Replicates(estimate)
 
     def so_far() -> BootstrapResult | None:
-        kind = "rows" if is_counts else "trajectories"
         return replicates.summary(level, kind, n) if len(replicates.values) >= 2 else None
 
     with interruptible(
@@ -160,7 +159,7 @@ def bootstrap(
     return found
 
 
-def _is_counts(data: object) -> bool:
+def _is_counts(data: object) -> TypeGuard[CountsLike]:
     """Whether these are counts, not trajectories."""
     return (
         sp.issparse(data)
@@ -240,7 +239,7 @@ def _rows(data: CountMatrix, key: Key, threads: int) -> Draw:
 
 
 def _trajectories(
-    trajectories: list[npt.ArrayLike], lag: int, mode: str, key: Key
+    trajectories: list[npt.ArrayLike], lag: int, mode: Literal["sliding", "sample"], key: Key
 ) -> tuple[Draw, CountMatrix]:
     """(draw(replicate), counts of all). Each trajectory is counted once; a replicate is a weighted
     sum of these counts."""

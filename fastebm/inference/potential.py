@@ -4,20 +4,21 @@ The dual of the reversible likelihood, the least action of arXiv 2512.10047 and 
 model (`reward`) all minimise ``sum w(x, y) K(v(x) - v(y))``, which `counts.newton` solves.
 """
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback, FloatArray, Labels
+from .._runtime.types import RNG, Callback, FloatArray, Int32Array, Labels
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected
-from ..counts.matrix import CountMatrix
+from ..counts.matrix import CountMatrix, CountsLike
 from ..counts.newton import MAX_NEWTON, newton
 from ..errors import InvalidChainError, ReducibleChainError
 from .sandwich import centered, multinomial_errors
-from .types import CountsLike, Int32Array
 
 
 @result
@@ -72,8 +73,8 @@ class PotentialFit(Result):
 def fit_potential(
     counts_or_chain: CountsLike | MarkovChain,
     *,
-    method: str = "least-action",
-    action: str = "logistic",
+    method: Literal["least-action", "least-squares"] = "least-action",
+    action: Literal["logistic", "exponential"] = "logistic",
     trials: npt.ArrayLike | None = None,
     std_error: bool = True,
     labels: Labels | None = None,

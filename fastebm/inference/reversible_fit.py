@@ -7,9 +7,8 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, Labels
 from ..chains.chain import MarkovChain
-from ..counts.matrix import CountMatrix
+from ..counts.matrix import CountMatrix, CountsLike
 from ..counts.reversible_mle import fit_reversible
-from .types import CountsLike
 
 
 @result

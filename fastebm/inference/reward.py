@@ -5,12 +5,11 @@ import numpy as np
 from .._runtime import validate
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback, FloatArray, Labels
-from ..counts.matrix import CountMatrix
+from .._runtime.types import RNG, Callback, FloatArray, Int32Array, Labels
+from ..counts.matrix import CountMatrix, CountsLike
 from ..counts.newton import MAX_NEWTON, newton
 from .potential import require_minimum
 from .sandwich import binomial_errors, centered
-from .types import CountsLike, Int32Array
 
 
 @result

@@ -8,8 +8,7 @@ from .. import _core
 from .._runtime.memory import forecast_memory
 from .._runtime.progress import interruptible
 from .._runtime.random import philox_key
-from .._runtime.types import RNG, Callback, FloatArray, IntArray
-from .types import Int32Array
+from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray
 
 # Up to this many states the sandwich is formed exactly (an n^3 inverse, 2 s); beyond, it is
 # estimated from random probes.
@@ -126,4 +125,5 @@ def _errors(
     mass = np.bincount(components, gauge, minlength=n_components)
     G = np.eye(n) - basis @ ((basis * gauge[:, None]) / np.where(mass > 0, mass, 1.0)).T
     image = G @ inverse
-    return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", image, M, image, optimize=True), 0.0))
+    variance: FloatArray = np.einsum("ij,jk,ik->i", image, M, image, optimize=True)
+    return np.sqrt(np.maximum(variance, 0.0))
