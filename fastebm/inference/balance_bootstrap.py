@@ -27,7 +27,7 @@ from ..patterns import passes
 # A replicate costs about this many passes over the pairs (draws, five Newton steps), as measured by
 # benchmarks/null_calibration.py.
 PASSES_PER_REPLICATE = 100
-# Passes over pairs that are worth a thread: below, to start it costs more
+# Passes over pairs per thread: with fewer, starting the thread costs more than it saves
 # (benchmarks/null_calibration.py).
 WORK_PER_THREAD = 5_000_000
 # Doubles that the deviations of all replicates of a batch may take (128 MB).
@@ -127,7 +127,7 @@ class BalanceBootstrap:
 
     @property
     def variance(self) -> FloatArray:
-        """Of n - m, for every entry (nnz,)."""
+        """Variance of n - m for every entry, (nnz,)."""
         n_good = int(np.isfinite(self.ratios).sum())
         return self.finished.squares / max(n_good, 1)
 
@@ -187,7 +187,7 @@ class BalanceBootstrap:
         }
 
     def restore(self, state: State) -> None:
-        """Go on from what `state` returned."""
+        """Continue from the arrays that `state` returned."""
         self.ratios, self.scores = state["ratios"], state["scores"]
         self.finished = FinishedReplicates(int(state["done"]), state["squares"])
 

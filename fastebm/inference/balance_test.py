@@ -32,7 +32,7 @@ SPARSE_COUNT = 8.0
 
 @result
 class BalanceTest(Result):
-    """What the counts say about detailed balance.
+    """Evidence in the counts for or against detailed balance.
 
     Attributes
     ----------

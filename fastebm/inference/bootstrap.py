@@ -42,7 +42,7 @@ class BootstrapResult(Result):
     level : float
     kind : "trajectories" | "rows"
     n : int
-        Replicates asked for.
+        Replicates requested.
     n_failed : int
         Replicates that were left out because the statistic raised an error, or returned NaN or
         another shape. `failures` counts the reasons.

@@ -21,7 +21,7 @@ class RewardFit(Result):
     reward : ndarray (n_items,)
         Mean zero in each component.
     std_error : ndarray (n_items,) or None
-        Sandwich standard errors, if asked for.
+        Sandwich standard errors; None with ``std_error=False``.
     std_error_kind : str
         "exact" or "none".
     labels : sequence or None

@@ -156,7 +156,7 @@ class HittingRun:
         }
 
     def restore(self, state: State) -> None:
-        """Go on from what `state` returned."""
+        """Continue from the arrays that `state` returned."""
         self.key[:], self.all_hit_surely = state["key"], bool(state["all_sure"])
         statistics = HittingStatistics.from_state(state)
         if len(state["states"]):

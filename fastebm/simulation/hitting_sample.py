@@ -177,7 +177,7 @@ def simulate_hitting_times(
         return fingerprint(
             chain.fingerprint(),
             mask,
-            starts.law,
+            starts.distribution,
             starts.given,
             n_walkers,
             max_steps,

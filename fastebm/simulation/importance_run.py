@@ -162,7 +162,7 @@ class ImportanceRun:
             self.warm.fingerprint(),
             self.target,
             self.avoid,
-            self.starts.law,
+            self.starts.distribution,
             self.starts.given,
             self.n_walkers,
             self.max_steps,
@@ -179,7 +179,7 @@ class ImportanceRun:
         return parts | {"key": self.key, "done": np.array([n_walkers, n_censored, n_steps])}
 
     def restore(self, state: State) -> None:
-        """Go on from what `state` returned."""
+        """Continue from the arrays that `state` returned."""
         self.key[:] = state["key"]
         n_walkers, n_censored, n_steps = (int(value) for value in state["done"])
         sums = (WeightedSums(v[:3], v[3]) for v in (state[n] for n in FinishedRounds._fields[3:]))

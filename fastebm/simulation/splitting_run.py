@@ -136,7 +136,7 @@ class SplittingRun:
             self.target,
             self.avoid,
             self.score,
-            self.starts.law,
+            self.starts.distribution,
             self.starts.given,
             self.n_particles,
             self.n_replicas,
@@ -149,7 +149,7 @@ class SplittingRun:
         return {"key": self.key, "replicas": table, "n_steps": np.array(n_steps)}
 
     def restore(self, state: State) -> None:
-        """Go on from what `state` returned."""
+        """Continue from the arrays that `state` returned."""
         self.key[:], n_steps = state["key"], int(state["n_steps"])
         self.finished = FinishedReplicas(state["replicas"], n_steps)
         self.walks.restore(n_steps)

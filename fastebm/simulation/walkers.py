@@ -79,35 +79,37 @@ class Starts:
 
     Attributes
     ----------
-    law : ndarray (n_states,) or None
+    distribution : ndarray (n_states,) or None
         The distribution that starts are drawn from.
     given : ndarray int64 or None
         The states that are assigned round robin.
     """
 
-    law: FloatArray | None
+    distribution: FloatArray | None
     given: IntArray | None
 
     def __init__(
         self, chain: MarkovChain, start: npt.ArrayLike | None, key: Words, num_threads: int
     ) -> None:
-        self.key, self.law, self.given = key, None, None
+        self.key, self.distribution, self.given = key, None, None
         if start is None:
             known = chain.pi
-            self.law = known if known is not None else stationary(chain, num_threads=num_threads).pi
+            if known is None:
+                known = stationary(chain, num_threads=num_threads).pi
+            self.distribution = known
         elif np.ndim(start) == 1 and np.size(start) and np.asarray(start).dtype.kind == "f":
-            self.law = validate.distribution(start, chain.n_states, "start")
+            self.distribution = validate.distribution(start, chain.n_states, "start")
         else:
             self.given = validate.state_array(start, chain.n_states, "start")
-        if self.law is not None:
-            self._cdf = np.cumsum(self.law)
+        if self.distribution is not None:
+            self._cdf = np.cumsum(self.distribution)
             self._cdf /= self._cdf[-1]  # then u < 1 finds a state, and never one of mass zero
 
     @property
     def support(self) -> IntArray:
         """The states in which a walker may start."""
-        if self.law is not None:
-            return np.flatnonzero(self.law)
+        if self.distribution is not None:
+            return np.flatnonzero(self.distribution)
         assert self.given is not None
         return self.given
 
@@ -121,14 +123,14 @@ class Starts:
     def unseen_mass(self, n: int) -> float:
         """The mass of the states of mass below 3 / n: each is the start of none of n walkers with
         probability 5 % or more. For given starts, the share that no walker was assigned."""
-        if self.law is not None:
-            return float(self.law[self.law < 3.0 / n].sum())
+        if self.distribution is not None:
+            return float(self.distribution[self.distribution < 3.0 / n].sum())
         assert self.given is not None
         return max(0.0, 1.0 - n / len(self.given))
 
     def blind_mass(self, n: int) -> float:
         """A set of starts of smaller mass is missed as a whole with probability 5 % or more."""
-        return 0.0 if self.law is None else 1.0 - 0.05 ** (1.0 / n)
+        return 0.0 if self.distribution is None else 1.0 - 0.05 ** (1.0 / n)
 
 
 def stop_sets(target: States, avoid: States | None, n_states: int) -> tuple[BoolArray, BoolArray]:

@@ -1,4 +1,4 @@
-"""Rows drawn anew by the core, against binomial and multinomial distributions."""
+"""Rows of counts resampled by the core, against binomial and multinomial distributions."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
 """Small chains, comparisons and interruptions for the tests of simulations.
 
-Seeds are fixed, so no test is flaky. The false-alarm rate says how likely a correct program was to
-fail for the seed at hand: 6e-5 for a comparison at 4 standard errors, 1e-6 for a band of a curve.
+Seeds are fixed, so no test is flaky. For a random seed a correct program fails a comparison at 4
+standard errors with probability 6e-5, and the band of a curve with probability 1e-6.
 """
 
 import json

@@ -232,6 +232,6 @@ def test_starts_follow_a_distribution():
             fe.simulate_hitting_times(chain, [0], start=bad)
 
 
-def test_given_starts_that_no_walker_was_dealt():
+def test_given_starts_that_no_walker_was_assigned():
     sample = fe.simulate_hitting_times(cycle(10), [0], start=[1, 2, 3, 4], n_walkers=3, rng=0)
     assert sample.unseen_mass == 0.25 and sample.blind_mass == 0.0
