@@ -17,6 +17,7 @@ import fastebm as fe
 from fastebm._runtime import threads
 
 pytestmark = pytest.mark.threads
+
 N = 20_501  # in five blocks of states, unequal ones
 
 

@@ -16,6 +16,7 @@ from ..counts.newton import newton
 from ..errors import InvalidChainError
 from ..patterns import passes
 from ..patterns.pattern import Pattern
+from ..patterns.scaled_pattern import ScaledPattern
 from .stationary import stationary
 from .structure import closed_class
 
@@ -228,7 +229,7 @@ def reversibilize(chain, kind="additive", *, num_threads=None):
         )
     pattern = chain._scaled.pattern
     forecast_memory(2 * 12 * chain.nnz, "the additive reversibilisation")
-    matrix = passes.additive(
+    matrix = passes.symmetric_part(
         pattern.matrix,
         pattern.transpose,
         chain._scaled.log_row,
@@ -244,7 +245,7 @@ def reversibilize(chain, kind="additive", *, num_threads=None):
         symmetric.scaled(None, None, None), col[:, None], total, None, False, threads
     )
     moving = 1.0 if chain._scaled.shift is None else 1.0 - chain._scaled.shift
-    return chain._like(symmetric, moving / total[:, 0], col, chain._scaled.shift)
+    return chain._like(ScaledPattern(symmetric, moving / total[:, 0], col, chain._scaled.shift))
 
 
 def balance(matrix, transpose, log_row, log_col, log_pi, threads):

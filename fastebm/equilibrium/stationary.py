@@ -9,7 +9,8 @@ from .._runtime import validate
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from ..chains.chain import DEFAULT_LAW_TOL, StationaryLaw, is_chain
+from ..chains.chain import is_chain
+from ..chains.law import DEFAULT_LAW_TOL, StationaryLaw
 from ..errors import ConvergenceWarning
 from .structure import closed_class
 
@@ -97,15 +98,15 @@ def stationary(
         log_pi = np.full(chain.n_states, -np.inf)
         log_pi[inside] = part.log_pi
         if part.converged:
-            chain._keep_law(StationaryLaw(log_pi, own._law.tol, part.relative_change))
+            chain._law.keep(StationaryLaw(log_pi, own._law.best.tol, part.relative_change))
         return _finish(
             chain, log_pi, threads, part.relative_change, part.method, part.n_iter, part.converged
         )
-    law = chain._law_within(tol)
+    law = chain._law.within(tol)
     if law is not None:
         method = "detailed balance" if chain.is_reversible else "known"
         return _finish(chain, law.log_pi, threads, law.change, method, 0, True)
-    search = chain._law_search(tol, max_iter, threads)
+    search = chain._law.search(tol, max_iter, threads)
     with interruptible(
         "stationary",
         lambda: _found(chain, search, threads),
@@ -116,7 +117,7 @@ def stationary(
         search.run(monitor)
         found = _found(chain, search, threads)
     if found.converged:
-        chain._keep_law(StationaryLaw(found.log_pi, search.accuracy, found.relative_change))
+        chain._law.keep(StationaryLaw(found.log_pi, search.accuracy, found.relative_change))
     else:
         warnings.warn(f"stationary: {search.shortfall}", ConvergenceWarning, stacklevel=2)
     return found

@@ -92,7 +92,7 @@ def reachable(chain, target, avoid=None):
     return reached.view(bool)
 
 
-def certain(chain, target):
+def hits_almost_surely(chain, target):
     """The states from which `target` (bool mask) is reached with probability one, bool (n_states,).
 
     The others are those that can reach, without passing through the target, a state that cannot reach it.

@@ -12,7 +12,7 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..chains.chain import is_chain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import certain, closed_class
+from ..equilibrium.structure import closed_class, hits_almost_surely
 from ..errors import ConvergenceWarning, InvalidChainError
 from ..linalg.m_matrix import System
 from ..linalg.rounding import UNIT
@@ -148,7 +148,7 @@ def hitting_bounds(
             f'a gap of kind "{gap.kind}" does not bound hitting times of this chain; pass one of kind "additive"'
         )
     closed_class(chain)
-    missed = ~certain(chain, mask)
+    missed = ~hits_almost_surely(chain, mask)
     if missed.any():
         raise InvalidChainError(
             f"from state {int(np.argmax(missed))} the target is missed with positive probability; "

@@ -13,7 +13,7 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..chains.chain import is_chain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import certain
+from ..equilibrium.structure import hits_almost_surely
 from ..errors import ConvergenceWarning, InvalidChainError
 from ..linalg.m_matrix import System
 from .times import MAX_ITER, enclosure
@@ -116,7 +116,7 @@ def hitting_moments(
 
 class _Moments:
     def __init__(self, chain, mask, tol, limit, threads):
-        sure = certain(chain, mask)
+        sure = hits_almost_surely(chain, mask)
         self.chain, self.inside, self.never, self.tol, self.threads = (
             chain,
             sure & ~mask,

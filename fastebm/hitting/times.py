@@ -13,7 +13,7 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..chains.chain import is_chain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import certain, closed_class
+from ..equilibrium.structure import closed_class, hits_almost_surely
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from ..linalg.m_matrix import System
 
@@ -140,7 +140,7 @@ def hitting_times(
             f'a gap of kind "{gap.kind}" does not bound hitting times of this chain; pass one of kind "additive"'
         )
     threads = resolve_threads(num_threads)
-    sure = certain(chain, mask)
+    sure = hits_almost_surely(chain, mask)
     file = Checkpoint(
         checkpoint, "hitting_times", lambda: fingerprint(chain.fingerprint(), mask, tol, limit)
     )

@@ -7,7 +7,6 @@ from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..chains.chain import is_chain
-from ..patterns import passes
 
 # Up to this many states every pair of rows is compared: 0.5 s and 8 MB.
 MAX_PAIRS = 1000
@@ -154,7 +153,7 @@ class _Search:
 
     def _pieces(self):
         """(begin, P[begin:end]) over all rows, without entries that underflowed to zero."""
-        for begin, end in passes.chain_ranges(self.chain):
+        for begin, end in self.chain._scaled.pattern.row_ranges():
             P = self.chain._scaled.row_range(begin, end)
             P.eliminate_zeros()
             yield begin, P
