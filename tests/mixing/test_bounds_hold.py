@@ -21,12 +21,11 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from scipy.spatial.distance import cdist
 
 import fastebm as fe
-from fastebm.mixing import curve
+from fastebm.mixing import curve, time_search
 
 N_CHAINS = 1000
 # The rounding of the reference: sums of some hundred terms in doubles, and of LAPACK's eigenvalues of matrices of norm one.
 GRANTED, LAPACK = 1e-11, 1e-13
-mixing_time = sys.modules["fastebm.mixing.time"]
 dobrushin = sys.modules["fastebm.mixing.dobrushin"]
 
 
@@ -55,7 +54,7 @@ def quiet():
 def t_mix(P, pi, eps):
     """The exact mixing time by squaring and bisection, in long doubles, rows divided by their sums: entries keep their relative accuracy."""
     powers, pi = [P / P.sum(axis=1, keepdims=True)], np.asarray(pi)
-    reached = eps * (1 + mixing_time.TIE)
+    reached = eps * (1 + time_search.TIE)
 
     def distance(X):
         return np.abs(X - pi).sum(axis=1).max() / 2
@@ -191,7 +190,7 @@ def check_autocorrelation(chain, exact, f, name, granted):
 
 
 def test_mixing_times(monkeypatch):
-    monkeypatch.setattr(mixing_time, "MAX_DENSE", 0)
+    monkeypatch.setattr(time_search, "MAX_DENSE", 0)
     vacuous = 0
     for i, (name, P, _) in enumerate(random_chains(10)):
         eps = (0.05, 0.25, 0.45)[i % 3]
@@ -310,7 +309,7 @@ def real(request):
 
 
 def test_every_bound_on_real_chains(real, monkeypatch):
-    monkeypatch.setattr(mixing_time, "MAX_DENSE", 0)
+    monkeypatch.setattr(time_search, "MAX_DENSE", 0)
     monkeypatch.setattr(dobrushin, "MAX_PAIRS", 1)
     general, chain = real
     rng, P, n = np.random.default_rng(5), chain.to_scipy().toarray(), chain.n_states

@@ -529,7 +529,7 @@ def test_calls_of_any_size_give_the_same_bits(monkeypatch):
         size = 1
         __enter__ = __exit__ = lambda self, *_: None
 
-    monkeypatch.setattr("fastebm.mixing.curve.Pacer", lambda size: Short())
+    monkeypatch.setattr("fastebm.mixing.evolution.Pacer", lambda size: Short())
     pieces = fe.mixing_curve(chain, np.arange(7), 5)
     for name in ("tv", "kl", "chi2"):
         np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))

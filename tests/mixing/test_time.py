@@ -1,7 +1,6 @@
 """Mixing times against closed forms, plain stepping and Aldous' limit of the hypercube; every bound against the exact time."""
 
 import math
-import sys
 
 import gallery
 import numpy as np
@@ -14,15 +13,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import erf, erfinv
 
 import fastebm as fe
+from fastebm.mixing import dense_powers, time_search
 
-mixing_time = sys.modules["fastebm.mixing.time"]
-TIE = 1 + mixing_time.TIE
+TIE = 1 + time_search.TIE
 
 
 @pytest.fixture
 def bracket(monkeypatch):
     """mixing_time without dense powers."""
-    monkeypatch.setattr(mixing_time, "MAX_DENSE", 0)
+    monkeypatch.setattr(time_search, "MAX_DENSE", 0)
     return fe.mixing_time
 
 
@@ -168,7 +167,7 @@ def test_given_starts(case, dense, monkeypatch):
     states = np.array([5, 17, 40, *range(20, 38)])
     t, own = by_stepping(case.P, 0.25, states)
     if not dense:
-        monkeypatch.setattr(mixing_time, "MAX_DENSE", 0)
+        monkeypatch.setattr(time_search, "MAX_DENSE", 0)
     found = fe.mixing_time(chain_of(case.P), start=states)
     assert (
         found.is_exact
@@ -180,7 +179,7 @@ def test_given_starts(case, dense, monkeypatch):
         assert_array_equal(found.starts, states)
         assert_array_equal(found.start_steps, own)
     curve = fe.mixing_curve(chain_of(case.P), found.worst_start, 2 * t)
-    assert_array_equal(found.profile_steps, np.unique(np.ceil(np.array(mixing_time.PROFILE) * t)))
+    assert_array_equal(found.profile_steps, np.unique(np.ceil(np.array(dense_powers.PROFILE) * t)))
     assert_allclose(found.profile_tv, curve.tv[0, found.profile_steps], rtol=1e-9)
 
 
@@ -375,7 +374,7 @@ def test_bad_arguments(options, error):
 
 
 def test_without_memory_there_are_bounds(monkeypatch):
-    monkeypatch.setattr(mixing_time, "free_memory", lambda: 1000)
+    monkeypatch.setattr(dense_powers, "free_memory", lambda: 1000)
     found = fe.mixing_time(chain_of(gallery.cycle(50, 0.5).P))
     assert found.method == "bounds" and found.lower == first_below(
         gallery.cycle(50, 0.5).extra["tv_from0"], 0.25
@@ -392,7 +391,7 @@ def test_interrupt_carries_the_bounds_so_far(dense, monkeypatch):
             raise KeyboardInterrupt
 
     if not dense:
-        monkeypatch.setattr(mixing_time, "MAX_DENSE", 0)
+        monkeypatch.setattr(time_search, "MAX_DENSE", 0)
     case = gallery.double_well(60, 8)
     with pytest.raises(fe.Interrupted) as caught:
         fe.mixing_time(chain_of(case.P), callback=callback)
