@@ -1,4 +1,5 @@
-"""Return times, commute times and Kemeny's constant against closed forms; the estimate covers the exact value."""
+"""Return times, commute times and Kemeny's constant against closed forms; the estimate covers the
+exact value."""
 
 import gallery
 import numpy as np
@@ -30,7 +31,8 @@ def test_return_times_beyond_a_double_are_known_by_their_log():
 
 
 def test_commute_times_are_resistances():
-    """Total weight of directed edges times the effective resistance (LP prop. 10.7): a path, a cycle, a complete graph."""
+    """Total weight of directed edges times the effective resistance (Levin & Peres, prop. 10.7) on
+    a path, a cycle and a complete graph."""
     for case, resistance, weight in [
         (gallery.path(9), lambda d: d, 16),
         (gallery.cycle(9), lambda d: d * (9 - d) / 9, 18),
@@ -91,7 +93,8 @@ def test_kemeny_of_a_metastable_chain_is_its_relaxation_time():
 
 @pytest.mark.parametrize("iterate", [False, True])
 def test_the_estimate_covers_the_exact_value(iterate, monkeypatch):
-    """A cycle, whose constant is (n^2 - 1) / 6. 30 intervals of 95 %: fewer than 24 hits happen once in 10^4 runs."""
+    """A cycle, whose constant is (n^2 - 1) / 6. Of 30 intervals of 95 %, fewer than 24 cover it
+    once in 10^4 runs."""
     monkeypatch.setattr(returns, "MAX_EXACT", 1)
     if iterate:
         monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
