@@ -82,9 +82,18 @@ def lumpability(
     tol : float
         The partition counts as lumpable if its defect is at most this.
 
+    Returns
+    -------
+    LumpabilityResult
+
     Raises
     ------
-    ReducibleChainError, InvalidChainError, TypeError
+    ReducibleChainError
+        More than one closed class.
+    InvalidChainError
+        A partition of another shape, or sets that are not numbered 0..k-1 without gaps.
+    TypeError
+        Set numbers that are not integers.
     Interrupted
         Ctrl-C. `partial` is the LumpabilityResult of the states checked so far (while the
         stationary distribution is computed, what `stationary` has reached).

@@ -116,12 +116,22 @@ def metastable_sets(
     tol, rng
         For the eigenvectors (see `eigenpairs`).
 
+    Returns
+    -------
+    MetastableResult
+        A warning is given if `error` is not finite.
+
     Raises
     ------
     NotReversibleError
         Take ``reversibilize(chain)``: its metastable sets are those that the chain leaves slowly
         both forward and backward in time.
-    ReducibleChainError, InvalidChainError, Interrupted
+    ReducibleChainError
+        The chain is not irreducible.
+    InvalidChainError
+        k is out of range, or fewer than k eigenvectors were found.
+    Interrupted
+        Ctrl-C. `partial` is the EigenResult, or what `eigenpairs` has found so far.
 
     Notes
     -----

@@ -50,6 +50,23 @@ def return_times(
 ) -> ReturnResult:
     """Mean return times of a chain with one closed class: of every state, and of a set.
 
+    Parameters
+    ----------
+    chain : MarkovChain
+        With one closed class.
+    target : bool mask (n_states,) or state numbers, optional
+
+    Returns
+    -------
+    ReturnResult
+
+    Raises
+    ------
+    ReducibleChainError
+        More than one closed class.
+    InvalidChainError
+        An empty target or a state out of range.
+
     Examples
     --------
     >>> import numpy as np, fastebm as fe

@@ -92,6 +92,19 @@ def autocorrelation(
     tol : float
         The Poisson equation is solved until its residual is below tol max |f - pi f|.
 
+    Returns
+    -------
+    AutocorrelationResult
+
+    Raises
+    ------
+    InvalidChainError
+        f has another shape or entries that are not finite.
+    ReducibleChainError
+        More than one closed class.
+    Interrupted
+        Ctrl-C. `partial` is None.
+
     Notes
     -----
     sigma^2 = 2 <f', h> - <f', f'>, f' = f - pi f (Levin & Peres, section 12.7). With z the most

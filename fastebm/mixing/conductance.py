@@ -82,9 +82,20 @@ def conductance(
     tol : float
         Relative accuracy of the eigenvector and the gap.
 
+    Returns
+    -------
+    ConductanceResult
+
     Raises
     ------
-    NotReversibleError, ReducibleChainError, InvalidChainError, Interrupted
+    NotReversibleError
+        The chain is not reversible on its closed class.
+    ReducibleChainError
+        More than one closed class.
+    InvalidChainError
+        A class of one state, a vector of another shape, or a gap of another kind.
+    Interrupted
+        Ctrl-C.
 
     Notes
     -----

@@ -18,7 +18,7 @@ from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
 from ..spectral.gap_result import GapResult
-from .evolution import DensityEvolution, Starts
+from .evolution import DensityEvolution, StartList
 
 DISTANCES = ("tv", "kl", "chi2")
 ALL_DISTANCES = (*DISTANCES, "separation", "l2")
@@ -229,7 +229,7 @@ def _recorded(n_steps: int | None, steps: npt.ArrayLike | Literal["log"] | None)
     return array.astype(np.int64)
 
 
-def _starts(start: States | FloatArray, n_states: int) -> Starts:
+def _starts(start: States | FloatArray, n_states: int) -> StartList:
     """A list of states (int) and distributions (float arrays)."""
     array = np.asarray(start)
     if array.dtype.kind == "f":
@@ -241,10 +241,10 @@ def _starts(start: States | FloatArray, n_states: int) -> Starts:
     return [int(x) for x in validate.state_array(start, n_states, "start")]
 
 
-def _inside(starts: Starts, inside: BoolArray) -> Starts:
+def _inside(starts: StartList, inside: BoolArray) -> StartList:
     """The same starts on the closed class."""
     number = np.cumsum(inside) - 1
-    moved: Starts = []
+    moved: StartList = []
     for start in starts:
         if isinstance(start, int):
             is_outside = not inside[start]

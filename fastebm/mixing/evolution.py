@@ -22,7 +22,7 @@ from ..errors import InvalidChainError
 MAX_LOG, MAX_DEPTH, MIN_LOG_PI = 690.0, 1300.0, -1400.0
 
 #: States (int) and distributions (float arrays).
-Starts = list[int | FloatArray]
+StartList = list[int | FloatArray]
 
 
 class DensityEvolution:
@@ -48,7 +48,7 @@ class DensityEvolution:
         self,
         chain: MarkovChain,
         log_pi: FloatArray,
-        starts: Starts,
+        starts: StartList,
         threads: int,
         *,
         dual: bool = False,
@@ -108,7 +108,7 @@ def _log_density(start: int | FloatArray, log_pi: FloatArray) -> tuple[IntArray,
     return states, np.log(start[states]) - log_pi[states]
 
 
-def _depth(starts: Starts, log_pi: FloatArray) -> float:
+def _depth(starts: StartList, log_pi: FloatArray) -> float:
     """The largest log of a density mu / pi."""
     depth = 0.0
     for start in starts:
@@ -146,7 +146,7 @@ def _aligned(n: int, width: int) -> FloatArray:
     return room[first : first + n * width].reshape(n, width)
 
 
-def _deviations(starts: Starts, log_pi: FloatArray, unit: FloatArray | None) -> FloatArray:
+def _deviations(starts: StartList, log_pi: FloatArray, unit: FloatArray | None) -> FloatArray:
     """unit (mu / pi - 1) as a block (n_states, width). The products have loops of their own for the
     widths 1, EVOLVE_WIDTH / 2 and EVOLVE_WIDTH; the smallest that holds the starts is taken."""
     if len(starts) == 1:

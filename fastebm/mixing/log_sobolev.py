@@ -83,7 +83,14 @@ def modified_log_sobolev(
 
     Raises
     ------
-    NotReversibleError, ReducibleChainError, InvalidChainError, Interrupted
+    NotReversibleError
+        The chain is not reversible on its closed class.
+    ReducibleChainError
+        More than one closed class.
+    InvalidChainError
+        The closed class has only one state.
+    Interrupted
+        Ctrl-C.
 
     Notes
     -----
