@@ -19,7 +19,7 @@ def _one_line(error):
 def _load(args):
     """The chain that the argument CHAIN names."""
     from .. import MarkovChain, datasets, load
-    from ..io import files
+    from ..io import read
 
     name, options = (
         args.chain,
@@ -37,7 +37,7 @@ def _load(args):
         raise InvalidChainError(
             f"--symmetric is for edge lists ({', '.join(LISTS)}), not for {name}"
         )
-    matrix, labels = files.read(name)
+    matrix, labels = read(name)
     if args.symmetric:
         edges = matrix.tocoo()
         return MarkovChain.from_edges(

@@ -14,7 +14,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import certain, closed_class
+from ..equilibrium.structure import closed_class, hits_almost_surely
 from ..errors import ConvergenceWarning, InvalidChainError
 from ..linalg.m_matrix import System
 from ..linalg.rounding import UNIT
@@ -163,7 +163,7 @@ def hitting_bounds(
     threads = resolve_threads(num_threads)
     require_bound(chain, gap)
     closed_class(chain)
-    missed = ~certain(chain, mask)
+    missed = ~hits_almost_surely(chain, mask)
     if missed.any():
         raise InvalidChainError(
             f"from state {int(np.argmax(missed))} the target is missed with positive probability; "

@@ -12,7 +12,7 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, is_chain
-from ..equilibrium.structure import certain
+from ..equilibrium.structure import hits_almost_surely
 from ..errors import ConvergenceWarning
 from ..linalg.m_matrix import System
 from .times import MAX_ITER, enclosure
@@ -129,7 +129,7 @@ class _MomentsSolve:
     def __init__(
         self, chain: MarkovChain, mask: BoolArray, tol: float, limit: int, threads: int
     ) -> None:
-        sure = certain(chain, mask)
+        sure = hits_almost_surely(chain, mask)
         self.chain, self.tol, self.threads = chain, tol, threads
         self.inside, self.never = sure & ~mask, ~sure
         self.system = System(chain, self.inside, limit, threads)

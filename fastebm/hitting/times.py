@@ -21,7 +21,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import certain, closed_class
+from ..equilibrium.structure import closed_class, hits_almost_surely
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from ..linalg.m_matrix import System
 from ..spectral.gap_result import GapResult
@@ -216,7 +216,7 @@ class _MeanSolve:
         *,
         keep: bool,
     ) -> None:
-        sure = certain(chain, mask)
+        sure = hits_almost_surely(chain, mask)
         self.chain, self.mask, self.tol, self.gap, self.threads = chain, mask, tol, gap, threads
         self.inside, self.never = sure & ~mask, ~sure
         self.system = System(chain, self.inside, limit, threads, self._keep if keep else None)

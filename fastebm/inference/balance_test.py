@@ -19,7 +19,7 @@ from .._runtime.random import philox_key
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..counts.cycles import rank_cycles
-from ..counts.matrix import Counts
+from ..counts.matrix import CountMatrix
 from ..counts.newton import newton
 from ..patterns import passes
 
@@ -149,7 +149,7 @@ def balance_test(
     validate.choice(method, "method", ("reversible", "pairs", "triangles"))
     n_bootstrap = validate.count(n_bootstrap, "n_bootstrap")
     threads = resolve_threads(num_threads)
-    data = Counts(
+    data = CountMatrix(
         counts,
         labels=labels,
         whole="the bootstrap draws whole counts; round them, or use fit_potential or from_counts",

@@ -11,7 +11,7 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected_set
-from ..counts.matrix import Counts, TransitionCounts
+from ..counts.matrix import CountMatrix, TransitionCounts
 from ..counts.transitions import as_trajectories, count_transitions
 from ..errors import FastebmError, InvalidChainError
 
@@ -113,7 +113,9 @@ def bootstrap(
         )
     )
     if is_counts:
-        data = Counts(trajectories_or_counts, whole="rows are drawn as whole counts; round them")
+        data = CountMatrix(
+            trajectories_or_counts, whole="rows are drawn as whole counts; round them"
+        )
         draw = _rows(data, key, threads)
     else:
         draw, data = _trajectories(list(as_trajectories(trajectories_or_counts)), lag, mode, key)
@@ -198,7 +200,7 @@ def _rows(data, key, threads):
 
 
 def _trajectories(trajectories, lag, mode, key):
-    """(draw(replicate), Counts of all): each trajectory's counts once, then weighted sums of them."""
+    """(draw(replicate), CountMatrix of all): each trajectory's counts once, then weighted sums of them."""
     if len(trajectories) < 2:
         raise InvalidChainError(
             "resampling whole trajectories needs at least two; pass counts to draw rows instead"
@@ -229,4 +231,4 @@ def _trajectories(trajectories, lag, mode, key):
         times = np.bincount(generator.integers(0, len(rows), len(rows)), minlength=len(rows))
         return sp.csr_array((times @ table, (pattern.row, pattern.col)), shape=(n_states, n_states))
 
-    return draw, Counts(whole)
+    return draw, CountMatrix(whole)

@@ -7,7 +7,7 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected
-from ..counts.matrix import Counts
+from ..counts.matrix import CountMatrix
 from ..counts.newton import MAX_NEWTON, newton
 from ..errors import InvalidChainError, ReducibleChainError
 from .sandwich import _gauged, _sandwich
@@ -115,9 +115,9 @@ def fit_potential(
     is_exact = isinstance(counts_or_chain, MarkovChain)
     if is_exact:
         labels = counts_or_chain.labels if labels is None else labels
-        data = Counts(counts_or_chain.to_scipy(), labels=labels, name="probabilities")
+        data = CountMatrix(counts_or_chain.to_scipy(), labels=labels, name="probabilities")
     else:
-        data = Counts(counts_or_chain, labels=labels)
+        data = CountMatrix(counts_or_chain, labels=labels)
     total = data.total if trials is None else _trials(trials, data.n_states)
     kind = "least-squares" if method == "least-squares" else action
     if kind == "least-squares":
@@ -243,7 +243,7 @@ def fit_reward(
     True
     """
     tol = validate.number(tol, "tol", above=0.0)
-    data = Counts(preferences, labels=labels, name="preferences")
+    data = CountMatrix(preferences, labels=labels, name="preferences")
     components, n_components = data.components
     _require_minimum(data, components)
     fit = newton(

@@ -4,7 +4,7 @@ from .._runtime import validate
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..chains.chain import MarkovChain
-from ..counts.matrix import Counts
+from ..counts.matrix import CountMatrix
 from ..counts.reversible_mle import fit_reversible
 
 
@@ -77,7 +77,7 @@ def reversible_fit(
     """
     tol = validate.number(tol, "tol", above=0.0)
     threads = resolve_threads(num_threads)
-    data = Counts(counts, labels=labels)
+    data = CountMatrix(counts, labels=labels)
     pattern, row, col, evidence = fit_reversible(data, pi, tol, threads, progress, callback)
     chain = MarkovChain._from_parts(pattern, row, col, labels=data.labels, reward=reward)
     return ReversibleFit(chain=chain, **evidence)

@@ -12,7 +12,6 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, IntArray
 from ..chains.chain import MarkovChain, is_chain
-from ..patterns import passes
 
 # Up to this many states every pair of rows is compared: 0.5 s and 8 MB.
 MAX_PAIRS = 1000
@@ -163,7 +162,7 @@ class _FarthestRows:
 
     def _pieces(self) -> Iterator[tuple[int, sp.csr_array]]:
         """(begin, P[begin:end]) over all rows, without entries that underflowed to zero."""
-        for begin, end in passes.chain_ranges(self.chain):
+        for begin, end in self.chain._scaled.pattern.row_ranges():
             P = self.chain._scaled.row_range(begin, end)
             P.eliminate_zeros()
             yield begin, P

@@ -13,7 +13,7 @@ from .._runtime.random import philox_key
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..chains.chain import is_chain
-from ..equilibrium.structure import certain, reachable
+from ..equilibrium.structure import hits_almost_surely, reachable
 from ..errors import ConvergenceWarning
 from .simulate import WALKERS_PER_ROUND
 from .statistics import Survival, Tally
@@ -106,7 +106,7 @@ class _Run:
 
     def __init__(self, chain, mask, starts, key, max_steps, rel_ci, num_threads):
         alive = reachable(chain, mask)
-        self.sure = alive if alive.all() else certain(chain, mask)
+        self.sure = alive if alive.all() else hits_almost_surely(chain, mask)
         self.kernel, self.key, self.num_threads = (
             chain._scaled.walker(num_threads),
             key,

@@ -12,7 +12,7 @@ from .._runtime.random import philox_key
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from ..chains.chain import is_chain
-from ..equilibrium.structure import certain, reachable
+from ..equilibrium.structure import hits_almost_surely, reachable
 from ..errors import ConvergenceWarning, InvalidChainError
 from .statistics import skew_interval
 from .walkers import Starts, Watched, stops_for_certain, uniforms
@@ -255,7 +255,7 @@ def splitting_hitting_time(
         num_threads,
         looks=False,
     )
-    if not certain(chain, call.target)[start[0]]:
+    if not hits_almost_surely(chain, call.target)[start[0]]:
         raise InvalidChainError(
             f"from start {start[0]} the target may be missed for ever: the mean hitting time is infinite"
         )

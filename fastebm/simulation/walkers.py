@@ -7,7 +7,7 @@ import numpy as np
 from .. import _core
 from .._runtime import validate
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import certain
+from ..equilibrium.structure import hits_almost_surely
 from ..errors import InvalidChainError
 
 SECONDS_PER_CALL = 0.2
@@ -104,7 +104,7 @@ class Starts:
 
 def stops_for_certain(chain, stop, starts):
     """Raise where a walker may never come to `stop` (bool mask) from a start."""
-    sure = certain(chain, stop)
+    sure = hits_almost_surely(chain, stop)
     used = np.flatnonzero(starts.law) if starts.given is None else starts.given
     lost = used[~sure[used]]
     if len(lost):

@@ -17,7 +17,7 @@ from scipy.io import mmwrite
 import fastebm as fe
 from fastebm.cli import main
 from fastebm.cli.commands import COMMANDS
-from fastebm.io.files import read
+from fastebm.io import read
 
 WALK = "a,b,1\nb,c,1\nc,a,2\nc,c,1\n"  # with both directions: a triangle with weights 1, 1, 2 and a loop
 DEGREE = np.array([3.0, 2.0, 4.0])
@@ -569,7 +569,7 @@ def test_ctrl_c_before_there_is_a_result(call, monkeypatch):
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastebm.io.files.read", stop)
+    monkeypatch.setattr("fastebm.io.read", stop)
     code, document, err = call("gap", "chain.npz")
     assert (
         code == 130
