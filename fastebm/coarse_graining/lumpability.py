@@ -14,13 +14,11 @@ from .._runtime.pacing import Pacer, paced_ranges, run_paced
 from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, FloatArray, IntArray
+from .._runtime.types import Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
-
-Labels32 = npt.NDArray[np.int32]
 
 
 @result
@@ -128,7 +126,7 @@ class _DefectSearch:
     def __init__(
         self,
         chain: MarkovChain,
-        labels: Labels32,
+        labels: Int32Array,
         size: IntArray,
         pi: FloatArray,
         log_pi: FloatArray,
@@ -184,7 +182,7 @@ class _DefectSearch:
         )
 
 
-def _sets(partition: npt.ArrayLike, n: int) -> tuple[Labels32, IntArray]:
+def _sets(partition: npt.ArrayLike, n: int) -> tuple[Int32Array, IntArray]:
     """(labels, sizes of the sets) of a valid partition."""
     labels = np.asarray(partition)
     if labels.shape != (n,):
@@ -206,7 +204,7 @@ def _sets(partition: npt.ArrayLike, n: int) -> tuple[Labels32, IntArray]:
     return labels, size
 
 
-def _by_set(labels: Labels32, size: IntArray) -> Labels32:
+def _by_set(labels: Int32Array, size: IntArray) -> Int32Array:
     """The states in the order of their sets."""
     order, place = np.empty(len(labels), np.int32), np.concatenate([[0], np.cumsum(size)[:-1]])
     for begin, end in paced_ranges(len(labels), Pacer()):
@@ -214,7 +212,9 @@ def _by_set(labels: Labels32, size: IntArray) -> Labels32:
     return order
 
 
-def _weights(log_pi: FloatArray, labels: Labels32, order: Labels32, size: IntArray) -> FloatArray:
+def _weights(
+    log_pi: FloatArray, labels: Int32Array, order: Int32Array, size: IntArray
+) -> FloatArray:
     """pi divided by its largest value in the set, which underflows to zero in no set as a whole. In
     a set of transient states all weights are equal."""
     top = np.maximum.reduceat(log_pi[order], np.concatenate([[0], np.cumsum(size)[:-1]]))[labels]

@@ -14,7 +14,7 @@ from .._runtime import validate
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback, FloatArray, IntArray
+from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, is_chain
 from ..errors import ConvergenceWarning, InvalidChainError, NotReversibleError
 from ..spectral.eigenpairs import SMALL_RATE, EigenResult, eigenpairs
@@ -79,7 +79,7 @@ class MetastableResult(Result):
     """
 
     memberships: FloatArray
-    assignment: IntArray
+    assignment: Int32Array
     mass: FloatArray
     coarse: FloatArray
     metastability: float
@@ -234,6 +234,7 @@ def _rates(chain: MarkovChain, X: FloatArray, pairs: EigenResult, threads: int) 
     whose eigenvalues agree in double precision."""
     R = np.diag(1.0 - pairs.eigenvalues)
     square, pi = np.empty(chain.n_states), chain.pi
+    assert pi is not None
 
     def energy(f: FloatArray) -> float:
         _core.scaled_difference(chain._scaled.operator, np.ascontiguousarray(f), square, 2, threads)
@@ -324,10 +325,11 @@ def _transformation(X: FloatArray) -> FloatArray:
     return max(feasible, key=lambda A: (_are_independent(A), _crispness(A)))
 
 
-def _coarse(chain: MarkovChain, labels: IntArray, k: int, threads: int) -> MarkovChain:
+def _coarse(chain: MarkovChain, labels: Int32Array, k: int, threads: int) -> MarkovChain:
     """The chain on the sets of a partition, with weights pi; its flows are sums of non-negative
     terms."""
     flow, pi = np.empty((k, k)), chain.pi
+    assert pi is not None
     for first in range(0, k, COLUMNS):
         columns = np.arange(first, min(first + COLUMNS, k))
         reached = chain._scaled.apply(

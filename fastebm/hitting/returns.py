@@ -291,7 +291,8 @@ class _KemenySolve:
 
     def __init__(self, chain: MarkovChain, tol: float, threads: int) -> None:
         self.chain, self.tol = chain, tol
-        self.pi = stationary(chain, num_threads=threads).pi
+        law = stationary(chain, num_threads=threads)
+        self.pi, self.log_pi = law.pi, law.log_pi
         self.inside = np.ones(chain.n_states, bool)
         self.inside[np.argmax(self.pi)] = False
         self.system = System(chain, self.inside, KEMENY_MAX_ITER, threads)
@@ -331,7 +332,7 @@ class _KemenySolve:
     def probe(self, rng: np.random.Generator, monitor: Monitor) -> None:
         """One sample of the trace: s D^(1/2) N D^(-1/2) s with random signs s."""
         signs = rng.choice([-1.0, 1.0], self.chain.n_states)
-        half = 0.5 * self.chain.log_pi
+        half = 0.5 * self.log_pi
         root = np.exp(half)
         b = np.where(self.inside, signs * np.exp(-half), 0.0)
         found = self.system.solve(b, self.tol, monitor, scale=np.exp(-half), least=-math.inf)

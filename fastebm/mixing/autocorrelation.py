@@ -307,6 +307,7 @@ class _PoissonSolve:
         )
         edge = 0.0 if pattern.is_symmetric else REVERSIBLE_MISMATCH
         if pattern.is_stored and not pattern.is_symmetric:
+            assert pattern.potential is not None
             edge = graph.mismatch(pattern.matrix, pattern.transpose, pattern.potential)
         # a pi given by the user may differ from that of detailed balance
         own = _core.normalize_logs(scaled.log_measure, self.threads)[0]

@@ -10,7 +10,7 @@ from .._runtime.pacing import Pacer, paced_ranges
 from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, FloatArray, IntArray
+from .._runtime.types import Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, is_chain
 
 # Up to this many states every pair of rows is compared: 0.5 s and 8 MB.
@@ -180,7 +180,7 @@ class _FarthestRows:
             np.minimum.at(least, P.indices, P.data)
         return count, least
 
-    def _row(self, x: int) -> tuple[IntArray, FloatArray]:
+    def _row(self, x: int) -> tuple[Int32Array, FloatArray]:
         P = self.chain._scaled.row_range(x, x + 1)
         P.eliminate_zeros()
         return P.indices, P.data

@@ -129,8 +129,9 @@ def _symmetrized(
     """The kernel by which sqrt(pi) g evolves, D^(1/2) P D^(-1/2) or its transpose, with values
     computed in the log domain."""
     scaled = chain._scaled
-    log_row = 0.5 * log_pi if scaled.row is None else 0.5 * log_pi + scaled.log_row
-    log_col = -0.5 * log_pi if scaled.col is None else scaled.log_col - 0.5 * log_pi
+    log_row, log_col = scaled.log_row, scaled.log_col
+    log_row = 0.5 * log_pi if log_row is None else 0.5 * log_pi + log_row
+    log_col = -0.5 * log_pi if log_col is None else log_col - 0.5 * log_pi
     matrix = scaled.pattern.matrix
     if not dual:
         matrix, log_row, log_col = scaled.pattern.reversed.matrix, log_col, log_row

@@ -9,10 +9,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _core
-from .._runtime.types import BoolArray, FloatArray
+from .._runtime.types import BoolArray, FloatArray, Int32Array
 from ..chains.chain import MarkovChain
 from ..patterns.passes import by_rows
 
@@ -31,10 +30,11 @@ def best_cut(chain: MarkovChain, vector: FloatArray, threads: int) -> Cut:
     order = np.argsort(vector, kind="stable")
     rank = np.empty(chain.n_states, np.int32)
     rank[order] = np.arange(chain.n_states, dtype=np.int32)
-    scaled = chain._scaled
+    scaled, pi = chain._scaled, chain.pi
+    assert pi is not None
     step = cut_steps(scaled.pattern.matrix, scaled.col, rank, threads)
-    weight = chain.pi if scaled.row is None else chain.pi * scaled.row
-    gain, pi = (weight * step)[order], chain.pi[order]
+    gain = ((pi if scaled.row is None else pi * scaled.row) * step)[order]
+    pi = pi[order]
     below, above = np.cumsum(pi)[:-1], np.cumsum(pi[::-1])[::-1][1:]
     # summed from the lighter end, so that rounding is small against the mass of that side
     flow = np.where(below <= above, np.cumsum(gain)[:-1], -np.cumsum(gain[::-1])[::-1][1:])
@@ -54,6 +54,7 @@ def _evaluated(chain: MarkovChain, states: BoolArray, threads: int) -> Cut:
     square = np.empty(chain.n_states)
     _core.scaled_difference(chain._scaled.operator, states.astype(np.float64), square, 2, threads)
     pi = chain.pi
+    assert pi is not None
     mass, rest = float(pi[states].sum()), float(pi[~states].sum())
     if rest < mass:
         states, mass = ~states, rest
@@ -62,7 +63,7 @@ def _evaluated(chain: MarkovChain, states: BoolArray, threads: int) -> Cut:
 
 
 def cut_steps(
-    matrix: _core.Csr, col: FloatArray | None, rank: npt.NDArray[np.int32], threads: int
+    matrix: _core.Csr, col: FloatArray | None, rank: Int32Array, threads: int
 ) -> FloatArray:
     """What each state adds to the flow of ``A diag(col)`` across a cut when it joins the states of
     lower rank."""
