@@ -6,7 +6,7 @@ P f = lambda f on U says ``f(x) = E_x[lambda^-tau f(X_tau)]``, tau the time at w
 
     (I - P_UU) f = P f 1_outside + (1 - lambda) f,
 
-from the harmonic extension (without the last term) on, each side a system of `solver.System`. It contracts where P_UU decays faster than
+from the harmonic extension (without the last term) on, each side a system of `MMatrixSystem`. It contracts where P_UU decays faster than
 lambda. Where it does not, U holds a set that empties more slowly than f decays: the harmonic extension stays, and its error is unknown.
 """
 
@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 
 # Error of f beside its range with which a state still counts as known, and the share of the largest density from which all do.
 KNOWN, ALWAYS_KNOWN = 1e-8, 1e-2
@@ -72,7 +72,7 @@ class _Outside:
 
     def __init__(self, chain, inside, threads, monitor):
         self.chain, self.inside, self.threads, self.monitor = chain, inside, threads, monitor
-        self.system = System(chain, inside, MAX_PRODUCTS, threads)
+        self.system = MMatrixSystem(chain._scaled, inside, MAX_PRODUCTS, threads)
         ones = inside.astype(np.float64)
         time = self.system.solve(ones, 0.1, monitor, start=ones, least=1.0)
         self.longest = float(time.hi.max()) / max(1.0 - self.system.error(time), 1e-3)

@@ -172,7 +172,7 @@ def metastable_sets(
         else float(np.real(pairs.next_eigenvalue)),
         is_cut=pairs.is_cut,
         error=error,
-        converged=bool(pairs.converged.all()),
+        converged=pairs.converged,
     )
 
 

@@ -14,7 +14,7 @@ from ..chains.chain import is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import certain, closed_class
 from ..errors import ConvergenceWarning, InvalidChainError
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from ..spectral.gap import spectral_gap
 from .times import MAX_ITER, averages, bound_from_gap, bounds_hitting, enclosure
@@ -183,7 +183,7 @@ class _Bounds:
         self.reversible = (chain if recurrent is None else chain.restrict(recurrent)).is_reversible
         # transient states have rates of their own, of which the stationary walk sees nothing
         self.seen = self.inside if recurrent is None else self.inside & recurrent
-        self.system = System(chain, self.inside, limit, threads)
+        self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)
         self.mean, self.error = None, math.inf
         if hitting is not None:
             known = (hitting.mean.shape == (chain.n_states,)) and np.array_equal(

@@ -15,7 +15,7 @@ from ..chains.chain import is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import certain
 from ..errors import ConvergenceWarning, InvalidChainError
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 from .times import MAX_ITER, enclosure
 
 
@@ -124,7 +124,7 @@ class _Moments:
             tol,
             threads,
         )
-        self.system = System(chain, self.inside, limit, threads)
+        self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)
         ones = self.inside.astype(np.float64)
         done = not self.inside.any()
         self.mean, self.second, self.variance = ones, ones, np.zeros(chain.n_states)

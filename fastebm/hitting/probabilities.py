@@ -12,7 +12,7 @@ from .._runtime.threads import resolve_threads
 from ..chains.chain import is_chain
 from ..equilibrium.structure import reachable
 from ..errors import ConvergenceWarning, InvalidChainError
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 
 MAX_ITER = 100_000
 
@@ -262,7 +262,7 @@ class _Problem:
         self.chain, self.tol, self.threads = chain, tol, threads
         self.sets = [*sets, ~reachable(chain, np.any(sets, axis=0), avoid)]
         self.inside = ~np.any(self.sets, axis=0)
-        self.system = System(chain, self.inside, limit, threads)
+        self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)
         self.time, self.time_error = None, math.inf
         self.residual = 0.0 if not self.inside.any() else math.inf
         # who cannot reach a set without passing through another has probability zero of it, exactly
@@ -286,7 +286,7 @@ class _Problem:
         longest = float(self.time.max()) / (1.0 - self.time_error)
         self.underflow = (
             1e-323 * float(self.system.n_inside) ** 2 * longest
-        )  # of elimination (System.elimination_bound)
+        )  # of elimination (MMatrixSystem.elimination_bound)
         residuals = []
         for k, members in enumerate(self.sets):
             if not (self.reaching[k] & self.inside).any():

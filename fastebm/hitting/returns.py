@@ -13,7 +13,7 @@ from ..chains.chain import is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 from .times import hitting_times
 
 # Up to this many states the trace of the fundamental matrix is summed exactly, one solve a state: a second.
@@ -251,7 +251,7 @@ class _Kemeny:
         self.pi = stationary(chain, num_threads=threads).pi
         self.inside = np.ones(chain.n_states, bool)
         self.inside[np.argmax(self.pi)] = False
-        self.system = System(chain, self.inside, MAX_ITER, threads)
+        self.system = MMatrixSystem(chain._scaled, self.inside, MAX_ITER, threads)
         self.samples, self.converged = [], True
 
     def begin(self, monitor):

@@ -15,7 +15,7 @@ from ..chains.chain import is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import certain, closed_class
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 
 MAX_ITER = 100_000
 
@@ -182,8 +182,8 @@ class _Problem:
         self.chain, self.mask, self.tol, self.gap, self.threads = chain, mask, tol, gap, threads
         self.inside, self.never = sure & ~mask, ~sure
         self.file, self.reached = file, None
-        self.system = System(
-            chain, self.inside, limit, threads, None if file is None else self.keep
+        self.system = MMatrixSystem(
+            chain._scaled, self.inside, limit, threads, None if file is None else self.keep
         )
 
     def keep(self, state):
@@ -193,7 +193,7 @@ class _Problem:
     def solve(self, monitor):
         ones = self.inside.astype(np.float64)
         if self.file is not None:
-            self.system.resume(self.file.load())
+            self.system.restore(self.file.load())
         try:
             self.system.solve(
                 ones, self.tol, monitor, start=ones, least=1.0

@@ -5,7 +5,7 @@ import numpy as np
 
 from .. import _core
 from .krylov_schur import KrylovSchur
-from .ritz import Ritz
+from .ritz import RitzPairs
 
 # Products with P on the finest level of a cycle.
 PRODUCTS = 2
@@ -87,7 +87,7 @@ class Davidson(KrylovSchur):
         """The Ritz pairs, with the residuals of the targets, a block of the best; those of the others are not known, and infinite. The
         vectors A x - value x of the targets are in the second block of rows behind V."""
         self.finish_restart()
-        ritz = Ritz(self.H[: self.size, : self.size], np.zeros((0, self.size)), True)
+        ritz = RitzPairs(self.H[: self.size, : self.size], np.zeros((0, self.size)), True)
         ritz.residuals[:] = np.inf
         if self.ends is None:
             return ritz

@@ -8,10 +8,10 @@ nothing that belongs before the pairs wanted: it verifies them, and its leading 
 import numpy as np
 
 from .davidson import Davidson
-from .eigenvalue_selection import Ends
+from .eigenvalue_selection import EigenvalueSelection
 from .krylov_schur import KrylovSchur
 from .ritz import Projection
-from .rounding import ROUNDING
+from .rounding import RITZ_ROUNDING
 
 # The value that follows the wanted ones is settled once its residual is this part of its distance from them. A missed copy
 # stays hidden in such a Ritz vector with about this probability a random vector of the block, 1e-6 for the four of a block; less
@@ -35,7 +35,7 @@ def n_rows(count, n_states, width, symmetric):
     return min(1 + count + room, n_states) + 2 * width
 
 
-class Search:
+class EigenpairSearch:
     """Find `count` pairs at the ends `which`, beside the known one.
 
     Parameters
@@ -53,7 +53,7 @@ class Search:
         self, operator, known, which, count, accuracy, random, *, width=BLOCK, preconditioner=None
     ):
         self.operator, self.accuracy, self.preconditioner = operator, accuracy, preconditioner
-        self.ends = Ends.of(which, count)
+        self.ends = EigenvalueSelection.of(which, count)
         rows = np.empty(
             (n_rows(count, operator.n_states, width, operator.symmetric), operator.n_states)
         )
@@ -123,7 +123,7 @@ class Search:
                 self._verify(limit, step_done)
 
     def _missing(self):
-        """Ends with the numbers of pairs that are still to be found, or None."""
+        """EigenvalueSelection with the numbers of pairs that are still to be found, or None."""
         if len(self.values) >= sum(self.ends.counts):
             return None
         found = [len(chosen) for chosen in self.ends.choose(self.values)]
@@ -153,7 +153,7 @@ class Search:
 
     def same(self, value):
         """Distance up to which another value counts as a copy."""
-        return 2.0 * self.accuracy(value) + ROUNDING
+        return 2.0 * self.accuracy(value) + RITZ_ROUNDING
 
     def _lock(self, ritz, chosen):
         if len(chosen) == 0:
@@ -175,7 +175,10 @@ class Search:
         chosen = np.concatenate(ends.choose(ritz.values))
         last = chosen[np.argmax(ritz.residuals[chosen])]
         left, wanted = ritz.residuals[last], self.accuracy(ritz.values[last])
-        if 1.0 - max(np.real(ritz.values).max(), np.real(self.values).max(initial=-1.0)) < ROUNDING:
+        if (
+            1.0 - max(np.real(ritz.values).max(), np.real(self.values).max(initial=-1.0))
+            < RITZ_ROUNDING
+        ):
             return False  # the inverse of 1 - value is rounding
         return bool(left > wanted and np.log(left / wanted) * done > WORTH * np.log(1.0 / left))
 

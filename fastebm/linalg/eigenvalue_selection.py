@@ -3,7 +3,7 @@
 import numpy as np
 
 
-class Ends:
+class EigenvalueSelection:
     """Which eigenvalues are wanted: from each of one or two ends so many, best first.
 
     which : {"largest", "smallest", "modulus", "both"}
@@ -35,7 +35,7 @@ class Ends:
         )
 
     def with_counts(self, counts):
-        return Ends(self.which, counts, self.keys)
+        return EigenvalueSelection(self.which, counts, self.keys)
 
     def grown(self, total):
         """The same ends with `total` values altogether, in proportion."""

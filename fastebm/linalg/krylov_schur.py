@@ -10,8 +10,8 @@ from scipy.linalg.lapack import dtrsen
 
 from .. import _core
 from .._runtime.pacing import ENTRIES_PER_CALL
-from .ritz import Ritz, _diagonal_values
-from .rounding import EPS, ROUNDING
+from .ritz import RitzPairs, _diagonal_values
+from .rounding import EPS, RITZ_ROUNDING
 from .three_term import CHECK_EVERY_STEP
 
 # Below this length a projected vector is worth another projection: its rounding, EPS / length, is magnified with it.
@@ -138,7 +138,7 @@ class KrylovSchur:
             self._scale(at, 1.0 / self._norm(at))
             self._clear(0, at)
             norm = self._norm(at)
-            if norm > ROUNDING:
+            if norm > RITZ_ROUNDING:
                 self._scale(at, 1.0 / norm)
                 self._clear(0, at)
                 self._scale(at, 1.0 / self._norm(at))
@@ -147,7 +147,7 @@ class KrylovSchur:
 
     def _is_direction(self, at, norm):
         """Make row `at`, of that length, a unit vector; False where it was the rounding of its projections."""
-        if norm <= ROUNDING or at >= self.operator.n_states:
+        if norm <= RITZ_ROUNDING or at >= self.operator.n_states:
             return False
         self._scale(at, 1.0 / norm)
         if norm < SHORT:
@@ -203,7 +203,7 @@ class KrylovSchur:
     def ritz(self):
         self.finish_restart()
         s = self.size
-        return Ritz(self.H[:s, :s], self.H[s : s + self.width, :s], self.operator.symmetric)
+        return RitzPairs(self.H[:s, :s], self.H[s : s + self.width, :s], self.operator.symmetric)
 
     def _subspace(self, ritz, chosen):
         """(Q, T): an orthonormal basis of the span of the chosen Ritz vectors and the operator on it; the vectors themselves
@@ -276,7 +276,7 @@ class KrylovSchur:
     # --- the loop ---------------------------------------------------------------------------------------------------------------
 
     def run(self, ends, settled, limit, step_done):
-        """Expand and restart until `settled(ritz)`, `limit` products or the whole space; -> (Ritz, whether settled).
+        """Expand and restart until `settled(ritz)`, `limit` products or the whole space; -> (RitzPairs, whether settled).
 
         step_done(ritz) is called after every check; it may raise KeyboardInterrupt, and the state is then whole.
         """

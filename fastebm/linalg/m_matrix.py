@@ -49,22 +49,23 @@ class Iterate:
         self.hi, self.lo, self.r, self.size, self.bound = hi, lo, r, size, bound
 
 
-class System:
+class MMatrixSystem:
     """M = I - P_BB and its solves.
 
     Parameters
     ----------
-    chain : MarkovChain
+    scaled : ScaledPattern
+        P.
     inside : ndarray bool (n_states,)
         B. From each of its states the chain leaves B with probability one.
     limit : int
         Largest number of products; `n_iter` counts them.
     keep : callable(dict of arrays), optional
-        Is handed the state of the iteration whenever it is one that `resume` can go on from with the same bits.
+        Is handed the state of the iteration whenever it is one that `restore` can go on from with the same bits.
     """
 
-    def __init__(self, chain, inside, limit, threads, keep=None):
-        self.chain, self.inside, self.limit, self.threads = chain, inside, limit, threads
+    def __init__(self, scaled, inside, limit, threads, keep=None):
+        self.scaled, self.inside, self.limit, self.threads = scaled, inside, limit, threads
         self.n_inside = int(np.count_nonzero(inside))
         self.n_iter, self.method, self.best = 0, "graph", None
         self._mask = inside.view(np.uint8)
@@ -74,11 +75,16 @@ class System:
         self._sweep_pace = Pacer()
         self._cycle = None  # not looked into; False: this chain is not for it
 
+    @property
+    def is_reversible(self):
+        """Whether P satisfies detailed balance."""
+        return self.scaled.pattern.potential is not None
+
     @cached_property
     def matrix(self):
         """The stored pattern, or None: a chain that is computed is written out for this only where it is small."""
-        pattern = self.chain._scaled.pattern
-        return pattern.matrix if self.chain.n_states <= MAX_SMALL else vars(pattern).get("matrix")
+        pattern = self.scaled.pattern
+        return pattern.matrix if self.scaled.n_states <= MAX_SMALL else vars(pattern).get("matrix")
 
     # --- residuals ------------------------------------------------------------------------------------------------------
 
@@ -89,8 +95,8 @@ class System:
         if self.matrix is not None:
             _core.residual(
                 self.matrix,
-                self.chain._scaled.row,
-                self.chain._scaled.col,
+                self.scaled.row,
+                self.scaled.col,
                 self._mask,
                 hi,
                 lo,
@@ -99,9 +105,9 @@ class System:
                 self.threads,
             )
             return r
-        _core.scaled_difference(self.chain._scaled.operator, hi, r, 1, self.threads)
+        _core.scaled_difference(self.scaled.operator, hi, r, 1, self.threads)
         low = np.empty_like(hi)
-        _core.scaled_difference(self.chain._scaled.operator, lo, low, 1, self.threads)
+        _core.scaled_difference(self.scaled.operator, lo, low, 1, self.threads)
         return np.where(self.inside, (b - r) - low, 0.0)
 
     def floor(self, hi):
@@ -117,13 +123,11 @@ class System:
         return 1000 if self.matrix is None else int(np.diff(self.matrix.indptr).max())
 
     @cached_property
-    def leaving(self):
+    def exit_rate(self):
         """The rate at which each state is left, where it is stored; else one, of which only speed depends."""
         if self.matrix is None:
-            return np.ones(self.chain.n_states)
-        out = _core.leaving(
-            self.matrix, self.chain._scaled.row, self.chain._scaled.col, self.threads
-        )
+            return np.ones(self.scaled.n_states)
+        out = _core.leaving(self.matrix, self.scaled.row, self.scaled.col, self.threads)
         return np.where(out > 0.0, out, 1.0)
 
     # --- solving --------------------------------------------------------------------------------------------------------
@@ -138,11 +142,11 @@ class System:
         scale = 1.0 if scale is None else np.where(self.inside, scale, 1.0)
         self._task = (b, tol, scale, least, monitor)
         self.best = None
-        start = np.zeros(self.chain.n_states) if start is None else start
+        start = np.zeros(self.scaled.n_states) if start is None else start
         self._accept(start, np.zeros_like(start))
         self._loop = None
         if self._saved is not None:
-            self._restore(self._saved)
+            self._go_on_from(self._saved)
             self._saved = None
         monitor(self.n_iter, residual=self.best.size)
         if self.best.size <= tol or self.n_inside == 0:
@@ -150,7 +154,7 @@ class System:
         try:
             if self._elimination is not None or self.n_inside <= MAX_SMALL and self._feasible():
                 raise _Eliminate
-            self._refine(self._conjugate_gradients if self.chain.is_reversible else self._bicgstab)
+            self._refine(self._conjugate_gradients if self.is_reversible else self._bicgstab)
             if self.best.size > tol and self.n_iter < self.limit and self._feasible():
                 raise _Eliminate
         except _Eliminate:
@@ -228,11 +232,11 @@ class System:
             state |= {"x": x, "r": r, "p": p, "inner": np.array([energy, worst, least, begun])}
         self._keep(state)
 
-    def resume(self, state):
+    def restore(self, state):
         """Makes the next `solve`, which must be the one that handed on `state`, go on from there."""
         self._saved = state
 
-    def _restore(self, state):
+    def _go_on_from(self, state):
         n_iter, stalled, before, pause, cycle = state["numbers"]
         self._cycle = None if cycle < 0 else self._multigrid() if cycle else False
         self._accept(state["best_hi"], state["best_lo"])
@@ -260,7 +264,7 @@ class System:
         self._pause = math.inf
         if self._feasible():
             worth = self._symbolic[-1]["n_flops"] / (
-                FLOPS_PER_ENTRY * (self.chain.nnz + 8 * self.chain.n_states)
+                FLOPS_PER_ENTRY * (self.scaled.pattern.nnz + 8 * self.scaled.n_states)
             )
             if self.n_iter >= worth or worth < left < math.inf:
                 raise _Eliminate
@@ -270,14 +274,14 @@ class System:
     def _flux(self):
         """(weight, F, Jacobi preconditioner) of D - F = diag(weight) M."""
         log_measure = (
-            self.chain._scaled.log_measure
+            self.scaled.log_measure
         )  # not log pi: the classes of a reversible chain may be several
         weight = np.where(self.inside, np.exp(log_measure - log_measure[self.inside].max()), 0.0)
-        row = weight if self.chain._scaled.row is None else weight * self.chain._scaled.row
+        row = weight if self.scaled.row is None else weight * self.scaled.row
         return (
             weight,
-            _core.Scaled(self.chain._scaled.operator.kernel, row, self.chain._scaled.col),
-            _core.Jacobi(weight * self.leaving),
+            _core.Scaled(self.scaled.operator.kernel, row, self.scaled.col),
+            _core.Jacobi(weight * self.exit_rate),
         )
 
     def _multigrid(self):
@@ -285,11 +289,11 @@ class System:
         if self.matrix is None:
             return False
         weight, F, _ = self._flux
-        mask, leak = self.inside.astype(np.float64), np.empty(self.chain.n_states)
+        mask, leak = self.inside.astype(np.float64), np.empty(self.scaled.n_states)
         _core.scaled_difference(
             F, mask, leak, 1, self.threads
         )  # what flows from the indicator of B to its complement
-        right = mask if self.chain._scaled.col is None else mask * self.chain._scaled.col
+        right = mask if self.scaled.col is None else mask * self.scaled.col
         try:
             made = hierarchy(
                 _core.Flow(self.matrix, F.row, right),
@@ -313,7 +317,9 @@ class System:
             cg.restore(*vectors, energy, worst)
             self._spend(self._expected(cg, least, begun))
         each = MULTIGRID_PRODUCTS if self._cycle else 1
-        per_call = max(1, ENTRIES_PER_CALL // (each * (self.chain.nnz + 8 * self.chain.n_states)))
+        per_call = max(
+            1, ENTRIES_PER_CALL // (each * (self.scaled.pattern.nnz + 8 * self.scaled.n_states))
+        )
         while cg.worst > target and cg.energy > least and self.n_iter < self.limit:
             until = min(self.limit, max(self._pause, self.n_iter + 1))
             if self._cycle is None:
@@ -345,11 +351,11 @@ class System:
     @cached_property
     def _order(self):
         """The Gauss-Seidel sweep of a stored chain without detailed balance; None where Jacobi's is used."""
-        if self.matrix is None or self.chain.is_reversible:
+        if self.matrix is None or self.is_reversible:
             return None
-        forecast_memory(16 * self.chain.n_states, "the order of a Gauss-Seidel sweep")
+        forecast_memory(16 * self.scaled.n_states, "the order of a Gauss-Seidel sweep")
         sweep = _core.Sweep(
-            self.matrix, self.chain._scaled.row, self.chain._scaled.col, self._mask, self.leaving
+            self.matrix, self.scaled.row, self.scaled.col, self._mask, self.exit_rate
         )
         pace, done = Pacer(), False
         while not done:
@@ -361,7 +367,7 @@ class System:
     def _sweep(self, r):
         """T^-1 r, with T the part of M that is solved directly: its diagonal, or a triangle by Gauss-Seidel."""
         if self._order is None:
-            return r / self.leaving
+            return r / self.exit_rate
         self.n_iter += 1
         x, begin, pace = np.zeros_like(r), 0, self._sweep_pace
         while begin < self.n_inside:
@@ -377,13 +383,13 @@ class System:
         from scipy.sparse.linalg import LinearOperator, bicgstab
 
         self.method = "bicgstab"
-        n, out = self.chain.n_states, np.empty(self.chain.n_states)
+        n, out = self.scaled.n_states, np.empty(self.scaled.n_states)
 
         def apply(x):
             self.n_iter += 1
             self._spend()
             x = self._sweep(np.where(self.inside, np.ravel(x), 0.0))
-            _core.scaled_difference(self.chain._scaled.operator, x, out, 1, self.threads)
+            _core.scaled_difference(self.scaled.operator, x, out, 1, self.threads)
             return np.where(self.inside, out, 0.0)
 
         operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
@@ -421,9 +427,9 @@ class System:
         number = np.where(self.inside, np.cumsum(self.inside) - 1, -1).astype(np.int32)
         self._rates = _core.rates(
             self.matrix,
-            self.chain._scaled.pattern.transpose,
-            self.chain._scaled.row,
-            self.chain._scaled.col,
+            self.scaled.pattern.transpose,
+            self.scaled.row,
+            self.scaled.col,
             number,
             self.n_inside,
             1,
@@ -487,7 +493,7 @@ class System:
         return self._elimination.solve(b)
 
     def _eliminated(self, b):
-        x = np.zeros(self.chain.n_states)
+        x = np.zeros(self.scaled.n_states)
         x[self.inside] = self.eliminate(np.ascontiguousarray(b[self.inside])[:, None])[:, 0]
         return x
 

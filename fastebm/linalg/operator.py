@@ -4,27 +4,30 @@ import numpy as np
 
 from .. import _core
 
+# The words of the compiled core.
+CORE_KINDS = {"right": "right", "left": "left", "multiplicative": "fold", "additive": "mean"}
+
 
 class Operator:
     """S, S^T, S S^T or (S + S^T) / 2 on blocks of vectors (width, n_states), counting its products.
 
-    kind : {"right", "left", "fold", "mean"}
+    kind : {"right", "left", "multiplicative", "additive"}
     symmetric : bool
-        Whether the operator is; "fold" and "mean" always are.
+        Whether the operator is; "multiplicative" and "additive" always are.
     """
 
     def __init__(self, S, kind, *, symmetric, threads):
         self._S, self.kind, self.symmetric, self.threads = S, kind, symmetric, threads
         self.n_states = S.kernel.n_states
-        self.per_vector = 2 if kind in ("fold", "mean") else 1
+        self.per_vector = 2 if kind in ("multiplicative", "additive") else 1
         self.n_matvecs = 0
         self._scratch = np.empty(0)
 
     def apply(self, x, y):
-        size = x.size * (2 if self.kind == "fold" else 1)
+        size = x.size * (2 if self.kind == "multiplicative" else 1)
         if len(self._scratch) < size:
             self._scratch = np.empty(size)
-        _core.compose_apply(self._S, self.kind, x, self._scratch, y, self.threads)
+        _core.compose_apply(self._S, CORE_KINDS[self.kind], x, self._scratch, y, self.threads)
         self.n_matvecs += len(x) * self.per_vector
 
 

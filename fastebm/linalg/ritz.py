@@ -7,7 +7,7 @@ import numpy as np
 from .. import _core
 
 
-class Ritz:
+class RitzPairs:
     """Eigenpairs of the projected operator: `values`, unit `vectors`, and `residuals` |A x - value x| of the lifted vectors."""
 
     def __init__(self, H, B, symmetric):
@@ -52,7 +52,7 @@ class Projection:
     def __init__(self, operator, X, images):
         for first in range(0, len(X), 4):
             operator.apply(X[first : first + 4], images[first : first + 4])
-        ritz = Ritz(
+        ritz = RitzPairs(
             _core.basis_project(X, images, operator.threads),
             np.zeros((0, len(X))),
             operator.symmetric,

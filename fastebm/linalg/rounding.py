@@ -4,7 +4,7 @@ import numpy as np
 
 EPS = np.finfo(float).eps
 # What is left of a unit vector's image after its projections, in rounding: a direction this short is none.
-ROUNDING = 64 * EPS
+RITZ_ROUNDING = 64 * EPS
 
 
 UNIT = 2.0**-53

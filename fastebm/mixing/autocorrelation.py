@@ -12,7 +12,7 @@ from .._runtime.threads import resolve_threads
 from ..chains.chain import is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from ..patterns import graph
 from ..patterns.pattern import REVERSIBLE_MISMATCH
@@ -131,7 +131,7 @@ def autocorrelation(
     ) as monitor:
         away = np.ones(chain.n_states, bool)
         away[np.argmax(pi)] = False
-        system = System(chain, away, MAX_MATVECS, threads)
+        system = MMatrixSystem(chain._scaled, away, MAX_MATVECS, threads)
         ones = away.astype(np.float64)
         times = system.solve(ones, 1e-4, monitor, start=ones, least=1.0)
         slack = system.error(times)

@@ -17,13 +17,13 @@ from ..chains.symmetrized import balanced, symmetrized
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import structure
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
-from ..linalg.eigensearch import BLOCK, Search, n_rows
-from ..linalg.eigenvalue_selection import Ends
+from ..linalg.eigensearch import BLOCK, EigenpairSearch, n_rows
+from ..linalg.eigenvalue_selection import EigenvalueSelection
 from ..linalg.operator import Operator, RandomVectors
-from ..linalg.rounding import ROUNDING
+from ..linalg.rounding import RITZ_ROUNDING
 from .lobpcg import preconditioner
 
-WHICH = tuple(Ends.KEYS)
+WHICH = tuple(EigenvalueSelection.KEYS)
 MAX_MATVECS = 100_000
 # 1 - lambda is taken from the Dirichlet form below this: there the subtraction loses more digits than that form's weights.
 SMALL_RATE = 1e-3
@@ -61,7 +61,9 @@ class EigenResult(Result):
     verified : bool
         A search from new random vectors in the complement of what was found met nothing that belongs before it; a copy
         escapes it with a probability of about 1e-6.
-    converged : ndarray bool (k,)
+    converged : bool
+        Whether all of the k pairs have.
+    converged_each : ndarray bool (k,)
     n_matvecs : int
         Products with P or its transpose, each vector of a block counted.
     method : str
@@ -80,7 +82,8 @@ class EigenResult(Result):
     next_eigenvalue: float | complex | None
     is_cut: bool
     verified: bool
-    converged: np.ndarray
+    converged: bool
+    converged_each: np.ndarray
     n_matvecs: int
     method: str
     wall_s: float
@@ -198,9 +201,9 @@ def eigenpairs(
         work.run(limit, step_done)
         found = work.finish(monitor.wall_s)
     keeper.discard()
-    if len(found.eigenvalues) < k or not found.converged.all():
+    if not found.converged:
         warnings.warn(
-            f"eigenpairs: {np.count_nonzero(found.converged)} of {k} pairs converged to {tol:.3g} after {found.n_matvecs} "
+            f"eigenpairs: {np.count_nonzero(found.converged_each)} of {k} pairs converged to {tol:.3g} after {found.n_matvecs} "
             "products; raise max_matvecs",
             ConvergenceWarning,
             stacklevel=2,
@@ -235,10 +238,10 @@ class _Work:
         def locked(
             value,
         ):  # an eigenvector is a combination of locked vectors, and inherits the residuals of all of them
-            return max(0.25 * self.accuracy(value), ROUNDING)
+            return max(0.25 * self.accuracy(value), RITZ_ROUNDING)
 
         slow_end = self.symmetric and self.which == "largest"
-        return Search(
+        return EigenpairSearch(
             operator,
             self.root,
             self.which,
@@ -249,7 +252,7 @@ class _Work:
         )
 
     def accuracy(self, value):
-        return max(self.tol * (1.0 - abs(value)), 4.0 * ROUNDING)
+        return max(self.tol * (1.0 - abs(value)), 4.0 * RITZ_ROUNDING)
 
     @property
     def n_matvecs(self):
@@ -284,8 +287,12 @@ class _Work:
                 search is not self.searches[0]
             ):  # the left vectors of the very values that were found, which others may tie with
                 values = self.searches[0].values
-                search.ends = Ends.near(
-                    values[np.concatenate(Ends.of(self.which, self.k - 1).choose(values))]
+                search.ends = EigenvalueSelection.near(
+                    values[
+                        np.concatenate(
+                            EigenvalueSelection.of(self.which, self.k - 1).choose(values)
+                        )
+                    ]
                 )
             search.run(limit - self.n_matvecs + search.operator.n_matvecs, step_done)
 
@@ -328,10 +335,10 @@ class _Work:
 
     def _chosen(self, values):
         """Positions of the k - 1 best in the order of the result; one more where they end within a conjugate pair."""
-        best = np.concatenate(Ends.of(self.which, self.k - 1).choose(values))
-        order = Ends.of("largest" if self.which == "both" else self.which, len(best)).choose(
-            values[best]
-        )[0]
+        best = np.concatenate(EigenvalueSelection.of(self.which, self.k - 1).choose(values))
+        order = EigenvalueSelection.of(
+            "largest" if self.which == "both" else self.which, len(best)
+        ).choose(values[best])[0]
         return best[order]
 
     def _pack(self, parts, wall_s):
@@ -347,6 +354,7 @@ class _Work:
                 rates[i] = self._dirichlet(np.ascontiguousarray(right[:, i]))
         search = self.searches[0] if self.searches else None
         accuracy = np.array([self.accuracy(value) for value in values])
+        converged_each = np.append(True, np.maximum(residuals, left_residuals) <= accuracy)
         return EigenResult(
             eigenvalues=eigenvalues,
             right=right,
@@ -360,7 +368,8 @@ class _Work:
             next_eigenvalue=search.following if search else None,
             is_cut=self._is_cut(values),
             verified=all(search.verified for search in self.searches),
-            converged=np.append(True, np.maximum(residuals, left_residuals) <= accuracy),
+            converged=len(eigenvalues) >= self.k and bool(converged_each.all()),
+            converged_each=converged_each,
             n_matvecs=self.n_matvecs,
             method=self._method(),
             wall_s=wall_s,
@@ -374,7 +383,7 @@ class _Work:
         return "block davidson" if self.searches[0].is_preconditioned else "block lanczos"
 
     def _multiplicities(self, values):
-        same = 2.0 * np.array([self.accuracy(value) for value in values]) + ROUNDING
+        same = 2.0 * np.array([self.accuracy(value) for value in values]) + RITZ_ROUNDING
         return np.count_nonzero(np.abs(values[:, None] - values) <= same[:, None], axis=1)
 
     def _is_cut(self, values):

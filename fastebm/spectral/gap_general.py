@@ -13,15 +13,15 @@ from ..chains.symmetrized import balanced
 from ..equilibrium.stationary import stationary
 from ..linalg import dirichlet
 from ..linalg.eigensearch import n_rows
-from ..linalg.eigenvalue_selection import Ends
+from ..linalg.eigenvalue_selection import EigenvalueSelection
 from ..linalg.krylov_schur import KrylovSchur
 from ..linalg.operator import Operator, RandomVectors
-from ..linalg.ritz import Projection, Ritz
+from ..linalg.ritz import Projection, RitzPairs
+from ..linalg.rounding import RITZ_ROUNDING
 from ..linalg.three_term import ThreeTerm
 from . import gap_result
-from .gap_result import ROUNDING, SMALL_GAP, pack
-from .lanczos import Looks
-from .lanczos import Ritz as TridiagonalRitz
+from .gap_result import SMALL_GAP, pack
+from .lanczos import CheckSchedule, TridiagonalRitz
 
 # Beside the leading pair so many others must be clear of it: their residuals below this part of their distance to it.
 GUARDS, CLEAR = 2, 0.1
@@ -35,9 +35,7 @@ def general_gap(chain, *, kind, tol, certify, limit, rng, threads, progress, cal
     if kind in ("additive", "multiplicative"):
         if kind == "multiplicative" and _folds_apart(chain):
             return pack(kind, 1.0, 0.0, "closed form", 0, 0.0, slem=1.0, gap=0.0)
-        operator = Operator(
-            S, "mean" if kind == "additive" else "fold", symmetric=True, threads=threads
-        )
+        operator = Operator(S, kind, symmetric=True, threads=threads)
         search = _composed_dense if chain.n_states <= gap_result.MAX_DENSE else _composed
         return search(
             chain,
@@ -52,7 +50,7 @@ def general_gap(chain, *, kind, tol, certify, limit, rng, threads, progress, cal
             callback=callback,
         )
     operator = Operator(S, "right", symmetric=False, threads=threads)
-    ends = Ends.of("modulus" if kind == "absolute" else "largest", 1 + GUARDS)
+    ends = EigenvalueSelection.of("modulus" if kind == "absolute" else "largest", 1 + GUARDS)
     best = {}
 
     def remember(ritz):
@@ -88,7 +86,9 @@ def general_gap(chain, *, kind, tol, certify, limit, rng, threads, progress, cal
         if chain.n_states <= gap_result.MAX_DENSE:
             matrix = _complement(operator, root)[1]
             remember(
-                Ritz(matrix, np.full((1, len(matrix)), chain.n_states * np.finfo(float).eps), False)
+                RitzPairs(
+                    matrix, np.full((1, len(matrix)), chain.n_states * np.finfo(float).eps), False
+                )
             )
             return describe(True, "lapack")
         shape = n_rows(ends.counts[0], chain.n_states, 1, False), chain.n_states
@@ -103,7 +103,7 @@ def general_gap(chain, *, kind, tol, certify, limit, rng, threads, progress, cal
         lead = chosen[: 2 if np.imag(ritz.values[chosen[0]]) > 0.0 else 1]
         basis.lock(ritz, lead)
         found = Projection(operator, rows[1 : basis.fixed], rows[basis.fixed : 2 * basis.fixed - 1])
-        at = Ends.of(ends.which, 1).choose(found.values)[0][:1]
+        at = EigenvalueSelection.of(ends.which, 1).choose(found.values)[0][:1]
         residual = float(found.residuals(found.vectors[:, at], found.values[at])[0])
         best.update(
             value=found.values[at[0]],
@@ -117,7 +117,7 @@ def _is_clear(ritz, ends, kind, tol):
     """Whether the gap is known to tol, to first order in the residual, and no other Ritz value may still overtake."""
     key, chosen = ends.keys[0], ends.choose(ritz.values)[0]
     lead, others = chosen[0], chosen[1:]
-    wanted = max(tol * (1.0 - float(key(ritz.values[lead]))), ROUNDING)
+    wanted = max(tol * (1.0 - float(key(ritz.values[lead]))), RITZ_ROUNDING)
     if ritz.residuals[lead] > wanted or ritz.residuals[lead] * ritz.conditions[lead] > wanted:
         return False
     distance = key(ritz.values[lead]) - key(ritz.values[others])
@@ -215,7 +215,7 @@ def _composed(chain, operator, root, *, kind, tol, certify, limit, rng, progress
         progress=progress,
         callback=callback,
     ) as monitor:
-        looks, done, converged = Looks(chain.n_states), False, False
+        looks, done, converged = CheckSchedule(chain.n_states), False, False
         while not done:
             a, b = state.expand(1)
             alpha, beta = np.append(alpha, a), np.append(beta, b)
@@ -226,7 +226,7 @@ def _composed(chain, operator, root, *, kind, tol, certify, limit, rng, progress
             ritz = TridiagonalRitz(alpha, beta)
             left, error = 1.0 - ritz.values["top"], ritz.errors["top"]
             # a gap near rounding is settled by the vector, which errs by residual^2 / separation
-            wanted = tol * (max(left - ROUNDING, 1e-22) if left <= SMALL_GAP else left)
+            wanted = tol * (max(left - RITZ_ROUNDING, 1e-22) if left <= SMALL_GAP else left)
             converged = exhausted or error <= wanted
             done = done or converged
             monitor(operator.n_matvecs, gap=float(left), error=float(error))

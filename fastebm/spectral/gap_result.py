@@ -2,16 +2,12 @@
 
 import math
 
-import numpy as np
-
 from .._runtime.results import Result, result
 from ..linalg import dirichlet
+from ..linalg.rounding import RITZ_ROUNDING
 
 # Up to this size LAPACK solves the dense problem at once.
 MAX_DENSE = 128
-# Rounding of one product and of the recurrence, as an absolute error of a Ritz value of an operator of norm one: observed
-# up to 8e-15 (dumbbells of 400 states, whose rows are long), stated with a margin.
-ROUNDING = 64 * np.finfo(float).eps
 # Below this gap 1 - theta has lost more digits than the default tol allows: the Dirichlet form takes over.
 SMALL_GAP = 2e-6
 # The probability that the bound of Kuczynski & Wozniakowski fails, over the random start.
@@ -71,9 +67,9 @@ class GapResult(Result):
     wall_s: float
 
 
-def overtake(leading, other, error=0.0):
+def rival_margin(leading, other, error=0.0):
     """By how much the other end of the spectrum may exceed the leading one in modulus; the same value is not its own rival."""
-    return 0.0 if leading == other else max(abs(other) + error + ROUNDING - abs(leading), 0.0)
+    return 0.0 if leading == other else max(abs(other) + error + RITZ_ROUNDING - abs(leading), 0.0)
 
 
 def gap_of(kind, theta):
@@ -101,7 +97,7 @@ def pack(
     if gap is None:
         gap = 1.0 - (abs(eigenvalue) if kind == "absolute" else eigenvalue.real)
     exact = method in ("closed form", "period")
-    rounding = 0.0 if exact else ROUNDING
+    rounding = 0.0 if exact else RITZ_ROUNDING
     if upper is not None and not math.isfinite(upper):
         upper = None  # pi beyond a double's range
     gap = upper if upper is not None and upper < SMALL_GAP else max(gap, 0.0)

@@ -8,9 +8,10 @@ from .._runtime.checkpoint import Checkpoint, fingerprint
 from .._runtime.progress import interruptible
 from ..errors import InvalidChainError
 from ..linalg import dirichlet
-from .gap_result import ROUNDING, SMALL_GAP, gap_of, overtake, pack
-from .lanczos import Looks, Recurrence, Ritz, probabilistic_lower
-from .lobpcg import PRODUCTS, Minimizer, prepare
+from ..linalg.rounding import RITZ_ROUNDING
+from .gap_result import SMALL_GAP, gap_of, pack, rival_margin
+from .lanczos import CheckSchedule, LanczosRecurrence, TridiagonalRitz, probabilistic_lower
+from .lobpcg import PRODUCTS, Lobpcg, prepare
 
 # The recurrence gives way to multigrid after this many steps, if it expects more than these besides: a multigrid solution costs
 # about as much as 250 steps on meshes and networks (benchmarks, family spectral).
@@ -53,7 +54,7 @@ class ReversibleGap:
             lambda: fingerprint(chain.fingerprint(), kind, tol, certify, method, limit, seed),
         )
         self.recurrence = self.ritz = self.minimizer = None
-        self.looks = Looks(chain.n_states)
+        self.looks = CheckSchedule(chain.n_states)
         self.upper, self.converged = None, False
         self.keep_vector, self.vector = (
             keep_vector,
@@ -104,7 +105,7 @@ class ReversibleGap:
     # --- Lanczos ------------------------------------------------------------------------------------------------------------------
 
     def _lanczos(self, saved):
-        run = self.recurrence = Recurrence(self.chain, self.seed, self.threads)
+        run = self.recurrence = LanczosRecurrence(self.chain, self.seed, self.threads)
         if saved:
             run.restore(saved)
             self.looks.restore(saved["looks"])
@@ -116,7 +117,7 @@ class ReversibleGap:
             done = exhausted or len(run.alpha) >= self.limit
             if len(run.alpha) < self.looks.next and not done:
                 continue
-            self.ritz = Ritz(run.alpha, run.beta)
+            self.ritz = TridiagonalRitz(run.alpha, run.beta)
             end, error = self.ritz.choose(self.kind)
             gap = gap_of(self.kind, self.ritz.values[end])
             wanted = self._wanted(end, gap)
@@ -143,9 +144,7 @@ class ReversibleGap:
                 False,
                 None,
             )  # its vectors make room for the others
-            self.minimizer = Minimizer(
-                self.chain, *parts, self.seed, self.threads, self.keep_vector
-            )
+            self.minimizer = Lobpcg(self.chain, *parts, self.seed, self.threads, self.keep_vector)
         return parts is not None
 
     def _wanted(self, end, gap):
@@ -154,15 +153,15 @@ class ReversibleGap:
         if gap > SMALL_GAP:
             return self.tol * gap
         if end == "top" and self.kind != "multiplicative":
-            return self.tol * max(gap - ROUNDING, 1e-22)
-        return max(self.tol * gap, ROUNDING)
+            return self.tol * max(gap - RITZ_ROUNDING, 1e-22)
+        return max(self.tol * gap, RITZ_ROUNDING)
 
     def _multigrid_pays(self):
         """Whether Lanczos has shown that it will need long, and the wanted eigenvalue is the top one for certain."""
         ritz, steps = self.ritz, len(self.recurrence.alpha)
         if steps < LANCZOS_TRIAL:
             return False
-        gap = max(1.0 - ritz.values["top"], ROUNDING)
+        gap = max(1.0 - ritz.values["top"], RITZ_ROUNDING)
         # error ~ exp(-4 k sqrt(separation / 2)) in k steps, the separation being about the gap
         expected = -math.log(self.tol) / (4.0 * math.sqrt(0.5 * gap))
         return expected - steps > MULTIGRID_WORTH and self._top_leads()
@@ -229,13 +228,13 @@ class ReversibleGap:
             raise InvalidChainError(
                 'this chain is too well connected for method="multigrid", or pi spans too much; use method="lanczos"'
             )
-        self.minimizer = Minimizer(self.chain, *parts, self.seed, self.threads, self.keep_vector)
+        self.minimizer = Lobpcg(self.chain, *parts, self.seed, self.threads, self.keep_vector)
         if resumed:
             self.minimizer.restore(saved)
             if "alpha" in saved:
-                self.recurrence = Recurrence.__new__(Recurrence)
+                self.recurrence = LanczosRecurrence.__new__(LanczosRecurrence)
                 self.recurrence.alpha, self.recurrence.beta = saved["alpha"], saved["beta"]
-                self.ritz = Ritz(saved["alpha"], saved["beta"])
+                self.ritz = TridiagonalRitz(saved["alpha"], saved["beta"])
             self.upper = float(saved["upper"]) if "upper" in saved else None
         return True
 
@@ -321,7 +320,7 @@ def dense(chain, *, kind, threads, callback):
         theta = float(values[-1] if top else values[0])
         upper, error, f = None, 0.0, None
         if kind == "absolute":
-            error = overtake(theta, float(values[0] if top else values[-1]))
+            error = rival_margin(theta, float(values[0] if top else values[-1]))
         if kind != "multiplicative" and top:
             with np.errstate(all="ignore"):
                 f = dirichlet.trimmed(vectors[:, -1] / root, root)

@@ -8,7 +8,8 @@ from scipy.linalg.lapack import dgtsv
 
 from .. import _core
 from .._runtime.pacing import ENTRIES_PER_CALL
-from .gap_result import FAILURE, ROUNDING, overtake
+from ..linalg.rounding import RITZ_ROUNDING
+from .gap_result import FAILURE, rival_margin
 
 # Below this size a step costs less than a look at the Ritz values, two small eigenproblems of LAPACK.
 EAGER_STATES = 20_000
@@ -19,7 +20,7 @@ def probabilistic_lower(theta, n_states, n_steps):
     eigenvalue above its largest Ritz value / (1 - epsilon), epsilon = (log(1.648 sqrt(n) / FAILURE) / (2 k - 1))^2 after k steps
     (Kuczynski & Wozniakowski 1992, theorem 3.2). It asks nothing of lambda_3, and is 0, saying nothing, for small gaps."""
     epsilon = (math.log(1.648 * math.sqrt(n_states) / FAILURE) / (2 * n_steps - 1)) ** 2
-    return max(0.0, 2.0 - (1.0 + theta) / (1.0 - epsilon) - ROUNDING) if epsilon < 1.0 else 0.0
+    return max(0.0, 2.0 - (1.0 + theta) / (1.0 - epsilon) - RITZ_ROUNDING) if epsilon < 1.0 else 0.0
 
 
 def radau_error(alpha, beta, theta, rho):
@@ -41,7 +42,7 @@ def radau_error(alpha, beta, theta, rho):
     return max(float(top) - theta, 0.0)
 
 
-class Ritz:
+class TridiagonalRitz:
     """The ends of the tridiagonal matrix of a recurrence: Ritz values, residuals and error bounds.
 
     The bounds take the next Ritz value, plus its residual, for an upper bound of the next eigenvalue: an estimate, and wrong where
@@ -69,7 +70,7 @@ class Ritz:
             if apart[other] < np.inf:
                 separation = apart[other] - min(residuals[other], 0.5 * apart[other])
                 bound = residual * residual / separation
-                if bound > ROUNDING:  # else the difference of two eigenvalues says less
+                if bound > RITZ_ROUNDING:  # else the difference of two eigenvalues says less
                     sign = 1.0 if end == "top" else -1.0
                     bound = min(
                         bound,
@@ -85,12 +86,12 @@ class Ritz:
         end = max(("top", "bottom"), key=lambda e: abs(self.values[e]))
         other = "bottom" if end == "top" else "top"
         error = max(
-            self.errors[end], overtake(self.values[end], self.values[other], self.errors[other])
+            self.errors[end], rival_margin(self.values[end], self.values[other], self.errors[other])
         )
         return end, error * (2.0 if kind == "multiplicative" else 1.0)
 
 
-class Looks:
+class CheckSchedule:
     """`next`: the number of steps after which the Ritz values of a recurrence are looked at again."""
 
     def __init__(self, n_states):
@@ -117,7 +118,7 @@ class Looks:
         self.next, self.last, self.excess = int(saved[0]), int(saved[1]), float(saved[2])
 
 
-class Recurrence:
+class LanczosRecurrence:
     """alpha and beta of a recurrence from a random start, in calls short enough for Ctrl-C, and its Ritz vector by a second pass."""
 
     def __init__(self, chain, seed, num_threads):

@@ -39,7 +39,7 @@ def flow_of(chain):
 
 
 def prepare(chain, num_threads):
-    """(flow, weights, cycle) for a Minimizer, or None where pi spans too much for doubles or the chain is too well connected to be
+    """(flow, weights, cycle) for a Lobpcg, or None where pi spans too much for doubles or the chain is too well connected to be
     aggregated."""
     made = flow_of(chain)
     if made is None:
@@ -71,7 +71,7 @@ def preconditioner(chain, num_threads):
     return precondition
 
 
-class Minimizer:
+class Lobpcg:
     """The iteration for one chain, from two starts: a start may have next to nothing of the slowest mode and settle on lambda_3, which
     a second one, run to a rough answer, tells; what it finds below the first is followed instead."""
 
