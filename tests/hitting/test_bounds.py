@@ -7,14 +7,14 @@ import reference
 from numpy.testing import assert_allclose
 
 import fastebm as fe
-from fastebm.linalg import m_matrix
+from fastebm.linalg import elimination, restriction
 
 
 @pytest.fixture(params=["elimination", "iteration"])
 def method(request, monkeypatch):
     if request.param == "iteration":
-        monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
-        monkeypatch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+        monkeypatch.setattr(restriction, "MAX_SMALL", 0)
+        monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
     return request.param
 
 

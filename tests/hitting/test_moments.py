@@ -10,14 +10,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import nbinom
 
 import fastebm as fe
-from fastebm.linalg import m_matrix
+from fastebm.linalg import elimination, restriction
 
 
 @pytest.fixture(params=["elimination", "iteration"])
 def method(request, monkeypatch):
     if request.param == "iteration":
-        monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
-        monkeypatch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+        monkeypatch.setattr(restriction, "MAX_SMALL", 0)
+        monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
     return request.param
 
 
@@ -93,8 +93,8 @@ def test_moments_are_infinite_where_the_target_can_be_missed():
 
 
 def test_stops_at_max_iter_with_bounds_that_hold(monkeypatch):
-    monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
-    monkeypatch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+    monkeypatch.setattr(restriction, "MAX_SMALL", 0)
+    monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
     case = gallery.cycle(60)
     h, m2 = dense_moments(case.P, [0])
     for limit in (1, 10, 40):
