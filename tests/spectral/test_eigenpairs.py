@@ -20,6 +20,7 @@ from fastebm.linalg import eigensearch
 from fastebm.linalg.eigenvalue_selection import EigenvalueSelection
 from fastebm.linalg.krylov_schur import KrylovSchur
 from fastebm.linalg.operator import Operator, RandomVectors
+from fastebm.linalg.orthonormal_basis import OrthonormalBasis
 from fastebm.linalg.three_term import ThreeTerm
 from fastebm.spectral import gap_result
 
@@ -393,21 +394,19 @@ def test_the_decomposition_holds_through_restarts(symmetric, width):
     rows = np.empty((1 + 20 + 2 * width, 90))
     rows[0] = np.exp(0.5 * log_pi)
     operator = Operator(S, "right", symmetric=symmetric, threads=1)
-    basis, seen = (
-        KrylovSchur(operator, rows, 1, width, RandomVectors(np.array([1, 2], np.uint64))),
-        [],
-    )
+    basis = OrthonormalBasis(rows, 1, RandomVectors(np.array([1, 2], np.uint64)), 1)
+    run, seen = KrylovSchur(operator, basis, width), []
 
     def check(ritz):
-        size, used = basis.size, basis.fixed + basis.size + basis.width
+        size, used = run.size, basis.fixed + run.size + run.width
         V, image = rows[basis.fixed : basis.fixed + size], np.empty((size, 90))
         operator.apply(V.copy(), image)
-        H = basis.H[: size + basis.width, :size]
+        H = run.H[: size + run.width, :size]
         assert_allclose(image, H.T @ rows[basis.fixed : used], atol=1e-13)
         assert_allclose(rows[:used] @ rows[:used].T, np.eye(used), atol=1e-13)
         seen.append(size)
 
-    basis.run(EigenvalueSelection.of("largest", 2), lambda ritz: len(seen) > 25, 10_000, check)
+    run.run(EigenvalueSelection.of("largest", 2), lambda ritz: len(seen) > 25, 10_000, check)
     assert max(seen) > min(seen)
 
 
@@ -416,7 +415,9 @@ def test_three_terms_have_the_spectrum_of_the_operator():
     chain = fe.MarkovChain(P)
     root = np.sqrt(fe.stationary(chain).pi)
     operator = Operator(balanced(chain, np.log(root) * 2), "additive", symmetric=True, threads=1)
-    alpha, beta = ThreeTerm(operator, root, np.random.default_rng(0).normal(size=40)).expand(30)
+    run = ThreeTerm(operator, root, np.random.default_rng(0).normal(size=40))
+    run.expand(30)
+    alpha, beta = run.alpha, run.beta
     top = np.linalg.eigvalsh(np.diag(alpha) + np.diag(beta[:-1], 1) + np.diag(beta[:-1], -1))[-1]
     assert_allclose(1 - top, two_gaps(P)["additive"], rtol=1e-9)
 

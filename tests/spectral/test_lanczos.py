@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.linalg import eigh_tridiagonal
 
-from fastebm.spectral.lanczos import EAGER_STATES, CheckSchedule, TridiagonalRitz, radau_error
+from fastebm.linalg.check_schedule import EAGER_STATES, CheckSchedule
+from fastebm.spectral.lanczos import TridiagonalRitz, radau_error
 
 
 def recurrence(values, weights, steps):
@@ -68,7 +69,7 @@ def test_looks_close_in_on_the_wanted_error():
             looks.plan(looks.next, 0.5**looks.next, 1e-24)
             n_looks += 1
             again = CheckSchedule(n_states)
-            again.restore(looks.save())
+            again.restore(looks.state())
             assert vars(again) == vars(looks)
         assert looks.next - math.ceil(24 / math.log10(2)) < late and n_looks < 20
     looks = CheckSchedule(EAGER_STATES)
