@@ -22,8 +22,8 @@ import numpy as np
 from .._runtime.progress import Monitor
 from .._runtime.types import BoolArray, FloatArray
 from ..chains.chain import MarkovChain
-from ..linalg.m_matrix import System
-from ..spectral.eigenpairs import EigenResult
+from ..linalg.m_matrix import MMatrixSystem
+from ..spectral.eigen_result import EigenResult
 
 # Error of f relative to its range up to which a state counts as resolved, and the fraction of the
 # largest density above which all states do.
@@ -44,7 +44,7 @@ def extended(
     error at any state, (k,); inf if a harmonic extension replaces the eigenvector."""
     assert chain.log_pi is not None
     root = np.exp(0.5 * chain.log_pi)
-    X, error = np.ascontiguousarray(pairs.right).copy(), np.zeros(len(pairs.eigenvalues))
+    X, error = np.ascontiguousarray(pairs.right.real).copy(), np.zeros(len(pairs.eigenvalues))
     extension = None
     for j in range(1, X.shape[1]):
         eta = VECTOR_ROUNDING + pairs.residuals[j] / _separation(pairs, j)
@@ -93,7 +93,7 @@ class _Extension:
         self, chain: MarkovChain, inside: BoolArray, threads: int, monitor: Monitor
     ) -> None:
         self.chain, self.inside, self.threads, self.monitor = chain, inside, threads, monitor
-        self.system = System(chain, inside, MAX_PRODUCTS, threads)
+        self.system = MMatrixSystem(chain._scaled, inside, MAX_PRODUCTS, threads)
         ones = inside.astype(np.float64)
         time = self.system.solve(ones, 0.1, monitor, start=ones, least=1.0)
         self.longest = float(time.hi.max()) / max(1.0 - self.system.error(time), 1e-3)

@@ -17,7 +17,8 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, is_chain
 from ..errors import ConvergenceWarning, InvalidChainError, NotReversibleError
-from ..spectral.eigenpairs import SMALL_RATE, EigenResult, eigenpairs
+from ..spectral.eigen_result import EigenResult
+from ..spectral.eigenpairs import SMALL_RATE, eigenpairs
 from .eigenvector_extension import extended
 
 # During the optimisation the memberships are bounded at the states that are extreme in so many
@@ -218,13 +219,13 @@ def _pack(
             float("nan") if crisp is None else float(np.trace(crisp.to_scipy().toarray()))
         ),
         crispness=_crispness(A),
-        eigenvalues=pairs.eigenvalues,
+        eigenvalues=pairs.eigenvalues.real,
         timescales=pairs.timescales,
         next_eigenvalue=None if following is None else float(np.real(following)),
         is_cut=pairs.is_cut,
         # twice: the error of the state that bounds a membership is added
         error=2.0 * float((errors @ np.abs(A)).max()),
-        converged=bool(np.all(pairs.converged)),
+        converged=pairs.converged,
     )
 
 

@@ -16,7 +16,7 @@ from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class, hits_almost_surely
 from ..errors import ConvergenceWarning, InvalidChainError
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
@@ -210,7 +210,7 @@ class _ExitRateSolve:
         self.reversible = (chain if recurrent is None else chain.restrict(recurrent)).is_reversible
         # transient states have rates of their own, which do not affect the stationary chain
         self.recurrent_inside = self.inside if recurrent is None else self.inside & recurrent
-        self.system = System(chain, self.inside, limit, threads)
+        self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)
         self.mean: FloatArray | None = None
         self.error = math.inf
         if hitting is not None:

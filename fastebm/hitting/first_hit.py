@@ -9,7 +9,7 @@ from .._runtime.progress import Monitor
 from .._runtime.types import BoolArray, FloatArray
 from ..chains.chain import MarkovChain
 from ..equilibrium.structure import reachable
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 
 
 class FirstHitSolve:
@@ -39,7 +39,7 @@ class FirstHitSolve:
         self.chain, self.tol, self.threads = chain, tol, threads
         self.sets = [*sets, ~reachable(chain, np.any(sets, axis=0), avoid)]
         self.inside = ~np.any(self.sets, axis=0)
-        self.system = System(chain, self.inside, limit, threads)
+        self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)
         self.time: FloatArray | None = None
         self.residual = 0.0 if not self.inside.any() else math.inf
         # a state that reaches a set only through another one has probability zero for it, exactly

@@ -14,7 +14,7 @@ from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.structure import hits_almost_surely
 from ..errors import ConvergenceWarning
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 from .times import MAX_ITER, enclosure
 
 
@@ -132,7 +132,7 @@ class _MomentsSolve:
         sure = hits_almost_surely(chain, mask)
         self.chain, self.tol, self.threads = chain, tol, threads
         self.inside, self.never = sure & ~mask, ~sure
-        self.system = System(chain, self.inside, limit, threads)
+        self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)
         ones = self.inside.astype(np.float64)
         done = not self.inside.any()
         self.mean, self.second, self.variance = ones, ones, np.zeros(chain.n_states)

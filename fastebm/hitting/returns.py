@@ -14,7 +14,7 @@ from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 from .times import hitting_times
 
 # Up to this many states the trace of the fundamental matrix is summed exactly, with one solve for
@@ -295,7 +295,7 @@ class _KemenySolve:
         self.pi, self.log_pi = law.pi, law.log_pi
         self.inside = np.ones(chain.n_states, bool)
         self.inside[np.argmax(self.pi)] = False
-        self.system = System(chain, self.inside, KEMENY_MAX_ITER, threads)
+        self.system = MMatrixSystem(chain._scaled, self.inside, KEMENY_MAX_ITER, threads)
         self.samples: list[float] = []
         self.time = self.longest = math.nan
         self.converged = True

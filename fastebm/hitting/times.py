@@ -23,7 +23,7 @@ from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class, hits_almost_surely
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 from ..spectral.gap_result import GapResult
 
 MAX_ITER = 100_000
@@ -219,7 +219,9 @@ class _MeanSolve:
         sure = hits_almost_surely(chain, mask)
         self.chain, self.mask, self.tol, self.gap, self.threads = chain, mask, tol, gap, threads
         self.inside, self.never = sure & ~mask, ~sure
-        self.system = System(chain, self.inside, limit, threads, self._keep if keep else None)
+        self.system = MMatrixSystem(
+            chain._scaled, self.inside, limit, threads, self._keep if keep else None
+        )
         self._reached: State | None = None
         self._save: Callable[[], None] | None = None
 
@@ -228,7 +230,7 @@ class _MeanSolve:
         return self._reached
 
     def restore(self, state: State) -> None:
-        self.system.resume(state)
+        self.system.restore(state)
 
     def _keep(self, state: State) -> None:
         self._reached = state

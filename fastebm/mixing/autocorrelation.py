@@ -12,11 +12,11 @@ from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from .._runtime.types import BoolArray, Callback, FloatArray
+from .._runtime.types import BoolArray, Callback, FloatArray, IntArray
 from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from ..patterns import graph
 from ..patterns.pattern import REVERSIBLE_MISMATCH
@@ -218,7 +218,7 @@ class _PoissonSolve:
         self.pi = np.exp(log_pi)
         self.inside = np.ones(chain.n_states, bool)
         self.inside[np.argmax(self.pi)] = False
-        self.system = System(chain, self.inside, MAX_MATVECS, threads)
+        self.system = MMatrixSystem(chain._scaled, self.inside, MAX_MATVECS, threads)
 
     def run(self, tol: float, monitor: Monitor) -> None:
         ones = self.inside.astype(np.float64)
@@ -270,6 +270,7 @@ class _PoissonSolve:
         With w the solution of (I - P) w = q - exact pi q, w(z) = 0, the difference is
         (pi P - pi) w, and |w| is at most max |q - exact pi q| times the time to z."""
         pi, scaled = self.pi, self.chain._scaled
+        degree: int | IntArray
         if self.system.matrix is None:
             degree = self.system.max_degree
         else:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from fastebm.linalg import m_matrix
+from fastebm.linalg import elimination, restriction
 
 
 def only_iterate(patch):
-    patch.setattr(m_matrix, "MAX_SMALL", 0)
-    patch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+    patch.setattr(restriction, "MAX_SMALL", 0)
+    patch.setattr(elimination, "MAX_FLOPS", -1.0)
 
 
 @pytest.fixture(params=["elimination", "iteration"])

@@ -11,7 +11,7 @@ import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastebm as fe
-from fastebm.linalg import m_matrix
+from fastebm.linalg import elimination, restriction
 
 
 def dense_moments(P, target):
@@ -88,8 +88,8 @@ def test_moments_are_infinite_where_the_target_can_be_missed():
 
 
 def test_stops_at_max_iter_with_bounds_that_hold(monkeypatch):
-    monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
-    monkeypatch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+    monkeypatch.setattr(restriction, "MAX_SMALL", 0)
+    monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
     case = gallery.cycle(60)
     h, m2 = dense_moments(case.P, [0])
     for limit in (1, 10, 40):

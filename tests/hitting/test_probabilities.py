@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastebm as fe
-from fastebm.linalg import m_matrix
+from fastebm.linalg import cg, elimination, restriction
 
 
 def quietly(function, *args, **options):
@@ -102,8 +102,8 @@ def test_probabilities_and_rows_hold_in_exact_arithmetic(P, data):
     for iterate in (False, True):
         with pytest.MonkeyPatch.context() as patch:
             if iterate:
-                patch.setattr(m_matrix, "MAX_SMALL", 0)
-                patch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+                patch.setattr(restriction, "MAX_SMALL", 0)
+                patch.setattr(elimination, "MAX_FLOPS", -1.0)
             found = quietly(fe.absorption_probabilities, chain, sets, max_iter=500)
         assert (found.probability >= 0).all() and (found.never >= 0).all()
         assert_allclose(found.probability.sum(axis=1) + found.never, 1, rtol=0, atol=1e-12)
@@ -203,8 +203,8 @@ def test_bad_sets():
 
 
 def test_not_converging_says_so_and_still_encloses(monkeypatch):
-    monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
-    monkeypatch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+    monkeypatch.setattr(restriction, "MAX_SMALL", 0)
+    monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
     with pytest.warns(fe.ConvergenceWarning, match="still enclose"):
         found = fe.hitting_probabilities(
             fe.MarkovChain(gallery.path(1500).P), [1499], avoid=[0], max_iter=20
@@ -215,7 +215,8 @@ def test_not_converging_says_so_and_still_encloses(monkeypatch):
 
 @pytest.mark.parametrize("calls", [1, 2, 5])
 def test_interrupt_carries_bounds_that_hold(calls, monkeypatch):
-    monkeypatch.setattr(m_matrix, "ENTRIES_PER_CALL", 1)
+    monkeypatch.setattr(cg, "ENTRIES_PER_CALL", 1)
+    monkeypatch.setattr(elimination, "ENTRIES_PER_CALL", 1)
     left = [calls]
 
     def callback(info):
@@ -231,7 +232,7 @@ def test_interrupt_carries_bounds_that_hold(calls, monkeypatch):
 
 @pytest.mark.parametrize("reversible", [True, False])
 def test_same_bits_for_any_number_of_threads(reversible, monkeypatch):
-    monkeypatch.setattr(m_matrix, "MAX_FLOPS", -1.0 if reversible else 1e12)
+    monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0 if reversible else 1e12)
     n, rng = 9001, np.random.default_rng(1)
     chain = fe.MarkovChain.from_edges(
         np.r_[np.arange(n), np.arange(n)],

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastebm as fe
 from fastebm.hitting import returns
-from fastebm.linalg import m_matrix
+from fastebm.linalg import elimination, restriction
 
 
 def test_return_times_are_one_over_pi():
@@ -97,8 +97,8 @@ def test_the_estimate_covers_the_exact_value(iterate, monkeypatch):
     once in 10^4 runs."""
     monkeypatch.setattr(returns, "MAX_EXACT", 1)
     if iterate:
-        monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
-        monkeypatch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+        monkeypatch.setattr(restriction, "MAX_SMALL", 0)
+        monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
     n, hits = 41, 0
     chain = fe.MarkovChain(gallery.cycle(n).P)
     for seed in range(30):
@@ -125,8 +125,8 @@ def test_kemeny_of_one_state_and_of_a_reducible_chain():
 
 def test_an_interrupted_estimate_has_the_probes_so_far(monkeypatch):
     monkeypatch.setattr(returns, "MAX_EXACT", 1)
-    monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
-    monkeypatch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+    monkeypatch.setattr(restriction, "MAX_SMALL", 0)
+    monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
     left = [12]
 
     def callback(info):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastebm as fe
-from fastebm.linalg import m_matrix
+from fastebm.linalg import elimination, restriction
 
 
 @pytest.mark.parametrize("case", gallery.cases(), ids=str)
@@ -84,8 +84,8 @@ def test_bounds_hold_in_exact_arithmetic(P, data):
     for iterate in (False, True):
         with pytest.MonkeyPatch.context() as patch:
             if iterate:
-                patch.setattr(m_matrix, "MAX_SMALL", 0)
-                patch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+                patch.setattr(restriction, "MAX_SMALL", 0)
+                patch.setattr(elimination, "MAX_FLOPS", -1.0)
             found = quietly(chain, sorted(target), max_iter=500)
         for x, h in enumerate(exact):
             assert found.lower[x] * (1 - ULP) <= h and (

@@ -11,7 +11,7 @@ from hitting_checks import assert_encloses
 from numpy.testing import assert_array_equal
 
 import fastebm as fe
-from fastebm.linalg import m_matrix
+from fastebm.linalg import cg, elimination, restriction
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,8 @@ def test_interrupt_carries_bounds_that_hold(case, calls):
 
     truth = case.hitting[1] if case.hitting else reference.hitting_times(case.P, [0])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(m_matrix, "ENTRIES_PER_CALL", 1)
+        patch.setattr(cg, "ENTRIES_PER_CALL", 1)
+        patch.setattr(elimination, "ENTRIES_PER_CALL", 1)
         with pytest.raises(fe.Interrupted) as caught:
             fe.hitting_times(fe.MarkovChain(case.P), [0], callback=callback)
     assert_encloses(caught.value.partial, truth)
@@ -93,7 +94,8 @@ def test_interrupt_carries_bounds_that_hold(case, calls):
 def test_many_small_calls_give_the_same_bits(monkeypatch):
     case = gallery.random_reversible(700, 0.01, 2)
     once = fe.hitting_times(fe.MarkovChain(case.P), [0])
-    monkeypatch.setattr(m_matrix, "ENTRIES_PER_CALL", 1)
+    monkeypatch.setattr(cg, "ENTRIES_PER_CALL", 1)
+    monkeypatch.setattr(elimination, "ENTRIES_PER_CALL", 1)
     assert_array_equal(fe.hitting_times(fe.MarkovChain(case.P), [0]).mean, once.mean)
 
 
@@ -124,9 +126,10 @@ def test_a_chain_that_cannot_be_solved_ends(iteration):
 def test_goes_on_where_it_was_interrupted(case, calls, eliminate, monkeypatch, tmp_path):
     """After two interruptions the bits are the same as without any, also if elimination takes over
     in the end."""
-    monkeypatch.setattr(m_matrix, "ENTRIES_PER_CALL", 1)
-    monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
-    monkeypatch.setattr(m_matrix, "MAX_FLOPS", 1e12 if eliminate else -1.0)
+    monkeypatch.setattr(cg, "ENTRIES_PER_CALL", 1)
+    monkeypatch.setattr(elimination, "ENTRIES_PER_CALL", 1)
+    monkeypatch.setattr(restriction, "MAX_SMALL", 0)
+    monkeypatch.setattr(elimination, "MAX_FLOPS", 1e12 if eliminate else -1.0)
     chain, path = fe.MarkovChain(case.P), tmp_path / "means"
     whole = fe.hitting_times(chain, [0], tol=1e-9)
 

@@ -69,7 +69,9 @@ def test_any_cut_bounds_the_gap(case):
     found = fe.conductance(chain, vector=vector, rng=0)
     assert found.gap.gap <= found.gap_upper * (1 + SLACK) + 1e-13
     assert (
-        found.gap.gap <= dirichlet.quotient(chain, found.cut.astype(float), 1) * (1 + SLACK) + 1e-13
+        found.gap.gap
+        <= dirichlet.quotient(chain._scaled, chain.pi, found.cut.astype(float), 1) * (1 + SLACK)
+        + 1e-13
     )
 
 
