@@ -1,5 +1,8 @@
-"""fastebm: numerical analysis of very large sparse Markov chains, above all those of RL-tuned
-language models."""
+"""Numerical analysis of very large sparse Markov chains, in particular of RL-tuned language models.
+
+Public names are imported here, except those that need optional packages or that few users need:
+these are loaded on first use.
+"""
 
 from importlib import import_module
 from pathlib import Path
@@ -97,12 +100,13 @@ if TYPE_CHECKING:
     from . import io as io
     from . import plot as plot
     from . import rlvr as rlvr
+
+    # From the defining module: from the package, mypy takes the module of that name.
     from .report.analyze import Report as Report
     from .report.analyze import analyze as analyze
 
-# Imported at the first use, because few users need them or they import optional packages. The value
-# is the module of a name, None for a module of that name.
-_LAZY: dict[str, str | None] = {
+# {public name: the subpackage it is imported from, None if it is a module itself}
+_LAZY = {
     "analyze": "report",
     "Report": "report",
     "datasets": None,
@@ -210,10 +214,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'fastebm' has no attribute {name!r}")
-    module = _LAZY[name]
-    if module is None:
+    source = _LAZY[name]
+    if source is None:
         return import_module(f"fastebm.{name}")
-    return getattr(import_module(f"fastebm.{module}"), name)
+    return getattr(import_module(f"fastebm.{source}"), name)
 
 
 def __dir__() -> list[str]:
@@ -221,8 +225,10 @@ def __dir__() -> list[str]:
 
 
 def get_include() -> str:
-    """The folder of the C headers (`#include <fastebm.h>`), for packages that compile against the
-    core."""
+    """The folder of the C headers, for packages that compile against the core.
+
+    It is the only include folder that they need: `#include <fastebm.h>`.
+    """
     installed = Path(__file__).parent / "include"
-    # a package built in place has no copy of the headers
+    # Headers are installed inside the package; an in-place build has them in the sources.
     return str(installed if installed.is_dir() else Path(__file__).parents[1] / "csrc")

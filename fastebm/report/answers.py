@@ -5,7 +5,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from ..linalg.rounding import ROUNDING
+from ..linalg.rounding import RITZ_ROUNDING
 from .facts import RARE, encloses
 
 MAX_SAID = 5  # eigenvalues in a line
@@ -78,7 +78,7 @@ def _say_gaps(report):
             if encloses(e)
             else "residuals up to {:.2g}, which bound nothing here"
         )
-        yield f"leading eigenvalues after 1: {values or 'none'}{more}, {known.format(e.residuals.max() + ROUNDING)}{_CAVEAT[bool(e.converged.all())]}"
+        yield f"leading eigenvalues after 1: {values or 'none'}{more}, {known.format(e.residuals.max() + RITZ_ROUNDING)}{_CAVEAT[e.converged]}"
 
 
 def _number(value):

@@ -9,7 +9,7 @@ import numpy as np
 from .._runtime.results import Result
 from ..hitting.bounds import BoundsResult
 from ..hitting.times import HittingResult
-from ..linalg.rounding import ROUNDING
+from ..linalg.rounding import RITZ_ROUNDING
 from ..spectral.eigenpairs import EigenResult
 from .facts import encloses
 
@@ -44,7 +44,7 @@ def tables(name, value):
     }
     numbers = [_number(name, key, facts[key], *interval) for key, interval in bounded.items()]
     if isinstance(value, EigenResult) and encloses(value):
-        known = zip(value.eigenvalues[1:], value.residuals[1:] + ROUNDING)
+        known = zip(value.eigenvalues[1:], value.residuals[1:] + RITZ_ROUNDING)
         numbers += [
             _number(name, f"eigenvalue {k}", v, v - r, v + r, "rigorous: residual")
             for k, (v, r) in enumerate(known, 2)

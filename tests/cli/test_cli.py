@@ -522,6 +522,7 @@ def interrupted(process):
     return process.returncode, out, err, time.perf_counter() - begin
 
 
+@pytest.mark.threads
 def test_ctrl_c_prints_the_partial_result_at_once_and_exits_130(endless):
     code, out, err, seconds = interrupted(start(*endless, "--progress"))
     document = strict(out)
@@ -533,6 +534,7 @@ def test_ctrl_c_prints_the_partial_result_at_once_and_exits_130(endless):
     assert document["partial"]["n_steps_total"] > 10_000
 
 
+@pytest.mark.threads
 def test_ctrl_c_keeps_what_was_finished_before(tmp_path):
     path = npz(tmp_path, gallery.two_state(1e-15, 0.5).P)
     process = start(

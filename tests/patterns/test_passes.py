@@ -20,7 +20,7 @@ from fastebm.chains import scaling
 from fastebm.patterns import graph, passes
 
 detailed_balance = importlib.import_module("fastebm.equilibrium.detailed_balance")
-conductance = importlib.import_module("fastebm.mixing.conductance")
+sweep_cut = importlib.import_module("fastebm.mixing.sweep_cut")
 
 N = 9_000  # two blocks of states
 
@@ -79,12 +79,12 @@ def test_steps_of_a_sweep_cut_against_the_twin(threads, is_scaled, monkeypatch):
     chain, rank = chain_of(n, 5), np.random.default_rng(0).permutation(n).astype(np.int32)
     col = np.random.default_rng(1).lognormal(size=n) if is_scaled else None
     A = as_scipy(chain._scaled.pattern.matrix) * (1.0 if col is None else col)
-    whole = conductance.cut_steps(chain._scaled.pattern.matrix, col, rank, threads)
+    whole = sweep_cut.cut_steps(chain._scaled.pattern.matrix, col, rank, threads)
     assert_allclose(whole, reference.cut_steps(A, rank), atol=1e-12)
     for size in (1, 70):
         monkeypatch.setattr(pacing, "Pacer", Cut(size))
         assert_array_equal(
-            conductance.cut_steps(chain._scaled.pattern.matrix, col, rank, threads), whole
+            sweep_cut.cut_steps(chain._scaled.pattern.matrix, col, rank, threads), whole
         )
 
 
