@@ -126,6 +126,8 @@ class ReversibleGap:
     def state(self) -> dict[str, Any] | None:
         """Arrays from which `restore` goes on with the same bits; None where there are none yet."""
         if self.lobpcg is not None:
+            if not self.lobpcg.is_whole:
+                return None
             found = self.lobpcg.state()
             if self.ritz is not None:
                 found |= {"alpha": self.ritz.alpha, "beta": self.ritz.beta}

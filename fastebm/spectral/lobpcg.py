@@ -137,12 +137,15 @@ class Lobpcg:
         # (quotient, error, residual) that the first start led to, and its iterate if kept
         self.first: tuple[float, float, float] | None = None
         self.first_w: FloatArray | None = None
+        # whether `state` may be called: not while the iterate and its history disagree
+        self.is_whole = False
         self._start(seed)
 
     def _start(self, seed: int) -> None:
         """Begin from a start uniform on the sphere in the coordinates sqrt(pi) f: there no
         eigenvector is favoured, not even one that lives on states of tiny pi. (A start uniform in f
         missed such a mode of a word network, and gave lambda_3.)"""
+        self.is_whole = False
         self.basis[:, :3] = 0.0
         np.random.default_rng(seed).standard_normal(out=self.w)
         # r is not in use here, and memory is the limit of this method
@@ -152,6 +155,7 @@ class Lobpcg:
         self.residual = np.inf
         self._measure()
         self.history = [float(self.energy[0, 0] / self.mass[0, 0])]
+        self.is_whole = True
 
     @property
     def gap(self) -> float:
@@ -163,6 +167,7 @@ class Lobpcg:
         self.step()
         if self.first is None:
             if self.converged(tol):
+                self.is_whole = False
                 self.first = self._reached()
                 self.first_w = self.basis[:, 0].copy() if self.keep_vector else None
                 self._start(self.seed + 1)
@@ -213,10 +218,12 @@ class Lobpcg:
             gap, a, size = self.gap, np.array([1.0, 0.0, 0.0]), self.mass[0, 0]
         a /= np.sqrt(size)
         shift = np.array([a @ self.mean, a[1:] @ self.mean[1:]])
+        self.is_whole = False
         _core.rayleigh_step(a, shift, self.basis, self.threads)
         self.mass[0, 0] = 1.0  # of the new x
         self.history.append(min(gap, self.gap))  # a rise is rounding
         self.n_steps += 1
+        self.is_whole = True
 
     def _best(self) -> tuple[float, FloatArray]:
         """(smallest quotient, coefficients) over the span of x, w and p; the last step p is left
@@ -261,7 +268,7 @@ class Lobpcg:
         return bool(left and self.history[-3] - self.history[-1] <= np.sqrt(tol) * self.gap)
 
     def state(self) -> dict[str, Any]:
-        """Arrays from which `restore` goes on with the same bits."""
+        """Arrays from which `restore` goes on with the same bits, where `is_whole`."""
         return {
             "basis": self.basis,
             "history": np.array(self.history),

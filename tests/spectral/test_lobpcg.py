@@ -1,6 +1,7 @@
 """Small gaps by minimising the Rayleigh quotient, and the change from Lanczos to multigrid: against
 bisection in multiprecision."""
 
+import contextlib
 import signal
 import threading
 
@@ -193,6 +194,43 @@ def test_an_interrupt_while_multigrid_is_made_keeps_the_checkpoint(tmp_path, mon
         fe.spectral_gap(chain, method="multigrid", rng=3, checkpoint=path).gap
         == fe.spectral_gap(chain, method="multigrid", rng=3).gap
     )
+
+
+@pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"),
+    reason="signals reach the main thread only; timers are POSIX",
+)
+@pytest.mark.parametrize("method", ["lanczos", "multigrid"])
+@pytest.mark.parametrize("part", [0.3, 0.5, 0.8])
+def test_ctrl_c_within_the_core_keeps_the_bits(tmp_path, method, part):
+    """The signal arrives at any time, mostly within a call into the core: a checkpoint may not hold
+    the vectors of one step and the coefficients of another."""
+    n = 20_000
+    states, path = np.arange(n), tmp_path / "gap.npz"
+    shuffled = np.random.default_rng(0).permutation(n)
+    if method == "lanczos":
+        edges = np.r_[states, states], np.r_[(states + 1) % n, shuffled]
+    else:
+        edges = states, (states + 1) % n
+    chain = fe.MarkovChain.from_edges(*edges, symmetric=True)
+
+    def gap(checkpoint=None):
+        return fe.spectral_gap(chain, method=method, rng=3, tol=1e-13, checkpoint=checkpoint)
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    whole, before = gap(), signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, part * whole.wall_s)
+        with contextlib.suppress(fe.Interrupted):
+            gap(path)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    resumed = gap(path)
+    for name in ("gap", "gap_lower", "gap_upper", "n_matvecs"):
+        assert getattr(resumed, name) == getattr(whole, name)
 
 
 def test_a_checkpoint_of_other_arguments_is_refused(tmp_path):
