@@ -6,6 +6,7 @@ right eigenvector for 1, so that the known pair is deflated by an orthogonal pro
 """
 
 import math
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -188,8 +189,9 @@ def _has_several_classes(chain: MarkovChain) -> bool:
         P = sp.csr_array((ones, matrix.indices, matrix.indptr), shape=(n, n))
     indptr = np.append(P.indptr, np.full(n, len(P.data)))
     steps = sp.csr_array((P.data, P.indices + n, indptr), shape=(2 * n, 2 * n))
+    # the stubs of SciPy do not know return_labels=False
     count = connected_components(steps, directed=True, connection="weak", return_labels=False)
-    return bool(count > 1)
+    return cast(int, count) > 1
 
 
 def _energy(chain: MarkovChain, kind: str, f: FloatArray, threads: int) -> float:
