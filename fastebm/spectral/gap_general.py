@@ -32,6 +32,7 @@ from ..linalg.three_term import ThreeTerm
 from . import gap_result
 from .gap_result import SMALL_GAP, SMALLEST_GAP, GapResult, pack
 from .gap_reversible import GapOptions
+from .known_law import known_pi
 from .lanczos import TridiagonalRitz
 
 # In addition to the leading pair so many others must be clear of it: their residuals are below this
@@ -200,7 +201,7 @@ def _energy(chain: MarkovChain, kind: str, f: FloatArray, threads: int) -> float
 
     The Dirichlet form of (P + P*)/2 is that of P. That of P P* is
     E(f, f) = sum_x pi(x) Var_{P*(x, .)} f, which also consists of differences."""
-    pi = chain.pi
+    pi = known_pi(chain)
     if kind == "additive":
         return dirichlet.quotient(chain._scaled, pi, f, threads)
     reverse = chain.reverse()._scaled.operator
