@@ -59,9 +59,10 @@ class CheckSchedule:
 class ThreeTermRecurrence(Protocol):
     """A Lanczos recurrence that keeps its coefficients and no basis."""
 
-    alpha: FloatArray
-    beta: FloatArray
-
+    @property
+    def alpha(self) -> FloatArray: ...
+    @property
+    def beta(self) -> FloatArray: ...
     def expand(self, n_steps: int) -> bool:
         """Take 1 to n_steps more steps; returns whether the subspace is invariant."""
 

@@ -10,7 +10,7 @@ from .._runtime.results import Result
 from ..hitting.bounds import BoundsResult
 from ..hitting.times import HittingResult
 from ..linalg.rounding import RITZ_ROUNDING
-from ..spectral.eigenpairs import EigenResult
+from ..spectral.eigen_result import EigenResult
 from .facts import encloses
 
 MAX_ITEMS = 8

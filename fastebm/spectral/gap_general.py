@@ -6,6 +6,7 @@ right eigenvector for 1, so that the known pair is deflated by an orthogonal pro
 """
 
 import math
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,6 +32,7 @@ from ..linalg.three_term import ThreeTerm
 from . import gap_result
 from .gap_result import SMALL_GAP, SMALLEST_GAP, GapResult, pack
 from .gap_reversible import GapOptions
+from .known_law import known_pi
 from .lanczos import TridiagonalRitz
 
 # In addition to the leading pair so many others must be clear of it: their residuals are below this
@@ -188,8 +190,9 @@ def _has_several_classes(chain: MarkovChain) -> bool:
         P = sp.csr_array((ones, matrix.indices, matrix.indptr), shape=(n, n))
     indptr = np.append(P.indptr, np.full(n, len(P.data)))
     steps = sp.csr_array((P.data, P.indices + n, indptr), shape=(2 * n, 2 * n))
+    # the stubs of SciPy do not know return_labels=False
     count = connected_components(steps, directed=True, connection="weak", return_labels=False)
-    return bool(count > 1)
+    return cast(int, count) > 1
 
 
 def _energy(chain: MarkovChain, kind: str, f: FloatArray, threads: int) -> float:
@@ -198,7 +201,7 @@ def _energy(chain: MarkovChain, kind: str, f: FloatArray, threads: int) -> float
 
     The Dirichlet form of (P + P*)/2 is that of P. That of P P* is
     E(f, f) = sum_x pi(x) Var_{P*(x, .)} f, which also consists of differences."""
-    pi = chain.pi
+    pi = known_pi(chain)
     if kind == "additive":
         return dirichlet.quotient(chain._scaled, pi, f, threads)
     reverse = chain.reverse()._scaled.operator

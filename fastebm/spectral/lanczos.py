@@ -20,6 +20,7 @@ from ..chains.chain import MarkovChain
 from ..linalg.rounding import RITZ_ROUNDING
 from ..linalg.three_term import NULL_COUPLING
 from .gap_result import FAILURE, rival_margin
+from .known_law import known_log_pi
 
 # Ritz values at each end of the spectrum that are computed in a check.
 VALUES_AT_END = 4
@@ -157,20 +158,42 @@ class LanczosRecurrence:
 
     def __init__(self, chain: MarkovChain, seed: int, num_threads: int) -> None:
         self.chain, self.seed, self.threads = chain, seed, num_threads
-        self.alpha: FloatArray = np.empty(0)
-        self.beta: FloatArray = np.empty(0)
+        # (alpha, beta) of each call into the core, and those of the second pass
+        self._pieces: list[tuple[FloatArray, FloatArray]] = [(np.empty(0), np.empty(0))]
+        self._second: list[tuple[FloatArray, FloatArray]] = []
         self.per_call = max(1, ENTRIES_PER_CALL // (chain.nnz + 8 * chain.n_states))
         self.ratio, self.top_scale = self._coordinates()
         self._core: _core.Lanczos | None = self._begin()
-        # the vector under way in the second pass, and its steps
+        # the vector under way in the second pass, and its steps before `_second`
         self._ritz: FloatArray | None = None
-        self._ritz_steps = 0
+        self._restored_steps = 0
+
+    @property
+    def alpha(self) -> FloatArray:
+        return self._merged()[0]
+
+    @property
+    def beta(self) -> FloatArray:
+        return self._merged()[1]
+
+    def _merged(self) -> tuple[FloatArray, FloatArray]:
+        if len(self._pieces) > 1:
+            a, b = zip(*self._pieces, strict=True)
+            self._pieces = [(np.concatenate(a), np.concatenate(b))]
+        return self._pieces[0]
+
+    @property
+    def _ritz_steps(self) -> int:
+        """Steps of the second pass so far."""
+        return self._restored_steps + sum(len(a) for a, _ in self._second)
 
     def _coordinates(self) -> tuple[FloatArray | None, float]:
         """(ratio or None, top_scale) of the core's recurrence: pi row / col, which is a constant
         where A is symmetric."""
-        scaled, log_pi = self.chain._scaled, self.chain.log_pi
-        constant = not scaled.pattern.potential.any()
+        scaled, log_pi = self.chain._scaled, known_log_pi(self.chain)
+        potential = scaled.pattern.potential
+        assert potential is not None  # the chain is reversible
+        constant = not potential.any()
         some = slice(SAMPLED) if constant else slice(None)
         logs = log_pi[some].copy()
         if scaled.row is not None:
@@ -190,7 +213,7 @@ class LanczosRecurrence:
                 if scaling is not None:
                     w *= np.sqrt(scaling)
         else:
-            w *= np.exp(-0.5 * np.maximum(chain.log_pi, -600.0))
+            w *= np.exp(-0.5 * np.maximum(known_log_pi(chain), -600.0))
             if scaled.col is not None:
                 w *= scaled.col
         return _core.Lanczos(scaled.operator, self.ratio, self.top_scale, w, self.threads)
@@ -209,8 +232,10 @@ class LanczosRecurrence:
         is invariant."""
         assert self._core is not None
         want = min(n_steps, self.per_call)
-        a, b = self._core.expand(want)
-        self.alpha, self.beta = np.append(self.alpha, a), np.append(self.beta, b)
+        # Ctrl-C mostly arrives within the core and is raised when a call returns. So one call
+        # advances the vectors and stores their coefficients: a checkpoint has both or none
+        self._pieces.extend(map(self._core.expand, (want,)))
+        a, b = self._pieces[-1]
         return bool(len(a) < want or b[-1] <= NULL_COUPLING)
 
     def vector(self, weights: FloatArray, step_done: Callable[[int], None]) -> FloatArray:
@@ -218,14 +243,15 @@ class LanczosRecurrence:
         more, bit for bit; step_done(steps) is called after each call into the core."""
         if self._ritz is None:
             self._core = None
-            self._ritz, self._ritz_steps = np.zeros(self.chain.n_states), 0
+            self._ritz = np.zeros(self.chain.n_states)
             self._core = self._begin()
         assert self._core is not None
         weights = np.ascontiguousarray(weights)
         while self._ritz_steps < len(weights):
             steps = min(self.per_call, len(weights) - self._ritz_steps)
-            self._core.expand(steps, weights[self._ritz_steps :], self._ritz)
-            self._ritz_steps += steps
+            ahead = weights[self._ritz_steps :]
+            # in one call, as in `expand`
+            self._second.extend(map(self._core.expand, (steps,), (ahead,), (self._ritz,)))
             step_done(self._ritz_steps)
         col = self.chain._scaled.col
         f: FloatArray = self._ritz if col is None else self._ritz / col
@@ -242,7 +268,7 @@ class LanczosRecurrence:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state()`."""
         assert self._core is not None
-        self.alpha, self.beta = state["alpha"], state["beta"]
+        self._pieces = [(state["alpha"], state["beta"])]
         self._core.restore(dict(state))
         if "ritz" in state:
-            self._ritz, self._ritz_steps = state["ritz"], int(state["ritz_steps"])
+            self._ritz, self._restored_steps = state["ritz"], int(state["ritz_steps"])

@@ -21,6 +21,7 @@ from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain
 from ..linalg.dirichlet import NOISE
 from ..linalg.multigrid import hierarchy
+from .known_law import known_log_pi
 
 # The positions of the pairs (x,x) (x,w) (x,p) (w,w) (w,p) (p,p) in a symmetric 3 x 3 matrix.
 PAIRS = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
@@ -46,8 +47,9 @@ def flow_of(chain: MarkovChain) -> tuple[_core.Flow, FloatArray] | None:
 
     Both are multiplied by the same constant, chosen so that the smallest stay in range; None where
     they do not fit a double."""
-    scaled, log_pi = chain._scaled, chain.log_pi
-    logs = log_pi if scaled.row is None else log_pi + scaled.log_row
+    scaled, log_pi = chain._scaled, known_log_pi(chain)
+    log_row = scaled.log_row
+    logs = log_pi if log_row is None else log_pi + log_row
     low, high = min(logs.min(), log_pi.min()), max(logs.max(), log_pi.max())
     if not np.isfinite(low) or high - low > MAX_SPAN:
         return None
@@ -126,7 +128,7 @@ class Lobpcg:
     ) -> None:
         self.flow, self.weights, self.cycle = flow, weights, cycle
         self.seed, self.threads, self.keep_vector = seed, num_threads, keep_vector
-        self.log_pi = chain.log_pi
+        self.log_pi = known_log_pi(chain)
         self.total = _core.vec_dot(weights, None, num_threads)
         # columns x, w, p and the constant function, in the coordinates of the flow
         self.basis: FloatArray = np.zeros((chain.n_states, 4))
@@ -137,12 +139,15 @@ class Lobpcg:
         # (quotient, error, residual) that the first start led to, and its iterate if kept
         self.first: tuple[float, float, float] | None = None
         self.first_w: FloatArray | None = None
+        # whether `state` may be called: not while the iterate and its history disagree
+        self.is_whole = False
         self._start(seed)
 
     def _start(self, seed: int) -> None:
         """Begin from a start uniform on the sphere in the coordinates sqrt(pi) f: there no
         eigenvector is favoured, not even one that lives on states of tiny pi. (A start uniform in f
         missed such a mode of a word network, and gave lambda_3.)"""
+        self.is_whole = False
         self.basis[:, :3] = 0.0
         np.random.default_rng(seed).standard_normal(out=self.w)
         # r is not in use here, and memory is the limit of this method
@@ -152,6 +157,7 @@ class Lobpcg:
         self.residual = np.inf
         self._measure()
         self.history = [float(self.energy[0, 0] / self.mass[0, 0])]
+        self.is_whole = True
 
     @property
     def gap(self) -> float:
@@ -163,6 +169,7 @@ class Lobpcg:
         self.step()
         if self.first is None:
             if self.converged(tol):
+                self.is_whole = False
                 self.first = self._reached()
                 self.first_w = self.basis[:, 0].copy() if self.keep_vector else None
                 self._start(self.seed + 1)
@@ -213,10 +220,12 @@ class Lobpcg:
             gap, a, size = self.gap, np.array([1.0, 0.0, 0.0]), self.mass[0, 0]
         a /= np.sqrt(size)
         shift = np.array([a @ self.mean, a[1:] @ self.mean[1:]])
+        self.is_whole = False
         _core.rayleigh_step(a, shift, self.basis, self.threads)
         self.mass[0, 0] = 1.0  # of the new x
         self.history.append(min(gap, self.gap))  # a rise is rounding
         self.n_steps += 1
+        self.is_whole = True
 
     def _best(self) -> tuple[float, FloatArray]:
         """(smallest quotient, coefficients) over the span of x, w and p; the last step p is left
@@ -261,7 +270,7 @@ class Lobpcg:
         return bool(left and self.history[-3] - self.history[-1] <= np.sqrt(tol) * self.gap)
 
     def state(self) -> dict[str, Any]:
-        """Arrays from which `restore` goes on with the same bits."""
+        """Arrays from which `restore` goes on with the same bits, where `is_whole`."""
         return {
             "basis": self.basis,
             "history": np.array(self.history),

@@ -1,18 +1,16 @@
-"""The error bound of a Ritz value and the planning of looks, on spectra that are known."""
-
-import math
+"""The error bounds of Ritz values, on known spectra."""
 
 import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.linalg import eigh_tridiagonal
 
-from fastebm.linalg.check_schedule import EAGER_STATES, CheckSchedule
 from fastebm.spectral.lanczos import TridiagonalRitz, radau_error
 
 
 def recurrence(values, weights, steps):
-    """(alpha, beta) of the Lanczos recurrence on diag(values) from sqrt(weights), fully orthogonalised."""
+    """(alpha, beta) of the Lanczos recurrence on diag(values) from sqrt(weights), fully
+    orthogonalised."""
     Q = [np.sqrt(weights / weights.sum())]
     alpha, beta = [], []
     for _ in range(steps):
@@ -59,20 +57,3 @@ def test_both_ends_of_a_spectrum():
             )
             assert ritz.errors[end] <= ritz.residuals[end]
     assert ritz.errors["top"] < 1e-6
-
-
-def test_looks_close_in_on_the_wanted_error():
-    """An error that halves with every step is met to within a step; where a look costs much, within a twentieth of the steps."""
-    for n_states, late in ((EAGER_STATES, 1), (100, 5)):
-        looks, n_looks = CheckSchedule(n_states), 0
-        while 0.5**looks.next > 1e-24:
-            looks.plan(looks.next, 0.5**looks.next, 1e-24)
-            n_looks += 1
-            again = CheckSchedule(n_states)
-            again.restore(looks.state())
-            assert vars(again) == vars(looks)
-        assert looks.next - math.ceil(24 / math.log10(2)) < late and n_looks < 20
-    looks = CheckSchedule(EAGER_STATES)
-    for steps, error in ((10, 1e-3), (15, 1e-2), (20, 1e-2)):  # no fall, no forecast
-        looks.plan(steps, error, 1e-8)
-    assert looks.next == 25
