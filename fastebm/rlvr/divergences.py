@@ -1,10 +1,12 @@
-"""The optimal policy where KL is replaced by another divergence of the alpha family, which holds the ones in use.
+"""The optimal policy where KL is replaced by another divergence of the alpha family, which holds
+the ones in use.
 
     D_alpha(pi || pi_ref) = sum_a pi_ref(a) f(pi(a) / pi_ref(a)),    f(u) = (u^alpha - alpha u + alpha - 1) / (alpha (alpha - 1))
 
-(Cressie & Read 1984; Amari): alpha = 1 is KL(pi || pi_ref), 0 the forward KL(pi_ref || pi), 2 half of chi-square, 1/2 four times
-the squared Hellinger distance. With f'(u) = (u^(alpha - 1) - 1) / (alpha - 1), the Karush-Kuhn-Tucker conditions of
-max E_pi r - beta D_alpha(pi || pi_ref) are r - beta f'(pi / pi_ref) = lambda where pi > 0, and <= lambda where pi = 0.
+(Cressie & Read 1984; Amari): alpha = 1 is KL(pi || pi_ref), 0 the forward KL(pi_ref || pi), 2 half
+of chi-square, 1/2 four times the squared Hellinger distance. With f'(u) = (u^(alpha - 1) - 1) /
+(alpha - 1), the Karush-Kuhn-Tucker conditions of max E_pi r - beta D_alpha(pi || pi_ref) are r -
+beta f'(pi / pi_ref) = lambda where pi > 0, and <= lambda where pi = 0.
 """
 
 import numpy as np
@@ -40,8 +42,9 @@ class OptimalPolicy(Result):
     value, divergence : float
         The maximum of the objective, in units of the reward; D(pi || pi_ref).
     kkt_residual : float
-        Largest violation of the Karush-Kuhn-Tucker conditions, in units of the reward, and of the sum of one. The problem is
-        concave, so 0 is optimality; the value then misses the maximum by at most twice this, for nothing moves more than mass one.
+        Largest violation of the Karush-Kuhn-Tucker conditions, in units of the reward, and of the
+        sum of one. The problem is concave, so 0 is optimality; the value then misses the maximum by
+        at most twice this, for nothing moves more than mass one.
     n_support : int
         Answers of positive probability.
     """
@@ -68,7 +71,8 @@ def _box_cox(log_u, power):
 
 
 def _generator(log_u, alpha):
-    """f(u), by f_alpha(u) = u f_(1 - alpha)(1 / u) from whichever side has no 0/0; to an absolute error of an ulp of log u."""
+    """f(u), by f_alpha(u) = u f_(1 - alpha)(1 / u) from whichever side has no 0/0; to an absolute
+    error of an ulp of log u."""
     with np.errstate(over="ignore", invalid="ignore"):
         if alpha < 0.5:
             return (_box_cox(-log_u, -alpha) + np.expm1(log_u)) / (1 - alpha)
@@ -83,8 +87,8 @@ def divergence(policy, reference, divergence="kl"):
     policy, reference : array_like (n_answers,)
         Laws over the answers; the reference is positive.
     divergence : {"kl", "forward_kl", "chi2", "hellinger"} or float
-        A name, or the order alpha of D_alpha. "chi2" is sum (pi - pi_ref)^2 / pi_ref = 2 D_2, "hellinger" is
-        1/2 sum (sqrt(pi) - sqrt(pi_ref))^2 = D_{1/2} / 4.
+        A name, or the order alpha of D_alpha. "chi2" is sum (pi - pi_ref)^2 / pi_ref = 2 D_2,
+        "hellinger" is 1/2 sum (sqrt(pi) - sqrt(pi_ref))^2 = D_{1/2} / 4.
 
     Returns
     -------
@@ -114,9 +118,11 @@ def _value(log_u, reference, alpha, multiple):
 
 
 def _log_ratio(w, gap, alpha):
-    """log(pi / pi_ref) at reward r_max - beta gap, where it is w at r_max:  u^(alpha - 1) = e^((alpha - 1) w) - (alpha - 1) gap.
+    """log(pi / pi_ref) at reward r_max - beta gap, where it is w at r_max:  u^(alpha - 1) =
+    e^((alpha - 1) w) - (alpha - 1) gap.
 
-    The Tsallis exponential, which passes to w - gap at alpha = 1 without cancellation; -inf where nothing is left.
+    The Tsallis exponential, which passes to w - gap at alpha = 1 without cancellation; -inf where
+    nothing is left.
     """
     if alpha == 1:
         return w - gap
@@ -149,13 +155,15 @@ def optimal_policy(reference, reward, beta, *, divergence="kl"):
     Raises
     ------
     InvalidChainError
-        The reference is no law or has a zero, a reward is not finite, beta is not positive, the name is unknown.
+        The reference is no law or has a zero, a reward is not finite, beta is not positive, the
+        name is unknown.
 
     Notes
     -----
-    One unknown: the log ratio w of the best answers, between 0 (the reference) and -log pi_ref(best) (all mass on them). Given w,
-    every other answer follows from the KKT conditions; the sum of probabilities increases in w, so a bracketed root (Brent) is the
-    optimum. Alpha <= 1 keeps every answer; alpha > 1 gives up those whose reward is too low.
+    One unknown: the log ratio w of the best answers, between 0 (the reference) and -log
+    pi_ref(best) (all mass on them). Given w, every other answer follows from the KKT conditions;
+    the sum of probabilities increases in w, so a bracketed root (Brent) is the optimum. Alpha <= 1
+    keeps every answer; alpha > 1 gives up those whose reward is too low.
 
     Examples
     --------
@@ -215,9 +223,11 @@ def optimal_policy(reference, reward, beta, *, divergence="kl"):
 
 
 def _increasing_root(function, low, high):
-    """The root, entry by entry, of a function that increases from low to high; function(x) -> (value, slope).
+    """The root, entry by entry, of a function that increases from low to high; function(x) ->
+    (value, slope).
 
-    Newton's iteration from `low`; what would leave the bracket, and every fourth step, halves it instead.
+    Newton's iteration from `low`; what would leave the bracket, and every fourth step, halves it
+    instead.
     """
     low, high = np.array(low, dtype=float), np.array(high, dtype=float)
     x, done = low.copy(), np.zeros(low.shape, dtype=bool)
@@ -238,15 +248,16 @@ def _increasing_root(function, low, high):
 
 @closed_form
 def alpha_target_accuracy(p0, beta, alpha, *, logit=False):
-    """Accuracy of the policy that maximises ``E r - beta D_alpha(pi || pi_ref)`` for a verifiable reward, r in {0, 1}.
+    """Accuracy of the policy that maximises ``E r - beta D_alpha(pi || pi_ref)`` for a verifiable
+    reward, r in {0, 1}.
 
     Parameters
     ----------
     p0, beta : array_like
         Accuracy of the reference policy, in [0, 1]; coefficient in [0, inf].
     alpha : float
-        Order of the divergence: 1 is KL and `target_accuracy`; 0 the forward KL; 2 half of chi-square, where
-        p* = min(1, p0 + p0 (1 - p0) / beta).
+        Order of the divergence: 1 is KL and `target_accuracy`; 0 the forward KL; 2 half of
+        chi-square, where p* = min(1, p0 + p0 (1 - p0) / beta).
     logit : bool
         Whether accuracies are given and returned as logits.
 
@@ -262,9 +273,9 @@ def alpha_target_accuracy(p0, beta, alpha, *, logit=False):
 
     Notes
     -----
-    Answers of equal reward keep their proportions under every f-divergence, so that two answers, correct and wrong, say it all.
-    Alpha < 1 never reaches 1: as beta -> 0, 1 - p* falls as beta^(1 / (1 - alpha)) only, while KL's falls as exp(-1 / beta).
-    Alpha > 1 reaches 1 at a positive beta.
+    Answers of equal reward keep their proportions under every f-divergence, so that two answers,
+    correct and wrong, say it all. Alpha < 1 never reaches 1: as beta -> 0, 1 - p* falls as beta^(1
+    / (1 - alpha)) only, while KL's falls as exp(-1 / beta). Alpha > 1 reaches 1 at a positive beta.
 
     Examples
     --------

@@ -1,4 +1,5 @@
-"""The inverse questions of RLVR: the coefficient, the accuracy or the time that a wanted accuracy or KL budget takes.
+"""The inverse questions of RLVR: the coefficient, the accuracy or the time that a wanted accuracy
+or KL budget takes.
 
 Arguments, units, errors and ``logit=True`` are those of `rlvr_laws`.
 """
@@ -16,7 +17,8 @@ from .laws import tilted
 def beta_for_accuracy(p0, p, *, logit=False):
     """KL coefficient whose target accuracy is `p`:  beta = 1 / (logit p - logit p0).
 
-    Where no coefficient reaches p (p < p0, or p0 = 0) this is the one that comes closest, the largest of equals: inf.
+    Where no coefficient reaches p (p < p0, or p0 = 0) this is the one that comes closest, the
+    largest of equals: inf.
 
     Parameters
     ----------
@@ -67,12 +69,14 @@ def accuracy_for_kl(p0, kl, *, logit=False, num_threads=None):
     logit : bool
         Whether accuracies are given and returned as logits.
     num_threads : int, optional
-        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the
+        result.
 
     Returns
     -------
     float or ndarray
-        Accuracy in [p0, 1], of the broadcast shape; 1 from kl = -log p0 on, and p0 where p0 is 0 or 1.
+        Accuracy in [p0, 1], of the broadcast shape; 1 from kl = -log p0 on, and p0 where p0 is 0 or
+        1.
 
     Raises
     ------
@@ -81,7 +85,8 @@ def accuracy_for_kl(p0, kl, *, logit=False, num_threads=None):
 
     Notes
     -----
-    By a safeguarded Newton iteration on the logarithm of `kl_spent`, which is increasing and concave in the shift of the logit.
+    By a safeguarded Newton iteration on the logarithm of `kl_spent`, which is increasing and
+    concave in the shift of the logit.
 
     Examples
     --------
@@ -106,13 +111,14 @@ def beta_for_kl(p0, kl, *, logit=False, num_threads=None):
     logit : bool
         Whether accuracies are given as logits.
     num_threads : int, optional
-        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the
+        result.
 
     Returns
     -------
     float or ndarray
-        KL coefficient in [0, inf], of the broadcast shape: 0 from kl = -log p0 on, which no policy needs more than; inf
-        for kl = 0 and where p0 is 0 or 1.
+        KL coefficient in [0, inf], of the broadcast shape: 0 from kl = -log p0 on, which no policy
+        needs more than; inf for kl = 0 and where p0 is 0 or 1.
 
     Raises
     ------
@@ -133,14 +139,16 @@ def beta_for_kl(p0, kl, *, logit=False, num_threads=None):
 
 
 def _shift_for_kl(x0, kl, num_threads):
-    """The shift s >= 0 of the logit x0 with KL(x0 + s || x0) = kl; inf where kl is more than can be spent, 0 where x0 is infinite."""
+    """The shift s >= 0 of the logit x0 with KL(x0 + s || x0) = kl; inf where kl is more than can be
+    spent, 0 where x0 is infinite."""
     threads = resolve_threads(num_threads)
     return in_pieces(lambda x0, kl, out: _core.bernoulli_reach(x0, kl, threads, out), x0, kl)
 
 
 @closed_form
 def time_to_accuracy(p0, p, beta, *, logit=False):
-    """Time at which the natural gradient flow reaches accuracy `p`:  t = -log(1 - beta (logit p - logit p0)) / beta.
+    """Time at which the natural gradient flow reaches accuracy `p`:  t = -log(1 - beta (logit p -
+    logit p0)) / beta.
 
     Parameters
     ----------
@@ -152,7 +160,8 @@ def time_to_accuracy(p0, p, beta, *, logit=False):
     Returns
     -------
     float or ndarray
-        Flow time in [0, inf], of the broadcast shape: 0 for p <= p0, inf where the target accuracy does not exceed p.
+        Flow time in [0, inf], of the broadcast shape: 0 for p <= p0, inf where the target accuracy
+        does not exceed p.
 
     Raises
     ------

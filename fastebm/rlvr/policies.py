@@ -1,4 +1,5 @@
-"""Exact policies over finitely many answers: the gradient flows that the closed forms speak of, integrated numerically."""
+"""Exact policies over finitely many answers: the gradient flows that the closed forms speak of,
+integrated numerically."""
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -9,7 +10,8 @@ from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from ..errors import InvalidChainError
 from .elementwise import times
-from .laws import flow, kl_spent
+from .kl import kl_spent
+from .laws import flow
 
 FLOWS = ("natural", "vanilla")
 
@@ -26,10 +28,11 @@ class PolicyFlow(Result):
     accuracy, kl, entropy, objective : ndarray (n_times,)
         E r; KL(pi || pi_ref) and H(pi) in nats; J in units of the reward.
     excess_kl : ndarray (n_times,)
-        KL(pi || pi_ref) less the least KL of a policy of that accuracy: 0 exactly on the family pi_ref exp(l r), up to rounding.
+        KL(pi || pi_ref) less the least KL of a policy of that accuracy: 0 exactly on the family
+        pi_ref exp(l r), up to rounding.
     accuracy_error : float
-        Largest |accuracy - closed form of the natural flow|: the error of the integration ("natural"), or how far the
-        vanilla flow runs apart from it.
+        Largest |accuracy - closed form of the natural flow|: the error of the integration
+        ("natural"), or how far the vanilla flow runs apart from it.
     kind : "natural" | "vanilla"
     n_evaluations : int
         Gradients computed.
@@ -48,7 +51,8 @@ class PolicyFlow(Result):
 
 
 def reference_law(reference):
-    """A law over the answers with positive probabilities only: zeros stay zero under every policy gradient, leave them out."""
+    """A law over the answers with positive probabilities only: zeros stay zero under every policy
+    gradient, leave them out."""
     reference = np.atleast_1d(validate.real_array(reference, "reference"))
     if reference.ndim != 1 or reference.size == 0:
         raise InvalidChainError(
@@ -79,7 +83,8 @@ def _correct(correct, n_answers):
 
 
 def conditional_entropies(reference, correct):
-    """(H_correct, H_wrong): entropies of the reference policy given a correct and given a wrong answer, in nats.
+    """(H_correct, H_wrong): entropies of the reference policy given a correct and given a wrong
+    answer, in nats.
 
     Parameters
     ----------
@@ -113,7 +118,8 @@ def conditional_entropies(reference, correct):
 def policy_flow(
     reference, correct, beta, t, *, kind="natural", rtol=1e-9, progress=False, callback=None
 ):
-    """Integrate a gradient flow of ``J = E r - beta KL(pi || pi_ref)`` over the logits of a softmax policy.
+    """Integrate a gradient flow of ``J = E r - beta KL(pi || pi_ref)`` over the logits of a softmax
+    policy.
 
     Parameters
     ----------
@@ -126,9 +132,10 @@ def policy_flow(
     t : array_like (n_times,)
         Increasing times, >= 0.
     kind : "natural" | "vanilla"
-        The natural gradient (Fisher metric; Kakade 2001), which stays in the family pi_ref exp(l r) and follows `flow`; or the
-        plain gradient, ``d theta_a / dt = pi_a (g_a - E g)`` with ``g = r - beta log(pi / pi_ref)``, which favours answers that
-        are likely already, leaves the family and slows down where pi is nearly deterministic.
+        The natural gradient (Fisher metric; Kakade 2001), which stays in the family pi_ref exp(l r)
+        and follows `flow`; or the plain gradient, ``d theta_a / dt = pi_a (g_a - E g)`` with ``g =
+        r - beta log(pi / pi_ref)``, which favours answers that are likely already, leaves the
+        family and slows down where pi is nearly deterministic.
     rtol : float
         Relative tolerance of the integrator (LSODA), above 2.3e-14.
     progress, callback
@@ -141,14 +148,16 @@ def policy_flow(
     Raises
     ------
     InvalidChainError
-        No law, a zero in it, times that are negative or fall, a beta that is negative or infinite, unknown kind.
+        No law, a zero in it, times that are negative or fall, a beta that is negative or infinite,
+        unknown kind.
     Interrupted
         Ctrl-C; `partial` is the flow up to the last time reached.
 
     Notes
     -----
-    The Fisher matrix is F = diag(pi) - pi pi^T and the gradient of J is F g, so the natural gradient F^+ F g is g less a constant,
-    which a softmax does not see. Nothing else of the closed forms enters the integration: their agreement is a check of both.
+    The Fisher matrix is F = diag(pi) - pi pi^T and the gradient of J is F g, so the natural
+    gradient F^+ F g is g less a constant, which a softmax does not see. Nothing else of the closed
+    forms enters the integration: their agreement is a check of both.
 
     Examples
     --------

@@ -1,4 +1,5 @@
-"""Many prompts: expectations over their distribution, the coefficient for a wanted mean, and the curve of a training."""
+"""Many prompts: expectations over their distribution, the coefficient for a wanted mean, and the
+curve of a training."""
 
 import numpy as np
 from scipy.special import expit
@@ -9,19 +10,23 @@ from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from ..errors import InvalidChainError
 from .elementwise import checked, times
-from .laws import entropy, flow, kl_spent, pass_at_k, suboptimality, target_accuracy
+from .entropies import entropy
+from .kl import kl_spent, suboptimality
+from .laws import flow, pass_at_k, target_accuracy
 
 
 @result
 class FlowCurve(Result):
-    """Expectations over the prompts along the natural gradient flow; every field but k has the shape of t, (n_times,).
+    """Expectations over the prompts along the natural gradient flow; every field but k has the
+    shape of t, (n_times,).
 
     Attributes
     ----------
     t : ndarray
         Flow times.
     accuracy, kl, suboptimality : ndarray
-        Mean accuracy, KL divergence from the reference in nats, and distance to the maximum of J in units of the reward.
+        Mean accuracy, KL divergence from the reference in nats, and distance to the maximum of J in
+        units of the reward.
     entropy : ndarray or None
         Mean entropy in nats, where the conditional entropies were given.
     k : tuple of int
@@ -83,7 +88,8 @@ def expectation(values, weights=None, *, axis=-1):
     Raises
     ------
     InvalidChainError
-        No prompts, a NaN among the values, weights of the wrong shape, negative, NaN or infinite, or all zero.
+        No prompts, a NaN among the values, weights of the wrong shape, negative, NaN or infinite,
+        or all zero.
 
     Examples
     --------
@@ -110,7 +116,8 @@ def expectation(values, weights=None, *, axis=-1):
 
 
 def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False, num_threads=None):
-    """The one KL coefficient for all prompts whose optimal policies have a wanted mean accuracy, or spend a wanted mean KL.
+    """The one KL coefficient for all prompts whose optimal policies have a wanted mean accuracy, or
+    spend a wanted mean KL.
 
     Parameters
     ----------
@@ -123,12 +130,14 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False, num_
     logit : bool
         Whether p0 is given in logits. The mean accuracy is an accuracy.
     num_threads : int, optional
-        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the
+        result.
 
     Returns
     -------
     float
-        In [0, inf]; 0 where no coefficient reaches that much (prompts of p0 = 0 never move), inf where the reference has it.
+        In [0, inf]; 0 where no coefficient reaches that much (prompts of p0 = 0 never move), inf
+        where the reference has it.
 
     Raises
     ------
@@ -159,7 +168,8 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False, num_
         if kl is None:
             target = target_accuracy(p0, beta, logit=logit)
             return expectation(expit(target) if logit else target, weights) - wanted
-        # KL(p* || p0), by exchanging correct and wrong: p0 is the tilt of p* then, and budgets far below an ulp of p0 are seen.
+        # KL(p* || p0), by exchanging correct and wrong: p0 is the tilt of p* then, and budgets far
+        # below an ulp of p0 are seen.
         turned = -(x0 + 1 / beta)
         return (
             expectation(
@@ -169,7 +179,8 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False, num_
             - wanted
         )
 
-    # Beyond a shift of 1000 - min x0 every prompt is tuned to 1; and above e^400 none spends the smallest positive double.
+    # Beyond a shift of 1000 - min x0 every prompt is tuned to 1; and above e^400 none spends the
+    # smallest positive double.
     coldest, warmest = -np.log(1000 + np.abs(x0[np.isfinite(x0)]).max(initial=0.0)), 400.0
     if excess(warmest) >= 0:
         return np.inf
@@ -192,7 +203,8 @@ def flow_curve(
     progress=False,
     callback=None,
 ):
-    """Expectations over all prompts along the natural gradient flow: what a training with verifiable rewards should log.
+    """Expectations over all prompts along the natural gradient flow: what a training with
+    verifiable rewards should log.
 
     Parameters
     ----------
@@ -209,7 +221,8 @@ def flow_curve(
     logit : bool
         Whether p0 is given in logits (the curve holds mean accuracies all the same).
     num_threads : int, optional
-        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the
+        result.
     progress, callback
         A bar on stderr; callback(info) after every time.
 
@@ -226,8 +239,9 @@ def flow_curve(
 
     Notes
     -----
-    Time by time, so that memory is O(n_prompts). The mean of kl(p_i, p0_i) is at least the kl of the means (joint convexity):
-    prompts of different difficulty spend more than one prompt of the mean accuracy would.
+    Time by time, so that memory is O(n_prompts). The mean of kl(p_i, p0_i) is at least the kl of
+    the means (joint convexity): prompts of different difficulty spend more than one prompt of the
+    mean accuracy would.
 
     Examples
     --------

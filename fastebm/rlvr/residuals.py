@@ -1,8 +1,10 @@
-"""What the residuals of a fit to a training log tell: their memory, the standard errors of the parameters, and the lack of fit.
+"""What the residuals of a fit to a training log tell: their memory, the standard errors of the
+parameters, and the lack of fit.
 
-A fit has several curves with residuals r (n,), each with regressors X (n, k) whose estimating equations are X^T r = 0, and tangents: how
-r moves with every parameter of all stages. Residuals less their projection on the tangents are, to first order, free of the errors of
-the parameters; what is left has the memory and the spread of the noise.
+A fit has several curves with residuals r (n,), each with regressors X (n, k) whose estimating
+equations are X^T r = 0, and tangents: how r moves with every parameter of all stages. Residuals
+less their projection on the tangents are, to first order, free of the errors of the parameters;
+what is left has the memory and the spread of the noise.
 """
 
 import numpy as np
@@ -25,11 +27,13 @@ def cleaned(residual, basis):
 
 
 def memory(residual, basis, most):
-    """Autoregressive coefficients of the noise behind a cleaned residual, as many of at most `most` as the BIC chooses.
+    """Autoregressive coefficients of the noise behind a cleaned residual, as many of at most `most`
+    as the BIC chooses.
 
-    Yule-Walker equations. Cleaning takes the slow part out of the noise, so that sample autocovariances are too small, by the long-run
-    variance times sum_t H[t, t + k] / n with the projection H = basis basis^T where the basis is smooth: this is put back, and as
-    the long-run variance is that of the fitted recursion, the two are found in turn.
+    Yule-Walker equations. Cleaning takes the slow part out of the noise, so that sample
+    autocovariances are too small, by the long-run variance times sum_t H[t, t + k] / n with the
+    projection H = basis basis^T where the basis is smooth: this is put back, and as the long-run
+    variance is that of the fitted recursion, the two are found in turn.
     """
     n = residual.size
     most = min(most, max(0, n // 4 - 1))
@@ -63,7 +67,8 @@ def innovations(residual, coefficients):
 
 
 def carried(X, coefficients):
-    """Z with X^T r = Z^T e for the innovations e of r: every one weighs with all the steps that remember it."""
+    """Z with X^T r = Z^T e for the innovations e of r: every one weighs with all the steps that
+    remember it."""
     order = coefficients.size
     bands = np.ones((order + 1, len(X)))  # Z[t] - sum_k a[k] Z[t + k] = X[t]
     bands[:-1] = -coefficients[::-1, None]
@@ -71,11 +76,13 @@ def carried(X, coefficients):
 
 
 def covariance(blocks, slope, lag):
-    """(sandwich A^-1 S A^-T of the stacked equations, the longest memory used); blocks of (X, residual, basis), A = slope.
+    """(sandwich A^-1 S A^-T of the stacked equations, the longest memory used); blocks of (X,
+    residual, basis), A = slope.
 
-    S is the sum over the innovations of the noise (autoregressive prewhitening: den Haan & Levin 1997) of their squared scores: it
-    allows for a noise whose spread changes along the run and for memory, and is never negative. Every innovation is divided by
-    1 - its leverage (HC3, MacKinnon & White 1985): a few steps decide p0, and the fit has bent towards their noise.
+    S is the sum over the innovations of the noise (autoregressive prewhitening: den Haan & Levin
+    1997) of their squared scores: it allows for a noise whose spread changes along the run and for
+    memory, and is never negative. Every innovation is divided by 1 - its leverage (HC3, MacKinnon &
+    White 1985): a few steps decide p0, and the fit has bent towards their noise.
     """
     scores, longest = [], 0
     for X, residual, basis in blocks:
@@ -91,11 +98,11 @@ def covariance(blocks, slope, lag):
 
 
 def von_neumann(residual, basis):
-    """(ratio, p-value): sum of squared differences over the sum of squares of a cleaned residual, and the chance of as small a one in noise
-    without memory.
+    """(ratio, p-value): sum of squared differences over the sum of squares of a cleaned residual,
+    and the chance of as small a one in noise without memory.
 
-    Durbin & Watson (1951): the ratio's mean and variance over normal noise are exact given the projection, and the law of ratio / 4
-    is taken to be the Beta law that has them.
+    Durbin & Watson (1951): the ratio's mean and variance over normal noise are exact given the
+    projection, and the law of ratio / 4 is taken to be the Beta law that has them.
     """
     n, rank = residual.size, basis.shape[1]
     total = residual @ residual

@@ -1,13 +1,14 @@
 """The laws of the natural gradient flow fitted to the log of a training run, and how well they fit.
 
-One effective prompt stands for the run. With x(s) = logit p0 + l(s), l(s) = (1 - exp(-beta speed s)) / beta at step s:
+One effective prompt stands for the run. With x(s) = logit p0 + l(s), l(s) = (1 - exp(-beta speed
+s)) / beta at step s:
 
     accuracy   p(s) = sigmoid(x(s))                                             three parameters: logit p0, speed, beta
     KL         kl_scale kl(p(s), p0)                                            the law says kl_scale = 1
     entropy    h_scale h(p(s)) + p(s) H_correct + (1 - p(s)) H_wrong            the law says h_scale = 1
 
-beta is left free in sign: a negative one is a run that accelerates, which no flow of J does. Logs per token, in place of per
-answer, or of estimators that are biased, show as scales that are not 1.
+beta is left free in sign: a negative one is a run that accelerates, which no flow of J does. Logs
+per token, in place of per answer, or of estimators that are biased, show as scales that are not 1.
 """
 
 import warnings
@@ -19,7 +20,7 @@ from scipy.special import entr, expit, logit
 from .._runtime import validate
 from .._runtime.results import Result, result
 from ..errors import ConvergenceWarning, InvalidChainError
-from .laws import kl_spent
+from .kl import kl_spent
 from .residuals import cleaned, covariance, directions, von_neumann
 
 
@@ -34,15 +35,17 @@ class LawFit(Result):
     residual_sd : float
         Root of the residual variance, in the units of the curve.
     noise_sd : float
-        Noise of a single step from differences of neighbouring steps, which no smooth trend enters (von Neumann 1941).
+        Noise of a single step from differences of neighbouring steps, which no smooth trend enters
+        (von Neumann 1941).
     misfit : float
-        What is systematic beyond the noise and beyond what errors of the parameters explain, in the units of the curve; 0 where nothing is.
+        What is systematic beyond the noise and beyond what errors of the parameters explain, in the
+        units of the curve; 0 where nothing is.
     durbin_watson : float
-        Of the residuals less what errors of the parameters explain. 2 for residuals without memory; below: the curve strays from the
-        law for many steps on end.
+        Of the residuals less what errors of the parameters explain. 2 for residuals without memory;
+        below: the curve strays from the law for many steps on end.
     p_value : float
-        Of residuals without memory, one-sided, by the law that Durbin & Watson (1951) give this ratio. Small: the law does not fit,
-        or the noise itself has memory.
+        Of residuals without memory, one-sided, by the law that Durbin & Watson (1951) give this
+        ratio. Small: the law does not fit, or the noise itself has memory.
     """
 
     r_squared: float
@@ -55,7 +58,8 @@ class LawFit(Result):
 
 @result
 class CurveFit(Result):
-    """Parameters of a training run, with standard errors (`*_se`) that allow for residuals with memory.
+    """Parameters of a training run, with standard errors (`*_se`) that allow for residuals with
+    memory.
 
     Attributes
     ----------
@@ -66,13 +70,16 @@ class CurveFit(Result):
     speed, speed_se : float
         Flow time a step: dl/ds at step 0.
     beta, beta_se : float
-        Effective KL coefficient. Within two standard errors of 0 no saturation is seen; clearly negative: the law does not hold.
+        Effective KL coefficient. Within two standard errors of 0 no saturation is seen; clearly
+        negative: the law does not hold.
     target : float
         sigmoid(logit p0 + 1 / beta), the accuracy that the flow tends to; 1 for beta <= 0.
     kl_scale, kl_scale_se : float or None
-        Logged KL over kl(p, p0). No policy spends less than the latter: below 1 the log is in other units (or biased).
+        Logged KL over kl(p, p0). No policy spends less than the latter: below 1 the log is in other
+        units (or biased).
     h_correct, h_wrong, h_difference, h_difference_se : float or None
-        Conditional entropies by the law (h_scale = 1), and H_correct - H_wrong. A negative entropy refutes the units of the log.
+        Conditional entropies by the law (h_scale = 1), and H_correct - H_wrong. A negative entropy
+        refutes the units of the log.
     peak_accuracy : float or None
         Where the entropy peaks by them, sigmoid(h_difference).
     h_scale, h_scale_se : float or None
@@ -80,7 +87,8 @@ class CurveFit(Result):
     free_difference, free_difference_se : float or None
         H_correct - H_wrong, in the units of the log, where the coefficient is left free.
     accuracy_law, kl_law, entropy_law, free_entropy_law : LawFit or None
-        How well each law fits: `kl_law` with its scale fitted, `entropy_law` with h_scale = 1, `free_entropy_law` with it free.
+        How well each law fits: `kl_law` with its scale fitted, `entropy_law` with h_scale = 1,
+        `free_entropy_law` with it free.
     accuracy, kl, entropy : ndarray or None
         The fitted curves at the steps used (entropy with h_scale = 1).
     lag : int
@@ -157,7 +165,8 @@ def _start(steps, accuracy):
 
 
 def _regressors(theta, steps, law, p):
-    """Columns of a law that is linear once the accuracies are known, and the part that has no coefficient."""
+    """Columns of a law that is linear once the accuracies are known, and the part that has no
+    coefficient."""
     if law == "kl":
         return kl_spent(p, float(expit(theta[0])))[:, None], 0.0
     binary = entr(p) + entr(1 - p)
@@ -192,12 +201,13 @@ def fit_curve(steps, accuracy, *, kl=None, entropy=None, lag=None):
     steps : array_like (n,)
         Increasing, >= 0; step 0 is the reference policy.
     accuracy : array_like (n,)
-        Mean reward of each step, in [0, 1]. NaN, None or masked: missing; the step is left out of all curves.
+        Mean reward of each step, in [0, 1]. NaN, None or masked: missing; the step is left out of
+        all curves.
     kl, entropy : array_like (n,), optional
         KL(pi || pi_ref) >= 0 and entropy of the policy, in nats, of the same steps.
     lag : int, optional
-        Steps over which residuals may remember: the largest order of their autoregression, which the BIC chooses. None:
-        floor(4 (n / 100)^(2/9)).
+        Steps over which residuals may remember: the largest order of their autoregression, which
+        the BIC chooses. None: floor(4 (n / 100)^(2/9)).
 
     Returns
     -------
@@ -206,17 +216,19 @@ def fit_curve(steps, accuracy, *, kl=None, entropy=None, lag=None):
     Raises
     ------
     InvalidChainError
-        Shapes differ, steps fall or repeat, an accuracy lies outside [0, 1], a number is infinite, fewer than 8 complete
-        steps, or an accuracy that never changes.
+        Shapes differ, steps fall or repeat, an accuracy lies outside [0, 1], a number is infinite,
+        fewer than 8 complete steps, or an accuracy that never changes.
 
     Notes
     -----
-    Nonlinear least squares for the accuracy, then linear ones for the other laws at the FITTED accuracies: the logged ones
-    carry the sampling error of their batch, which would bias slopes towards 0. All estimating equations are stacked, so that
-    the errors of the first stage enter those of the second (Newey & McFadden 1994, section 6), with a covariance that allows
-    for noise whose spread changes and for memory (autoregressive prewhitening, den Haan & Levin 1997) and for the weight of single
-    steps (HC3, MacKinnon & White 1985). Standard errors describe the noise; they do not cover a law that fails, which `LawFit`
-    shows. How often an interval of 1.96 standard errors holds the truth: docs/rlvr-of-real-runs.md.
+    Nonlinear least squares for the accuracy, then linear ones for the other laws at the FITTED
+    accuracies: the logged ones carry the sampling error of their batch, which would bias slopes
+    towards 0. All estimating equations are stacked, so that the errors of the first stage enter
+    those of the second (Newey & McFadden 1994, section 6), with a covariance that allows for noise
+    whose spread changes and for memory (autoregressive prewhitening, den Haan & Levin 1997) and for
+    the weight of single steps (HC3, MacKinnon & White 1985). Standard errors describe the noise;
+    they do not cover a law that fails, which `LawFit` shows. How often an interval of 1.96 standard
+    errors holds the truth: docs/rlvr-of-real-runs.md.
 
     Examples
     --------
@@ -382,7 +394,8 @@ def _derivative(function, x):
 
 
 def _equations(values, unit, steps, accuracy, laws):
-    """(derivatives, residuals) of every law; its estimating equations are derivatives times residuals, one row a step."""
+    """(derivatives, residuals) of every law; its estimating equations are derivatives times
+    residuals, one row a step."""
     theta, rest = values[:3] * unit, values[3:]
     p = _accuracy(theta, steps)
     blocks = [

@@ -1,4 +1,5 @@
-"""The alpha family: KKT conditions, general-purpose maximisers, closed forms, and the limits to KL."""
+"""The alpha family: KKT conditions, general-purpose maximisers, closed forms, and the limits to
+KL."""
 
 import mpmath as mp
 import numpy as np
@@ -87,7 +88,8 @@ def test_no_general_purpose_maximiser_finds_better(name, beta):
 @pytest.mark.parametrize("alpha", [-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
 @pytest.mark.parametrize("beta", [0.2, 1.0, 20.0])
 def test_an_unconstrained_ascent_arrives_at_the_same_policy(alpha, beta):
-    """BFGS over z with pi = z^2 / |z|^2, every policy with zeros among them; value and slope of f written out here."""
+    """BFGS over z with pi = z^2 / |z|^2, every policy with zeros among them; value and slope of f
+    written out here."""
 
     def loss(z):
         policy = z**2 / (z @ z)

@@ -1,4 +1,5 @@
-"""Closed forms of RLVR against multiprecision, an explicit toy policy, and the laws they must obey."""
+"""Closed forms of RLVR against multiprecision, an explicit toy policy, and the laws they must
+obey."""
 
 import csv
 import doctest
@@ -126,7 +127,8 @@ def test_suboptimality_near_the_target_is_right_up_to_the_rounding_of_the_accura
 
 
 def test_a_target_whose_complement_underflows_still_has_a_finite_suboptimality():
-    # 1 - p* = e^-1000 is no double, yet beta kl(p, p*) = (1 - p) + beta (log-odds and entropy terms).
+    # 1 - p* = e^-1000 is no double, yet beta kl(p, p*) = (1 - p) + beta (log-odds and entropy
+    # terms).
     p, beta = 0.3, 1e-3
     expected = (1 - p) + beta * (p * np.log(p) + (1 - p) * np.log(1 - p))  # p0 = 1/2
     assert rlvr.suboptimality(p, 0.5, beta) == pytest.approx(expected, rel=1e-14)
@@ -155,7 +157,8 @@ def test_beta_for_accuracy_matches_multiprecision(p0):
 
 
 class ToyPolicy:
-    """Softmax policy over seven answers, three of them correct; knows nothing of the closed forms."""
+    """Softmax policy over seven answers, three of them correct; knows nothing of the closed
+    forms."""
 
     reward = np.array([1.0, 0, 1, 0, 0, 1, 0])
     reference = np.array([0.02, 0.3, 0.05, 0.25, 0.2, 0.08, 0.1])
@@ -379,7 +382,8 @@ def test_infinite_regularisation():
 
 
 def test_strong_regularisation_keeps_its_precision():
-    # J(p*) - J(p0) = p0 (1 - p0) s / 2 + O(s^2), s = 1 / beta: the difference of rounded accuracies would lose it.
+    # J(p*) - J(p0) = p0 (1 - p0) s / 2 + O(s^2), s = 1 / beta: the difference of rounded accuracies
+    # would lose it.
     for beta in (1e8, 1e16, 1e40):
         assert rlvr.suboptimality(0.3, 0.3, beta) == pytest.approx(0.3 * 0.7 / 2 / beta, rel=1e-7)
 

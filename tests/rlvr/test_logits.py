@@ -1,4 +1,5 @@
-"""The laws in logits against multiprecision, the inverse questions, and expectations over prompts."""
+"""The laws in logits against multiprecision, the inverse questions, and expectations over
+prompts."""
 
 import mpmath as mp
 import numpy as np
@@ -77,7 +78,8 @@ def test_the_complement_is_kept_where_an_accuracy_would_be_1():
     length = -np.expm1(-0.01 * np.array([1.0, 50.0, INF])) / 0.01
     np.testing.assert_allclose(x, 2.0 + length, rtol=1e-15)
     assert expit(x[1]) == 1 and rlvr.suboptimality(x[1], 2.0, 0.01, logit=True) > 1e-20
-    # 1 - p = e^-x there, and J* - J is beta (1 - p) (e^-g - 1 + g) with the gap g in logits to the target
+    # 1 - p = e^-x there, and J* - J is beta (1 - p) (e^-g - 1 + g) with the gap g in logits to the
+    # target
     gap = float(x[2] - x[1])
     expected = mp.mpf(0.01) * mp.exp(-mp.mpf(float(x[1]))) * (mp.exp(-gap) - 1 + gap)
     assert close(rlvr.suboptimality(x[1], 2.0, 0.01, logit=True), expected, 1e-12)

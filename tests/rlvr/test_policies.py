@@ -1,4 +1,5 @@
-"""Gradient flows of exact policies: the natural one is the closed form, the vanilla one is not, and both obey their equations."""
+"""Gradient flows of exact policies: the natural one is the closed form, the vanilla one is not, and
+both obey their equations."""
 
 import numpy as np
 import pytest
