@@ -1,4 +1,5 @@
-"""The command line: `fastebm COMMAND CHAIN [options]`, one JSON document on stdout, everything else on stderr."""
+"""The command line: `fastebm COMMAND CHAIN [options]`, one JSON document on stdout, everything else
+on stderr."""
 
 import os
 import sys
@@ -11,7 +12,8 @@ from ..errors import ConvergenceWarning, FastebmError, InvalidChainError
 from .inputs import _load, _one_line
 from .parser import _parser
 
-# 0 done; 1 the chain cannot answer or did not converge; 2 bad usage or input; 130 Ctrl-C, as shells count it
+# 0 done; 1 the chain cannot answer or did not converge; 2 bad usage or input; 130 Ctrl-C, as shells
+# count it
 DONE, NO_ANSWER, BAD_INPUT, STOPPED = 0, 1, 2, 130
 
 
@@ -26,8 +28,8 @@ def main(argv=None):
     Returns
     -------
     int
-        0 done, 1 the chain cannot answer or did not converge, 2 bad usage or input, 130 after Ctrl-C. On 1 and 130 the JSON
-        holds the error and what was reached.
+        0 done, 1 the chain cannot answer or did not converge, 2 bad usage or input, 130 after
+        Ctrl-C. On 1 and 130 the JSON holds the error and what was reached.
 
     Examples
     --------

@@ -11,7 +11,8 @@ from .inputs import LISTS, _one_line, _state, _vector
 
 
 def _given(args, *names):
-    """The options that were given, as keywords; the rest keep the defaults of the function that they are for."""
+    """The options that were given, as keywords; the rest keep the defaults of the function that
+    they are for."""
     return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
 
 

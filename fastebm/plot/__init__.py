@@ -1,4 +1,5 @@
-"""Figures of results: each function draws on one Matplotlib Axes and returns it; Matplotlib is imported only when one is called.
+"""Figures of results: each function draws on one Matplotlib Axes and returns it; Matplotlib is
+imported only when one is called.
 
     plot_spectrum    eigenvalues with residuals and the gap's enclosure
     plot_times       distances from the stationary law, survival, mean hitting times

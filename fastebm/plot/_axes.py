@@ -1,13 +1,16 @@
-"""What every figure shares: the palette, the frame, what an axis cannot show, clouds of points and bars with two ends.
+"""What every figure shares: the palette, the frame, what an axis cannot show, clouds of points and
+bars with two ends.
 
-Colours are those of Okabe & Ito (2008), told apart with every kind of colour vision; line styles and markers differ too, so that
-nothing is lost in grey. Areas and clouds use cividis, whose lightness is monotone. What an axis cannot show (an infinite time, a
-zero on a logarithmic axis) is left out and counted in the upper right corner.
+Colours are those of Okabe & Ito (2008), told apart with every kind of colour vision; line styles
+and markers differ too, so that nothing is lost in grey. Areas and clouds use cividis, whose
+lightness is monotone. What an axis cannot show (an infinite time, a zero on a logarithmic axis) is
+left out and counted in the upper right corner.
 """
 
 import numpy as np
 
-# Okabe & Ito without yellow, which is too light on paper; each colour with a line style and a marker of its own.
+# Okabe & Ito without yellow, which is too light on paper; each colour with a line style and a
+# marker of its own.
 STYLES = (
     ("#0072B2", "-", "o"),
     ("#D55E00", "--", "s"),
@@ -48,7 +51,8 @@ def whole(axis):
 
 
 def round_values(low, high):
-    """Round numbers between two positive ones, for the ticks of a logarithmic axis of few decades."""
+    """Round numbers between two positive ones, for the ticks of a logarithmic axis of few
+    decades."""
     from matplotlib.ticker import MaxNLocator
 
     if high > 10.0 * low:
@@ -126,7 +130,8 @@ def thin(n):
 
 
 def cloud(ax, x, y, color=None, color_label=None):
-    """Points, or where they would hide each other hexagons coloured by how many they are (with `color`: by its mean)."""
+    """Points, or where they would hide each other hexagons coloured by how many they are (with
+    `color`: by its mean)."""
     if len(x) > MAX_POINTS:
         bins = "log" if color is None else None
         drawn = ax.hexbin(
@@ -141,7 +146,8 @@ def cloud(ax, x, y, color=None, color_label=None):
 
 
 def bars(ax, x, value, low, high, name, style, label, *, line=True):
-    """Values with their two ends on a logarithmic axis; an end at zero or at infinity becomes an arrow."""
+    """Values with their two ends on a logarithmic axis; an end at zero or at infinity becomes an
+    arrow."""
     keep = drawable(ax, name, value, log=True)
     x, value, low, high = x[keep], value[keep], low[keep], high[keep]
     no_low, no_high = low <= 0.0, ~np.isfinite(high)

@@ -9,16 +9,17 @@ ROUNDING = 64 * np.finfo(float).eps
 
 
 def spectrum(eigen, *, gap=None, ax=None):
-    """Leading eigenvalues: the rates 1 - λ on a logarithmic axis where all are real, else the complex plane.
+    """Leading eigenvalues: the rates 1 - λ on a logarithmic axis where all are real, else the
+    complex plane.
 
     Parameters
     ----------
     eigen : EigenResult or array_like (k,)
-        Eigenvalues, best first. Real ones of an `EigenResult` carry their residuals as bars: of a reversible chain each exact
-        value lies within. The first, 1, has no rate and is not drawn.
+        Eigenvalues, best first. Real ones of an `EigenResult` carry their residuals as bars: of a
+        reversible chain each exact value lies within. The first, 1, has no rate and is not drawn.
     gap : GapResult, optional
-        Drawn with its enclosure: a band of rates or, in the complex plane, the circle of radius 1 - gap_lower (of kind
-        "absolute" no eigenvalue but 1 lies outside).
+        Drawn with its enclosure: a band of rates or, in the complex plane, the circle of radius 1 -
+        gap_lower (of kind "absolute" no eigenvalue but 1 lies outside).
     ax : matplotlib.axes.Axes, optional
         Default: of a new figure.
 

@@ -1,4 +1,5 @@
-"""The states of a chain: their stationary mass against a value of each, and their place in the plane of two eigenvectors."""
+"""The states of a chain: their stationary mass against a value of each, and their place in the
+plane of two eigenvectors."""
 
 import numpy as np
 
@@ -22,18 +23,22 @@ from ._axes import (
 
 
 def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax=None):
-    """Stationary mass of the states against a value of each: the energy landscape, low energy -log π on top.
+    """Stationary mass of the states against a value of each: the energy landscape, low energy -log
+    π on top.
 
     Parameters
     ----------
     law : StationaryResult, BalanceResult or array_like (n_states,)
-        The stationary law. Of a result it is used in logarithms, so that masses below 1e-308 keep their place.
+        The stationary law. Of a result it is used in logarithms, so that masses below 1e-308 keep
+        their place.
     value : array_like (n_states,), optional
-        A score, a potential, hitting times. None: the rank of the state, the most probable first, on a logarithmic axis.
+        A score, a potential, hitting times. None: the rank of the state, the most probable first,
+        on a logarithmic axis.
     level : float, optional
         Marked by a line: from here on states are superior.
     floor : float
-        States of smaller mass are counted, not drawn: one that no run ever sees (1e-104) would press all others into a line.
+        States of smaller mass are counted, not drawn: one that no run ever sees (1e-104) would
+        press all others into a line.
     value_label : str
         Name and unit of the value.
     ax : matplotlib.axes.Axes, optional
@@ -84,7 +89,8 @@ def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax
 
 
 def _mass_ticks(ax, height):
-    """Masses on the axis of their decimal logarithms: whole decades, or round numbers where all are within three."""
+    """Masses on the axis of their decimal logarithms: whole decades, or round numbers where all are
+    within three."""
     if height.size == 0 or np.ptp(height) > DECADES or height.min() < -300.0:
         whole(ax.yaxis)
         ax.yaxis.set_major_formatter(lambda v, _: f"$10^{{{v:.0f}}}$")
@@ -97,14 +103,15 @@ def _mass_ticks(ax, height):
 
 
 def embedding(eigen, *, color=None, color_label="value", which=(1, 2), ax=None):
-    """The states in the plane of two right eigenvectors: metastable sets are its corners (Deuflhard & Weber 2005).
+    """The states in the plane of two right eigenvectors: metastable sets are its corners (Deuflhard
+    & Weber 2005).
 
     Parameters
     ----------
     eigen : EigenResult or array_like (n_states, k)
-        Right eigenvectors as columns. Of a complex one the real part is used; of a conjugate pair, real and imaginary part.
-        They grow like 1 / sqrt(pi) where pi is tiny: where few states stand out, draw the rows of the likelier ones,
-        ``eigen.right[pi > 1e-12]``.
+        Right eigenvectors as columns. Of a complex one the real part is used; of a conjugate pair,
+        real and imaginary part. They grow like 1 / sqrt(pi) where pi is tiny: where few states
+        stand out, draw the rows of the likelier ones, ``eigen.right[pi > 1e-12]``.
     color : array_like (n_states,), optional
         A potential -log π, a score.
     color_label : str

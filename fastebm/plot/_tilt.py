@@ -1,4 +1,5 @@
-"""What a reward does: the gap against the temperature, and the entropy-accuracy plane of verifiable rewards."""
+"""What a reward does: the gap against the temperature, and the entropy-accuracy plane of verifiable
+rewards."""
 
 import numpy as np
 
@@ -9,7 +10,8 @@ from ._axes import BLUE, GREEN, GREY, STYLES, VERMILION, axes_of, bars, drawable
 
 
 def arrhenius(beta, gap, *, ax=None):
-    """Gap against inverse temperature, log gap over 1/β: a straight line is a barrier, of the height of minus its slope.
+    """Gap against inverse temperature, log gap over 1/β: a straight line is a barrier, of the
+    height of minus its slope.
 
     Parameters
     ----------
@@ -56,7 +58,8 @@ def arrhenius(beta, gap, *, ax=None):
 
 
 def entropy_accuracy(p0, h_correct, h_wrong, *, beta=None, ax=None):
-    """The entropy-accuracy plane of verifiable rewards: the curve H(p) along which tuning moves, its start, peak and targets.
+    """The entropy-accuracy plane of verifiable rewards: the curve H(p) along which tuning moves,
+    its start, peak and targets.
 
     Parameters
     ----------

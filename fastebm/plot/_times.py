@@ -1,4 +1,5 @@
-"""What happens in time: distances from the stationary law, survival outside a target, mean hitting times, each with its bounds."""
+"""What happens in time: distances from the stationary law, survival outside a target, mean hitting
+times, each with its bounds."""
 
 import numpy as np
 
@@ -29,7 +30,8 @@ DISTANCES = {
 
 
 def mixing(curve, *, distance="tv", labels=None, ax=None):
-    """Distance from the stationary law, step by step, with the bound from the gap where there is one.
+    """Distance from the stationary law, step by step, with the bound from the gap where there is
+    one.
 
     Parameters
     ----------
@@ -91,15 +93,17 @@ def mixing(curve, *, distance="tv", labels=None, ax=None):
 
 
 def survival(sample, *, bounds=None, label=None, ax=None):
-    """P(τ > t): the probability that the target has not been reached after t steps, with its 95 % band.
+    """P(τ > t): the probability that the target has not been reached after t steps, with its 95 %
+    band.
 
     Parameters
     ----------
     sample : HittingSample, Survival or DistributionResult, or (times, probability)
         A sample carries a band; a `DistributionResult` is exact and draws a curve for each start.
     bounds : BoundsResult, optional
-        Of the same target, with starts drawn from π: adds ``π(B) λ_B^t >= P_π(τ > t)``, λ_B at its upper end, where the chain is
-        reversible (Aldous & Fill, ch. 3: the law of τ from π is a mixture of geometric ones, of which λ_B is the slowest).
+        Of the same target, with starts drawn from π: adds ``π(B) λ_B^t >= P_π(τ > t)``, λ_B at its
+        upper end, where the chain is reversible (Aldous & Fill, ch. 3: the law of τ from π is a
+        mixture of geometric ones, of which λ_B is the slowest).
     label : str, optional
     ax : matplotlib.axes.Axes, optional
         Several calls on one Axes compare samples.
@@ -172,7 +176,8 @@ def survival(sample, *, bounds=None, label=None, ax=None):
 
 
 def hitting(level, *, solved=None, sampled=None, bound=None, ax=None):
-    """Mean hitting time against the level of the superior states: simulated, solved, and bounded by the gap.
+    """Mean hitting time against the level of the superior states: simulated, solved, and bounded by
+    the gap.
 
     Parameters
     ----------

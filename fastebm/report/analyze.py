@@ -1,4 +1,5 @@
-"""analyze: everything that applies to a chain in one call, with the reason wherever something does not."""
+"""analyze: everything that applies to a chain in one call, with the reason wherever something does
+not."""
 
 import math
 import time
@@ -39,8 +40,9 @@ from .files import plain, write_json, write_text
 
 # Relative accuracy of the exit rate: a bound needs no more, and each further digit costs solves.
 BOUNDS_TOL = 1e-3
-# Eigenvalues that are computed unasked, and up to which size: finding them all, with a second search for copies that were missed,
-# takes tens of times as long as a gap (621 products against 60 on a walk on 20 339 associated words, 2568 against 72 on english-phones).
+# Eigenvalues that are computed unasked, and up to which size: finding them all, with a second
+# search for copies that were missed, takes tens of times as long as a gap (621 products against 60
+# on a walk on 20 339 associated words, 2568 against 72 on english-phones).
 N_EIGENVALUES, MAX_UNASKED = 6, 5_000
 
 
@@ -70,11 +72,14 @@ class Report(Result):
         The states with pi below a threshold of 1e-20: threshold, n_states, mass.
     balance : BalanceResult or None
     gaps : dict str -> GapResult
-        By kind. Reversible: "spectral", "absolute". Otherwise "absolute" (1 - SLEM) and "additive", which bounds hitting times.
+        By kind. Reversible: "spectral", "absolute". Otherwise "absolute" (1 - SLEM) and "additive",
+        which bounds hitting times.
     spectrum : EigenResult or None
-        The leading eigenpairs, on the closed class: of largest value where the chain is reversible, else of largest modulus.
+        The leading eigenpairs, on the closed class: of largest value where the chain is reversible,
+        else of largest modulus.
     sweep : dict float -> GapResult
-        By temperature beta, the gap of the tilted chain: "spectral" where it is reversible, else "absolute".
+        By temperature beta, the gap of the tilted chain: "spectral" where it is reversible, else
+        "absolute".
     mixing_start : dict or None
         The most probable state: state, label, pi.
     mixing : MixingResult or None
@@ -86,8 +91,8 @@ class Report(Result):
     sample : HittingSample or None
         The same by Monte Carlo, from starts drawn from pi.
     standard_errors : float or None
-        (Monte Carlo mean - solved mean) in standard errors of the former: beyond 3 in size they disagree. None where one of
-        the two is missing, infinite or a lower bound only.
+        (Monte Carlo mean - solved mean) in standard errors of the former: beyond 3 in size they
+        disagree. None where one of the two is missing, infinite or a lower bound only.
     errors : list of dict
         part, error (class name), text: what the chain could not answer.
     interrupted : str or None
@@ -124,18 +129,21 @@ class Report(Result):
     timings: dict
 
     def to_dict(self):
-        """Plain values that `json.dumps` accepts; arrays of more than 1000 entries as their min, max and n."""
+        """Plain values that `json.dumps` accepts; arrays of more than 1000 entries as their min,
+        max and n."""
         return plain(vars(self))
 
     def to_json(self, path=None):
-        """The report as JSON text, also written to the file `path`, which is replaced as a whole or not at all."""
+        """The report as JSON text, also written to the file `path`, which is replaced as a whole or
+        not at all."""
         return write_json(self.to_dict(), path)
 
     def to_html(self, path=None, *, title=None):
-        """The report as one HTML page that needs no network, also written to the file `path`, replaced as `to_json` does.
+        """The report as one HTML page that needs no network, also written to the file `path`,
+        replaced as `to_json` does.
 
-        Each part is a question with its answer in words, its numbers with bounds, figures, and the evidence; what has no answer
-        says why. The inputs, the versions and the JSON stand below.
+        Each part is a question with its answer in words, its numbers with bounds, figures, and the
+        evidence; what has no answer says why. The inputs, the versions and the JSON stand below.
 
         Parameters
         ----------
@@ -183,7 +191,8 @@ def analyze(
     progress=False,
     callback=None,
 ):
-    """Everything that applies to `chain`: structure, stationary law, detailed balance, gaps, mixing and hitting times.
+    """Everything that applies to `chain`: structure, stationary law, detailed balance, gaps, mixing
+    and hitting times.
 
     Parameters
     ----------
@@ -191,14 +200,16 @@ def analyze(
     score : array_like (n_states,), optional
         Default: the chain's own reward.
     level : float, optional
-        States of score >= level are superior: their hitting times are solved, sampled and bounded by the gap. None: no
-        hitting times.
+        States of score >= level are superior: their hitting times are solved, sampled and bounded
+        by the gap. None: no hitting times.
     spectrum : int, optional
-        Leading eigenpairs to compute, 0 for none: takes tens of times as long as a gap, and memory for about 4 k + 33 vectors of
-        n_states doubles, twice as many without detailed balance. None: six up to 5000 states, none above.
+        Leading eigenpairs to compute, 0 for none: takes tens of times as long as a gap, and memory
+        for about 4 k + 33 vectors of n_states doubles, twice as many without detailed balance.
+        None: six up to 5000 states, none above.
     betas : sequence of float
-        Temperatures at which a reward tilts the chain: the gap of each. The reward is a tilted chain's own, applied to its reference,
-        else the score. Each beta takes as long as the gap of such a chain, longer the smaller it is, and O(n_states) memory.
+        Temperatures at which a reward tilts the chain: the gap of each. The reward is a tilted
+        chain's own, applied to its reference, else the score. Each beta takes as long as the gap of
+        such a chain, longer the smaller it is, and O(n_states) memory.
     tol : float
         Relative accuracy of gaps and of hitting times.
     n_steps : int
@@ -210,7 +221,8 @@ def analyze(
     Returns
     -------
     Report
-        What the chain cannot answer (several closed classes, a period) stands in `errors`; all else is answered.
+        What the chain cannot answer (several closed classes, a period) stands in `errors`; all else
+        is answered.
 
     Raises
     ------
@@ -279,7 +291,8 @@ class _Run:
         self.current, self.begin = "structure", time.perf_counter()
 
     def part(self, name, function, *args, key=None, long=True, **options):
-        """function(*args, **options), kept under `name`, or there under `key`; where the chain has no answer the reason is kept."""
+        """function(*args, **options), kept under `name`, or there under `key`; where the chain has
+        no answer the reason is kept."""
         self.current, self.key, begin = name, key, time.perf_counter()
         options["num_threads"] = self.options["num_threads"]
         if long:

@@ -1,4 +1,5 @@
-"""From observed transitions to what they say: `fastebm balance --counts FILE`, one block of findings a group of the data."""
+"""From observed transitions to what they say: `fastebm balance --counts FILE`, one block of
+findings a group of the data."""
 
 import csv
 import json
@@ -31,21 +32,24 @@ class Group(Result):
     name : str
     n_states, n_transitions, n_trajectories : int
     connected : dict
-        The largest strongly connected set: n_states, fraction_states, fraction_counts. Gap and least action are of that part.
+        The largest strongly connected set: n_states, fraction_states, fraction_counts. Gap and
+        least action are of that part.
     markov : MarkovTest or None
-        Where trajectories were given. Where its p-value is small the states are no Markov states, and a small p-value of `balance`
-        may come from that.
+        Where trajectories were given. Where its p-value is small the states are no Markov states,
+        and a small p-value of `balance` may come from that.
     balance : BalanceTest
     states : list of dict
-        label, visits, potential and std_error (least action on the connected set), two_way_potential (least squares on pairs seen
-        both ways; comparable within its `component` only).
+        label, visits, potential and std_error (least action on the connected set),
+        two_way_potential (least squares on pairs seen both ways; comparable within its `component`
+        only).
     gradient_fraction : float or None
         Share of the log ratios that the least-squares potential explains.
     relaxation_time : float or None
         Steps, of the reversible fit, with gap and, from whole trajectories resampled, its interval.
     gap, gap_interval : float, list or None
     drift : dict or None
-        Of a numeric observable: mean change a step with its standard error over trajectories; value where the potential is lowest.
+        Of a numeric observable: mean change a step with its standard error over trajectories; value
+        where the potential is lowest.
     errors : list of dict
         What could not be answered, and why.
     """
@@ -86,15 +90,17 @@ def study(
     Parameters
     ----------
     path : str
-        With `value` or `state`: a .csv[.gz] or .parquet table of one observation a row. Without: counts, as a .json (``{"models": {name:
-        {"counts": [[source, target, n], ...], "N0": draws from each state}}}``, N0 optional), an edge list or a matrix.
+        With `value` or `state`: a .csv[.gz] or .parquet table of one observation a row. Without:
+        counts, as a .json (``{"models": {name: {"counts": [[source, target, n], ...], "N0": draws
+        from each state}}}``, N0 optional), an edge list or a matrix.
     by, trajectory : sequences of str
         Columns whose values name a group, and a trajectory in it.
     order : str, optional
-        Column of the time; default the order of the rows. Observations of time below `skip` are left out (a start that is not the
-        process's own).
+        Column of the time; default the order of the rows. Observations of time below `skip` are
+        left out (a start that is not the process's own).
     value, state : str, optional
-        The column observed: a number, cut into `bins` quantile bins a group, or the name of a state.
+        The column observed: a number, cut into `bins` quantile bins a group, or the name of a
+        state.
 
     Returns
     -------
@@ -164,7 +170,8 @@ def _transition_counts(matrix, labels):
 
 
 def _observed(path, by, trajectory, order, value, state, bins, skip):
-    """(name, TransitionCounts, trajectories, values of the trajectories or None) of every group of a table."""
+    """(name, TransitionCounts, trajectories, values of the trajectories or None) of every group of
+    a table."""
     series = {}
     for line, row in _rows(path):
         try:
@@ -321,7 +328,8 @@ def _relaxation(counts, num_threads):
 
 
 def _drift(values, trajectories, states, action):
-    """Mean change a step, its error over trajectories (their steps depend on one another), and where the potential is lowest."""
+    """Mean change a step, its error over trajectories (their steps depend on one another), and
+    where the potential is lowest."""
     change = np.array([(x[-1] - x[0], len(x) - 1) for x in values if len(x) > 1])
     mean = change[:, 0].sum() / change[:, 1].sum()
     off = change[:, 0] - mean * change[:, 1]

@@ -1,4 +1,5 @@
-"""What a report says: its questions, each with its answer in lines; the summary and the page both read them."""
+"""What a report says: its questions, each with its answer in lines; the summary and the page both
+read them."""
 
 import math
 from typing import Callable, NamedTuple

@@ -1,4 +1,5 @@
-"""The whole analysis on a real language model, before and after tilting it by a reward: `fastebm demo`."""
+"""The whole analysis on a real language model, before and after tilting it by a reward: `fastebm
+demo`."""
 
 import math
 import sys
@@ -23,7 +24,8 @@ from .answers import holds
 from .facts import RARE, named, rare, standard_errors, versions
 from .files import plain, require_place, write_json, write_text
 
-# What the score is, the score from which a state counts as superior, and a state of large mass to start from.
+# What the score is, the score from which a state counts as superior, and a state of large mass to
+# start from.
 SETTINGS = {
     "english-trigram": ("the VADER valence of the last word, -4 to 4", 3.0, "the"),
     "english-phones": ("1 where the last phone is a vowel", 1.0, "S T"),
@@ -44,16 +46,19 @@ def run(
     progress=False,
     stream=None,
 ):
-    """Analyse a language model, make its symmetric reference, tilt that by a reward, and watch what the theory predicts.
+    """Analyse a language model, make its symmetric reference, tilt that by a reward, and watch what
+    the theory predicts.
 
     Parameters
     ----------
     output : str or path, or None
         The JSON file to write; None for none.
     html : str or path, optional
-        A page with figures to write, one file that needs no network (extra `plot`); drawing takes some seconds more.
+        A page with figures to write, one file that needs no network (extra `plot`); drawing takes
+        some seconds more.
     betas : sequence of float
-        Temperatures of the sweep, from large to small: the smaller, the stronger the tilt; inf is the reference itself.
+        Temperatures of the sweep, from large to small: the smaller, the stronger the tilt; inf is
+        the reference itself.
     dataset : {"english-trigram", "english-phones"}
         The first has 2,124,089 states and takes about a minute, the second is small.
     rng : int
@@ -126,7 +131,8 @@ class _Demo:
         print(text, file=self.stream, flush=True)
 
     def tell(self, heading, *rows):
-        """A heading and its rows (name, what is found, what it means), printed and kept for the page."""
+        """A heading and its rows (name, what is found, what it means), printed and kept for the
+        page."""
         self.told.append((heading, rows))
         self.say(
             "\n".join(

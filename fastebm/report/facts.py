@@ -15,13 +15,14 @@ from ..equilibrium.structure import closed_class
 from ..errors import FastebmError, InvalidChainError
 from ..simulation.simulate import superior_states
 
-# Real language models have states that no run ever sees (a sentence start entered with probability 1e-99): below this mass
-# a state counts as rare, and what a worst-case bound says there is no news.
+# Real language models have states that no run ever sees (a sentence start entered with probability
+# 1e-99): below this mass a state counts as rare, and what a worst-case bound says there is no news.
 RARE = 1e-20
 
 
 def seeded(rng):
-    """(the int that repeats the run, or None where `rng` is no int; a Generator). A seed is drawn for None."""
+    """(the int that repeats the run, or None where `rng` is no int; a Generator). A seed is drawn
+    for None."""
     if rng is None:
         rng = int(np.random.default_rng().integers(2**53))  # JSON readers keep integers up to here
     seed = int(rng) if isinstance(rng, (int, np.integer)) else None
@@ -39,7 +40,8 @@ def versions():
 
 
 def parts_of(found):
-    """(name, result) of everything that was found, also of what stands in a dictionary of results."""
+    """(name, result) of everything that was found, also of what stands in a dictionary of
+    results."""
     for name, value in found.items():
         for key, item in value.items() if isinstance(value, dict) else [(None, value)]:
             if isinstance(item, Result):
@@ -47,7 +49,8 @@ def parts_of(found):
 
 
 def encloses(eigen):
-    """Whether each eigenvalue is within its residual of an exact one: of a reversible chain, whose S is symmetric."""
+    """Whether each eigenvalue is within its residual of an exact one: of a reversible chain, whose
+    S is symmetric."""
     return eigen.method != "block krylov-schur"
 
 
@@ -99,7 +102,8 @@ def rare(pi):
 
 
 def score_of(chain, score):
-    """The score of the states, by default the chain's reward; None where there is no such vector."""
+    """The score of the states, by default the chain's reward; None where there is no such
+    vector."""
     score = chain.reward if score is None else score
     return (
         None
@@ -109,7 +113,8 @@ def score_of(chain, score):
 
 
 def target_of(chain, score, level):
-    """The superior states as a bool mask that is not empty; the score defaults to the chain's reward."""
+    """The superior states as a bool mask that is not empty; the score defaults to the chain's
+    reward."""
     if level is None:
         raise InvalidChainError("a score needs a level; give level= as well")
     score = score_of(chain, score)

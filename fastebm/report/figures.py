@@ -15,17 +15,20 @@ FIGURE_INCHES = (
     4.5,
     3.2,
 )  # letters of 8 points and more on a phone, where a page is 358 pixels wide inside
-# Letters are outlines, the same on every machine; with a fixed salt the same report is the same bytes.
+# Letters are outlines, the same on every machine; with a fixed salt the same report is the same
+# bytes.
 SVG = {"svg.hashsalt": "fastebm", "svg.fonttype": "path", "savefig.dpi": 150, "text.usetex": False}
-# Rare states are left out of a figure, which counts them, up to this share: they would press all others into a
-# line (of english-trigram 1.6 % have 1e-99 and less).
+# Rare states are left out of a figure, which counts them, up to this share: they would press all
+# others into a line (of english-trigram 1.6 % have 1e-99 and less).
 FEW = 0.1
-# Right eigenvectors grow like 1 / sqrt(pi): states of less mass than this would press the others into a point of their plane.
+# Right eigenvectors grow like 1 / sqrt(pi): states of less mass than this would press the others
+# into a point of their plane.
 SEEN = 1e-12
 
 
 def figures(report):
-    """The figures of what the report holds: field, caption, text for those who cannot see it, data URI."""
+    """The figures of what the report holds: field, caption, text for those who cannot see it, data
+    URI."""
     law, curve, solve, sample, level = (
         report.stationary,
         report.mixing,

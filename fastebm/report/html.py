@@ -1,4 +1,5 @@
-"""The page of a Report: one HTML file with everything in it, driven by what the report holds (template: page.html.jinja)."""
+"""The page of a Report: one HTML file with everything in it, driven by what the report holds
+(template: page.html.jinja)."""
 
 from pathlib import Path
 
@@ -97,7 +98,8 @@ def render(*, title, by, notices, sections, parameters, versions, timings, json)
 
 
 def section(question, lines=(), *, reasons=(), tables=(), drawn=(), facts=()):
-    """A question, its answer in lines or the reasons why there is none, numbers with bounds, figures, facts, and evidence to unfold."""
+    """A question, its answer in lines or the reasons why there is none, numbers with bounds,
+    figures, facts, and evidence to unfold."""
     return {
         "question": question,
         "lines": list(lines),

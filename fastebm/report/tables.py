@@ -1,4 +1,5 @@
-"""Results as tables of a page: numbers with their bounds, and every field with what its docstring says of it."""
+"""Results as tables of a page: numbers with their bounds, and every field with what its docstring
+says of it."""
 
 import dataclasses
 import inspect
@@ -17,7 +18,8 @@ MAX_ITEMS = 8
 
 
 def tables(name, value):
-    """The tables of one field of a report: its numbers that have bounds, and the rest as evidence."""
+    """The tables of one field of a report: its numbers that have bounds, and the rest as
+    evidence."""
     if (
         isinstance(value, dict)
         and value
@@ -64,7 +66,8 @@ def _number(of, name, value, low, high, basis):
 
 
 def _interval(value, facts, key):
-    """(lower, upper, what they rest on) of a number that its result bounds, by the names of the fields; else None."""
+    """(lower, upper, what they rest on) of a number that its result bounds, by the names of the
+    fields; else None."""
     if (
         not isinstance(facts[key], (int, float))
         or isinstance(facts[key], bool)
@@ -110,7 +113,8 @@ def _meanings(kind):
 
 
 def _text(value):
-    """A value of a report as a reader wants it: nothing is rounded below ten digits, nothing long is listed in full."""
+    """A value of a report as a reader wants it: nothing is rounded below ten digits, nothing long
+    is listed in full."""
     if value is None:
         return "none"
     if isinstance(value, (bool, np.bool_)):

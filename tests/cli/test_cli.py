@@ -510,7 +510,8 @@ def endless(tmp_path):
 
 
 def interrupted(process):
-    """(exit status, stdout, stderr, seconds until it ended) after a SIGINT once its bar has moved."""
+    """(exit status, stdout, stderr, seconds until it ended) after a SIGINT once its bar has
+    moved."""
     shown = ""
     while "it/s" not in shown and "?it" not in shown:
         shown += (character := process.stderr.read(1))

@@ -1,4 +1,5 @@
-"""Figures: what is drawn is the data and its bounds, what cannot be drawn is counted, and colours differ for every eye."""
+"""Figures: what is drawn is the data and its bounds, what cannot be drawn is counted, and colours
+differ for every eye."""
 
 import math
 import re
@@ -56,7 +57,8 @@ def rendered(ax):
 
 
 def test_spectrum_of_the_cube(ax, cube):
-    """Rates k/5 with multiplicity C(5, k) (Levin & Peres, section 12.4), inside their bars; the gap 1/5 with its enclosure."""
+    """Rates k/5 with multiplicity C(5, k) (Levin & Peres, section 12.4), inside their bars; the gap
+    1/5 with its enclosure."""
     gap = fe.spectral_gap(cube)
     assert plot.spectrum(fe.eigenpairs(cube, 8, rng=0), gap=gap, ax=ax) is ax
     number, rate, low, high = bars(ax, "$1 - λ_k$, bar: residual")
@@ -211,7 +213,8 @@ def test_hitting_times_that_are_infinite_or_censored(ax):
 
 
 def test_arrhenius_of_a_known_barrier(ax):
-    """Two states that are left with probability e^(-1/beta)/2 each have the gap e^(-1/beta): a straight line of slope -1."""
+    """Two states that are left with probability e^(-1/beta)/2 each have the gap e^(-1/beta): a
+    straight line of slope -1."""
     beta = np.array([0.1, 0.5, 1.0, math.inf])
     leave = 0.5 * np.exp(-1.0 / beta)
     plot.arrhenius(
@@ -374,7 +377,8 @@ except ImportError as error:
     assert 'pip install "fastebm[plot]"' in done.stdout
 
 
-# Machado, Oliveira & Fernandes (2009), severity 1: linear RGB as protanopes and deuteranopes see it.
+# Machado, Oliveira & Fernandes (2009), severity 1: linear RGB as protanopes and deuteranopes see
+# it.
 SEEN = {
     "protan": [
         [0.152286, 1.052583, -0.204868],

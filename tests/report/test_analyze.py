@@ -1,4 +1,5 @@
-"""analyze: every part against closed forms or LAPACK, what a chain cannot answer, and the report's JSON and words."""
+"""analyze: every part against closed forms or LAPACK, what a chain cannot answer, and the report's
+JSON and words."""
 
 import base64
 import dataclasses
@@ -464,7 +465,8 @@ VOID = {"meta", "img", "br"}
 
 
 class Page(HTMLParser):
-    """What a browser finds in the text of a page: elements in order, with attributes and text; refuses unbalanced ones."""
+    """What a browser finds in the text of a page: elements in order, with attributes and text;
+    refuses unbalanced ones."""
 
     def __init__(self, text):
         super().__init__()
@@ -691,7 +693,8 @@ def test_the_same_report_is_the_same_page_and_a_file(tmp_path):
 
 
 def test_the_certificate_of_a_mean_of_1e64_is_that_of_its_bounds():
-    """Elimination proves its digits by itself, where the residual in doubles is of the size of the mean."""
+    """Elimination proves its digits by itself, where the residual in doubles is of the size of the
+    mean."""
     case = gallery.birth_death([0.01] * 40 + [0.0], [0.0] + [0.4] * 40, gap=False)
     with pytest.warns(fe.ConvergenceWarning, match="max_steps"):
         report = fe.analyze(

@@ -1,4 +1,5 @@
-"""The demo on the small language model: every number of its report against LAPACK on the dense matrix."""
+"""The demo on the small language model: every number of its report against LAPACK on the dense
+matrix."""
 
 import io
 import json
@@ -37,7 +38,8 @@ def dense():
 
 
 def tilted(chain, F, pi, beta):
-    """The tilt of (P + P*)/2 and its stationary law, on the states of mass above rounding (three have none to speak of)."""
+    """The tilt of (P + P*)/2 and its stationary law, on the states of mass above rounding (three
+    have none to speak of)."""
     keep = np.flatnonzero(pi > 1e-14)
     Q = ((F + F.T) / 2)[np.ix_(keep, keep)]
     Q /= Q.sum(axis=1, keepdims=True)
