@@ -53,7 +53,7 @@ def rendered(ax):
     ax.figure.savefig("/dev/null", format="svg")
 
 
-# --- each figure ----------------------------------------------------------------------------------------------------------
+# ---- each figure
 
 
 def test_spectrum_of_the_cube(ax, cube):
@@ -280,7 +280,7 @@ def test_a_circle_leaves_room_for_its_legend(ax):
     assert box.x0 > edge
 
 
-# --- invariants -----------------------------------------------------------------------------------------------------------
+# ---- invariants
 
 NUMBERS = st.sampled_from(
     [0.0, 1e-300, 1e-20, 0.5, 1.0, 1e300, math.inf, -math.inf, math.nan, -1.0]
@@ -328,7 +328,7 @@ def test_ends_of_bars_enclose_their_value_or_are_arrows(values, data):
     assert (bottom <= drawn).all() and (drawn <= top).all() and (bottom >= 0).all()
 
 
-# --- bad input, imports, colours ------------------------------------------------------------------------------------------
+# ---- bad input, imports, colours
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_bad_tables(table, capsys, options, text):
 def test_a_chain_or_counts_and_not_both(table, capsys):
     for args in (["balance"], ["balance", str(table), "--counts", str(table)]):
         assert main(args) == 2
-        assert "one of the two" in capsys.readouterr().err
+        assert "give either CHAIN or --counts FILE" in capsys.readouterr().err
 
 
 def test_bad_json(tmp_path, capsys):

@@ -188,7 +188,7 @@ def test_forward_kl_closed_form_for_two_answers():
         assert rlvr.alpha_target_accuracy(p0, beta, 0) == pytest.approx(found.policy[0], rel=1e-12)
 
 
-# ---- Bernoulli form ----------------------------------------------------------------------------------------------
+# ---- Bernoulli form
 
 
 @law(st.floats(1e-9, 1 - 1e-9), st.floats(0.02, 100), st.floats(-3, 4))

@@ -159,7 +159,7 @@ def test_pieces_are_cut_by_the_clock_and_ctrl_c_stops_between_them(monkeypatch):
     assert len(calls) == 3
 
 
-# ---- many prompts ------------------------------------------------------------------------------------------------
+# ---- many prompts
 
 
 def test_budgets_far_below_an_ulp_and_logits_far_below_every_double():
@@ -223,7 +223,7 @@ def test_weights_of_any_size():
     assert rlvr.flow_curve([0.1], 0.5, [1.0, 2.0], k=()).pass_at_k.shape == (0, 2)
 
 
-# ---- training logs -----------------------------------------------------------------------------------------------
+# ---- training logs
 
 
 def test_logs_with_holes_of_every_kind():

@@ -56,7 +56,7 @@ def close(value, exact, rel, floor=1e-320):
     return abs(mp.mpf(float(value)) - exact) <= mp.mpf(rel) * abs(exact) + mp.mpf(floor)
 
 
-# ---- multiprecision ----------------------------------------------------------------------------------------------
+# ---- multiprecision
 
 
 @pytest.mark.parametrize("beta", BETAS)
@@ -153,7 +153,7 @@ def test_beta_for_accuracy_matches_multiprecision(p0):
             assert close(rlvr.beta_for_accuracy(p0, p), exact, 1e-13)
 
 
-# ---- an explicit policy over a finite answer set -----------------------------------------------------------------
+# ---- an explicit policy over a finite answer set
 
 
 class ToyPolicy:
@@ -254,7 +254,7 @@ def test_kl_spent_is_the_least_divergence_at_that_accuracy():
         assert toy.kl(pi) >= rlvr.kl_spent(pi @ toy.reward, toy.p0)
 
 
-# ---- laws --------------------------------------------------------------------------------------------------------
+# ---- laws
 
 
 @law(st.floats(0, 1), st.floats(0, 1e3), st.lists(st.floats(0, 1e4), min_size=2, max_size=8))
@@ -340,7 +340,7 @@ def test_pass_at_k_satisfies_its_recursion(p, k):
     assert rlvr.pass_at_k(p, k + 1) == pytest.approx(one_more, rel=1e-13)
 
 
-# ---- edges -------------------------------------------------------------------------------------------------------
+# ---- edges
 
 
 @pytest.mark.parametrize("beta", [0.0, 1e-320, 1e-3, 1.0, 1e300, INF])
@@ -484,7 +484,7 @@ def test_docstring_examples():
     assert sum(outcome.attempted for outcome in outcomes) >= 20
 
 
-# ---- real training curves ----------------------------------------------------------------------------------------
+# ---- real training curves
 
 
 def training_curves():

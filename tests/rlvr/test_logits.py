@@ -163,7 +163,7 @@ def test_errors_name_the_entry_and_the_remedy(call, message):
         call()
 
 
-# ---- inverse questions -------------------------------------------------------------------------------------------
+# ---- inverse questions
 
 
 @law(logits, st.floats(1e-8, 1 - 1e-9))
@@ -215,7 +215,7 @@ def test_times_at_the_ends():
     assert rlvr.time_to_accuracy(0.5, 0.9, INF) == INF
 
 
-# ---- many prompts ------------------------------------------------------------------------------------------------
+# ---- many prompts
 
 P0 = np.array([0.0, 1e-6, 0.03, 0.2, 0.55, 0.97, 1.0])
 WEIGHTS = np.array([1.0, 2, 3, 4, 3, 2, 1])

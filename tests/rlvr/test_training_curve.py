@@ -190,7 +190,7 @@ def test_nothing_but_numbers():
         rlvr.fit_curve(np.arange(3), ["a", "b", "c"])
 
 
-# ---- real training curves ----------------------------------------------------------------------------------------
+# ---- real training curves
 
 
 def real_runs():
