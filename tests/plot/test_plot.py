@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 import fastebm as fe
 
 pytest.importorskip("matplotlib")
-from matplotlib.colors import to_rgb  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.markers import CARETUP, CARETUPBASE  # noqa: E402
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.markers import CARETUP, CARETUPBASE
 
 from fastebm import plot
-from fastebm.plot import _axes  # noqa: E402
+from fastebm.plot import _axes
 
 
 @pytest.fixture
@@ -147,9 +147,9 @@ def test_landscape_counts_what_it_leaves_out(ax):
     law, value = [0.5, 0.49, 0.01, 1e-30, 0.0], [0.0, math.inf, math.nan, 1.0, 2.0]
     plot.landscape(law, value, floor=1e-20, value_label="time (steps)", ax=ax)
     assert len(ax.collections[0].get_offsets()) == 1
-    assert (
-        note(ax)
-        == "not drawn: 1 with zero stationary mass; 1 below 1e-20; not drawn: 1 with nan time, 1 with infinite time"
+    assert note(ax) == (
+        "not drawn: 1 with zero stationary mass; 1 below 1e-20; "
+        "not drawn: 1 with nan time, 1 with infinite time"
     )
 
 
@@ -346,9 +346,9 @@ def test_ends_of_bars_enclose_their_value_or_are_arrows(values, data):
         (lambda: plot.landscape([0.5, -0.5]), "not negative"),
         (lambda: plot.landscape([]), "shape"),
         (lambda: plot.landscape([0.5, math.nan]), "not negative"),
-        (lambda: plot.landscape([0.5, 0.5], [1.0]), "one number a state"),
+        (lambda: plot.landscape([0.5, 0.5], [1.0]), "one number per state"),
         (lambda: plot.embedding(np.ones((3, 2))), "larger k"),
-        (lambda: plot.embedding(np.ones((3, 3)), color=[1.0]), "one number a state"),
+        (lambda: plot.embedding(np.ones((3, 3)), color=[1.0]), "one number per state"),
         (lambda: plot.hitting([1.0]), "nothing to draw"),
         (lambda: plot.hitting([1.0], solved=[1.0, 2.0]), "2 entries of solved for 1"),
         (lambda: plot.arrhenius([0.0], [1.0]), "beta[0] = 0.0"),
