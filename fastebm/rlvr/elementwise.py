@@ -56,7 +56,7 @@ def checked(name: str, values: npt.ArrayLike, logit: bool = False) -> FloatArray
         raise ValueError(
             f"{name} has masked entries; leave them out, or replace them by numbers with .filled()"
         )
-    array: FloatArray = np.asarray(validate.real_array(values, name), dtype=float)
+    array: FloatArray = np.asarray(validate.real_array(values, name), dtype=np.float64)
     low, high, remedy = _LOGIT if logit else _DOMAINS[name]
     bad = ~((low <= array) & (array <= high))  # also true for NaN
     if bad.any():

@@ -1,20 +1,25 @@
-"""The inverse questions of RLVR: the coefficient, the accuracy or the time that a wanted accuracy
-or KL budget takes.
+"""The inverse questions of RLVR: the coefficient, accuracy or time for a wanted accuracy or KL
+budget. Conventions are those of `fastebm.rlvr.laws`."""
 
-Arguments, units, errors and ``logit=True`` are those of `rlvr_laws`.
-"""
+from typing import Any, overload
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import logit as logit_of
 
 from .. import _core
 from .._runtime.threads import resolve_threads
+from .._runtime.types import FloatArray
 from .elementwise import COLDEST, checked, closed_form, in_pieces, times
 from .laws import tilted
 
 
+@overload
+def beta_for_accuracy(p0: float, p: float, *, logit: bool = ...) -> float: ...
+@overload
+def beta_for_accuracy(p0: npt.ArrayLike, p: npt.ArrayLike, *, logit: bool = ...) -> FloatArray: ...
 @closed_form
-def beta_for_accuracy(p0, p, *, logit=False):
+def beta_for_accuracy(p0: npt.ArrayLike, p: npt.ArrayLike, *, logit: bool = False) -> Any:
     """KL coefficient whose target accuracy is `p`:  beta = 1 / (logit p - logit p0).
 
     Where no coefficient reaches p (p < p0, or p0 = 0) this is the one that comes closest, the
@@ -58,8 +63,18 @@ def beta_for_accuracy(p0, p, *, logit=False):
     return 1 / shift
 
 
+@overload
+def accuracy_for_kl(
+    p0: float, kl: float, *, logit: bool = ..., num_threads: int | None = ...
+) -> float: ...
+@overload
+def accuracy_for_kl(
+    p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = ..., num_threads: int | None = ...
+) -> FloatArray: ...
 @closed_form
-def accuracy_for_kl(p0, kl, *, logit=False, num_threads=None):
+def accuracy_for_kl(
+    p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = False, num_threads: int | None = None
+) -> Any:
     """The largest accuracy that a KL budget buys:  the p >= p0 with KL(pi || pi_ref) = kl.
 
     Parameters
@@ -100,8 +115,18 @@ def accuracy_for_kl(p0, kl, *, logit=False, num_threads=None):
     return np.where(np.isinf(p0), p0, p0 + shift) if logit else tilted(p0, shift)[0]
 
 
+@overload
+def beta_for_kl(
+    p0: float, kl: float, *, logit: bool = ..., num_threads: int | None = ...
+) -> float: ...
+@overload
+def beta_for_kl(
+    p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = ..., num_threads: int | None = ...
+) -> FloatArray: ...
 @closed_form
-def beta_for_kl(p0, kl, *, logit=False, num_threads=None):
+def beta_for_kl(
+    p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = False, num_threads: int | None = None
+) -> Any:
     """KL coefficient whose optimal policy spends the budget `kl`, in nats.
 
     Parameters
@@ -138,15 +163,27 @@ def beta_for_kl(p0, kl, *, logit=False, num_threads=None):
     )
 
 
-def _shift_for_kl(x0, kl, num_threads):
-    """The shift s >= 0 of the logit x0 with KL(x0 + s || x0) = kl; inf where kl is more than can be
-    spent, 0 where x0 is infinite."""
+def _shift_for_kl(x0: FloatArray, kl: FloatArray, num_threads: int | None) -> FloatArray:
+    """The shift s >= 0 of the logit x0 with KL(x0 + s || x0) = kl; inf if kl is more than can be
+    spent, 0 if x0 is infinite."""
     threads = resolve_threads(num_threads)
-    return in_pieces(lambda x0, kl, out: _core.bernoulli_reach(x0, kl, threads, out), x0, kl)
+
+    def kernel(x0: FloatArray, kl: FloatArray, out: FloatArray) -> None:
+        _core.bernoulli_reach(x0, kl, threads, out)
+
+    return in_pieces(kernel, x0, kl)
 
 
+@overload
+def time_to_accuracy(p0: float, p: float, beta: float, *, logit: bool = ...) -> float: ...
+@overload
+def time_to_accuracy(
+    p0: npt.ArrayLike, p: npt.ArrayLike, beta: npt.ArrayLike, *, logit: bool = ...
+) -> FloatArray: ...
 @closed_form
-def time_to_accuracy(p0, p, beta, *, logit=False):
+def time_to_accuracy(
+    p0: npt.ArrayLike, p: npt.ArrayLike, beta: npt.ArrayLike, *, logit: bool = False
+) -> Any:
     """Time at which the natural gradient flow reaches accuracy `p`:  t = -log(1 - beta (logit p -
     logit p0)) / beta.
 

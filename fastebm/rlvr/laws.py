@@ -174,8 +174,8 @@ def log_partition(p0: npt.ArrayLike, beta: npt.ArrayLike, *, logit: bool = False
     # Where the factor overflows, or p0 is below any double.
     far = (shift >= 700) | (logit & (p0 < -700) & ~never)
     if far.any():
-        p0, shift = (np.broadcast_to(x, far.shape)[far] for x in (p0, shift))
-        log_p0, log_wrong = log_sigmoid(p0) if logit else (np.log(p0), np.log1p(-p0))
+        q0, shift = (np.broadcast_to(x, far.shape)[far] for x in (p0, shift))
+        log_p0, log_wrong = log_sigmoid(q0) if logit else (np.log(q0), np.log1p(-q0))
         result = np.array(result)
         result[far] = np.where(
             shift < 700,

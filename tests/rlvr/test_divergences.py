@@ -78,8 +78,10 @@ def test_no_general_purpose_maximiser_finds_better(name, beta):
     assert found.value == pytest.approx(
         found.policy @ REWARD - beta * textbook(found.policy, REFERENCE, name), rel=1e-12
     )
-    best = minimize(lambda x: beta * textbook(x, REFERENCE, name) - x @ REWARD, REFERENCE, method="SLSQP", bounds=[(1e-9, 1)] * 5,
-                    constraints={"type": "eq", "fun": lambda x: x.sum() - 1}, options={"ftol": 1e-13, "maxiter": 500})  # fmt: skip
+    best = minimize(lambda x: beta * textbook(x, REFERENCE, name) - x @ REWARD, REFERENCE,
+    method="SLSQP", bounds=[(1e-9, 1)] * 5,
+                    constraints={"type": "eq", "fun": lambda x: x.sum() - 1},
+                    options={"ftol": 1e-13, "maxiter": 500})  # fmt: skip
     assert found.value >= -best.fun - 1e-9
     assert found.value == pytest.approx(-best.fun, abs=1e-6)
     np.testing.assert_allclose(found.policy, best.x, atol=2e-3)
@@ -224,7 +226,7 @@ def test_bernoulli_closed_forms():
     )
     for alpha in (-1.0, 0.5, 1.4):  # the stationary point of the objective itself, by bisection
 
-        def slope(p, a, b):
+        def slope(p, a, b, alpha=alpha):
             return 1 - b * ((p / a) ** (alpha - 1) - ((1 - p) / (1 - a)) ** (alpha - 1)) / (
                 alpha - 1
             )

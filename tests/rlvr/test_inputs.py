@@ -15,9 +15,12 @@ from fastebm import ConvergenceWarning, InvalidChainError, rlvr
 
 N = 9001  # more than two blocks of the core
 LAWS = {
-    "flow": (0.2, 0.5, 1.0), "target_accuracy": (0.2, 0.5), "suboptimality": (0.3, 0.2, 0.5), "objective": (0.3, 0.2, 0.5),
-    "log_partition": (0.2, 0.5), "kl_spent": (0.3, 0.2), "entropy": (0.3, 0.2, 1.0, 2.0), "peak_entropy_accuracy": (0.25, 0.75),
-    "beta_for_accuracy": (0.2, 0.5), "time_to_accuracy": (0.2, 0.5, 0.5), "accuracy_for_kl": (0.2, 0.1), "beta_for_kl": (0.2, 0.1),
+    "flow": (0.2, 0.5, 1.0), "target_accuracy": (0.2, 0.5), "suboptimality": (0.3, 0.2, 0.5),
+    "objective": (0.3, 0.2, 0.5),
+    "log_partition": (0.2, 0.5), "kl_spent": (0.3, 0.2), "entropy": (0.3, 0.2, 1.0, 2.0),
+    "peak_entropy_accuracy": (0.25, 0.75),
+    "beta_for_accuracy": (0.2, 0.5), "time_to_accuracy": (0.2, 0.5, 0.5), "accuracy_for_kl": (0.2,
+    0.1), "beta_for_kl": (0.2, 0.1),
     "pass_at_k": (0.2, 3.0), "alpha_target_accuracy": (0.2, 0.5, 0.25),
 }  # fmt: skip
 every_law = pytest.mark.parametrize("name", LAWS)
@@ -98,12 +101,12 @@ def test_what_is_no_number_is_refused(name):
     for wrong in ("x", ["0.5"], None, [None, 0.5], 1 + 1j, np.array([0.5], dtype=object)):
         with pytest.raises(TypeError, match="must hold real numbers"):
             call(name, wrong)
-    with pytest.raises(ValueError, match="array|broadcast|shape"):
+    with pytest.raises(ValueError, match=r"array|broadcast|shape"):
         call(name, [[0.1], [0.1, 0.2]])
     with pytest.raises(ValueError, match="masked"):
         call(name, np.ma.array([0.25, 0.3], mask=[False, True]))
     if name not in ("alpha_target_accuracy",):
-        with pytest.raises(ValueError, match="broadcast|shape"):
+        with pytest.raises(ValueError, match=r"broadcast|shape"):
             getattr(rlvr, name)(
                 np.full(3, LAWS[name][0]), np.full(2, LAWS[name][1]), *LAWS[name][2:]
             )
@@ -262,8 +265,10 @@ def test_a_log_that_tells_nothing_says_so(steps, accuracy):
 
 def test_degenerate_logs_give_numbers_and_no_warnings_of_numpy():
     steps, rng = np.arange(1, 41.0), np.random.default_rng(1)
-    logs = [np.eye(40)[20], (steps > 20).astype(float), np.where(steps > 1, 0.9, 0.1) + 1e-3 * rng.normal(size=40),
-            np.where(steps > 39, 0.9, 0.1), rlvr.flow(0.3, 0.5, 0.1 * steps), rng.uniform(size=40)]  # fmt: skip
+    logs = [np.eye(40)[20], (steps > 20).astype(float), np.where(steps > 1, 0.9,
+    0.1) + 1e-3 * rng.normal(size=40),
+            np.where(steps > 39, 0.9, 0.1), rlvr.flow(0.3, 0.5, 0.1 * steps),
+            rng.uniform(size=40)]  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -416,7 +416,8 @@ def test_extremes_are_never_nan_and_never_warn():
     answers = [
         rlvr.target_accuracy(p0, beta), rlvr.flow(p0, beta, p * 1e300), rlvr.flow(p0, beta, INF),
         rlvr.suboptimality(p, p0, beta), rlvr.objective(p, p0, beta), rlvr.log_partition(p0, beta),
-        rlvr.kl_spent(p, p0), rlvr.entropy(p, p0, 1, 0), rlvr.beta_for_accuracy(p0, p), rlvr.pass_at_k(p, [1, INF]),
+        rlvr.kl_spent(p, p0), rlvr.entropy(p, p0, 1, 0), rlvr.beta_for_accuracy(p0, p),
+        rlvr.pass_at_k(p, [1, INF]),
     ]  # fmt: skip
     assert not any(np.isnan(answer).any() for answer in answers)
 

@@ -126,10 +126,13 @@ def test_infinite_logits_are_answered_and_never_nan():
     p, p0, beta = x[:, None, None], x[:, None], np.array([0.0, 1e-320, 0.5, 1e300, INF])
     answers = [
         rlvr.flow(p0, beta, 3.0, logit=True), rlvr.target_accuracy(p0, beta, logit=True),
-        rlvr.suboptimality(p, p0, beta, logit=True), rlvr.kl_spent(p, p0, logit=True), rlvr.objective(p, p0, beta, logit=True),
-        rlvr.log_partition(p0, beta, logit=True), rlvr.entropy(p, p0, 1, 2, logit=True), rlvr.beta_for_accuracy(p0, p, logit=True),
+        rlvr.suboptimality(p, p0, beta, logit=True), rlvr.kl_spent(p, p0, logit=True),
+        rlvr.objective(p, p0, beta, logit=True),
+        rlvr.log_partition(p0, beta, logit=True), rlvr.entropy(p, p0, 1, 2, logit=True),
+        rlvr.beta_for_accuracy(p0, p, logit=True),
         rlvr.pass_at_k(p, [1, 3, INF], logit=True),
-        rlvr.time_to_accuracy(p0, p, beta, logit=True), rlvr.beta_for_kl(p0, [0.0, 1e-9, 2.0, INF], logit=True),
+        rlvr.time_to_accuracy(p0, p, beta, logit=True), rlvr.beta_for_kl(p0, [0.0, 1e-9, 2.0, INF],
+        logit=True),
         rlvr.accuracy_for_kl(p0, [0.0, 1e-9, 2.0, INF], logit=True),
     ]  # fmt: skip
     assert [i for i, answer in enumerate(answers) if np.isnan(answer).any()] == []

@@ -170,5 +170,5 @@ def test_errors(arguments, message):
 
 
 def test_unknown_kinds_are_refused():
-    with pytest.raises(InvalidChainError, match="natural.*vanilla"):
+    with pytest.raises(InvalidChainError, match=r"natural.*vanilla"):
         rlvr.policy_flow([0.5, 0.5], [0], 1, [1], kind="ppo")
