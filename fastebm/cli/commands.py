@@ -66,11 +66,11 @@ def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Non
     from ..spectral.gap import spectral_gap
 
     if args.target is not None:
-        target = [state_number(name, chain) for name in args.target]
+        target = np.array([state_number(name, chain) for name in args.target])
     else:
         target = np.flatnonzero(target_of(chain, read_vector(args.score, chain), args.level))
     start = None if args.start is None else [state_number(name, chain) for name in args.start]
-    answer["n_target"] = len(set(target))
+    answer["n_target"] = len(set(target.tolist()))
     common = _given(args, "num_threads", "progress")
     if args.bound:
         answer["gap"] = spectral_gap(chain, kind="additive", **_given(args, "tol", "rng"), **common)

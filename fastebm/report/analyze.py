@@ -295,7 +295,6 @@ class Analysis:
         if isinstance(partial, RESULT_TYPES[self.current]):
             self.keep(found, partial)
         law, solve, sample = (found.get(name) for name in ("stationary", "solve", "sample"))
-        has_both = solve and sample
         return Report(
             version=__version__,
             versions=versions(),
@@ -318,7 +317,9 @@ class Analysis:
             solve=solve,
             bounds=found.get("bounds"),
             sample=sample,
-            standard_errors=standard_errors(solve.mean_from_pi, sample) if has_both else None,
+            standard_errors=None
+            if solve is None or sample is None
+            else standard_errors(solve.mean_from_pi, sample),
             errors=list(self.errors),
             interrupted=None if interruption is None else self.current,
             converged=all(np.all(getattr(item, "converged", True)) for _, item in parts_of(found)),

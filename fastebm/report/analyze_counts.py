@@ -195,16 +195,16 @@ def _observed(
     skip: float,
 ) -> Iterator[Data]:
     """Every group of a table of trajectories."""
-    series = {}
+    # group -> trajectory -> (time, observation) of each row
+    series: dict[tuple[Any, ...], dict[tuple[Any, ...], list[tuple[float, Any]]]] = {}
     for line, row in _rows(path):
         try:
             when = len(series) if order is None else float(row[order])
             if order is not None and when < skip:
                 continue
             group, run = tuple(row[c] for c in by), tuple(row[c] for c in trajectory)
-            series.setdefault(group, {}).setdefault(run, []).append(
-                (when, float(row[value]) if value else str(row[state]))
-            )
+            seen = float(row[value]) if value else str(row[str(state)])
+            series.setdefault(group, {}).setdefault(run, []).append((when, seen))
         except (KeyError, TypeError, ValueError) as error:
             what = f"no column {error}" if isinstance(error, KeyError) else str(error)
             raise InvalidChainError(
@@ -327,13 +327,17 @@ def _states(
 ) -> list[dict[str, Any]]:
     """One dictionary per state; `action` is of the states `kept`."""
     visits = np.asarray(counted.counts.sum(axis=1)).ravel()
-    place = {int(x): i for i, x in enumerate(kept)}
+    place, labels = {int(x): i for i, x in enumerate(kept)}, counted.labels
+
+    def of_action(name: str, x: int) -> Any:
+        return None if action is None or x not in place else getattr(action, name)[place[x]]
+
     return [
         {
-            "label": x if counted.labels is None else counted.labels[x],
+            "label": x if labels is None else labels[x],
             "visits": float(visits[x]),
-            "potential": None if action is None or x not in place else action.potential[place[x]],
-            "std_error": None if action is None or x not in place else action.std_error[place[x]],
+            "potential": of_action("potential", x),
+            "std_error": of_action("std_error", x),
             "two_way_potential": two_way.potential[x],
             "component": two_way.components[x],
         }

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..hitting.bounds import BoundsResult
+from ..hitting.times import HittingResult
 from ..linalg.rounding import ROUNDING
 from ..spectral.gap_result import GapResult
 from .facts import RARE, encloses
@@ -50,9 +52,10 @@ def _say_structure(report: Findings) -> Iterator[str]:
 
 
 def _say_stationary(report: Findings) -> Iterator[str]:
-    if (law := report.stationary) is not None:
+    law, few = report.stationary, report.rare
+    if law is not None and few is not None:
         yield f"stationary law: method {law.method}, sum of |pi P - pi| = {law.residual:.2g}"
-        n_states, mass = report.rare["n_states"], report.rare["mass"]
+        n_states, mass = few["n_states"], few["mass"]
         yield f"  states of pi < {RARE:g}: {n_states:,}, with total mass {mass:.3g}"
 
 
@@ -112,9 +115,9 @@ def _say_sweep(report: Findings) -> Iterator[str]:
 
 
 def _say_mixing(report: Findings) -> Iterator[str]:
-    if (m := report.mixing) is None:
+    m, start = report.mixing, report.mixing_start
+    if m is None or start is None or m.kl is None or m.tv is None:
         return
-    start = report.mixing_start
     name = f"state {start['state']}" + (
         f" ({start['label']})" if start["label"] is not None else ""
     )
@@ -136,9 +139,9 @@ def _say_hitting(report: Findings) -> Iterator[str]:
     level = report.parameters["level"]
     yield f"steps to reach a state of score >= {level:g}, from a start drawn from pi:"
     if report.solve is not None:
-        yield from _say_solved(report)
+        yield from _say_solved(report, report.solve)
     if report.bounds is not None:
-        yield from _say_bounds(report)
+        yield from _say_bounds(report.bounds)
     if (s := report.sample) is not None:
         kind = " (a lower bound)" if s.mean_is_lower_bound else ""
         yield (
@@ -151,8 +154,7 @@ def _say_hitting(report: Findings) -> Iterator[str]:
         yield f"  the two means differ by {report.standard_errors:+.2f} standard errors"
 
 
-def _say_solved(report: Findings) -> Iterator[str]:
-    h = report.solve
+def _say_solved(report: Findings, h: HittingResult) -> Iterator[str]:
     mean = (
         f"{h.mean_from_pi:,.8g}"
         if not math.isnan(h.mean_from_pi)
@@ -172,8 +174,7 @@ def _say_solved(report: Findings) -> Iterator[str]:
         )
 
 
-def _say_bounds(report: Findings) -> Iterator[str]:
-    b = report.bounds
+def _say_bounds(b: BoundsResult) -> Iterator[str]:
     yield f"  mean return time {b.return_time:,.8g}, by Kac's formula {b.return_time_kac:,.8g}"
     floor = "" if b.exit_rate_bound is None else f", at least gap pi(A) = {b.exit_rate_bound:.6g}"
     yield (

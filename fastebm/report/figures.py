@@ -19,7 +19,12 @@ from .findings import Findings
 FIGURE_INCHES = (4.5, 3.2)
 # Letters are outlines, the same on every machine; with a fixed salt the same report gives the same
 # bytes.
-SVG = {"svg.hashsalt": "fastebm", "svg.fonttype": "path", "savefig.dpi": 150, "text.usetex": False}
+SVG: dict[Any, Any] = {
+    "svg.hashsalt": "fastebm",
+    "svg.fonttype": "path",
+    "savefig.dpi": 150,
+    "text.usetex": False,
+}
 # Rare states are left out of a figure and counted there, if they are at most this share of all:
 # they would press all others into a line (1.6 % of english-trigram have mass 1e-99 and less).
 MAX_RARE_SHARE = 0.1
@@ -46,11 +51,9 @@ def figures(report: Findings) -> Iterator[Drawing]:
         report.sample,
         report.parameters["level"],
     )
-    floor = (
-        RARE
-        if report.rare is not None and report.rare["n_states"] <= MAX_RARE_SHARE * len(law.pi)
-        else 0.0
-    )
+    floor = 0.0
+    if law is not None and report.rare is not None:
+        floor = RARE if report.rare["n_states"] <= MAX_RARE_SHARE * len(law.pi) else 0.0
     if law is not None and len(law.pi) > 1:
         yield figure(
             "stationary",

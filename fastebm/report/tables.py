@@ -54,7 +54,7 @@ def tables(name: str, value: Any) -> list[Table]:
                 "rows": rows(value if isinstance(value, dict) else {name: value}),
             }
         ]
-    facts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    facts = _fields(value)
     bounded = {
         key: interval for key in facts if (interval := _interval(value, facts, key)) is not None
     }
@@ -66,6 +66,11 @@ def tables(name: str, value: Any) -> list[Table]:
             for k, (v, r) in enumerate(known, 2)
         ]
     return [{"name": name, "numbers": numbers, "rows": rows(facts, _meanings(type(value)))}]
+
+
+def _fields(value: Result) -> dict[str, Any]:
+    kind: Any = value  # every result is a dataclass
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
 
 
 def _number(of: str, name: str, value: float, low: float, high: float, basis: str) -> Row:
@@ -136,13 +141,7 @@ def _text(value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (int, np.integer)):
-        if abs(value) < 10**21:
-            return f"{value:,}"
-        return (
-            f"{value:.10g}"
-            if abs(value) < 10**308
-            else f"10^{int(math.log10(abs(value)))} and more"
-        )
+        return _integer_text(int(value))
     if isinstance(value, (float, np.floating)):
         if math.isfinite(value):
             return f"{value:,.10g}"
@@ -150,14 +149,20 @@ def _text(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return _array_text(value)
     if isinstance(value, Result):
-        return _text(
-            {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        )
+        return _text(_fields(value))
     if isinstance(value, dict):
         return _listed([f"{key} {_text(item)}" for key, item in value.items()], ", ")
     if isinstance(value, (list, tuple)):
         return _listed([_text(item) for item in value], "; ")
     return str(value)
+
+
+def _integer_text(value: int) -> str:
+    if abs(value) < 10**21:
+        return f"{value:,}"
+    if abs(value) < 10**308:
+        return f"{value:.10g}"
+    return f"10^{int(math.log10(abs(value)))} and more"
 
 
 def _listed(items: list[str], between: str) -> str:

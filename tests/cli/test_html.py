@@ -103,3 +103,13 @@ def test_analyze_sweeps_temperatures(walk, call, tmp_path):
     assert len(document["report"]["spectrum"]["eigenvalues"]) == 2 and list(
         document["report"]["sweep"]
     ) == ["inf", "0.5"]
+
+
+def test_the_page_and_the_summary_name_options(call, npz, tmp_path):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    path, page = npz(tmp_path, np.eye(3)), tmp_path / "page.html"
+    code, _, err = call("analyze", path, "--summary", "--html", page)
+    assert code == 1 and "convert CHAIN OUTPUT --class STATE" in err
+    text = page.read_text(encoding="utf-8")
+    assert "--class STATE" in text and "chain.restrict" not in text
