@@ -21,7 +21,7 @@ MODULES = sorted(
 )
 OPTIONAL = {
     **{f"fastebm.plot._{room}": ["matplotlib"] for room in ("spectrum", "states", "times", "tilt")},
-    "fastebm.report.analyze": ["matplotlib", "jinja2"],
+    "fastebm.report.result": ["matplotlib", "jinja2"],
     "fastebm.report.html": ["matplotlib", "jinja2"],
     "fastebm.report.figures": ["matplotlib"],
     "fastebm.report.demo_page": ["matplotlib", "jinja2"],

@@ -139,8 +139,8 @@ def embedding(
     ----------
     eigen : EigenResult or array_like (n_states, k)
         Right eigenvectors as columns. Of a complex one the real part is used; of a conjugate pair,
-        real and imaginary part. They grow like 1 / sqrt(pi) where pi is tiny: where few states
-        stand out, draw the rows of the likelier ones, ``eigen.right[pi > 1e-12]``.
+        real and imaginary part. They grow like 1 / sqrt(pi) where pi is tiny: if a few
+        states dominate the figure, draw only the others, ``eigen.right[pi > 1e-12]``.
     color : array_like (n_states,), optional
         A potential -log π, a score.
     color_label : str

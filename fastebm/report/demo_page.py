@@ -15,7 +15,7 @@ from .tables import Row, rows, tables
 
 
 def page(demo: Any, report: dict[str, Any]) -> str:
-    """The HTML text of a finished run, `demo.report()` of which is `report`."""
+    """The HTML text of a finished run and of its report."""
     pretrained = figure(
         "",
         "Each state: its reward and its stationary mass.",
@@ -40,9 +40,7 @@ def page(demo: Any, report: dict[str, Any]) -> str:
         title=f"{demo.dataset}: a language model before and after tilting it by a reward",
         by=f"Analysed by fastebm {report['versions']['fastebm']} in {report['wall_s']:.3g} s, "
         f"seed {demo.seed}.",
-        notices={
-            "Not converged:": "" if report["converged"] else "some parts; the JSON says which."
-        },
+        notices={"Not converged:": "" if report["converged"] else "some parts; see the JSON."},
         sections=sections,
         parameters={
             "dataset": demo.dataset,

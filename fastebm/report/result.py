@@ -51,7 +51,7 @@ class Report(Findings):
     solve : HittingResult or None
         Mean times to reach the superior states, solved; carries the bound from the gap.
     bounds : BoundsResult or None
-        Theoretical bounds of these times, each beside its value; the exit rate to 1e-3.
+        Theoretical bounds of these times, each next to its value; the exit rate to 1e-3.
     sample : HittingSample or None
         The same times by Monte Carlo simulation, from starts drawn from pi.
     standard_errors : float or None

@@ -95,7 +95,7 @@ def test_a_good_call_prints_json_alone_and_exits_0(command, walk, tmp_path, run)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_bad_call_says_one_line_and_exits_2(command, walk, tmp_path, run):
+def test_a_bad_call_prints_one_line_and_exits_2(command, walk, tmp_path, run):
     options, fragment = BAD[command]
     code, out, err = run(
         command, walk, *filled(options, tmp_path), *([] if command == "info" else ["--symmetric"])
@@ -141,7 +141,7 @@ def dense_walk():
     return A / DEGREE[:, None]
 
 
-def test_gap_balance_and_mix_tell_the_walks_numbers(walk, call):
+def test_gap_balance_and_mix_of_a_walk(walk, call):
     P, pi = dense_walk(), DEGREE / 9
     values = np.sort(np.linalg.eigvals(P).real)
     assert call("gap", walk, "--symmetric")[1]["gap"]["gap"] == pytest.approx(
@@ -206,7 +206,7 @@ def test_hit_solves_simulates_and_bounds(walk, call):
     )
 
 
-def test_analyze_is_the_report_of_the_api_and_says_it_in_words_on_stderr(walk, call):
+def test_analyze_is_the_report_of_the_api_with_its_summary_on_stderr(walk, call):
     chain = fe.MarkovChain.from_edges([0, 1, 2, 2], [1, 2, 0, 2], [1, 1, 2, 1], symmetric=True)
     expected = fe.analyze(chain, n_steps=4, rng=2).to_dict()
     code, document, err = call(
@@ -300,7 +300,7 @@ def test_a_conversion_that_fails_leaves_no_draft(call, tmp_path, monkeypatch, np
     )
 
 
-def test_convert_says_whether_labels_were_kept(walk, call, tmp_path):
+def test_convert_reports_whether_labels_were_kept(walk, call, tmp_path):
     assert call("convert", walk, tmp_path / "copy", "--symmetric")[1]["labels_kept"]
     assert not call("convert", walk, tmp_path / "copy.npz", "--symmetric")[1]["labels_kept"]
     assert list(fe.load(tmp_path / "copy").labels) == ["a", "b", "c"]

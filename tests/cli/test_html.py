@@ -15,7 +15,7 @@ def dense_walk():
     return A / DEGREE[:, None]
 
 
-def test_analyze_writes_a_page_beside_its_json(walk, call, tmp_path):
+def test_analyze_writes_a_page_and_its_json(walk, call, tmp_path):
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
     code, document, err = call(

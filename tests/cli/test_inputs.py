@@ -55,7 +55,7 @@ def test_a_chain_that_cannot_be_read(name, content, fragment, call, tmp_path):
     assert fragment in err
 
 
-def test_a_folder_that_is_no_chain_and_options_that_do_not_apply(call, tmp_path):
+def test_folders_that_are_not_chains_and_options_that_do_not_apply(call, tmp_path):
     assert "not a saved chain" in call("gap", tmp_path)[2]
     assert "--symmetric is for edge lists" in call("gap", tmp_path / "chain.npz", "--symmetric")[2]
     assert "--normalize is for files" in call("gap", "dataset:english-phones", "--normalize")[2]

@@ -31,7 +31,7 @@ def strict(text):
         (np.eye(2)[::-1], ["mix"], "PeriodicChainError"),
     ],
 )
-def test_what_the_chain_cannot_answer_is_json_with_the_error(P, args, error, call, tmp_path, npz):
+def test_a_missing_answer_is_json_with_the_error(P, args, error, call, tmp_path, npz):
     code, document, err = call(args[0], npz(tmp_path, P), *args[1:])
     assert (
         code == 1
@@ -63,7 +63,7 @@ def test_not_converging_exits_1_without_a_warning(tmp_path, run, npz):
 
 @pytest.fixture
 def endless(tmp_path, npz):
-    """A walk of which no walker arrives in a lifetime."""
+    """A simulation that does not end in a lifetime."""
     return [
         "hit",
         npz(tmp_path, gallery.two_state(1e-15, 0.5).P),
@@ -147,7 +147,7 @@ def test_ctrl_c_before_there_is_a_result(call, monkeypatch):
     )
 
 
-def test_a_reader_that_has_gone_is_no_traceback(tmp_path, start, npz):
+def test_a_closed_pipe_gives_no_traceback(tmp_path, start, npz):
     process = start(
         "analyze", npz(tmp_path, gallery.cycle(900, 0.5).P)
     )  # more text than a pipe holds
@@ -156,7 +156,7 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path, start, npz):
     process.stderr.close()
 
 
-def test_a_stdout_that_is_closed_or_full_is_one_line(tmp_path, npz):
+def test_a_closed_or_full_stdout_is_a_one_line_error(tmp_path, npz):
     args = f"{sys.executable} -P -m fastebm gap {npz(tmp_path, gallery.cycle(5, 0.5).P)}"
     for redirected, fragment in (
         (">&-", "standard output is closed"),

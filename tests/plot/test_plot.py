@@ -99,7 +99,7 @@ def test_mixing_draws_values_and_bounds(ax, cube):
     rendered(ax)
 
 
-def test_mixing_of_arrays_says_what_a_logarithm_lacks(ax):
+def test_mixing_of_arrays_counts_values_without_a_logarithm(ax):
     plot.mixing([1.0, 0.5, 0.0, math.nan], ax=ax)
     np.testing.assert_array_equal(line(ax, "computed").get_ydata(), [1.0, 0.5, math.nan, math.nan])
     assert note(ax) == "not drawn: 1 with nan distance, 1 with zero distance"
@@ -123,7 +123,7 @@ def test_survival_with_band_bound_and_exact_law(ax):
     rendered(ax)
 
 
-def test_survival_says_that_walkers_were_stopped(ax):
+def test_survival_notes_stopped_walkers(ax):
     with pytest.warns(fe.ConvergenceWarning):
         sample = fe.simulate_hitting_times(
             fe.MarkovChain(gallery.two_state(1e-3, 0.5).P), [1], n_walkers=100, max_steps=5, rng=0
@@ -273,7 +273,7 @@ def test_masses_that_are_close_have_round_ticks_too(ax, law):
     np.testing.assert_allclose([float(tick) for tick in ticks], 10.0**heights, rtol=1e-3)
 
 
-def test_a_circle_leaves_room_for_its_legend(ax):
+def test_a_circle_leaves_space_for_its_legend(ax):
     plot.spectrum([1.0, 0.5j, -0.5j], ax=ax)
     ax.figure.canvas.draw()
     box, edge = ax.get_legend().get_window_extent(), ax.transData.transform((1.0, 0.0))[0]
@@ -406,7 +406,7 @@ def lab(linear):
 
 
 @pytest.mark.parametrize("vision", SEEN)
-def test_the_colours_differ_for_every_eye_and_the_styles_in_grey(vision):
+def test_colours_differ_for_every_vision_and_styles_in_grey(vision):
     linear = [
         np.array(
             [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(s[0])]

@@ -30,7 +30,7 @@ def dense(case):
 
 
 def strict(text):
-    """The document, if it is JSON as the standard has it: no NaN, no Infinity."""
+    """The JSON document, which must not use NaN or Infinity."""
 
     def refuse(name):
         raise AssertionError(f"{name} is not JSON")
@@ -191,7 +191,7 @@ def test_a_temperature_that_has_no_answer_leaves_the_others():
     )
 
 
-def test_two_closed_classes_are_told_and_the_rest_is_answered():
+def test_two_closed_classes_are_errors_and_the_other_parts_are_answered():
     P = np.array([[0.5, 0.5, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0.25, 0.75], [0.1, 0, 0.9, 0]])
     P[2] = [0, 0, 1, 0]
     report = fe.analyze(fe.MarkovChain(P), score=[0, 0, 1, 0], level=1, rng=0)

@@ -258,7 +258,7 @@ def test_ctrl_c_prints_what_was_reached_and_exits_130(tmp_path, monkeypatch, cap
     )
 
 
-def test_the_page_has_what_was_told_the_ends_of_the_gaps_and_figures(tmp_path, capsys):
+def test_the_page_has_the_printed_lines_the_ends_of_the_gaps_and_figures(tmp_path, capsys):
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
     path = tmp_path / "page.html"

@@ -17,7 +17,7 @@ def chain_of(case, **options):
 
 
 def strict(text):
-    """The document, if it is JSON as the standard has it: no NaN, no Infinity."""
+    """The JSON document, which must not use NaN or Infinity."""
 
     def refuse(name):
         raise AssertionError(f"{name} is not JSON")
@@ -37,7 +37,7 @@ def test_json_summarises_long_arrays_and_lists_short_ones():
     )
 
 
-def test_json_says_what_is_not_finite():
+def test_json_marks_numbers_that_are_not_finite():
     document = strict(fe.analyze(chain_of(gallery.biased_cycle(6, 1.0)), rng=0).to_json())
     assert document["balance"]["entropy_production"] is None
     assert document["balance"]["entropy_production_status"] == "inf"
@@ -81,7 +81,7 @@ def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path):
     assert received == [text] and pipe.is_fifo()
 
 
-def test_the_summary_says_every_part_with_its_number():
+def test_the_summary_has_every_part_with_its_number():
     chain = fe.MarkovChain(gallery.two_state(0.3, 0.1).P, labels=["wet", "dry"])
     report = fe.analyze(chain, score=[0, 1], level=1, rng=0)
     text = report.summary()

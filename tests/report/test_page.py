@@ -21,7 +21,7 @@ def chain_of(case, **options):
 
 
 def strict(text):
-    """The document, if it is JSON as the standard has it: no NaN, no Infinity."""
+    """The JSON document, which must not use NaN or Infinity."""
 
     def refuse(name):
         raise AssertionError(f"{name} is not JSON")
@@ -141,7 +141,7 @@ def test_the_page_loads_nothing_and_runs_nothing():
     assert "url(" not in styles and "@import" not in styles
 
 
-def test_the_page_says_why_a_question_has_no_answer():
+def test_the_page_gives_the_reason_of_a_missing_answer():
     P = np.array([[0.5, 0.5, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 1.0, 0], [0.1, 0, 0.9, 0]])
     report = fe.analyze(fe.MarkovChain(P), score=[0, 0, 1, 0], level=1, rng=0)
     page = page_of(report)

@@ -17,7 +17,7 @@ NAMES = ["kl", "forward_kl", "chi2", "hellinger"]
 
 
 def textbook(policy, reference, name):
-    """The four definitions, as every book has them."""
+    """The four textbook definitions."""
     if name == "kl":
         return relative_entropy(policy, reference)
     if name == "forward_kl":

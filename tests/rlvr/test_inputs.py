@@ -1,5 +1,5 @@
-"""What is handed to the closed forms, and how: dtypes, layouts, threads, Ctrl-C, and input that has
-no answer."""
+"""Arguments of the closed forms: dtypes, layouts, threads, Ctrl-C, and input without
+an answer."""
 
 import inspect
 import warnings
@@ -97,7 +97,7 @@ def test_layouts_and_dtypes_give_the_same_numbers(name, tmp_path):
 
 
 @every_law
-def test_what_is_no_number_is_refused(name):
+def test_values_that_are_not_numbers_are_refused(name):
     for wrong in ("x", ["0.5"], None, [None, 0.5], 1 + 1j, np.array([0.5], dtype=object)):
         with pytest.raises(TypeError, match="must hold real numbers"):
             call(name, wrong)
@@ -257,7 +257,7 @@ def test_logs_with_holes_of_every_kind():
     ],
     ids=["constant", "late"],
 )
-def test_a_log_that_tells_nothing_says_so(steps, accuracy):
+def test_a_log_that_determines_nothing_warns(steps, accuracy):
     with pytest.warns(ConvergenceWarning, match="p0, speed and beta"):
         found = rlvr.fit_curve(steps, accuracy)
     assert not found.converged and found.beta_se == np.inf

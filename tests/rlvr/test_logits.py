@@ -318,7 +318,7 @@ def test_an_interrupted_curve_keeps_what_it_has():
     ] == pytest.approx(0.35)
 
 
-def test_without_entropies_or_k_the_curve_says_so():
+def test_a_curve_without_entropies_or_k():
     curve = rlvr.flow_curve(0.2, 0.5, 1.0, k=8)
     assert curve.entropy is None and curve.k == (8,)
     assert curve.pass_at_k[0, 0] == pytest.approx(1 - (1 - curve.accuracy[0]) ** 8, rel=1e-14)

@@ -25,7 +25,7 @@ def objective(logits, reference, reward, beta):
 
 
 def numerical_gradient(logits, *args):
-    """Central differences: knows no formula of the gradient."""
+    """Central differences, independent of the formula of the gradient."""
     eye = 1e-5 * np.eye(logits.size)
     return np.array(
         [(objective(logits + e, *args) - objective(logits - e, *args)) / 2e-5 for e in eye]

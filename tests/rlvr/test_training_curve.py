@@ -107,7 +107,7 @@ def test_accuracy_fit_agrees_with_an_independent_least_squares():
     )  # that one takes residuals for homoscedastic
 
 
-def test_noise_is_told_from_misfit():
+def test_noise_and_misfit_are_separated():
     rng = np.random.default_rng(5)
     accuracy, kl, entropy = log_of_a_run(rng)
     good = rlvr.fit_curve(STEPS, accuracy, kl=kl, entropy=entropy)
@@ -208,7 +208,7 @@ def real_runs():
     return {run: np.array(rows).T for run, rows in runs.items()}
 
 
-def test_what_the_documentation_says_of_real_runs():
+def test_the_claims_of_the_documentation_about_real_runs():
     """The claims of docs/rlvr-of-real-runs.md."""
     fits = {
         run: rlvr.fit_curve(steps, p, kl=kl, entropy=h)
