@@ -1,5 +1,8 @@
-"""Cases, contenders and the runner that lets them compete. What is measured is the fastebm that is installed: the sources
-beside this folder come last on the path, though Python puts the folder it is started in first."""
+"""Cases, contenders, and the runner that measures them against each other.
+
+The installed fastebm is measured: the sources next to this folder are put last on the path, where
+Python would have the folder it is started in come first.
+"""
 
 import sys
 from pathlib import Path

@@ -1,11 +1,16 @@
-"""The gap of a chain of 2e7 states and 3e8 entries: `python -m benchmarks.big_chain [--states N] [--beta BETA]`.
+"""The gap of a chain of 2e7 states and 3e8 entries.
 
-The random walk on a symmetric random regular multigraph of degree 15: seven random permutations p with edges x - p(x), and a
-self-loop. Its indices are written column by column and its rows sorted chunk by chunk, so that building it never needs more than
-the index array and three permutations. The answer has an independent check: by Friedman's theorem (2008) lambda_2 of such a walk
-tends to (1 + 2 sqrt(13)) / 15, the edge of a continuum: the number of products grows like n^0.3 (208 at 2e4 states, 383 at 2e5).
-A tilt by a standard normal reward, `--beta 1`, leaves the index array as it is and has an isolated gap (70 products at 2e4, 85 at
-1e5).
+    python -m benchmarks.big_chain [--states N] [--beta BETA]
+
+The chain is the random walk on a symmetric random regular multigraph of degree 15: seven random
+permutations p with edges x - p(x), and a self-loop. Indices are written column by column and rows
+are sorted chunk by chunk, so that building needs no more than the index array and three
+permutations.
+
+The answer has an independent check: by Friedman's theorem (2008), lambda_2 of such a walk tends to
+(1 + 2 sqrt(13)) / 15. This is the edge of a continuum, so the number of products grows like n^0.3
+(208 at 2e4 states, 383 at 2e5). A tilt by a standard normal reward, `--beta 1`, leaves the index
+array unchanged and has an isolated gap (70 products at 2e4 states, 85 at 1e5).
 """
 
 import argparse
@@ -23,7 +28,7 @@ ROWS_PER_CHUNK = 1_000_000
 
 
 def regular_indices(n_states, seed=0):
-    """int32 (n_states * DEGREE,): the rows, each in ascending order; a repeated edge is a repeated index."""
+    """int32 (n_states * DEGREE,): ascending indices of each row; repeated edges are repeated."""
     rng = np.random.default_rng(seed)
     indices = np.empty((n_states, DEGREE), np.int32)
     states = np.arange(n_states, dtype=np.int32)
@@ -40,7 +45,7 @@ def regular_indices(n_states, seed=0):
 
 
 def chain(n_states):
-    """The chain of equal weights; its one stored array of size nnz is the index array."""
+    """The chain of equal weights; the index array is its only array of size nnz."""
     indptr = np.arange(0, DEGREE * n_states + 1, DEGREE, dtype=np.int64)
     return fe.MarkovChain((indptr, regular_indices(n_states), None))
 
@@ -65,15 +70,18 @@ def main(arguments=None):
     )
     clock = time.perf_counter()
     reversible = big.is_reversible
+    seconds = time.perf_counter() - clock
     print(
-        f"reversible: {reversible}, found in {time.perf_counter() - clock:.1f} s, peak {peak() / 1e9:.3g} GB",
+        f"reversible: {reversible}, found in {seconds:.1f} s, peak {peak() / 1e9:.3g} GB",
         flush=True,
     )
     clock = time.perf_counter()
     found = fe.spectral_gap(big, rng=0)
+    seconds = time.perf_counter() - clock
     print(
-        f"gap {found.gap:.12g} in [{found.gap_lower:.12g}, {found.gap_upper:.12g}], {found.n_matvecs} products, converged "
-        f"{found.converged}, {time.perf_counter() - clock:.1f} s, peak {peak() / 1e9:.3g} GB"
+        f"gap {found.gap:.12g} in [{found.gap_lower:.12g}, {found.gap_upper:.12g}], "
+        f"{found.n_matvecs} products, converged {found.converged}, {seconds:.1f} s, "
+        f"peak {peak() / 1e9:.3g} GB"
     )
     if options.beta == math.inf:
         print(f"limit for large n: {1.0 - (1.0 + 2.0 * math.sqrt(2 * PAIRS - 1)) / DEGREE:.6g}")

@@ -1,7 +1,7 @@
-"""The cases: a chain, a question, the contenders and the accuracy that is asked of all of them."""
+"""The cases: a chain, a question, the contenders and the accuracy required of all of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 from . import chains
 from .chains import SMOKE
@@ -9,7 +9,10 @@ from .chains import SMOKE
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One row group of the table. `family` names the module of the contenders; `options` is what they are told."""
+    """One group of rows of the table.
+
+    `family` names the module of the contenders; `options` is passed to each of them.
+    """
 
     family: str
     name: str
@@ -37,7 +40,10 @@ def product(name, chain):
 
 
 def gap(name, chain, gap, *peers, **options):
-    """`gap`: known roughly beforehand, for the residual tolerances of the peers. `reference`: see reference.py."""
+    """A gap; the argument `gap` is its rough value, for the residual tolerances of the peers.
+
+    `reference`: see reference.py.
+    """
     return Case(
         "spectral",
         f"gap, {name}",
@@ -48,7 +54,10 @@ def gap(name, chain, gap, *peers, **options):
 
 
 def pairs(name, chain, gap, n_pairs, *peers, **options):
-    """The sum of 1 - lambda of n_pairs eigenpairs beside the stationary one. At this tolerance ARPACK gives one of two copies."""
+    """The sum of 1 - lambda of n_pairs eigenpairs without the stationary one.
+
+    ARPACK is no peer: at this tolerance it finds one of two copies.
+    """
     return Case(
         "spectral",
         f"{n_pairs} eigenpairs, {name}",
@@ -59,7 +68,7 @@ def pairs(name, chain, gap, n_pairs, *peers, **options):
 
 
 def computed_gap(side, **options):
-    """The same question of the torus that is not stored; the peers stand in the rows of the stored one."""
+    """The same question for the torus that is not stored; the stored one has the peers' rows."""
     return Case(
         "spectral",
         f"gap, torus {side} x {side}, computed",

@@ -1,4 +1,7 @@
-"""The chains of the cases, built from seeds and installed data; FASTEBM_BENCH_SMOKE=1 makes all of them small."""
+"""The chains of the cases, built from seeds and installed data.
+
+FASTEBM_BENCH_SMOKE=1 makes all of them small.
+"""
 
 import os
 from pathlib import Path
@@ -22,7 +25,7 @@ def random_regular(n, beta=1.0):
 
 
 def planted(n, n_sets=4):
-    """n_sets random regular graphs as above, without reward, joined in a ring by one edge in a thousand states."""
+    """n_sets random regular graphs in a ring: one edge per thousand states joins two neighbours."""
     rng, part = np.random.default_rng(0), n // n_sets
     source = np.tile(np.arange(part * n_sets), 8)
     target = np.concatenate(
@@ -40,8 +43,10 @@ def planted(n, n_sets=4):
 
 
 def hypercube(m, beta=1.0):
-    """{0, 1}^m, not stored, each state with its m neighbours and itself; the reward is a sum of standard normal fields over set
-    bits."""
+    """{0, 1}^m, not stored, with an edge from each state to its m neighbours and itself.
+
+    The reward is the sum of a standard normal field over the bits that are set.
+    """
     states = np.arange(1 << m)
     reward = np.zeros(states.size)
     for bit, field in enumerate(np.random.default_rng(0).standard_normal(m)):
@@ -50,7 +55,7 @@ def hypercube(m, beta=1.0):
 
 
 def torus(side, beta=1.0, *, stored=True):
-    """side x side torus, each state with its 4 neighbours and itself; reward cos x cos 2y."""
+    """The side x side torus, edges to 4 neighbours and a self-loop; reward cos x cos 2y."""
     x, y = np.divmod(np.arange(side * side), side)
     if stored:
         right, up = (x + 1) % side * side + y, x * side + (y + 1) % side
@@ -64,7 +69,7 @@ def torus(side, beta=1.0, *, stored=True):
 
 
 def trigram():
-    """The English trigram model of the pocketsphinx wheel, not reversible (its small phone model in a smoke run)."""
+    """The English trigram model of the pocketsphinx wheel, not reversible (smoke: phones)."""
     return fe.datasets.load("english-phones" if SMOKE else "english-trigram")
 
 
@@ -74,7 +79,7 @@ def reversible_trigram():
 
 
 def associations(beta):
-    """The word associations of an LLM, tilted by valence; the file is found through FASTEBM_SHARED_DATA."""
+    """The word associations of an LLM, tilted by valence; read from FASTEBM_SHARED_DATA."""
     import csv
     import gzip
 
@@ -98,7 +103,7 @@ def associations(beta):
             for row in csv.DictReader(file)
             if not SMOKE or float(row["wt"]) >= 80.0
         ]
-    source, target, weight = (np.array(column) for column in zip(*rows))
+    source, target, weight = (np.array(column) for column in zip(*rows, strict=True))
     lexicon = SentimentIntensityAnalyzer().lexicon
     valence = np.array([lexicon.get(word, 0.0) for word in number])
     reference = fe.MarkovChain.from_edges(

@@ -1,7 +1,7 @@
-"""pytest-benchmark over the cases of one family, every contender that can be measured inside this process."""
+"""pytest-benchmark over the cases of one family, for contenders that run inside this process."""
 
 from collections import defaultdict
-from functools import lru_cache
+from functools import cache
 
 import pytest
 
@@ -10,7 +10,7 @@ from .chains import SMOKE
 from .contenders import family_module
 from .problem import Problem, Unavailable
 
-# Measured in its own processes, by the runner only.
+# These start processes of their own and are measured by the runner only.
 OUTSIDE = {"SLEPc"}
 
 
@@ -18,7 +18,7 @@ OUTSIDE = {"SLEPc"}
 def problem(tmp_path_factory):
     """The Problem of a case, built once."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def build(case):
         try:
             chain = case.chain()
@@ -32,13 +32,13 @@ def problem(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def answers():
-    """case -> contender -> Answer, as far as they have been measured."""
+    """case -> contender -> Answer, for those measured so far."""
     return defaultdict(dict)
 
 
 @pytest.fixture
 def contend(benchmark, problem, answers):
-    """Measure one contender on one case and have its answer judged beside those measured before it, fastebm's always."""
+    """Measure one contender on one case and judge all answers so far, including fastebm's."""
 
     def run(case, contender):
         family = family_module(case.family)
@@ -60,7 +60,7 @@ def contend(benchmark, problem, answers):
 
 
 def pytest_generate_tests(metafunc):
-    """A test with arguments (case, contender) runs over those of its module's FAMILY."""
+    """A test with arguments (case, contender) runs for those of its module's FAMILY."""
     if {"case", "contender"} <= set(metafunc.fixturenames):
         metafunc.parametrize(
             "case, contender",

@@ -1,5 +1,7 @@
-"""What a contender is given and what it returns. Problems live in a folder, so that another process, or another interpreter,
-can solve them."""
+"""What a contender is given and what it returns.
+
+A problem is stored in a folder, so that another process or another interpreter can solve it.
+"""
 
 import json
 import pickle
@@ -21,12 +23,12 @@ class Unavailable(Exception):
 class Answer:
     """The answer of one contender.
 
-    value : what was asked for.
-    vector : an eigenvector where one was computed, for the judge.
-    products : operator products, as the contender (or a counting operator around its matrix) counts them.
+    value : the number or array of the question.
+    vector : an eigenvector for the judge, if one was computed.
+    products : operator products, counted by the contender or by an operator around its matrix.
     steps : walker steps, where a rate says more than a time.
-    seconds, peak_bytes : as measured by a contender that runs in its own processes.
-    note : anything the reader of the table must know.
+    seconds, peak_bytes : measured by the contender itself if it runs in its own processes.
+    note : anything else the reader of the table must know.
     """
 
     value: Any
@@ -40,14 +42,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer is as accurate as the case asks, and how accurate it is, in words."""
+    """Whether an answer is as accurate as the case requires, and how accurate it is, in words."""
 
     ok: bool
     text: str
 
 
 class Problem:
-    """A folder with a chain (pickle), arrays (.npy), sparse matrices (three .npy) and options (JSON)."""
+    """A folder: chain (pickle), arrays (.npy), sparse matrices (three .npy), options (JSON)."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -75,18 +77,18 @@ class Problem:
 
     @property
     def chain(self):
-        """A copy of the chain in memory, its stationary law and classes known, all of its pages touched by a product."""
+        """A copy of the chain, with stationary law and classes known and all pages in memory."""
         chain = pickle.loads((self.folder / "chain.pickle").read_bytes())
-        chain.log_pi
+        _ = chain.log_pi
         fe.structure(chain)  # found with the law, and not part of a pickle
-        chain @ np.ones(chain.n_states)
+        _ = chain @ np.ones(chain.n_states)  # touches all pages
         return chain
 
     def array(self, name):
         return np.load(self.folder / f"{name}.npy")
 
     def matrix(self, name):
-        """A csr_array with int32 indices, as SciPy likes it."""
+        """A csr_array with int32 indices, which SciPy handles fastest."""
         indptr = self.array(f"{name}_indptr")
         indptr = indptr.astype(np.int32) if indptr[-1] < 2**31 else indptr
         return sp.csr_array(

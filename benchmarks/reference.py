@@ -1,7 +1,8 @@
-"""The reference gaps of the full-size cases, as cases.py states them: `python -m benchmarks.reference [TEXT]`.
+"""The reference gaps of the full-size cases in cases.py: `python -m benchmarks.reference [TEXT]`.
 
-The Dirichlet form of an eigenvector that a peer (PyAMG + LOBPCG where it is a contender, else SciPy eigsh) computed to a residual
-a thousand times below what the table asks for: a rigorous upper bound that errs by residual^2 / separation.
+A reference is the Dirichlet form of an eigenvector that a peer computed (PyAMG + LOBPCG where it is
+a contender, else SciPy eigsh), with a residual a thousand times below that of the table: a rigorous
+upper bound with error residual^2 / separation.
 """
 
 import sys

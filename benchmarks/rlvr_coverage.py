@@ -1,8 +1,10 @@
-"""Coverage of the intervals of `rlvr.fit_curve`, and how often it blames a law that holds: `python -m benchmarks.rlvr_coverage`.
+"""Coverage of the intervals of `rlvr.fit_curve`, and how often it rejects a law that holds.
 
-Logs are simulated from the laws, written out here and not taken from fastebm: Gaussian noise, noise with memory, or means of a finite
-batch of answers. Two numbers make a run repeatable, the number of runs a shape and the seed: `rlvr_coverage [N_RUNS [SEED]]`. A seed with which
-the fit has been developed proves nothing, so take a new one.
+    python -m benchmarks.rlvr_coverage [N_RUNS [SEED]]
+
+Logs are simulated from the laws, which are written out here and not taken from fastebm, with
+Gaussian noise, noise with memory, or means of a finite batch of answers. N_RUNS is the number of
+runs of each shape. Use a new SEED: one that was used to develop the fit proves nothing.
 """
 
 import os
@@ -19,8 +21,12 @@ SEED = 20_261_126
 
 @dataclass(frozen=True)
 class Shape:
-    """A training run: its length, its laws, and its noise (sd of accuracy, KL and entropy; batch: answers a step, binomial; memory: the
-    coefficient of an autoregression)."""
+    """A training run: its length, its laws and its noise.
+
+    noise: standard deviations of accuracy, KL and entropy. batch: answers per step (binomial
+    noise). memory: the coefficient of an autoregression. window: the noise is a moving average of
+    that many numbers. h: entropies of right and wrong answers.
+    """
 
     n: int
     p0: float
@@ -29,7 +35,7 @@ class Shape:
     noise: tuple = (0.02, 0.02, 0.02)
     memory: float = 0.0
     batch: int | None = None
-    window: int = 1  # the noise is a moving average of that many numbers
+    window: int = 1
     h: tuple = (1.2, 3.0)
 
 
@@ -111,12 +117,12 @@ def main(n_runs=None, seed=SEED):
 
     def share(hits):
         mean = hits.mean()
-        return f"{100 * mean:.1f} ± {100 * np.sqrt(max(mean * (1 - mean), 0.25 / n_runs) / n_runs):.1f}"
+        error = np.sqrt(max(mean * (1 - mean), 0.25 / n_runs) / n_runs)
+        return f"{100 * mean:.1f} ± {100 * error:.1f}"
 
     print(f"{n_runs} runs of each shape, seed {seed}; % ± standard error\n")
-    print(
-        f"| truth within 1.96 standard errors | {' | '.join(PARAMETERS)} |\n|{'---|' * (len(PARAMETERS) + 1)}"
-    )
+    print(f"| truth within 1.96 standard errors | {' | '.join(PARAMETERS)} |")
+    print(f"|{'---|' * (len(PARAMETERS) + 1)}")
     for name, (z, _) in judged.items():
         print(f"| {name} | {' | '.join(share(np.abs(column) < 1.96) for column in z.T)} |")
     print(f"\n| p-value below 0.05 | {' | '.join(LAWS)} |\n|{'---|' * (len(LAWS) + 1)}")

@@ -1,7 +1,10 @@
-"""Prompts a second and core of the laws of `fastebm.rlvr`, beside textbook formulas in NumPy: `python -m benchmarks.rlvr_rates`.
+"""Prompts per second and core of the laws of `fastebm.rlvr`, against textbook formulas in NumPy.
 
-Each law on one thread: CPU time of the fastest of three rounds over a million prompts (SMOKE = FASTEBM_BENCH_SMOKE: 4 thousand), law and
-textbook in turn. The textbook's formulas lose 1 - p near 1 and cancel near p0; `-` where there is none.
+    python -m benchmarks.rlvr_rates
+
+Each law runs on one thread, law and textbook in turn: CPU time of the fastest of three rounds over
+a million prompts (4 thousand with FASTEBM_BENCH_SMOKE). The textbook formulas lose 1 - p near 1 and
+cancel near p0; `-` means that there is none.
 """
 
 import os
@@ -98,7 +101,8 @@ def laws():
 
 def main():
     print(
-        "| law | million prompts a second and core | textbook in NumPy | ratio | largest difference |\n|---|---|---|---|---|"
+        "| law | million prompts per second and core | textbook in NumPy | ratio "
+        "| largest difference |\n|---|---|---|---|---|"
     )
     for name, (law, textbook) in laws().items():
         difference = "-" if textbook is None else f"{np.abs(law() - textbook()).max():.1g}"

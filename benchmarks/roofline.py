@@ -1,11 +1,16 @@
-"""How near the product comes to what memory allows: `python -m benchmarks.roofline [--rounds N]`.
+"""How close a product is to the limit of the memory: `python -m benchmarks.roofline [--rounds N]`.
 
-For a stored chain whose pattern A holds no values, in turn and on the same threads:
-- read: a sum over an array far larger than the caches, the bandwidth of a STREAM-like read of main memory, and over one of as
-  many bytes as a product must touch at least (indices, indptr, x once, y): where these fit a cache, the bound of that cache;
-- gather: the sum of x[index] over the chain's own index array, without rows or stores: the bound of random access;
+For a stored chain whose pattern A holds no values, measured in turn and on the same threads:
+
+- read: a sum over an array far larger than the caches, which gives the bandwidth of a STREAM-like
+  read of main memory; and a sum over as many bytes as a product must read or write at least
+  (indices, indptr, x once, y), which gives the bound of a cache if they fit into it;
+- gather: the sum of x[index] over the chain's own index array, without rows or stores, which gives
+  the bound of random access;
 - A x: fastebm's kernel alone; P x: the whole product with its scalings.
-Percentages are of the bounds: bytes a second of A x against each read, the time of the gather against that of A x.
+
+Percentages are of the bounds: bytes per second of A x against each read, and the time of the gather
+against that of A x.
 """
 
 import argparse
@@ -21,7 +26,7 @@ from . import chains
 from .cases import LARGE_SIDE, SIDE, N
 from .chains import SMOKE
 
-# Larger than any last-level cache by far.
+# Far larger than any last-level cache.
 STREAM_BYTES = 8_000_000 if SMOKE else 800_000_000
 
 
@@ -42,7 +47,7 @@ def gather(indices, x):
 
 
 def seconds(call):
-    """The least time of one call among as many as fill ten milliseconds."""
+    """The shortest time of a call, among those of ten milliseconds."""
     begin, least = time.perf_counter(), np.inf
     while True:
         clock = time.perf_counter()
@@ -54,8 +59,10 @@ def seconds(call):
 
 
 def bounds(chain, rounds):
-    """Seconds of read, stream (a byte), gather, "A x" and "P x", measured in turn, the best of all rounds as in STREAM; and the
-    bytes of A x."""
+    """(seconds of each measurement, bytes of A x).
+
+    Measured in turn; the best of all rounds counts, as in STREAM. "stream" is per byte.
+    """
     matrix, n, threads = chain._scaled.pattern.matrix, chain.n_states, get_num_threads()
     if matrix.values is not None:
         raise ValueError("the pattern holds values; choose a chain of equal weights")
@@ -103,8 +110,9 @@ def main(arguments=None):
     set_num_threads(min(available_cpus(), get_num_threads()))
     print(f"{get_num_threads()} threads, best of {options.rounds} interleaved rounds\n")
     print(
-        "| chain | bytes | A x | P x | gather | A x, bandwidth | read, same bytes | read, main memory | A x of main memory | "
-        "A x of the same bytes | A x of the gather |\n|---|---|---|---|---|---|---|---|---|---|---|"
+        "| chain | bytes | A x | P x | gather | A x, bandwidth | read, same bytes "
+        "| read, main memory | A x of main memory | A x of the same bytes | A x of the gather |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|"
     )
     for name, chain in (
         (f"torus {SIDE}", lambda: chains.torus(SIDE)),

@@ -1,8 +1,9 @@
-"""One run of one contender in a process of its own, and the interleaved runs of all contenders of a case.
+"""One run of one contender in a process of its own, and interleaved runs of all contenders.
 
-A fresh process each time: no contender finds caches, pools or freed memory of another, and the peak of the process is its own.
-Reading the problem, preparation and compilation are not on the clock. Peak memory is VmHWM, reset just before the call, less the
-resident set at that moment, in which the problem (for fastebm the chain with its stationary law) is already resident.
+Each run has a fresh process: no contender finds caches, pools or freed memory of another, and the
+peak of the process is its own. Reading the problem, preparation and compilation are not timed. Peak
+memory is VmHWM, reset just before the call, less the resident set at that moment, which includes
+the problem (for fastebm the chain with its stationary law).
 """
 
 import ctypes
@@ -25,14 +26,18 @@ from .problem import Answer, Problem, Unavailable, Verdict
 ROUNDS = 3
 # A contender that took longer than this in the first round is not run again.
 ONCE_ABOVE_S = 60.0
-# A call shorter than this is repeated, as its first time is that of cold caches; all repeats together stay below a second.
+# A call shorter than this is repeated, because the first one has cold caches; all repeats together
+# take less than a second.
 REPEAT_BELOW_S = 0.3
-# What a stopped contender has to end its own processes.
+# Time that a stopped contender has to end its own processes.
 GRACE_S = 5.0
 
 
 def _release_freed_memory():
-    """Give freed heap pages back to the system: glibc keeps tens of megabytes, and an allocation in them would not be seen."""
+    """Return freed heap pages to the system.
+
+    glibc keeps tens of megabytes, and an allocation in them would not raise the peak.
+    """
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)
@@ -48,7 +53,7 @@ def _status(name):
 
 
 class PeakMemory:
-    """Context: `bytes` is the peak of the resident set beyond what was resident before; None where /proc has no answer."""
+    """Context: `bytes` is the peak of the resident set less that before; None without /proc."""
 
     bytes = None
 
@@ -67,7 +72,7 @@ class PeakMemory:
 
 
 def measure(solve):
-    """(Answer with seconds and peak_bytes filled in) of one call, repeated where it is short."""
+    """The Answer of a call with seconds and peak_bytes; a short call is repeated."""
     with PeakMemory() as peak:
         clock = time.perf_counter()
         answer = solve()
@@ -85,7 +90,7 @@ def measure(solve):
 
 
 def worker(family, contender, folder):
-    """In the child: leave the Answer, or the reason why there is none, in FOLDER/answer.pickle."""
+    """In the child: write the Answer, or why there is none, to FOLDER/answer.pickle."""
     try:
         outcome = measure(family_module(family).CONTENDERS[contender](Problem(folder)))
     except (Unavailable, ImportError) as error:
@@ -96,7 +101,10 @@ def worker(family, contender, folder):
 
 
 def _end(child):
-    """End a child and what it started: politely first, so that mpirun ends its ranks, which left the process group."""
+    """End a child and its descendants.
+
+    SIGTERM comes first, so that mpirun ends its ranks, which are in another process group.
+    """
     os.killpg(child.pid, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_S
     while time.monotonic() < deadline and _group_lives(child):
@@ -144,7 +152,7 @@ def run(case, contender, folder, limit_s):
 
 @dataclass
 class Outcome:
-    """What one contender did in all rounds. `failure` says why there is no answer; `verdict` is the judge's."""
+    """All rounds of one contender. `failure`: why there is no answer; `verdict`: the judge's."""
 
     contender: str
     n_states: int = 0
@@ -159,17 +167,18 @@ class Outcome:
 
 
 def compete(case, *, rounds=ROUNDS, limit_s=1800.0, report=lambda name, answer: None):
-    """The outcomes of all contenders of a case, run in turn `rounds` times; the answers of every round are judged, and the first
-    verdict that is not ok stays. `report` is called after every run."""
+    """The outcomes of all contenders of a case, which run in turn `rounds` times.
+
+    The answers of every round are judged; the first verdict that is not ok is kept. `report` is
+    called after every run.
+    """
     family = family_module(case.family)
     outcomes = {name: Outcome(name) for name in case.contenders}
     with tempfile.TemporaryDirectory(prefix="fastebm-bench-") as folder:
         try:
             chain = case.chain()
             problem = Problem.write(folder, chain, case.options, family.inputs(chain, case.options))
-        except (
-            Exception
-        ) as error:  # data or a package that is not here; the next case may do better
+        except Exception as error:  # data or a package is missing; the next case may have both
             for outcome in outcomes.values():
                 outcome.failure = f"no input: {error}"
             return list(outcomes.values())

@@ -1,7 +1,9 @@
-"""The table: `python -m benchmarks.table [--rounds N] [--limit SECONDS] [--only TEXT] [family ...]`, rows as they come.
+"""The table of the benchmarks, row by row as results arrive.
 
-All contenders of a case run in turn, each in a fresh process (see runner.py). A contender that is absent, fails or takes longer
-than the limit leaves its reason in its row.
+    python -m benchmarks.table [--rounds N] [--limit SECONDS] [--only TEXT] [family ...]
+
+All contenders of a case run in turn, each in a fresh process (see runner.py). If a contender is
+absent, fails or takes longer than the limit, its row gives the reason.
 """
 
 import argparse
@@ -20,7 +22,10 @@ from .cases import CASES
 from .contenders import FAMILIES
 from .runner import ROUNDS, compete
 
-HEADER = "| case | contender | time | against fastebm | peak memory | products | verified |\n|---|---|---|---|---|---|---|"
+HEADER = (
+    "| case | contender | time | against fastebm | peak memory | products | verified |\n"
+    "|---|---|---|---|---|---|---|"
+)
 
 
 def machine():
@@ -30,8 +35,8 @@ def machine():
             (line.split(":")[1].strip() for line in file if line.startswith("model name")), cpu
         )
     return (
-        f"{cpu}, {available_cpus()} cores; Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"SciPy {scipy.__version__}, fastebm {fe.__version__}"
+        f"{cpu}, {available_cpus()} cores; Python {platform.python_version()}, "
+        f"NumPy {np.__version__}, SciPy {scipy.__version__}, fastebm {fe.__version__}"
     )
 
 
@@ -46,7 +51,7 @@ def row(case, outcome, ours):
         if len(outcome.seconds) == 1:
             cells[2] += ", once"
         if outcome is not ours and ours.seconds:
-            # for walkers a step against a step: hitting times are random
+            # Walkers are compared per step, because hitting times are random.
             work = ours.answer.steps / answer.steps if answer.steps else 1.0
             cells[3] = f"{outcome.median_s / ours.median_s * work:.3g}x"
         if answer.peak_bytes is not None:
@@ -62,7 +67,7 @@ def row(case, outcome, ours):
 
 
 def report(name, answer):
-    """Progress on stderr: a full table takes hours on account of the peers."""
+    """Progress on stderr: a full table takes hours, most of them for the peers."""
     print(
         f"    {name}: {answer if isinstance(answer, str) else f'{answer.seconds:.3g} s'}",
         file=sys.stderr,
@@ -84,9 +89,8 @@ def main(arguments=None):
         parser.error(
             f"no such family: {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}"
         )
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(1)
-    )  # unwinds, and so ends the child and removes the folder
+    # Unwinds the stack, which ends the child and removes the folder.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(f"{machine()}; medians of {options.rounds} interleaved rounds\n\n{HEADER}", flush=True)
     for case in CASES:
         if (not options.family or case.family in options.family) and options.only in case.name:

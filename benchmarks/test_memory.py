@@ -1,4 +1,4 @@
-"""The statement "peak memory of the gap beyond the chain: 6 n-vectors", measured as the table measures it."""
+"""The claim "peak memory of the gap beyond the chain: 6 n-vectors", measured as in the table."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_the_gap_needs_six_vectors_beyond_the_chain(tmp_path):
     Problem.write(tmp_path, case.chain(), case.options, {})
     answer = runner.run(case, "fastebm", tmp_path, 600.0)
     if answer.peak_bytes is None:
-        pytest.skip("this system does not tell the peak of a process")
+        pytest.skip("this system does not report the peak memory of a process")
     assert answer.peak_bytes <= 6 * 8 * n + FIXED_BYTES, (
         f"{answer.peak_bytes / (8 * n):.2f} n-vectors"
     )

@@ -1,4 +1,4 @@
-"""The scripts beside the table, at small sizes."""
+"""The scripts other than the table, at small sizes."""
 
 import math
 
@@ -76,7 +76,5 @@ def test_training_logs_give_three_tables(tmp_path, capsys):
         "\n".join(["run,step,reward,kl,entropy", *lines, "a,101,,0.1,0.1"])
     )
     rlvr_runs.main(tmp_path / "log.csv")
-    assert (
-        len([line for line in capsys.readouterr().out.splitlines() if line.startswith("| a |")])
-        == 3
-    )
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("| a |")]) == 3

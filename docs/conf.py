@@ -1,11 +1,23 @@
-"""Sphinx configuration: `sphinx-build -W docs OUT`. Nothing is fetched, neither while building nor while reading."""
+"""Sphinx configuration: `sphinx-build -W docs OUT`.
+
+Neither the build nor a reader's browser loads anything from the network.
+"""
 
 import dataclasses
 import inspect
 import re
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import fastebm
+
+if TYPE_CHECKING:
+    from docutils import nodes
+    from sphinx.application import Sphinx
+    from sphinx.config import Config
+    from sphinx.environment import BuildEnvironment
+    from sphinx.writers.html5 import HTML5Translator
 
 HERE = Path(__file__).parent
 
@@ -30,13 +42,14 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 
-# --------------------------------------------------------------------------------------------------- the API pages
+# ------------------------------------------------------------------------------ the API pages
 
-# A page for each subpackage with public names, so that whatever enters `fastebm.__all__` is documented by that alone.
+# One page for each subpackage with public names, so that every name in `fastebm.__all__` is
+# documented without being listed anywhere else.
 
 
-def page_of(name):
-    """The page of a public name: its subpackage or module, the first part of where it is defined."""
+def page_of(name: str) -> str:
+    """The page of a public name: the subpackage or module that defines it."""
     thing = getattr(fastebm, name)
     if inspect.ismodule(thing):
         return name
@@ -44,9 +57,9 @@ def page_of(name):
     return parts[0] or "fastebm"
 
 
-def public():
-    """{page: names of `fastebm.__all__`}, functions before classes."""
-    pages = {}
+def public() -> dict[str, list[str]]:
+    """The names of `fastebm.__all__` on each page, functions before classes."""
+    pages: dict[str, list[str]] = {}
     for name in sorted(
         fastebm.__all__,
         key=lambda name: (page_of(name), inspect.isclass(getattr(fastebm, name)), name),
@@ -55,8 +68,8 @@ def public():
     return pages
 
 
-def members(module):
-    """The public names of a public module, those of its submodules included."""
+def members(module: ModuleType) -> list[str]:
+    """The public names of a public module, including those of its submodules."""
     own = [
         name
         for name, thing in vars(module).items()
@@ -65,8 +78,8 @@ def members(module):
     return [name for name in getattr(module, "__all__", own) if not name.startswith("_")]
 
 
-def directive(name, owner=fastebm):
-    """The autodoc directive of a public name, which tells functions, classes, exceptions and modules apart."""
+def directive(name: str, owner: ModuleType = fastebm) -> str:
+    """The autodoc directive of a public function, class, exception, constant or module."""
     thing = getattr(owner, name)
     if inspect.ismodule(thing):
         return "\n".join(
@@ -81,13 +94,13 @@ def directive(name, owner=fastebm):
     return f".. auto{'function' if callable(thing) else 'data'}:: {name}\n"
 
 
-def headed(title, text):
+def headed(title: str, text: str) -> str:
     return f"{title}\n{'=' * len(title)}\n\n{text}"
 
 
-INDEX = """``import fastebm as fe``. Rows sum to one: ``P[i, j]`` is the probability of i -> j. Times are in steps, logs natural.
-Arguments after the first one or two are keyword-only; ``num_threads=None`` takes the CPUs this process may use, capped by
-``OMP_NUM_THREADS``.
+INDEX = """``import fastebm as fe``. Rows sum to one: ``P[i, j]`` is the probability of i -> j.
+Times are in steps, logarithms are natural. Arguments after the first one or two are keyword-only.
+``num_threads=None`` uses the CPUs available to this process, at most ``OMP_NUM_THREADS``.
 
 {listed}
 
@@ -98,20 +111,20 @@ Arguments after the first one or two are keyword-only; ``num_threads=None`` take
 """
 
 
-def api_pages():
-    """{file name: text} of the API reference."""
+def api_pages() -> dict[str, str]:
+    """The text of each file of the API reference."""
     texts, listed = {}, []
     for page, names in public().items():
         body = "\n".join(directive(name) for name in names)
-        title = f"fastebm.{page}"
-        if not (page in names and inspect.ismodule(getattr(fastebm, page))):
+        if page in names and inspect.ismodule(module := getattr(fastebm, page)):
+            title = f"fastebm.{page}"
+            summary = (inspect.getdoc(module) or "").split("\n\n")[0].replace("\n", " ")
+        else:
             title = page.replace("_", " ").capitalize() if page != "fastebm" else "More"
             body = f".. currentmodule:: fastebm\n\n{body}"
-            told = ", ".join(f":obj:`{name} <fastebm.{name}>`" for name in names)
-        else:
-            told = inspect.getdoc(getattr(fastebm, page)).split("\n\n")[0].replace("\n", " ")
+            summary = ", ".join(f":obj:`{name} <fastebm.{name}>`" for name in names)
         texts[f"{page}.rst"] = headed(title, body)
-        listed.append(f":doc:`{page}`\n   {told}")
+        listed.append(f":doc:`{page}`\n   {summary}")
     pages = "\n   ".join(name.removesuffix(".rst") for name in texts)
     texts["index.rst"] = headed(
         "API reference", INDEX.format(listed="\n\n".join(listed), pages=pages)
@@ -119,7 +132,7 @@ def api_pages():
     return texts
 
 
-def write_api_pages(app, config):
+def write_api_pages(app: "Sphinx", config: "Config") -> None:
     folder = HERE / "api"
     folder.mkdir(exist_ok=True)
     texts = api_pages()
@@ -127,12 +140,13 @@ def write_api_pages(app, config):
         (folder / stale).unlink()
     for name, text in texts.items():
         path = folder / name
-        if not path.exists() or path.read_text() != text:  # an unchanged page is not read again
+        # Sphinx reads a page again if its file is newer, so unchanged ones are left alone.
+        if not path.exists() or path.read_text() != text:
             path.write_text(text)
 
 
-def check_complete(app, env):
-    """A public name that no page documents is a warning, which the build makes an error."""
+def check_complete(app: "Sphinx", env: "BuildEnvironment") -> None:
+    """Warn about public names that no page documents; `-W` makes this an error."""
     from sphinx.util import logging
 
     modules = [name for name in fastebm.__all__ if inspect.ismodule(getattr(fastebm, name))]
@@ -142,27 +156,25 @@ def check_complete(app, env):
     for name in {*fastebm.__all__, *within} - {
         known.removeprefix("fastebm.") for known in env.get_domain("py").objects
     }:
-        logging.getLogger(__name__).warning("fastebm.%s is public and stands on no page", name)
+        logging.getLogger(__name__).warning("no page documents fastebm.%s", name)
 
 
-# ------------------------------------------------------------------------------------------------------ docstrings
+# --------------------------------------------------------------------------------- docstrings
 
-# Docstrings write formulas as plain text, |lambda| and P*, which reStructuredText would take for markup outside of literals;
-# and the names of our classes, which become links.
+# Docstrings write formulas as plain text. Outside literals, reStructuredText takes parts of them
+# for markup (|lambda|, P*), so these characters are escaped. Names of public classes become links.
 _LITERAL = re.compile(r"(``.*?``|`[^`]+`_?)", re.DOTALL)
 _MARKUP = re.compile(r"(?<!\\)(\|(?=\S)|\*(?=\S)|(?<=\w)_(?!\w))")
+_PUBLIC_CLASSES = [name for name in fastebm.__all__ if inspect.isclass(getattr(fastebm, name))]
+_CLASSES = re.compile(rf"\b({'|'.join(_PUBLIC_CLASSES)})\b(?!\()")
 
 
-_CLASSES = re.compile(
-    rf"\b({'|'.join(name for name in fastebm.__all__ if inspect.isclass(getattr(fastebm, name)))})\b(?!\()"
-)
-
-
-def adapt_docstring(app, what, name, obj, options, lines):
+def adapt_docstring(
+    app: "Sphinx", what: str, name: str, obj: object, options: Any, lines: list[str]
+) -> None:
     text = "\n".join(lines)
-    blocks = re.split(
-        r"(^[ ]*>>>.*?(?=^\s*$|\Z))", text, flags=re.MULTILINE | re.DOTALL
-    )  # examples stay as they are
+    # Every second block is an example and stays as it is.
+    blocks = re.split(r"(^[ ]*>>>.*?(?=^\s*$|\Z))", text, flags=re.MULTILINE | re.DOTALL)
     for i in range(0, len(blocks), 2):
         parts = _LITERAL.split(blocks[i])
         parts[::2] = [_CLASSES.sub(r"`\1`", _MARKUP.sub(r"\\\1", part)) for part in parts[::2]]
@@ -170,16 +182,18 @@ def adapt_docstring(app, what, name, obj, options, lines):
     lines[:] = "".join(blocks).split("\n")
 
 
-def hide_result_signatures(app, what, name, obj, options, signature, returned):
-    """Results are read, not made: their fields stand below, with their meaning."""
+def hide_result_signatures(
+    app: "Sphinx", what: str, name: str, obj: object, options: Any, signature: str, returned: str
+) -> tuple[str, None] | None:
+    """Users do not construct results: the list of fields below the name says all."""
     return ("", None) if what == "class" and dataclasses.is_dataclass(obj) else None
 
 
-# ---------------------------------------------------------------------------------------------------------- formulas
+# ----------------------------------------------------------------------------------- formulas
 
 
-def mathml(visitor, node):
-    """A formula as MathML, which browsers show without a script."""
+def mathml(visitor: "HTML5Translator", node: "nodes.math | nodes.math_block") -> None:
+    """Write a formula as MathML, which browsers show without a script."""
     from docutils import nodes
     from docutils.utils.math.latex2mathml import tex2mathml
 
@@ -189,7 +203,7 @@ def mathml(visitor, node):
     raise nodes.SkipNode
 
 
-def setup(app):
+def setup(app: "Sphinx") -> None:
     app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
     app.connect("config-inited", write_api_pages)
     app.connect("env-check-consistency", check_complete)

@@ -1,7 +1,12 @@
-"""fastebm: numerical analysis of very large sparse Markov chains, above all those of RL-tuned language models."""
+"""Numerical analysis of very large sparse Markov chains, in particular of RL-tuned language models.
+
+Public names are imported here, except those that need optional packages or that few users need:
+these are loaded on first use.
+"""
 
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
 from .chains import HammingGraph, Hypercube, MarkovChain, TiltedChain, Torus, load, row_kernel, tilt
@@ -90,7 +95,17 @@ from .simulation import (
 )
 from .spectral import EigenResult, GapResult, eigenpairs, spectral_gap
 
-# Loaded on first use: they are not needed by everyone, or bring optional packages.
+if TYPE_CHECKING:
+    from . import datasets as datasets
+    from . import io as io
+    from . import plot as plot
+    from . import rlvr as rlvr
+
+    # From the defining module: from the package, mypy takes the module of that name.
+    from .report.analyze import Report as Report
+    from .report.analyze import analyze as analyze
+
+# {public name: the subpackage it is imported from, None if it is a module itself}
 _LAZY = {
     "analyze": "report",
     "Report": "report",
@@ -196,24 +211,24 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'fastebm' has no attribute {name!r}")
-    room = _LAZY[name]
-    return (
-        import_module(f"fastebm.{name}")
-        if room is None
-        else getattr(import_module(f"fastebm.{room}"), name)
-    )
+    source = _LAZY[name]
+    if source is None:
+        return import_module(f"fastebm.{name}")
+    return getattr(import_module(f"fastebm.{source}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def get_include():
-    """The folder of the C headers (`#include <fastebm.h>`), for packages that compile against the core."""
+def get_include() -> str:
+    """The folder of the C headers, for packages that compile against the core.
+
+    It is the only include folder that they need: `#include <fastebm.h>`.
+    """
     installed = Path(__file__).parent / "include"
-    return str(
-        installed if installed.is_dir() else Path(__file__).parents[1] / "csrc"
-    )  # in place: from the sources
+    # Headers are installed inside the package; an in-place build has them in the sources.
+    return str(installed if installed.is_dir() else Path(__file__).parents[1] / "csrc")

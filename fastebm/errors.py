@@ -1,4 +1,7 @@
-"""What can go wrong, by name. Every error derives from `FastebmError` and from the built-in it specialises."""
+"""Every error and warning of fastebm. An error derives from `FastebmError` and from the built-in error
+that it specialises."""
+
+from typing import Any
 
 
 class FastebmError(Exception):
@@ -6,7 +9,8 @@ class FastebmError(Exception):
 
 
 class InvalidChainError(FastebmError, ValueError):
-    """The input is not a Markov chain, or an argument does not fit the chain; the text names the row and the remedy."""
+    """The input is not a Markov chain, or an argument does not fit the chain. The text names the row
+    or argument and the remedy."""
 
 
 class ReducibleChainError(FastebmError, ValueError):
@@ -18,15 +22,16 @@ class PeriodicChainError(FastebmError, ValueError):
 
 
 class NotReversibleError(FastebmError, ValueError):
-    """The question needs detailed balance; the text names the edge that breaks it most."""
+    """The question needs detailed balance; the text names the edge that violates it most."""
 
 
 class MemoryForecastError(FastebmError, MemoryError):
-    """The call would need more memory than is free; raised before anything is allocated, with the byte count."""
+    """The call would need more memory than is free. It is raised before anything is allocated; the
+    text says how many bytes."""
 
 
 class ConvergenceWarning(UserWarning):
-    """An iteration stopped before its tolerance was met; the result says so in `converged`."""
+    """An iteration stopped before its tolerance was met; `converged` of the result is False."""
 
 
 class SelectionWarning(UserWarning):
@@ -34,11 +39,17 @@ class SelectionWarning(UserWarning):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C (or a callback that raised it) stopped a long call. `partial` holds what was reached, or None.
+    """Ctrl-C, or a callback that raised KeyboardInterrupt, stopped a long call.
 
-    Not a `FastebmError`, hence not an `Exception`: code that catches errors and goes on must not swallow Ctrl-C.
+    It is no `FastebmError`, hence no `Exception`: code that catches errors and continues must not
+    catch Ctrl-C.
+
+    Attributes
+    ----------
+    partial : object or None
+        The result so far, of the type that the call returns; None if there is none yet.
     """
 
-    def __init__(self, message, partial=None):
+    def __init__(self, message: str, partial: Any = None) -> None:
         super().__init__(message)
         self.partial = partial

@@ -1,6 +1,7 @@
-"""Every kernel obeys the same rules. A new kernel is one more entry of KERNELS."""
+"""Every kernel obeys the same rules. A new kernel needs one more entry in KERNELS."""
 
 from functools import lru_cache
+from itertools import count, pairwise
 
 import example_rules
 import numpy as np
@@ -17,7 +18,8 @@ MANY = 3 * 4096 + 1001  # states in several blocks, the last one ragged
 
 
 def stored(values, symmetric):
-    """A builder of random stored kernels with self-loops, repeated indices and, but for the symmetric, an empty row."""
+    """A builder of random stored kernels with self-loops and repeated indices; one that is not
+    symmetric has an empty row."""
 
     def build(n, rng):
         x, y = rng.integers(n, size=(2, 4 * n))
@@ -51,7 +53,7 @@ def stored(values, symmetric):
 
 
 def lattice(cyclic, self_loop, shape):
-    """A builder of the lattice of shape(n), about n states."""
+    """A builder of the lattice of shape(n), which has about n states."""
 
     steps = lru_cache(reference.lattice_steps)
 
@@ -67,12 +69,12 @@ def lattice(cyclic, self_loop, shape):
 
 
 def word(n, q):
-    """So many letters of q that there are n words at least."""
+    """The shape of the words over q letters, long enough for at least n words."""
     return (q,) * next(length for length in range(1, 99) if q**length >= n)
 
 
 def ruled(symmetric):
-    """A builder of kernels whose rule reads random edges from arrays."""
+    """A builder of rule kernels that read random edges from arrays."""
 
     def build(n, rng):
         x, y = np.append(np.arange(n), rng.integers(n, size=3 * n)), rng.integers(n, size=4 * n)
@@ -129,7 +131,7 @@ def scalings(names, n, rng):
 
 
 def operator(build, n, names, rng):
-    """Of about n states: (Scaled, dense diag(row) A diag(col), shift)."""
+    """(Scaled, dense diag(row) A diag(col), shift) of about n states."""
     kernel, (x, y, weight) = build(n, rng)
     n = kernel.n_states
     parts = scalings(names, n, rng)
@@ -153,7 +155,7 @@ def difference(M, x, power, *, num_threads=1):
 
 
 def assert_close(found, wanted, scale):
-    """Rounding of sums of up to a hundred terms, relative to the sum of their sizes."""
+    """Equal up to the rounding of sums of a hundred terms, relative to the sum of their sizes."""
     assert (np.abs(found - wanted) <= 1e-14 * scale).all()
 
 
@@ -172,7 +174,8 @@ def test_products(build, names, transposed):
 @every_kernel
 @every_scaling
 def test_columns_of_a_block_have_the_bits_of_single_products(build, names):
-    """But for stored matrices of eight entries a row and more, which sum a single product in lanes."""
+    """Except for stored matrices of eight or more entries per row, which sum a single product in
+    lanes."""
     rng = np.random.default_rng(2)
     M, A, shift = operator(build, 500, names, rng)
     P = A + np.diag(shift)
@@ -191,7 +194,8 @@ def test_columns_of_a_block_have_the_bits_of_single_products(build, names):
 
 @pytest.mark.parametrize("dtype", (np.float64, np.float32))
 def test_long_rows_are_summed_in_four_lanes(dtype):
-    """The same bits whatever instructions the processor has: entry k of a row goes to lane k mod 4, the rest of less than four last."""
+    """The same bits with any instruction set: entry k of a row is added to lane k mod 4, and the
+    last entries, fewer than four, to the total."""
     rng = np.random.default_rng(4)
     degree = rng.integers(1, 41, size=300)
     indptr = np.append(0, np.cumsum(degree))
@@ -200,7 +204,7 @@ def test_long_rows_are_summed_in_four_lanes(dtype):
         rng.lognormal(size=indptr[-1]).astype(dtype),
     )
     x, expected = rng.normal(size=300), np.empty(300)
-    for i, (begin, end) in enumerate(zip(indptr, indptr[1:])):
+    for i, (begin, end) in enumerate(pairwise(indptr)):
         terms, whole = (
             values[begin:end].astype(float) * x[indices[begin:end]],
             (end - begin) // 4 * 4,
@@ -300,8 +304,10 @@ def test_read_only_and_memory_mapped_arrays_are_read_in_place(values, tmp_path):
         array.setflags(write=False)
         return array
 
-    def mapped(array, place=iter(range(99))):
-        file = tmp_path / f"{next(place)}.npy"
+    number = count()
+
+    def mapped(array):
+        file = tmp_path / f"{next(number)}.npy"
         np.save(file, array)
         return np.load(file, mmap_mode="r")
 
@@ -331,5 +337,5 @@ def test_what_a_kernel_cannot_do_is_refused():
             _core.scaled_apply(_core.Scaled(kernel), wrong, y, None, False, 1)
     with pytest.raises(ValueError):
         _core.Scaled(kernel, row=np.ones(9))
-    with pytest.raises(ValueError):  # the inner scaling needs room
+    with pytest.raises(ValueError):  # the inner scaling needs a work array
         _core.scaled_apply(_core.Scaled(kernel, col=np.ones(10)), x, y, None, False, 1)

@@ -1,5 +1,7 @@
-"""The pages of docs/: their examples run, and the API reference names whatever is public. The CI builds them with Sphinx, without
-warnings; nothing here needs it."""
+"""The pages of docs/: their examples run, and the API reference has every public name.
+
+The CI builds the pages with Sphinx, every warning an error; the tests here do not need Sphinx.
+"""
 
 import doctest
 import inspect
@@ -16,13 +18,13 @@ GUIDE = sorted((DOCS / "guide").glob("*.md"))
 PAGES = [DOCS / "index.md", DOCS / "theory.md", *GUIDE]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def conf():
     return runpy.run_path(str(DOCS / "conf.py"))
 
 
 def examples(text):
-    """Only the lines inside of ```python blocks, each in its place, so that a failure names the line of the page."""
+    """The lines inside ```python blocks; others are blank, so that line numbers stay the same."""
     inside, lines = False, []
     for line in text.split("\n"):
         fence = line.startswith("```")
@@ -38,7 +40,7 @@ def test_examples_run(page, tmp_path, monkeypatch):
     test = doctest.DocTestParser().get_doctest(
         examples(page.read_text()), {}, page.stem, str(page), 0
     )
-    assert test.examples or page not in GUIDE, "a page of the guide shows what it tells"
+    assert test.examples or page not in GUIDE, "a page of the guide has an example"
     assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test).failed == 0
 
 
@@ -82,6 +84,12 @@ def test_public_modules_show_their_functions(conf, name):
     assert not {"np", "MarkovChain", "InvalidChainError"} & set(shown)
 
 
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
+def test_links_to_the_reference_name_a_page(conf, page):
+    linked = set(re.findall(r"\bapi/(\w+\.rst)", page.read_text()))
+    assert linked <= set(conf["api_pages"]())
+
+
 def test_every_page_of_the_reference_is_in_its_contents(conf):
     texts = conf["api_pages"]()
     listed = texts["index.rst"].split(":hidden:")[1].split()
@@ -90,7 +98,7 @@ def test_every_page_of_the_reference_is_in_its_contents(conf):
 
 def test_a_new_public_name_appears_by_itself(conf, monkeypatch):
     def fresh():
-        """Nobody has told the documentation about it."""
+        """A function that the documentation has not been told about."""
 
     fresh.__module__ = "fastebm.fresh"
     monkeypatch.setattr(fastebm, "fresh", fresh, raising=False)

@@ -1,16 +1,21 @@
-"""Imports point down the layers, and no modules form a circle. Read from the sources: a module's
-layer is its folder's, so that a new module needs no line here."""
+"""Imports point down the layers and no modules form a circle; what a source may look like.
+
+Everything is read from the sources. The layer of a module is that of its folder, so that a new
+module needs no line here.
+"""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "fastebm"
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "fastebm"
 
-# Folders, and files of the package's own folder, from the bottom up; those of a line know nothing
-# of each other.
+# Folders, and files of the package's own folder, from the bottom up. Those on one line do not
+# import each other.
 LAYERS = """
 errors _version _core
 _runtime core
@@ -22,7 +27,8 @@ spectral simulation
 hitting mixing coarse_graining inference
 policy networks kinetics continuous_time
 llm distributed
-report __init__
+report
+__init__
 cli
 __main__
 """
@@ -30,7 +36,7 @@ LAYER = {name: i for i, line in enumerate(LAYERS.split("\n")) for name in line.s
 
 
 def modules():
-    """{dotted name below fastebm: path} of every module; that of a folder is its __init__."""
+    """{dotted name without "fastebm.": path} of every module; a folder's is its __init__."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -42,13 +48,13 @@ MODULES = modules()
 
 
 def place(module):
-    """The folder, or the file of the package's own folder, that a module stands in."""
+    """The folder of a module, or its name if it is in the package's own folder."""
     return module.split(".")[0]
 
 
 def imported(module):
-    """The modules of the package that a module imports, anywhere in it: inside of functions and for
-    type checking, too."""
+    """The modules of the package that a module imports anywhere: also inside functions and under
+    TYPE_CHECKING."""
     package = module.split(".")[:-1]
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
@@ -101,7 +107,7 @@ def test_no_modules_form_a_circle():
 
 
 def names_from(module):
-    """(module, name) of every `from module import name`."""
+    """(module, name) of every relative `from module import name`."""
     package = module.split(".")[:-1]
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -112,9 +118,76 @@ def names_from(module):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_other_folders_private_names_stay_private(module):
+def test_private_names_stay_in_their_folder(module):
     for source, name in names_from(module):
-        if source and place(source) != place(module) and not source.startswith("_core"):
-            assert name == "__version__" or not name.startswith("_"), (
-                f"{module} imports {name} of {source}"
-            )
+        if not source or place(source) in (place(module), "_core", "_version"):
+            continue
+        private = [part for part in [*source.split(".")[1:], name] if part.startswith("_")]
+        assert not private, f"{module} imports {name} from {source}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_name_the_defining_module(module):
+    """Not the __init__ of another folder, which is there for users: it loads more than is needed.
+
+    A module whose public functions are meant as a whole is imported as one: `from .. import plot`.
+    """
+    if module.endswith("__init__") or place(module) in ("__main__", "core"):
+        return
+    for source, name in names_from(module):
+        if source and f"{source}.__init__" in MODULES and place(source) != "_core":
+            assert f"{source}.{name}" in MODULES, f"{module} imports {name} from {source}"
+
+
+# ------------------------------------------------------------------------------------- files
+
+
+def test_modules_are_in_folders():
+    """The package's own folder has what belongs to no topic, and what users import by its path."""
+    files = {path.name.split(".")[0] for path in PACKAGE.iterdir() if path.is_file()}
+    allowed = {"__init__", "__main__", "_version", "errors", "core", "datasets", "py"}
+    assert files <= allowed, "put a new module into the folder of its topic"
+
+
+def sources():
+    """The sources that people edit, each with the most lines it may have.
+
+    Code longer than 400 lines usually has a second idea, which gets a file of its own. Tests may
+    have 600, because cases are long without being difficult. A stub has no limit: it declares one
+    compiled module, and type checkers read one file for it.
+    """
+    for path in sorted(PACKAGE.rglob("*")):
+        if path.suffix in (".py", ".pyx", ".pxi", ".pxd"):
+            yield path, 400
+    for path in sorted((ROOT / "csrc").rglob("*.[ch]")):
+        yield path, 400
+    for path in sorted((ROOT / "benchmarks").rglob("*.py")):
+        yield path, 400
+    for path in sorted((ROOT / "tests").rglob("*")):
+        if path.suffix in (".py", ".c", ".h"):
+            yield path, 600
+
+
+def test_no_source_is_long():
+    long = []
+    for path, limit in sources():
+        lines = len(path.read_text().splitlines())
+        if lines > limit:
+            long.append(f"{path.relative_to(ROOT)} has {lines} lines, more than {limit}")
+    assert not long, "\n".join(long)
+
+
+def test_no_two_classes_have_one_name():
+    owners = {}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                owners.setdefault(node.name, []).append(module)
+    assert not {name: found for name, found in owners.items() if len(found) > 1}
+
+
+def test_contributing_names_files_that_exist():
+    """CONTRIBUTING.md has no list of modules; the few paths it shows are checked here."""
+    shown = re.findall(r"`([\w./-]*/[\w./-]*)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert shown
+    assert not [path for path in shown if not (ROOT / path).exists()]

@@ -1,10 +1,8 @@
-"""The number of threads changes the time and nothing else; forks, spawns, shared chains and Ctrl-C."""
+"""Same results for any number of threads; forks, spawns, shared chains and Ctrl-C."""
 
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +15,8 @@ from numpy.testing import assert_array_equal
 
 import fastebm as fe
 from fastebm._runtime import threads
+
+pytestmark = pytest.mark.threads
 
 N = 20_501  # in five blocks of states, unequal ones
 
@@ -34,7 +34,7 @@ def parts(reversible):
 
 
 def fresh(reversible):
-    """A chain without anything found before."""
+    """A chain with empty caches."""
     return fe.MarkovChain(parts(reversible))
 
 
@@ -120,9 +120,9 @@ ANALYSES = {
 
 @pytest.mark.parametrize("reversible, analysis", ANALYSES.values(), ids=ANALYSES)
 def test_same_bits_for_any_number_of_threads(reversible, analysis):
-    one, two, four = (analysis(fresh(reversible), k) for k in (1, 2, 4))
-    assert_array_equal(one, two)
-    assert_array_equal(one, four)
+    # Three threads share five blocks unevenly; test_contract.py has more numbers of threads.
+    one, three = (analysis(fresh(reversible), k) for k in (1, 3))
+    assert_array_equal(one, three)
 
 
 def test_power_iteration_is_what_the_general_chain_takes():
@@ -144,11 +144,11 @@ def test_products_have_the_same_bits(width, monkeypatch):
         assert_array_equal(left, found[0][1])
 
 
-# ---------------------------------------------------------------------------------------------------- processes
+# --------------------------------------------------------------------------------------- processes
 
 
 def work():
-    """Something of everything that starts threads."""
+    """An example of every kind of computation that starts threads."""
     chain = fresh(True)
     return (
         fe.spectral_gap(chain, rng=1, num_threads=2).gap,
@@ -164,7 +164,7 @@ def report(queue):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_finishes_with_one_thread():
-    """libgomp waits for ever in a child that was forked after its parent used threads."""
+    """libgomp hangs in a child that was forked after its parent used threads."""
     expected = work()
     assert child_answers("fork") == (expected, 1)
 
@@ -200,17 +200,11 @@ def child_answers(method):
         ("many", 64),
     ],
 )
-def test_omp_num_threads_caps_the_default(setting, expected):
-    """Resolved in a fresh interpreter, as libgomp reads it; 64 stands in for the CPUs of this machine."""
-    code = "from fastebm._runtime import threads as r; r.available_cpus = lambda: 64; print(r.resolve_threads(None), r.resolve_threads(5))"
-    out = subprocess.run(
-        [sys.executable, "-P", "-c", code],
-        env={**os.environ, "OMP_NUM_THREADS": setting},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert out.split() == [str(expected), "5"]
+def test_omp_num_threads_caps_the_default(setting, expected, monkeypatch):
+    """64 stands in for the CPUs of this machine."""
+    monkeypatch.setattr(threads, "available_cpus", lambda: 64)
+    monkeypatch.setenv("OMP_NUM_THREADS", setting)
+    assert (threads.resolve_threads(None), threads.resolve_threads(5)) == (expected, 5)
 
 
 @pytest.mark.parametrize(
@@ -249,11 +243,11 @@ def test_numpy_integers_and_more_threads_than_blocks_are_fine():
     assert fe.spectral_gap(fe.MarkovChain(gallery.cycle(7).P), num_threads=np.int32(200)).converged
 
 
-# -------------------------------------------------------------------------------------------------- shared chains
+# ----------------------------------------------------------------------------------- shared chains
 
 
 def test_python_threads_share_one_chain():
-    """All caches of the chain and of its pattern are filled in a race."""
+    """Threads race to fill the caches of the chain and of its pattern."""
     jobs = [
         ANALYSES[name]
         for name in ("tilt", "hitting_times", "mixing_curve", "spectral_gap", "absolute gap")
@@ -266,11 +260,11 @@ def test_python_threads_share_one_chain():
         return job[1](chain, 2)
 
     with ThreadPoolExecutor(len(jobs)) as pool:
-        for found, want in zip(pool.map(run, jobs), expected):
+        for found, want in zip(pool.map(run, jobs), expected, strict=True):
             assert_array_equal(found, want)
 
 
-# --------------------------------------------------------------------------------------------------------- Ctrl-C
+# ------------------------------------------------------------------------------------------ Ctrl-C
 
 
 def long_cycle(n):
@@ -282,7 +276,10 @@ def drift(n, up, down):
 
 
 def torus(side, rates):
-    """The walk on a torus, pi uniform, reversible iff opposite rates agree, and too large for any solve within half a second."""
+    """The walk on a torus: pi uniform, reversible iff opposite rates agree.
+
+    Too large for any solve within half a second.
+    """
     x, y = np.divmod(np.arange(side * side), side)
     to = [
         (x + 1) % side * side + y,
@@ -297,7 +294,7 @@ def torus(side, rates):
 
 
 def hub(n=300_000, degree=30):
-    """Every state leads to state 0, so that no two rows are disjoint; nothing is known but that pi is not: it is not asked for."""
+    """Every state leads to state 0, so that no two rows are disjoint. Its pi is not computed."""
     indices = np.sort(np.random.default_rng(0).integers(1, n, (n, degree)), axis=1).astype(np.int32)
     indices[:, 0] = 0
     weight = np.random.default_rng(1).random((n, degree)) + 0.1
@@ -332,17 +329,14 @@ LONG = {
 @pytest.mark.parametrize("build, run", LONG.values(), ids=LONG)
 def test_a_real_ctrl_c_is_answered_within_a_second(build, run):
     chain, sent = build(), []
-    assert chain.is_reversible in (True, False) and (
-        run is LONG["dobrushin"][1] or chain.pi is not None
-    )  # found now: the signal is to meet the long part
+    # Computed before the signal, which is meant for the long part.
+    assert chain.is_reversible in (True, False)
+    assert run is LONG["dobrushin"][1] or chain.pi is not None
 
     def send():
         sent.append(time.perf_counter())
         signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # shells start background jobs with the signal ignored
     timer = threading.Timer(0.5, send)
     timer.start()
     try:
@@ -352,4 +346,3 @@ def test_a_real_ctrl_c_is_answered_within_a_second(build, run):
     finally:
         timer.cancel()
         timer.join()
-        signal.signal(signal.SIGINT, before)

@@ -1,8 +1,9 @@
-"""Who answers: fastebm and what a user would pick instead, each written as its documentation suggests.
+"""fastebm and what a user would choose instead, each used as its documentation suggests.
 
-One file a family. `inputs(chain, options)` gives what all contenders of a case are handed, `CONTENDERS` names the contenders,
-fastebm first, and `judge(problem, answers)` verifies every answer in the same way. A contender is a function of a `Problem`
-that prepares (not on the clock) and returns the call to be measured, which returns an `Answer`.
+There is one file per family. `inputs(chain, options)` returns what all contenders of a case are
+given, `CONTENDERS` names the contenders, fastebm first, and `judge(problem, answers)` verifies
+every answer in the same way. A contender is a function of a `Problem` that prepares (not timed) and
+returns the call to be measured, which returns an `Answer`.
 """
 
 from importlib import import_module
@@ -11,5 +12,5 @@ FAMILIES = ("operators", "spectral", "sets", "hitting", "walk")
 
 
 def family_module(name):
-    """The module of a family; each imports only what its contender needs when it is called."""
+    """The module of a family. Contenders import their packages when they are called."""
     return import_module(f"{__name__}.{name}")

@@ -11,7 +11,7 @@ from ..problem import Answer, Verdict
 
 
 def inputs(chain, options):
-    """The target: the states whose reward reaches a level, or the one of lowest reward."""
+    """The target: the states whose reward reaches a level, or the state of lowest reward."""
     level = options.get("level")
     target = np.zeros(chain.n_states, bool)
     target[np.argmin(chain.reward) if level is None else chain.reward >= level] = True
@@ -61,8 +61,12 @@ CONTENDERS = {"fastebm": fastebm, "SciPy spsolve": spsolve, "deeptime mfpt": dee
 
 
 def certificate(P, target, h):
-    """A bound of the relative error of every component of h: delta / (1 - delta), delta = max |1 - M h|, as M = I - P_BB is an
-    M-matrix. In NumPy, as sums of differences. A rounded h leaves residuals of eps max h, so the bound is no smaller."""
+    """A bound on the relative error of every component of h.
+
+    It is delta / (1 - delta) with delta = max |1 - M h|, because M = I - P_BB is an M-matrix.
+    Evaluated in NumPy as sums of differences. The rounding of h leaves residuals of eps max h, and
+    the bound cannot be smaller.
+    """
     if not np.all(h >= 0.0):
         return np.inf
     rows = np.repeat(np.arange(P.shape[0], dtype=np.int32), np.diff(P.indptr))
@@ -72,8 +76,11 @@ def certificate(P, target, h):
 
 
 def judge(problem, answers):
-    """By the certificate; where rounding hides what it could show (means of 1e8 leave it 1e-7), by agreement of every component
-    between fastebm and a peer, conjugate gradients and elimination having no error in common."""
+    """By the certificate, or by agreement of every component between fastebm and a peer.
+
+    Rounding limits the certificate (to 1e-7 for means of 1e8); agreement shows more, because
+    conjugate gradients and elimination have no error in common.
+    """
     P, target = problem.matrix("P"), problem.array("target")
     verdicts = {}
     for name, answer in answers.items():

@@ -1,4 +1,4 @@
-"""Products, tilts and curves of distance: one question each, named by options["question"]."""
+"""Products, tilts and distance curves; options["question"] names which."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -50,7 +50,7 @@ def tilt(problem):
 
 
 def mixing(problem):
-    """One start after the other."""
+    """One start after another."""
     P, pi, starts = problem.matrix("P"), problem.array("pi"), problem.array("starts")
     PT, n_steps = P.T.tocsr(), problem.options["n_steps"]
 

@@ -1,4 +1,4 @@
-"""Cuts, lumpings and metastable sets: one question each, named by options["question"]."""
+"""Cuts, lumpings and metastable sets; options["question"] names which."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,7 +42,7 @@ def fastebm(problem):
 
 
 def sweep(problem):
-    """Every edge flows across the cuts between the ranks of its ends: a running sum of what begins less what ends."""
+    """An edge crosses all cuts between the ranks of its ends, so flows are running sums."""
     P, pi, order = problem.matrix("P"), problem.array("pi"), problem.array("order")
 
     def solve():
@@ -75,7 +75,7 @@ def indicators(problem):
 
 
 def eigsh(problem):
-    """The eigenvectors alone, of the symmetrised matrix, which is free of charge: no memberships."""
+    """Only the eigenvectors, no memberships; the symmetrised matrix is given and not timed."""
     S = problem.matrix("S")
 
     def solve():
@@ -97,9 +97,8 @@ def pcca(problem):
     P, pi, k = problem.matrix("P").toarray(), problem.array("pi"), problem.options["n_sets"]
 
     def solve():
-        return Answer(
-            float(np.trace(pcca(P, k, stationary_distribution=pi).coarse_grained_transition_matrix))
-        )
+        found = pcca(P, k, stationary_distribution=pi)
+        return Answer(float(np.trace(found.coarse_grained_transition_matrix)))
 
     return solve
 
@@ -115,7 +114,7 @@ ACCURACY = 1e-8
 
 
 def judge(problem, answers):
-    """The difference from the peer: conductance, defect, or the sum of the eigenvalues that the sets hold."""
+    """The difference from the peer: of the conductance, defect, or sum of eigenvalues."""
     reference = next(
         (answer.value for name, answer in answers.items() if name != "fastebm"),
         answers["fastebm"].value,

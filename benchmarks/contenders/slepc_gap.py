@@ -1,7 +1,8 @@
 """The gap by SLEPc, run by mpirun in an interpreter that has slepc4py: slepc_gap.py FOLDER TOL.
 
-Each rank reads its rows of S from the folder. sqrt(pi) is deflated (EPSSetDeflationSpace), so one pair is asked for. Prints one
-line of JSON from rank 0 and leaves the eigenvector in FOLDER/slepc_vector.npy.
+Each rank reads its rows of S from the folder. sqrt(pi) is deflated (EPSSetDeflationSpace), so only
+one pair is computed. Rank 0 prints one line of JSON and writes the eigenvector to
+FOLDER/slepc_vector.npy.
 """
 
 import ctypes

@@ -1,9 +1,10 @@
 """Spectral gaps of reversible chains, and the second-largest eigenvalue modulus of the others.
 
-Reversible: peers are handed the symmetrised matrix S and sqrt(pi), both free of charge. Their residual tolerance is 1e-4 times
-the gap of the case, known to them in advance: an eigenvalue errs by residual^2 / separation, so that is about the loosest that
-gives the gap to 1e-8. Several pairs are judged by the sum of 1 - lambda: no orthonormal functions have a smaller sum of Dirichlet
-forms than the eigenfunctions (Ky Fan).
+On reversible chains, peers are given the symmetrised matrix S and sqrt(pi), which are not timed.
+Their residual tolerance is 1e-4 times the gap of the case, which they know in advance. The error of
+an eigenvalue is residual^2 / separation, so this is about the largest tolerance that gives the gap
+to 1e-8. Several pairs are judged by the sum of 1 - lambda: no orthonormal functions have a smaller
+sum of Dirichlet forms than the eigenfunctions (Ky Fan).
 """
 
 import json
@@ -21,7 +22,7 @@ from fastebm._runtime.threads import available_cpus
 
 from ..problem import Answer, Unavailable, Verdict
 
-# Any one block of the judge's sums stays below this many entries.
+# The judge sums in blocks of at most about this many entries.
 BLOCK = 4_000_000
 
 
@@ -59,9 +60,7 @@ def fastebm(problem):
     chain, kind, n_pairs = problem.chain, problem.options["kind"], problem.options.get("n_pairs", 1)
 
     def solve_pairs():
-        found = fe.eigenpairs(
-            chain, n_pairs + 1, tol=1e-4, rng=0
-        )  # the residual that the peers are asked for
+        found = fe.eigenpairs(chain, n_pairs + 1, tol=1e-4, rng=0)  # the residual of the peers
         root = np.exp(0.5 * chain.log_pi)[:, None]
         return Answer(
             found.rates.sum(), root * found.right[:, 1:], found.n_matvecs, note=found.method
@@ -97,8 +96,10 @@ def eigsh(problem):
 
 
 def deeptime(problem):
-    """Its own call of eigsh, always to machine precision, without eigenvectors, and for the largest moduli: six values, so that
-    one of them is lambda_2 even where negative ones are larger in modulus."""
+    """deeptime calls eigsh to machine precision, for the largest moduli, without eigenvectors.
+
+    Six values, so that lambda_2 is among them even if negative ones are larger in modulus.
+    """
     from deeptime.markov.tools.analysis import eigenvalues
 
     P, pi = sp.csr_matrix(problem.matrix("P")), problem.array("root") ** 2
@@ -110,7 +111,7 @@ def deeptime(problem):
 
 
 def amg_lobpcg(problem):
-    """A smoothed-aggregation hierarchy of I - S with sqrt(pi) as its near-null space, then preconditioned LOBPCG."""
+    """LOBPCG, preconditioned by smoothed aggregation of I - S with near-null space sqrt(pi)."""
     import pyamg
 
     S, root, tol = (
@@ -139,8 +140,11 @@ def amg_lobpcg(problem):
 
 
 def _slepc_interpreter():
-    """(python, environment) of an interpreter with slepc4py: the one named by FASTEBM_BENCH_SLEPC_PYTHON, or Debian's, whose
-    packages lie in folders of their own."""
+    """(python, environment) of an interpreter with slepc4py.
+
+    It is named by FASTEBM_BENCH_SLEPC_PYTHON; the default is Debian's, which keeps these packages
+    in folders of their own.
+    """
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith("PYTHON")
     } | {"OMP_NUM_THREADS": "1"}
@@ -167,7 +171,7 @@ def _slepc_interpreter():
 
 
 def slepc(problem):
-    """Krylov-Schur on as many MPI ranks as fastebm has threads; measured inside, after the matrix is assembled."""
+    """Krylov-Schur on as many MPI ranks as fastebm has threads; it measures its own time."""
     python, environment = _slepc_interpreter()
     ranks = available_cpus()
     command = [
@@ -199,7 +203,7 @@ def slepc(problem):
 
 
 def eigs(problem):
-    """Four values are asked for: with one beside 1, ARPACK settles on another of nearly the same modulus."""
+    """Four values: with two, ARPACK converges to another one of nearly the same modulus."""
     P = _Counted(problem.matrix("P"))
 
     def solve():
@@ -223,7 +227,7 @@ CONTENDERS = {
 
 
 def dirichlet_quotient(P, pi, f):
-    """E(f, f) / Var_pi(f): no less than the gap for any f, and free of cancellation. In NumPy, from P as it is stored."""
+    """E(f, f) / Var_pi(f), at least the gap for any f; no cancellation. In NumPy, from P."""
     f = f - pi @ f
     energy = 0.0
     step = max(1, BLOCK * P.shape[0] // P.nnz)
@@ -257,8 +261,11 @@ def _exact(problem):
 
 
 def judge(problem, answers):
-    """Gaps against the case's reference, or the Dirichlet form of an eigenvector where that is smaller: it is no less than the
-    gap. Moduli against the value of the contender whose eigenpair has the smallest residual."""
+    """Gaps are compared with the reference of the case, moduli with the best eigenpair.
+
+    The Dirichlet form of an eigenvector, which is at least the gap, replaces a larger reference.
+    The best eigenpair is that of the smallest residual.
+    """
     P, options = problem.matrix("P"), problem.options
     quality = {}
     for name, answer in answers.items():

@@ -1,5 +1,7 @@
-"""Walkers: whole paths, or the times at which they first reach a target. Tables, cumulative sums and compilation come before the
-clock; the tables' time is in the note."""
+"""Walkers: whole paths, or the times at which they first reach a target.
+
+Tables, cumulative sums and compilation are not timed; the note gives the time of the tables.
+"""
 
 import time
 import warnings
@@ -11,7 +13,7 @@ import fastebm as fe
 
 from ..problem import Answer, Unavailable, Verdict
 
-# The target of the hitting question: the states of highest reward that together have this stationary mass.
+# The target of the hitting question: states of highest reward with this stationary mass in total.
 TARGET_MASS = 1e-2
 
 
@@ -34,7 +36,8 @@ def fastebm(problem):
     )
     before, clock = chain.nbytes, time.perf_counter()
     fe.simulate(chain, 1, start=0)
-    tables = f"tables {time.perf_counter() - clock:.2g} s, {(chain.nbytes - before) / chain.nnz:.3g} bytes an entry"
+    seconds, per_entry = time.perf_counter() - clock, (chain.nbytes - before) / chain.nnz
+    tables = f"tables {seconds:.2g} s, {per_entry:.3g} bytes an entry"
 
     def paths():
         found = fe.simulate(chain, options["n_steps"], start=starts, n_walkers=len(starts), rng=0)
@@ -42,9 +45,8 @@ def fastebm(problem):
 
     def hits():
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", fe.errors.ConvergenceWarning
-            )  # censored walkers are counted below
+            # Censored walkers are counted below.
+            warnings.simplefilter("ignore", fe.errors.ConvergenceWarning)
             found = fe.simulate_hitting_times(
                 chain,
                 target,
@@ -157,8 +159,11 @@ CONTENDERS = {"fastebm": fastebm, "QuantEcon": quantecon, "Numba loop": numba_lo
 
 
 def judge(problem, answers):
-    """Statistics of independent samples: the distance of each mean from that of the others in standard errors, and that every
-    step of a hundred paths is an edge. The mean is that of the hitting time, or of 1 / degree where the paths end."""
+    """Statistics of independent samples, and that every step of a hundred paths is an edge.
+
+    The distance of each mean from that of the others is counted in standard errors. The mean is
+    that of the hitting time, or of 1 / degree where the paths end.
+    """
     P = problem.matrix("P")
     means, edges = {}, {}
     for name, answer in answers.items():

@@ -1,8 +1,9 @@
 from pathlib import Path
 
-import fastebm
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+
+import fastebm
 
 setup(
     name="importer",
@@ -14,6 +15,7 @@ setup(
             extra_compile_args=["-O0"],
         ),
         language_level=3,
+        # Only an editable install of fastebm needs this.
         include_path=[str(Path(fastebm.__file__).parents[1])],
     ),
-)  # only an editable install needs to say this
+)

@@ -1,85 +1,15 @@
-cdef extern from "potential.h" nogil:
-    ctypedef struct ebm_pairgraph_t:
-        int64_t n_states
-        const int64_t *indptr
-        const int32_t *indices
-        const double *forward
-        const double *backward
-    ctypedef enum ebm_potential_kind_t:
-        EBM_POTENTIAL_SQUARES
-        EBM_POTENTIAL_LOGISTIC
-        EBM_POTENTIAL_EXPONENTIAL
-        EBM_POTENTIAL_MULTIPLIER
-    ctypedef enum ebm_potential_phase_t:
-        EBM_POTENTIAL_START
-        EBM_POTENTIAL_DONE
-    ctypedef struct ebm_potential_t:
-        ebm_pairgraph_t graph
-        ebm_potential_kind_t kind
-        double tol
-        int64_t max_newton
-        double *v
-        double *gradient
-        double *diagonal
-        double *step
-        double *residual
-        double *direction
-        double *product
-        double *weight
-        const double *law
-        const double *stay
-        ebm_potential_phase_t phase
-        int guess
-        int64_t n_newton
-        int64_t n_products
-        double step_size
-        double imbalance
-    int ebm_pairgraph_count(const ebm_csr_t *A, const ebm_csr_t *T, int64_t *indptr)
-    int ebm_pairgraph_fill(const ebm_csr_t *A, const ebm_csr_t *T, const int64_t *indptr, int64_t *work, int32_t *indices,
-                           double *forward, double *backward, int64_t *mirror)
-    int ebm_potential_run(ebm_potential_t *state, int64_t max_products, int num_threads)
-    int ebm_potential_slopes(const ebm_potential_t *state, int num_threads, double *slope)
-    int ebm_potential_probe(const ebm_pairgraph_t *graph, const int64_t *mirror, const double *slope, const double *total,
-                            const double *scale, const uint64_t *key, int64_t probe, int num_threads, double *flow, double *g)
-    int ebm_potential_solve(ebm_potential_t *state, double tol, int64_t max_products, int num_threads)
-
-cdef extern from "resample.h" nogil:
-    int ebm_resample_rows(int64_t n_rows, const int64_t *indptr, const double *weight, const double *mass,
-                          const double *total, const uint64_t *key, int64_t replicate, int num_threads, double *out)
-
-cdef extern from "reversible.h" nogil:
-    int ebm_reversible_statistics(const ebm_pairgraph_t *counts, const int32_t *labels, const double *v, double *fitted,
-                                  double *likelihood_ratio, double *score)
-    int64_t ebm_reversible_work(int64_t n_states, int64_t nnz)
-    int64_t ebm_reversible_work_index(int64_t n_states, int64_t nnz)
-    int ebm_reversible_bootstrap(const ebm_pairgraph_t *pattern, const int64_t *mirror, const double *expected,
-                                 const double *total, const double *v, const uint64_t *key, int64_t first,
-                                 int64_t n_replicates, int n_slots, double *work, int64_t *work_index,
-                                 double *likelihood_ratio, double *score, double *deviation)
-
-cdef extern from "cycle.h" nogil:
-    ctypedef struct ebm_cycle_t:
-        double affinity
-        double variance
-        double score
-        int64_t length
-        int32_t *states
-    ctypedef struct ebm_cycle_totals_t:
-        int64_t n_triangles, n_longer
-        double triangle_square
-    int ebm_cycle_forest(int64_t n_states, const int64_t *indptr, const int32_t *indices, const double *ratio,
-                         int32_t *queue, int32_t *parent, int32_t *depth)
-    int ebm_cycle_rank(int64_t n_states, const int64_t *indptr, const int32_t *indices, const double *ratio,
-                       const double *variance, const int32_t *parent, const int32_t *depth, int64_t begin, int64_t end,
-                       int64_t n_keep, ebm_cycle_t *best, int64_t *n_best, ebm_cycle_totals_t *totals)
+# Fits and tests of reversible chains on counts.
 
 cdef dict POTENTIAL_KINDS = {
-    "least-squares": EBM_POTENTIAL_SQUARES, "logistic": EBM_POTENTIAL_LOGISTIC, "exponential": EBM_POTENTIAL_EXPONENTIAL,
+    "least-squares": EBM_PAIR_NEWTON_SQUARES,
+    "logistic": EBM_PAIR_NEWTON_LOGISTIC,
+    "exponential": EBM_PAIR_NEWTON_EXPONENTIAL,
 }
 
 
 cdef class PairGraph:
-    """The pairs {x, y}, x != y, of a stored matrix, each in the rows of both: forward = w(x, y), backward = w(y, x)."""
+    """The pairs {x, y}, x != y, of a stored matrix, each in the rows of both: forward = w(x, y),
+    backward = w(y, x)."""
 
     cdef ebm_pairgraph_t c
     cdef readonly object indptr, indices, forward, backward, mirror
@@ -87,7 +17,7 @@ cdef class PairGraph:
 
     def __cinit__(self, Csr A not None, Csr T not None):
         cdef int64_t n = A.c.n_states, nnz
-        cdef int64_t[::1] indptr = np.empty(n + 1, np.int64), work = np.empty(n, np.int64), mirror
+        cdef int64_t[::1] indptr = int64s(n + 1), work = int64s(n), mirror
         cdef int32_t[::1] indices
         cdef double[::1] forward, backward
         cdef int status
@@ -95,17 +25,20 @@ cdef class PairGraph:
         with nogil:
             status = ebm_pairgraph_count(&A.c, &T.c, &indptr[0])
         check(status)
-        nnz = max(indptr[n], 1)  # a pointer to an empty array is no pointer
-        indices, mirror = np.empty(nnz, np.int32), np.empty(nnz, np.int64)
-        forward, backward = np.empty(nnz), np.empty(nnz)
+        nnz = max(indptr[n], 1)  # an empty array has no element to point to
+        indices, mirror = int32s(nnz), int64s(nnz)
+        forward, backward = doubles(nnz), doubles(nnz)
         with nogil:
-            status = ebm_pairgraph_fill(&A.c, &T.c, &indptr[0], &work[0], &indices[0], &forward[0], &backward[0], &mirror[0])
+            status = ebm_pairgraph_fill(&A.c, &T.c, &indptr[0], &work[0], &indices[0], &forward[0],
+                                        &backward[0], &mirror[0])
         check(status)
         nnz = indptr[n]
-        self.indptr, self.indices, self.mirror = np.asarray(indptr), np.asarray(indices)[:nnz], np.asarray(mirror)[:nnz]
-        self.forward, self.backward = np.asarray(forward)[:nnz], np.asarray(backward)[:nnz]
+        self.indptr, self.indices = as_array(indptr), as_array(indices)[:nnz]
+        self.mirror = as_array(mirror)[:nnz]
+        self.forward, self.backward = as_array(forward)[:nnz], as_array(backward)[:nnz]
         self.c.n_states = n
-        self.c.indptr, self.c.indices, self.c.forward, self.c.backward = &indptr[0], &indices[0], &forward[0], &backward[0]
+        self.c.indptr, self.c.indices = &indptr[0], &indices[0]
+        self.c.forward, self.c.backward = &forward[0], &backward[0]
         self.mirror_p = &mirror[0]
 
     @property
@@ -120,32 +53,37 @@ cdef class PairGraph:
 cdef class PotentialFit:
     """The state of Newton's method on sum w(x, y) K(v(x) - v(y)) over a PairGraph, from v = 0."""
 
-    cdef ebm_potential_t c
+    cdef ebm_pair_newton_t c
     cdef readonly PairGraph graph
     cdef int num_threads
     cdef double[:, ::1] vectors
     cdef double[::1] _weight
     cdef const double[::1] law, stay
 
-    def __cinit__(self, PairGraph graph not None, str kind, bint guess, double tol, int64_t max_newton, int num_threads):
+    def __cinit__(self, PairGraph graph not None, str kind, bint guess, double tol,
+                  int64_t max_newton, int num_threads):
         cdef int64_t n = graph.c.n_states
         self.graph, self.num_threads = graph, num_threads
-        self.vectors, self._weight = np.zeros((7, n)), np.empty(max(graph.nnz, 1))
-        self.c.graph, self.c.kind, self.c.guess, self.c.tol, self.c.max_newton = graph.c, POTENTIAL_KINDS[kind], guess, tol, max_newton
-        self.c.v, self.c.gradient, self.c.diagonal = &self.vectors[0, 0], &self.vectors[1, 0], &self.vectors[2, 0]
-        self.c.step, self.c.residual, self.c.direction = &self.vectors[3, 0], &self.vectors[4, 0], &self.vectors[5, 0]
+        self.vectors, self._weight = np.zeros((7, n)), doubles(max(graph.nnz, 1))
+        self.c.graph, self.c.kind, self.c.guess = graph.c, POTENTIAL_KINDS[kind], guess
+        self.c.tol, self.c.max_newton = tol, max_newton
+        self.c.v, self.c.gradient = &self.vectors[0, 0], &self.vectors[1, 0]
+        self.c.diagonal = &self.vectors[2, 0]
+        self.c.step, self.c.residual = &self.vectors[3, 0], &self.vectors[4, 0]
+        self.c.direction = &self.vectors[5, 0]
         self.c.product, self.c.weight = &self.vectors[6, 0], &self._weight[0]
-        self.c.phase = EBM_POTENTIAL_START
+        self.c.phase = EBM_PAIR_NEWTON_START
 
     @classmethod
-    def multipliers(cls, PairGraph graph not None, const double[::1] law not None, const double[::1] stay not None,
-                    const double[::1] start not None, double tol, int64_t max_newton, int num_threads):
+    def multipliers(cls, PairGraph graph not None, const double[::1] law not None,
+                    const double[::1] stay not None, const double[::1] start not None, double tol,
+                    int64_t max_newton, int num_threads):
         """The multipliers of the reversible likelihood with a known law, from `start`; v is q."""
         cdef PotentialFit self = cls(graph, "logistic", False, tol, max_newton, num_threads)
         cdef int64_t n = graph.c.n_states
         need(law.shape[0] == n and stay.shape[0] == n and start.shape[0] == n, "lengths")
         self.law, self.stay = law, stay
-        self.c.kind, self.c.law, self.c.stay = EBM_POTENTIAL_MULTIPLIER, &law[0], &stay[0]
+        self.c.kind, self.c.law, self.c.stay = EBM_PAIR_NEWTON_MULTIPLIER, &law[0], &stay[0]
         self.vectors[0, :] = start
         return self
 
@@ -153,9 +91,9 @@ cdef class PotentialFit:
         """At most max_products more products; -> whether it is done."""
         cdef int status
         with nogil:
-            status = ebm_potential_run(&self.c, max_products, self.num_threads)
+            status = ebm_pair_newton_run(&self.c, max_products, self.num_threads)
         check(status)
-        return self.c.phase == EBM_POTENTIAL_DONE
+        return self.c.phase == EBM_PAIR_NEWTON_DONE
 
     @property
     def v(self):
@@ -164,7 +102,7 @@ cdef class PotentialFit:
     @property
     def weight(self):
         """The curvatures of the pairs at v, the Laplacian's weights."""
-        return np.asarray(self._weight)[:self.graph.nnz]
+        return as_array(self._weight)[:self.graph.nnz]
 
     @property
     def n_newton(self):
@@ -184,77 +122,90 @@ cdef class PotentialFit:
 
     def slopes(self):
         """-> array (nnz,): the gradient along e_x - e_y that one unit of w(x, y) adds."""
-        cdef double[::1] slope = np.empty(max(self.graph.nnz, 1))
+        cdef double[::1] slope = doubles(max(self.graph.nnz, 1))
         cdef int status
         with nogil:
-            status = ebm_potential_slopes(&self.c, self.num_threads, &slope[0])
+            status = ebm_pair_probe_slopes(&self.c, self.num_threads, &slope[0])
         check(status)
-        return np.asarray(slope)[:self.graph.nnz]
+        return as_array(slope)[:self.graph.nnz]
 
-    def probe(self, const double[::1] slope not None, const double[::1] total not None, const double[::1] scale not None,
-              const uint64_t[::1] key not None, int64_t probe, double[::1] flow not None, double tol, int64_t max_products):
-        """-> H^+ g of one random g with the covariance of the gradient; see potential.h. Valid until the next call."""
+    def probe(self, const double[::1] slope not None, const double[::1] total not None,
+              const double[::1] scale not None, const uint64_t[::1] key not None, int64_t probe,
+              double[::1] flow not None, double tol, int64_t max_products):
+        """-> H^+ g of one random g with the covariance of the gradient; see pair_probe.h. Valid
+        until the next call."""
         cdef int64_t n = self.c.graph.n_states
         cdef int status
-        need(slope.shape[0] == self.graph.nnz and flow.shape[0] == self.graph.nnz and key.shape[0] == 2, "lengths of entries")
+        need(slope.shape[0] == self.graph.nnz and flow.shape[0] == self.graph.nnz
+             and key.shape[0] == 2, "lengths of entries")
         need(total.shape[0] == n and scale.shape[0] == n, "lengths of states")
         with nogil:
-            status = ebm_potential_probe(&self.c.graph, self.graph.mirror_p, &slope[0], &total[0], &scale[0], &key[0], probe,
-                                         self.num_threads, &flow[0], self.c.residual)
+            status = ebm_pair_probe_draw(&self.c.graph, self.graph.mirror_p, &slope[0], &total[0],
+                                         &scale[0], &key[0], probe, self.num_threads, &flow[0],
+                                         self.c.residual)
             if status == EBM_OK:
-                status = ebm_potential_solve(&self.c, tol, max_products, self.num_threads)
+                status = ebm_pair_newton_solve(&self.c, tol, max_products, self.num_threads)
         check(status)
         return np.asarray(self.vectors[3])
 
 
-def resample_rows(const int64_t[::1] indptr not None, const double[::1] weight not None, const double[::1] total not None,
-                  const uint64_t[::1] key not None, int64_t replicate, int num_threads):
+def resample_rows(const int64_t[::1] indptr not None, const double[::1] weight not None,
+                  const double[::1] total not None, const uint64_t[::1] key not None,
+                  int64_t replicate, int num_threads):
     """-> array like weight: multinomial rows of total[x] draws."""
     cdef int64_t n = total.shape[0]
-    cdef double[::1] out = np.empty(max(weight.shape[0], 1))
+    cdef double[::1] out = doubles(max(weight.shape[0], 1))
     cdef int status
-    need(indptr.shape[0] == n + 1 and key.shape[0] == 2 and weight.shape[0] == indptr[n] and weight.shape[0] > 0, "lengths")
+    need(indptr.shape[0] == n + 1 and key.shape[0] == 2 and weight.shape[0] == indptr[n]
+         and weight.shape[0] > 0, "lengths")
     with nogil:
-        status = ebm_resample_rows(n, &indptr[0], &weight[0], NULL, &total[0], &key[0], replicate, num_threads, &out[0])
+        status = ebm_resample_rows(n, &indptr[0], &weight[0], NULL, &total[0], &key[0], replicate,
+                                   num_threads, &out[0])
     check(status)
-    return np.asarray(out)
+    return as_array(out)
 
 
-def reversible_statistics(PairGraph counts not None, const int32_t[::1] labels, const double[::1] v not None):
+def reversible_statistics(PairGraph counts not None, const int32_t[::1] labels,
+                          const double[::1] v not None):
     """-> (likelihood ratio, score, fitted (nnz,)); labels None: one class."""
     cdef double lr, score
-    cdef double[::1] fitted = np.empty(max(counts.nnz, 1))
+    cdef double[::1] fitted = doubles(max(counts.nnz, 1))
     cdef int status
-    need(v.shape[0] == counts.c.n_states and (labels is None or labels.shape[0] == v.shape[0]), "lengths")
+    need(v.shape[0] == counts.c.n_states and (labels is None or labels.shape[0] == v.shape[0]),
+         "lengths")
     cdef const int32_t *labels_p = &labels[0] if labels is not None else NULL
     with nogil:
-        status = ebm_reversible_statistics(&counts.c, labels_p, &v[0], &fitted[0], &lr, &score)
+        status = ebm_balance_statistics(&counts.c, labels_p, &v[0], &fitted[0], &lr, &score)
     check(status)
-    return lr, score, np.asarray(fitted)[:counts.nnz]
+    return lr, score, as_array(fitted)[:counts.nnz]
 
 
-def reversible_bootstrap(PairGraph pattern not None, const double[::1] expected not None, const double[::1] total not None,
-                         const double[::1] v not None, const uint64_t[::1] key not None, int64_t first, int64_t n_replicates,
+def reversible_bootstrap(PairGraph pattern not None, const double[::1] expected not None,
+                         const double[::1] total not None, const double[::1] v not None,
+                         const uint64_t[::1] key not None, int64_t first, int64_t n_replicates,
                          int n_slots, bint deviations):
     """-> (likelihood ratios, scores, deviations (n_replicates, nnz) or None)."""
     cdef int64_t n = pattern.c.n_states, nnz = pattern.nnz
-    need(expected.shape[0] == nnz and nnz > 0 and total.shape[0] == n and v.shape[0] == n and key.shape[0] == 2, "lengths")
+    need(expected.shape[0] == nnz and nnz > 0 and total.shape[0] == n and v.shape[0] == n
+         and key.shape[0] == 2, "lengths")
     need(n_replicates > 0 and n_slots > 0, "counts")
-    cdef double[::1] work = np.empty(n_slots * ebm_reversible_work(n, nnz)), lr = np.empty(n_replicates)
-    cdef double[::1] score = np.empty(n_replicates)
-    cdef int64_t[::1] work_index = np.empty(n_slots * ebm_reversible_work_index(n, nnz), np.int64)
+    cdef double[::1] work = doubles(n_slots * ebm_balance_work(n, nnz)), lr = doubles(n_replicates)
+    cdef double[::1] score = doubles(n_replicates)
+    cdef int64_t[::1] work_index = int64s(n_slots * ebm_balance_work_index(n, nnz))
     cdef double[:, ::1] deviation = np.empty((n_replicates, nnz)) if deviations else None
     cdef double *deviation_p = &deviation[0, 0] if deviations else NULL
     cdef int status
     with nogil:
-        status = ebm_reversible_bootstrap(&pattern.c, pattern.mirror_p, &expected[0], &total[0], &v[0], &key[0], first,
-                                          n_replicates, n_slots, &work[0], &work_index[0], &lr[0], &score[0], deviation_p)
+        status = ebm_balance_bootstrap(&pattern.c, pattern.mirror_p, &expected[0], &total[0], &v[0],
+                                       &key[0], first, n_replicates, n_slots, &work[0],
+                                       &work_index[0], &lr[0], &score[0], deviation_p)
     check(status)
-    return np.asarray(lr), np.asarray(score), np.asarray(deviation) if deviations else None
+    return as_array(lr), as_array(score), np.asarray(deviation) if deviations else None
 
 
 cdef class CycleRanking:
-    """Triangles and the cycles of a breadth-first forest, ranked by how much they break Kolmogorov's criterion."""
+    """Triangles and the cycles of a breadth-first forest, ranked by how much they break
+    Kolmogorov's criterion."""
 
     cdef const int64_t[::1] indptr
     cdef const int32_t[::1] indices
@@ -264,35 +215,39 @@ cdef class CycleRanking:
     cdef int64_t n_keep, n_best
     cdef ebm_cycle_totals_t totals
 
-    def __cinit__(self, const int64_t[::1] indptr not None, const int32_t[::1] indices not None, const double[::1] ratio not None,
-                  const double[::1] variance, int64_t n_keep):
+    def __cinit__(self, const int64_t[::1] indptr not None, const int32_t[::1] indices not None,
+                  const double[::1] ratio not None, const double[::1] variance, int64_t n_keep):
         cdef int64_t n = indptr.shape[0] - 1
-        cdef int32_t[::1] queue = np.empty(n, np.int32)
+        cdef int32_t[::1] queue = int32s(n)
         cdef int status
-        need(indices.shape[0] == indptr[n] and ratio.shape[0] == indptr[n] and indptr[n] > 0 and n_keep > 0, "lengths")
+        need(indices.shape[0] == indptr[n] and ratio.shape[0] == indptr[n] and indptr[n] > 0
+             and n_keep > 0, "lengths")
         need(variance is None or variance.shape[0] == indptr[n], "length of variance")
         self.indptr, self.indices, self.ratio, self.variance = indptr, indices, ratio, variance
-        self.parent, self.depth = np.empty(n, np.int32), np.empty(n, np.int32)
+        self.parent, self.depth = int32s(n), int32s(n)
         self.n_keep, self.best = n_keep, np.empty(n_keep * sizeof(ebm_cycle_t), np.uint8)
         with nogil:
-            status = ebm_cycle_forest(n, &indptr[0], &indices[0], &ratio[0], &queue[0], &self.parent[0], &self.depth[0])
+            status = ebm_cycle_forest(n, &indptr[0], &indices[0], &ratio[0], &queue[0],
+                                      &self.parent[0], &self.depth[0])
         check(status)
 
     def expand(self, int64_t begin, int64_t end):
-        """Look at the edges whose smaller state is begin .. end - 1."""
+        """Examine the edges whose smaller state is begin .. end - 1."""
         cdef const double *variance_p = pointer(self.variance)
         cdef int status
         with nogil:
-            status = ebm_cycle_rank(self.parent.shape[0], &self.indptr[0], &self.indices[0], &self.ratio[0], variance_p,
-                                    &self.parent[0], &self.depth[0], begin, end, self.n_keep, <ebm_cycle_t *>&self.best[0],
+            status = ebm_cycle_rank(self.parent.shape[0], &self.indptr[0], &self.indices[0],
+                                    &self.ratio[0], variance_p, &self.parent[0], &self.depth[0],
+                                    begin, end, self.n_keep, <ebm_cycle_t *>&self.best[0],
                                     &self.n_best, &self.totals)
         check(status)
 
     @property
     def found(self):
-        """-> ([(states, affinity, variance, score)] best first, totals: n_triangles, n_longer, triangle_square)."""
+        """-> ([(states, affinity, variance, score)] best first, totals: n_triangles, n_longer,
+        triangle_square)."""
         cdef ebm_cycle_t *best = <ebm_cycle_t *>&self.best[0]
         cdef int64_t i, j
-        cycles = [([best[i].states[j] for j in range(best[i].length)], best[i].affinity, best[i].variance, best[i].score)
-                  for i in range(self.n_best)]
+        cycles = [([best[i].states[j] for j in range(best[i].length)], best[i].affinity,
+                   best[i].variance, best[i].score) for i in range(self.n_best)]
         return cycles, self.totals

@@ -1,16 +1,17 @@
-# What other packages call through fastebm/core.pxd; the declarations there must stay the same.
+# The functions that other packages call through fastebm/core.pxd, whose declarations must agree.
 
 cdef api const ebm_scaled_t *chain_operator(object chain, bint left, bint *transposed) except NULL:
     from fastebm.chains.chain import is_chain
 
-    operator, flipped = is_chain(chain)._scaled.left if left else (is_chain(chain)._scaled.operator, False)
+    scaled = is_chain(chain)._scaled
+    operator, flipped = scaled.left if left else (scaled.operator, False)
     cdef Scaled P = operator
     transposed[0] = flipped
     return &P.c
 
 
-cdef api int operator_apply(const ebm_scaled_t *P, bint transposed, int num_threads, int64_t width, const double *x,
-                            double *scratch, double *y) noexcept nogil:
+cdef api int operator_apply(const ebm_scaled_t *P, bint transposed, int num_threads, int64_t width,
+                            const double *x, double *scratch, double *y) noexcept nogil:
     return ebm_scaled_apply(P, transposed, num_threads, width, x, scratch, y)
 
 

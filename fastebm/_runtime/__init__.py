@@ -1,1 +1,2 @@
-"""What every long call shares: threads, pacing, memory forecasts, progress, checkpoints, validation and results."""
+"""What every long call shares: threads, pacing, memory forecasts, progress, checkpoints, argument
+checks and results."""

@@ -1,4 +1,4 @@
-"""What a long call had reached, kept in one file so that a later call goes on with the same bits."""
+"""The state of a long call in one file, from which a later call continues with the same bits."""
 
 import contextlib
 import hashlib
@@ -6,50 +6,56 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import InvalidChainError
 
-# Writing is rare against the work: at most one state in this many seconds, and one more when the call is interrupted.
+# Saving must cost little compared to the work: at most one save in this many seconds, and one more
+# when the call is interrupted.
 SAVE_EVERY_S = 30.0
-HASHED_AT_ONCE = 1 << 26
+BYTES_HASHED_AT_ONCE = 1 << 26
 
 
-def fingerprint(*parts):
-    """A short text that changes with any bit of the parts: arrays, None, and whatever JSON can say."""
+def fingerprint(*parts: object) -> str:
+    """A short text that changes with any bit of the parts: arrays, None, and JSON values."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):
             digest.update(f"{part.dtype.str}{part.shape}".encode())
-            data = memoryview(np.ascontiguousarray(part)).cast("B")
-            for begin in range(0, len(data), HASHED_AT_ONCE):  # Ctrl-C is answered in between
-                digest.update(data[begin : begin + HASHED_AT_ONCE])
+            data = np.ascontiguousarray(part).data.cast("B")
+            for begin in range(0, len(data), BYTES_HASHED_AT_ONCE):  # Ctrl-C works in between
+                digest.update(data[begin : begin + BYTES_HASHED_AT_ONCE])
         else:
             digest.update(json.dumps(part, sort_keys=True).encode())
     return digest.hexdigest()
 
 
 class Checkpoint:
-    """The file of one call; with path None every method does nothing.
+    """The file of one call. If path is None, every method does nothing.
 
     Parameters
     ----------
     path : str, Path or None
     call : str
-        The public function, for the error's text.
+        The public function, for error messages.
     identity : callable
-        -> the `fingerprint` of everything that the outcome depends on; asked only where there is a path.
+        -> the `fingerprint` of everything that the result depends on; called only if there is a
+        path.
     """
 
-    def __init__(self, path, call, identity):
+    def __init__(
+        self, path: str | os.PathLike[str] | None, call: str, identity: Callable[[], str]
+    ) -> None:
         self._path = None if path is None else Path(path)
         self._call, self._saved_at = call, time.perf_counter()
         self._identity = identity() if path is not None else None
 
-    def load(self):
-        """The arrays of an earlier `save`, or None where there is no file.
+    def load(self) -> dict[str, Any] | None:
+        """The arrays of an earlier `save`, or None if there is no file.
 
         Raises
         ------
@@ -62,21 +68,26 @@ class Checkpoint:
             with np.load(self._path, allow_pickle=False) as file:
                 state = {name: file[name] for name in file.files}
             owner = (str(state.pop("call")), str(state.pop("identity")))
-        except Exception as error:  # whatever a damaged archive raises
+        except Exception as error:  # a damaged archive raises errors of many types
             raise InvalidChainError(
                 f"{self._path} is not a checkpoint of fastebm ({error}); remove it to start anew"
             ) from error
         if owner != (self._call, self._identity):
             raise InvalidChainError(
-                f"{self._path} is a checkpoint of another call of {owner[0]} (other chain or arguments); name another file, or remove it to start anew"
+                f"{self._path} is a checkpoint of another call of {owner[0]} (other chain or "
+                "arguments); name another file, or remove it to start anew"
             )
         return state
 
-    def save(self, state, *, now=False):
-        """Replace the file, in one step, by the arrays of the dictionary that `state()` returns, unless it is too young."""
+    def save(self, state: Callable[[], Mapping[str, Any] | None], *, now: bool = False) -> None:
+        """Replace the file atomically by the arrays that `state()` returns, if there are any. Does
+        nothing if the last save is younger than SAVE_EVERY_S, unless `now`."""
         if self._path is None or not (now or time.perf_counter() - self._saved_at >= SAVE_EVERY_S):
             return
-        arrays = {"call": np.array(self._call), "identity": np.array(self._identity), **state()}
+        reached = state()
+        if reached is None:
+            return
+        arrays = {"call": np.array(self._call), "identity": np.array(self._identity), **reached}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}-")
         try:
@@ -89,7 +100,7 @@ class Checkpoint:
             raise
         self._saved_at = time.perf_counter()
 
-    def discard(self):
-        """Remove the file: the call is done and its result returned."""
+    def discard(self) -> None:
+        """Remove the file: the call has finished."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)

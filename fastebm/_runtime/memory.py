@@ -1,10 +1,10 @@
-"""The memory forecast: what is free, and the error before an allocation that cannot succeed."""
+"""The memory forecast: how much is free, and an error before an allocation that cannot succeed."""
 
 from ..errors import MemoryForecastError
 
 
-def free_memory():
-    """Bytes that can still be allocated, or None where the system does not tell."""
+def free_memory() -> int | None:
+    """Bytes that can still be allocated, or None if the system does not say."""
     try:
         with open("/proc/meminfo") as file:
             for line in file:
@@ -26,10 +26,11 @@ def free_memory():
     return free
 
 
-def forecast_memory(n_bytes, purpose):
+def forecast_memory(n_bytes: int, purpose: str) -> None:
     """Raise `MemoryForecastError` before an allocation that cannot succeed."""
     free = free_memory()
     if free is not None and n_bytes > free:
         raise MemoryForecastError(
-            f"{purpose} needs {n_bytes:,} bytes and {free:,} are free; use a smaller chain or a machine with more memory"
+            f"{purpose} needs {n_bytes:,} bytes and {free:,} are free; "
+            "use a smaller chain or a machine with more memory"
         )

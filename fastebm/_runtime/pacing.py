@@ -8,13 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
+import numpy as np
+
+from .types import IntArray
+
 # One call into the core does at most about 0.2 s of work, so that Ctrl-C is answered well within a
 # second. At the slowest measured rate (random gathers, 4 ns an entry on one core) that is this many
 # entries.
 ENTRIES_PER_CALL = 50_000_000
 
-# Where the clock decides: the first call of a long run of calls gets this many entries (5 ms of
-# searching, which waits for the memory at every entry), each later one as many as let it last
+# Where the clock decides: the first of a long run of calls gets this many entries (5 ms of a graph
+# search, which waits for memory at every entry), each later one as many as let it last
 # SECONDS_PER_CALL.
 FIRST_ENTRIES = 50_000
 SECONDS_PER_CALL = 0.1
@@ -31,6 +35,8 @@ class Pacer:
     seconds_per_call : float
     growth : float
         The largest factor between one size and the next.
+    largest : int
+        No size is larger.
 
     Attributes
     ----------
@@ -45,8 +51,9 @@ class Pacer:
         *,
         seconds_per_call: float = SECONDS_PER_CALL,
         growth: float = 4.0,
+        largest: int = 2**40,
     ) -> None:
-        self.size, self.seconds = first, 0.0
+        self.size, self.seconds, self._largest = first, 0.0, largest
         self._first, self._seconds_per_call, self._growth = first, seconds_per_call, growth
 
     def restart(self) -> None:
@@ -65,14 +72,23 @@ class Pacer:
         elapsed = max(time.perf_counter() - self._begin, 1e-9)
         self.seconds += elapsed
         factor = min(self._growth, self._seconds_per_call / elapsed)
-        self.size = max(1, min(int(self.size * factor), 2**40))
+        self.size = max(1, min(int(self.size * factor), self._largest))
 
 
-def paced_ranges(n: int, pacer: Pacer | None = None) -> Iterator[tuple[int, int]]:
-    """Ranges (begin, end) that cover 0..n in order; the time between two of them paces the next."""
+def paced_ranges(
+    n: int, pacer: Pacer | None = None, *, offsets: IntArray | None = None
+) -> Iterator[tuple[int, int]]:
+    """Ranges (begin, end) that cover 0..n in order; the time between two of them paces the next.
+
+    With `offsets` (n + 1,), item i consists of offsets[i + 1] - offsets[i] entries, and `size`
+    limits the entries of a range as well as its items. A range has at least one item.
+    """
     pacer, begin = pacer or Pacer(), 0
     while begin < n:
         end = min(begin + pacer.size, n)
+        if offsets is not None:
+            last = int(np.searchsorted(offsets, int(offsets[begin]) + pacer.size, side="right")) - 1
+            end = min(max(last, begin + 1), end)
         with pacer:
             yield begin, end
         begin = end

@@ -1,20 +1,31 @@
-"""Threads, random keys, progress, interruption and the memory forecast: one place each."""
+"""Progress of a long call, and Ctrl-C as an error that carries the partial result."""
 
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ..errors import Interrupted
+from .types import Callback
 
 
 class Monitor:
     """Progress of one long call: an optional tqdm bar on stderr and an optional callback(info).
 
-    Call it after every piece of work with keyword values; they reach the callback as a dict and the bar as its postfix.
+    Call it after every piece of work. The keyword values reach the callback in a dict, and the
+    floats among them are shown after the bar.
     """
 
-    def __init__(self, description, *, total=None, progress=False, callback=None):
+    def __init__(
+        self,
+        description: str,
+        *,
+        total: int | None = None,
+        progress: bool = False,
+        callback: Callback | None = None,
+    ) -> None:
         self._callback = callback
-        self._bar = None
+        self._bar: Any = None
         self._done = 0
         self._begin = time.perf_counter()
         if progress:
@@ -23,11 +34,11 @@ class Monitor:
             self._bar = tqdm(total=total, desc=description, leave=False)
 
     @property
-    def wall_s(self):
+    def wall_s(self) -> float:
         """Seconds since the call began."""
         return time.perf_counter() - self._begin
 
-    def __call__(self, done, **info):
+    def __call__(self, done: int, **info: Any) -> None:
         if self._bar is not None:
             self._bar.update(done - self._done)
             self._bar.set_postfix(
@@ -37,14 +48,22 @@ class Monitor:
         if self._callback is not None:
             self._callback({"done": done, "wall_s": self.wall_s, **info})
 
-    def close(self):
+    def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 
 
 @contextmanager
-def interruptible(description, partial, *, total=None, progress=False, callback=None):
-    """Yield a `Monitor`; turn Ctrl-C into `Interrupted` carrying `partial()`, the result so far or None."""
+def interruptible(
+    description: str,
+    partial: Callable[[], Any],
+    *,
+    total: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> Iterator[Monitor]:
+    """Yield a `Monitor`. Ctrl-C becomes an `Interrupted` that carries `partial()`, the result so
+    far or None."""
     monitor = Monitor(description, total=total, progress=progress, callback=callback)
     try:
         yield monitor

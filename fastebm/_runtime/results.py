@@ -2,18 +2,20 @@
 
 import dataclasses
 import math
-from typing import TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 import numpy as np
 
 T = TypeVar("T")
 
 
-def to_json(value):
-    """`value` with nothing that JSON lacks: arrays become lists, complex numbers {"re", "im"}, inf and nan None.
+def to_json(value: Any) -> Any:
+    """`value` in what JSON can hold: arrays become lists, complex numbers {"re", "im"}, inf and nan
+    None.
 
-    A dictionary gains, beside every key whose number was not finite, the key `<name>_status` with "inf", "-inf" or
-    "nan", so that nothing is lost; beside a list, the list of these, None where a number was finite.
+    Nothing is lost: in a dictionary, a key whose number is not finite gets a second key
+    `<name>_status` with "inf", "-inf" or "nan". A key that holds a list gets a list of these, None
+    for every finite number.
     """
     if isinstance(value, dict):
         out = {}
@@ -42,8 +44,8 @@ def to_json(value):
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _status(value):
-    """What in a number, or a list of them, is not finite; None where everything is."""
+def _status(value: object) -> Any:
+    """The "inf", "-inf" or "nan" of a number, or the list of them; None if everything is finite."""
     if isinstance(value, (float, np.floating)):
         return None if math.isfinite(value) else str(float(value))
     if isinstance(value, np.ndarray) and (value.dtype.kind != "f" or np.isfinite(value).all()):
@@ -54,16 +56,19 @@ def _status(value):
     return None
 
 
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Result:
-    """Base of every result. Subclasses are frozen dataclasses; large arrays stay out of the one-line repr."""
+    """Base of every result. Subclasses are frozen dataclasses; the one-line repr shows large arrays
+    by their type and shape only."""
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python values that `json.dumps` accepts."""
-        return to_json(
+        plain: dict[str, Any] = to_json(
             {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         )
+        return plain
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         parts = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -80,5 +85,6 @@ class Result:
 
 @dataclass_transform(frozen_default=True, eq_default=False)
 def result(cls: type[T]) -> type[T]:
-    """Decorator: a frozen dataclass with the repr of `Result` and identity comparison (arrays have no truth value)."""
+    """Decorator: a frozen dataclass with the repr of `Result`. Two results are equal only if they
+    are the same object, because arrays have no truth value."""
     return dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)

@@ -1,23 +1,25 @@
-"""A long call that Ctrl-C interrupts with a partial result, and that a checkpoint resumes with the
-same bits: load, save from time to time, save on Ctrl-C, discard at the end."""
+"""A long call that Ctrl-C interrupts with a partial result, and that continues from a checkpoint
+with the same bits: load, save from time to time, save on Ctrl-C, remove the file at the end."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from os import PathLike
 from typing import Any
 
 from .checkpoint import Checkpoint
 from .progress import Monitor, interruptible
+from .types import Callback, Path
 
 State = Mapping[str, Any]
 
 
 class Resumable:
-    """The call under way: report progress with ``run(done, **info)`` and say ``run.save()`` wherever
-    the state is one that `restore` can go on from."""
+    """The running call. Report progress with ``run(done, **info)``, and call ``run.save()``
+    wherever the state is one that `restore` can continue from."""
 
-    def __init__(self, monitor: Monitor, file: Checkpoint, state: Callable[[], State]) -> None:
-        self._monitor, self._file, self._state = monitor, file, state
+    def __init__(
+        self, monitor: Monitor, checkpoint: Checkpoint, state: Callable[[], State | None]
+    ) -> None:
+        self._monitor, self._checkpoint, self._state = monitor, checkpoint, state
 
     def __call__(self, done: int, **info: Any) -> None:
         self._monitor(done, **info)
@@ -28,14 +30,14 @@ class Resumable:
         return self._monitor.wall_s
 
     def save(self) -> None:
-        """Write the state if a checkpoint is wanted and the last one is old enough."""
-        self._file.save(self._state)
+        """Write the state if there is a checkpoint and its last save is old enough."""
+        self._checkpoint.save(self._state)
 
 
 @contextmanager
 def resumable(
     call: str,
-    checkpoint: str | PathLike[str] | None,
+    checkpoint: Path | None,
     identity: Callable[[], str],
     *,
     state: Callable[[], State | None],
@@ -43,7 +45,7 @@ def resumable(
     partial: Callable[[], Any],
     total: int | None = None,
     progress: bool = False,
-    callback: Callable[[dict[str, Any]], None] | None = None,
+    callback: Callback | None = None,
 ) -> Iterator[Resumable]:
     """Run a long call.
 
@@ -54,10 +56,10 @@ def resumable(
     checkpoint : path or None
         None: nothing is written or read.
     identity : callable
-        -> `fingerprint` of everything that the outcome depends on; asked only with a checkpoint.
+        -> `fingerprint` of everything that the result depends on; called only with a checkpoint.
     state : callable
-        -> arrays from which `restore` goes on with the same bits, or None where there is nothing to
-        keep yet.
+        -> arrays from which `restore` continues with the same bits, or None if there is nothing to
+        save yet.
     restore : callable(arrays)
     partial : callable
         -> the result so far, which `Interrupted` carries.
@@ -65,26 +67,24 @@ def resumable(
     Raises
     ------
     Interrupted
-        Ctrl-C; the state is saved first, unless it came before an earlier state was restored.
+        Ctrl-C. The state is saved first, unless Ctrl-C came before an earlier state was restored.
     InvalidChainError
         The checkpoint is damaged or belongs to another call.
     """
-    file = Checkpoint(checkpoint, call, identity)
+    saved = Checkpoint(checkpoint, call, identity)
     is_ready = False
 
     def interrupted() -> Any:
-        if is_ready and checkpoint is not None:
-            reached = state()
-            if reached is not None:
-                file.save(lambda: reached, now=True)
+        if is_ready:
+            saved.save(state, now=True)
         return partial()
 
     with interruptible(
         call, interrupted, total=total, progress=progress, callback=callback
     ) as monitor:
-        saved = file.load()
-        if saved is not None:
-            restore(saved)
+        arrays = saved.load()
+        if arrays is not None:
+            restore(arrays)
         is_ready = True
-        yield Resumable(monitor, file, state)
-    file.discard()
+        yield Resumable(monitor, saved, state)
+    saved.discard()

@@ -1,4 +1,8 @@
-"""How many threads a call uses."""
+"""How many threads a call uses.
+
+Results have the same bits for any number of threads: sums go over fixed ranges of states, added in
+order (csrc, `parallel.h`).
+"""
 
 import os
 
@@ -6,15 +10,16 @@ import numpy as np
 
 from ..errors import InvalidChainError
 
-# libgomp hangs in a child that was forked after the parent used threads; such a child computes with one.
+# libgomp hangs in a child process that was forked after the parent had used threads, so a forked
+# child computes with one thread.
 _IMPORT_PID = os.getpid()
 
 
-def available_cpus():
-    """CPUs that this process may use: affinity and cgroup quota, at least 1."""
+def available_cpus() -> int:
+    """The number of CPUs that this process may use (affinity and cgroup quota), at least 1."""
     try:
         cpus = len(os.sched_getaffinity(0))
-    except AttributeError:  # not offered on macOS and Windows
+    except AttributeError:  # macOS and Windows lack it
         cpus = os.cpu_count() or 1
     try:
         with open("/sys/fs/cgroup/cpu.max") as file:
@@ -26,8 +31,9 @@ def available_cpus():
     return max(1, cpus)
 
 
-def resolve_threads(num_threads):
-    """The number of threads to use; None: the CPUs this process may use, capped by OMP_NUM_THREADS."""
+def resolve_threads(num_threads: int | None) -> int:
+    """The number of threads to use. None: all CPUs that this process may use, but no more than
+    OMP_NUM_THREADS."""
     if num_threads is not None:
         if isinstance(num_threads, bool) or not isinstance(num_threads, (int, np.integer)):
             raise TypeError(f"num_threads must be an int or None, not {type(num_threads).__name__}")

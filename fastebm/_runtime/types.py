@@ -8,12 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+#: Float64 of shape (n,) and (n, k).
+Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
+Block: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 IntArray: TypeAlias = npt.NDArray[np.int64]
+Int32Array: TypeAlias = npt.NDArray[np.int32]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
+#: A bool mask as the core takes it.
+ByteMask: TypeAlias = npt.NDArray[np.uint8]
 
 #: States of a chain: a bool mask (n_states,), state numbers, or one number.
 States: TypeAlias = npt.ArrayLike
-#: What SPEC 7 of Scientific Python accepts as rng (scientific-python.org/specs/spec-0007).
+#: What Scientific Python SPEC 7 accepts as rng (scientific-python.org/specs/spec-0007).
 RNG: TypeAlias = (
     int
     | Sequence[int]
@@ -25,5 +31,5 @@ RNG: TypeAlias = (
 #: Called with a dict of what a long call has reached.
 Callback: TypeAlias = Callable[[dict[str, Any]], None]
 Path: TypeAlias = str | os.PathLike[str]
-#: Names of the states, one each.
+#: Names of the states, one for each.
 Labels: TypeAlias = Sequence[Any]

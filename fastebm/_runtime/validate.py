@@ -1,13 +1,20 @@
-"""Checks of arguments, one place each: every error names the argument, the entry and the remedy."""
+"""Checks of arguments, one place for each. Every error names the argument, the entry and the
+remedy."""
 
 import math
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import InvalidChainError
+from .types import BoolArray, FloatArray, IntArray, States
+
+Choice = TypeVar("Choice", bound=str | None)
 
 
-def count(value, name, minimum=1):
+def count(value: object, name: str, minimum: int = 1) -> int:
     """An int of at least `minimum`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
@@ -16,20 +23,27 @@ def count(value, name, minimum=1):
     return int(value)
 
 
-def number(value, name, *, above=-math.inf, below=math.inf, closed=False):
-    """A real number in the open interval (above, below), or the closed one."""
+def number(
+    value: object,
+    name: str,
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
+    closed: bool = False,
+) -> float:
+    """A real number in the open interval (above, below), or in the closed one."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(
         value, (int, float, np.integer, np.floating)
     ):
         raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
     inside = above <= value <= below if closed else above < value < below
-    if not inside:  # also NaN
+    if not inside:  # NaN, too
         where = f"in [{above}, {below}]" if closed else f"strictly between {above} and {below}"
         raise InvalidChainError(f"{name} must be {where}, got {value}")
     return float(value)
 
 
-def choice(value, name, allowed):
+def choice(value: Choice, name: str, allowed: Iterable[str | None]) -> Choice:
     """One of the strings `allowed`."""
     if value not in allowed:
         raise InvalidChainError(
@@ -38,8 +52,8 @@ def choice(value, name, allowed):
     return value
 
 
-def real_array(values, name):
-    """An array of a real dtype; complex, object and text are refused rather than cast."""
+def real_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    """An array of a real dtype. Complex numbers, objects and text are refused rather than cast."""
     try:
         array = values if isinstance(values, np.ndarray) else np.asarray(values)
     except ValueError as error:  # rows of different lengths
@@ -49,12 +63,14 @@ def real_array(values, name):
     return array
 
 
-def vector(values, n_states, name, *, allow_minus_inf=False):
+def vector(
+    values: npt.ArrayLike, n_states: int, name: str, *, allow_minus_inf: bool = False
+) -> FloatArray:
     """A contiguous float64 array (n_states,) without NaN or infinity."""
     array = real_array(values, name)
     if array.shape != (n_states,):
         raise InvalidChainError(f"{name} must have shape ({n_states},), got {array.shape}")
-    array = np.require(array, np.float64, "C")  # a memory map stays one
+    array = np.require(array, np.float64, "C")  # keeps a memory map one
     good = np.isfinite(array)
     if allow_minus_inf:
         good |= array == -np.inf
@@ -64,8 +80,9 @@ def vector(values, n_states, name, *, allow_minus_inf=False):
     return array
 
 
-def state_array(states, n_states, name):
-    """State numbers as a non-empty int64 array; accepts one state, an index array or a bool mask (n_states,)."""
+def state_array(states: States, n_states: int, name: str) -> IntArray:
+    """State numbers as an int64 array that is not empty, from one state, an index array or a bool
+    mask (n_states,)."""
     array = np.atleast_1d(np.asarray(states))
     if array.ndim != 1:
         raise InvalidChainError(f"{name} must be one-dimensional, got shape {array.shape}")
@@ -88,15 +105,16 @@ def state_array(states, n_states, name):
     return array.astype(np.int64)
 
 
-def target_mask(target, n_states):
-    """A target as a bool array (n_states,) with at least one state; accepts what `state_array` does."""
+def target_mask(target: States, n_states: int) -> BoolArray:
+    """A target as a bool array (n_states,) with at least one state; accepts what `state_array`
+    does."""
     mask = np.zeros(n_states, dtype=bool)
     mask[state_array(target, n_states, "target")] = True
     return mask
 
 
-def distribution(values, n_states, name):
-    """A probability vector (n_states,): non-negative, of sum one to 1e-6, then normalised."""
+def distribution(values: npt.ArrayLike, n_states: int, name: str) -> FloatArray:
+    """A probability vector (n_states,): not negative, with sum one to 1e-6, then normalised."""
     array = vector(values, n_states, name)
     if (array < 0).any():
         at = int(np.argmax(array < 0))
@@ -104,4 +122,5 @@ def distribution(values, n_states, name):
     total = array.sum()
     if abs(total - 1.0) > 1e-6:
         raise InvalidChainError(f"{name} sums to {total:.17g}; divide it by its sum")
-    return array / total
+    normalised: FloatArray = array / total
+    return normalised

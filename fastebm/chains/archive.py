@@ -1,29 +1,34 @@
-"""Saved chains as folders of .npy arrays and a small JSON: what is common to all kinds of chains, and
-no class of them. `store` keeps `load`, which knows the classes."""
+"""Saved chains as folders of .npy arrays and a small JSON: what all classes of chains share.
+`load`, which knows the classes, is in `store`."""
 
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from .._runtime.types import Labels
 from ..errors import InvalidChainError
 
 FORMAT = 1
 
 
-def write_folder(path, write):
-    """Fill the folder `path` by write(folder), replacing a chain that is there; complete or not at all."""
+def write_folder(path: Path, write: Callable[[Path], None]) -> None:
+    """Make the folder `path` and fill it by write(folder). A chain that is there already is
+    replaced; if write fails, nothing changes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not (path / "chain.json").exists():
         raise InvalidChainError(f"{path} exists and is not a saved chain; choose another folder")
     folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
     try:
-        os.chmod(folder, 0o755)  # mkdtemp makes it private
+        os.chmod(folder, 0o755)  # mkdtemp makes a private one
         write(folder)
-        # an open memory map of the old files stays valid: they are unlinked, not overwritten
+        # memory maps of the old files stay valid: the files are unlinked, not overwritten
         if path.exists():
             shutil.rmtree(path)
         folder.rename(path)
@@ -32,32 +37,35 @@ def write_folder(path, write):
         raise
 
 
-def write_arrays(folder, arrays):
+def write_arrays(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
 
 
-def write_labels(folder, labels, n_states):
+def write_labels(folder: Path, labels: Labels | None, n_states: int) -> None:
     if labels is not None:
         with open(folder / "labels.json", "w", encoding="utf-8") as file:
             json.dump([str(labels[i]) for i in range(n_states)], file)
 
 
-def read_labels(folder):
-    """The labels, or None where none were written."""
+def read_labels(folder: Path) -> list[str] | None:
+    """The labels, or None if none were written."""
     path = folder / "labels.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not path.exists():
+        return None
+    labels: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    return labels
 
 
-def write_facts(folder, facts):
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     (folder / "chain.json").write_text(
         json.dumps({"format": FORMAT, **facts}, indent=1), encoding="utf-8"
     )
 
 
-def read_facts(folder):
+def read_facts(folder: Path) -> dict[str, Any]:
     """The facts of a folder that this version can read."""
-    facts = json.loads((folder / "chain.json").read_text(encoding="utf-8"))
+    facts: dict[str, Any] = json.loads((folder / "chain.json").read_text(encoding="utf-8"))
     if facts["format"] > FORMAT:
         raise InvalidChainError(
             f"{folder} has format {facts['format']}, this version reads up to {FORMAT}; "
@@ -66,16 +74,16 @@ def read_facts(folder):
     return facts
 
 
-def read_arrays(folder, facts):
-    """The arrays of a plain chain, memory-mapped, checked for what could break badly: sizes and index
-    ranges. Values were checked when the chain was made."""
-    arrays = {
+def read_arrays(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of a plain chain, memory-mapped. Sizes and index ranges are checked, because wrong
+    ones would make the core read beyond an array; values were checked when the chain was made."""
+    arrays: dict[str, Any] = {
         name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         for name in facts["arrays"]
     }
     n_states = facts["n_states"]
     if "recipe" in facts:
-        own = set(facts["recipe"].get("arrays", ()))  # checked by the maker
+        own = set(facts["recipe"].get("arrays", ()))  # checked by the pattern
     else:
         own = {"indptr", "indices", "values"}
         indptr, indices = arrays["indptr"], arrays["indices"]
@@ -96,8 +104,9 @@ def read_arrays(folder, facts):
     return arrays
 
 
-def pack_array(array):
-    # only a map that is a whole file part has a trustworthy offset; a slice of one is sent by value
+def pack_array(array: npt.NDArray[Any]) -> Any:
+    """What a pickle holds of the array: where to map it again if it is memory-mapped, else the
+    array itself. A slice of a memory map goes by value, as numpy does not keep its offset."""
     if (
         isinstance(array, np.memmap)
         and array.filename is not None
@@ -108,7 +117,8 @@ def pack_array(array):
     return np.asarray(array)
 
 
-def unpack_array(packed):
+def unpack_array(packed: Any) -> Any:
+    """The array of `pack_array`."""
     if isinstance(packed, tuple):
         name, dtype, offset, shape = packed
         return np.memmap(name, dtype=np.dtype(dtype), mode="r", offset=offset, shape=shape)

@@ -1,18 +1,27 @@
-"""Scalings of a pattern: two diagonals where a double holds them, else new values."""
+"""Scalings of a pattern: two diagonals if a double can hold them, otherwise new values."""
 
 import numpy as np
 
 from .. import _core
 from .._runtime.threads import resolve_threads
+from .._runtime.types import FloatArray
 from ..patterns.passes import by_rows
 from ..patterns.pattern import MAX_LOG_SPAN, Pattern
 
 
-def log_values(matrix, log_row, log_col, entry, normalize, threads):
-    """(values, log_norm or None, row): exp(log A + log_row[x] + log_col[y] + entry - log_norm[x]) of every entry; `row` is the
-    first one whose every entry is forbidden, or -1."""
-    values, log_norm = np.empty(matrix.nnz), np.empty(matrix.n_states) if normalize else None
-    empty = []
+def log_values(
+    matrix: _core.Csr,
+    log_row: FloatArray | None,
+    log_col: FloatArray | None,
+    entry: FloatArray | None,
+    normalize: bool,
+    threads: int,
+) -> tuple[FloatArray, FloatArray | None, int]:
+    """(values, log_norm or None, row): exp(log A + log_row[x] + log_col[y] + entry - log_norm[x])
+    of every entry. `row` is the first one in which every entry is forbidden, or -1."""
+    values = np.empty(matrix.nnz)
+    log_norm = np.empty(matrix.n_states) if normalize else None
+    empty: list[int] = []
     by_rows(
         "the tilt",
         matrix,
@@ -25,10 +34,13 @@ def log_values(matrix, log_row, log_col, entry, normalize, threads):
     return values, log_norm, next((row for row in empty if row >= 0), -1)
 
 
-def rescaled(pattern, log_row, log_col, *, num_threads=None):
-    """(pattern, row, col) of ``diag(exp(log_row)) A diag(exp(log_col))``: scalings where a double holds them, else new values.
+def rescaled(
+    pattern: Pattern, log_row: FloatArray, log_col: FloatArray, *, num_threads: int | None = None
+) -> tuple[Pattern, FloatArray | None, FloatArray | None]:
+    """(pattern, row, col) of ``diag(exp(log_row)) A diag(exp(log_col))``: scalings if a double can
+    hold them, otherwise new values.
 
-    A constant moves freely between the two scalings and is chosen so that both are centred.
+    A constant can be moved from one scaling to the other; it is chosen so that both are centred.
     """
     middle = [0.5 * (logs.max() + logs.min()) for logs in (log_row, log_col)]
     move = 0.5 * (middle[1] - middle[0])
@@ -40,5 +52,5 @@ def rescaled(pattern, log_row, log_col, *, num_threads=None):
     values, _, _ = log_values(
         pattern.matrix, log_row, log_col, None, False, resolve_threads(num_threads)
     )
-    # an entry that underflows stays stored as zero: it is still an edge of the chain
+    # an entry that underflows is stored as zero: it is still an edge of the chain
     return Pattern(_core.Csr(pattern.matrix.indptr, pattern.matrix.indices, values)), None, None

@@ -1,6 +1,10 @@
-"""Loading saved chains: the one place that knows every class of chain."""
+"""Loading saved chains: the one place that knows every class of chain.
+
+Files in other people's formats are read by `fastebm.io`.
+"""
 
 import zipfile
+from os import PathLike
 from pathlib import Path
 
 from ..errors import InvalidChainError
@@ -9,15 +13,15 @@ from .chain import MarkovChain
 from .tilt import TiltedChain
 
 
-def load(path):
-    """A chain that `chain.save` wrote, its arrays memory-mapped read-only.
+def load(path: str | PathLike[str]) -> MarkovChain:
+    """A chain that `chain.save` wrote, with its arrays memory-mapped read-only.
 
     Raises
     ------
     FileNotFoundError
         There is no such folder.
     InvalidChainError
-        The folder is not a saved chain, or of a newer format.
+        The folder is not a saved chain, or has a newer format.
 
     Examples
     --------

@@ -1,39 +1,48 @@
-"""The operator ``S = D^(1/2) P D^(-1/2)``, D = diag(pi): the same pattern, two new scalings. Symmetric where the chain is reversible.
+"""The operator ``S = D^(1/2) P D^(-1/2)``, D = diag(pi): the same pattern with two new scalings.
 
-With w the pattern's potential, ``log pi = w - log row + log col``, hence S = diag(exp((w + log row + log col) / 2)) A
-diag(exp((-w + log row + log col) / 2)) + diag(shift): pi itself, which underflows on real chains, never appears.
+If the chain is reversible, S is symmetric. With w the pattern's potential,
+``log pi = w - log row + log col``, hence S = diag(exp((w + log row + log col) / 2)) A
+diag(exp((-w + log row + log col) / 2)) + diag(shift): pi itself, which underflows on real chains,
+never appears.
+
+Without reversibility S still is a contraction, and sqrt(pi) is both its left and its right
+eigenvector, so that the known pair is deflated by an orthogonal projection.
 """
 
 import numpy as np
 
+from .. import _core
+from .._runtime.types import FloatArray
 from ..patterns.scaled_pattern import ScaledPattern
+from .chain import MarkovChain
 from .scaling import rescaled
 
 
-def symmetrized(chain):
-    """S of a reversible chain, a `ScaledPattern`."""
-    potential = chain._scaled.pattern.potential
+def symmetrized(chain: MarkovChain) -> ScaledPattern:
+    """S of a reversible chain."""
+    scaled = chain._scaled
+    potential = scaled.pattern.potential
+    if potential is None:
+        raise ValueError("S is symmetric only if the chain is reversible")
+    log_row, log_col = scaled.log_row, scaled.log_col
     half = np.zeros(chain.n_states)
-    if chain._scaled.row is not None:
-        half += 0.5 * chain._scaled.log_row
-    if chain._scaled.col is not None:
-        half += 0.5 * chain._scaled.log_col
+    if log_row is not None:
+        half += 0.5 * log_row
+    if log_col is not None:
+        half += 0.5 * log_col
     if potential.any():
-        pattern, row, col = rescaled(
-            chain._scaled.pattern, half + 0.5 * potential, half - 0.5 * potential
-        )
+        pattern, row, col = rescaled(scaled.pattern, half + 0.5 * potential, half - 0.5 * potential)
     else:
-        pattern, row, col = rescaled(chain._scaled.pattern, half, half)
-    return ScaledPattern(pattern, row, col, chain._scaled.shift)
+        pattern, row, col = rescaled(scaled.pattern, half, half)
+    return ScaledPattern(pattern, row, col, scaled.shift)
 
 
-def balanced(chain, log_pi):
-    """S of any irreducible chain, with its transpose: a contraction that sqrt(pi) is both a left and a right eigenvector of, so
-    that the known pair is deflated by an orthogonal projection."""
-    half = 0.5 * log_pi
-    log_row = half if chain._scaled.row is None else half + chain._scaled.log_row
-    log_col = -half if chain._scaled.col is None else chain._scaled.log_col - half
-    pattern, row, col = rescaled(chain._scaled.pattern, log_row, log_col)
-    return pattern.left(row, col, chain._scaled.shift)[
-        0
-    ]  # of a chain without detailed balance this has the transpose
+def balanced(chain: MarkovChain, log_pi: FloatArray) -> _core.Scaled:
+    """S of any irreducible chain, with left products."""
+    scaled, half = chain._scaled, 0.5 * log_pi
+    old_row, old_col = scaled.log_row, scaled.log_col
+    log_row = half if old_row is None else half + old_row
+    log_col = -half if old_col is None else old_col - half
+    pattern, row, col = rescaled(scaled.pattern, log_row, log_col)
+    operator, _ = pattern.left(row, col, scaled.shift)
+    return operator

@@ -1,66 +1,87 @@
-"""Tilting a reference chain by a reward: the kernel of a KL-regularised RL policy (arXiv 2512.18730, section 2)."""
+"""Tilting a reference chain by a reward: the kernel of a KL-regularised RL policy (arXiv
+2512.18730, section 2).
+
+A probability that underflows stays an edge (of value zero) of a tilted chain, because classes and
+reachability are a matter of the support. Only a reward of -inf removes a transition.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
 from .._runtime.memory import forecast_memory
 from .._runtime.threads import resolve_threads
+from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 from ..patterns.pattern import MAX_LOG_SPAN, Pattern
+from ..patterns.scaled_pattern import ScaledPattern
 from . import scaling
 from .archive import write_facts, write_folder
 from .chain import MarkovChain, is_chain
+from .law import StationaryLaw
 
 
 class TiltedChain(MarkovChain):
-    """``P(x, y) = q(x, y) exp(r(x, y) / beta) / Z(x)``, made by `tilt`; see there.
+    """``P(x, y) = q(x, y) exp(r(x, y) / beta) / Z(x)``, made by `tilt`.
 
     Attributes
     ----------
     reference : MarkovChain
         The kernel q.
     reward : ndarray (n_states,) or scipy.sparse.csr_array
-        r: the score of the state reached, or one number a transition.
+        r: the score of the state reached, or one number for each transition.
     beta : float
         The KL coefficient ("temperature").
     log_partition : ndarray (n_states,)
         log Z(x); beta times it is the optimal value at x.
     """
 
-    def with_beta(self, beta, *, num_threads=None):
-        """The same reference and reward at another beta. A reward vector costs O(n_states) memory and one product."""
+    reference: MarkovChain
+    reward: FloatArray | sp.csr_array
+    beta: float
+    log_partition: FloatArray
+
+    def with_beta(self, beta: float, *, num_threads: int | None = None) -> "TiltedChain":
+        """The same reference and reward at another beta. With a reward vector this takes
+        O(n_states) memory and one product."""
         return tilt(self.reference, self.reward, beta, num_threads=num_threads)
 
-    def reference_kl(self):
-        """KL(P(x, .) || q(x, .)) in nats for every x, float64 (n_states,): ``E_P[r] / beta - log Z``.
+    def reference_kl(self) -> FloatArray:
+        """KL(P(x, .) || q(x, .)) in nats for every x, float64 (n_states,):
+        ``E_P[r] / beta - log Z``.
 
-        The difference is exact to about 1e-16 of max |r| / beta, and rounding below zero is cut off.
+        The difference is exact to about 1e-16 of max |r| / beta. Negative rounding errors are set
+        to zero.
         """
         if self.beta == np.inf:
             return np.zeros(self.n_states)
-        if sp.issparse(self.reward):
-            P = self.to_scipy()
-            forbidden_free = self.reward.copy()
-            forbidden_free.data[np.isneginf(forbidden_free.data)] = 0.0  # P is zero there
-            mean = np.asarray(P.multiply(forbidden_free).sum(axis=1)).ravel()
-        else:
+        if isinstance(self.reward, np.ndarray):
             mean = self @ np.where(np.isneginf(self.reward), 0.0, self.reward)
+        else:
+            P: Any = self.to_scipy()
+            finite = self.reward.copy()
+            finite.data[np.isneginf(finite.data)] = 0.0  # P is zero there
+            mean = np.asarray(P.multiply(finite).sum(axis=1)).ravel()
         return np.maximum(mean / self.beta - self.log_partition, 0.0)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return tilt, (self.reference, self.reward, self.beta)
 
-    def _write(self, folder):
-        """A saved tilt is its recipe: the reference (a folder inside), the reward and beta. Loading costs
-        one product and no matrix is stored twice."""
+    def _write(self, folder: Path) -> None:
+        """A saved tilt is its recipe: the reference (a folder inside), the reward and beta. Loading
+        takes one product, and no matrix is stored twice."""
         write_folder(folder / "reference", self.reference._write)
-        is_sparse = sp.issparse(self.reward)
-        if is_sparse:
-            sp.save_npz(folder / "tilt_reward.npz", self.reward)
-        else:
+        is_sparse = not isinstance(self.reward, np.ndarray)
+        if isinstance(self.reward, np.ndarray):
             np.save(folder / "tilt_reward.npy", self.reward)
+        else:
+            sp.save_npz(folder / "tilt_reward.npz", self.reward)
         write_facts(
             folder,
             {
@@ -72,8 +93,11 @@ class TiltedChain(MarkovChain):
         )
 
     @staticmethod
-    def _read(folder, facts, load):
+    def _read(
+        folder: Path, facts: dict[str, Any], load: Callable[[Path], MarkovChain]
+    ) -> "TiltedChain":
         """The tilt that `_write` wrote; load(folder) reads the reference."""
+        reward: Any
         if facts["sparse_reward"]:
             reward = sp.load_npz(folder / "tilt_reward.npz")
         else:
@@ -81,31 +105,40 @@ class TiltedChain(MarkovChain):
         return tilt(load(folder / "reference"), reward, float(facts["beta"]))
 
 
-def tilt(reference, reward, beta, *, num_threads=None):
-    """The RL-tuned kernel ``P(x, y) = q(x, y) exp(r(x, y) / beta) / Z(x)``, the maximiser of ``E_p[r] - beta KL(p || q)``.
+def tilt(
+    reference: MarkovChain,
+    reward: npt.ArrayLike | sp.sparray | sp.spmatrix,
+    beta: float,
+    *,
+    num_threads: int | None = None,
+) -> TiltedChain:
+    """The RL-tuned kernel ``P(x, y) = q(x, y) exp(r(x, y) / beta) / Z(x)``, which maximises
+    ``E_p[r] - beta KL(p || q)``.
 
     Parameters
     ----------
     reference : MarkovChain
         The pretrained kernel q.
     reward : array_like (n_states,) or scipy sparse (n_states, n_states)
-        A score R(y) of the state reached (the same kernel as the potential difference R(y) - R(x)), or r(x, y) on transitions
-        of the reference, zero where nothing is stored. -inf forbids a state or transition.
+        A score R(y) of the state reached (the potential difference R(y) - R(x) gives the same
+        kernel), or r(x, y) on transitions of the reference, zero if nothing is stored. -inf forbids
+        a state or transition.
     beta : float
         The KL coefficient, > 0; inf gives the reference itself.
 
     Returns
     -------
     TiltedChain
-        Shares the reference's pattern for a reward vector: O(n_states) new memory and one product. A sparse reward, a
-        forbidden state, or reward / beta beyond about +-300 stores new values, formed row by row in the log domain.
-        Where the reference is reversible with respect to mu, a reward vector gives ``pi ∝ mu Z exp(R / beta)`` in closed form.
+        With a reward vector it shares the reference's pattern: O(n_states) new memory and one
+        product. A sparse reward, a forbidden state, or reward / beta beyond about +-300 stores new
+        values, computed row by row in the log domain. If the reference is reversible with respect
+        to mu, a reward vector gives ``pi ∝ mu Z exp(R / beta)`` in closed form.
 
     Raises
     ------
     InvalidChainError
-        beta <= 0 or NaN, a reward of NaN or +inf, a reward off the reference's pattern, or a row whose every transition is
-        forbidden.
+        beta is NaN or not positive, the reward is NaN or +inf somewhere or set off the reference's
+        pattern, or every transition of a row is forbidden.
 
     Examples
     --------
@@ -122,70 +155,87 @@ def tilt(reference, reward, beta, *, num_threads=None):
         beta = validate.number(beta, "beta", above=0.0)
     threads = resolve_threads(num_threads)
     n = reference.n_states
-    if sp.issparse(reward):
-        reward = _checked_sparse(reward, n)
+    checked: Any
+    if isinstance(reward, (sp.sparray, sp.spmatrix)):
+        checked = _checked_sparse(reward, n)
     else:
-        reward = validate.vector(reward, n, "reward", allow_minus_inf=True)
+        checked = validate.vector(reward, n, "reward", allow_minus_inf=True)
     if beta == np.inf:
-        parts = (
-            reference._scaled.pattern,
-            reference._scaled.row,
-            reference._scaled.col,
-            reference._scaled.shift,
+        return _make(
+            reference, checked, beta, np.zeros(n), reference._scaled, law=reference._law.best
         )
-        return _make(reference, reward, beta, np.zeros(n), parts, law=reference._law)
-    if sp.issparse(reward):
-        return _stored_tilt(reference, reward, beta, None, threads)
-    logs = _over(reward, beta)
-    log_col = logs if reference._scaled.col is None else reference._scaled.log_col + logs
-    with np.errstate(invalid="ignore"):  # every state forbidden: named below, by its row
+    if not isinstance(checked, np.ndarray):
+        return _stored_tilt(reference, checked, beta, None, threads)
+    logs = _over(checked, beta)
+    old_col = reference._scaled.log_col
+    log_col = logs if old_col is None else old_col + logs
+    with np.errstate(invalid="ignore"):  # every state forbidden: refused below, with its row
         span = max(np.ptp(log_col), np.ptp(logs)) + reference._scaled.pattern.log_span
     if np.isfinite(span) and span <= MAX_LOG_SPAN:
-        return _scaled_tilt(reference, reward, beta, logs, log_col, threads)
-    return _stored_tilt(reference, reward, beta, logs, threads)
+        return _scaled_tilt(reference, checked, beta, logs, log_col, threads)
+    return _stored_tilt(reference, checked, beta, logs, threads)
 
 
-def _make(reference, reward, beta, log_partition, parts, *, law=None):
+def _make(
+    reference: MarkovChain,
+    reward: FloatArray | sp.csr_array,
+    beta: float,
+    log_partition: FloatArray,
+    scaled: ScaledPattern,
+    *,
+    law: StationaryLaw | None = None,
+) -> TiltedChain:
     chain = TiltedChain.__new__(TiltedChain)
-    chain._set(*parts, labels=reference.labels, law=law)
-    chain.reference, chain.reward, chain.beta, chain.log_partition = (
-        reference,
-        reward,
-        beta,
-        log_partition,
-    )
+    chain._set(scaled, labels=reference.labels, law=law)
+    chain.reference, chain.reward = reference, reward
+    chain.beta, chain.log_partition = beta, log_partition
     return chain
 
 
-def _scaled_tilt(reference, reward, beta, logs, log_col, threads):
-    """New scalings on the same pattern. A constant of log_col cancels in P; its middle is taken out to stay in range."""
-    pattern, n = reference._scaled.pattern, reference.n_states
+def _scaled_tilt(
+    reference: MarkovChain,
+    reward: FloatArray,
+    beta: float,
+    logs: FloatArray,
+    log_col: FloatArray,
+    threads: int,
+) -> TiltedChain:
+    """New scalings on the same pattern. A constant in log_col cancels in P, so its middle is
+    subtracted to stay in range."""
+    old, n = reference._scaled, reference.n_states
     middle = 0.5 * (log_col.max() + log_col.min())
     col = np.exp(log_col - middle)
-    total = np.empty((n, 1))
-    _core.scaled_apply(
-        pattern.scaled(reference._scaled.row, None, None), col[:, None], total, None, False, threads
-    )
-    total = total[:, 0]
+    sums = np.empty((n, 1))
+    moves = old.pattern.scaled(old.row, None, None)
+    _core.scaled_apply(moves, col[:, None], sums, None, False, threads)
+    total: FloatArray = sums[:, 0]
     shift = None
-    if reference._scaled.shift is not None:
-        shift = reference._scaled.shift * np.exp(logs - middle)
+    if old.shift is not None:
+        shift = old.shift * np.exp(logs - middle)
         total = total + shift
         shift /= total
-    row = 1.0 / total if reference._scaled.row is None else reference._scaled.row / total
-    return _make(reference, reward, beta, np.log(total) + middle, (pattern, row, col, shift))
+    row = 1.0 / total if old.row is None else old.row / total
+    scaled = ScaledPattern(old.pattern, row, col, shift)
+    return _make(reference, reward, beta, np.log(total) + middle, scaled)
 
 
-def _stored_tilt(reference, reward, beta, logs, threads):
-    """New values, entry by entry in the log domain; logs is reward / beta for a vector, None for a sparse reward."""
+def _stored_tilt(
+    reference: MarkovChain,
+    reward: FloatArray | sp.csr_array,
+    beta: float,
+    logs: FloatArray | None,
+    threads: int,
+) -> TiltedChain:
+    """New values, entry by entry in the log domain. logs is reward / beta for a vector, None for a
+    sparse reward."""
     plain, stored = reference, reference._scaled.pattern.matrix.values
     if stored is not None and not stored.all():
         raise InvalidChainError(
-            "the reference has transitions that underflowed to zero when it was tilted itself; tilt its own reference by both rewards at once"
+            "the reference is a tilted chain with transitions that underflowed to zero; "
+            "tilt its own reference by the sum of both rewards"
         )
-    if (
-        reference._scaled.shift is not None
-    ):  # holding competes with moving, so it must be an entry like the others
+    if reference._scaled.shift is not None:
+        # holding competes with moving, so it must be an entry like the others
         plain = MarkovChain(reference.to_scipy())
     pattern, matrix = plain._scaled.pattern, plain._scaled.pattern.matrix
     forecast_memory(24 * matrix.nnz, "the values of the tilted chain")
@@ -197,61 +247,64 @@ def _stored_tilt(reference, reward, beta, logs, threads):
         log_col = logs if log_col is None else log_col + logs
         forbidden = np.isneginf(logs)[matrix.indices]
     values, log_norm, empty = scaling.log_values(matrix, log_row, log_col, entry, True, threads)
+    assert log_norm is not None  # the rows are normalised
     if empty >= 0:
         raise InvalidChainError(
-            f"row {empty}: the reward forbids every transition; allow one, or restrict the chain first"
+            f"row {empty}: the reward forbids every transition; allow one, or restrict the chain "
+            "first"
         )
-    if (
-        forbidden.any()
-    ):  # a forbidden transition is no edge; one that merely underflows stays an edge, of value zero
+    if forbidden.any():
+        # A forbidden transition is removed; one that merely underflows stays an edge of value zero.
         keep = ~forbidden
         indptr = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])[matrix.indptr]
         tilted = Pattern(_core.Csr(indptr, matrix.indices[keep], values[keep]))
-        return _make(reference, reward, beta, log_norm, (tilted, None, None, None))
+        return _make(reference, reward, beta, log_norm, ScaledPattern(tilted))
     potential = None
-    if (
-        logs is not None and plain.is_reversible
-    ):  # log pi of the reference is potential - log row + log col
-        potential = plain._scaled.pattern.potential + log_norm + logs
-        potential = potential if plain._scaled.row is None else potential - plain._scaled.log_row
-        potential = potential if plain._scaled.col is None else potential + plain._scaled.log_col
+    if logs is not None and pattern.potential is not None:
+        # log pi of the reference is potential - log row + log col
+        old_row, old_col = plain._scaled.log_row, plain._scaled.log_col
+        potential = pattern.potential + log_norm + logs
+        potential = potential if old_row is None else potential - old_row
+        potential = potential if old_col is None else potential + old_col
     tilted = Pattern(_core.Csr(matrix.indptr, matrix.indices, values), potential=potential)
-    return _make(reference, reward, beta, log_norm, (tilted, None, None, None))
+    return _make(reference, reward, beta, log_norm, ScaledPattern(tilted))
 
 
-def _over(reward, beta):
+def _over(reward: FloatArray, beta: float) -> FloatArray:
     """reward / beta; a finite reward must stay finite."""
     with np.errstate(over="ignore"):
-        logs = reward / beta
+        logs: FloatArray = reward / beta
     overflow = np.isinf(logs) & np.isfinite(reward)
     if overflow.any():
         raise InvalidChainError(
-            f"a reward of {reward[np.argmax(overflow)]} / beta ({beta}) overflows; raise beta or scale the reward"
+            f"a reward of {reward[np.argmax(overflow)]} / beta ({beta}) overflows; raise beta or "
+            "scale the reward"
         )
     return logs
 
 
-def _checked_sparse(reward, n_states):
+def _checked_sparse(reward: Any, n_states: int) -> Any:
     if reward.shape != (n_states, n_states):
         raise InvalidChainError(
             f"a sparse reward must have shape {(n_states, n_states)}, got {reward.shape}"
         )
     if reward.dtype.kind not in "biuf":
         raise TypeError(f"reward must hold real numbers, not dtype {reward.dtype}")
-    reward = sp.csr_array(reward, dtype=np.float64, copy=True)  # summing duplicates works in place
+    reward = sp.csr_array(reward, dtype=np.float64, copy=True)  # sum_duplicates works in place
     reward.sum_duplicates()
     bad = np.isnan(reward.data) | np.isposinf(reward.data)
     if bad.any():
         at = int(np.argmax(bad))
         row = int(np.searchsorted(reward.indptr, at, side="right")) - 1
         raise InvalidChainError(
-            f"reward[{row}, {reward.indices[at]}] is {reward.data[at]}; replace it by a number or -inf"
+            f"reward[{row}, {reward.indices[at]}] is {reward.data[at]}; "
+            "replace it by a number or -inf"
         )
     return reward
 
 
-def _on_pattern(pattern, reward):
-    """The reward of every entry of A, zero where none is stored."""
+def _on_pattern(pattern: Pattern, reward: Any) -> FloatArray:
+    """The reward of every entry of A, zero if none is stored."""
     matrix, n = pattern.matrix, pattern.n_states
     keys = pattern.expand().astype(np.int64) * n + matrix.indices
     wanted = np.repeat(np.arange(n, dtype=np.int64), np.diff(reward.indptr)) * n + reward.indices
@@ -260,7 +313,8 @@ def _on_pattern(pattern, reward):
     if not found.all():
         row, col = divmod(int(wanted[np.argmin(found)]), n)
         raise InvalidChainError(
-            f"reward[{row}, {col}] is set, but the reference has no transition {row} -> {col}; remove it"
+            f"reward[{row}, {col}] is set, but the reference has no transition {row} -> {col}; "
+            "remove it"
         )
     if wanted.size == 0:
         return np.zeros(keys.size)

@@ -29,7 +29,7 @@ def load_chain(args: argparse.Namespace) -> MarkovChain:
 def _read_chain(args: argparse.Namespace) -> MarkovChain:
     from .. import datasets
     from ..chains.store import load
-    from ..io import files
+    from ..io import read
 
     name = args.chain
     options = [option for option in ("symmetric", "normalize") if getattr(args, option)]
@@ -45,7 +45,7 @@ def _read_chain(args: argparse.Namespace) -> MarkovChain:
         raise InvalidChainError(
             f"--symmetric is for edge lists ({', '.join(LISTS)}), not for {name}"
         )
-    matrix, labels = files.read(name)
+    matrix, labels = read(name)
     if args.symmetric:
         edges = matrix.tocoo()
         return MarkovChain.from_edges(

@@ -1,87 +1,108 @@
-"""Eigenvectors of a reversible chain at the states that the norm of pi does not see.
+"""Eigenvectors of a reversible chain at states of negligible stationary mass.
 
-A search in that norm leaves an error eta in u = sqrt(pi) f, hence eta / sqrt(pi) in the eigenvector f itself: nothing of it is
-known on the set U where that is large beside its range, the walls between wells and beyond them. There f follows from its values outside:
-P f = lambda f on U says ``f(x) = E_x[lambda^-tau f(X_tau)]``, tau the time at which the chain leaves U. That is iterated as
+An eigenvector search in the norm of pi leaves an error eta in u = sqrt(pi) f, hence an error
+eta / sqrt(pi) in the eigenvector f itself. Where that is large against the range of f, the set U,
+the search says nothing about f: between metastable wells, sqrt(pi) may be 1e-50. There f is solved
+for and not smoothed. It follows from its values outside U: P f = lambda f on U means
+``f(x) = E_x[lambda^-tau f(X_tau)]``, where tau is the time at which the chain leaves U. This is
+solved by the iteration
 
     (I - P_UU) f = P f 1_outside + (1 - lambda) f,
 
-from the harmonic extension (without the last term) on, each side a system of `solver.System`. It contracts where P_UU decays faster than
-lambda. Where it does not, U holds a set that empties more slowly than f decays: the harmonic extension stays, and its error is unknown.
+which starts from the harmonic extension (the solution without the last term). Each right-hand side
+is a linear system of `fastebm.linalg.m_matrix`. The iteration contracts if P_UU decays faster than
+lambda. If not, U contains a set that empties more slowly than f decays: then the harmonic extension
+is used, and its error is unknown.
 """
 
 import math
 
 import numpy as np
 
-from ..linalg.m_matrix import System
+from .._runtime.progress import Monitor
+from .._runtime.types import BoolArray, FloatArray
+from ..chains.chain import MarkovChain
+from ..linalg.m_matrix import MMatrixSystem
+from ..spectral.eigen_result import EigenResult
 
-# Error of f beside its range with which a state still counts as known, and the share of the largest density from which all do.
-KNOWN, ALWAYS_KNOWN = 1e-8, 1e-2
-# What a vector of unit norm carries of rounding, and the share of that error which an entry must exceed to say something of the range.
-ROUNDING, CLEAR = 1e-14, 1e3
-# Accuracy of the extension, beside the range of f; rounds of the iteration, and the ratio from which on it does not contract.
+# Error of f relative to its range up to which a state counts as resolved, and the fraction of the
+# largest density above which all states do.
+RESOLVED, ALWAYS_RESOLVED = 1e-8, 1e-2
+# Rounding error of a vector of unit norm, and the multiple of the error that an entry must exceed
+# to count for the range.
+VECTOR_ROUNDING, CLEAR = 1e-14, 1e3
+# Accuracy of the extension relative to the range of f, the largest number of iterations, and the
+# ratio of changes above which the iteration does not contract.
 ACCURACY, MAX_ROUNDS, CONTRACTS = 1e-10, 60, 0.95
 MAX_PRODUCTS = 100_000
 
 
-def extended(chain, pairs, threads, monitor):
-    """(X, error): the right eigenvectors of `EigenResult` pairs, (n_states, k), with errors of each column, (k,), as its largest at any
-    state; inf where the harmonic extension stands in for the eigenvector."""
+def extended(
+    chain: MarkovChain, pairs: EigenResult, threads: int, monitor: Monitor
+) -> tuple[FloatArray, FloatArray]:
+    """(X, error): the right eigenvectors of `pairs`, (n_states, k), and for each column its largest
+    error at any state, (k,); inf if a harmonic extension replaces the eigenvector."""
+    assert chain.log_pi is not None
     root = np.exp(0.5 * chain.log_pi)
-    X, error = np.ascontiguousarray(pairs.right).copy(), np.zeros(len(pairs.eigenvalues))
-    outside = None
+    X, error = np.ascontiguousarray(pairs.right.real).copy(), np.zeros(len(pairs.eigenvalues))
+    extension = None
     for j in range(1, X.shape[1]):
-        eta = ROUNDING + pairs.residuals[j] / _separation(pairs, j)
-        inside, scale, error[j] = _drowned(X[:, j], root, eta)
-        if inside.any():
-            if outside is None or not np.array_equal(inside, outside.inside):
-                outside = _Outside(chain, inside, threads, monitor)
-            X[:, j], rest = outside.extend(X[:, j], _rate(pairs, j), ACCURACY * scale)
+        eta = VECTOR_ROUNDING + pairs.residuals[j] / _separation(pairs, j)
+        unresolved, scale, error[j] = _unresolved_states(X[:, j], root, eta)
+        if unresolved.any():
+            if extension is None or not np.array_equal(unresolved, extension.inside):
+                extension = _Extension(chain, unresolved, threads, monitor)
+            X[:, j], rest = extension.extend(X[:, j], _rate(pairs, j), ACCURACY * scale)
             error[j] += rest
     return X, error
 
 
-def _rate(pairs, j):
-    """1 - lambda; what `EigenResult` has of it is not a number where pi underflows."""
+def _rate(pairs: EigenResult, j: int) -> float:
+    """1 - lambda. The rate in `EigenResult` is nan if pi underflows."""
     rate = float(pairs.rates[j])
     return max(rate if math.isfinite(rate) else 1.0 - float(pairs.eigenvalues[j]), 0.0)
 
 
-def _separation(pairs, j):
-    """From the j-th eigenvalue to those that are not among the k; copies of it that are not cannot be told from it."""
+def _separation(pairs: EigenResult, j: int) -> float:
+    """The distance from the j-th eigenvalue to the nearest one that is not among the k. A copy of
+    it among these would not be told apart from it."""
     following = pairs.next_eigenvalue
     return max(
-        _rate(pairs, j) if following is None else float(pairs.eigenvalues[j] - following), ROUNDING
+        _rate(pairs, j) if following is None else float(pairs.eigenvalues[j] - following),
+        VECTOR_ROUNDING,
     )
 
 
-def _drowned(f, root, eta):
-    """(U, the range of f, its largest error outside of U)."""
+def _unresolved_states(
+    f: FloatArray, root: FloatArray, eta: float
+) -> tuple[BoolArray, float, float]:
+    """(U, the range of f, the largest error of f outside U)."""
     with np.errstate(all="ignore"):
         u = np.abs(root * f)
         u[~np.isfinite(u)] = 0.0
         clear = u >= min(CLEAR * eta, 0.5 * u.max())
         scale = float(np.abs(f[clear]).max())
-        known = (root * (KNOWN * scale) >= eta) | (root * scale >= ALWAYS_KNOWN * u.max())
-        return ~known, scale, float(eta / root[known].min())
+        resolved = (root * (RESOLVED * scale) >= eta) | (root * scale >= ALWAYS_RESOLVED * u.max())
+        return ~resolved, scale, float(eta / root[resolved].min())
 
 
-class _Outside:
-    """Extensions into one set U."""
+class _Extension:
+    """Extensions of functions to one set U from their values outside it."""
 
-    def __init__(self, chain, inside, threads, monitor):
+    def __init__(
+        self, chain: MarkovChain, inside: BoolArray, threads: int, monitor: Monitor
+    ) -> None:
         self.chain, self.inside, self.threads, self.monitor = chain, inside, threads, monitor
-        self.system = System(chain, inside, MAX_PRODUCTS, threads)
+        self.system = MMatrixSystem(chain._scaled, inside, MAX_PRODUCTS, threads)
         ones = inside.astype(np.float64)
         time = self.system.solve(ones, 0.1, monitor, start=ones, least=1.0)
         self.longest = float(time.hi.max()) / max(1.0 - self.system.error(time), 1e-3)
 
-    def extend(self, f, rate, accuracy):
+    def extend(self, f: FloatArray, rate: float, accuracy: float) -> tuple[FloatArray, float]:
         """(f with its values on U replaced, their error)."""
         known, error = np.where(self.inside, 0.0, f), 0.0
         found = known.copy()
-        for sign in (1.0, -1.0):  # the systems want a right-hand side that is not negative
+        for sign in (1.0, -1.0):  # the solver needs a non-negative right-hand side
             b = np.where(
                 self.inside,
                 self.chain._scaled.apply(np.maximum(sign * known, 0.0), num_threads=self.threads),
@@ -93,9 +114,9 @@ class _Outside:
                 error += rest
         return found, error
 
-    def _solve(self, b, rate, accuracy):
+    def _solve(self, b: FloatArray, rate: float, accuracy: float) -> tuple[FloatArray, float]:
         g, error = self._harmonic(b, accuracy, np.zeros_like(b))
-        first, last = (g, error), math.inf
+        harmonic, last = g, math.inf
         for _ in range(MAX_ROUNDS):
             if rate * self.longest * float(g.max()) <= accuracy:  # no further change can be larger
                 return g, error
@@ -108,9 +129,11 @@ class _Outside:
             if last < math.inf and change * ratio / (1.0 - ratio) <= accuracy:
                 return g, error + accuracy
             last = change
-        return first[0], math.inf
+        return harmonic, math.inf
 
-    def _harmonic(self, b, accuracy, start):
+    def _harmonic(
+        self, b: FloatArray, accuracy: float, start: FloatArray
+    ) -> tuple[FloatArray, float]:
         """((I - P_UU)^-1 b, its error)."""
         best = self.system.solve(
             b, 0.25 * accuracy / self.longest, self.monitor, start=start, relative=True

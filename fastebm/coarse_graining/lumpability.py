@@ -1,13 +1,20 @@
-"""Strong lumpability of a partition of the states, and the coarse chain on its sets."""
+"""Strong lumpability of a partition of the states, and the coarse chain on its sets.
+
+One pass, state by state in the order of the sets (`ebm_lump` in csrc). Each set needs one number
+for each set that it reaches, and nothing is sorted. After Ctrl-C the defect of the states checked
+so far is a lower bound.
+"""
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.pacing import Pacer
-from .._runtime.progress import interruptible
+from .._runtime.pacing import Pacer, paced_ranges, run_paced
+from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
+from .._runtime.types import Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
@@ -16,43 +23,53 @@ from ..errors import InvalidChainError
 
 @result
 class LumpabilityResult(Result):
-    """How far a partition is from a strong lumping.
+    """How far a partition is from strong lumpability.
 
     Attributes
     ----------
     is_lumpable : bool or None
-        defect <= tol: then the sets visited are a Markov chain from every start (Kemeny & Snell 1960, theorem 6.3.2). None after an
-        interruption that left it open.
+        defect <= tol: then the sequence of sets visited is a Markov chain from every start (Kemeny
+        & Snell 1960, theorem 6.3.2). None if an interruption left this open.
     defect : float
-        Largest |P(x, B) - P(y, B)| over x, y of one set and sets B; after an interruption over the first `n_checked` states, hence a
-        lower bound.
+        Largest |P(x, B) - P(y, B)| over x, y in one set and sets B. After an interruption it is the
+        maximum over the first `n_checked` states, hence a lower bound.
     states : tuple of int
-        x, y that show it; equal where the defect is 0.
+        x, y that attain it; equal if the defect is 0.
     set : int
-        Their set.
+        The set of x and y.
     into : int
         B.
     chain : MarkovChain or None
-        The pi-weighted coarse chain: the exact one of a lumpable partition, and otherwise that of the stationary process. A set of
-        transient states counts them alike. None after an interruption.
+        The coarse chain with weights pi: the exact one if the partition is lumpable, otherwise that
+        of the stationary process. States of a transient set have equal weights. None after an
+        interruption.
     mass : ndarray (k,)
         pi of the sets.
     n_checked : int
-        States that were looked at, in the order of their sets: n_states, but after an interruption.
+        Number of states checked, in the order of their sets: n_states unless interrupted.
     """
 
     is_lumpable: bool | None
     defect: float
-    states: tuple
+    states: tuple[int, int]
     set: int
     into: int
-    chain: object
-    mass: np.ndarray
+    chain: MarkovChain | None
+    mass: FloatArray
     n_checked: int
 
 
-def lumpability(chain, partition, *, tol=1e-12, num_threads=None, progress=False, callback=None):
-    """The largest defect of strong lumpability of a partition, the states that show it, and the coarse chain.
+def lumpability(
+    chain: MarkovChain,
+    partition: npt.ArrayLike,
+    *,
+    tol: float = 1e-12,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> LumpabilityResult:
+    """The largest violation of strong lumpability of a partition, the states that attain it, and
+    the coarse chain.
 
     Parameters
     ----------
@@ -61,17 +78,27 @@ def lumpability(chain, partition, *, tol=1e-12, num_threads=None, progress=False
     partition : int or bool array (n_states,)
         The set of each state, 0..k-1, none empty.
     tol : float
-        Defect up to which the partition counts as a lumping.
+        The partition counts as lumpable if its defect is at most this.
+
+    Returns
+    -------
+    LumpabilityResult
 
     Raises
     ------
-    ReducibleChainError, InvalidChainError, TypeError
+    ReducibleChainError
+        More than one closed class.
+    InvalidChainError
+        A partition of another shape, or sets that are not numbered 0..k-1 without gaps.
+    TypeError
+        Set numbers that are not integers.
     Interrupted
-        Ctrl-C; `partial` is the LumpabilityResult of the states looked at (what `stationary` has, while that is found).
+        Ctrl-C. `partial` is the LumpabilityResult of the states checked so far (while the
+        stationary distribution is computed, what `stationary` has reached).
 
     Notes
     -----
-    One pass over the entries after the stationary law is found, and 52 bytes for each set.
+    One pass over the entries after the stationary distribution is known, and 52 bytes per set.
 
     Examples
     --------
@@ -86,53 +113,77 @@ def lumpability(chain, partition, *, tol=1e-12, num_threads=None, progress=False
     threads = resolve_threads(num_threads)
     closed_class(chain)
     law = stationary(chain, num_threads=threads)
-    mass = np.bincount(labels, law.pi, minlength=len(size))
-    search, flows, done = None, [], False
-
-    def found(coarse=None):
-        defect, x, y, into = (0.0, -1, -1, -1) if search is None else search.defect
-        if x < 0:
-            x = y = 0
-            into = int(labels[0])
-        is_lumpable = None if coarse is None and defect <= tol else defect <= tol
-        return LumpabilityResult(
-            is_lumpable=is_lumpable,
-            defect=defect,
-            states=(x, y),
-            set=int(labels[x]),
-            into=into,
-            chain=coarse,
-            mass=mass,
-            n_checked=0 if search is None else search.n_seen,
-        )
-
+    search = _DefectSearch(chain, labels, size, law.pi, law.log_pi, tol)
     with interruptible(
-        "lumpability", found, total=n, progress=progress, callback=callback
+        "lumpability", search.result, total=n, progress=progress, callback=callback
     ) as monitor:
-        order = _by_set(labels, size)
-        search = _core.Lump(
-            chain._scaled.pattern.matrix,
-            chain._scaled.row,
-            chain._scaled.col,
-            chain._scaled.shift,
-            labels,
+        return search.result(search.run(monitor))
+
+
+class _DefectSearch:
+    """The defect over the states seen so far, and the flows between the sets."""
+
+    def __init__(
+        self,
+        chain: MarkovChain,
+        labels: Int32Array,
+        size: IntArray,
+        pi: FloatArray,
+        log_pi: FloatArray,
+        tol: float,
+    ) -> None:
+        self.chain, self.labels, self.size, self.log_pi, self.tol = chain, labels, size, log_pi, tol
+        self.mass: FloatArray = np.bincount(labels, pi, minlength=len(size)).astype(np.float64)
+        self._pass: _core.Lump | None = None
+
+    def run(self, monitor: Monitor) -> MarkovChain:
+        """The coarse chain."""
+        order = _by_set(self.labels, self.size)
+        scaled = self.chain._scaled
+        search = self._pass = _core.Lump(
+            scaled.pattern.matrix,
+            scaled.row,
+            scaled.col,
+            scaled.shift,
+            self.labels,
             order,
-            len(size),
-            _weights(law.log_pi, labels, order, size),
+            len(self.size),
+            _weights(self.log_pi, self.labels, order, self.size),
         )
-        pace = Pacer()
-        while not done:
-            with pace:
-                done = search.expand(pace.size)
+        flows = []
+
+        def expand(size: int) -> bool:
+            done = search.expand(size)
             flows.append(search.take())
             monitor(search.n_seen, defect=search.defect[0])
-        into, flow = (np.concatenate(part) for part in zip(*flows))
+            return done
+
+        run_paced(expand, Pacer())
+        into = np.concatenate([columns for columns, _ in flows])
+        flow = np.concatenate([values for _, values in flows])
         indptr = np.concatenate([[0], np.cumsum(search.degree)])
-        return found(MarkovChain((indptr, into, flow), normalize=True))
+        return MarkovChain((indptr, into, flow), normalize=True)
+
+    def result(self, coarse: MarkovChain | None = None) -> LumpabilityResult:
+        defect, x, y, into = (0.0, -1, -1, -1) if self._pass is None else self._pass.defect
+        if x < 0:
+            x = y = 0
+            into = int(self.labels[0])
+        is_open = coarse is None and defect <= self.tol
+        return LumpabilityResult(
+            is_lumpable=None if is_open else defect <= self.tol,
+            defect=defect,
+            states=(x, y),
+            set=int(self.labels[x]),
+            into=into,
+            chain=coarse,
+            mass=self.mass,
+            n_checked=0 if self._pass is None else self._pass.n_seen,
+        )
 
 
-def _sets(partition, n):
-    """(labels int32, sizes of the sets) of a valid partition."""
+def _sets(partition: npt.ArrayLike, n: int) -> tuple[Int32Array, IntArray]:
+    """(labels, sizes of the sets) of a valid partition."""
     labels = np.asarray(partition)
     if labels.shape != (n,):
         raise InvalidChainError(f"partition must have shape ({n},), got {labels.shape}")
@@ -141,7 +192,8 @@ def _sets(partition, n):
     if labels.min() < 0 or labels.max() >= n:
         at = int(np.argmax((labels < 0) | (labels >= n)))
         raise InvalidChainError(
-            f"partition[{at}] = {labels[at]} is not a set; number the sets from 0 to at most {n - 1}"
+            f"partition[{at}] = {labels[at]} is not a set; number the sets from 0 to at most "
+            f"{n - 1}"
         )
     labels = labels.astype(np.int32)
     size = np.bincount(labels)
@@ -152,19 +204,18 @@ def _sets(partition, n):
     return labels, size
 
 
-def _by_set(labels, size):
-    """The states in the order of their sets, int32."""
+def _by_set(labels: Int32Array, size: IntArray) -> Int32Array:
+    """The states in the order of their sets."""
     order, place = np.empty(len(labels), np.int32), np.concatenate([[0], np.cumsum(size)[:-1]])
-    pace, begin = Pacer(), 0
-    while begin < len(labels):
-        end = min(begin + pace.size, len(labels))
-        with pace:
-            _core.lump_order(labels, begin, end, place, order)
-        begin = end
+    for begin, end in paced_ranges(len(labels), Pacer()):
+        _core.lump_order(labels, begin, end, place, order)
     return order
 
 
-def _weights(log_pi, labels, order, size):
-    """pi within each set beside its largest there, which underflows for no set; states that are all transient count alike."""
+def _weights(
+    log_pi: FloatArray, labels: Int32Array, order: Int32Array, size: IntArray
+) -> FloatArray:
+    """pi divided by its largest value in the set, which underflows to zero in no set as a whole. In
+    a set of transient states all weights are equal."""
     top = np.maximum.reduceat(log_pi[order], np.concatenate([[0], np.cumsum(size)[:-1]]))[labels]
     return np.where(np.isfinite(top), np.exp(log_pi - np.where(np.isfinite(top), top, 0.0)), 1.0)

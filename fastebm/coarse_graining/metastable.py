@@ -1,4 +1,9 @@
-"""Metastable sets of a reversible chain, and the coarse chain between them."""
+"""Metastable sets of a reversible chain, and the coarse chain between them (PCCA+).
+
+The coarse matrix comes from k x k algebra: with X^T D X = I it is A^-1 diag(eigenvalues) A and
+takes no further product with P. Memberships at states of negligible stationary mass are solved for
+and not smoothed, see `eigenvector_extension`.
+"""
 
 import warnings
 
@@ -9,18 +14,22 @@ from .._runtime import validate
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
+from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, is_chain
 from ..errors import ConvergenceWarning, InvalidChainError, NotReversibleError
+from ..spectral.eigen_result import EigenResult
 from ..spectral.eigenpairs import SMALL_RATE, eigenpairs
 from .eigenvector_extension import extended
 
-# States that bound the memberships during the optimisation: the extreme ones in so many directions. All states bound the result.
+# During the optimisation the memberships are bounded at the states that are extreme in so many
+# random directions. The result is bounded at all states.
 N_DIRECTIONS = 500
 COLUMNS = 16
-# Rows of a block of products with all directions: 32 MB.
+# Rows in a block of products with all directions: 32 MB.
 ROWS = 8192
-# Condition of chi_1 / sqrt(mass_1), ..., above which the memberships count as dependent: crispness alone may choose k sets that
-# are fewer, whose coarse matrix is rounding.
+# Condition number of chi_1 / sqrt(mass_1), ..., above which the memberships count as linearly
+# dependent. Crispness alone may choose k sets of which some coincide, and the coarse matrix is then
+# rounding error.
 MAX_CONDITION = 1e4
 
 
@@ -31,47 +40,56 @@ class MetastableResult(Result):
     Attributes
     ----------
     memberships : ndarray (n_states, k)
-        chi >= 0, rows sum to one: combinations of the k leading eigenvectors.
+        chi >= 0, rows sum to one: linear combinations of the k leading eigenvectors.
     assignment : ndarray int32 (n_states,)
         The set of largest membership.
     mass : ndarray (k,)
-        pi-weight of each membership, largest first; crisp_mass of each set.
+        sum_x pi(x) chi(x, i) of each set, largest first.
     coarse : ndarray (k, k)
-        Galerkin projection ``(chi^T D chi)^-1 chi^T D P chi``, D = diag(pi): rows sum to one and its eigenvalues are the k
-        leading ones of P exactly; entries may be slightly negative. Entries off the diagonal are right to tol and some 1e-29
-        where the eigenvalues are within 1e-3 of one and k ends at an eigenvalue gap, to 1e-14 otherwise.
+        Galerkin projection ``(chi^T D chi)^-1 chi^T D P chi``, D = diag(pi). Rows sum to one and
+        its eigenvalues are exactly the k leading ones of P. Entries may be slightly negative.
+        Entries off the diagonal are accurate to a relative tol and an absolute 1e-29 if the
+        eigenvalues are within 1e-3 of one and k ends at an eigenvalue gap, otherwise to an absolute
+        1e-14.
     metastability : float
         trace(coarse) = sum of the k eigenvalues, at most k.
     chain : MarkovChain or None
-        The crisp coarse chain, pi(S_i) P(i, j) = F(S_i, S_j); None where a set is empty (no state is mostly its own).
+        The crisp coarse chain, pi(S_i) P(i, j) = F(S_i, S_j) with S_i the states assigned to set i.
+        None if a set is empty (no state has its largest membership there).
     crisp_mass : ndarray (k,)
+        pi(S_i).
     crisp_metastability : float
-        Sum of P(S_i, S_i); at most `metastability` (Huisinga & Schmidt 2006). nan without a crisp chain.
+        Sum of P(S_i, S_i); at most `metastability` (Huisinga & Schmidt 2006). nan without a crisp
+        chain.
     crispness : float
-        Mean over the sets of <chi_i, chi_i> / <chi_i, 1>, in (0, 1]; 1 where every membership is 0 or 1.
+        Mean over the sets of <chi_i, chi_i> / <chi_i, 1>, in (0, 1]. 1 if every membership is 0 or
+        1.
     eigenvalues, timescales : ndarray (k,)
     next_eigenvalue : float or None
-        The spectral gap after the k-th says whether k is a natural number of sets.
+        The eigenvalue after the k-th. A large spectral gap between the two means that k is a
+        natural number of sets.
     is_cut : bool
-        k parts the copies of one eigenvalue: the sets then depend on which combination of them was found.
+        k separates copies of one eigenvalue: the sets then depend on which linear combinations of
+        its eigenvectors were found.
     error : float
-        Estimate of the largest error of a membership: the errors of the eigenvectors, at the states whose pi is too small for them
-        those of their extension (see Notes), times the entries of A. inf where only a part of that is known.
+        Estimate of the largest error of a membership: the errors of the eigenvectors (at states of
+        negligible stationary mass, of their extension, see Notes) times the entries of A. inf if
+        the error of an extension is unknown.
     converged : bool
-        Of the eigenvectors.
+        All k eigenvectors converged.
     """
 
-    memberships: np.ndarray
-    assignment: np.ndarray
-    mass: np.ndarray
-    coarse: np.ndarray
+    memberships: FloatArray
+    assignment: Int32Array
+    mass: FloatArray
+    coarse: FloatArray
     metastability: float
-    chain: object
-    crisp_mass: np.ndarray
+    chain: MarkovChain | None
+    crisp_mass: FloatArray
     crisp_metastability: float
     crispness: float
-    eigenvalues: np.ndarray
-    timescales: np.ndarray
+    eigenvalues: FloatArray
+    timescales: FloatArray
     next_eigenvalue: float | None
     is_cut: bool
     error: float
@@ -79,42 +97,70 @@ class MetastableResult(Result):
 
 
 def metastable_sets(
-    chain, k, *, tol=1e-8, rng=None, num_threads=None, progress=False, callback=None
-):
-    """k metastable sets of an irreducible reversible chain by PCCA+ (Deuflhard & Weber 2005; Roeblitz & Weber 2013).
+    chain: MarkovChain,
+    k: int,
+    *,
+    tol: float = 1e-8,
+    rng: RNG = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> MetastableResult:
+    """k metastable sets of an irreducible reversible chain by PCCA+ (Deuflhard & Weber 2005;
+    Roeblitz & Weber 2013).
 
     Parameters
     ----------
     chain : MarkovChain
     k : int
-        At least 2; at most n_states.
+        From 2 to n_states.
     tol, rng
-        Of the eigenvectors (see `eigenpairs`).
+        For the eigenvectors (see `eigenpairs`).
+
+    Returns
+    -------
+    MetastableResult
+        A warning is given if `error` is not finite.
 
     Raises
     ------
     NotReversibleError
-        Take ``reversibilize(chain)``: its sets are those that both directions of time leave slowly.
-    ReducibleChainError, InvalidChainError, Interrupted
+        Take ``reversibilize(chain)``: its metastable sets are those that the chain leaves slowly
+        both forward and backward in time.
+    ReducibleChainError
+        The chain is not irreducible.
+    InvalidChainError
+        k is out of range, or fewer than k eigenvectors were found.
+    Interrupted
+        Ctrl-C. `partial` is the EigenResult, or what `eigenpairs` has found so far.
 
     Notes
     -----
-    chi = X A with X the k leading eigenvectors. The inner simplex gives a first A; the crispness is then maximised by Nelder-Mead
-    over the (k - 1)^2 free entries of A, the others following from chi >= 0 and rows of sum one. During that search only extreme
-    states bound chi; at the end all do, so that the memberships are feasible. As X^T D X = I the coarse matrix is A^-1
-    diag(eigenvalues) A, k by k.
+    chi = X A with X the k leading eigenvectors. The inner simplex algorithm gives a first A. The
+    crispness is then maximised by Nelder-Mead over the (k - 1)^2 free entries of A; the other
+    entries follow from chi >= 0 and from rows that sum to one. During that search only extreme
+    states bound chi; at the end all do, so that the memberships are feasible. As X^T D X = I, the
+    coarse matrix is A^-1 diag(eigenvalues) A, k by k.
 
-    Eigenvectors are found in the norm of pi, and where pi is 1e-30 of what it is elsewhere (the walls between wells) that norm
-    sees nothing of them. There X is solved for: ``P f = lambda f`` determines it from its values elsewhere, as the mean of lambda^-tau f at
-    the time tau when the chain gets there; memberships are committors on these states, up to (1 - lambda) times that time.
+    Eigenvectors are found in the norm of pi. Where pi is 1e-30 of its value elsewhere (between
+    wells), that norm does not resolve them. There X is solved for: ``P f = lambda f`` determines it
+    from its values elsewhere, as the mean of lambda^-tau f at the time tau when the chain leaves
+    these states. On these states memberships are committors, up to (1 - lambda) times that time.
 
     Examples
     --------
     >>> import numpy as np, fastebm as fe
-    >>> P = np.array([[0.89, 0.1, 0.01, 0], [0.1, 0.89, 0, 0.01], [0.01, 0, 0.89, 0.1], [0, 0.01, 0.1, 0.89]])
+    >>> P = np.array([
+    ...     [0.89, 0.10, 0.01, 0.00],
+    ...     [0.10, 0.89, 0.00, 0.01],
+    ...     [0.01, 0.00, 0.89, 0.10],
+    ...     [0.00, 0.01, 0.10, 0.89],
+    ... ])
     >>> m = fe.metastable_sets(fe.MarkovChain(P), 2)
-    >>> m.assignment[0] == m.assignment[1], m.assignment[0] == m.assignment[2], round(m.metastability, 9)
-    (np.True_, np.False_, 1.98)
+    >>> m.assignment[0] == m.assignment[1], m.assignment[0] == m.assignment[2]
+    (np.True_, np.False_)
+    >>> round(m.metastability, 9)
+    1.98
     """
     is_chain(chain)
     k = validate.count(k, "k", minimum=2)
@@ -128,31 +174,39 @@ def metastable_sets(
     )
     if len(pairs.eigenvalues) < k:
         raise InvalidChainError(
-            f"only {len(pairs.eigenvalues)} of {k} eigenvectors were found; take a larger tol or a smaller k"
+            f"only {len(pairs.eigenvalues)} of {k} eigenvectors were found; take a larger tol or a "
+            "smaller k"
         )
     with interruptible(
         "metastable_sets", lambda: pairs, progress=progress, callback=callback
     ) as monitor:
         X, errors = extended(chain, pairs, threads, monitor)
-        A = _transformation(X)
-        # <chi_i, 1> = e_1^T A, as X^T D 1 = e_1
-        A = np.ascontiguousarray(A[:, np.argsort(-A[0], kind="stable")])
-        memberships = np.maximum(X @ A, 0.0)  # below zero by rounding alone
-        memberships /= memberships.sum(axis=1, keepdims=True)
-        assignment = memberships.argmax(axis=1).astype(np.int32)
-        crisp_mass = np.bincount(assignment, chain.pi, minlength=k)
-        crisp = _coarse(chain, assignment, k, threads) if (crisp_mass > 0.0).all() else None
-        R = _rates(chain, X, pairs, threads)
-    error = 2.0 * float(
-        (errors @ np.abs(A)).max()
-    )  # once more for the state that bounds a membership
-    if not np.isfinite(error):
+        found = _pack(chain, X, errors, pairs, threads)
+    if not np.isfinite(found.error):
         warnings.warn(
-            "metastable_sets: at states of tiny pi some eigenvectors are not known, only extended harmonically; take a k that "
-            "ends at a gap between the eigenvalues",
+            "metastable_sets: eigenvectors are unresolved at states of tiny stationary mass "
+            "(harmonic extension used); choose k at a spectral gap",
             ConvergenceWarning,
             stacklevel=2,
         )
+    return found
+
+
+def _pack(
+    chain: MarkovChain, X: FloatArray, errors: FloatArray, pairs: EigenResult, threads: int
+) -> MetastableResult:
+    """The sets from the eigenvectors X, (n_states, k), and the error of each column."""
+    k = X.shape[1]
+    A = _transformation(X)
+    # <chi_i, 1> = e_1^T A, because X^T D 1 = e_1
+    A = np.ascontiguousarray(A[:, np.argsort(-A[0], kind="stable")])
+    memberships = np.maximum(X @ A, 0.0)  # negative by rounding only
+    memberships /= memberships.sum(axis=1, keepdims=True)
+    assignment = memberships.argmax(axis=1).astype(np.int32)
+    crisp_mass: FloatArray = np.bincount(assignment, chain.pi, minlength=k).astype(np.float64)
+    crisp = _coarse(chain, assignment, k, threads) if (crisp_mass > 0.0).all() else None
+    R = _rates(chain, X, pairs, threads)
+    following = pairs.next_eigenvalue
     return MetastableResult(
         memberships=memberships,
         assignment=assignment,
@@ -161,28 +215,29 @@ def metastable_sets(
         metastability=float(k - np.trace(R)),
         chain=crisp,
         crisp_mass=crisp_mass,
-        crisp_metastability=float(np.trace(crisp.to_scipy().toarray()))
-        if crisp is not None
-        else float("nan"),
+        crisp_metastability=(
+            float("nan") if crisp is None else float(np.trace(crisp.to_scipy().toarray()))
+        ),
         crispness=_crispness(A),
-        eigenvalues=pairs.eigenvalues,
+        eigenvalues=pairs.eigenvalues.real,
         timescales=pairs.timescales,
-        next_eigenvalue=None
-        if pairs.next_eigenvalue is None
-        else float(np.real(pairs.next_eigenvalue)),
+        next_eigenvalue=None if following is None else float(np.real(following)),
         is_cut=pairs.is_cut,
-        error=error,
-        converged=bool(pairs.converged.all()),
+        # twice: the error of the state that bounds a membership is added
+        error=2.0 * float((errors @ np.abs(A)).max()),
+        converged=pairs.converged,
     )
 
 
-def _rates(chain, X, pairs, threads):
-    """The k x k matrix <f_i, (I - P) f_j>: diag(1 - eigenvalues), but where these are small the Dirichlet form, which has their digits
-    and is right for a mixture of eigenvectors whose values no double tells apart."""
+def _rates(chain: MarkovChain, X: FloatArray, pairs: EigenResult, threads: int) -> FloatArray:
+    """The k x k matrix <f_i, (I - P) f_j>: diag(1 - eigenvalues), or the Dirichlet form where these
+    are small. The form keeps its relative accuracy, and is right for a mixture of eigenvectors
+    whose eigenvalues agree in double precision."""
     R = np.diag(1.0 - pairs.eigenvalues)
     square, pi = np.empty(chain.n_states), chain.pi
+    assert pi is not None
 
-    def energy(f):
+    def energy(f: FloatArray) -> float:
         _core.scaled_difference(chain._scaled.operator, np.ascontiguousarray(f), square, 2, threads)
         return 0.5 * _core.vec_dot(pi, square, threads)
 
@@ -194,27 +249,29 @@ def _rates(chain, X, pairs, threads):
     return R
 
 
-def _crispness(A):
+def _crispness(A: FloatArray) -> float:
     """Mean of <chi_i, chi_i> / <chi_i, 1>, with X^T D X = I (Roeblitz & Weber 2013, eq. 16)."""
     return float(np.mean((A**2).sum(axis=0) / A[0]))
 
 
-def _are_apart(A):
-    """Whether the memberships are far from dependent, each beside its mass."""
+def _are_independent(A: FloatArray) -> bool:
+    """Whether the memberships, each divided by the root of its mass, are far from linearly
+    dependent."""
     return bool(np.linalg.cond(A / np.sqrt(A[0])) <= MAX_CONDITION)
 
 
-def _filled(inner, X):
-    """The A whose free block is `inner`, made feasible on the rows of X (Deuflhard & Weber 2005, algorithm "fill")."""
+def _filled(inner: FloatArray, X: FloatArray) -> FloatArray:
+    """The A whose free block is `inner`, made feasible on the rows of X (Deuflhard & Weber 2005,
+    algorithm "fill")."""
     k = X.shape[1]
     A = np.empty((k, k))
     A[1:, 1:] = inner
     A[1:, 0] = -inner.sum(axis=1)
     A[0] = -(X[:, 1:] @ A[1:]).min(axis=0)
-    return A / A[0].sum()
+    return A / float(A[0].sum())
 
 
-def _simplex(X):
+def _simplex(X: FloatArray) -> list[int]:
     """Rows of X that span a large simplex (Weber & Galliat 2002)."""
     Y = X[:, 1:].copy()
     first = int(np.argmax(np.einsum("xi,xi->x", Y, Y)))
@@ -229,8 +286,8 @@ def _simplex(X):
     return chosen
 
 
-def _extremes(X):
-    """Rows of X that are the farthest in some of N_DIRECTIONS random directions."""
+def _extremes(X: FloatArray) -> IntArray:
+    """Rows of X that are farthest in at least one of N_DIRECTIONS random directions."""
     directions = np.random.default_rng(0).normal(size=(X.shape[1] - 1, N_DIRECTIONS))
     best, at = np.full(N_DIRECTIONS, -np.inf), np.zeros(N_DIRECTIONS, np.int64)
     for begin in range(0, len(X), ROWS):
@@ -242,21 +299,21 @@ def _extremes(X):
     return at
 
 
-def _transformation(X):
-    """The feasible A of largest crispness that is found."""
+def _transformation(X: FloatArray) -> FloatArray:
+    """The feasible A of largest crispness found."""
     k = X.shape[1]
     corners = _simplex(X)
-    start = np.linalg.inv(X[corners])[1:, 1:]
-    if k == 2:  # one free number, a scale that cancels: the solution is unique
+    start: FloatArray = np.linalg.inv(X[corners])[1:, 1:].astype(np.float64)
+    if k == 2:  # the one free number is a scale, which cancels: the solution is unique
         return _filled(start, X)
-    from scipy.optimize import minimize  # heavy, and wanted here alone
+    from scipy.optimize import minimize  # slow to import and needed only here
 
     bounding = X[np.unique(np.concatenate([corners, _extremes(X)]))]
     scale = np.abs(start).max()
 
-    def loss(flat):
+    def loss(flat: FloatArray) -> float:
         A = _filled(flat.reshape(k - 1, k - 1), bounding)
-        return -_crispness(A) if (A[0] > 1e-12).all() and _are_apart(A) else 0.0
+        return -_crispness(A) if (A[0] > 1e-12).all() and _are_independent(A) else 0.0
 
     found = minimize(
         loss,
@@ -265,14 +322,15 @@ def _transformation(X):
         options={"maxiter": 2000, "maxfev": 4000, "xatol": 1e-6, "fatol": 1e-10, "adaptive": True},
     )
     candidates = [_filled(start, X), _filled(found.x.reshape(k - 1, k - 1), X)]
-    return max(
-        (A for A in candidates if (A[0] > 0.0).all()), key=lambda A: (_are_apart(A), _crispness(A))
-    )
+    feasible = (A for A in candidates if (A[0] > 0.0).all())
+    return max(feasible, key=lambda A: (_are_independent(A), _crispness(A)))
 
 
-def _coarse(chain, labels, k, threads):
-    """The pi-weighted chain on the sets of a partition; its flows are sums of non-negative terms."""
+def _coarse(chain: MarkovChain, labels: Int32Array, k: int, threads: int) -> MarkovChain:
+    """The chain on the sets of a partition, with weights pi; its flows are sums of non-negative
+    terms."""
     flow, pi = np.empty((k, k)), chain.pi
+    assert pi is not None
     for first in range(0, k, COLUMNS):
         columns = np.arange(first, min(first + COLUMNS, k))
         reached = chain._scaled.apply(

@@ -1,4 +1,4 @@
-"""Transition counts from trajectories and tables, and what is estimated from them without a chain."""
+"""Transition counts from trajectories and tables, and estimates that need counts but no chain."""
 
 from .connected_set import ConnectedSet, connected_set
 from .matrix import TransitionCounts

@@ -1,38 +1,43 @@
 """The largest set of states between which transitions were counted in both directions."""
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
 from .._runtime.results import Result, result
+from .._runtime.types import BoolArray, Int32Array, IntArray, Labels
 from ..patterns.graph import components
-from .matrix import Counts
+from .matrix import CountMatrix, CountsLike
 
 
 @result
 class ConnectedSet(Result):
-    """The largest strongly connected part of a count matrix, and what the rest was.
+    """The largest strongly connected part of a count matrix, and what share of the data it is.
 
     Attributes
     ----------
     states : ndarray int64
-        The states kept, ascending; `labels` names them where the input had names.
+        The states kept, ascending.
     counts : scipy.sparse.csr_array
         The counts among them.
+    labels : list or None
+        Their names, if the input had names.
     n_components : int
         Strongly connected components of the whole matrix.
     fraction_states, fraction_counts : float
-        Share of the states, and of all counts, that is kept.
+        The fraction of the states, and of all counts, that is kept.
     """
 
-    states: np.ndarray
+    states: IntArray
     counts: sp.csr_array
-    labels: object
+    labels: Labels | None
     n_components: int
     fraction_states: float
     fraction_counts: float
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, without the matrix."""
         labels = None if self.labels is None else list(self.labels)
         return {
@@ -44,8 +49,9 @@ class ConnectedSet(Result):
         }
 
 
-def connected_set(counts):
-    """The largest strongly connected component of `counts` (by number of counts inside), and what it leaves out.
+def connected_set(counts: CountsLike) -> ConnectedSet:
+    """The strongly connected component of `counts` with the most counts inside, and what share of
+    the data it keeps.
 
     Parameters
     ----------
@@ -62,24 +68,26 @@ def connected_set(counts):
     >>> kept.states.tolist(), round(kept.fraction_counts, 4), kept.n_components
     ([0, 1], 0.9091, 2)
     """
-    data = Counts(counts)
+    data = CountMatrix(counts)
     labels, n_classes = data.classes
     rows = np.repeat(np.arange(data.n_states), np.diff(data.matrix.indptr))
     inside = labels[rows] == labels[data.matrix.indices]
-    weight = np.bincount(labels[rows[inside]], data.matrix.values[inside], minlength=n_classes)
+    weight = np.bincount(labels[rows[inside]], data.values[inside], minlength=n_classes)
     states = np.flatnonzero(labels == np.argmax(weight))
     kept = data.scipy()[states][:, states]
     return ConnectedSet(
         states=states,
         counts=kept,
-        labels=None if data.labels is None else [data.labels[i] for i in states],
+        labels=None if data.labels is None else [data.labels[i] for i in states.tolist()],
         n_components=int(n_classes),
         fraction_states=len(states) / data.n_states,
         fraction_counts=float(kept.sum() / data.total.sum()),
     )
 
 
-def connected(n_states, indptr, indices, keep):
+def connected(
+    n_states: int, indptr: IntArray, indices: Int32Array, keep: BoolArray
+) -> tuple[Int32Array, int]:
     """(labels, number) of the components of a symmetric pattern's entries with keep[k]."""
     rows = np.repeat(np.arange(n_states), np.diff(indptr))[keep]
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_states))]).astype(

@@ -1,13 +1,16 @@
 """Transition counts as a matrix, validated."""
 
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
 from .._runtime.results import Result, result
+from .._runtime.types import FloatArray, Int32Array, Labels
 from ..errors import InvalidChainError, ReducibleChainError
 from ..patterns import passes
 from ..patterns.graph import components
@@ -15,32 +18,34 @@ from ..patterns.graph import components
 
 @result
 class TransitionCounts(Result):
-    """Counted transitions. Accepted wherever counts are.
+    """Counted transitions. Every function that takes counts accepts them.
 
     Attributes
     ----------
     counts : scipy.sparse.csr_array (n_states, n_states) of float64
         counts[x, y]: how often y was seen `lag` steps after x.
     labels : sequence or None
-        Names of the states, where the input had names.
+        Names of the states, if the input had names.
     lag : int
-    mode : str
+        Steps between the two states of a transition.
+    mode : "sliding" | "sample"
+        Every pair (x[t], x[t + lag]), or only those with t a multiple of lag.
     n_transitions : int
         Sum of the counts.
     n_trajectories : int
     n_too_short : int
-        Trajectories of at most `lag` points, which hold no transition.
+        Trajectories of at most `lag` points, which have no transition.
     """
 
     counts: sp.csr_array
-    labels: object
+    labels: Labels | None
     lag: int
     mode: str
     n_transitions: int
     n_trajectories: int
     n_too_short: int
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The fields as plain values; the counts as lists of sources, targets and counts."""
         entries = self.counts.tocoo()
         plain = {
@@ -60,108 +65,142 @@ class TransitionCounts(Result):
         }
 
 
-class Counts:
-    """A checked count matrix: non-negative, finite, square, at least one positive entry; what the estimators work on.
+#: What is accepted as counts.
+CountsLike: TypeAlias = npt.ArrayLike | sp.sparray | sp.spmatrix | TransitionCounts
 
-    `matrix` is a `_core.Csr` of the positive entries (ascending rows), `total` the row sums (n_states,), diagonal included.
+
+class CountMatrix:
+    """A checked count matrix that the estimators work on: square, entries finite and not negative,
+    at least one of them positive.
+
+    Parameters
+    ----------
+    counts : sparse or dense (n_states, n_states), or TransitionCounts
+    labels : sequence, optional
+        Names of the states; default those of the TransitionCounts.
+    name : str
+        What errors call the matrix.
+    whole : str, optional
+        The counts must be whole numbers; the remedy that the error names if one is not.
+
+    Attributes
+    ----------
+    matrix : _core.Csr
+        The positive entries, rows ascending.
+    values : ndarray (nnz,)
+        The entries of `matrix`.
+    total : ndarray (n_states,)
+        The row sums, diagonal included.
     """
 
-    def __init__(self, counts, *, labels=None, name="counts", whole=None):
+    def __init__(
+        self,
+        counts: CountsLike,
+        *,
+        labels: Labels | None = None,
+        name: str = "counts",
+        whole: str | None = None,
+    ) -> None:
         if isinstance(counts, TransitionCounts):
-            counts, labels = counts.counts, counts.labels if labels is None else labels
-        counts = _square(counts, name)
+            labels = counts.labels if labels is None else labels
+            counts = counts.counts
         self.labels = labels
-        if labels is not None and len(labels) != counts.shape[0]:
+        square = _square(counts, name)
+        if labels is not None and len(labels) != square.shape[0]:
             raise InvalidChainError(
-                f"labels has length {len(labels)}, {name} {counts.shape[0]} states"
+                f"labels has length {len(labels)}, {name} {square.shape[0]} states"
             )
-        bad = ~np.isfinite(counts.data) | (counts.data < 0)
+        bad = ~np.isfinite(square.data) | (square.data < 0)
         if whole is not None:
-            bad |= counts.data != np.rint(counts.data)
+            bad |= square.data != np.rint(square.data)
         if bad.any():
             at = int(np.argmax(bad))
-            row = int(np.searchsorted(counts.indptr, at, side="right")) - 1
-            value = counts.data[at]
+            row = int(np.searchsorted(square.indptr, at, side="right")) - 1
+            value = square.data[at]
             remedy = (
                 whole
                 if whole is not None and np.isfinite(value) and value >= 0
                 else "counts are finite and not negative"
             )
             raise InvalidChainError(
-                f"row {self.name(row)}: {name}[{row}, {counts.indices[at]}] is {value}; {remedy}"
+                f"row {self.name(row)}: {name}[{row}, {square.indices[at]}] is {value}; {remedy}"
             )
-        if counts.nnz == 0:
+        if square.nnz == 0:
             raise InvalidChainError(f"{name} are all zero; count at least one transition")
+        self.values: FloatArray = square.data
         self.matrix = _core.Csr(
-            counts.indptr.astype(np.int64), counts.indices.astype(np.int32), counts.data
+            square.indptr.astype(np.int64), square.indices.astype(np.int32), self.values
         )
-        self.total = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
-        self.n_states = counts.shape[0]
+        self.total: FloatArray = np.asarray(square.sum(axis=1), dtype=np.float64).ravel()
+        self.n_states: int = square.shape[0]
 
-    def name(self, state):
-        """The state as errors call it."""
+    def name(self, state: int) -> str:
+        """What errors call the state."""
         return f"{state}" if self.labels is None else f"{state} ({self.labels[state]})"
 
-    def label(self, state):
+    def label(self, state: int) -> Any:
         """The label of a state, or its number."""
         return int(state) if self.labels is None else self.labels[state]
 
     @cached_property
-    def transpose(self):
+    def transpose(self) -> _core.Csr:
         return passes.transpose(self.matrix)
 
     @cached_property
-    def graph(self):
+    def graph(self) -> _core.PairGraph:
         """The pairs of distinct states, `_core.PairGraph`."""
         return _core.PairGraph(self.matrix, self.transpose)
 
-    def probabilities(self, total):
+    def probabilities(self, total: FloatArray) -> _core.PairGraph:
         """The pairs of T(x, y) = n(x, y) / total(x)."""
-        values = self.matrix.values / np.repeat(total, np.diff(self.matrix.indptr))
+        values = self.values / np.repeat(total, np.diff(self.matrix.indptr))
         T = _core.Csr(self.matrix.indptr, self.matrix.indices, values)
         return _core.PairGraph(T, passes.transpose(T))
 
     @cached_property
-    def classes(self):
+    def classes(self) -> tuple[Int32Array, int]:
         """(labels (n_states,), number) of the strongly connected components."""
         return components(self.matrix)
 
     @cached_property
-    def components(self):
-        """(labels (n_states,), number) of the connected components, directions forgotten."""
+    def components(self) -> tuple[Int32Array, int]:
+        """(labels (n_states,), number) of the weakly connected components."""
         graph = self.graph
         pattern = _core.Csr(graph.indptr, graph.indices, None)
         return components(pattern)
 
-    def require_strongly_connected(self, purpose):
-        """Raise `ReducibleChainError`, naming a one-way edge between two components, unless there is one component."""
+    def require_strongly_connected(self, purpose: str) -> None:
+        """Raise `ReducibleChainError` unless there is one strongly connected component. The error
+        names an edge from one component to another."""
         labels, n_classes = self.classes
         if n_classes == 1:
             return
         rows = np.repeat(np.arange(self.n_states), np.diff(self.matrix.indptr))
-        leaving = np.flatnonzero(labels[rows] != labels[self.matrix.indices])
-        if len(leaving):
-            x, y = int(rows[leaving[0]]), int(self.matrix.indices[leaving[0]])
+        crossing = np.flatnonzero(labels[rows] != labels[self.matrix.indices])
+        if len(crossing):
+            x, y = int(rows[crossing[0]]), int(self.matrix.indices[crossing[0]])
             text = f"{self.name(y)} was reached from {self.name(x)} and never led back"
         else:
             x, y = 0, int(np.argmax(labels != labels[0]))
             text = f"no counts connect states {self.name(x)} and {self.name(y)}"
         raise ReducibleChainError(
-            f"{purpose} needs counts that lead from every state to every other, and these fall into {n_classes} strongly connected "
-            f"components ({text}); keep the largest one with connected_set(counts).counts, or collect more transitions"
+            f"{purpose} needs counts that lead from every state to every other, and these fall "
+            f"into {n_classes} strongly connected components ({text}); keep the largest one with "
+            "connected_set(counts).counts, or collect more transitions"
         )
 
-    def scipy(self):
+    def scipy(self) -> Any:
         """The counts as a csr_array that shares the arrays."""
         return sp.csr_array(
-            (self.matrix.values, self.matrix.indices, self.matrix.indptr),
-            shape=(self.n_states,) * 2,
+            (self.values, self.matrix.indices, self.matrix.indptr), shape=(self.n_states,) * 2
         )
 
 
-def _square(counts, name):
-    """Any accepted form as a csr_array of float64 with ascending rows, duplicates summed and no stored zeros."""
-    if not sp.issparse(counts):
+def _square(counts: Any, name: str) -> Any:
+    """Any accepted form as a csr_array of float64: rows ascending, duplicates summed, no stored
+    zeros."""
+    is_sparse: bool = sp.issparse(counts)
+    if not is_sparse:
         counts = validate.real_array(counts, name)
     elif counts.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, not dtype {counts.dtype}")

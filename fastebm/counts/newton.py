@@ -1,17 +1,34 @@
-"""Newton's method for the convex likelihoods of pairs of states."""
+"""Newton's method for the convex likelihoods of pairs of states.
+
+Everything that is estimated from counts is one convex problem. The dual of the reversible
+likelihood, the least action of arXiv 2512.10047 and the Bradley-Terry model all minimise
+``sum w(x, y) K(v(x) - v(y))``, and the C core solves it once (`pair_newton`). Its steps need no
+value of the function, whose differences would be rounding: the third derivative of K is at most its
+second, which bounds how far a step may go (Sun & Tran-Dinh 2019).
+"""
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 from .. import _core
 from .._runtime.pacing import ENTRIES_PER_CALL
 from .._runtime.progress import interruptible
+from .._runtime.types import Callback
 from ..errors import ConvergenceWarning
 
 MAX_NEWTON = 200
 
 
-def run_newton(potential, description, *, progress=False, callback=None, partial=lambda: None):
-    """Run `_core.PotentialFit` to its end in pieces that Ctrl-C can come between."""
+def run_newton(
+    potential: _core.PotentialFit,
+    description: str,
+    *,
+    progress: bool = False,
+    callback: Callback | None = None,
+    partial: Callable[[], Any] = lambda: None,
+) -> _core.PotentialFit:
+    """Run `_core.PotentialFit` to its end in pieces between which Ctrl-C is answered."""
     products = max(1, ENTRIES_PER_CALL // max(potential.graph.nnz, 1))
     with interruptible(description, partial, progress=progress, callback=callback) as monitor:
         done = False
@@ -27,23 +44,24 @@ def run_newton(potential, description, *, progress=False, callback=None, partial
 
 
 def newton(
-    graph,
-    kind,
-    tol,
-    threads,
-    description,
+    graph: _core.PairGraph,
+    kind: str,
+    tol: float,
+    threads: int,
+    description: str,
     *,
-    guess=True,
-    max_newton=MAX_NEWTON,
-    progress=False,
-    callback=None,
-):
-    """A finished `_core.PotentialFit` of the pair graph; warns where it did not converge."""
+    guess: bool = True,
+    max_newton: int = MAX_NEWTON,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> _core.PotentialFit:
+    """A finished `_core.PotentialFit` of the pair graph; warns if it did not converge."""
     potential = _core.PotentialFit(graph, kind, guess, tol, max_newton, threads)
     run_newton(potential, description, progress=progress, callback=callback)
     if potential.n_newton >= max_newton:
         warnings.warn(
-            f"{description}: the step of log pi is still {potential.step_size:.3g} after {max_newton} Newton steps",
+            f"{description}: the step of log pi is still {potential.step_size:.3g} after "
+            f"{max_newton} Newton steps",
             ConvergenceWarning,
             stacklevel=3,
         )

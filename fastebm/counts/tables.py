@@ -1,75 +1,97 @@
-"""Transitions and trajectories from tables, in batches: .csv[.gz] and .parquet through pyarrow, an optional extra."""
+"""Transitions and trajectories from tables, in batches: .csv[.gz] and .parquet through pyarrow, an
+optional dependency."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import InvalidChainError
-from .accumulator import Tally
+from .accumulator import CountAccumulator
 
 _SOURCE, _TARGET = ("source", "src", "from", "i"), ("target", "tgt", "to", "j")
 _COUNT = ("count", "n", "weight", "wt", "w")
-_TRAJECTORY, _STATE = (
-    ("trajectory", "trajectory_id", "traj", "chain", "run", "id"),
-    ("state", "states", "x"),
-)
+_TRAJECTORY = ("trajectory", "trajectory_id", "traj", "chain", "run", "id")
+_STATE = ("state", "states", "x")
 _REMEDY = "name the columns trajectory, state or source, target[, count]"
 
 
-class LabelledTally(Tally):
-    """A `Tally` of states by name: integers stay numbers, anything else becomes a label, numbered as first seen."""
+class LabelledAccumulator(CountAccumulator):
+    """A `CountAccumulator` of states by name. Integers stay numbers; other names become labels,
+    numbered in the order in which they are first seen.
 
-    def __init__(self, lag, mode):
+    Attributes
+    ----------
+    labels : tuple of str, or None
+        The names of the states; None if they are numbers.
+    """
+
+    def __init__(self, lag: int, mode: str) -> None:
         super().__init__(lag, mode)
-        self.labels, self._numbers = None, {}
+        self._has_names = False
+        self._numbers: dict[str, int] = {}
 
-    def codes(self, column):
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        # a dict lists its keys in the order of insertion
+        return tuple(self._numbers) if self._has_names else None
+
+    def codes(self, column: Any) -> npt.NDArray[Any]:
         """State numbers of one column of a batch."""
         import pyarrow as pa
 
         if pa.types.is_integer(column.type):
-            if self.labels is not None:
+            if self._has_names:
                 raise InvalidChainError(
                     "states are words in one place and numbers in another; write them one way"
                 )
             return np.asarray(column)
-        if self._counts_states() and self.labels is None:
+        if not self.is_empty and not self._has_names:
             raise InvalidChainError(
                 "states are words in one place and numbers in another; write them one way"
             )
         encoded = column.dictionary_encode()
         words = [str(word) for word in encoded.dictionary.to_pylist()]
-        self.labels = self._numbers  # a dict lists its keys in the order of insertion
+        self._has_names = True
         known = np.array(
             [self._numbers.setdefault(word, len(self._numbers)) for word in words], np.int64
         )
-        return known[np.asarray(encoded.indices)]
-
-    def _counts_states(self):
-        return self.n_trajectories > 0 or self._n_pending > 0 or self._counts.nnz > 0
+        numbers: npt.NDArray[Any] = known[np.asarray(encoded.indices)]
+        return numbers
 
 
-def read_transitions(path, lag, mode):
-    """A tally of the file, with .labels a tuple, or None where states are numbers."""
-    tally = LabelledTally(lag, mode)
+class _BatchReader(Protocol):
+    columns: list[str]
+
+    def take(self, batch: Any) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+def read_transitions(path: str, lag: int, mode: str) -> LabelledAccumulator:
+    """The counts of the file."""
+    counts = LabelledAccumulator(lag, mode)
     reader = None
     for place, batch in enumerate(batches(path)):
         if reader is None:
-            reader = _reader(path, batch.schema.names, tally)
+            reader = _reader(path, batch.schema.names, counts)
         for name in reader.columns:
             column = batch.column(name)
             if column.null_count:
                 row = int(np.argmax(np.asarray(column.is_null())))
                 raise InvalidChainError(
-                    f"{path}: batch {place}, row {row} of it has no {name}; fill it or remove the row"
+                    f"{path}: row {row} of batch {place} has no {name}; fill it or remove the row"
                 )
         reader.take(batch)
     if reader is None:
         raise InvalidChainError(f"{path}: no rows; {_REMEDY}")
     reader.finish()
-    tally.labels = None if tally.labels is None else tuple(tally.labels)
-    return tally
+    return counts
 
 
-def batches(path):
+def batches(path: str) -> Iterator[Any]:
     """The pyarrow record batches of a .csv[.gz] or .parquet file."""
     try:
         import pyarrow as pa
@@ -95,95 +117,94 @@ def batches(path):
         raise InvalidChainError(f"{path}: {error}; write the file again") from error
 
 
-def _reader(path, names, tally):
+def _reader(path: str, names: Sequence[str], counts: LabelledAccumulator) -> _BatchReader:
     lower = {name.strip().lower(): name for name in reversed(names)}
 
-    def find(words):
+    def find(words: Sequence[str]) -> str | None:
         return next((lower[word] for word in words if word in lower), None)
 
-    source, target, trajectory, state = (
-        find(_SOURCE),
-        find(_TARGET),
-        find(_TRAJECTORY),
-        find(_STATE),
-    )
+    source, target = find(_SOURCE), find(_TARGET)
+    trajectory, state = find(_TRAJECTORY), find(_STATE)
     if source and target:
-        if tally.lag != 1:
+        if counts.lag != 1:
             raise InvalidChainError(
-                f"{path} lists transitions, so lag must be 1; trajectories (columns trajectory, state) allow any lag"
+                f"{path} lists transitions, so lag must be 1; trajectories (columns trajectory, "
+                "state) allow any lag"
             )
-        return _Pairs(path, tally, source, target, find(_COUNT))
+        return _Transitions(path, counts, source, target, find(_COUNT))
     if trajectory and state:
-        return _Trajectories(tally, trajectory, state)
+        return _Trajectories(counts, trajectory, state)
     raise InvalidChainError(f"{path}: the columns are {', '.join(names)}; {_REMEDY}")
 
 
-class _Pairs:
-    def __init__(self, path, tally, source, target, count):
-        self.path, self.tally, self.source, self.target, self.count = (
-            path,
-            tally,
-            source,
-            target,
-            count,
-        )
-        self.columns = [name for name in (source, target, count) if name]
+class _Transitions:
+    """Rows that are transitions: source, target and, if there is such a column, their count."""
 
-    def take(self, batch):
-        weight = np.asarray(batch.column(self.count), dtype=np.float64) if self.count else None
-        source, target = (
-            self.tally.codes(batch.column(self.source)),
-            self.tally.codes(batch.column(self.target)),
-        )
+    def __init__(
+        self, path: str, counts: LabelledAccumulator, source: str, target: str, weight: str | None
+    ) -> None:
+        self.path, self.counts = path, counts
+        self.source, self.target, self.weight = source, target, weight
+        self.columns = [name for name in (source, target, weight) if name]
+
+    def take(self, batch: Any) -> None:
+        weight = np.asarray(batch.column(self.weight), dtype=np.float64) if self.weight else None
+        source = self.counts.codes(batch.column(self.source))
+        target = self.counts.codes(batch.column(self.target))
         for name, states in ((self.source, source), (self.target, target)):
             if len(states) and states.min() < 0:
                 raise InvalidChainError(
-                    f"{self.path}: {name} {states.min()} is no state; states are numbered from 0"
+                    f"{self.path}: {name} {states.min()} is not a state; states are numbered from 0"
                 )
         if weight is not None and not (weight >= 0).all():
             raise InvalidChainError(
-                f"{self.path}: {self.count} {weight[~(weight >= 0)][0]}; counts are not negative"
+                f"{self.path}: {self.weight} {weight[~(weight >= 0)][0]}; counts are not negative"
             )
-        self.tally.add(source, target, weight)
+        self.counts.add(source, target, weight)
 
-    def finish(self):
+    def finish(self) -> None:
         pass
 
 
 class _Trajectories:
-    """Rows of one trajectory stand together; the last `lag` states of a batch begin the next one's transitions."""
+    """Rows that are points of trajectories. The rows of one trajectory are consecutive; the last
+    `lag` states of a batch are kept, because transitions to the next batch start there."""
 
-    def __init__(self, tally, trajectory, state):
-        self.tally, self.trajectory, self.state = tally, trajectory, state
+    def __init__(self, counts: LabelledAccumulator, trajectory: str, state: str) -> None:
+        self.counts, self.trajectory, self.state = counts, trajectory, state
         self.columns = [trajectory, state]
-        self.name, self.tail, self.phase = None, np.empty(0, np.int64), 0
+        self._begin(None)
 
-    def take(self, batch):
-        states = self.tally.codes(batch.column(self.state)).astype(np.int64)
+    def _begin(self, name: Any) -> None:
+        self.name, self.n_seen = name, 0
+        self.tail, self.phase = np.empty(0, np.int64), 0
+
+    def take(self, batch: Any) -> None:
+        states = self.counts.codes(batch.column(self.state)).astype(np.int64)
         encoded = batch.column(self.trajectory).dictionary_encode()
         ids, names = np.asarray(encoded.indices), encoded.dictionary.to_pylist()
         starts = np.concatenate([[0], np.flatnonzero(np.diff(ids)) + 1, [len(ids)]])
-        for begin, end in zip(starts[:-1], starts[1:]):
+        for begin, end in pairwise(starts):
             if begin == end:
                 continue
             if names[ids[begin]] != self.name or self.name is None:
                 self.finish()
-                self.name = names[ids[begin]]
-                self.tally.n_trajectories += 1
+                self._begin(names[ids[begin]])
+                self.counts.n_trajectories += 1
             self._extend(states[begin:end])
 
-    def _extend(self, states):
-        lag, stride = self.tally.lag, self.tally.stride
+    def _extend(self, states: npt.NDArray[np.int64]) -> None:
+        lag, stride = self.counts.lag, self.counts.stride
         x = np.concatenate([self.tail, states])
-        self.tally._check(x, self.name, 0)
+        self.counts.check_states(x, self.name, 0)
         n_pairs = max(0, len(x) - lag)
         first = -self.phase % stride
-        self.tally.add(x[:n_pairs][first::stride], x[lag:][first::stride])
+        self.counts.add(x[:n_pairs][first::stride], x[lag:][first::stride])
         self.phase = (self.phase + n_pairs) % stride
-        self.seen = getattr(self, "seen", 0) + len(states)
+        self.n_seen += len(states)
         self.tail = x[n_pairs:]
 
-    def finish(self):
-        if self.name is not None and self.seen <= self.tally.lag:
-            self.tally.n_too_short += 1
-        self.name, self.tail, self.phase, self.seen = None, np.empty(0, np.int64), 0, 0
+    def finish(self) -> None:
+        if self.name is not None and self.n_seen <= self.counts.lag:
+            self.counts.n_too_short += 1
+        self._begin(None)

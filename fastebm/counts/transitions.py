@@ -1,24 +1,37 @@
-"""Transition counts: what users hand in, checked once; counting from trajectories; the connected part of a count matrix."""
+"""Counting transitions in trajectories, and turning numbers into states."""
 
 import os
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from .._runtime import validate
+from .._runtime.types import FloatArray, Int32Array, Labels
 from ..errors import InvalidChainError
-from .accumulator import Tally
+from .accumulator import CountAccumulator
 from .matrix import TransitionCounts
 
 
-def count_transitions(trajectories, *, lag=1, mode="sliding", n_states=None, labels=None):
+def count_transitions(
+    trajectories: str | os.PathLike[str] | npt.ArrayLike | Iterable[npt.ArrayLike],
+    *,
+    lag: int = 1,
+    mode: Literal["sliding", "sample"] = "sliding",
+    n_states: int | None = None,
+    labels: Labels | None = None,
+) -> TransitionCounts:
     """Count transitions in one pass over trajectories, in bounded memory.
 
     Parameters
     ----------
     trajectories : list of int arrays, one int array, or path
-        State numbers, each array one trajectory (memory-mapped ones are read piece by piece). Or a .csv[.gz] or .parquet file, read
-        in batches (needs pyarrow: ``pip install "fastebm[data]"``) with columns ``trajectory, state`` (the rows of a trajectory
-        together and in time order) or ``source, target[, count]``; its states may be words, which become the labels.
+        State numbers, each array one trajectory (memory-mapped arrays are read piece by piece). Or
+        a .csv[.gz] or .parquet file, which is read in batches (needs pyarrow: ``pip install
+        "fastebm[data]"``), with columns ``trajectory, state`` (the rows of a trajectory together
+        and in time order) or ``source, target[, count]``. Its states may be words, which become the
+        labels.
     lag : int
         Steps between the two states of a transition.
     mode : "sliding" | "sample"
@@ -26,17 +39,18 @@ def count_transitions(trajectories, *, lag=1, mode="sliding", n_states=None, lab
     n_states : int, optional
         Default: one more than the largest state seen.
     labels : sequence of length n_states, optional
-        Names of the states, where they are given as numbers.
+        Names of the states, if they are given as numbers.
 
     Returns
     -------
     TransitionCounts
-        Trajectories of at most `lag` points hold no transition; n_too_short says how many there were.
+        Trajectories of at most `lag` points have no transition; n_too_short counts them.
 
     Raises
     ------
     InvalidChainError
-        No transition at all, a negative state or one beyond n_states; the text names the trajectory and the place.
+        There is no transition at all, or a state is negative or beyond n_states; the text names the
+        trajectory and the position.
 
     Examples
     --------
@@ -51,16 +65,18 @@ def count_transitions(trajectories, *, lag=1, mode="sliding", n_states=None, lab
     if isinstance(trajectories, (str, os.PathLike)):
         from .tables import read_transitions  # pyarrow is imported only where a table is read
 
-        found = read_transitions(os.fspath(trajectories), lag, mode)
-        labels = found.labels if labels is None else labels
+        table = read_transitions(os.fspath(trajectories), lag, mode)
+        labels = table.labels if labels is None else labels
+        found: CountAccumulator = table
     else:
-        found = Tally(lag, mode)
+        found = CountAccumulator(lag, mode)
         for number, trajectory in enumerate(as_trajectories(trajectories)):
             found.add_trajectory(trajectory, number)
     counts = found.matrix(n_states)
     if counts.nnz == 0:
         raise InvalidChainError(
-            f"{found.n_trajectories} trajectories hold no transition: all have at most lag = {lag} points; give longer ones or a smaller lag"
+            f"{found.n_trajectories} trajectories have no transition: all have at most lag = {lag} "
+            "points; give longer ones or a smaller lag"
         )
     if labels is not None and len(labels) != counts.shape[0]:
         raise InvalidChainError(
@@ -71,14 +87,15 @@ def count_transitions(trajectories, *, lag=1, mode="sliding", n_states=None, lab
         labels=labels,
         lag=lag,
         mode=mode,
-        n_transitions=int(round(float(counts.sum()))),
+        n_transitions=round(float(counts.sum())),
         n_trajectories=found.n_trajectories,
         n_too_short=found.n_too_short,
     )
 
 
-def as_trajectories(trajectories):
-    """The trajectories as an iterable of arrays; one plain array or list of numbers is one trajectory."""
+def as_trajectories(trajectories: Any) -> Iterable[npt.ArrayLike]:
+    """The trajectories as an iterable of arrays. A single array or list of numbers is one
+    trajectory."""
     if (
         isinstance(trajectories, np.ndarray)
         and trajectories.ndim == 1
@@ -91,19 +108,26 @@ def as_trajectories(trajectories):
         and np.ndim(trajectories[0]) == 0
     ):
         return [np.asarray(trajectories)]
-    return trajectories
+    several: Iterable[npt.ArrayLike] = trajectories
+    return several
 
 
-def discretize(x, bins, *, method="quantile"):
+def discretize(
+    x: npt.ArrayLike,
+    bins: int | npt.ArrayLike,
+    *,
+    method: Literal["quantile", "uniform"] = "quantile",
+) -> tuple[Int32Array, FloatArray]:
     """Bin scalar observations into states 0 .. n_bins - 1.
 
     Parameters
     ----------
     x : array_like of numbers, any shape
     bins : int or array_like
-        A number of bins, or the inner edges, ascending: state k holds edges[k - 1] <= x < edges[k].
+        A number of bins, or the inner edges, ascending: state k is edges[k - 1] <= x < edges[k].
     method : "quantile" | "uniform"
-        Where a number of bins is given: bins of equal counts (equal quantiles are merged, so there may be fewer), or of equal width.
+        If a number of bins is given: bins of equal counts (equal quantiles are merged, so there may
+        be fewer), or of equal width.
 
     Returns
     -------
@@ -135,11 +159,10 @@ def discretize(x, bins, *, method="quantile"):
             if method == "quantile"
             else x.min() + shares * (float(x.max()) - float(x.min()))
         )
-        edges = np.unique(
-            edges[(edges > x.min()) & (edges <= x.max())]
-        )  # an edge with nothing below it makes an empty bin
+        # an edge with nothing below it would make an empty bin
+        edges = np.unique(edges[(edges > x.min()) & (edges <= x.max())])
     else:
-        edges = validate.vector(bins, len(bins), "bins")
+        edges = validate.vector(bins, np.shape(bins)[0], "bins")
         if (np.diff(edges) <= 0).any():
             raise InvalidChainError(
                 "bins must ascend: give the inner edges, each larger than the one before"

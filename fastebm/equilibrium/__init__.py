@@ -1,6 +1,7 @@
 """Communicating classes, stationary distributions and detailed balance."""
 
-from .detailed_balance import BalanceResult, detailed_balance, reversibilize
+from .detailed_balance import BalanceResult, detailed_balance
+from .reversibilize import reversibilize
 from .stationary import StationaryResult, stationary
 from .structure import StructureResult, structure
 

@@ -1,26 +1,20 @@
-"""Detailed balance: how far a chain is from it and where, and the nearest chains that have it."""
+"""Detailed balance: how far a chain is from it, and where."""
+
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.memory import forecast_memory
-from .._runtime.pacing import Pacer
+from .._runtime.pacing import Pacer, paced_ranges
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from ..chains.chain import is_chain
-from ..counts.connected_set import connected
-from ..counts.cycles import rank_cycles
-from ..counts.newton import newton
-from ..errors import InvalidChainError
-from ..patterns import passes
-from ..patterns.pattern import Pattern
+from .._runtime.types import Callback, FloatArray
+from ..chains.chain import MarkovChain, is_chain
+from .hodge import hodge_split
 from .stationary import stationary
-from .structure import closed_class
-
-# Cycles listed, as many as worst edges.
-CYCLES_LISTED = 8
 
 
 @result
@@ -36,24 +30,29 @@ class BalanceResult(Result):
     flux_violation : float
         sum |F - F^T| / 2, the total variation between the flux and its reversal, in [0, 1].
     one_way_flux : float
-        Flux along edges that have no reverse edge; n_one_way is their number.
+        Flux along edges that have no reverse edge.
+    n_one_way : int
+        Number of these edges.
     entropy_production : float
-        1/2 sum (F - F^T) log(F / F^T), nats a step; inf where one_way_flux > 0.
+        1/2 sum (F - F^T) log(F / F^T), nats a step; inf if one_way_flux > 0.
     two_way_entropy_production : float
         The part of it from edges with both directions, always finite.
     worst_edges : list of dict
-        source, target, flux, reverse_flux of the edges that break it most, worst first.
+        source, target, flux, reverse_flux of the edges with the largest violation, largest first.
     potential : ndarray (n_states,)
-        -log pi: the canonical potential of arXiv 2512.18730 where the chain is reversible; +inf on transient states.
+        -log pi: the canonical potential of arXiv 2512.18730 if the chain is reversible; +inf on
+        transient states.
     pi : ndarray (n_states,)
     gradient_fraction : float or None
-        With hodge=True: share of the squared log ratios log P(x, y) / P(y, x), weighted by 1 / (1 / F(x, y) + 1 / F(y, x)), that a potential
-        explains (their gradient part); the rest circulates. 1 for a chain in detailed balance.
+        With hodge=True: the fraction of the squared log ratios log P(x, y) / P(y, x), weighted by
+        1 / (1 / F(x, y) + 1 / F(y, x)), that a potential explains (their gradient part). The rest
+        circulates. 1 for a chain in detailed balance.
     cycle_space : int or None
         Independent cycles, n_pairs - n_states + n_components, of the two-way edges.
     worst_cycles : list of dict or None
-        states and affinity (log product of forward over backward probabilities, zero by Kolmogorov's criterion) of the worst
-        triangles and cycles that close a breadth-first forest, worst first.
+        states and affinity (log of the product of forward over backward probabilities, zero by
+        Kolmogorov's criterion) of the worst cycles, worst first, among all triangles and the cycles
+        that close a breadth-first forest.
     """
 
     is_reversible: bool
@@ -63,29 +62,38 @@ class BalanceResult(Result):
     n_one_way: int
     entropy_production: float
     two_way_entropy_production: float
-    worst_edges: list
-    potential: np.ndarray
-    pi: np.ndarray
+    worst_edges: list[dict[str, Any]]
+    potential: FloatArray
+    pi: FloatArray
     gradient_fraction: float | None = None
     cycle_space: int | None = None
-    worst_cycles: list | None = None
+    worst_cycles: list[dict[str, Any]] | None = None
 
 
 def detailed_balance(
-    chain, *, pi=None, tol=1e-10, hodge=False, num_threads=None, progress=False, callback=None
-):
-    """Measure how far `chain` is from detailed balance (theory: Kolmogorov; entropy production, Schnakenberg 1976).
+    chain: MarkovChain,
+    *,
+    pi: npt.ArrayLike | None = None,
+    tol: float = 1e-10,
+    hodge: bool = False,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> BalanceResult:
+    """Measure how far `chain` is from detailed balance (theory, section 2; entropy production:
+    Schnakenberg 1976).
 
     Parameters
     ----------
     chain : MarkovChain
         With one closed class, unless pi is given.
     pi : array_like (n_states,), optional
-        The law that fluxes are taken under; default the stationary one.
+        The law of the fluxes; default the stationary one.
     tol : float
         Flux violation up to which the chain counts as reversible.
     hodge : bool
-        Also split the log ratios into gradient and circulation, and rank cycles by their affinity; costs a Laplacian solve.
+        Also split the log ratios into gradient and circulation, and rank cycles by their affinity;
+        this takes a Laplacian solve.
 
     Returns
     -------
@@ -94,9 +102,12 @@ def detailed_balance(
     Examples
     --------
     >>> import numpy as np, fastebm as fe
-    >>> b = fe.detailed_balance(fe.MarkovChain(np.array([[0.0, 0.75, 0.25], [0.25, 0.0, 0.75], [0.75, 0.25, 0.0]])))
-    >>> b.is_reversible, round(b.flux_violation, 12), round(b.entropy_production, 12) == round(0.5 * float(np.log(3)), 12)
-    (False, 0.5, True)
+    >>> P = np.array([[0.0, 0.75, 0.25], [0.25, 0.0, 0.75], [0.75, 0.25, 0.0]])
+    >>> b = fe.detailed_balance(fe.MarkovChain(P))
+    >>> b.is_reversible, round(b.flux_violation, 12)
+    (False, 0.5)
+    >>> bool(np.isclose(b.entropy_production, 0.5 * np.log(3), rtol=1e-12))
+    True
     """
     is_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
@@ -106,16 +117,16 @@ def detailed_balance(
     else:
         with np.errstate(divide="ignore"):
             log_pi = np.log(validate.distribution(pi, chain.n_states, "pi"))
-    pattern = chain._scaled.pattern
+    scaled = chain._scaled
     found = balance(
-        pattern.matrix,
-        pattern.transpose,
-        chain._scaled.log_row,
-        chain._scaled.log_col,
+        scaled.pattern.matrix,
+        scaled.pattern.transpose,
+        scaled.log_row,
+        scaled.log_col,
         log_pi,
         threads,
     )
-    split = _hodge(pattern, chain, log_pi, threads, progress, callback) if hodge else {}
+    split = hodge_split(scaled, log_pi, threads, progress, callback) if hodge else {}
     edges = [
         {"source": s, "target": t, "flux": f, "reverse_flux": b} for s, t, f, b in found["worst"]
     ]
@@ -134,126 +145,17 @@ def detailed_balance(
     )
 
 
-def _hodge(pattern, chain, log_pi, threads, progress, callback):
-    """gradient_fraction, cycle_space and worst_cycles of `BalanceResult`."""
-    forecast_memory(100 * chain.nnz, "the Hodge split")
-    graph = _core.PairGraph(pattern.matrix, pattern.transpose)
-    rows = np.repeat(np.arange(chain.n_states), np.diff(graph.indptr))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        forward, backward = np.log(graph.forward), np.log(graph.backward)
-        two_way = np.isfinite(forward) & np.isfinite(backward) & np.isfinite(log_pi[rows])
-        cycle_ratio = np.where(two_way, forward - backward, np.nan)  # scalings cancel along a cycle
-        gradient = (
-            (0.0 if chain._scaled.row is None else chain._scaled.log_row)
-            - (0.0 if chain._scaled.col is None else chain._scaled.log_col)
-            + np.zeros(chain.n_states)
-        )
-        ratio = cycle_ratio + gradient[rows] - gradient[graph.indices]
-        log_flux = np.where(
-            two_way,
-            log_pi[rows]
-            + forward
-            + (0.0 if chain._scaled.row is None else chain._scaled.log_row[rows])
-            + (0.0 if chain._scaled.col is None else chain._scaled.log_col[graph.indices]),
-            -np.inf,
-        )
-    upper = two_way & (graph.indices > rows)
-    components = connected(chain.n_states, graph.indptr, graph.indices, two_way)[1]
-    if not upper.any():
-        return {"gradient_fraction": 1.0, "cycle_space": 0, "worst_cycles": []}
-    flux = np.exp(log_flux - log_flux.max())
-    graph.forward[:], graph.backward[:] = flux, flux[graph.mirror]
-    fit = newton(
-        graph,
-        "least-squares",
-        1e-6,
-        threads,
-        "the Hodge split",
-        progress=progress,
-        callback=callback,
-    )
-    weighed = (
-        upper & (graph.forward > 0) & (graph.backward > 0)
-    )  # a flux that underflows against the largest has no weight
-    x, y, forward, backward = (
-        rows[weighed],
-        graph.indices[weighed],
-        graph.forward[weighed],
-        graph.backward[weighed],
-    )
-    weight = 1.0 / (1.0 / forward + 1.0 / backward)
-    curl = np.log(forward) - np.log(backward) - fit.v[x] + fit.v[y]
-    size = float((weight * ratio[weighed] ** 2).sum())
-    found, _ = rank_cycles(graph, cycle_ratio, None, CYCLES_LISTED)
-    return {
-        "gradient_fraction": 1.0 - float((weight * curl**2).sum()) / size if size > 0 else 1.0,
-        "cycle_space": int(upper.sum()) - chain.n_states + int(components),
-        "worst_cycles": [
-            {"states": states, "affinity": affinity} for states, affinity, _, _ in found
-        ],
-    }
-
-
-def reversibilize(chain, kind="additive", *, num_threads=None):
-    """The additive reversibilisation ``(P + P*) / 2``: the reversible chain of the same pi that is nearest in flux.
-
-    Stored as a symmetric matrix and one scaling, so it is reversible to the last bit whatever the accuracy of pi.
-
-    Parameters
-    ----------
-    chain : MarkovChain
-        Irreducible, or with one closed class (the result then lives on that class).
-    kind : "additive"
-
-    Examples
-    --------
-    >>> import numpy as np, fastebm as fe
-    >>> cycle = fe.MarkovChain(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
-    >>> fe.reversibilize(cycle).to_scipy().toarray().tolist()
-    [[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]
-    """
-    is_chain(chain)
-    validate.choice(kind, "kind", ("additive",))
-    threads = resolve_threads(num_threads)
-    inside = closed_class(chain)
-    if inside is not None:
-        return reversibilize(chain.restrict(inside), kind, num_threads=threads)
-    if chain.is_reversible:
-        return chain
-    log_pi = stationary(chain, num_threads=threads).log_pi
-    span = log_pi.max() - log_pi.min()
-    if span > 1200.0:  # sqrt(pi) is the scaling, and must fit a double
-        raise InvalidChainError(
-            f"log pi spans {span:.0f}, beyond what the reversibilisation can store (1200); restrict the chain to its likelier states"
-        )
-    pattern = chain._scaled.pattern
-    forecast_memory(2 * 12 * chain.nnz, "the additive reversibilisation")
-    matrix = passes.additive(
-        pattern.matrix,
-        pattern.transpose,
-        chain._scaled.log_row,
-        chain._scaled.log_col,
-        log_pi,
-        threads,
-    )
-    symmetric = Pattern(matrix, symmetric=True)
-    # diag(pi)^-1/2 B diag(pi)^1/2 has rows that sum to 1 - shift up to rounding in pi; the row scaling makes it exact
-    col = np.exp(0.5 * (log_pi - 0.5 * (log_pi.max() + log_pi.min())))
-    total = np.empty((chain.n_states, 1))
-    _core.scaled_apply(
-        symmetric.scaled(None, None, None), col[:, None], total, None, False, threads
-    )
-    moving = 1.0 if chain._scaled.shift is None else 1.0 - chain._scaled.shift
-    return chain._like(symmetric, moving / total[:, 0], col, chain._scaled.shift)
-
-
-def balance(matrix, transpose, log_row, log_col, log_pi, threads):
-    """The fluxes against their reversal, as the dict of `_core.Balance.total`."""
-    found, pace, first = _core.Balance(matrix, transpose, log_row, log_col, log_pi), Pacer(1), 0
+def balance(
+    matrix: _core.Csr,
+    transpose: _core.Csr,
+    log_row: FloatArray | None,
+    log_col: FloatArray | None,
+    log_pi: FloatArray,
+    threads: int,
+) -> dict[str, Any]:
+    """The fluxes compared with their reversal, as the dict of `_core.Balance.total`."""
+    found = _core.Balance(matrix, transpose, log_row, log_col, log_pi)
     with interruptible("detailed_balance", lambda: None):
-        while first < found.n_blocks:
-            last = min(first + pace.size, found.n_blocks)
-            with pace:
-                found.expand(first, last, threads)
-            first = last
+        for first, last in paced_ranges(found.n_blocks, Pacer(1)):
+            found.expand(first, last, threads)
     return found.total()

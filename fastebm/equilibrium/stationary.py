@@ -1,4 +1,5 @@
-"""The stationary distribution: in closed form where the chain knows one, otherwise by subtraction-free iteration."""
+"""The stationary distribution: in closed form if the chain has one, otherwise by iteration without
+subtractions. The algorithms are in `linalg.stationary_vector`."""
 
 import warnings
 
@@ -9,8 +10,11 @@ from .._runtime import validate
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from ..chains.chain import DEFAULT_LAW_TOL, StationaryLaw, is_chain
+from .._runtime.types import Callback, FloatArray
+from ..chains.chain import MarkovChain, is_chain
+from ..chains.law import DEFAULT_LAW_TOL, StationaryLaw
 from ..errors import ConvergenceWarning
+from ..linalg.stationary_vector import StationarySearch
 from .structure import closed_class
 
 
@@ -25,17 +29,19 @@ class StationaryResult(Result):
     residual : float
         L1 norm of ``pi P - pi``.
     relative_change : float
-        Largest componentwise relative change in the last iteration, of a law found before too; 0 for a closed form. Small
-        components, which the L1 norm does not see, are covered by this one.
+        Largest componentwise relative change in the last iteration (for a law found earlier, of
+        that iteration); 0 for a closed form. It covers small components, to which the L1 norm is
+        not sensitive.
     method : str
-        "known" (given, or found before to `tol` or better), "detailed balance" (closed form), "elimination" or "power" / "arnoldi + power".
+        "known" (given, or found earlier to `tol` or better), "detailed balance" (closed form),
+        "elimination", "power" or "arnoldi + power".
     n_iter : int
         Power steps.
     converged : bool
     """
 
-    pi: np.ndarray
-    log_pi: np.ndarray
+    pi: FloatArray
+    log_pi: FloatArray
     residual: float
     relative_change: float
     method: str
@@ -44,21 +50,29 @@ class StationaryResult(Result):
 
 
 def stationary(
-    chain, *, tol=DEFAULT_LAW_TOL, max_iter=None, num_threads=None, progress=False, callback=None
-):
+    chain: MarkovChain,
+    *,
+    tol: float = DEFAULT_LAW_TOL,
+    max_iter: int | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> StationaryResult:
     """The stationary distribution ``pi P = pi`` of a chain with one closed class.
 
-    A reversible chain, and every tilt of one by a reward vector, has it in closed form. Otherwise: GTH elimination up to
-    600 states (Grassmann, Taksar & Heyman 1985: no subtraction, every component accurate), beyond that power iteration with
-    reduced rank extrapolation (Eddy 1979; Sidi 2017), started anew from an Arnoldi vector where it would be slow, and always
-    ended by power steps, which add non-negative numbers only and so carry the smallest components too.
+    A reversible chain, and every tilt of one by a reward vector, has it in closed form. Other
+    chains of up to 600 states: GTH elimination (Grassmann, Taksar & Heyman 1985: no subtraction,
+    every component accurate). Larger ones: power iteration with reduced rank extrapolation (Eddy
+    1979; Sidi 2017), restarted from an Arnoldi vector if it would be slow. The last steps are
+    always power steps, which only add non-negative numbers and so keep the smallest components
+    accurate, too.
 
     Parameters
     ----------
     chain : MarkovChain
     tol : float
-        Largest componentwise relative change per step at which to stop (times 1 - rate of convergence, so that it bounds
-        the distance to the limit).
+        Stop when the largest componentwise relative change of a step is at most tol times
+        (1 - rate of convergence), so that tol bounds the distance to the limit.
     max_iter : int, optional
         Largest number of products.
 
@@ -76,7 +90,8 @@ def stationary(
     Examples
     --------
     >>> import numpy as np, fastebm as fe
-    >>> fe.stationary(fe.MarkovChain(np.array([[0.0, 1.0, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]))).pi
+    >>> chain = fe.MarkovChain(np.array([[0.0, 1.0, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]))
+    >>> fe.stationary(chain).pi
     array([0.25, 0.5 , 0.25])
     """
     is_chain(chain)
@@ -97,15 +112,16 @@ def stationary(
         log_pi = np.full(chain.n_states, -np.inf)
         log_pi[inside] = part.log_pi
         if part.converged:
-            chain._keep_law(StationaryLaw(log_pi, own._law.tol, part.relative_change))
+            found_to = 0.0 if own._law.best is None else own._law.best.tol
+            chain._law.keep(StationaryLaw(log_pi, found_to, part.relative_change))
         return _finish(
             chain, log_pi, threads, part.relative_change, part.method, part.n_iter, part.converged
         )
-    law = chain._law_within(tol)
+    law = chain._law.within(tol)
     if law is not None:
         method = "detailed balance" if chain.is_reversible else "known"
         return _finish(chain, law.log_pi, threads, law.change, method, 0, True)
-    search = chain._law_search(tol, max_iter, threads)
+    search = chain._law.search(tol, max_iter, threads)
     with interruptible(
         "stationary",
         lambda: _found(chain, search, threads),
@@ -116,19 +132,27 @@ def stationary(
         search.run(monitor)
         found = _found(chain, search, threads)
     if found.converged:
-        chain._keep_law(StationaryLaw(found.log_pi, search.accuracy, found.relative_change))
+        chain._law.keep(StationaryLaw(found.log_pi, search.accuracy, found.relative_change))
     else:
         warnings.warn(f"stationary: {search.shortfall}", ConvergenceWarning, stacklevel=2)
     return found
 
 
-def _found(chain, search, threads):
+def _found(chain: MarkovChain, search: StationarySearch, threads: int) -> StationaryResult:
     return _finish(
         chain, search.log_pi, threads, search.change, search.method, search.n_iter, search.converged
     )
 
 
-def _finish(chain, log_pi, threads, change, method, n_iter, converged):
+def _finish(
+    chain: MarkovChain,
+    log_pi: FloatArray,
+    threads: int,
+    change: float,
+    method: str,
+    n_iter: int,
+    converged: bool,
+) -> StationaryResult:
     pi = np.exp(log_pi)
     residual = _core.vec_l1(
         chain._scaled.apply(pi, transposed=True, num_threads=threads), pi, threads

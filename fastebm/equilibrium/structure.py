@@ -1,9 +1,11 @@
-"""Communicating classes, periods and reachability: what a chain can and cannot answer, before any arithmetic."""
+"""Communicating classes, periods and reachability: which questions a chain can answer, found
+without any floating-point arithmetic."""
 
 import numpy as np
 
 from .._runtime.results import Result, result
-from ..chains.chain import is_chain
+from .._runtime.types import BoolArray, Int32Array, IntArray
+from ..chains.chain import MarkovChain, is_chain
 from ..errors import PeriodicChainError
 from ..patterns.graph import only_closed_class
 
@@ -21,28 +23,36 @@ class StructureResult(Result):
     closed : ndarray bool (n_classes,)
         Classes that the chain cannot leave.
     size : ndarray int64 (n_classes,)
+        States of each class.
     class_period : ndarray int64 (n_classes,)
         Greatest common divisor of the cycle lengths; 0 for a transient state without a cycle.
     period : int
-        Least common multiple of the periods of the closed classes: 1 means that the law converges from every start.
+        Least common multiple of the periods of the closed classes. 1 means that the law converges
+        from every start.
     is_irreducible, is_aperiodic : bool
     """
 
     n_classes: int
-    labels: np.ndarray
-    closed: np.ndarray
-    size: np.ndarray
-    class_period: np.ndarray
+    labels: Int32Array
+    closed: BoolArray
+    size: IntArray
+    class_period: IntArray
     period: int
     is_irreducible: bool
     is_aperiodic: bool
 
 
-def structure(chain, *, num_threads=None):
-    """Communicating classes and periods of `chain`, in O(n_states + nnz) (Tarjan 1972; Denardo 1977).
+def structure(chain: MarkovChain, *, num_threads: int | None = None) -> StructureResult:
+    """Communicating classes and periods of `chain`, in O(n_states + nnz) (Tarjan 1972; Denardo
+    1977).
 
-    The facts belong to the pattern and are found once for all chains that share it. `num_threads` is accepted for uniformity;
-    the search is sequential.
+    They belong to the pattern and are found once for all chains that share it.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+    num_threads : int, optional
+        Has no effect; every analysis accepts it.
 
     Examples
     --------
@@ -66,13 +76,14 @@ def structure(chain, *, num_threads=None):
     )
 
 
-def closed_class(chain):
-    """The mask of the only closed class, or None where it is everything; raises where there are several."""
+def closed_class(chain: MarkovChain) -> BoolArray | None:
+    """The mask of the only closed class, or None if it holds every state; raises
+    `ReducibleChainError` if there are several."""
     return only_closed_class(chain._scaled.classes)
 
 
-def require_aperiodic(chain, purpose):
-    """Raise `PeriodicChainError` where the law of the chain does not converge."""
+def require_aperiodic(chain: MarkovChain, purpose: str) -> None:
+    """Raise `PeriodicChainError` if the law of the chain does not converge."""
     period = structure(chain).period
     if period != 1:
         raise PeriodicChainError(
@@ -80,25 +91,38 @@ def require_aperiodic(chain, purpose):
         )
 
 
-def reachable(chain, target, avoid=None):
-    """The states from which `target` (bool mask, not empty) is reached with positive probability, bool (n_states,); with `avoid`
-    (bool mask) on paths that neither start nor pass there."""
-    if (
-        avoid is None and len(chain._scaled.pattern.classes[1]) == 1
-    ):  # found once for all chains of the pattern, and asked by their laws anyway
+def reachable(chain: MarkovChain, target: BoolArray, avoid: BoolArray | None = None) -> BoolArray:
+    """The states from which the chain reaches `target` with positive probability.
+
+    Parameters
+    ----------
+    target : ndarray bool (n_states,)
+        Not empty.
+    avoid : ndarray bool (n_states,), optional
+        Only paths that neither start in these states nor pass through them count.
+
+    Returns
+    -------
+    ndarray bool (n_states,)
+    """
+    pattern = chain._scaled.pattern
+    # The classes are found once for all chains of the pattern, and their laws need them anyway.
+    if avoid is None and len(pattern.classes[1]) == 1:
         return np.ones(chain.n_states, bool)
     reached = target.astype(np.uint8)
-    chain._scaled.pattern.extend_back(reached, None if avoid is None else avoid.view(np.uint8))
+    pattern.extend_back(reached, None if avoid is None else avoid.view(np.uint8))
     return reached.view(bool)
 
 
-def certain(chain, target):
-    """The states from which `target` (bool mask) is reached with probability one, bool (n_states,).
+def hits_almost_surely(chain: MarkovChain, target: BoolArray) -> BoolArray:
+    """The states from which the chain reaches `target` (bool mask) with probability one, bool
+    (n_states,).
 
-    The others are those that can reach, without passing through the target, a state that cannot reach it.
+    All states do, except those from which a path that does not pass through the target leads to a
+    state that cannot reach it.
     """
-    uncertain = (~reachable(chain, target)).astype(np.uint8)
-    if not uncertain.any():
+    can_miss = (~reachable(chain, target)).astype(np.uint8)
+    if not can_miss.any():
         return np.ones(chain.n_states, bool)
-    chain._scaled.pattern.extend_back(uncertain, target.view(np.uint8))
-    return ~uncertain.view(bool)
+    chain._scaled.pattern.extend_back(can_miss, target.view(np.uint8))
+    return ~can_miss.view(bool)

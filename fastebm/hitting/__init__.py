@@ -1,7 +1,8 @@
-"""Hitting times, probabilities and moments by linear solves, and their bounds."""
+"""Hitting times, hitting probabilities, their moments and distributions, and theoretical bounds."""
 
 from .bounds import BoundsResult, hitting_bounds
-from .moments import DistributionResult, MomentsResult, hitting_distribution, hitting_moments
+from .distribution import DistributionResult, hitting_distribution
+from .moments import MomentsResult, hitting_moments
 from .probabilities import (
     AbsorptionResult,
     HitProbabilityResult,

@@ -1,4 +1,5 @@
-"""What the theory says of a hitting time, each statement next to the value that is computed (theory, section 4)."""
+"""What the theory says about a hitting time, each bound next to the computed value
+(docs/theory.md, section 4)."""
 
 import math
 import warnings
@@ -7,61 +8,75 @@ import numpy as np
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.progress import interruptible
+from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from ..chains.chain import is_chain
+from .._runtime.types import BoolArray, Callback, FloatArray, States
+from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import certain, closed_class
+from ..equilibrium.structure import closed_class, hits_almost_surely
 from ..errors import ConvergenceWarning, InvalidChainError
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from ..spectral.gap import spectral_gap
-from .times import MAX_ITER, averages, bound_from_gap, bounds_hitting, enclosure
+from ..spectral.gap_result import GapResult
+from .times import (
+    MAX_ITER,
+    HittingResult,
+    averages,
+    bound_from_gap,
+    enclosure,
+    lower_end,
+    require_bound,
+)
 
-# Inverse iterations for lambda_B at most. Each gains a factor (1 - lambda_B) / (1 - second eigenvalue of P_BB): a rare target
-# needs three, the 24 x 30 torus without one state four to 1e-6.
+# Largest number of inverse iterations for lambda_B. Each gains a factor
+# (1 - lambda_B) / (1 - second eigenvalue of P_BB): a rare target needs three, the 24 x 30 torus
+# without one state needs four to reach 1e-6.
 MAX_ROUNDS = 60
 
 
 @result
 class BoundsResult(Result):
-    """Hitting times of a target A, computed and bounded; B is the rest, where a walk has not arrived yet.
+    """Hitting times of a target A, computed and bounded. B is the set of the other states.
 
     Attributes
     ----------
     target_mass : float
         pi(A).
     gap : float
-        The lower end of the gap that was given or found: of (P + P*) / 2 in general.
+        The lower end of the gap that was given or found: the gap of (P + P*) / 2 in general.
     mean_from_pi : float
-        E_pi tau_A, solved.
+        E_pi tau_A, from the solved means.
     bound_from_gap : float
-        (1 - pi(A)) / (gap pi(A)), never below it (Aldous & Fill, ch. 3; for any chain with the additive gap).
+        (1 - pi(A)) / (gap pi(A)) >= mean_from_pi (Aldous & Fill, ch. 3; for any chain with the
+        additive gap).
     exit_rate, exit_rate_lower, exit_rate_upper : float
-        1 - lambda_B, lambda_B the top eigenvalue of P_BB (on the closed class): the chance of arriving in a step once the walk has not arrived for
-        long. The bounds are rigorous (Collatz & Wielandt; reversible chains: Dirichlet form).
+        1 - lambda_B, where lambda_B is the largest eigenvalue of P_BB on the closed class: the
+        probability of hitting A in the next step, given that it has not been hit for a long time.
+        The bounds are rigorous (Collatz & Wielandt; on reversible chains also the Dirichlet form).
     exit_rate_bound : float or None
-        gap pi(A), never above `exit_rate` (reversible chains).
+        gap pi(A) <= `exit_rate` (reversible chains).
     quasi_stationary_mean : float
-        1 / exit_rate: the mean time from the quasi-stationary law.
+        1 / exit_rate: the mean hitting time from the quasi-stationary distribution.
     return_time : float
-        The mean time of return to A from pi restricted to A, from the solved means.
+        The mean return time to A from pi conditioned on A, from the solved means.
     return_time_kac : float
-        1 / pi(A), to which it is equal (Kac).
+        1 / pi(A), which equals it (Kac).
     mean : ndarray (n_states,)
         E_x tau_A, solved.
     mean_bound : ndarray (n_states,) or None
-        1 + log K / -log lambda_B + 1 / (1 - lambda_B) >= mean with K = sqrt(pi(B) / pi(x)) (reversible chains), lambda_B at its
-        upper end. 0 on A.
+        1 + log K / -log lambda_B + 1 / (1 - lambda_B) >= mean, with K = sqrt(pi(B) / pi(x)) and
+        lambda_B at its upper end (reversible chains). 0 on A.
     error : float
         Relative error of the solved means.
     method : str
     n_iter : int
         Products with P.
     converged : bool
-        The means are known to a relative `tol`; how well the exit rate is known, its bounds show (slowly only where P_BB has
-        no dominating eigenvalue: a walk that must arrive within n steps, say).
+        The means are known to a relative `tol`. The accuracy of the exit rate is shown by its
+        bounds. They converge slowly only if no eigenvalue of P_BB dominates, for example if a walk
+        must hit A within n steps.
     """
 
     target_mass: float
@@ -75,8 +90,8 @@ class BoundsResult(Result):
     quasi_stationary_mean: float
     return_time: float
     return_time_kac: float
-    mean: np.ndarray
-    mean_bound: np.ndarray | None
+    mean: FloatArray
+    mean_bound: FloatArray | None
     error: float
     method: str
     n_iter: int
@@ -84,28 +99,29 @@ class BoundsResult(Result):
 
 
 def hitting_bounds(
-    chain,
-    target,
+    chain: MarkovChain,
+    target: States,
     *,
-    gap=None,
-    hitting=None,
-    tol=1e-6,
-    max_iter=None,
-    num_threads=None,
-    progress=False,
-    callback=None,
-):
-    """The theory's bounds of the time to reach `target`, side by side with the computed values.
+    gap: GapResult | float | None = None,
+    hitting: HittingResult | None = None,
+    tol: float = 1e-6,
+    max_iter: int | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> BoundsResult:
+    """Theoretical bounds on the time to reach `target`, next to the computed values.
 
     Parameters
     ----------
     chain : MarkovChain
-        With one closed class, to which the target belongs at least in part.
+        With one closed class, which contains at least a part of the target.
     target : bool mask (n_states,) or state numbers
     gap : GapResult or float, optional
-        Of kind "additive" (on a reversible chain also "spectral" or "absolute"); computed where it is not given.
+        Of kind "additive" (on a reversible chain also "spectral" or "absolute"). Computed if not
+        given.
     hitting : HittingResult, optional
-        Of this chain and target, to spare the solve of the means.
+        The result of `hitting_times` for this chain and target, to save the solve for the means.
     tol : float
         Relative accuracy of the means and of the exit rate.
     max_iter : int, optional
@@ -118,17 +134,19 @@ def hitting_bounds(
     Raises
     ------
     InvalidChainError
-        An empty target, a gap of a kind that bounds nothing here, or a target that is missed with positive probability.
+        An empty target, a gap of a kind that bounds nothing here, or a target that is missed with
+        positive probability.
     ReducibleChainError
         More than one closed class.
     Interrupted
-        Ctrl-C; `partial` is the result so far, or None before the means are there.
+        Ctrl-C. `partial` is the result so far, or None before the means are known.
 
     Notes
     -----
-    lambda_B comes from inverse iteration, ``M g = f``: the quotients f / g enclose 1 - lambda_B between their smallest and
-    their largest, and on reversible chains the Dirichlet form ``sum pi f g / sum pi g^2`` is an upper end that needs no
-    difference of nearly equal numbers: 1 - lambda_B may be 1e-18 and is still right in all digits asked for.
+    lambda_B comes from inverse iteration, ``M g = f``: the smallest and the largest quotient f / g
+    enclose 1 - lambda_B. On reversible chains the Dirichlet form ``sum pi f g / sum pi g^2`` is an
+    upper bound that takes no difference of nearly equal numbers: 1 - lambda_B may be 1e-18 and is
+    still accurate to `tol`.
 
     Examples
     --------
@@ -143,12 +161,9 @@ def hitting_bounds(
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
     mask = validate.target_mask(target, chain.n_states)
     threads = resolve_threads(num_threads)
-    if not bounds_hitting(chain, getattr(gap, "kind", "additive")):
-        raise InvalidChainError(
-            f'a gap of kind "{gap.kind}" does not bound hitting times of this chain; pass one of kind "additive"'
-        )
+    require_bound(chain, gap)
     closed_class(chain)
-    missed = ~certain(chain, mask)
+    missed = ~hits_almost_surely(chain, mask)
     if missed.any():
         raise InvalidChainError(
             f"from state {int(np.argmax(missed))} the target is missed with positive probability; "
@@ -158,47 +173,64 @@ def hitting_bounds(
         gap = spectral_gap(
             chain, kind="additive", rng=0, num_threads=threads, progress=progress, callback=callback
         )
-    problem = _Bounds(chain, mask, gap, hitting, tol, limit, threads)
+    solve = _ExitRateSolve(chain, mask, gap, hitting, tol, limit, threads)
     with interruptible(
-        "hitting_bounds", problem.partial, progress=progress, callback=callback
+        "hitting_bounds", solve.partial, progress=progress, callback=callback
     ) as monitor:
-        problem.solve(monitor)
-        found = problem.result()
+        solve.run(monitor)
+        found = solve.result()
     if not found.converged:
         warnings.warn(
-            f"hitting_bounds: the means are known to a relative {found.error:.3g} only, wanted {tol:.3g}",
+            f"hitting_bounds: the means have a relative error of up to {found.error:.3g}, "
+            f"above tol = {tol:.3g}",
             ConvergenceWarning,
             stacklevel=2,
         )
     return found
 
 
-class _Bounds:
-    def __init__(self, chain, mask, gap, hitting, tol, limit, threads):
+class _ExitRateSolve:
+    """The means, and bounds on the exit rate 1 - lambda_B by inverse iteration."""
+
+    def __init__(
+        self,
+        chain: MarkovChain,
+        mask: BoolArray,
+        gap: GapResult | float,
+        hitting: HittingResult | None,
+        tol: float,
+        limit: int,
+        threads: int,
+    ) -> None:
         self.chain, self.mask, self.gap, self.tol, self.threads = chain, mask, gap, tol, threads
         self.inside = ~mask
         law = stationary(chain, num_threads=threads)
         self.pi, self.log_pi = law.pi, law.log_pi
         recurrent = closed_class(chain)
         self.reversible = (chain if recurrent is None else chain.restrict(recurrent)).is_reversible
-        # transient states have rates of their own, of which the stationary walk sees nothing
-        self.seen = self.inside if recurrent is None else self.inside & recurrent
-        self.system = System(chain, self.inside, limit, threads)
-        self.mean, self.error = None, math.inf
+        # transient states have rates of their own, which do not affect the stationary chain
+        self.recurrent_inside = self.inside if recurrent is None else self.inside & recurrent
+        self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)
+        self.mean: FloatArray | None = None
+        self.error = math.inf
         if hitting is not None:
-            known = (hitting.mean.shape == (chain.n_states,)) and np.array_equal(
-                hitting.mean == 0.0, mask
-            )
-            if not known:
-                raise InvalidChainError(
-                    "hitting is the result of another chain or target; leave it out, or pass hitting_times(chain, target)"
-                )
-            lower = hitting.lower[self.inside]
-            self.mean = hitting.mean
-            self.error = float((hitting.mean[self.inside] / lower - 1.0).max(initial=0.0)) + 1e-15
+            self._accept(hitting)
         self.rate, self.low, self.high = math.nan, 0.0, 1.0
 
-    def solve(self, monitor):
+    def _accept(self, hitting: HittingResult) -> None:
+        fits = (hitting.mean.shape == (self.chain.n_states,)) and np.array_equal(
+            hitting.mean == 0.0, self.mask
+        )
+        if not fits:
+            raise InvalidChainError(
+                "hitting is the result of another chain or target; leave it out, or pass "
+                "hitting_times(chain, target)"
+            )
+        lower = hitting.lower[self.inside]
+        self.mean = hitting.mean
+        self.error = float((hitting.mean[self.inside] / lower - 1.0).max(initial=0.0)) + 1e-15
+
+    def run(self, monitor: Monitor) -> None:
         if not self.inside.any():
             self.mean, self.error = np.zeros(self.chain.n_states), 0.0
             self.rate = self.low = 1.0
@@ -209,7 +241,7 @@ class _Bounds:
             self.mean, self.error = found.hi, self.system.error(found)
         if self.error >= 1.0:
             return
-        if not self.seen.any():
+        if not self.recurrent_inside.any():
             self.rate = self.low = 1.0
             return
         f, g, error = ones, self.mean, self.error
@@ -217,55 +249,56 @@ class _Bounds:
             self._enclose(f, g, error)
             if self.high - self.low <= self.tol * self.high:
                 break
-            f = g / g[self.seen].max()
+            f = g / g[self.recurrent_inside].max()
             found = self.system.solve(
                 f, 0.1 * self.tol, monitor, start=f / self.rate, scale=np.maximum(f, 1e-300)
             )
             g, error = found.hi, self.system.error(found)
-            if error >= 1.0 or not (g[self.seen] > 0.0).all():
+            if error >= 1.0 or not (g[self.recurrent_inside] > 0.0).all():
                 break
 
-    def _enclose(self, f, g, error):
-        """From M g = f up to a relative error: f / g encloses 1 - lambda_B (Collatz 1942, Wielandt 1950)."""
-        quotient = f[self.seen] / g[self.seen]
+    def _enclose(self, f: FloatArray, g: FloatArray, error: float) -> None:
+        """From M g = f up to a relative error: the quotients f / g enclose 1 - lambda_B (Collatz
+        1942, Wielandt 1950)."""
+        seen = self.recurrent_inside
+        quotient = f[seen] / g[seen]
         self.low = max(self.low, float(quotient.min()) * (1.0 - error))
         self.high = min(self.high, float(quotient.max()) * (1.0 + error))
         if self.reversible:
-            largest = float(g[self.seen].max())
-            h = np.where(self.seen, g / largest, 0.0)
+            largest = float(g[seen].max())
+            h = np.where(seen, g / largest, 0.0)
             square = _core.vec_dot(self.pi * h, h, self.threads)
             if square > 0.0:
-                self.high = min(
-                    self.high,
-                    _core.vec_dot(self.pi * h, f, self.threads) / square / largest * (1.0 + error),
-                )
+                form = _core.vec_dot(self.pi * h, f, self.threads)
+                self.high = min(self.high, form / square / largest * (1.0 + error))
         self.high = max(min(self.high, self._without_fast_states(quotient, g)), self.low)
         self.rate = self.high if self.reversible else math.sqrt(self.low * self.high)
 
-    def _without_fast_states(self, quotient, g):
-        """The same upper end from g cut to zero where f / g is large: states that only lead away from the slowest class have
-        rates of their own, and any g >= 0 gives a bound on where it is positive."""
-        kept = self.seen.copy()
-        kept[self.seen] = quotient <= 1.5 * quotient.min()
+    def _without_fast_states(self, quotient: FloatArray, g: FloatArray) -> float:
+        """The same upper bound from g set to zero where f / g is large. States that only lead away
+        from the slowest class have rates of their own, and any g >= 0 gives a bound on the states
+        where it is positive."""
+        kept = self.recurrent_inside.copy()
+        kept[self.recurrent_inside] = quotient <= 1.5 * quotient.min()
         cut, out = np.where(kept, g, 0.0), np.empty_like(g)
         _core.scaled_difference(self.chain._scaled.operator, cut, out, 1, self.threads)
         rounding = 4.0 * (self.system.max_degree + 4.0) * UNIT * float(cut.max())
         return float(((out[kept] + rounding) / cut[kept]).max())
 
-    def partial(self):
+    def partial(self) -> BoundsResult | None:
         return None if self.mean is None or not self.error < 1.0 else self.result()
 
-    def result(self):
+    def result(self) -> BoundsResult:
+        assert self.mean is not None
         mean, _, _ = enclosure(self.mean, self.error)
         mass, from_pi = averages(self.chain, self.mask, mean, self.threads)
-        lower_gap = float(getattr(self.gap, "gap_lower", self.gap))
+        lower_gap = lower_end(self.gap)
         after = self.chain._scaled.apply(self.mean, num_threads=self.threads)
         back = (
             1.0 + _core.vec_dot(np.where(self.mask, self.pi, 0.0), after, self.threads) / mass
             if mass > 0
             else math.inf
         )
-        known = self.low > 0.0
         return BoundsResult(
             target_mass=mass,
             gap=lower_gap,
@@ -279,14 +312,14 @@ class _Bounds:
             return_time=back,
             return_time_kac=1.0 / mass if mass > 0 else math.inf,
             mean=mean,
-            mean_bound=self._mean_bound() if self.reversible and known else None,
+            mean_bound=self._mean_bound() if self.reversible and self.low > 0.0 else None,
             error=self.error,
             method=self.system.method,
             n_iter=self.system.n_iter,
             converged=bool(self.error <= self.tol),
         )
 
-    def _mean_bound(self):
+    def _mean_bound(self) -> FloatArray:
         log_outside = math.log(max(1.0 - float(self.pi[self.mask].sum()), 5e-324))
         log_k = np.maximum(0.5 * (log_outside - self.log_pi), 0.0)
         decay = -math.log1p(-self.low) if self.low < 1.0 else math.inf

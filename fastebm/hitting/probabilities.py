@@ -1,7 +1,9 @@
-"""Where a chain ends up: probabilities of hitting one set before another, of committors and of absorption, each in [0, 1]."""
+"""Probabilities of hitting one set before another, committors and absorption probabilities, each
+with bounds within [0, 1]."""
 
-import math
 import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypedDict, TypeVar, Unpack
 
 import numpy as np
 
@@ -9,12 +11,11 @@ from .._runtime import validate
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from ..chains.chain import is_chain
-from ..equilibrium.structure import reachable
+from .._runtime.types import BoolArray, Callback, FloatArray, States
+from ..chains.chain import MarkovChain, is_chain
 from ..errors import ConvergenceWarning, InvalidChainError
-from ..linalg.m_matrix import System
-
-MAX_ITER = 100_000
+from .first_hit import FirstHitSolve
+from .times import MAX_ITER
 
 
 @result
@@ -24,15 +25,16 @@ class AbsorptionResult(Result):
     Attributes
     ----------
     probability : ndarray (n_states, n_targets)
-        Non-negative. With `never`, each row sums to one to rounding.
+        Non-negative. Each row, together with `never`, sums to one up to rounding.
     never : ndarray (n_states,)
-        Probability of hitting none of them, ever.
+        Probability of never hitting any of them.
     lower, upper : ndarray (n_states, n_targets)
         Componentwise bounds within [0, 1].
     error : float
         The largest distance from `probability` to a bound.
     mean_time : ndarray (n_states,)
-        Mean number of steps until a target, or a state that reaches none any more, is entered.
+        Mean number of steps until the chain enters a target, or a state from which no target can be
+        reached.
     residual : float
         max |b - (I - P_BB) u| over the targets, in twice the working precision.
     method : str
@@ -42,12 +44,12 @@ class AbsorptionResult(Result):
         error <= tol.
     """
 
-    probability: np.ndarray
-    never: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+    probability: FloatArray
+    never: FloatArray
+    lower: FloatArray
+    upper: FloatArray
     error: float
-    mean_time: np.ndarray
+    mean_time: FloatArray
     residual: float
     method: str
     n_iter: int
@@ -61,11 +63,12 @@ class HitProbabilityResult(Result):
     Attributes
     ----------
     probability : ndarray (n_states,)
-        In [0, 1]: 1 on the target, 0 on what is avoided and where the target is out of reach.
+        In [0, 1]: 1 on the target, 0 on the avoided set and where the target is out of reach.
     complement : ndarray (n_states,)
-        1 - probability, solved for itself: it keeps its digits where the probability is nearly one.
+        1 - probability, solved separately: it keeps its relative accuracy where the probability is
+        nearly one.
     lower, upper : ndarray (n_states,)
-        Componentwise bounds of the probability within [0, 1].
+        Componentwise bounds on the probability, within [0, 1].
     error : float
         The largest distance from `probability` to a bound.
     residual : float
@@ -77,10 +80,10 @@ class HitProbabilityResult(Result):
         error <= tol.
     """
 
-    probability: np.ndarray
-    complement: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+    probability: FloatArray
+    complement: FloatArray
+    lower: FloatArray
+    upper: FloatArray
     error: float
     residual: float
     method: str
@@ -89,17 +92,17 @@ class HitProbabilityResult(Result):
 
 
 def hitting_probabilities(
-    chain,
-    target,
+    chain: MarkovChain,
+    target: States,
     *,
-    avoid=None,
-    tol=1e-8,
-    max_iter=None,
-    num_threads=None,
-    progress=False,
-    callback=None,
-):
-    """P_x(target is hit, and before `avoid` where that is given) for every state x.
+    avoid: States | None = None,
+    tol: float = 1e-8,
+    max_iter: int | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> HitProbabilityResult:
+    """P_x(the target is hit, and before `avoid` if that is given) for every state x.
 
     Parameters
     ----------
@@ -120,13 +123,14 @@ def hitting_probabilities(
     InvalidChainError
         An empty set, a state out of range, or one in both sets.
     Interrupted
-        Ctrl-C; `partial` is the result so far, bounds included.
+        Ctrl-C. `partial` is the result so far, bounds included.
 
     Notes
     -----
-    Probabilities u solve ``(I - P_BB) u = P_BA 1`` on the states B from which the target can be reached. Any u~ obeys
-    ``|u - u~| <= |r|_inf E_x[time in B]``, and the mean time is enclosed by its own certificate; what elimination finds is
-    right to a relative error besides, probabilities of 1e-130 included.
+    The probabilities u solve ``(I - P_BB) u = P_BA 1`` on the states B from which the target can be
+    reached. Any approximation u~ obeys ``|u - u~| <= |r|_inf E_x[time in B]``, and the mean time is
+    enclosed by bounds of its own. A solution by elimination is also accurate to a relative error,
+    even for probabilities of 1e-130.
 
     Examples
     --------
@@ -136,33 +140,34 @@ def hitting_probabilities(
     array([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
     is_chain(chain)
-    sets = [validate.target_mask(target, chain.n_states)]
-    others = (
+    members = validate.target_mask(target, chain.n_states)
+    avoided = (
         np.zeros(chain.n_states, bool)
         if avoid is None
         else validate.target_mask(avoid, chain.n_states)
     )
-    _disjoint([sets[0], others])
-    found = _solve(
-        chain,
-        sets,
-        others,
-        "hitting_probabilities",
-        tol,
-        max_iter,
-        num_threads,
-        progress,
-        callback,
-        _single,
-    )
-    return found
+    _require_disjoint([members, avoided])
+    solve = _first_hit(chain, [members], avoided, tol, max_iter, num_threads)
+    return _run("hitting_probabilities", solve, _hit_probability, progress, callback)
 
 
-def committor(chain, source, target, **options):
-    """The forward committor: P_x(target is hit before source), 0 on the source and 1 on the target.
+class _CommittorOptions(TypedDict, total=False):
+    """Options that `committor` hands on to `hitting_probabilities`."""
 
-    The same as ``hitting_probabilities(chain, target, avoid=source, **options)`` under the name that transition path theory
-    gives it.
+    tol: float
+    max_iter: int | None
+    num_threads: int | None
+    progress: bool
+    callback: Callback | None
+
+
+def committor(
+    chain: MarkovChain, source: States, target: States, **options: Unpack[_CommittorOptions]
+) -> HitProbabilityResult:
+    """The forward committor: P_x(target is hit before source), 0 on the source, 1 on the target.
+
+    The same as ``hitting_probabilities(chain, target, avoid=source, **options)``, under its name in
+    transition path theory.
 
     Examples
     --------
@@ -175,8 +180,15 @@ def committor(chain, source, target, **options):
 
 
 def absorption_probabilities(
-    chain, targets, *, tol=1e-8, max_iter=None, num_threads=None, progress=False, callback=None
-):
+    chain: MarkovChain,
+    targets: Iterable[States],
+    *,
+    tol: float = 1e-8,
+    max_iter: int | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> AbsorptionResult:
     """For every state, the probabilities that each of several sets is the first one to be hit.
 
     Parameters
@@ -198,12 +210,12 @@ def absorption_probabilities(
     InvalidChainError
         No set, an empty one, or a state in two of them.
     Interrupted
-        Ctrl-C; `partial` is the result so far, bounds included.
+        Ctrl-C. `partial` is the result so far, bounds included.
 
     Examples
     --------
     >>> import numpy as np, fastebm as fe
-    >>> P = np.array([[1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5], [0.0, 0.0, 0.0, 1.0]])
+    >>> P = np.array([[1, 0, 0, 0], [0.25, 0.25, 0.5, 0], [0, 0.5, 0, 0.5], [0, 0, 0, 1]])
     >>> fe.absorption_probabilities(fe.MarkovChain(P), [[0], [3]]).probability[1:3].tolist()
     [[0.5, 0.5], [0.25, 0.75]]
     """
@@ -211,22 +223,13 @@ def absorption_probabilities(
     sets = [validate.target_mask(target, chain.n_states) for target in targets]
     if not sets:
         raise InvalidChainError("targets is empty; it needs at least one set of states")
-    _disjoint(sets)
-    return _solve(
-        chain,
-        sets,
-        np.zeros(chain.n_states, bool),
-        "absorption_probabilities",
-        tol,
-        max_iter,
-        num_threads,
-        progress,
-        callback,
-        _several,
-    )
+    _require_disjoint(sets)
+    none = np.zeros(chain.n_states, bool)
+    solve = _first_hit(chain, sets, none, tol, max_iter, num_threads)
+    return _run("absorption_probabilities", solve, _absorption, progress, callback)
 
 
-def _disjoint(sets):
+def _require_disjoint(sets: Sequence[BoolArray]) -> None:
     shared = np.sum(sets, axis=0) > 1
     if shared.any():
         raise InvalidChainError(
@@ -234,95 +237,46 @@ def _disjoint(sets):
         )
 
 
-def _solve(chain, sets, avoid, call, tol, max_iter, num_threads, progress, callback, pack):
+def _first_hit(
+    chain: MarkovChain,
+    sets: Sequence[BoolArray],
+    avoid: BoolArray,
+    tol: float,
+    max_iter: int | None,
+    num_threads: int | None,
+) -> FirstHitSolve:
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
-    problem = _Problem(chain, sets, avoid, tol, limit, resolve_threads(num_threads))
+    return FirstHitSolve(chain, sets, avoid, tol, limit, resolve_threads(num_threads))
 
-    def partial():
-        return pack(problem)
 
-    with interruptible(call, partial, progress=progress, callback=callback) as monitor:
-        problem.solve(monitor)
-        found = pack(problem)
+ResultT = TypeVar("ResultT", AbsorptionResult, HitProbabilityResult)
+
+
+def _run(
+    call: str,
+    solve: FirstHitSolve,
+    pack: Callable[[FirstHitSolve], ResultT],
+    progress: bool,
+    callback: Callback | None,
+) -> ResultT:
+    with interruptible(call, lambda: pack(solve), progress=progress, callback=callback) as monitor:
+        solve.run(monitor)
+        found = pack(solve)
     if not found.converged:
         warnings.warn(
-            f"{call}: probabilities are known to {found.error:.3g} only after {found.n_iter} products, wanted {tol:.3g}; "
-            "lower and upper still enclose them",
+            f"{call}: probabilities have an error of up to {found.error:.3g} after "
+            f"{found.n_iter} products, above tol = {solve.tol:.3g}; lower and upper still enclose "
+            "them",
             ConvergenceWarning,
             stacklevel=3,
         )
     return found
 
 
-class _Problem:
-    """M u = P_BG 1 for each set G and for what reaches none of them (the last column)."""
-
-    def __init__(self, chain, sets, avoid, tol, limit, threads):
-        self.chain, self.tol, self.threads = chain, tol, threads
-        self.sets = [*sets, ~reachable(chain, np.any(sets, axis=0), avoid)]
-        self.inside = ~np.any(self.sets, axis=0)
-        self.system = System(chain, self.inside, limit, threads)
-        self.time, self.time_error = None, math.inf
-        self.residual = 0.0 if not self.inside.any() else math.inf
-        # who cannot reach a set without passing through another has probability zero of it, exactly
-        self.reaching = [
-            reachable(chain, members, ~self.inside & ~members) for members in self.sets
-        ]
-        # nothing is known yet: the sets within reach alike
-        self.blank = np.array(self.reaching, dtype=np.float64).T.copy()
-        self.blank /= self.blank.sum(axis=1)[:, None]
-        self.u = self.blank.copy()
-        self.error = np.where(self.inside[:, None] & (self.u > 0.0), 1.0, 0.0)
-
-    def solve(self, monitor):
-        if not self.inside.any():
-            return
-        ones = self.inside.astype(np.float64)
-        exit_time = self.system.solve(ones, 0.1, monitor, start=ones, least=1.0)
-        self.time, self.time_error = exit_time.hi, self.system.error(exit_time)
-        if self.time_error >= 1.0:
-            return
-        longest = float(self.time.max()) / (1.0 - self.time_error)
-        self.underflow = (
-            1e-323 * float(self.system.n_inside) ** 2 * longest
-        )  # of elimination (System.elimination_bound)
-        residuals = []
-        for k, members in enumerate(self.sets):
-            if not (self.reaching[k] & self.inside).any():
-                residuals.append(0.0)
-                continue
-            b = np.where(
-                self.inside,
-                self.chain._scaled.apply(members.astype(np.float64), num_threads=self.threads),
-                0.0,
-            )
-            best = self.system.solve(b, 0.25 * self.tol / longest, monitor, relative=True)
-            u = np.where(self.reaching[k], np.clip(best.hi, 0.0, 1.0), 0.0)
-            absolute = (
-                (best.size + self.system.floor(best.hi)) * self.time / (1.0 - self.time_error)
-            )
-            relative = best.bound * u + self.underflow if math.isfinite(best.bound) else math.inf
-            self.u[self.inside, k] = u[self.inside]
-            self.error[self.inside, k] = (np.minimum(absolute, relative) + 1e-15 * u)[self.inside]
-            self.error[~self.reaching[k], k] = 0.0
-            residuals.append(best.size)
-        self.residual = max(residuals)
-
-    def finish(self):
-        """(u, lower, upper, error): rows divided by their sums, which differ from one by no more than the errors; a row of
-        which iteration found nothing is as blank as it was."""
-        total = self.u.sum(axis=1)
-        found = total > 0.0
-        u = np.where(found[:, None], self.u / np.where(found, total, 1.0)[:, None], self.blank)
-        error = self.error + np.abs(total - 1.0)[:, None] * u
-        lower, upper = np.clip(u - error, 0.0, 1.0), np.clip(u + error, 0.0, 1.0)
-        return u, lower, upper, float(np.maximum(u - lower, upper - u).max())
-
-
-def _several(problem):
-    u, lower, upper, error = problem.finish()
-    time = np.zeros(problem.chain.n_states) if problem.time is None else problem.time
+def _absorption(solve: FirstHitSolve) -> AbsorptionResult:
+    u, lower, upper, error = solve.normalized()
+    time = np.zeros(solve.chain.n_states) if solve.time is None else solve.time
     return AbsorptionResult(
         probability=np.ascontiguousarray(u[:, :-1]),
         never=u[:, -1].copy(),
@@ -330,23 +284,23 @@ def _several(problem):
         upper=np.ascontiguousarray(upper[:, :-1]),
         error=error,
         mean_time=time,
-        residual=problem.residual,
-        method=problem.system.method,
-        n_iter=problem.system.n_iter,
-        converged=bool(error <= problem.tol),
+        residual=solve.residual,
+        method=solve.system.method,
+        n_iter=solve.system.n_iter,
+        converged=bool(error <= solve.tol),
     )
 
 
-def _single(problem):
-    u, lower, upper, error = problem.finish()
+def _hit_probability(solve: FirstHitSolve) -> HitProbabilityResult:
+    u, lower, upper, error = solve.normalized()
     return HitProbabilityResult(
         probability=u[:, 0].copy(),
         complement=u[:, 1].copy(),
         lower=lower[:, 0].copy(),
         upper=upper[:, 0].copy(),
         error=error,
-        residual=problem.residual,
-        method=problem.system.method,
-        n_iter=problem.system.n_iter,
-        converged=bool(error <= problem.tol),
+        residual=solve.residual,
+        method=solve.system.method,
+        n_iter=solve.system.n_iter,
+        converged=bool(error <= solve.tol),
     )

@@ -1,4 +1,4 @@
-"""Returning and going there and back: return times (Kac), commute times and Kemeny's constant."""
+"""Return times (Kac), commute times and Kemeny's constant."""
 
 import math
 
@@ -6,21 +6,23 @@ import numpy as np
 from scipy.special import stdtrit
 
 from .._runtime import validate
-from .._runtime.progress import interruptible
+from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from ..chains.chain import is_chain
+from .._runtime.types import RNG, Callback, FloatArray, States
+from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
 from .times import hitting_times
 
-# Up to this many states the trace of the fundamental matrix is summed exactly, one solve a state: a second.
+# Up to this many states the trace of the fundamental matrix is summed exactly, with one solve for
+# each state: 1 s.
 MAX_EXACT = 1000
-# Right-hand sides that elimination takes at a time.
+# Right-hand sides that elimination solves at a time.
 BLOCK = 16
-MAX_ITER = 1_000_000
+KEMENY_MAX_ITER = 1_000_000
 
 
 @result
@@ -32,23 +34,44 @@ class ReturnResult(Result):
     mean : ndarray (n_states,)
         1 / pi(x), the mean of min{t > 0: X_t = x} from x (Kac); inf on transient states.
     log_mean : ndarray (n_states,)
-        Its log, which does not overflow.
+        Its logarithm, which does not overflow.
     to_target : float or None
-        1 / pi(A): the mean time of return to the target A, from pi restricted to it; None without a target.
+        1 / pi(A): the mean return time to the target A from pi conditioned on A. None without a
+        target.
     """
 
-    mean: np.ndarray
-    log_mean: np.ndarray
+    mean: FloatArray
+    log_mean: FloatArray
     to_target: float | None
 
 
-def return_times(chain, target=None, *, num_threads=None):
+def return_times(
+    chain: MarkovChain, target: States | None = None, *, num_threads: int | None = None
+) -> ReturnResult:
     """Mean return times of a chain with one closed class: of every state, and of a set.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+        With one closed class.
+    target : bool mask (n_states,) or state numbers, optional
+
+    Returns
+    -------
+    ReturnResult
+
+    Raises
+    ------
+    ReducibleChainError
+        More than one closed class.
+    InvalidChainError
+        An empty target or a state out of range.
 
     Examples
     --------
     >>> import numpy as np, fastebm as fe
-    >>> fe.return_times(fe.MarkovChain(np.array([[0.75, 0.25], [0.75, 0.25]]))).mean.round(9).tolist()
+    >>> chain = fe.MarkovChain(np.array([[0.75, 0.25], [0.75, 0.25]]))
+    >>> fe.return_times(chain).mean.round(9).tolist()
     [1.333333333, 4.0]
     """
     is_chain(chain)
@@ -56,12 +79,11 @@ def return_times(chain, target=None, *, num_threads=None):
     found = stationary(chain, num_threads=resolve_threads(num_threads))
     with np.errstate(over="ignore"):
         mean = np.exp(-found.log_pi)
-    mass = None if mask is None else min(float(found.pi[mask].sum()), 1.0)
-    return ReturnResult(
-        mean=mean,
-        log_mean=-found.log_pi,
-        to_target=None if mass is None else 1.0 / mass if mass > 0 else math.inf,
-    )
+    to_target = None
+    if mask is not None:
+        mass = min(float(found.pi[mask].sum()), 1.0)
+        to_target = 1.0 / mass if mass > 0 else math.inf
+    return ReturnResult(mean=mean, log_mean=-found.log_pi, to_target=to_target)
 
 
 @result
@@ -71,23 +93,31 @@ class CommuteResult(Result):
     Attributes
     ----------
     commute, lower, upper : ndarray (n_pairs,)
-        E_x tau_y + E_y tau_x and its bounds.
+        E_x tau_y + E_y tau_x with bounds.
     forward, backward : ndarray (n_pairs,)
         E_x tau_y and E_y tau_x.
     converged : bool
+        All solves met their tolerance.
     """
 
-    commute: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    forward: np.ndarray
-    backward: np.ndarray
+    commute: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    forward: FloatArray
+    backward: FloatArray
     converged: bool
 
 
 def commute_times(
-    chain, source, target, *, tol=1e-8, num_threads=None, progress=False, callback=None
-):
+    chain: MarkovChain,
+    source: States,
+    target: States,
+    *,
+    tol: float = 1e-8,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> CommuteResult:
     """Mean times from each source to its target and back.
 
     Parameters
@@ -100,8 +130,9 @@ def commute_times(
     Returns
     -------
     CommuteResult
-        One certified solve for each different state among the pairs. On a weighted graph the commute time is the total weight
-        of all directed edges times the effective resistance (Levin & Peres, prop. 10.7).
+        From one solve with error bounds for each distinct state among the pairs. On a weighted
+        graph the commute time is the total weight of all directed edges times the effective
+        resistance (Levin & Peres, prop. 10.7).
 
     Raises
     ------
@@ -118,17 +149,16 @@ def commute_times(
     [18.0]
     """
     is_chain(chain)
-    source, target = (
-        validate.state_array(states, chain.n_states, name)
-        for states, name in ((source, "source"), (target, "target"))
-    )
-    if source.shape != target.shape:
+    sources = validate.state_array(source, chain.n_states, "source")
+    targets = validate.state_array(target, chain.n_states, "target")
+    if sources.shape != targets.shape:
         raise InvalidChainError(
-            f"source has {source.size} states and target {target.size}; they are pairs"
+            f"source has {sources.size} states and target {targets.size}; they are pairs, so give "
+            "one target for each source"
         )
-    times = np.zeros((2, 3, source.size))  # there, back; mean, lower, upper
+    times = np.zeros((2, 3, sources.size))  # there, back; mean, lower, upper
     converged = True
-    for state in np.unique([source, target]):
+    for state in np.unique([sources, targets]):
         found = hitting_times(
             chain,
             [int(state)],
@@ -138,7 +168,7 @@ def commute_times(
             callback=callback,
         )
         converged &= found.converged
-        for way, (start, end) in enumerate(((source, target), (target, source))):
+        for way, (start, end) in enumerate(((sources, targets), (targets, sources))):
             here = end == state
             times[way][:, here] = [
                 values[start[here]] for values in (found.mean, found.lower, found.upper)
@@ -161,15 +191,17 @@ class KemenyResult(Result):
     Attributes
     ----------
     value : float
-        sum_y pi(y) E_x tau_y, the same for every x (tau_x = 0 from x): sum over k >= 2 of 1 / (1 - lambda_k).
+        sum_y pi(y) E_x tau_y, the same for every x (tau_x = 0 from x): the sum over k >= 2 of
+        1 / (1 - lambda_k).
     lower, upper : float
-        Exact: the bounds of the solves. Estimated: a 95 % interval (Student's t over the probes).
+        If the trace is summed exactly: the bounds of the solves. If it is estimated: a 95 %
+        confidence interval (Student's t over the probes).
     std_error : float
-        Of the estimate; 0 where the trace is summed.
+        Standard error of the estimate; 0 if the trace is summed.
     method : str
         "trace" or "stochastic trace", and how the systems were solved.
     n_probes : int
-        Random vectors; 0 where the trace is summed.
+        Number of random vectors; 0 if the trace is summed.
     n_iter : int
         Products with P.
     converged : bool
@@ -187,20 +219,28 @@ class KemenyResult(Result):
 
 
 def kemeny_constant(
-    chain, *, n_probes=30, tol=1e-10, rng=None, num_threads=None, progress=False, callback=None
-):
-    """Kemeny's constant: the mean time to a state drawn from the stationary law, whatever the start.
+    chain: MarkovChain,
+    *,
+    n_probes: int = 30,
+    tol: float = 1e-10,
+    rng: RNG = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> KemenyResult:
+    """Kemeny's constant: the mean time to reach a state drawn from the stationary distribution,
+    which is the same from every start.
 
     Parameters
     ----------
     chain : MarkovChain
         With one closed class; transient states do not count.
     n_probes : int
-        Random sign vectors for chains of more than 1000 states, at least 2.
+        Number of random sign vectors for chains of more than 1000 states, at least 2.
     tol : float
         Relative accuracy of each solve.
     rng : seed or Generator, optional
-        For the probes; the result depends on it and not on the number of threads.
+        For the probes. The result depends on it and not on the number of threads.
 
     Returns
     -------
@@ -211,13 +251,14 @@ def kemeny_constant(
     ReducibleChainError
         More than one closed class.
     Interrupted
-        Ctrl-C; `partial` is the estimate from the probes so far, or None before the second.
+        Ctrl-C. `partial` is the estimate from the probes so far, or None before the second.
 
     Notes
     -----
-    With z the most probable state and N = (I - P without z)^-1, the constant is ``trace N - E_pi tau_z``. Small chains: every
-    entry of the trace by subtraction-free elimination. Large ones: Hutchinson's (1990) estimate of the trace of
-    ``D^(1/2) N D^(-1/2)``, D = diag(pi), from random signs.
+    With z the most probable state and N = (I - P without z)^-1, the constant is
+    ``trace N - E_pi tau_z``. On small chains every entry of the trace comes from an elimination
+    without subtractions. On large ones the trace of ``D^(1/2) N D^(-1/2)``, D = diag(pi), is
+    estimated from random signs (Hutchinson 1990).
 
     Examples
     --------
@@ -228,41 +269,46 @@ def kemeny_constant(
     is_chain(chain)
     n_probes = validate.count(n_probes, "n_probes", minimum=2)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
-    rng, threads = np.random.default_rng(rng), resolve_threads(num_threads)
+    generator, threads = np.random.default_rng(rng), resolve_threads(num_threads)
     inside = closed_class(chain)
     chain = chain if inside is None else chain.restrict(inside)
     if chain.n_states == 1:
         return KemenyResult(0.0, 0.0, 0.0, 0.0, "trace", 0, 0, True)
-    problem = _Kemeny(chain, tol, threads)
+    solve = _KemenySolve(chain, tol, threads)
     with interruptible(
-        "kemeny_constant", problem.estimate, progress=progress, callback=callback
+        "kemeny_constant", solve.partial, progress=progress, callback=callback
     ) as monitor:
-        problem.begin(monitor)
-        if chain.n_states <= MAX_EXACT and problem.system.prepare(monitor):
-            return problem.exact(monitor)
+        solve.begin(monitor)
+        if chain.n_states <= MAX_EXACT and solve.system.prepare(monitor):
+            return solve.exact(monitor)
         for _ in range(n_probes):
-            problem.probe(rng, monitor)
-        return problem.estimate()
+            solve.probe(generator, monitor)
+        return solve.estimate()
 
 
-class _Kemeny:
-    def __init__(self, chain, tol, threads):
-        self.chain, self.tol, self.threads = chain, tol, threads
-        self.pi = stationary(chain, num_threads=threads).pi
+class _KemenySolve:
+    """E_pi tau_z, z the most probable state, and the trace: exact, or estimated from probes."""
+
+    def __init__(self, chain: MarkovChain, tol: float, threads: int) -> None:
+        self.chain, self.tol = chain, tol
+        law = stationary(chain, num_threads=threads)
+        self.pi, self.log_pi = law.pi, law.log_pi
         self.inside = np.ones(chain.n_states, bool)
         self.inside[np.argmax(self.pi)] = False
-        self.system = System(chain, self.inside, MAX_ITER, threads)
-        self.samples, self.converged = [], True
+        self.system = MMatrixSystem(chain._scaled, self.inside, KEMENY_MAX_ITER, threads)
+        self.samples: list[float] = []
+        self.time = self.longest = math.nan
+        self.converged = True
 
-    def begin(self, monitor):
+    def begin(self, monitor: Monitor) -> None:
         """E_pi tau_z."""
         ones = self.inside.astype(np.float64)
         found = self.system.solve(ones, self.tol, monitor, start=ones, least=1.0)
-        self.time_error = self.system.error(found)
         self.time, self.longest = float(self.pi @ found.hi), float(found.hi.max())
-        self.converged = self.time_error <= self.tol
+        self.converged = bool(self.system.error(found) <= self.tol)
 
-    def exact(self, monitor):
+    def exact(self, monitor: Monitor) -> KemenyResult:
+        """The result from every entry of the trace, by elimination."""
         states, total = np.flatnonzero(self.inside), 0.0
         for first in range(0, len(states), BLOCK):
             columns = np.arange(first, min(first + BLOCK, len(states)))
@@ -283,25 +329,25 @@ class _Kemeny:
             converged=self.converged,
         )
 
-    def probe(self, rng, monitor):
-        """One sample of the trace: s D^(1/2) N D^(-1/2) s, s random signs."""
+    def probe(self, rng: np.random.Generator, monitor: Monitor) -> None:
+        """One sample of the trace: s D^(1/2) N D^(-1/2) s with random signs s."""
         signs = rng.choice([-1.0, 1.0], self.chain.n_states)
-        half = 0.5 * self.chain.log_pi
+        half = 0.5 * self.log_pi
         root = np.exp(half)
         b = np.where(self.inside, signs * np.exp(-half), 0.0)
         found = self.system.solve(b, self.tol, monitor, scale=np.exp(-half), least=-math.inf)
-        self.converged &= found.size <= self.tol
+        self.converged &= bool(found.size <= self.tol)
         self.samples.append(float(np.sum(np.where(self.inside, signs * root * found.hi, 0.0))))
 
-    def estimate(self):
+    def partial(self) -> KemenyResult | None:
+        return self.estimate() if len(self.samples) >= 2 else None
+
+    def estimate(self) -> KemenyResult:
+        """The result from at least two probes."""
         k = len(self.samples)
-        if k < 2:
-            return None
-        value, error = (
-            float(np.mean(self.samples)) - self.time,
-            float(np.std(self.samples, ddof=1) / math.sqrt(k)),
-        )
-        half = stdtrit(k - 1, 0.975) * error
+        value = float(np.mean(self.samples)) - self.time
+        error = float(np.std(self.samples, ddof=1) / math.sqrt(k))
+        half = float(stdtrit(k - 1, 0.975)) * error
         return KemenyResult(
             value=value,
             lower=max(value - half, 0.0),
@@ -310,5 +356,5 @@ class _Kemeny:
             method=f"stochastic trace, {self.system.method}",
             n_probes=k,
             n_iter=self.system.n_iter,
-            converged=bool(self.converged),
+            converged=self.converged,
         )

@@ -1,51 +1,64 @@
-"""Mean hitting times by linear solves that carry their own componentwise certificate (theory: M-matrices, section 4)."""
+"""Mean hitting times by linear solves with a componentwise error bound (docs/theory.md, section 4).
+
+Every question about hitting is a linear system (I - P_BB) x = b >= 0 with an M-matrix, solved in
+`fastebm.linalg.m_matrix`. The iterate is a sum of two doubles, and its residual is evaluated in
+twice the working precision: that residual certifies the result. In plain doubles, the rounding of x
+would hide it at means of 1e8.
+"""
 
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.checkpoint import Checkpoint, fingerprint
-from .._runtime.progress import interruptible
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import Result, result
+from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
-from ..chains.chain import is_chain
+from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
+from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import certain, closed_class
+from ..equilibrium.structure import closed_class, hits_almost_surely
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
-from ..linalg.m_matrix import System
+from ..linalg.m_matrix import MMatrixSystem
+from ..spectral.gap_result import GapResult
 
 MAX_ITER = 100_000
 
 
 @result
 class HittingResult(Result):
-    """Mean hitting times with a certificate.
+    """Mean hitting times with rigorous bounds.
 
     Attributes
     ----------
     mean : ndarray (n_states,)
-        E_x tau: 0 on the target (tau counts from 0), inf exactly where the target is missed with positive probability.
+        E_x tau in steps. 0 on the target, because tau counts from time 0. inf exactly at the states
+        from which the target is missed with positive probability.
     lower, upper : ndarray (n_states,)
-        Componentwise bounds ``mean / (1 + delta)`` and ``mean / (1 - delta)``, delta = residual + residual_floor, or less where
-        elimination has a better bound of its own; upper is inf where delta >= 1.
+        Componentwise bounds ``mean / (1 + delta)`` and ``mean / (1 - delta)``, with delta =
+        residual + residual_floor, or less if elimination has a better bound of its own. `upper` is
+        inf if delta >= 1.
     residual : float
-        max |1 - (I - P_BB) h| in the original (unsymmetrised) system, h the mean as a sum of two doubles, evaluated on sums
-        of differences in twice the working precision.
+        max |1 - (I - P_BB) h| in the original (unsymmetrised) system, where h is the mean as a sum
+        of two doubles. Evaluated on sums of differences in twice the working precision.
     residual_floor : float
-        Rounding of that evaluation: about 1e-30 of the largest mean (1e-15 for a chain that is not stored).
+        Rounding error of that evaluation: about 1e-30 of the largest mean (1e-15 if the chain is
+        not stored).
     mean_from_pi : float
-        sum pi(x) E_x tau; NaN where pi is not unique.
+        sum pi(x) E_x tau. NaN if pi is not unique.
     target_mass : float
-        pi(target); NaN where pi is not unique.
+        pi(target). NaN if pi is not unique.
     bound_from_gap : float or None
-        (1 - pi(A)) / (gap pi(A)) >= mean_from_pi (Aldous & Fill, ch. 3), where a gap was given; of a GapResult the lower end.
+        (1 - pi(A)) / (gap pi(A)) >= mean_from_pi (Aldous & Fill, ch. 3) if a gap was given. The
+        lower end of a GapResult is used.
     n_infinite : int
-        States with mean inf.
+        Number of states with mean inf.
     unreachable_example : int or None
-        One of them.
+        One of these states.
     method : str
     n_iter : int
         Products with P.
@@ -53,9 +66,9 @@ class HittingResult(Result):
         delta <= tol.
     """
 
-    mean: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+    mean: FloatArray
+    lower: FloatArray
+    upper: FloatArray
     residual: float
     residual_floor: float
     mean_from_pi: float
@@ -68,25 +81,26 @@ class HittingResult(Result):
     converged: bool
 
     @property
-    def relative_error(self):
-        """The relative error that the bounds leave: of each mean, hence of their mean under any law."""
+    def relative_error(self) -> float:
+        """The largest relative error that the bounds allow in a mean. It holds for averages of the
+        means, too."""
         known = np.isfinite(self.mean) & (self.mean > 0.0)
         mean, lower, upper = self.mean[known], self.lower[known], self.upper[known]
         return float(np.maximum(upper / mean - 1.0, 1.0 - lower / mean).max(initial=0.0))
 
 
 def hitting_times(
-    chain,
-    target,
+    chain: MarkovChain,
+    target: States,
     *,
-    tol=1e-8,
-    gap=None,
-    max_iter=None,
-    num_threads=None,
-    progress=False,
-    callback=None,
-    checkpoint=None,
-):
+    tol: float = 1e-8,
+    gap: GapResult | float | None = None,
+    max_iter: int | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+    checkpoint: Path | None = None,
+) -> HittingResult:
     """Mean number of steps to reach `target` from every state.
 
     Parameters
@@ -94,35 +108,43 @@ def hitting_times(
     chain : MarkovChain
     target : bool mask (n_states,) or state numbers
     tol : float
-        Componentwise relative accuracy of the means: the residual of the unsymmetrised system that is asked for.
+        Componentwise relative accuracy of the means: an upper limit on the residual of the
+        unsymmetrised system.
     gap : GapResult or float, optional
-        The spectral gap (non-reversible: the additive one, any other is refused) for `bound_from_gap`.
+        The spectral gap, for `bound_from_gap`. On a chain without detailed balance it must be the
+        additive gap; any other kind is refused.
     max_iter : int, optional
         Largest number of products.
     checkpoint : path, optional
-        A file from which an interrupted call goes on with the same bits: within conjugate gradients, otherwise from the last
-        round of the refinement; an elimination begins anew.
+        A file from which an interrupted call resumes with the same bits: within conjugate
+        gradients, otherwise from the last round of iterative refinement. An elimination starts
+        anew.
 
     Returns
     -------
     HittingResult
-        Where the tolerance is not reached `converged` is False, a warning is given, and the bounds still hold.
+        If the tolerance is not reached, `converged` is False and a warning is given. The bounds
+        hold in any case.
 
     Raises
     ------
     InvalidChainError
         An empty target, a state out of range, or a gap of a kind that bounds nothing here.
     Interrupted
-        Ctrl-C; `partial` is the result so far, bounds included.
+        Ctrl-C. `partial` is the result so far, bounds included.
 
     Notes
     -----
-    Two graph searches come first: the mean is infinite exactly where some path avoids the target for ever. With
-    ``M = I - P_BB`` an M-matrix, any h >= 0 with ``delta = |1 - M h|_inf < 1`` encloses the answer:
-    ``h / (1 + delta) <= E tau <= h / (1 - delta)``. Reversible chains: conjugate gradients, preconditioned
-    by multigrid where they are slow, refined by the unsymmetrised residual in doubled precision; others: BiCGSTAB,
-    preconditioned by Gauss-Seidel in topological order of the classes, refined in the same way; where that stalls or would
-    cost more, and for small chains: sparse subtraction-free elimination, which no metastability harms.
+    Two graph searches come first: the mean is infinite exactly where some path avoids the target
+    forever. With ``M = I - P_BB`` an M-matrix, any h >= 0 with ``delta = |1 - M h|_inf < 1``
+    encloses the answer: ``h / (1 + delta) <= E tau <= h / (1 - delta)``.
+
+    Reversible chains are solved by conjugate gradients, preconditioned by multigrid if they
+    converge slowly, and refined by the unsymmetrised residual in doubled precision. Other chains
+    are solved by BiCGSTAB, preconditioned by Gauss-Seidel in topological order of the classes, with
+    the same refinement. Small chains, and chains on which the iteration stalls or would cost more,
+    are solved by sparse elimination without subtractions, whose accuracy does not suffer from
+    metastability.
 
     Examples
     --------
@@ -135,84 +157,100 @@ def hitting_times(
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
     mask = validate.target_mask(target, chain.n_states)
-    if not bounds_hitting(chain, getattr(gap, "kind", "additive")):
-        raise InvalidChainError(
-            f'a gap of kind "{gap.kind}" does not bound hitting times of this chain; pass one of kind "additive"'
-        )
-    threads = resolve_threads(num_threads)
-    sure = certain(chain, mask)
-    file = Checkpoint(
-        checkpoint, "hitting_times", lambda: fingerprint(chain.fingerprint(), mask, tol, limit)
+    require_bound(chain, gap)
+    solve = _MeanSolve(
+        chain, mask, tol, limit, gap, resolve_threads(num_threads), keep=checkpoint is not None
     )
-    problem = _Problem(
-        chain, mask, sure, tol, limit, gap, threads, None if checkpoint is None else file
-    )
-    with interruptible(
-        "hitting_times", problem.result, total=None, progress=progress, callback=callback
-    ) as monitor:
-        if problem.inside.any():
-            problem.solve(monitor)
-        found = problem.result()
-    file.discard()
+    with resumable(
+        "hitting_times",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), mask, tol, limit),
+        state=solve.state,
+        restore=solve.restore,
+        partial=solve.result,
+        progress=progress,
+        callback=callback,
+    ) as run:
+        solve.run(run)
+        found = solve.result()
     if not found.converged:
         warnings.warn(
-            f"hitting_times: residual {found.residual:.3g} (rounding {found.residual_floor:.3g}) after {found.n_iter} products, "
-            f"wanted {tol:.3g}; lower and upper still enclose the means",
+            f"hitting_times: residual {found.residual:.3g} (rounding {found.residual_floor:.3g}) "
+            f"after {found.n_iter} products is above tol = {tol:.3g}; lower and upper still "
+            "enclose the means",
             ConvergenceWarning,
             stacklevel=2,
         )
     return found
 
 
-def bounds_hitting(chain, kind):
-    """Whether no gap of this kind exceeds that of (P + P*) / 2 on the closed class."""
+def require_bound(chain: MarkovChain, gap: GapResult | float | None) -> None:
+    """Refuse a gap that may exceed that of (P + P*) / 2 on the closed class: it bounds no hitting
+    time."""
+    kind = getattr(gap, "kind", "additive")
     if kind == "additive":
-        return True
+        return
     inside = closed_class(chain)
-    return (
+    is_bound = (
         kind in ("spectral", "absolute")
         and (chain if inside is None else chain.restrict(inside)).is_reversible
     )
-
-
-class _Problem:
-    """M h = 1 on B, the states outside the target that hit it with probability one."""
-
-    def __init__(self, chain, mask, sure, tol, limit, gap, threads, file):
-        self.chain, self.mask, self.tol, self.gap, self.threads = chain, mask, tol, gap, threads
-        self.inside, self.never = sure & ~mask, ~sure
-        self.file, self.reached = file, None
-        self.system = System(
-            chain, self.inside, limit, threads, None if file is None else self.keep
+    if not is_bound:
+        raise InvalidChainError(
+            f'a gap of kind "{kind}" does not bound hitting times of this chain; '
+            'pass one of kind "additive"'
         )
 
-    def keep(self, state):
-        self.reached = state
-        self.file.save(lambda: state)
 
-    def solve(self, monitor):
+class _MeanSolve:
+    """M h = 1 on B, the states outside the target that hit it almost surely."""
+
+    def __init__(
+        self,
+        chain: MarkovChain,
+        mask: BoolArray,
+        tol: float,
+        limit: int,
+        gap: GapResult | float | None,
+        threads: int,
+        *,
+        keep: bool,
+    ) -> None:
+        sure = hits_almost_surely(chain, mask)
+        self.chain, self.mask, self.tol, self.gap, self.threads = chain, mask, tol, gap, threads
+        self.inside, self.never = sure & ~mask, ~sure
+        self.system = MMatrixSystem(
+            chain._scaled, self.inside, limit, threads, self._keep if keep else None
+        )
+        self._reached: State | None = None
+        self._save: Callable[[], None] | None = None
+
+    def state(self) -> State | None:
+        """The last state that the linear system handed on, or None before the first."""
+        return self._reached
+
+    def restore(self, state: State) -> None:
+        self.system.restore(state)
+
+    def _keep(self, state: State) -> None:
+        self._reached = state
+        if self._save is not None:
+            self._save()
+
+    def run(self, run: Resumable) -> None:
+        if not self.inside.any():
+            return
+        self._save = run.save
         ones = self.inside.astype(np.float64)
-        if self.file is not None:
-            self.system.resume(self.file.load())
-        try:
-            self.system.solve(
-                ones, self.tol, monitor, start=ones, least=1.0
-            )  # tau >= 1 outside the target
-        except KeyboardInterrupt:
-            if self.reached is not None:
-                self.file.save(lambda: self.reached, now=True)
-            raise
+        # least=1: tau >= 1 outside the target
+        self.system.solve(ones, self.tol, run, start=ones, least=1.0)
 
-    def result(self):
+    def result(self) -> HittingResult:
         found, delta = self.system.best, 0.0
         h, residual, floor = np.zeros(self.chain.n_states), 0.0, 0.0
         if found is not None:
-            h, residual, floor, delta = (
-                found.hi,
-                found.size,
-                self.system.floor(found.hi),
-                self.system.error(found),
-            )
+            h, residual = found.hi, found.size
+            floor, delta = self.system.floor(found.hi), self.system.error(found)
         elif self.inside.any():
             h, residual, delta = self.inside.astype(np.float64), math.inf, math.inf
         mean, lower, upper = enclosure(h, delta)
@@ -239,8 +277,9 @@ class _Problem:
         )
 
 
-def enclosure(x, delta):
-    """(x, x / (1 + delta), x / (1 - delta)) as arrays of their own; the last is inf on x > 0 where delta >= 1."""
+def enclosure(x: FloatArray, delta: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(x, x / (1 + delta), x / (1 - delta)) as new arrays; the last is inf on x > 0 if
+    delta >= 1."""
     return (
         x.copy(),
         x / (1.0 + delta),
@@ -248,14 +287,22 @@ def enclosure(x, delta):
     )
 
 
-def bound_from_gap(gap, mass):
-    """(1 - pi(A)) / (gap pi(A)) >= E_pi tau_A (Aldous & Fill, ch. 3), gap the lower end of a GapResult or a number."""
-    gap = float(getattr(gap, "gap_lower", gap))
-    return (1.0 - mass) / (gap * mass) if gap * mass > 0 else math.inf
+def bound_from_gap(gap: GapResult | float, mass: float) -> float:
+    """(1 - pi(A)) / (gap pi(A)) >= E_pi tau_A (Aldous & Fill, ch. 3), where gap is a number or the
+    lower end of a GapResult."""
+    lower = lower_end(gap)
+    return (1.0 - mass) / (lower * mass) if lower * mass > 0 else math.inf
 
 
-def averages(chain, target, values, threads):
-    """(pi(target), sum pi values), NaN where pi is not unique."""
+def lower_end(gap: GapResult | float) -> float:
+    """The largest number that is known not to exceed the gap."""
+    return float(gap.gap_lower if isinstance(gap, GapResult) else gap)
+
+
+def averages(
+    chain: MarkovChain, target: BoolArray, values: FloatArray, threads: int
+) -> tuple[float, float]:
+    """(pi(target), sum pi values), both NaN if pi is not unique."""
     try:
         pi = stationary(chain, num_threads=threads).pi
     except ReducibleChainError:

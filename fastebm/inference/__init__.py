@@ -1,10 +1,11 @@
-"""From counts: reversible estimation, tests of detailed balance and of the Markov property, potentials."""
+"""From counts: reversible chains, tests of detailed balance and the Markov property, potentials."""
 
 from .balance_test import BalanceTest, balance_test
 from .bootstrap import BootstrapResult, bootstrap
 from .markov_test import MarkovTest, markov_test
-from .potential import PotentialFit, RewardFit, fit_potential, fit_reward
+from .potential import PotentialFit, fit_potential
 from .reversible_fit import ReversibleFit, reversible_fit
+from .reward import RewardFit, fit_reward
 
 __all__ = [
     "BalanceTest",

@@ -1,6 +1,13 @@
-"""Is a process Markov at the resolution of its states? Order 1 against 2, and consistency across lags, on trajectories."""
+"""Is a process Markov at the resolution of its states?
+
+Order 1 against order 2, and consistency across lags, tested on trajectories.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.special import chdtrc
 
@@ -9,28 +16,36 @@ from .._runtime.memory import forecast_memory
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
+from .._runtime.types import RNG, Callback, IntArray
 from ..chains.chain import MarkovChain
 from ..counts.transitions import as_trajectories, count_transitions
 from ..errors import InvalidChainError
 from ..simulation.simulate import simulate
 
+#: State numbers of any integer type, one array per trajectory.
+Trajectories = Sequence[npt.NDArray[Any]]
+
 
 @result
 class MarkovTest(Result):
-    """Order 1 against order 2, and lag consistency; both p-values from trajectories simulated from the first-order chain.
+    """Order 1 against order 2, and consistency across lags.
+
+    Both p-values come from trajectories that are simulated from the first-order chain.
 
     Attributes
     ----------
     statistic, p_value : float
-        2 sum n(x, y, z) log(n(x, y, z) n(y) / (n(x, y) n(y, z))), the likelihood ratio of order 2 against 1, and the share of
-        simulated data sets (of the same lengths and starts) that reach it.
+        2 sum n(x, y, z) log(n(x, y, z) n(y) / (n(x, y) n(y, z))), the likelihood ratio of order 2
+        against 1, and the share of simulated data sets (of the same lengths and starts) that reach
+        it.
     dof : int
         sum over y of (predecessors - 1)(successors - 1).
     asymptotic_p_value : float
-        Of the chi-square law; wrong where triples are sparse.
+        From the chi-square distribution; wrong if triples are sparse.
     lags : list of dict
-        lag, distance (sum_x of the share of x times the total variation between row x of P^lag and of the transitions counted at
-        that lag), expected (its mean over the simulated data sets), p_value.
+        lag, distance (sum_x of the share of x times the total variation between row x of P^lag and
+        of the transitions counted at that lag), expected (its mean over the simulated data sets),
+        p_value.
     n_triples, n_trajectories, n_bootstrap : int
     """
 
@@ -38,23 +53,25 @@ class MarkovTest(Result):
     p_value: float
     dof: int
     asymptotic_p_value: float
-    lags: list
+    lags: list[dict[str, Any]]
     n_triples: int
     n_trajectories: int
     n_bootstrap: int
 
 
 def markov_test(
-    trajectories,
+    trajectories: Iterable[npt.ArrayLike],
     *,
-    lags=(2, 3),
-    n_bootstrap=199,
-    rng=None,
-    num_threads=None,
-    progress=False,
-    callback=None,
-):
-    """Test whether trajectories are first-order Markov: a p-value of `balance_test` means nothing where they are not.
+    lags: Sequence[int] = (2, 3),
+    n_bootstrap: int = 199,
+    rng: RNG = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> MarkovTest:
+    """Test whether trajectories are first-order Markov.
+
+    If they are not, a p-value of `balance_test` has no meaning.
 
     Parameters
     ----------
@@ -64,6 +81,8 @@ def markov_test(
     n_bootstrap : int
         Data sets simulated from the first-order chain.
     rng : seed or Generator, optional
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------
@@ -73,6 +92,8 @@ def markov_test(
     ------
     InvalidChainError
         No trajectory of three points.
+    Interrupted
+        Ctrl-C; `partial` is None.
 
     Examples
     --------
@@ -86,22 +107,18 @@ def markov_test(
     n_bootstrap = validate.count(n_bootstrap, "n_bootstrap")
     lags = [validate.count(lag, "lags", 2) for lag in lags]
     threads = resolve_threads(num_threads)
-    trajectories = [np.asarray(x) for x in as_trajectories(trajectories)]
-    lengths = np.array([len(x) for x in trajectories])
+    data = [np.asarray(x) for x in as_trajectories(trajectories)]
+    lengths = np.array([len(x) for x in data])
     if not (lengths >= 3).any():
         raise InvalidChainError(
-            "no trajectory has three points, so there is no second order to test; give longer trajectories"
+            "no trajectory has three points, so order 2 cannot be tested; pass longer trajectories"
         )
-    counts = count_transitions(trajectories).counts
+    counts = count_transitions(data).counts
     n = counts.shape[0]
-    statistic, dof, n_triples = _order_statistic(trajectories, n)
-    distances = _lag_distances(trajectories, counts, lags)
-    # a state seen only at the ends of trajectories was never left: in a simulated one it stays
-    never_left = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() == 0)
-    chain = MarkovChain.from_counts(
-        counts + sp.csr_array((np.ones(len(never_left)), (never_left, never_left)), shape=(n, n))
-    )
-    starts = np.array([x[0] for x in trajectories if len(x)])
+    statistic, dof, n_triples = _order_statistic(data, n)
+    distances = _lag_distances(data, counts, lags)
+    chain = _first_order(counts)
+    starts = np.array([x[0] for x in data if len(x)])
     used = lengths[lengths > 0]
     forecast_memory(16 * len(used) * int(used.max()), "the simulated trajectories")
     simulated, simulated_distances = [], []
@@ -118,11 +135,10 @@ def markov_test(
                 rng=generator,
                 num_threads=threads,
             )
-            drawn = [path[:length] for path, length in zip(paths, used)]
+            drawn = [path[:length] for path, length in zip(paths, used, strict=True)]
             simulated.append(_order_statistic(drawn, n)[0])
-            simulated_distances.append(
-                _lag_distances(drawn, count_transitions(drawn, n_states=n).counts, lags)
-            )
+            drawn_counts = count_transitions(drawn, n_states=n).counts
+            simulated_distances.append(_lag_distances(drawn, drawn_counts, lags))
             monitor(replicate + 1)
     found = np.array(simulated_distances)
     return MarkovTest(
@@ -141,19 +157,28 @@ def markov_test(
             if np.isfinite(distances[i])
         ],
         n_triples=n_triples,
-        n_trajectories=len(trajectories),
+        n_trajectories=len(data),
         n_bootstrap=n_bootstrap,
     )
 
 
-def _share(replicates, observed):
-    replicates = np.asarray(replicates)
-    return float(
-        (1 + (replicates >= observed - 1e-9 * (1.0 + abs(observed))).sum()) / (1 + len(replicates))
-    )
+def _first_order(counts: sp.csr_array) -> MarkovChain:
+    """The chain of the counts. A state seen only at the ends of trajectories has no departures; in
+    a simulated trajectory it stays."""
+    n = counts.shape[0]
+    never_left = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() == 0)
+    stay = sp.csr_array((np.ones(len(never_left)), (never_left, never_left)), shape=(n, n))
+    return MarkovChain.from_counts(counts + stay)
 
 
-def _order_statistic(trajectories, n):
+def _share(replicates: npt.ArrayLike, observed: float) -> float:
+    """Share of the replicates, the data among them, that are at least as large up to rounding."""
+    values = np.asarray(replicates)
+    reached = values >= observed - 1e-9 * (1.0 + abs(observed))
+    return float((1 + reached.sum()) / (1 + len(values)))
+
+
+def _order_statistic(trajectories: Trajectories, n: int) -> tuple[float, int, int]:
     """(likelihood ratio, degrees of freedom, triples) of order 2 against 1."""
     x, y, z = (
         np.concatenate(
@@ -162,7 +187,7 @@ def _order_statistic(trajectories, n):
         for i in range(3)
     )
 
-    def grouped(*parts):
+    def grouped(*parts: IntArray) -> tuple[IntArray, npt.NDArray[np.float64]]:
         code = parts[0]
         for part in parts[1:]:
             # renumbered before each product, so that codes stay below 2^63 whatever n is
@@ -170,7 +195,7 @@ def _order_statistic(trajectories, n):
         _, first, count = np.unique(code, return_index=True, return_counts=True)
         return first, count.astype(float)
 
-    first_triple, triple = grouped(x, y, z)
+    _, triple = grouped(x, y, z)
     first_before, before = grouped(x, y)
     first_after, after = grouped(y, z)
     at = np.bincount(y, minlength=n).astype(float)
@@ -180,15 +205,15 @@ def _order_statistic(trajectories, n):
     predecessors = np.bincount(y[first_before], minlength=n)
     successors = np.bincount(y[first_after], minlength=n)
     seen = at > 0
-    return (
-        max(0.0, 2.0 * float(total)),
-        int(((predecessors - 1) * (successors - 1))[seen].sum()),
-        len(x),
-    )
+    dof = int(((predecessors - 1) * (successors - 1))[seen].sum())
+    return max(0.0, 2.0 * float(total)), dof, len(x)
 
 
-def _lag_distances(trajectories, counts, lags):
-    """Mean total variation between P^lag and the transitions at that lag, nan where no trajectory is long enough."""
+def _lag_distances(
+    trajectories: Trajectories, counts: sp.csr_array, lags: Sequence[int]
+) -> list[float]:
+    """Mean total variation between P^lag and the transitions at that lag; nan if no trajectory is
+    long enough."""
     total = np.asarray(counts.sum(axis=1)).ravel()
     P = sp.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ counts
     power, at, found = P, 1, []

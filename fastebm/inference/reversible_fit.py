@@ -1,16 +1,19 @@
 """The reversible chain of maximum likelihood, with the evidence for it."""
 
+import numpy.typing as npt
+
 from .._runtime import validate
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
+from .._runtime.types import Callback, Labels
 from ..chains.chain import MarkovChain
-from ..counts.matrix import Counts
+from ..counts.matrix import CountMatrix, CountsLike
 from ..counts.reversible_mle import fit_reversible
 
 
 @result
 class ReversibleFit(Result):
-    """The reversible chain of maximum likelihood and the evidence for it.
+    """The reversible chain of maximum likelihood, with the evidence for it.
 
     Attributes
     ----------
@@ -21,13 +24,15 @@ class ReversibleFit(Result):
     n_newton, n_products : int
         Newton steps, and products with the Laplacian that they took in all.
     last_step : float
-        Largest change of a log pi in the last Newton step: Newton's method converges quadratically, so the fit is off by less.
+        Largest change of a log pi in the last Newton step. Newton's method converges quadratically,
+        so the error of the fit is smaller.
     row_sum_error : float
-        Largest distance of a row sum from 1 before the rows were scaled: the residual of the likelihood equations.
+        Largest distance of a row sum from 1 before the rows were scaled: the residual of the
+        likelihood equations.
     converged : bool
     """
 
-    chain: object
+    chain: MarkovChain
     log_likelihood: float
     n_newton: int
     n_products: int
@@ -37,26 +42,31 @@ class ReversibleFit(Result):
 
 
 def reversible_fit(
-    counts,
+    counts: CountsLike,
     *,
-    pi=None,
-    tol=1e-10,
-    labels=None,
-    reward=None,
-    num_threads=None,
-    progress=False,
-    callback=None,
-):
-    """The reversible chain of maximum likelihood, by Newton's method on its convex dual, with the evidence.
+    pi: npt.ArrayLike | None = None,
+    tol: float = 1e-10,
+    labels: Labels | None = None,
+    reward: npt.ArrayLike | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> ReversibleFit:
+    """The reversible chain of maximum likelihood, by Newton's method on its convex dual.
 
     Parameters
     ----------
     counts : sparse or dense (n_states, n_states), or TransitionCounts
-        Non-negative, whole numbers or not; strongly connected (with pi: connected, directions forgotten).
+        Non-negative, whole numbers or not. Strongly connected; with pi, connected if directions are
+        ignored.
     pi : array_like (n_states,), optional
-        The stationary distribution, where it is known; positive.
+        The stationary distribution, if it is known; positive.
     tol : float
-        Newton's method stops when no log pi moves by more.
+        Newton's method stops when no log pi changes by more.
+    labels, reward : optional
+        Of the chain, as in `MarkovChain`.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------
@@ -65,8 +75,9 @@ def reversible_fit(
     Raises
     ------
     ReducibleChainError
-        The counts are not strongly connected: the likelihood then has no maximum with a positive law everywhere. The text names
-        two states; `connected_set` keeps the part that is.
+        The counts are not strongly connected, so the likelihood has no maximum with a positive
+        stationary distribution. The message names two states; `connected_set` keeps the largest
+        strongly connected part.
 
     Examples
     --------
@@ -77,7 +88,7 @@ def reversible_fit(
     """
     tol = validate.number(tol, "tol", above=0.0)
     threads = resolve_threads(num_threads)
-    data = Counts(counts, labels=labels)
+    data = CountMatrix(counts, labels=labels)
     pattern, row, col, evidence = fit_reversible(data, pi, tol, threads, progress, callback)
     chain = MarkovChain._from_parts(pattern, row, col, labels=data.labels, reward=reward)
     return ReversibleFit(chain=chain, **evidence)

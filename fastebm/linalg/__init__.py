@@ -1,1 +1,1 @@
-"""Numerical linear algebra that knows no Markov chain: Krylov methods, multigrid, M-matrix solves."""
+"""Numerical linear algebra without Markov chains: Krylov methods, multigrid, M-matrix solves."""

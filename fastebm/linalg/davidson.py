@@ -1,180 +1,267 @@
-"""Leading eigenpairs of slow reversible chains: the block Davidson method, each residual preconditioned by a multigrid cycle
-(Crouzeix, Philippe & Sadkane 1994). The number of steps does not grow as the gap shrinks."""
+"""Block Davidson iteration: each residual is preconditioned (Crouzeix, Philippe & Sadkane 1994).
+ With a multigrid cycle as the preconditioner the number of steps for the leading eigenpairs of a
+slow reversible chain does not grow as its gap shrinks.
+ Davidson and not LOBPCG: rows, restarts, locking and checkpoints are those of the Krylov methods,
+and the targets of the step before, which LOBPCG owes its speed to, are kept through a restart.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
 
-from .. import _core
+from .._runtime.types import FloatArray, IntArray
+from .eigenvalue_selection import EigenvalueSelection
 from .krylov_schur import KrylovSchur
-from .ritz import Ritz
+from .operator import Operator
+from .orthonormal_basis import OrthonormalBasis
+from .ritz import NumberArray, RitzPairs
 
 # Products with P on the finest level of a cycle.
 PRODUCTS = 2
-# Blocks that V grows to, and those of Ritz vectors that are kept when it is full: between 3 and 8 the steps hardly change, but not what a
-# step costs (benchmarks, 4 eigenpairs).
+# Blocks that V grows to, and blocks of Ritz vectors that a restart keeps. Between 3 and 8 blocks
+# the number of steps hardly changes, but the cost of a step does (benchmarks, 4 eigenpairs).
 BLOCKS, KEPT = 5, 2
 
 
-class Davidson(KrylovSchur):
-    """An orthonormal basis V of rows and ``H = V A V^T`` of a symmetric operator A, grown by preconditioned residuals of the leading Ritz
-    vectors. There is no recurrence: residuals are products made for the purpose.
+class BlockDavidson:
+    """An orthonormal basis V and ``H = V A V^T`` of a symmetric operator A. It grows by the
+    preconditioned residuals of the leading Ritz vectors, the targets.
+
+    There is no recurrence: residuals are products made for the purpose. Two blocks of rows behind V
+    are work space.
 
     Parameters
     ----------
-    operator, rows, fixed, width, random
-        As of `KrylovSchur`; two blocks of rows behind V are work space.
+    operator : Operator
+    basis : OrthonormalBasis
+    width : int
+        Targets at most.
     precondition : callable
-        Of vectors (width, n_states), in place: about ``(1 - A)^-1`` times them.
+        Replaces vectors (width, n_states), in place, by about ``(1 - A)^-1`` times them.
     """
 
-    def __init__(self, operator, rows, fixed, width, random, precondition):
+    def __init__(
+        self,
+        operator: Operator,
+        basis: OrthonormalBasis,
+        width: int,
+        precondition: Callable[[FloatArray], None],
+    ) -> None:
+        self.operator, self.basis, self.full_width = operator, basis, width
         self.precondition = precondition
-        self.ends = None  # the ends of the run under way
-        self.before = np.empty(
-            (0, 0)
-        )  # the targets of the step before, in the coordinates of V then
-        super().__init__(operator, rows, fixed, width, random)
+        self.H: FloatArray = np.zeros((len(basis), len(basis)))
+        self._selection: EigenvalueSelection | None = None  # of the run under way
+        # the targets of the step before, in the coordinates of V then
+        self.before: FloatArray = np.empty((0, 0))
+        # (Q, T, columns done) of the restart under way
+        self._restart: tuple[FloatArray, FloatArray, IntArray] | None = None
+        self.begin(basis.fixed)
 
     @classmethod
-    def after(cls, basis, ends, precondition):
-        """Goes on from the leading Ritz vectors of a Krylov basis, whose rows it takes over."""
-        basis.restart(basis.ritz(), ends)
-        new = cls(
-            basis.operator, basis.rows, basis.fixed, basis.full_width, basis.random, precondition
-        )
-        new.H, new.size, new.is_new = basis.H, basis.size, False
+    def take_over(
+        cls,
+        krylov: KrylovSchur,
+        selection: EigenvalueSelection,
+        precondition: Callable[[FloatArray], None],
+    ) -> Self:
+        """Continue from the leading Ritz vectors of a Krylov basis, which is used up."""
+        krylov.restart(krylov.ritz(), selection)
+        new = cls(krylov.operator, krylov.basis, krylov.full_width, precondition)
+        new.H, new.size, new.is_new = krylov.H, krylov.size, False
         new.H[new.size :] = new.H[:, new.size :] = 0.0
         return new
 
-    @property
-    def capacity(self):
-        return min(super().capacity, BLOCKS * self.full_width)
+    def begin(self, fixed: int) -> None:
+        """Forget V. The next run starts from random vectors in the complement of the first `fixed`
+        rows."""
+        self.basis.fixed = fixed
+        self.size, self.is_new = 0, True
+        self._commit()
 
-    @property
-    def is_exhausted(self):
-        return self.fixed + self.size >= self.operator.n_states
+    def _commit(self) -> None:
+        """The step is complete: only now do its random vectors and products count. An interrupted
+        step is repeated."""
+        self._counts = self.basis.random.drawn, self.operator.n_matvecs
 
-    def state(self):
-        return {**super().state(), "before": self.before}
-
-    def load(self, state):
-        self.before = state["before"]
-        super().load(state)
-
-    def _start(self):
-        counts = self._counts
-        super()._start()
-        found, self.width = self.width, 0
-        self.is_new, self._counts = (
-            True,
-            counts,
-        )  # until V holds something: an interrupt draws the same again
-        self._take(found)
+    def _start(self) -> None:
+        self.basis.random.drawn, _ = self._counts
+        self.H[:] = 0.0
+        self._take(self.basis.draw_block(self.basis.fixed, self.full_width))
         self.is_new = False
 
-    def _take(self, found):
-        """The rows behind V, orthonormal and orthogonal to all before, join it."""
-        threads, size = self.operator.threads, self.size + found
-        end = self.fixed + size
-        images = self.rows[end : end + found]
-        self.operator.apply(self.rows[end - found : end], images)
-        h = _core.basis_project(self.rows[self.fixed : end], images, threads)
+    @property
+    def capacity(self) -> int:
+        """The largest size of V."""
+        room = len(self.basis) - self.basis.fixed - 2 * self.full_width
+        return min(room, BLOCKS * self.full_width)
+
+    @property
+    def is_full(self) -> bool:
+        return self.size > self.capacity
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether V spans the whole complement of the fixed rows."""
+        return self.basis.fixed + self.size >= self.operator.n_states
+
+    def grow(self, n_rows: int) -> None:
+        """Make room for `n_rows` rows, for an iteration that is about to begin."""
+        self.basis.grow(n_rows)
+        self.H = np.zeros((n_rows, n_rows))
+
+    def state(self) -> dict[str, Any]:
+        """Arrays from which `restore` goes on with the same bits."""
+        self.finish_restart()
+        numbers = [self.basis.fixed, self.size, self.is_new, *self._counts]
+        return {
+            "rows": self.basis.rows[: self.basis.fixed + self.size],
+            "H": self.H,
+            "numbers": np.array(numbers, dtype=np.int64),
+            "before": self.before,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`."""
+        numbers = [int(number) for number in state["numbers"]]
+        self.basis.fixed, self.size = numbers[:2]
+        self.is_new = bool(numbers[2])
+        self.basis.random.drawn, self.operator.n_matvecs = numbers[3:]
+        self.basis.rows[: len(state["rows"])] = state["rows"]
+        self.H, self.before = state["H"], state["before"]
+        self._commit()
+
+    # --- steps ------------------------------------------------------------------------------------
+
+    def _take(self, found: int) -> None:
+        """Add to V the `found` rows behind it, which are orthonormal and orthogonal to all
+        before."""
+        basis, size = self.basis, self.size + found
+        end = basis.fixed + size
+        images = basis.rows[end : end + found]
+        self.operator.apply(basis.rows[end - found : end], images)
+        h = basis.project(basis.rows[basis.fixed : end], images)
         self.H[:size, self.size : size] = h
         self.H[self.size : size, :size] = h.T
-        # both or none: Ctrl-C comes at calls
-        self.size, self._counts = size, (self.random.drawn, self.operator.n_matvecs)
+        # in one statement: Ctrl-C is raised at calls, and may not separate the two
+        self.size, self._counts = size, (basis.random.drawn, self.operator.n_matvecs)
 
-    def ritz(self):
-        """The Ritz pairs, with the residuals of the targets, a block of the best; those of the others are not known, and infinite. The
-        vectors A x - value x of the targets are in the second block of rows behind V."""
+    def _behind(self, block: int, count: int) -> FloatArray:
+        """The first `count` rows of a block of work space."""
+        first = self.basis.fixed + self.size + block * self.full_width
+        return self.basis.rows[first : first + count]
+
+    def ritz(self) -> RitzPairs:
+        """The Ritz pairs, with the residuals of the targets, a block of the best. The residuals of
+        the others are not known, and infinite.
+
+        Leaves the vectors A x - value x of the targets in the second block of rows behind V."""
         self.finish_restart()
-        ritz = Ritz(self.H[: self.size, : self.size], np.zeros((0, self.size)), True)
+        ritz = RitzPairs(self.H[: self.size, : self.size], np.zeros((0, self.size)), True)
         ritz.residuals[:] = np.inf
-        if self.ends is None:
+        if self._selection is None:
             return ritz
-        targets = np.concatenate(self.ends.grown(self.full_width).choose(ritz.values))[
-            : self.full_width
-        ]
+        basis, width = self.basis, self.full_width
+        targets = self._selection.grown(width).positions(ritz.values)[:width]
         x, r = self._behind(0, len(targets)), self._behind(1, len(targets))
         x[:] = 0.0
-        _core.basis_remove(
-            self.rows[self.fixed : self.fixed + self.size],
-            np.ascontiguousarray(-ritz.vectors[:, targets]),
-            x,
-            self.operator.threads,
-        )
+        V = basis.rows[basis.fixed : basis.fixed + self.size]
+        basis.remove(V, np.ascontiguousarray(-ritz.vectors[:, targets].real), x)
         self.operator.apply(x, r)
-        for row, vector, value in zip(r, x, ritz.values[targets]):
+        for row, vector, value in zip(r, x, ritz.values[targets], strict=True):
             row -= value * vector
-        ritz.residuals[targets] = np.sqrt(np.diag(_core.basis_project(r, r, self.operator.threads)))
+        ritz.residuals[targets] = basis.norms(r)
         return ritz
 
-    def _behind(self, block, count):
-        first = self.fixed + self.size + block * self.full_width
-        return self.rows[first : first + count]
-
-    def expand(self, ritz):
-        """V takes in the preconditioned residuals of the targets."""
+    def expand(self, ritz: RitzPairs) -> None:
+        """Add the preconditioned residuals of the targets to V."""
         targets = np.isfinite(ritz.residuals)
-        n_targets = np.count_nonzero(targets)
-        threads, end = self.operator.threads, self.fixed + self.size
+        n_targets = int(np.count_nonzero(targets))
+        basis, end = self.basis, self.basis.fixed + self.size
         new, residuals = self._behind(0, n_targets), self._behind(1, n_targets)
-        known = self.rows[:end]
-        # what rounding left along slow vectors of V, the preconditioner would magnify by 1 / gap
-        _core.basis_remove(
-            known, _core.basis_project(known, residuals, threads), residuals, threads
-        )
+        known = basis.rows[:end]
+        # the preconditioner would magnify by 1 / gap what rounding left along slow vectors of V
+        basis.remove(known, basis.project(known, residuals), residuals)
         self.precondition(residuals)
         self.operator.n_matvecs += PRODUCTS * n_targets
-        sizes = np.sqrt(np.diag(_core.basis_project(residuals, residuals, threads)))
-        for row, residual, size in zip(new, residuals, sizes):
+        for row, residual, size in zip(new, residuals, basis.norms(residuals), strict=True):
             np.multiply(residual, 1.0 / size if size > 0.0 else 0.0, out=row)
-        h = _core.basis_project(known, new, threads)
-        more = _core.basis_remove(known, h, new, threads)
-        _core.basis_remove(known, more, new, threads)
-        if found := len(self._orthonormalise(end, n_targets)):
-            self.before = ritz.vectors[:, targets]
+        h = basis.project(known, new)
+        more = basis.remove(known, h, new)
+        basis.remove(known, more, new)
+        if found := len(basis.orthonormalise(end, n_targets)):
+            self.before = ritz.vectors[:, targets].real
             self._take(found)
 
-    def restart(self):
-        """Keep leading Ritz vectors and the targets as they were a step ago, which hold the last direction of conjugate gradients
-        (Stathopoulos & Saad 1998); without them every restart costs a step."""
-        values, vectors = np.linalg.eigh(self.H[: self.size, : self.size])
-        kept = np.concatenate(self.ends.grown(KEPT * self.full_width).choose(values))
-        before = np.vstack(
-            [self.before, np.zeros((self.size - len(self.before), self.before.shape[1]))]
-        )
+    def restart(self, selection: EigenvalueSelection) -> None:
+        """Keep leading Ritz vectors and the targets of the step before.
+
+        These hold the last direction of conjugate gradients (Stathopoulos & Saad 1998); without
+        them every restart costs a step."""
+        H = self.H[: self.size, : self.size]
+        values, vectors = np.linalg.eigh(H)
+        kept = selection.grown(KEPT * self.full_width).positions(values)
+        missing = np.zeros((self.size - len(self.before), self.before.shape[1]))
+        before = np.vstack([self.before, missing])
         Q, _ = np.linalg.qr(np.hstack([vectors[:, kept], before]))
-        T = Q.T @ self.H[: self.size, : self.size] @ Q
+        T = Q.T @ H @ Q
         self._begin_restart(Q, 0.5 * (T + T.T))
         self.finish_restart()
 
-    def lock(self, ritz, chosen):
-        """The chosen Ritz vectors join the fixed rows; the better half of the others remains."""
-        order = np.concatenate(self.ends.grown(self.size).choose(ritz.values))
+    def lock(self, ritz: RitzPairs, chosen: IntArray) -> NumberArray:
+        """Add the chosen Ritz vectors to the fixed rows; the better half of the others remains in
+        V. Returns the eigenvalues of the chosen."""
+        assert self._selection is not None  # a run came before
+        order = self._selection.grown(self.size).positions(ritz.values)
         others = order[~np.isin(order, chosen)]
         kept = np.append(chosen, others[: len(others) // 2]).astype(np.intp)
-        self._begin_restart(ritz.vectors[:, kept], np.diag(ritz.values[kept]))
+        self._begin_restart(ritz.vectors[:, kept].real, np.diag(ritz.values[kept].real))
         self.finish_restart()
-        locked, rest = len(chosen), ritz.values[kept[len(chosen) :]]
+        locked, rest = len(chosen), ritz.values[kept[len(chosen) :]].real
         self.H[:] = 0.0
         self.H[: len(rest), : len(rest)] = np.diag(rest)
-        self.fixed, self.size, self.before = self.fixed + locked, len(rest), np.empty((0, 0))
+        self.basis.fixed += locked
+        self.size, self.before = len(rest), np.empty((0, 0))
         self._commit()
         if not self.size:
-            self.begin(self.fixed)
+            self.begin(self.basis.fixed)
         return ritz.values[chosen]
 
-    def run(self, ends, settled, limit, step_done):
-        self.ends = ends
+    def _begin_restart(self, Q: FloatArray, T: FloatArray) -> None:
+        self._restart = np.ascontiguousarray(Q), T, np.zeros(1, dtype=np.int64)
+
+    def finish_restart(self) -> None:
+        """Complete a restart that Ctrl-C interrupted between two calls of the rotation."""
+        if self._restart is None:
+            return
+        Q, T, done = self._restart
+        self.basis.rotate(self.size, Q, done)
+        self.H[:] = 0.0
+        self.H[: len(T), : len(T)] = T
+        self.size, self._restart = len(T), None
+
+    # --- the loop ---------------------------------------------------------------------------------
+
+    def run(
+        self,
+        selection: EigenvalueSelection,
+        is_settled: Callable[[RitzPairs], bool],
+        limit: int,
+        step_done: Callable[[RitzPairs], None],
+    ) -> tuple[RitzPairs, bool]:
+        """Expand and restart until `is_settled(ritz)`, `limit` products or the whole space; the
+        parameters and results are those of `KrylovSchur.run`."""
+        self._selection = selection
         if self.is_new:
             self._start()
         while True:
             if self.is_full:
-                self.restart()
+                self.restart(selection)
             ritz = self.ritz()
-            done, exhausted = settled(ritz), self.is_exhausted
+            done, exhausted = is_settled(ritz), self.is_exhausted
             step_done(ritz)
-            n_targets = np.count_nonzero(np.isfinite(ritz.residuals))
-            if done or exhausted or self.operator.n_matvecs + (2 + PRODUCTS) * n_targets > limit:
+            n_targets = int(np.count_nonzero(np.isfinite(ritz.residuals)))
+            over = self.operator.n_matvecs + (2 + PRODUCTS) * n_targets > limit
+            if done or exhausted or over:
                 return ritz, bool(done or exhausted)
             self.expand(ritz)

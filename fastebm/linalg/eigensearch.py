@@ -1,275 +1,346 @@
 """The leading eigenpairs of an operator with every copy of a multiple eigenvalue.
-
-A Krylov space of a block of b vectors holds b copies of an eigenvalue at most. So the search goes in rounds: what has
-converged is locked and deflated, and the next round starts from random vectors in the complement. The last round finds
-nothing that belongs before the pairs wanted: it verifies them, and its leading value is the one that follows them.
+ A Krylov space of a block of b vectors holds at most b copies of an eigenvalue. So the search goes
+in rounds: converged pairs are locked and deflated, and the next round starts from random vectors in
+their complement. The last round finds nothing that belongs before the wanted pairs: it verifies
+them, and its leading value is the one that follows them.
+ The search for the pairs changes over from Krylov-Schur to block Davidson where it expects to be
+slow: what a case needs is known from its convergence and not from its size. The search for missed
+copies begins anew from random vectors, with the method that found the pairs.
 """
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from .davidson import Davidson
-from .eigenvalue_selection import Ends
+from .._runtime.types import FloatArray, IntArray
+from .davidson import BlockDavidson
+from .eigenvalue_selection import EigenvalueSelection
 from .krylov_schur import KrylovSchur
-from .ritz import Projection
-from .rounding import ROUNDING
+from .operator import Operator, RandomVectors
+from .orthonormal_basis import OrthonormalBasis
+from .ritz import NumberArray, Projection, RitzPairs
+from .rounding import RITZ_ROUNDING
 
-# The value that follows the wanted ones is settled once its residual is this part of its distance from them. A missed copy
-# stays hidden in such a Ritz vector with about this probability a random vector of the block, 1e-6 for the four of a block; less
-# would cost most of the products where a bulk of eigenvalues follows (benchmarks, family sets).
+# The value that follows the wanted ones is settled once its residual is this part of its distance
+# from them. A missed copy then stays hidden in such a Ritz vector with about this probability for
+# each random vector of the block: 1e-6 for the four of a block. A smaller part would cost most of
+# the products where a bulk of eigenvalues follows (benchmarks, family sets).
 CLEAR = 0.03
-# Vectors of a block: csr products of four vectors cost what two single ones do, and four copies are found at once.
+# Vectors of a block: products of a stored chain with four vectors cost what two single ones do, and
+# four copies are found at once.
 BLOCK = 4
-# Vectors beyond the wanted ones that a basis grows to before it restarts: the least, which large chains have, and within so
-# many numbers (256 MB) the most. Restarts cost products and a large basis costs dense eigenproblems, by far the dearer ones
-# without symmetry. Chains of fewer states than the most allows are spanned as a whole.
+# Vectors beyond the wanted ones that a basis grows to before it restarts: the least, which large
+# chains have, and the most, as long as the basis has no more than so many numbers (256 MB).
+# Restarts cost products, and a large basis costs dense eigenproblems, which are far dearer without
+# symmetry. Chains of fewer states than the most are spanned as a whole.
 ROOM, MAX_ROOM, MAX_ROOM_GENERAL, ROOM_NUMBERS = 24, 120, 48, 2**25
-# The search gives way to a preconditioned one after this many products, if at its rate it needs more than these besides: about what
-# that one takes for a block of pairs (benchmarks, 4 eigenpairs).
+# A preconditioned search takes over after the first number of products if, at the rate so far, more
+# than the second number would still be needed: about what the preconditioned search takes for a
+# block of pairs (benchmarks, 4 eigenpairs).
 TRIAL, WORTH = 100, 400
 
+#: Replaces vectors (width, n_states) in place by about (1 - A)^-1 times them.
+Precondition: TypeAlias = Callable[[FloatArray], None]
+#: value -> the residual at which a pair has converged.
+Accuracy: TypeAlias = Callable[[Any], float]
 
-def n_rows(count, n_states, width, symmetric):
-    """Rows of work space of a search for `count` pairs: the deflated vector, the pairs, the room, and two blocks."""
+
+class EigenIteration(Protocol):
+    """What the search uses of `KrylovSchur` and of `BlockDavidson`."""
+
+    basis: OrthonormalBasis
+    full_width: int
+    size: int
+    is_new: bool
+
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def is_exhausted(self) -> bool: ...
+    def begin(self, fixed: int) -> None: ...
+    def grow(self, n_rows: int) -> None: ...
+    def ritz(self) -> RitzPairs: ...
+    def lock(self, ritz: RitzPairs, chosen: IntArray) -> NumberArray: ...
+    def finish_restart(self) -> None: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+    def run(
+        self,
+        selection: EigenvalueSelection,
+        is_settled: Callable[[RitzPairs], bool],
+        limit: int,
+        step_done: Callable[[RitzPairs], None],
+    ) -> tuple[RitzPairs, bool]: ...
+
+
+def n_rows(count: int, n_states: int, width: int, symmetric: bool) -> int:
+    """Rows of work space of a search for `count` pairs: the deflated vector, the pairs, the room,
+    and two blocks."""
     most = MAX_ROOM if symmetric else MAX_ROOM_GENERAL
     room = max(ROOM, 5 * width, count, min(most, ROOM_NUMBERS // n_states))
     return min(1 + count + room, n_states) + 2 * width
 
 
-class Search:
-    """Find `count` pairs at the ends `which`, beside the known one.
+class EigenpairSearch:
+    """Find `count` pairs at the ends `which` of the spectrum, in addition to a known one.
 
     Parameters
     ----------
     operator : Operator
     known : ndarray (n_states,)
         The unit vector that is a left and a right eigenvector of the operator.
+    which, count : as of `EigenvalueSelection.of`
     accuracy : callable
         value -> the residual at which a pair has converged.
+    random : RandomVectors
+    width : int
+        Vectors of a block.
     preconditioner : callable, optional
-        -> what `Davidson` wants, or None; asked once, where the search is slow.
+        -> what `BlockDavidson` takes as `precondition`, or None. Called once, if the search is
+        slow.
+
+    Attributes
+    ----------
+    values : ndarray
+        Eigenvalues of the locked pairs.
+    following : float or complex or None
+        The value that follows the wanted ones, where it was found.
+    verified, stopped : bool
+        Whether the last round found nothing more; whether the limit of products ended the search.
     """
 
     def __init__(
-        self, operator, known, which, count, accuracy, random, *, width=BLOCK, preconditioner=None
-    ):
-        self.operator, self.accuracy, self.preconditioner = operator, accuracy, preconditioner
-        self.ends = Ends.of(which, count)
-        rows = np.empty(
-            (n_rows(count, operator.n_states, width, operator.symmetric), operator.n_states)
-        )
+        self,
+        operator: Operator,
+        known: FloatArray,
+        which: str,
+        count: int,
+        accuracy: Accuracy,
+        random: RandomVectors,
+        *,
+        width: int = BLOCK,
+        preconditioner: Callable[[], Precondition | None] | None = None,
+    ) -> None:
+        self.operator, self.accuracy, self.random = operator, accuracy, random
+        self.preconditioner = preconditioner
+        self.selection = EigenvalueSelection.of(which, count)
+        n_states = operator.n_states
+        rows = np.empty((n_rows(count, n_states, width, operator.symmetric), n_states))
         rows[0] = known
-        self.basis = KrylovSchur(operator, rows, 1, width, random)
-        self.values = np.empty(0)  # of the locked rows 1..fixed-1
-        self.following, self.verified, self.stopped = None, False, False
+        self._basis = OrthonormalBasis(rows, 1, random, operator.threads)
+        self._iteration: EigenIteration = KrylovSchur(operator, self._basis, width)
+        self.values: NumberArray = np.empty(0)
+        self.following: float | complex | None = None
+        self.verified, self.stopped = False, False
 
-    # --- state ----------------------------------------------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------
 
     @property
-    def is_done(self):
+    def is_done(self) -> bool:
         return self.stopped or self.verified
 
-    def state(self):
-        nothing = np.nan if self.following is None else self.following
+    @property
+    def is_preconditioned(self) -> bool:
+        return isinstance(self._iteration, BlockDavidson)
+
+    def state(self) -> dict[str, Any]:
+        """Arrays from which `restore` goes on with the same bits."""
+        following = np.nan if self.following is None else self.following
         flags = [self.verified, self.stopped, self.is_preconditioned, self.preconditioner is None]
         return {
             "values": self.values,
-            "following": np.array(nothing),
+            "following": np.array(following),
             "flags": np.array(flags),
-            **self.basis.state(),
+            **self._iteration.state(),
         }
 
-    def load(self, state):
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`."""
         self.values = state["values"]
         self.following = None if np.isnan(state["following"]) else state["following"][()]
-        self.verified, self.stopped, preconditioned, asked = map(bool, state["flags"])
+        self.verified, self.stopped, preconditioned, was_asked = map(bool, state["flags"])
         rows = len(state["H"])
-        if rows > len(self.basis.rows):
-            self._grow(rows)
+        if rows > len(self._basis):
+            self._iteration.grow(rows)
         if preconditioned:
-            basis = self.basis
-            self.basis = Davidson(
-                self.operator,
-                basis.rows,
-                basis.fixed,
-                basis.full_width,
-                basis.random,
-                self.preconditioner(),
-            )
-        if asked:
+            precondition = self.preconditioner() if self.preconditioner is not None else None
+            assert precondition is not None  # it was made before, from the same chain
+            width = self._iteration.full_width
+            self._iteration = BlockDavidson(self.operator, self._basis, width, precondition)
+        if was_asked:
             self.preconditioner = None
-        self.basis.load(state)
+        self._iteration.restore(state)
 
-    @property
-    def is_preconditioned(self):
-        return isinstance(self.basis, Davidson)
+    # --- rounds -----------------------------------------------------------------------------------
 
-    def _grow(self, n_rows):
-        rows = np.empty((n_rows, self.operator.n_states))
-        rows[: len(self.basis.rows)] = self.basis.rows
-        self.basis.rows, self.basis.H = rows, np.zeros((n_rows, n_rows))
+    def run(self, limit: int, step_done: Callable[[Any, float], None]) -> None:
+        """Rounds until the pairs are verified, or `limit` products are made.
 
-    # --- rounds -----------------------------------------------------------------------------------------------------------------
-
-    def run(self, limit, step_done):
-        """Rounds until the pairs are verified, or `limit` products are made. step_done(value, residual) after every check."""
+        step_done(value, residual) is called after every check."""
         while not self.is_done:
-            if (
-                self.basis.fixed >= self.operator.n_states
-            ):  # nothing is left that could have been missed
+            # else nothing is left that could have been missed
+            if self._basis.fixed >= self.operator.n_states:
                 self.verified = True
             elif (missing := self._missing()) is not None:
                 self._fill(missing, limit, step_done)
             else:
                 self._verify(limit, step_done)
 
-    def _missing(self):
-        """Ends with the numbers of pairs that are still to be found, or None."""
-        if len(self.values) >= sum(self.ends.counts):
+    def _missing(self) -> EigenvalueSelection | None:
+        """How many pairs are still to be found at each end, or None."""
+        if len(self.values) >= sum(self.selection.counts):
             return None
-        found = [len(chosen) for chosen in self.ends.choose(self.values)]
-        return self.ends.with_counts(
-            [max(count - n, 0) for count, n in zip(self.ends.counts, found)]
-        )
+        found = [len(chosen) for chosen in self.selection.choose(self.values)]
+        counts = zip(self.selection.counts, found, strict=True)
+        return self.selection.with_counts([max(count - n, 0) for count, n in counts])
 
-    def converged(self, ritz, ends):
-        """(positions of the leading Ritz values that have converged at each end, whether they are all that `ends` wants, or hold
-        as many copies of one value as a block can find)."""
+    def converged(self, ritz: RitzPairs, selection: EigenvalueSelection) -> tuple[IntArray, bool]:
+        """Which leading Ritz values have converged at each end.
+
+        Returns
+        -------
+        chosen : ndarray int
+            Their positions.
+        complete : bool
+            Whether they are all that `selection` wants, or hold as many copies of one value as a
+            block can find.
+        """
         found, complete, saturated = [], True, False
-        for count, chosen in zip(ends.counts, ends.choose(ritz.values)):
+        width = self._iteration.full_width
+        for count, chosen in zip(selection.counts, selection.choose(ritz.values), strict=True):
             good = [ritz.residuals[i] <= self.accuracy(ritz.values[i]) for i in chosen]
             prefix = chosen[: good.index(False)] if False in good else chosen
-            if (
-                len(prefix) and np.imag(ritz.values[prefix[-1]]) > 0.0
-            ):  # a conjugate pair stays whole
+            # a conjugate pair is kept whole
+            if len(prefix) and np.imag(ritz.values[prefix[-1]]) > 0.0:
                 prefix = prefix[:-1]
             complete &= len(prefix) >= count
-            width = self.basis.full_width
             for i in range(len(prefix) - width + 1):
-                saturated |= width > 1 and abs(
-                    ritz.values[prefix[i]] - ritz.values[prefix[i + width - 1]]
-                ) <= self.same(ritz.values[prefix[i]])
+                first, last = ritz.values[prefix[i]], ritz.values[prefix[i + width - 1]]
+                saturated |= width > 1 and abs(first - last) <= self.same(first)
             found.append(prefix)
         return np.concatenate(found), bool(complete or saturated)
 
-    def same(self, value):
-        """Distance up to which another value counts as a copy."""
-        return 2.0 * self.accuracy(value) + ROUNDING
+    def same(self, value: Any) -> float:
+        """The distance up to which another value counts as a copy."""
+        return 2.0 * self.accuracy(value) + RITZ_ROUNDING
 
-    def _lock(self, ritz, chosen):
+    def _lock(self, ritz: RitzPairs, chosen: IntArray) -> None:
         if len(chosen) == 0:
             return
-        self.values = np.append(self.values, self.basis.lock(ritz, chosen))
+        run = self._iteration
+        self.values = np.append(self.values, run.lock(ritz, chosen))
         if self._missing() is None:
-            self.basis.begin(self.basis.fixed)  # what verifies knows nothing of the search before
-        if (
-            self.basis.capacity < 3 * self.basis.full_width
-            and self.basis.fixed < self.operator.n_states
-        ):
-            self._grow(len(self.basis.rows) + ROOM)
+            # the verification may not know anything of the search before it
+            run.begin(self._basis.fixed)
+        cramped = run.capacity < 3 * run.full_width
+        if cramped and self._basis.fixed < self.operator.n_states:
+            run.grow(len(self._basis) + ROOM)
 
-    def _is_slow(self, ritz, ends):
-        """Whether the residuals wanted are far, had they fallen evenly so far."""
+    def _is_slow(self, ritz: RitzPairs, selection: EigenvalueSelection) -> bool:
+        """Whether many products are still needed, if the residuals fall as they fell so far."""
         done = self.operator.n_matvecs
         if self.preconditioner is None or self.is_preconditioned or done < TRIAL:
             return False
-        chosen = np.concatenate(ends.choose(ritz.values))
+        chosen = selection.positions(ritz.values)
         last = chosen[np.argmax(ritz.residuals[chosen])]
         left, wanted = ritz.residuals[last], self.accuracy(ritz.values[last])
-        if 1.0 - max(np.real(ritz.values).max(), np.real(self.values).max(initial=-1.0)) < ROUNDING:
+        top = max(np.real(ritz.values).max(), np.real(self.values).max(initial=-1.0))
+        if 1.0 - top < RITZ_ROUNDING:
             return False  # the inverse of 1 - value is rounding
         return bool(left > wanted and np.log(left / wanted) * done > WORTH * np.log(1.0 / left))
 
-    def _precondition(self, ends):
-        """A preconditioned search takes over, if there is one."""
+    def _precondition(self, selection: EigenvalueSelection) -> None:
+        """Change over to a preconditioned search, if a preconditioner can be made."""
+        assert self.preconditioner is not None and isinstance(self._iteration, KrylovSchur)
         precondition = self.preconditioner()
         if precondition is None:
             self.preconditioner = None
         else:
-            self.basis = Davidson.after(self.basis, ends, precondition)
+            self._iteration = BlockDavidson.take_over(self._iteration, selection, precondition)
 
-    def _fill(self, ends, limit, step_done):
+    def _fill(
+        self, selection: EigenvalueSelection, limit: int, step_done: Callable[[Any, float], None]
+    ) -> None:
+        """A round that searches for missing pairs."""
         if self.is_preconditioned:  # it follows one block of vectors at a time
-            ends = ends.with_counts([min(count, self.basis.full_width) for count in ends.counts])
+            width = self._iteration.full_width
+            selection = selection.with_counts([min(count, width) for count in selection.counts])
 
-        def told(ritz):
-            chosen = np.concatenate(ends.choose(ritz.values))
-            step_done(ritz.values[chosen[0]], float(ritz.residuals[chosen].max()))
+        def is_settled(ritz: RitzPairs) -> bool:
+            return self.converged(ritz, selection)[1] or self._is_slow(ritz, selection)
 
-        ritz, done = self.basis.run(
-            ends,
-            lambda ritz: self.converged(ritz, ends)[1] or self._is_slow(ritz, ends),
-            limit,
-            told,
-        )
-        chosen, complete = self.converged(ritz, ends)
-        exhausted = self.basis.is_exhausted
+        ritz, done = self._iteration.run(selection, is_settled, limit, _told(selection, step_done))
+        chosen, complete = self.converged(ritz, selection)
+        exhausted = self._iteration.is_exhausted
         if done and not complete and not exhausted:
-            self._precondition(ends)
+            self._precondition(selection)
             return
-        if not complete and not exhausted:  # the limit: what there is, with its residuals
-            chosen = np.concatenate(ends.choose(ritz.values))
+        if not complete and not exhausted:  # the limit: lock what there is, with its residuals
+            chosen = selection.positions(ritz.values)
             self.stopped = True
         elif exhausted:
-            chosen = np.concatenate(ends.choose(ritz.values))
+            chosen = selection.positions(ritz.values)
         self._lock(ritz, chosen)
 
-    def _verify(self, limit, step_done):
-        wanted = self.ends.choose(self.values)
-        leaders = self.ends.with_counts([min(count, 1) for count in self.ends.counts])
-        top = self.ends.with_counts([self.basis.full_width * count for count in leaders.counts])
+    def _verify(self, limit: int, step_done: Callable[[Any, float], None]) -> None:
+        """A round that searches for pairs that were missed."""
+        leaders = self.selection.with_counts([min(count, 1) for count in self.selection.counts])
 
-        def judge(ritz):
-            """(positions of Ritz values that belong before a wanted one, whether every end is settled)."""
-            before, settled = [], True
-            for key, chosen, mine in zip(self.ends.keys, top.choose(ritz.values), wanted):
-                if not len(mine):
-                    continue
-                bar = self.values[mine[-1]]
-                margin = key(ritz.values[chosen]) - key(bar) - self.same(bar)
-                ahead = chosen[margin > ritz.residuals[chosen]]
-                before.extend(ahead)
-                for i in ahead if len(ahead) else chosen[:1]:
-                    enough = self.accuracy(ritz.values[i])
-                    if not len(ahead):
-                        enough = max(enough, CLEAR * -margin[0])
-                    settled &= bool(ritz.residuals[i] <= enough)
-            return np.array(before, dtype=np.intp), settled
+        def is_settled(ritz: RitzPairs) -> bool:
+            return self._ahead(ritz, leaders)[1]
 
-        def told(ritz):
-            chosen = np.concatenate(leaders.choose(ritz.values))
-            step_done(ritz.values[chosen[0]], float(ritz.residuals[chosen].max()))
-
-        ritz, settled = self.basis.run(leaders, lambda ritz: judge(ritz)[1], limit, told)
-        before, _ = judge(ritz)
+        ritz, settled = self._iteration.run(leaders, is_settled, limit, _told(leaders, step_done))
+        ahead, _ = self._ahead(ritz, leaders)
         if not settled:
             self.stopped = True
-        elif len(before):
-            self._lock(ritz, before)
+        elif len(ahead):
+            self._lock(ritz, ahead)
         else:
-            following = np.concatenate(leaders.choose(ritz.values))
-            self.following, self.verified = ritz.values[following[0]], True
+            self.following, self.verified = ritz.values[leaders.positions(ritz.values)[0]], True
 
-    # --- the result ---------------------------------------------------------------------------------------------------------------
+    def _ahead(self, ritz: RitzPairs, leaders: EigenvalueSelection) -> tuple[IntArray, bool]:
+        """(positions of Ritz values that belong before a wanted one, whether each end is
+        settled)."""
+        width = self._iteration.full_width
+        top = leaders.with_counts([width * count for count in leaders.counts]).choose(ritz.values)
+        wanted = self.selection.choose(self.values)
+        found, settled = [], True
+        for key, chosen, mine in zip(self.selection.keys, top, wanted, strict=True):
+            if not len(mine):
+                continue
+            last = self.values[mine[-1]]
+            margin = key(ritz.values[chosen]) - key(last) - self.same(last)
+            ahead = chosen[margin > ritz.residuals[chosen]]
+            found.extend(ahead)
+            for i in ahead if len(ahead) else chosen[:1]:
+                enough = self.accuracy(ritz.values[i])
+                if not len(ahead):
+                    enough = max(enough, CLEAR * -margin[0])
+                settled &= bool(ritz.residuals[i] <= enough)
+        return np.array(found, dtype=np.intp), settled
 
-    def lock_converged(self):
-        """What has converged since the last round joins what is locked (after an interrupt)."""
+    # --- the result -------------------------------------------------------------------------------
+
+    def lock_converged(self) -> None:
+        """Lock what has converged since the last round (after an interrupt)."""
         missing = self._missing()
-        if missing is None or self.basis.is_new:
+        if missing is None or self._iteration.is_new:
             return
-        self.basis.finish_restart()
-        if self.basis.size:
-            ritz = self.basis.ritz()
+        self._iteration.finish_restart()
+        if self._iteration.size:
+            ritz = self._iteration.ritz()
             self._lock(ritz, self.converged(ritz, missing)[0])
 
-    def span(self):
-        """(locked vectors (p, n_states), their `Projection`)."""
-        basis = self.basis
-        X = basis.rows[1 : basis.fixed]
-        room = basis.rows[basis.fixed : basis.fixed + len(X)]
+    def span(self) -> tuple[FloatArray, Projection]:
+        """(the locked vectors (p, n_states), their `Projection`)."""
+        rows, fixed = self._basis.rows, self._basis.fixed
+        X = rows[1:fixed]
+        room = rows[fixed : fixed + len(X)]
         images = room if len(room) == len(X) else np.empty_like(X)
         return X, Projection(self.operator, X, images)
 
-    def parts(self, values):
+    def splits(self, values: NumberArray) -> bool:
         """Whether a locked value that is not among `values` is a copy of one of them."""
         left_out = len(self.values) - len(values)
         return left_out > 0 and any(
@@ -279,8 +350,20 @@ class Search:
         )
 
     @property
-    def is_cut(self):
+    def is_cut(self) -> bool:
         """Whether the value that follows is a copy of a locked one."""
         return self.following is not None and bool(
             (np.abs(self.values - self.following) <= self.same(self.following)).any()
         )
+
+
+def _told(
+    selection: EigenvalueSelection, step_done: Callable[[Any, float], None]
+) -> Callable[[RitzPairs], None]:
+    """Report the best of the selected Ritz values and the largest of their residuals."""
+
+    def told(ritz: RitzPairs) -> None:
+        chosen = selection.positions(ritz.values)
+        step_done(ritz.values[chosen[0]], float(ritz.residuals[chosen].max()))
+
+    return told

@@ -1,40 +1,64 @@
-"""Multigrid hierarchies: a reversible chain, the chain of its aggregates, the chain of theirs, down to one that LAPACK would call tiny.
-
-The mathematics and the sources are in csrc/flow.h and csrc/multigrid.h; here is the policy: how far and how fast to coarsen, and when
-to give up because a chain is too well connected to be aggregated (there Krylov methods need few steps anyway).
+"""Multigrid hierarchies: a reversible chain, the chain of its aggregates, the chain of their
+aggregates, and so on down to a coarsest one that is eliminated densely.
+ The mathematics and the sources are in the C headers of the flow and of the hierarchy. This module
+decides how far and how fast to coarsen, and when to give up because a chain is too well connected
+to be aggregated; Krylov methods need few steps on such chains anyway.
+ The hierarchy is aggregation of pairs (after Notay 2010) and not PyAMG's: aggregates keep every
+coarse level a flux with non-negative entries and a Dirichlet form of its own, from which nothing is
+subtracted. PyAMG is compared with in the benchmarks.
 """
 
+from typing import Any, TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
 from .._runtime.memory import forecast_memory
 from .._runtime.pacing import ENTRIES_PER_CALL
+from .._runtime.types import FloatArray
 
-# The coarsest level is eliminated densely: n^2 multiplications a visit, of which the K-cycle makes some fifty.
+# The coarsest level is eliminated densely: n^2 multiplications a visit, and the K-cycle makes some
+# fifty visits.
 MAX_COARSEST = 96
-# Rounds of pairing a level: aggregates of up to 4 states, so that the K-cycle's two visits cost less than half the level above.
+# Rounds of pairing on a level: aggregates of up to 4 states, so that the K-cycle's two visits cost
+# less than half of the level above.
 ROUNDS = 2
-# Coarse levels may hold this many times the entries of the finest. Meshes reach 0.4, word networks 0.5; random regular graphs of
-# degree 16, whose aggregates know one another all, 1.2 (20,000 states) and 1.8 (200,000).
+# Entries of the coarse levels, at most, as a multiple of the entries of the finest. Meshes reach
+# 0.4, word networks 0.5; random regular graphs of degree 16, in which every aggregate is connected
+# to every other, 1.2 (20,000 states) and 1.8 (200,000).
 MAX_FILL = 1.0
+# A coarse level has at most this part of the states of the level above.
 MIN_SHRINK = 0.8
 
+Aggregates: TypeAlias = npt.NDArray[np.int32]
 
-def hierarchy(flow, leak, num_threads):
-    """A `_core.Multigrid` for L = D - F of a `_core.Flow` with a leak (n_states,) or None, or None where coarsening does not pay."""
-    levels, budget = [], MAX_FILL * flow.matrix.nnz
+
+def hierarchy(
+    flow: _core.Flow, leak: FloatArray | None, num_threads: int
+) -> _core.Multigrid | None:
+    """A hierarchy for L = D - F of a `_core.Flow`, or None where coarsening does not pay.
+
+    Parameters
+    ----------
+    flow : _core.Flow
+    leak : ndarray (n_states,) or None
+        Added to the diagonal of L.
+    num_threads : int
+    """
+    levels: list[tuple[Any, ...]] = []
+    budget = MAX_FILL * flow.matrix.nnz
     forecast_memory(40 * flow.n_states + 12 * flow.matrix.nnz, "the multigrid hierarchy")
     while True:
         n = flow.n_states
         diag = flow.diagonal(leak, num_threads)
         if n <= MAX_COARSEST:
-            levels.append(
-                (flow, diag, flow.eliminate(np.zeros(n) if leak is None else leak.copy()))
-            )
+            factor = flow.eliminate(np.zeros(n) if leak is None else leak.copy())
+            levels.append((flow, diag, factor))
             return _core.Multigrid(levels)
         aggregate, coarse, mass, coarse_leak = _coarsened(flow, diag, leak, num_threads)
         for _ in range(1, ROUNDS):
-            if coarse is None:
+            if coarse is None or mass is None:
                 return None
             further, coarse, mass, coarse_leak = _coarsened(coarse, mass, coarse_leak, num_threads)
             aggregate = np.where(aggregate >= 0, further[aggregate], np.int32(-1))
@@ -47,8 +71,11 @@ def hierarchy(flow, leak, num_threads):
         flow, leak = coarse, coarse_leak
 
 
-def _coarsened(flow, mass, leak, num_threads):
-    """(aggregate, coarse flow, coarse mass, coarse leak) of one round of pairing; the flow is None where no state takes part."""
+def _coarsened(
+    flow: _core.Flow, mass: FloatArray, leak: FloatArray | None, num_threads: int
+) -> tuple[Aggregates, _core.Flow | None, FloatArray | None, FloatArray | None]:
+    """(aggregate, coarse flow, coarse mass, coarse leak) of one round of pairing; the flow is None
+    where no state takes part."""
     n, n_coarse = flow.n_states, 0
     aggregate = np.full(n, -1, np.int32)
     rows = max(1, int(ENTRIES_PER_CALL / 2 / max(flow.matrix.nnz / n, 1.0)))
@@ -59,7 +86,8 @@ def _coarsened(flow, mass, leak, num_threads):
     coarse = flow.coarse(aggregate, n_coarse, *_core.flow_members(aggregate, n_coarse), num_threads)
     inside = slice(None) if aggregate.min() >= 0 else aggregate >= 0
 
-    def summed(values):
-        return None if values is None else np.bincount(aggregate[inside], values[inside], n_coarse)
+    def summed(values: FloatArray) -> FloatArray:
+        sums = np.bincount(aggregate[inside], values[inside], n_coarse)
+        return np.asarray(sums, np.float64)
 
-    return aggregate, coarse, summed(mass), summed(leak)
+    return aggregate, coarse, summed(mass), None if leak is None else summed(leak)

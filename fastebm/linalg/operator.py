@@ -1,40 +1,79 @@
 """The operator of an eigenvalue search, applied and never formed, and its random vectors."""
 
+from typing import Final, Literal, TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
+from .._runtime.types import FloatArray
+
+OperatorKind: TypeAlias = Literal["right", "left", "multiplicative", "additive"]
+
+# The names that the compiled core has for the kinds.
+CORE_KINDS: Final[dict[OperatorKind, str]] = {
+    "right": "right",
+    "left": "left",
+    "multiplicative": "fold",
+    "additive": "mean",
+}
 
 
 class Operator:
-    """S, S^T, S S^T or (S + S^T) / 2 on blocks of vectors (width, n_states), counting its products.
+    """S, S^T, S S^T or (S + S^T) / 2 on blocks of vectors (width, n_states); counts its products.
 
-    kind : {"right", "left", "fold", "mean"}
+    Parameters
+    ----------
+    S : _core.Scaled
+    kind : {"right", "left", "multiplicative", "additive"}
+        S, S^T, S S^T or (S + S^T) / 2.
     symmetric : bool
-        Whether the operator is; "fold" and "mean" always are.
+        Whether the operator is symmetric; the last two kinds always are.
+    threads : int
+
+    Attributes
+    ----------
+    per_vector : int
+        Products with S or S^T for one vector.
+    n_matvecs : int
+        Products so far.
     """
 
-    def __init__(self, S, kind, *, symmetric, threads):
+    def __init__(
+        self, S: _core.Scaled, kind: OperatorKind, *, symmetric: bool, threads: int
+    ) -> None:
         self._S, self.kind, self.symmetric, self.threads = S, kind, symmetric, threads
-        self.n_states = S.kernel.n_states
-        self.per_vector = 2 if kind in ("fold", "mean") else 1
+        self.n_states: int = S.kernel.n_states
+        self.per_vector = 2 if kind in ("multiplicative", "additive") else 1
         self.n_matvecs = 0
-        self._scratch = np.empty(0)
+        self._scratch: FloatArray = np.empty(0)
 
-    def apply(self, x, y):
-        size = x.size * (2 if self.kind == "fold" else 1)
+    def apply(self, x: FloatArray, y: FloatArray) -> None:
+        """Write the images of the rows of x into y, both (width, n_states)."""
+        size = x.size * (2 if self.kind == "multiplicative" else 1)
         if len(self._scratch) < size:
             self._scratch = np.empty(size)
-        _core.compose_apply(self._S, self.kind, x, self._scratch, y, self.threads)
+        _core.compose_apply(self._S, CORE_KINDS[self.kind], x, self._scratch, y, self.threads)
         self.n_matvecs += len(x) * self.per_vector
 
 
 class RandomVectors:
-    """Normal vectors that depend on a key and their number alone, so that a resumed call draws the same ones."""
+    """Normal vectors that depend only on a key and on their number, so that a resumed call draws
+    the same ones.
 
-    def __init__(self, key, drawn=0):
+    Parameters
+    ----------
+    key : ndarray uint64 (2,)
+        The key of a Philox generator.
+    drawn : int
+        How many have been drawn.
+    """
+
+    def __init__(self, key: npt.NDArray[np.uint64], drawn: int = 0) -> None:
         self.key, self.drawn = key, drawn
 
-    def fill(self, out):
+    def fill(self, out: FloatArray) -> None:
+        """Draw the next vector into `out`."""
         stream = np.random.Philox(key=self.key, counter=[0, 0, 0, self.drawn])
         np.random.Generator(stream).standard_normal(out=out)
         self.drawn += 1

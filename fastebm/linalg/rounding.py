@@ -1,10 +1,16 @@
-"""What rounding does to a number, a vector and a projection."""
+"""Rounding errors that several modules bound: of a number, and of a Ritz value.
+
+Constants that concern one module only are defined there, under a name that says what they bound.
+"""
+
+from typing import Final
 
 import numpy as np
 
-EPS = np.finfo(float).eps
-# What is left of a unit vector's image after its projections, in rounding: a direction this short is none.
-ROUNDING = 64 * EPS
-
-
-UNIT = 2.0**-53
+#: Distance from 1.0 to the next double.
+EPS: Final = float(np.finfo(np.float64).eps)
+#: Unit roundoff: the largest relative error of one rounding to nearest.
+UNIT: Final = 2.0**-53
+#: Absolute rounding error of a Ritz value of an operator of norm one, from the products and the
+#: recurrence. Observed up to 8e-15 (dumbbells of 400 states, whose rows are long).
+RITZ_ROUNDING: Final = 64 * EPS

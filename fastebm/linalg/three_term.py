@@ -1,56 +1,88 @@
-"""Lanczos without a stored basis: three vectors."""
+"""Lanczos without a stored basis."""
+
+from collections.abc import Callable
 
 import numpy as np
 
 from .. import _core
+from .._runtime.types import FloatArray
+from .operator import Operator
 from .rounding import EPS
 
-# A check costs a dense eigenproblem of the basis, about 1 ms, more than a step of a chain with fewer states than this: then
-# one in four steps is followed by one. A large basis grows by a quarter between two, for the same reason.
-CHECK_EVERY_STEP = 20_000
+# A coupling to the next vector of a recurrence that is as small as this is rounding: the subspace
+# is invariant.
+NULL_COUPLING = 16 * EPS
 
 
 class ThreeTerm:
-    """The Lanczos recurrence without a basis on a symmetric operator, one known unit eigenvector deflated: five vectors.
+    """The Lanczos recurrence on a symmetric operator with one known eigenvector deflated, in five
+    vectors.
 
-    As in `_core.Lanczos`, copies of converged Ritz values appear and none of them is false (Paige 1972); `expand` has the
-    same meaning.
+    As in `_core.Lanczos`, copies of converged Ritz values appear, and none of them is false (Paige
+    1972).
+
+    Parameters
+    ----------
+    operator : Operator
+    deflated : ndarray (n_states,)
+        The known eigenvector, of unit length.
+    start : ndarray (n_states,)
+
+    Attributes
+    ----------
+    alpha, beta : ndarray (n_steps,)
+        Diagonal of the tridiagonal matrix, and the coupling of each vector to the next.
     """
 
-    def __init__(self, operator, deflate, start):
-        self.operator = operator
-        self.rows = np.zeros(
-            (3, len(start))
-        )  # the deflated vector, and the last two of the recurrence by turns
-        self.new = np.empty((1, len(start)))
-        self.rows[0] = deflate
-        self.new[0] = start
-        self.slot = 1
-        c = _core.basis_project(self.rows[:1], self.new, operator.threads)
-        _core.basis_remove(self.rows[:1], c, self.new, operator.threads)
+    def __init__(self, operator: Operator, deflated: FloatArray, start: FloatArray) -> None:
+        self.operator, self.deflated, self.start = operator, deflated, start
+        self.alpha: FloatArray = np.empty(0)
+        self.beta: FloatArray = np.empty(0)
+        # the deflated vector, and alternately the last two of the recurrence
+        self._rows: FloatArray = np.zeros((3, len(start)))
+        self._new: FloatArray = np.empty((1, len(start)))
+        self._rows[0] = deflated
+        self._new[0] = start
+        self._slot = 1
+        c = _core.basis_project(self._rows[:1], self._new, operator.threads)
+        _core.basis_remove(self._rows[:1], c, self._new, operator.threads)
         self._turn()
 
-    def _turn(self):
-        """The new vector, of unit length, takes the older slot; -> its length before."""
-        norm = float(np.sqrt(_core.basis_project(self.new, self.new, self.operator.threads)[0, 0]))
-        self.slot = 3 - self.slot
-        np.multiply(self.new[0], 1.0 / norm if norm > 0.0 else 0.0, out=self.rows[self.slot])
+    def _turn(self) -> float:
+        """Store the new vector, scaled to unit length, in place of the older one; returns its
+        length before."""
+        square = _core.basis_project(self._new, self._new, self.operator.threads)
+        norm = float(np.sqrt(square[0, 0]))
+        self._slot = 3 - self._slot
+        np.multiply(self._new[0], 1.0 / norm if norm > 0.0 else 0.0, out=self._rows[self._slot])
         return norm
 
-    def expand(self, n_steps, combine=None, ritz=None):
-        """-> (alpha, beta) of the steps done, fewer than n_steps where the subspace is invariant."""
-        alpha, beta = [], []
-        for j in range(n_steps):
-            v = self.rows[self.slot : self.slot + 1]
-            if ritz is not None:
-                ritz += combine[j] * v[0]
-            self.operator.apply(v, self.new)
-            h = _core.basis_project(self.rows, self.new, self.operator.threads)
-            more = _core.basis_remove(self.rows, h, self.new, self.operator.threads)
-            if np.abs(more).max() > EPS * EPS:
-                _core.basis_remove(self.rows, more, self.new, self.operator.threads)
-            alpha.append(h[self.slot, 0] + more[self.slot, 0])
-            beta.append(self._turn())
-            if beta[-1] <= 16 * EPS:
-                break
-        return np.array(alpha), np.array(beta)
+    def _step(self) -> tuple[float, float]:
+        """(alpha, beta) of one more step."""
+        slot, threads = self._slot, self.operator.threads
+        self.operator.apply(self._rows[slot : slot + 1], self._new)
+        h = _core.basis_project(self._rows, self._new, threads)
+        more = _core.basis_remove(self._rows, h, self._new, threads)
+        if np.abs(more).max() > EPS * EPS:
+            _core.basis_remove(self._rows, more, self._new, threads)
+        return float(h[slot, 0] + more[slot, 0]), self._turn()
+
+    def expand(self, n_steps: int) -> bool:
+        """Take at most n_steps more steps; returns whether the subspace is invariant."""
+        for _ in range(n_steps):
+            a, b = self._step()
+            self.alpha, self.beta = np.append(self.alpha, a), np.append(self.beta, b)
+            if b <= NULL_COUPLING:
+                return True
+        return False
+
+    def vector(self, weights: FloatArray, step_done: Callable[[], None]) -> FloatArray:
+        """The combination of the vectors of the recurrence with these weights, by a second pass;
+        step_done() is called after every step of it."""
+        again = ThreeTerm(self.operator, self.deflated, self.start)
+        combined = np.zeros(len(self.start))
+        for weight in weights:
+            combined += weight * again._rows[again._slot]
+            again._step()
+            step_done()
+        return combined

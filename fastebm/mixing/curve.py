@@ -1,95 +1,108 @@
-"""How the law of a chain approaches its stationary distribution, in forms that do not cancel (theory, section 3)."""
+"""How fast a chain approaches its stationary distribution, in formulas without cancellation
+(docs/theory.md, section 3)."""
+
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.progress import interruptible
+from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from ..chains.chain import is_chain
+from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, States
+from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
-from .evolution import Evolution
+from ..spectral.gap_result import GapResult
+from .evolution import DensityEvolution, StartList
 
 DISTANCES = ("tv", "kl", "chi2")
 ALL_DISTANCES = (*DISTANCES, "separation", "l2")
-# What rounding leaves in a gap that is known in closed form, and in 1 - gap; others carry more in their lower end.
+# Rounding error of a gap that is known in closed form, and of 1 - gap. Other gaps include more of
+# it in their lower end.
 RATE_ROUNDING = 2.0**-51
-PER_DECADE = 20  # steps of steps="log"
-# A rise of KL counts as one above this multiple of its value, the rounding of a weighted sum of n terms, and above the
-# square of a density's rounding (1e-13 after some thousand steps).
+PER_DECADE = 20  # recorded steps with steps="log"
+# KL counts as rising if it rises by more than this multiple of its value, the rounding of a
+# weighted sum of n terms, and by more than the square of a density's rounding (1e-13 after some
+# thousand steps).
 MONOTONE_SLACK, MONOTONE_FLOOR = 1e-12, 1e-26
 
 
 @result
 class MixingResult(Result):
-    """Distances of the law after t steps from the stationary distribution.
+    """Distances from the stationary distribution after t steps.
 
     Attributes
     ----------
     steps : ndarray int64 (n_recorded,)
-        The steps t that were asked for, from 0 on.
+        The recorded steps t, ascending.
     tv, kl, chi2, separation, l2 : ndarray (n_starts, n_recorded) or None
-        Total variation in [0, 1], Kullback-Leibler divergence KL(mu_t || pi) in nats, chi-square, separation max (1 - mu_t / pi) in
-        [0, 1] (over the states with pi > 1e-608), and l2 = sqrt(chi2), the norm of mu_t / pi - 1 in L2(pi). inf where chi-square
-        exceeds 1e308.
+        Total variation in [0, 1], Kullback-Leibler divergence KL(mu_t || pi) in nats, chi-square,
+        separation max (1 - mu_t / pi) in [0, 1] (over the states with pi > 1e-608), and
+        l2 = sqrt(chi2), the norm of mu_t / pi - 1 in L2(pi). inf where chi-square exceeds 1e308.
     kl_is_monotone : bool or None
-        No rise beyond rounding: a relative 1e-12 and an absolute 1e-26 (data processing: KL never rises).
+        KL never rises by more than rounding, a relative 1e-12 and an absolute 1e-26. In exact
+        arithmetic it never rises (data processing inequality).
     kl_largest_increase : float or None
-        The largest KL(t + 1) - KL(t), or between recorded steps; <= 0 or rounding.
+        The largest KL(t + 1) - KL(t), or difference between recorded steps: negative, zero or of
+        the size of rounding.
     largest_increase : dict
-        The same of each distance: none of them ever rises, by data processing.
+        The same for each distance. By the data processing inequality none of them rises.
     bounds : dict
-        From the gap, where one was given: arrays of the same shape, upper bounds of the distances that were asked for. A bound of 1
-        for a separation says nothing.
+        Upper bounds on the distances, arrays of the same shape, if a gap was given. A bound of 1 on
+        a separation says nothing.
     bounds_kind : str or None
-        What they rest on, as the lower end of the gap: "rigorous", "probabilistic", "estimate", or "none" where that end is 0 and the
-        bounds do not fall. A rigorous gap of 0, of a periodic chain, bounds nothing either.
+        What the bounds rest on, the kind of the gap's lower end: "rigorous", "probabilistic",
+        "estimate", or "none" if that end is 0, so that the bounds do not decrease. A rigorous gap
+        of 0, as a periodic chain has, gives bounds that do not decrease either.
     """
 
-    steps: np.ndarray
-    tv: np.ndarray | None
-    kl: np.ndarray | None
-    chi2: np.ndarray | None
-    separation: np.ndarray | None
-    l2: np.ndarray | None
+    steps: IntArray
+    tv: FloatArray | None
+    kl: FloatArray | None
+    chi2: FloatArray | None
+    separation: FloatArray | None
+    l2: FloatArray | None
     kl_is_monotone: bool | None
     kl_largest_increase: float | None
-    largest_increase: dict
-    bounds: dict
+    largest_increase: dict[str, float]
+    bounds: dict[str, FloatArray]
     bounds_kind: str | None
 
 
 def mixing_curve(
-    chain,
-    start,
-    n_steps=None,
+    chain: MarkovChain,
+    start: States | FloatArray,
+    n_steps: int | None = None,
     *,
-    steps=None,
-    distances=DISTANCES,
-    gap=None,
-    num_threads=None,
-    progress=False,
-    callback=None,
-):
+    steps: npt.ArrayLike | Literal["log"] | None = None,
+    distances: str | Sequence[str] = DISTANCES,
+    gap: GapResult | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> MixingResult:
     """Distances from stationarity along the exact evolution ``mu_t = mu_0 P^t``.
 
     Parameters
     ----------
     chain : MarkovChain
-        With one closed class; starts must lie in it.
+        With one closed class, to which the starts must belong.
     start : int, int array (n_starts,), or float array (n_states,) or (n_starts, n_states)
-        States, or initial laws. One pass over the matrix serves 16 of them.
+        States, or initial distributions. One pass over the matrix serves 16 of them.
     n_steps : int
-        May be left out where `steps` is an array.
+        May be left out if `steps` is an array.
     steps : None, "log" or int array, optional
-        At which steps the distances are taken: at every one up to n_steps, at about 20 a decade, or at these.
+        The steps at which the distances are recorded: every step up to n_steps, about 20 a decade,
+        or these.
     distances : subset of {"tv", "kl", "chi2", "separation", "l2"}
     gap : GapResult, optional
-        Of kind "absolute" (reversible chains) or "multiplicative" (any): fills `bounds`, rate (1 - gap)^2 or 1 - gap, gap its
-        lower end.
+        Of kind "absolute" (reversible chains) or "multiplicative" (any chain). Fills `bounds`, with
+        the rate (1 - gap)^2 or 1 - gap from the lower end of the gap.
 
     Returns
     -------
@@ -98,22 +111,26 @@ def mixing_curve(
     Raises
     ------
     InvalidChainError
-        A start outside the closed class, or at a state with log pi < -1300; a gap that is no rate.
+        A start outside the closed class, or at a state with log pi < -1300; a gap of a kind that
+        gives no rate.
     ReducibleChainError
         More than one closed class.
     Interrupted
-        Ctrl-C; `partial` has the steps that all starts have reached, or is None.
+        Ctrl-C. `partial` has the steps that all starts have reached, or is None.
 
     Notes
     -----
-    What evolves is the deviation of the density, ``g = mu / pi - 1``, by ``g <- P* g``; then TV = sum pi |g| / 2,
-    chi2 = sum pi g^2 and KL = sum pi ((1 + g) log(1 + g) - g), each a sum of non-negative terms with no difference of
-    nearly equal numbers, and the separation is max(-g). What rounding leaves along constants is taken out of every step, so that
-    all of them keep their digits until they underflow. Where densities leave a double's range, sqrt(pi) g evolves instead.
+    The deviation of the density, ``g = mu / pi - 1``, evolves by ``g <- P* g``. Then
+    TV = sum pi |g| / 2, chi2 = sum pi g^2 and KL = sum pi ((1 + g) log(1 + g) - g) are sums of
+    non-negative terms without differences of nearly equal numbers, and the separation is max(-g).
+    Rounding errors along constants are removed in every step, so that all distances keep their
+    relative accuracy until they underflow. Where densities exceed the range of doubles,
+    sqrt(pi) g evolves instead.
 
-    The bounds (Levin & Peres, ch. 12): ``chi2_t <= rate^t chi2_0``; ``KL <= log(1 + chi2)``; ``TV <= sqrt(chi2) / 2``, and
-    ``TV <= chi2 / (1 + chi2)`` where chi2 >= 1, the least that chi2 leaves possible; ``separation <= sqrt(chi2 (1 / pi_min - 1))``
-    as ``|g(y)| = |<g, 1_y / pi(y) - 1>|``.
+    The bounds (Levin & Peres, ch. 12): ``chi2_t <= rate^t chi2_0``; ``KL <= log(1 + chi2)``;
+    ``TV <= sqrt(chi2) / 2``, and ``TV <= chi2 / (1 + chi2)`` if chi2 >= 1, which is the best
+    possible bound from chi2; ``separation <= sqrt(chi2 (1 / pi_min - 1))``, because
+    ``|g(y)| = |<g, 1_y / pi(y) - 1>|``.
 
     Examples
     --------
@@ -130,60 +147,72 @@ def mixing_curve(
     if gap is not None:
         rate_of(gap)
     threads = resolve_threads(num_threads)
-    laws = _starts(start, chain.n_states)
+    starts = _starts(start, chain.n_states)
     inside = closed_class(chain)
     if inside is not None:
-        laws = _inside(laws, inside)
+        starts = _inside(starts, inside)
         chain = chain.restrict(inside)
     log_pi = stationary(chain, num_threads=threads).log_pi
     if getattr(gap, "kind", None) == "absolute" and not chain.is_reversible:
         raise InvalidChainError(
-            'on a chain that is not reversible the absolute gap bounds no distance; pass a gap of kind "multiplicative"'
+            "on a chain that is not reversible the absolute gap bounds no distance; "
+            'pass a gap of kind "multiplicative"'
         )
-    values = np.full((4, len(laws), len(recorded)), np.nan)
-    reached = [0]
+    curve = _CurveRecorder(recorded, len(starts))
 
-    def finish(n_recorded):
-        return _pack(
-            recorded[:n_recorded], values[:, :, :n_recorded], distances, gap, float(log_pi.min())
-        )
+    def finish(n_recorded: int) -> MixingResult:
+        values = curve.values[:, :, :n_recorded]
+        return _pack(recorded[:n_recorded], values, distances, gap, float(log_pi.min()))
 
-    width, last = _core.EVOLVE_WIDTH, int(recorded[-1])
-    groups = range(0, len(laws), width)
     with interruptible(
         "mixing_curve",
-        lambda: finish(reached[0]) if reached[0] else None,
-        total=len(groups) * last,
+        lambda: finish(curve.n_complete) if curve.n_complete else None,
+        total=len(curve.groups) * int(recorded[-1]),
         progress=progress,
         callback=callback,
     ) as monitor:
-        for first in groups:
-            evolution = Evolution(chain, log_pi, laws[first : first + width], threads)
-            at = 0
-            for t in range(last + 1):
-                wanted = t == recorded[at]
-                if t:
-                    evolution.step(measured=wanted)
-                info = {}
-                if wanted:
-                    values[:, first : first + width, at] = evolution.distances
-                    at += 1
-                    # a partial result has all starts: with several groups only the last one advances it
-                    reached[0] = at if first == groups[-1] else 0
-                    info["kl"] = float(evolution.distances[1, 0])
-                monitor(first // width * last + t, **info)
+        for first in curve.groups:
+            group = starts[first : first + _core.EVOLVE_WIDTH]
+            curve.run(first, DensityEvolution(chain, log_pi, group, threads), monitor)
     return finish(len(recorded))
 
 
-def _recorded(n_steps, steps):
-    """The steps to record, ascending int64, from `n_steps` and `steps`."""
+class _CurveRecorder:
+    """The distances at the recorded steps, `values` (4, n_starts, n_recorded), found group by group
+    of starts; `n_complete` steps are known for all starts."""
+
+    def __init__(self, recorded: IntArray, n_starts: int) -> None:
+        self.recorded = recorded
+        self.groups = range(0, n_starts, _core.EVOLVE_WIDTH)
+        self.values = np.full((4, n_starts, len(recorded)), np.nan)
+        self.n_complete = 0
+
+    def run(self, first: int, evolution: DensityEvolution, monitor: Monitor) -> None:
+        width, last = _core.EVOLVE_WIDTH, int(self.recorded[-1])
+        at = 0
+        for t in range(last + 1):
+            wanted = t == self.recorded[at]
+            if t:
+                evolution.step(measured=wanted)
+            info = {}
+            if wanted:
+                self.values[:, first : first + width, at] = evolution.distances
+                at += 1
+                # a partial result has all starts, so only the last group advances it
+                self.n_complete = at if first == self.groups[-1] else 0
+                info["kl"] = float(evolution.distances[1, 0])
+            monitor(first // width * last + t, **info)
+
+
+def _recorded(n_steps: int | None, steps: npt.ArrayLike | Literal["log"] | None) -> IntArray:
+    """The steps to record, ascending, from `n_steps` and `steps`."""
     if n_steps is not None:
         n_steps = validate.count(n_steps, "n_steps", minimum=0)
     if steps is None or isinstance(steps, str):
         if steps is not None:
             validate.choice(steps, "steps", ("log",))
         if n_steps is None:
-            raise InvalidChainError("n_steps is needed where steps is not an array of steps")
+            raise InvalidChainError("give n_steps, or an array of steps as steps")
         if steps is None or n_steps == 0:
             return np.arange(n_steps + 1)
         number = int(np.ceil(PER_DECADE * np.log10(n_steps))) + 1
@@ -200,8 +229,8 @@ def _recorded(n_steps, steps):
     return array.astype(np.int64)
 
 
-def _starts(start, n_states):
-    """A list of states (int) and laws (float arrays)."""
+def _starts(start: States | FloatArray, n_states: int) -> StartList:
+    """A list of states (int) and distributions (float arrays)."""
     array = np.asarray(start)
     if array.dtype.kind == "f":
         rows = np.atleast_2d(array)
@@ -212,43 +241,56 @@ def _starts(start, n_states):
     return [int(x) for x in validate.state_array(start, n_states, "start")]
 
 
-def _inside(laws, inside):
-    """The same laws on the closed class."""
+def _inside(starts: StartList, inside: BoolArray) -> StartList:
+    """The same starts on the closed class."""
     number = np.cumsum(inside) - 1
-    moved = []
-    for law in laws:
-        outside = not inside[law] if isinstance(law, int) else bool((law[~inside] > 0).any())
-        if outside:
+    moved: StartList = []
+    for start in starts:
+        if isinstance(start, int):
+            is_outside = not inside[start]
+        else:
+            is_outside = bool((start[~inside] > 0).any())
+        if is_outside:
             raise InvalidChainError(
-                "a start has mass on transient states, where its KL and chi-square to pi are infinite; "
-                "start in the closed class (see structure)"
+                "a start has mass on transient states, where its KL and chi-square to pi are "
+                "infinite; start in the closed class (see structure)"
             )
-        moved.append(int(number[law]) if isinstance(law, int) else law[inside])
+        moved.append(int(number[start]) if isinstance(start, int) else start[inside])
     return moved
 
 
-def _pack(steps, values, distances, gap, log_pi_min):
+def _pack(
+    steps: IntArray,
+    values: FloatArray,
+    distances: tuple[str, ...],
+    gap: GapResult | None,
+    log_pi_min: float,
+) -> MixingResult:
     tv, kl, chi2, separation = values
-    found = {
+    known = {
         "tv": tv,
         "kl": kl,
         "chi2": chi2,
         "separation": np.clip(separation, 0.0, 1.0),
         "l2": np.sqrt(chi2),
     }
-    found = {name: found[name] if name in distances else None for name in ALL_DISTANCES}
     with np.errstate(invalid="ignore"):  # infinite at two steps
         rises = {
-            name: np.nan_to_num(np.diff(found[name], axis=1))
+            name: np.nan_to_num(np.diff(known[name], axis=1))
             for name in ALL_DISTANCES
             if name in distances
         }
     with_kl = "kl" in distances
     allowed = MONOTONE_SLACK * kl[:, :-1] + MONOTONE_FLOOR
     largest = {name: float(rise.max()) if rise.size else 0.0 for name, rise in rises.items()}
+    wanted = {name: known[name] if name in distances else None for name in ALL_DISTANCES}
     return MixingResult(
         steps=steps,
-        **found,
+        tv=wanted["tv"],
+        kl=wanted["kl"],
+        chi2=wanted["chi2"],
+        separation=wanted["separation"],
+        l2=wanted["l2"],
         kl_is_monotone=bool((rises["kl"] <= allowed).all()) if with_kl else None,
         kl_largest_increase=largest["kl"] if with_kl else None,
         largest_increase=largest,
@@ -257,11 +299,13 @@ def _pack(steps, values, distances, gap, log_pi_min):
     )
 
 
-def _bounds(steps, chi2, distances, gap, log_pi_min):
+def _bounds(
+    steps: IntArray, chi2: FloatArray, distances: tuple[str, ...], gap: GapResult, log_pi_min: float
+) -> dict[str, FloatArray]:
     """Upper bounds at `steps` from chi-square at step 0."""
     chi2 = chi2 * rate_of(gap) ** (2.0 * steps)
     with np.errstate(over="ignore", invalid="ignore"):
-        known = {
+        known: dict[str, FloatArray] = {
             "tv": np.where(
                 chi2 <= 1.0, 0.5 * np.sqrt(chi2), np.where(np.isinf(chi2), 1.0, chi2 / (1.0 + chi2))
             ),
@@ -273,8 +317,9 @@ def _bounds(steps, chi2, distances, gap, log_pi_min):
     return {name: known[name] for name in ALL_DISTANCES if name in distances}
 
 
-def rate_of(gap):
-    """By what the norm of g in L2(pi) shrinks in a step at least, from a GapResult."""
+def rate_of(gap: GapResult) -> float:
+    """An upper bound, from a GapResult, on the factor by which one step changes the norm of g in
+    L2(pi)."""
     kind = getattr(gap, "kind", None)
     if kind not in ("absolute", "multiplicative"):
         raise InvalidChainError(

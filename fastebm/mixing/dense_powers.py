@@ -1,100 +1,132 @@
-"""Powers of a small dense transition matrix by repeated squaring."""
+"""Powers of a small dense transition matrix by repeated squaring, and the mixing time from them.
+
+This is the one module in which a sparse chain becomes a dense matrix. t_mix is a property of all n
+starts, n^2 numbers whatever the method, and log2(t_mix) products find it where stepping would take
+up to 1e12.
+"""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from .._runtime.memory import free_memory
+from .._runtime.types import FloatArray, IntArray
+from ..chains.chain import MarkovChain
 
 # Up to this size the powers P^(2^k) are formed: 0.1 s a product at this size, and 8 MB each.
 MAX_DENSE, MAX_DOUBLINGS = 1024, 62
-#: The multiples of the mixing time at which the cutoff profile is taken.
+#: The multiples of the mixing time at which the cutoff profile is evaluated.
 PROFILE = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 
 
-def profile_steps(own):
-    """The steps of the cutoff profile of a start that takes `own` steps."""
+def profile_steps(own: int) -> IntArray:
+    """The steps of the cutoff profile for a start whose own mixing time is `own`."""
     return np.unique(np.ceil(np.array(PROFILE) * own).astype(np.int64))
 
 
-def _log(x):
-    return math.log(x) if x > 0.0 else -math.inf
+class Crossing(NamedTuple):
+    """The first step t at which all starts are within a threshold (inf if none was found), the
+    largest distances at t - 1 and at t, and the start that attains the former."""
+
+    step: int | float
+    before: float
+    after: float
+    worst: int
 
 
-def _blocks(eps, mass):
-    """The least m with (1 - mass)^m <= eps."""
-    if mass <= 0.0:
-        return math.inf
-    return 1 if mass >= 1.0 else max(1, math.ceil(math.log(eps) / math.log1p(-mass)))
+class DenseMixingTime(NamedTuple):
+    """Bounds on t_mix, which agree unless a distance is as near to the threshold as rounding; the
+    worst start and its own mixing time, None and inf if it was not found."""
+
+    lower: int | float
+    upper: int | float
+    worst: int | None
+    worst_steps: int | float
 
 
-class _Powers:
-    """The rows of P^t of the starts, by the dense powers P^(2^k) (k < len(self.powers)), all entries of relative accuracy.
+class DensePowers:
+    """The rows of P^t of the starts from the powers P^(2^k), k < len(self.powers), with relative
+    accuracy in all entries.
 
-    Rows are divided by their sums after every product: sums of rounding errors would double at every squaring, while a relative
-    error of an entry, also of a tiny one that leads out of a well, is only added to.
+    Rows are divided by their sums after every product. Otherwise errors of the sums would double
+    with every squaring, while relative errors of entries only add up, even those of tiny entries
+    that lead out of a well.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+    log_pi : ndarray (n_states,)
+    states : ndarray int64 or None
+        The starts; None for all states.
+    tell : callable
+        Reports progress by keywords.
     """
 
-    def __init__(self, chain, log_pi, states, tell):
+    def __init__(
+        self,
+        chain: MarkovChain,
+        log_pi: FloatArray,
+        states: IntArray | None,
+        tell: Callable[..., None],
+    ) -> None:
         self.chain, self.pi, self.states, self._tell = chain, np.exp(log_pi), states, tell
-        # of n terms each, in as many products as there are powers
-        self.rounding = np.finfo(float).eps * chain.n_states * MAX_DOUBLINGS
+        self.rows: slice | IntArray = slice(None) if states is None else states
+        self.powers: list[FloatArray] = []
+        # sums of n terms each, in at most MAX_DOUBLINGS products
+        self.rounding: float = float(np.finfo(float).eps) * chain.n_states * MAX_DOUBLINGS
 
-    def fit(self, eps):
-        """Whether memory and accuracy allow this way."""
-        free = free_memory()
-        return self.rounding <= 1e-3 * eps and (
-            free is None or 8 * self.chain.n_states**2 * (MAX_DOUBLINGS + 6) < free
-        )
+    def fit(self, eps: float) -> bool:
+        """Whether memory and accuracy allow to form the powers."""
+        free: int | None = free_memory()
+        if free is not None and 8 * self.chain.n_states**2 * (MAX_DOUBLINGS + 6) >= free:
+            return False
+        return self.rounding <= 1e-3 * eps
 
-    def run(self, search):
+    def mixing_time(self, threshold: float) -> DenseMixingTime:
+        """The first step at which the distance of every start is at most `threshold`."""
         P = self.chain.to_scipy().toarray()
         self.powers = [P / P.sum(axis=1, keepdims=True)]
-        self.rows = slice(None) if self.states is None else self.states
-        threshold = search.reached
         while (
             self._distance(self.powers[-1][self.rows]).max() > threshold - 2.0 * self.rounding
             and len(self.powers) < MAX_DOUBLINGS
         ):
             self.powers.append(self._product(self.powers[-1], self.powers[-1]))
             self._tell(doubled=len(self.powers))
-        t, before, after, worst = self._first(threshold)
+        t, before, after, at = self._crossing(threshold)
         low = high = t
         if after > threshold - self.rounding or before <= threshold + self.rounding:
-            low, high = (
-                self._first(threshold + self.rounding)[0],
-                self._first(threshold - self.rounding)[0],
-            )
-        if t < math.inf:
-            search.worst = int(worst if self.states is None else self.states[worst])
-            search.starts, search.start_steps = np.array([search.worst]), np.array([float(t)])
+            low = self._crossing(threshold + self.rounding).step
+            high = self._crossing(threshold - self.rounding).step
         if low == math.inf:
             low = 2 ** (len(self.powers) - 1) + 1
-        search._set("lower", "dense powers", low)
-        if high < math.inf:
-            search._set("upper", "dense powers", high)
-        if 0 < t < math.inf:
-            steps = profile_steps(t)
-            search.profile = (
-                steps,
-                np.array([self._distance(self._row(search.worst, int(s)))[0] for s in steps]),
-            )
+        if t == math.inf:
+            return DenseMixingTime(low, high, None, math.inf)
+        return DenseMixingTime(low, high, int(at if self.states is None else self.states[at]), t)
 
-    def _product(self, X, Y):
-        Z = X @ Y
-        return Z / Z.sum(axis=1, keepdims=True)
+    def profile(self, start: int, own: int) -> tuple[IntArray, FloatArray]:
+        """(steps, tv) of the cutoff profile of a start whose own mixing time is `own`."""
+        steps = profile_steps(own)
+        return steps, np.array([self._distance(self._row(start, int(s)))[0] for s in steps])
 
-    def _distance(self, X):
-        return 0.5 * np.abs(X - self.pi).sum(axis=1)
+    def _product(self, X: FloatArray, Y: FloatArray) -> FloatArray:
+        Z: FloatArray = X @ Y
+        Z = Z / Z.sum(axis=1, keepdims=True)
+        return Z
 
-    def _first(self, threshold):
-        """(the first t at which all starts are within the threshold, the largest distance at t - 1 and at t, who has it at t - 1)."""
+    def _distance(self, X: FloatArray) -> FloatArray:
+        distance: FloatArray = 0.5 * np.abs(X - self.pi).sum(axis=1)
+        return distance
+
+    def _crossing(self, threshold: float) -> Crossing:
+        """By bisection over the powers: total variation never rises."""
         at_once = 1.0 - self.pi[self.rows]
         if at_once.max() <= threshold:
-            return 0, math.inf, float(at_once.max()), int(at_once.argmax())
+            return Crossing(0, math.inf, float(at_once.max()), int(at_once.argmax()))
         last = self._distance(self.powers[-1][self.rows])
         if last.max() > threshold:
-            return math.inf, float(last.max()), -math.inf, int(last.argmax())
+            return Crossing(math.inf, float(last.max()), -math.inf, int(last.argmax()))
         X, t, before, after = None, 0, at_once, last
         for k in range(len(self.powers) - 2, -1, -1):
             trial = self.powers[k][self.rows] if X is None else self._product(X, self.powers[k])
@@ -104,9 +136,9 @@ class _Powers:
                 X, t, before = trial, t + 2**k, distance
             else:
                 after = distance
-        return t + 1, float(before.max()), float(after.max()), int(before.argmax())
+        return Crossing(t + 1, float(before.max()), float(after.max()), int(before.argmax()))
 
-    def _row(self, state, t):
+    def _row(self, state: int, t: int) -> FloatArray:
         """P^t(state, .) as a block of one row."""
         x = np.zeros((1, len(self.pi)))
         x[0, state] = 1.0

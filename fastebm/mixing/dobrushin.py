@@ -1,22 +1,28 @@
 """Dobrushin's coefficient: how far apart two rows of a chain can be."""
 
-import numpy as np
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from .._runtime.pacing import Pacer
-from .._runtime.progress import interruptible
+import numpy as np
+import scipy.sparse as sp
+
+from .._runtime.pacing import Pacer, paced_ranges
+from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from ..chains.chain import is_chain
-from ..patterns import passes
+from .._runtime.types import Callback, FloatArray, Int32Array, IntArray
+from ..chains.chain import MarkovChain, is_chain
 
 # Up to this many states every pair of rows is compared: 0.5 s and 8 MB.
 MAX_PAIRS = 1000
-# Rows that are searched for a disjoint one, 64 in one pass: those of least degree, then those whose columns are shared least.
+# Rows for which a disjoint row is searched, 64 in one pass: those with the fewest entries, then
+# those whose columns are shared by the fewest rows.
 MAX_ROWS_SEARCHED = 256
-# Passes from a row to the one that is farthest from it; each gains or is the last.
+# Passes from a row to the one farthest from it; each gains or is the last.
 MAX_CLIMBS = 8
-# Of a sum over one row, whose entries carry a few ulp each, or over the columns' least entries.
-ROUNDING = 2e-14
+# Rounding of a sum over a row, whose entries carry a few ulp each, or over the columns' least
+# entries.
+ROW_SUM_ROUNDING = 2e-14
 
 
 @result
@@ -26,16 +32,19 @@ class DobrushinResult(Result):
     Attributes
     ----------
     lower, upper : float
-        ``lower <= coefficient <= upper``: TV(mu P, nu P) <= coefficient TV(mu, nu) for all laws.
+        ``lower <= coefficient <= upper``: TV(mu P, nu P) <= coefficient TV(mu, nu) for all
+        distributions.
     lower_kind, upper_kind : str
-        "rigorous" (rounding of 2e-14 is added), or "none" where the end is 0 or 1 and says nothing.
+        "rigorous" (rounding of 2e-14 is included), or "none" if the bound is 0 or 1 and says
+        nothing.
     coefficient : float or None
-        Where it is known, to the rounding of a row's sum.
+        The coefficient up to the rounding of a row's sum, or None if only bounds are known.
     is_exact : bool
     pair : tuple of int
         Two states whose rows are `lower` apart.
     method : str
-        "all pairs", "disjoint rows" or "bounds": the farthest rows found below, Doeblin's minorisation 1 - sum_y min_x P(x, y) above.
+        "all pairs", "disjoint rows" or "bounds": the farthest rows found give the lower bound,
+        Doeblin's minorisation 1 - sum_y min_x P(x, y) the upper one.
     """
 
     lower: float
@@ -44,17 +53,23 @@ class DobrushinResult(Result):
     upper_kind: str
     coefficient: float | None
     is_exact: bool
-    pair: tuple
+    pair: tuple[int, int]
     method: str
 
 
-def dobrushin(chain, *, num_threads=None, progress=False, callback=None):
+def dobrushin(
+    chain: MarkovChain,
+    *,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> DobrushinResult:
     """Dobrushin's ergodicity coefficient ``max_{x, y} TV(P(x, .), P(y, .))``.
 
     Parameters
     ----------
     chain : MarkovChain
-        Any; it may be reducible or periodic.
+        Any chain; it may be reducible or periodic.
 
     Returns
     -------
@@ -63,14 +78,15 @@ def dobrushin(chain, *, num_threads=None, progress=False, callback=None):
     Raises
     ------
     Interrupted
-        Ctrl-C; `partial` has the bounds so far.
+        Ctrl-C. `partial` has the bounds so far.
 
     Notes
     -----
-    Exact up to 1000 states, and for larger chains wherever two rows of disjoint support are found (the coefficient is then 1, as it
-    is for nearly all sparse chains; take the coefficient of a power of P there); otherwise bounds of either side. Each pass reads
-    the entries once, by rows, and holds two numbers a state: larger chains take 2 passes where no column is in every row, up to 15
-    elsewhere.
+    The result is exact up to 1000 states, and for larger chains whenever two rows of disjoint
+    support are found. The coefficient is then 1, as it is for nearly all sparse chains; take the
+    coefficient of a power of P instead. Otherwise there are bounds on both sides. Each pass reads
+    the entries once, by rows, and holds two numbers per state. Larger chains take 2 passes if no
+    column is in every row, up to 15 otherwise.
 
     Examples
     --------
@@ -80,105 +96,98 @@ def dobrushin(chain, *, num_threads=None, progress=False, callback=None):
     """
     is_chain(chain)
     resolve_threads(num_threads)
-    search = _Search(chain)
-    with interruptible(
-        "dobrushin", search.result, progress=progress, callback=callback
-    ) as search.monitor:
-        (search.all_pairs if chain.n_states <= MAX_PAIRS else search.run)()
+    search = _FarthestRows(chain)
+    with interruptible("dobrushin", search.result, progress=progress, callback=callback) as monitor:
+        if chain.n_states <= MAX_PAIRS:
+            search.all_pairs(monitor)
+        else:
+            search.run(monitor)
     return search.result()
 
 
-class _Search:
-    """One call: the ends known so far, which `result` reports."""
+class _FarthestRows:
+    """The bounds known so far, and the rows that attain the lower one."""
 
-    def __init__(self, chain):
+    def __init__(self, chain: MarkovChain) -> None:
         self.chain, self.n = chain, chain.n_states
-        self.lower, self.upper, self.pair, self.method, self.n_passes = (
-            0.0,
-            1.0,
-            (0, 0),
-            "bounds",
-            0,
-        )
+        self.lower, self.upper = 0.0, 1.0
+        self.pair, self.method, self.n_passes = (0, 0), "bounds", 0
 
-    def result(self):
-        exact = self.method != "bounds"
-        kinds = (
-            "rigorous" if exact or self.lower > 0.0 else "none",
-            "rigorous" if exact or self.upper < 1.0 else "none",
-        )
+    def result(self) -> DobrushinResult:
+        is_exact = self.method != "bounds"
         return DobrushinResult(
-            self.lower,
-            self.upper,
-            *kinds,
-            self.lower if exact else None,
-            exact,
-            self.pair,
-            self.method,
+            lower=self.lower,
+            upper=self.upper,
+            lower_kind="rigorous" if is_exact or self.lower > 0.0 else "none",
+            upper_kind="rigorous" if is_exact or self.upper < 1.0 else "none",
+            coefficient=self.lower if is_exact else None,
+            is_exact=is_exact,
+            pair=self.pair,
+            method=self.method,
         )
 
-    def all_pairs(self):
-        from scipy.spatial.distance import cdist  # heavy, and wanted here alone
+    def all_pairs(self, monitor: Monitor) -> None:
+        from scipy.spatial.distance import cdist  # slow to import and needed only here
 
-        P, pace, begin, best = self.chain.to_scipy().toarray(), Pacer(16), 0, (-1.0, None)
-        while begin < self.n:
-            end = min(begin + pace.size, self.n)
-            with pace:
-                distance = 0.5 * cdist(P[begin:end], P, "cityblock")
+        P, farthest = self.chain.to_scipy().toarray(), -1.0
+        for begin, end in paced_ranges(self.n, Pacer(16)):
+            distance = 0.5 * cdist(P[begin:end], P, "cityblock")
             x, y = np.unravel_index(np.argmax(distance), distance.shape)
-            best = max(
-                best, (float(distance[x, y]), (begin + int(x), int(y))), key=lambda found: found[0]
-            )
-            self.lower, self.pair, begin = min(best[0], 1.0), best[1], end
-            self.monitor(end)
+            if distance[x, y] > farthest:
+                farthest = float(distance[x, y])
+                self.lower, self.pair = min(farthest, 1.0), (begin + int(x), int(y))
+            monitor(end)
         self.upper, self.method = self.lower, "all pairs"
 
-    def run(self):
-        stored = self.chain._scaled.pattern.is_stored
-        if self._disjoint(
-            _least(np.diff(self.chain._scaled.pattern.matrix.indptr), 64)
-            if stored
-            else np.arange(min(64, self.n))
-        ):
+    def run(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        pattern = self.chain._scaled.pattern
+        if pattern.is_stored:
+            first = _smallest(np.diff(pattern.matrix.indptr), 64)
+        else:
+            first = np.arange(min(64, self.n))
+        if self._find_disjoint(first):
             return
         count, least = self._columns()
         full = count == self.n
-        self.upper = min(1.0 - float(least[full].sum()) + ROUNDING, 1.0)
+        self.upper = min(1.0 - float(least[full].sum()) + ROW_SUM_ROUNDING, 1.0)
         del least, full
-        reach = self._gather(
-            lambda P: np.add.reduceat(count[P.indices], P.indptr[:-1])
-        )  # rows that share a column, once a column
-        candidates = _least(reach, MAX_ROWS_SEARCHED)
-        if not any(self._disjoint(candidates[i : i + 64]) for i in range(0, len(candidates), 64)):
-            self._climb(int(candidates[0]))
+        # rows that share a column with each row, once for each such column
+        shared = self._gather(lambda P: np.add.reduceat(count[P.indices], P.indptr[:-1]))
+        candidates = _smallest(shared, MAX_ROWS_SEARCHED)
+        for i in range(0, len(candidates), 64):
+            if self._find_disjoint(candidates[i : i + 64]):
+                return
+        self._climb(int(candidates[0]))
 
-    def _pieces(self):
+    def _pieces(self) -> Iterator[tuple[int, sp.csr_array]]:
         """(begin, P[begin:end]) over all rows, without entries that underflowed to zero."""
-        for begin, end in passes.chain_ranges(self.chain):
+        for begin, end in self.chain._scaled.pattern.row_ranges():
             P = self.chain._scaled.row_range(begin, end)
             P.eliminate_zeros()
             yield begin, P
         self.n_passes += 1
-        self.monitor(self.n_passes, lower=self.lower, upper=self.upper)
+        self._monitor(self.n_passes, lower=self.lower, upper=self.upper)
 
-    def _gather(self, of_rows):
+    def _gather(self, of_rows: Callable[[sp.csr_array], Any]) -> Any:
         return np.concatenate([of_rows(P) for _, P in self._pieces()])
 
-    def _columns(self):
-        """How many rows each column is in, and its least entry there."""
+    def _columns(self) -> tuple[IntArray, FloatArray]:
+        """(the number of rows that each column is in, the least entry of each column there)."""
         count, least = np.zeros(self.n, np.int64), np.full(self.n, np.inf)
         for _, P in self._pieces():
             np.add.at(count, P.indices, 1)
             np.minimum.at(least, P.indices, P.data)
         return count, least
 
-    def _row(self, x):
+    def _row(self, x: int) -> tuple[Int32Array, FloatArray]:
         P = self.chain._scaled.row_range(x, x + 1)
         P.eliminate_zeros()
         return P.indices, P.data
 
-    def _disjoint(self, rows):
-        """Whether one of at most 64 rows has no common column with some row of P: a bit of each in every column tells in one pass."""
+    def _find_disjoint(self, rows: IntArray) -> bool:
+        """Whether one of at most 64 rows has no column in common with some row of P. One pass: each
+        column has one bit for each of these rows."""
         marks, everyone = np.zeros(self.n, np.uint64), np.uint64(2 ** len(rows) - 1)
         for j, x in enumerate(rows.tolist()):
             marks[self._row(x)[0]] |= np.uint64(1 << j)
@@ -193,23 +202,28 @@ class _Search:
                 return True
         return False
 
-    def _climb(self, x):
+    def _climb(self, x: int) -> None:
         """From x to the row farthest from it, and so on while the distance grows."""
         for _ in range(MAX_CLIMBS):
             own = np.zeros(self.n)
             columns, values = self._row(x)
             own[columns] = values
-            common = self._gather(
-                lambda P: np.add.reduceat(np.minimum(own[P.indices], P.data), P.indptr[:-1])
-            )
+            common = self._common(own)
             y = int(np.argmin(common))
-            lower = max(1.0 - float(common[y]) - ROUNDING, 0.0)
+            lower = max(1.0 - float(common[y]) - ROW_SUM_ROUNDING, 0.0)
             if lower <= self.lower:
                 return
             self.lower, self.pair, x = lower, (x, y), y
 
+    def _common(self, own: FloatArray) -> FloatArray:
+        """sum_y min(own(y), P(x, y)) of every row x."""
+        common: FloatArray = self._gather(
+            lambda P: np.add.reduceat(np.minimum(own[P.indices], P.data), P.indptr[:-1])
+        )
+        return common
 
-def _least(numbers, n):
-    """The positions of the n least, in order."""
+
+def _smallest(numbers: IntArray, n: int) -> IntArray:
+    """The positions of the n smallest, in order."""
     at = np.argpartition(numbers, n)[:n] if n < len(numbers) else np.arange(len(numbers))
     return at[np.lexsort((at, numbers[at]))]

@@ -1,139 +1,168 @@
-"""The evolution of a block of laws by the density's deviation from one."""
+"""The exact evolution of a block of distributions, by the deviation of their densities from one.
+
+What evolves is g = mu / pi - 1, by g <- P* g, which needs no subtraction. What rounding adds along
+constants, the one mode that does not decay, is measured in each pass and removed in the next: so
+distances of 1e-100 keep their relative accuracy. A step is one pass over the matrix
+(`ebm_evolve_step` in csrc).
+"""
 
 import numpy as np
 
 from .. import _core
-from .._runtime.pacing import Pacer
+from .._runtime.pacing import Pacer, paced_ranges
+from .._runtime.types import FloatArray, IntArray
 from ..chains import scaling
+from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 
-# Logs of what a double holds, with room for a sum: of the densities and scalings together; and of the deepest start and the
-# smallest pi where sqrt(pi) takes part of the depth. A start gives a state of mass pi no more than pi / pi(start), so that the
-# states beyond, e^-100 of it, are seen by no distance but the separation.
+# Logarithms of what a double can hold, with room for a sum. MAX_LOG: densities and scalings
+# together. MAX_DEPTH and MIN_LOG_PI: the largest initial density and the smallest pi if sqrt(pi)
+# takes a part of the range. From a start x, a state y of mass pi(y) gets at most pi(y) / pi(x).
+# States of mass below e^-100 of that therefore affect no distance but the separation.
 MAX_LOG, MAX_DEPTH, MIN_LOG_PI = 690.0, 1300.0, -1400.0
 
+#: States (int) and distributions (float arrays).
+StartList = list[int | FloatArray]
 
-class Evolution:
-    """A block of laws under way: `distances` (tv, kl, chi2, separation; each of all laws) now, and one more `step`.
+
+class DensityEvolution:
+    """The evolution of a block of distributions.
 
     Parameters
     ----------
     chain : MarkovChain
-        Irreducible, of the law exp(log_pi).
-    laws : list of at most EVOLVE_WIDTH states (int) and laws (float arrays)
+        Irreducible, with stationary distribution exp(log_pi).
+    starts : list of at most EVOLVE_WIDTH states (int) and distributions (float arrays)
+    threads : int
     dual : bool
-        The deviations evolve by P instead of P*, as they do under the reversed chain: that of state y is then
-        ``P^t(x, y) / pi(y) - 1`` as a function of x.
+        The deviations evolve by P instead of P*, as they do for the reversed chain. The deviation
+        of state y is then ``P^t(x, y) / pi(y) - 1`` as a function of x.
+
+    Attributes
+    ----------
+    distances : ndarray (4, n_starts)
+        tv, kl, chi2 and separation of each start at the last step that was measured.
     """
 
-    def __init__(self, chain, log_pi, laws, threads, *, dual=False):
-        depth = _depth(laws, log_pi)
+    def __init__(
+        self,
+        chain: MarkovChain,
+        log_pi: FloatArray,
+        starts: StartList,
+        threads: int,
+        *,
+        dual: bool = False,
+    ) -> None:
+        depth = _depth(starts, log_pi)
         root = np.where(log_pi > MIN_LOG_PI, np.exp(0.5 * log_pi), 0.0)
-        operator = chain if dual else chain.reverse()
-        scalings = [
-            np.log(a) for a in (operator._scaled.row, operator._scaled.col) if a is not None
-        ]
+        scaled = (chain if dual else chain.reverse())._scaled
+        scalings = [np.log(a) for a in (scaled.row, scaled.col) if a is not None]
+        scale: FloatArray | None
+        unit: FloatArray | None
         if depth + 2.0 * sum(np.abs(logs).max() for logs in scalings) <= MAX_LOG:
-            kernel, unit = operator._scaled.pattern._kernel, operator._scaled.col
-            scale = (
-                operator._scaled.row
-                if unit is None
-                else unit
-                if operator._scaled.row is None
-                else operator._scaled.row * unit
-            )
+            kernel, unit = scaled.pattern._kernel, scaled.col
+            if unit is None or scaled.row is None:
+                scale = scaled.row if unit is None else unit
+            else:
+                scale = scaled.row * unit
         else:
-            kernel, scale = _symmetrised(chain, log_pi, dual, threads), None
+            kernel, scale = _symmetrized(chain, log_pi, dual, threads), None
             unit = np.exp(0.5 * np.maximum(log_pi, MIN_LOG_PI))
-        self._core = _core.Evolution(kernel, scale, operator._scaled.shift, unit, root)
-        self.unit, self.n_laws, self._threads, self._pace = unit, len(laws), threads, Pacer(1)
-        self._now = _deviations(laws, log_pi, unit)
+        self._core = _core.Evolution(kernel, scale, scaled.shift, unit, root)
+        self.unit, self.n_starts, self._threads, self._pacer = unit, len(starts), threads, Pacer(1)
+        self._now = _deviations(starts, log_pi, unit)
         self._next = _aligned(*self._now.shape)
         width = self._now.shape[1]
         self._mean = np.zeros(width)
         self._partial = np.empty((self._core.n_blocks, _core.EVOLVE_KINDS, width))
+        self.distances = np.empty((_core.EVOLVE_KINDS - 1, len(starts)))
         self._pass(None, self._now, True)
 
-    def step(self, measured=True):
-        """One step of all laws; `distances` is brought up to date where it is `measured`."""
+    def step(self, measured: bool = True) -> None:
+        """One step of all starts; updates `distances` if `measured`."""
         self._pass(self._now, self._next, measured)
         self._now, self._next = self._next, self._now
 
-    def _pass(self, now, out, measured):
-        first = 0
-        while first < self._core.n_blocks:
-            last = min(first + self._pace.size, self._core.n_blocks)
-            with self._pace:
-                self._core.step(
-                    now, out, self._mean, measured, first, last, self._threads, self._partial
-                )
-            first = last
+    def _pass(self, now: FloatArray | None, out: FloatArray, measured: bool) -> None:
+        for first, last in paced_ranges(self._core.n_blocks, self._pacer):
+            self._core.step(
+                now, out, self._mean, measured, first, last, self._threads, self._partial
+            )
         total = self._core.total(self._partial)
         self._mean = total[0]
         if measured:
-            self.distances = total[1:, : self.n_laws]
+            self.distances = total[1:, : self.n_starts]
 
-    def deviations(self):
-        """g of each law, (n_states, n_laws)."""
-        g = self._now[:, : self.n_laws]
+    def deviations(self) -> FloatArray:
+        """g of each start, (n_states, n_starts)."""
+        g = self._now[:, : self.n_starts]
         return g if self.unit is None else g / self.unit[:, None]
 
 
-def _depth(laws, log_pi):
+def _log_density(start: int | FloatArray, log_pi: FloatArray) -> tuple[IntArray, FloatArray]:
+    """(the states on which a start has mass, log(mu / pi) there)."""
+    if isinstance(start, int):
+        states = np.array([start])
+        return states, -log_pi[states]
+    states = np.flatnonzero(start)
+    return states, np.log(start[states]) - log_pi[states]
+
+
+def _depth(starts: StartList, log_pi: FloatArray) -> float:
     """The largest log of a density mu / pi."""
     depth = 0.0
-    for law in laws:
-        states = np.array([law]) if isinstance(law, int) else np.flatnonzero(law)
-        log_density = (
-            -log_pi[states] if isinstance(law, int) else np.log(law[states]) - log_pi[states]
-        )
+    for start in starts:
+        states, log_density = _log_density(start, log_pi)
         at = np.argmax(log_density)
         if log_density[at] > MAX_DEPTH:
             raise InvalidChainError(
-                f"a start has mass on state {states[at]} with log pi = {log_pi[states[at]]:.1f}: its density "
-                "exceeds what doubles hold; start elsewhere"
+                f"a start has mass on state {states[at]} with log pi = {log_pi[states[at]]:.1f}, "
+                "where its density exceeds the range of doubles; start elsewhere"
             )
         depth = max(depth, float(log_density[at]))
     return depth
 
 
-def _symmetrised(chain, log_pi, dual, threads):
-    """The kernel of what evolves sqrt(pi) g, its values built in the log domain: D^(1/2) P D^(-1/2), or its transpose."""
-    log_row = 0.5 * log_pi if chain._scaled.row is None else 0.5 * log_pi + chain._scaled.log_row
-    log_col = -0.5 * log_pi if chain._scaled.col is None else chain._scaled.log_col - 0.5 * log_pi
-    matrix = chain._scaled.pattern.matrix
+def _symmetrized(
+    chain: MarkovChain, log_pi: FloatArray, dual: bool, threads: int
+) -> _core.CsrKernel:
+    """The kernel by which sqrt(pi) g evolves, D^(1/2) P D^(-1/2) or its transpose, with values
+    computed in the log domain."""
+    scaled = chain._scaled
+    log_row, log_col = scaled.log_row, scaled.log_col
+    log_row = 0.5 * log_pi if log_row is None else 0.5 * log_pi + log_row
+    log_col = -0.5 * log_pi if log_col is None else log_col - 0.5 * log_pi
+    matrix = scaled.pattern.matrix
     if not dual:
-        matrix, log_row, log_col = chain._scaled.pattern.reversed.matrix, log_col, log_row
+        matrix, log_row, log_col = scaled.pattern.reversed.matrix, log_col, log_row
     values, _, _ = scaling.log_values(matrix, log_row, log_col, None, False, threads)
     return _core.CsrKernel(_core.Csr(matrix.indptr, matrix.indices, values))
 
 
-def _aligned(n, width):
-    """An empty block whose rows of 8 or 16 numbers begin with a line of the cache: a fifth of a product's time."""
+def _aligned(n: int, width: int) -> FloatArray:
+    """An empty block whose rows of 8 or 16 numbers begin at a cache line, which saves a fifth of a
+    product's time."""
     room = np.empty(n * width + 8)
     first = -(room.ctypes.data // 8) % 8
     return room[first : first + n * width].reshape(n, width)
 
 
-def _deviations(laws, log_pi, unit):
-    """unit (mu / pi - 1) as a block (n_states, width), width >= n_laws one for which the products have a loop of their own."""
-    width = (
-        1
-        if len(laws) == 1
-        else _core.EVOLVE_WIDTH // 2
-        if len(laws) <= _core.EVOLVE_WIDTH // 2
-        else _core.EVOLVE_WIDTH
-    )
+def _deviations(starts: StartList, log_pi: FloatArray, unit: FloatArray | None) -> FloatArray:
+    """unit (mu / pi - 1) as a block (n_states, width). The products have loops of their own for the
+    widths 1, EVOLVE_WIDTH / 2 and EVOLVE_WIDTH; the smallest that holds the starts is taken."""
+    if len(starts) == 1:
+        width = 1
+    else:
+        half = _core.EVOLVE_WIDTH // 2
+        width = half if len(starts) <= half else _core.EVOLVE_WIDTH
     h = _aligned(len(log_pi), width)
     h[:] = -1.0 if unit is None else -unit[:, None]
-    h[:, len(laws) :] = 0.0
-    for j, law in enumerate(laws):
-        states = law if isinstance(law, int) else np.flatnonzero(law)
-        log_density = (
-            -log_pi[states] if isinstance(law, int) else np.log(law[states]) - log_pi[states]
-        )
+    h[:, len(starts) :] = 0.0
+    for j, start in enumerate(starts):
+        states, log_density = _log_density(start, log_pi)
         own = 1.0 if unit is None else unit[states]
-        # in two parts: the density alone may exceed a double, and near equilibrium its difference from one is what counts
+        # In two parts: the density alone may exceed the range of doubles, and near equilibrium only
+        # its difference from one matters.
         h[states, j] = np.where(
             log_density < 1.0,
             own * np.expm1(np.minimum(log_density, 1.0)),

@@ -1,4 +1,4 @@
-"""The modified log-Sobolev constant: the rate at which KL falls at every step."""
+"""The modified log-Sobolev constant: the rate at which KL falls in every step."""
 
 import math
 
@@ -7,38 +7,44 @@ import numpy as np
 from .. import _core
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
+from .._runtime.types import RNG, Callback, FloatArray
+from ..chains.chain import MarkovChain
+from ..linalg.rounding import UNIT
 from ..spectral.gap import slowest_mode, spectral_gap
-from .conductance import UNIT, _prepare
+from .closed_class import reversible_closed_class
 
-# Trial densities exp(s v) on either side.
+# Trial densities exp(s v), with either sign of s.
 TRIALS = np.array([0.01, 0.1, 0.3, 1.0, 2.0, 4.0])
-
-
-# --- entropy --------------------------------------------------------------------------------------------------------------------
 
 
 @result
 class LogSobolevResult(Result):
-    """The modified log-Sobolev constant between two ends, and the decay of KL in discrete time.
+    """Bounds on the modified log-Sobolev constant, and the decay of KL in discrete time.
 
     Attributes
     ----------
     lower, upper : float
-        ``lower <= rho <= upper``, rho the largest number with ``2 rho Ent(f) <= E(f, log f)`` for all f > 0: in continuous time
-        (jumps at rate 1) KL_t <= exp(-2 rho t) KL_0.
+        ``lower <= rho <= upper``, where rho is the largest number with
+        ``2 rho Ent(f) <= E(f, log f)`` for all f > 0. In continuous time (jumps at rate 1)
+        KL_t <= exp(-2 rho t) KL_0.
     lower_kind, upper_kind : str
-        `lower` rests on the lower end of the gap and is what that is (see GapResult), "none" where it is 0 and says nothing; `upper` is
-        "rigorous", the functional of a density, unless pi leaves a double's range.
+        `lower` has the kind of the gap's lower end (see GapResult), "none" if it is 0 and says
+        nothing. `upper` is "rigorous", the functional of a density, unless pi exceeds the range of
+        doubles.
     trial : float
-        upper comes from the density proportional to exp(trial v), v the second eigenvector scaled to largest entry 1; 0: the limit
-        of small trials, rho <= gap.
+        `upper` comes from the density proportional to exp(trial v), where v is the second
+        eigenvector scaled to largest entry 1. 0: the limit of small trials, rho <= gap.
     discrete_rate : float
-        r with ``KL(mu P^t || pi) <= exp(-2 r t) KL(mu || pi)`` for every law and t; 0 where it says nothing.
+        r with ``KL(mu P^t || pi) <= exp(-2 r t) KL(mu || pi)`` for every mu and t; 0 if it says
+        nothing.
     discrete_kind : str
-        What the rate rests on: the lower end of the multiplicative gap. Of a periodic chain the rate is 0, rigorously.
+        The kind of the rate, that of the lower end of the multiplicative gap. The rate of a
+        periodic chain is 0, rigorously.
     comparison : float
-        (1 - 2 p) / log(1 / p - 1), p = min pi: what the log-Sobolev constant is at least, in gaps.
+        (1 - 2 p) / log(1 / p - 1) with p = min pi. The log-Sobolev constant is at least
+        `comparison` times the gap.
     log_pi_min : float
+        log p.
     """
 
     lower: float
@@ -53,16 +59,50 @@ class LogSobolevResult(Result):
 
 
 def modified_log_sobolev(
-    chain, *, tol=1e-8, rng=None, num_threads=None, progress=False, callback=None
-):
-    """Bounds of the modified log-Sobolev constant of a reversible chain, and a rate at which KL falls at every step.
+    chain: MarkovChain,
+    *,
+    tol: float = 1e-8,
+    rng: RNG = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> LogSobolevResult:
+    """Bounds on the modified log-Sobolev constant of a reversible chain, and a rate at which KL
+    falls in every step.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+        Reversible, with one closed class of at least two states.
+    tol : float
+        Relative accuracy of the eigenvector and the gaps.
+
+    Returns
+    -------
+    LogSobolevResult
+
+    Raises
+    ------
+    NotReversibleError
+        The chain is not reversible on its closed class.
+    ReducibleChainError
+        More than one closed class.
+    InvalidChainError
+        The closed class has only one state.
+    Interrupted
+        Ctrl-C.
 
     Notes
     -----
-    Below: with alpha = inf E(sqrt f, sqrt f) / Ent(f), ``E(f, log f) >= 4 E(sqrt f, sqrt f)`` gives rho >= 2 alpha (Bobkov & Tetali
-    2006) and alpha >= gap (1 - 2 p) / log(1 / p - 1) (Diaconis & Saloff-Coste 1996, corollary A.4). Above: the functional at any
-    f; at f = 1 + small v it is the gap. Discrete time: ``KL(mu P || pi) <= (1 - alpha(P P*)) KL(mu || pi)`` (Miclo 1997), so r =
-    -log(1 - alpha(P P*)) / 2, with alpha(P P*) from the same comparison and the multiplicative gap.
+    Lower bound: with alpha = inf E(sqrt f, sqrt f) / Ent(f),
+    ``E(f, log f) >= 4 E(sqrt f, sqrt f)`` gives rho >= 2 alpha (Bobkov & Tetali 2006), and
+    alpha >= gap (1 - 2 p) / log(1 / p - 1) (Diaconis & Saloff-Coste 1996, corollary A.4).
+
+    Upper bound: the functional at any f. At f = 1 + small v it is the gap.
+
+    Discrete time: ``KL(mu P || pi) <= (1 - alpha(P P*)) KL(mu || pi)`` (Miclo 1997), so
+    r = -log(1 - alpha(P P*)) / 2, with alpha(P P*) from the same comparison and the multiplicative
+    gap.
 
     Examples
     --------
@@ -72,30 +112,27 @@ def modified_log_sobolev(
     (0.5, 0.5)
     """
     threads = resolve_threads(num_threads)
-    chain, _ = _prepare(chain, "modified_log_sobolev")
-    rng = np.random.default_rng(rng)
-    run = {"rng": rng, "num_threads": threads, "progress": progress, "callback": callback}
-    gap, v = slowest_mode(chain, tol=tol, **run)
-    gap_lower = float(gap.gap_lower)
-    step = spectral_gap(chain, kind="multiplicative", tol=tol, **run)
-    v = v / np.abs(v).max()
-    upper, trial = gap.gap_upper, 0.0
-    for s in np.concatenate([-TRIALS, TRIALS]).tolist():
-        value = 0.5 * _entropy_quotient(chain, s * v, threads)
-        if value < upper:
-            upper, trial = value, s
+    chain, _ = reversible_closed_class(chain, "modified_log_sobolev")
+    generator = np.random.default_rng(rng)
+    gap, v = slowest_mode(
+        chain, tol=tol, rng=generator, num_threads=threads, progress=progress, callback=callback
+    )
+    step = spectral_gap(
+        chain,
+        kind="multiplicative",
+        tol=tol,
+        rng=generator,
+        num_threads=threads,
+        progress=progress,
+        callback=callback,
+    )
+    upper, trial = _best_trial(chain, gap.gap_upper, v / np.abs(v).max(), threads)
+    assert chain.log_pi is not None
     log_p = float(chain.log_pi.min())
-    p = math.exp(log_p)
-    odds = 1.0 - 2.0 * p
-    # log(1 / p - 1) = 2 artanh(1 - 2 p), which keeps the ratio where p is near 1/2
-    if p < 0.1:
-        comparison = odds / (math.log1p(-p) - log_p)
-    else:
-        comparison = 0.5 * odds / math.atanh(odds) if odds > 0.0 else 0.5
-    comparison *= 1.0 - 1e-12
+    comparison = _comparison(log_p)
     alpha = min(comparison * float(step.gap_lower), 1.0)
     return LogSobolevResult(
-        lower=float(min(2.0 * comparison * gap_lower, upper)),
+        lower=float(min(2.0 * comparison * float(gap.gap_lower), upper)),
         upper=float(upper),
         lower_kind=gap.lower_kind,
         upper_kind=gap.upper_kind if trial == 0.0 else "rigorous",
@@ -107,9 +144,35 @@ def modified_log_sobolev(
     )
 
 
-def _entropy_quotient(chain, logs, threads):
-    """E(f, log f) / Ent(f) at f proportional to exp(logs), from above: the rounding of the form is added."""
+def _best_trial(
+    chain: MarkovChain, upper: float, v: FloatArray, threads: int
+) -> tuple[float, float]:
+    """(upper bound on rho, its trial s): the least of `upper` and the functional at exp(s v)."""
+    trial = 0.0
+    for s in np.concatenate([-TRIALS, TRIALS]).tolist():
+        value = 0.5 * _entropy_quotient(chain, s * v, threads)
+        if value < upper:
+            upper, trial = value, s
+    return upper, trial
+
+
+def _comparison(log_p: float) -> float:
+    """(1 - 2 p) / log(1 / p - 1), rounded down."""
+    p = math.exp(log_p)
+    difference = 1.0 - 2.0 * p
+    # log(1 / p - 1) = 2 artanh(1 - 2 p), which keeps the ratio accurate if p is near 1/2
+    if p < 0.1:
+        comparison = difference / (math.log1p(-p) - log_p)
+    else:
+        comparison = 0.5 * difference / math.atanh(difference) if difference > 0.0 else 0.5
+    return comparison * (1.0 - 1e-12)
+
+
+def _entropy_quotient(chain: MarkovChain, logs: FloatArray, threads: int) -> float:
+    """E(f, log f) / Ent(f) at f proportional to exp(logs), from above: the rounding of the form is
+    added."""
     pi = chain.pi
+    assert pi is not None
     logs = logs - np.log(pi @ np.exp(logs))
     f, flow = np.exp(logs), np.empty(chain.n_states)
     _core.scaled_difference(chain._scaled.operator, f, flow, 1, threads)

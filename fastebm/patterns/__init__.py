@@ -1,1 +1,2 @@
-"""The sparse pattern A of a chain: stored, computed from the state number, or compiled from a user's rule."""
+"""The sparse pattern A of a chain: stored, computed from the state number, or compiled from a
+user's rule."""

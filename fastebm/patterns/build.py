@@ -1,19 +1,35 @@
-"""From what users hand in to a stored pattern: one canonical `_core.Csr` (int64 indptr, int32 ascending indices, positive
-values of float64 or float32, or none where every row is uniform) and the row scaling that makes it stochastic."""
+"""From the user's input to a stored pattern: one canonical `_core.Csr` (int64 indptr, ascending
+int32 indices, positive values of float64 or float32, or no values if every row is uniform) and the
+row scaling that makes it stochastic.
+
+Stored chains have int32 indices, hence fewer than 2^31 states: a single vector of more would take
+17 GB, and chains that large are lattices or rules, which store no indices.
+"""
+
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.types import FloatArray, Labels
 from ..errors import InvalidChainError
 from . import passes
 
 ROW_SUM_TOLERANCE = 1e-6
 MAX_STATES = 2**31 - 1  # indices are int32
 
+#: (indptr, indices, data or None).
+CsrArrays: TypeAlias = tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike | None]
+#: What `MarkovChain` accepts as P.
+TransitionMatrix: TypeAlias = npt.ArrayLike | sp.sparray | sp.spmatrix | CsrArrays
 
-def prepare(P, labels, normalize):
+
+def prepare(
+    P: TransitionMatrix, labels: Labels | None, normalize: bool
+) -> tuple[_core.Csr, FloatArray | None]:
     """(Csr, row scaling or None) of a transition matrix; see `MarkovChain` for what is accepted."""
     matrix = _canonical(*_arrays(P))
     matrix, facts, row_sum = _inspected(matrix, labels)
@@ -31,11 +47,12 @@ def prepare(P, labels, normalize):
     return matrix, None if (row_sum == 1.0).all() else 1.0 / row_sum
 
 
-def _arrays(P):
+def _arrays(P: Any) -> CsrArrays:
     """(indptr, indices, data or None) of any accepted form."""
     if isinstance(P, tuple) and len(P) == 3:
         return P
-    if sp.issparse(P):
+    is_sparse: bool = sp.issparse(P)
+    if is_sparse:
         shape = P.shape
         P = P if P.format == "csr" else P.tocsr()
     else:
@@ -45,16 +62,17 @@ def _arrays(P):
         raise InvalidChainError(f"P must be square, (n_states, n_states), got shape {shape}")
     if shape[0] == 0:
         raise InvalidChainError("P has no states; a chain needs at least one")
-    if not sp.issparse(P):
-        P = sp.csr_array(
-            P if P.dtype == np.float32 else P.astype(np.float64, copy=False)
-        )  # scipy knows no float16
+    if not is_sparse:
+        # scipy knows no float16
+        P = sp.csr_array(P if P.dtype == np.float32 else P.astype(np.float64, copy=False))
     return P.indptr, P.indices, P.data
 
 
-def _canonical(indptr, indices, data):
-    """A Csr of the right dtypes, without a copy where they are right already. Contents are not looked at yet, but for what
-    a cast would hide."""
+def _canonical(
+    indptr: npt.ArrayLike, indices: npt.ArrayLike, data: npt.ArrayLike | None
+) -> _core.Csr:
+    """A Csr of the right dtypes, without a copy if they are right already. The contents are checked
+    only for errors that a cast would hide."""
     indptr, indices = np.asanyarray(indptr), np.asanyarray(indices)
     if indptr.ndim != 1 or indices.ndim != 1 or indptr.size < 1:
         raise InvalidChainError(
@@ -84,12 +102,15 @@ def _canonical(indptr, indices, data):
                 f"data has shape {data.shape}, indices {indices.shape}; they must agree"
             )
         data = np.require(data, np.float32 if data.dtype == np.float32 else np.float64, "C")
-    # unlike ascontiguousarray, require leaves a memory map what it is, so that a pickle can name its file
+    # unlike ascontiguousarray, require keeps a memory map, so that a pickle can name its file
     return _core.Csr(np.require(indptr, np.int64, "C"), np.require(indices, np.int32, "C"), data)
 
 
-def _inspected(matrix, labels):
-    """(matrix, facts, row sums) with ascending rows and without zeros; raises on the first fault."""
+def _inspected(
+    matrix: _core.Csr, labels: Labels | None
+) -> tuple[_core.Csr, dict[str, int], FloatArray]:
+    """(matrix, facts, row sums) with ascending rows and without zeros; raises on the first
+    fault."""
     found = passes.inspect(matrix)
     if found.fault is None and not found.facts["is_sorted"]:
         P = sp.csr_array(
@@ -103,13 +124,13 @@ def _inspected(matrix, labels):
         values = None if matrix.values is None else P.data
         matrix = _core.Csr(P.indptr.astype(np.int64), P.indices.astype(np.int32), values)
         found = passes.inspect(matrix)
-    if found.fault is None and found.facts["has_zeros"]:
-        stored = matrix
+    stored, weights = matrix, matrix.values
+    if found.fault is None and found.facts["has_zeros"] and weights is not None:
         matrix = _core.Csr(
             *passes.select(
                 "the removal of zeros",
                 stored,
-                lambda begin, end: stored.values[stored.indptr[begin] : stored.indptr[end]] != 0,
+                lambda begin, end: weights[stored.indptr[begin] : stored.indptr[end]] != 0,
             )
         )
         found = passes.inspect(matrix)
@@ -119,21 +140,27 @@ def _inspected(matrix, labels):
     least = int(np.argmin(row_sum))
     if row_sum[least] < np.finfo(float).tiny:
         raise InvalidChainError(
-            f"row {_name(least, labels)} sums to {row_sum[least]}, too small to divide by; scale it up"
+            f"row {_name(least, labels)} sums to {row_sum[least]}, too small to divide by; "
+            "scale it up"
         )
     return matrix, facts, row_sum
 
 
-def _describe(matrix, fault, facts, labels):
+def _describe(matrix: _core.Csr, fault: str, facts: dict[str, int], labels: Labels | None) -> str:
     row, entry = facts["row"], facts["entry"]
     if entry < 0 and fault == "an entry is NaN or infinite":
-        return f"row {_name(row, labels)}: the entries are finite and their sum is not; scale the row down"
+        return (
+            f"row {_name(row, labels)}: the entries are finite but their sum is not; "
+            "scale the row down"
+        )
     text = f"row {_name(row, labels)}: {fault}"
     if 0 <= entry < matrix.nnz and entry >= matrix.indptr[row]:
         value = "" if matrix.values is None else f", value {matrix.values[entry]}"
         text += f" (entry {entry}, column {matrix.indices[entry]}{value})"
     remedies = {
-        "a row has no positive entry": "add a transition (a self-loop makes the state absorbing) or leave the state out",
+        "a row has no positive entry": (
+            "add a transition (a self-loop makes the state absorbing) or leave the state out"
+        ),
         "an entry is NaN or infinite": "replace it by a probability",
         "an entry is negative": "replace it by a probability",
         "a column index is outside 0..n_states-1": f"columns are 0..{matrix.n_states - 1}",
@@ -141,18 +168,61 @@ def _describe(matrix, fault, facts, labels):
     return f"{text}; {remedies.get(fault, 'correct indptr')}"
 
 
-def _name(row, labels):
+def _name(row: int, labels: Labels | None) -> str:
     return f"{row}" if labels is None or row >= len(labels) else f"{row} ({labels[row]})"
 
 
-def edges_to_csr(source, target, weight, n_states, symmetric, labels):
-    """(Csr, row scaling) of the random walk on weighted edges; without values where all weights are one multiple of a
-    single number (a repeated edge stays a repeated index)."""
-    source, target = np.asarray(source), np.asarray(target)
+# --- edges ----------------------------------------------------------------------------------------
+
+
+def edges_to_csr(
+    source: npt.ArrayLike,
+    target: npt.ArrayLike,
+    weight: npt.ArrayLike | None,
+    n_states: int | None,
+    symmetric: bool,
+    labels: Labels | None,
+) -> tuple[_core.Csr, FloatArray]:
+    """(Csr, row scaling) of the random walk on weighted edges. No values are stored if all weights
+    are small multiples of one number: a repeated edge stays a repeated index."""
+    x, y, n_states = _checked_ends(np.asarray(source), np.asarray(target), n_states)
+    storage = np.float32 if getattr(weight, "dtype", None) == np.float32 else np.float64
+    w = np.ones(x.size) if weight is None else validate.vector(weight, x.size, "weight")
+    if (w < 0).any():
+        at = int(np.argmax(w < 0))
+        raise InvalidChainError(
+            f"edge {at} ({x[at]} -> {y[at]}) has weight {w[at]}; weights are not negative"
+        )
+    if symmetric:
+        x, y = np.minimum(x, y), np.maximum(x, y)
+    graph = sp.csr_array((w, (x, y)), shape=(n_states, n_states))  # sums duplicates
+    if symmetric:
+        # mirrored after the sum: the order of addition, and so the last bit, is the same both ways
+        graph = (graph + sp.triu(graph, 1).T).tocsr()
+    graph.eliminate_zeros()
+    with np.errstate(over="ignore"):  # a sum beyond float32 is refused below, by its row
+        matrix = _canonical(graph.indptr, graph.indices, graph.data.astype(storage, copy=False))
+    matrix, _, row_sum = _inspected(matrix, labels)
+    values = matrix.values
+    assert values is not None  # edges have weights
+    counts = values / values.min()
+    # pays while the repeats cost less (4 bytes each) than the values they replace (8 bytes each)
+    if (counts == np.rint(counts)).all() and counts.sum() <= 2 * counts.size:
+        counts = counts.astype(np.int64)
+        indptr = np.concatenate([[0], np.cumsum(counts)])[matrix.indptr]
+        return _core.Csr(indptr, np.repeat(matrix.indices, counts), None), 1.0 / np.diff(indptr)
+    return matrix, 1.0 / row_sum
+
+
+def _checked_ends(
+    source: npt.NDArray[Any], target: npt.NDArray[Any], n_states: int | None
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], int]:
+    """The end states of the edges and the number of states."""
     for name, array in (("source", source), ("target", target)):
         if array.ndim != 1 or array.shape != source.shape:
             raise InvalidChainError(
-                f"source and target must be one-dimensional and of one length, {name} has shape {array.shape}"
+                "source and target must be one-dimensional and of equal length, "
+                f"{name} has shape {array.shape}"
             )
         if array.size == 0:
             raise InvalidChainError("there are no edges; a chain needs at least one")
@@ -172,41 +242,22 @@ def edges_to_csr(source, target, weight, n_states, symmetric, labels):
             raise InvalidChainError(
                 f"edge {at}: {name} {array[at]} is not a state; states are 0..{n_states - 1}"
             )
-    storage = np.float32 if getattr(weight, "dtype", None) == np.float32 else np.float64
-    weight = (
-        np.ones(source.size) if weight is None else validate.vector(weight, source.size, "weight")
-    )
-    if (weight < 0).any():
-        at = int(np.argmax(weight < 0))
-        raise InvalidChainError(
-            f"edge {at} ({source[at]} -> {target[at]}) has weight {weight[at]}; weights are not negative"
-        )
-    if symmetric:
-        source, target = np.minimum(source, target), np.maximum(source, target)
-    graph = sp.csr_array((weight, (source, target)), shape=(n_states, n_states))  # sums duplicates
-    if symmetric:  # mirrored after the sum: the order of addition, and so the last bit, is the same on both sides
-        graph = (graph + sp.triu(graph, 1).T).tocsr()
-    graph.eliminate_zeros()
-    with np.errstate(over="ignore"):  # a sum beyond float32 is refused below, by its row
-        matrix = _canonical(graph.indptr, graph.indices, graph.data.astype(storage, copy=False))
-    matrix, _, row_sum = _inspected(matrix, labels)
-    counts = matrix.values / matrix.values.min()
-    # worth it while the repeats cost less (4 bytes each) than the values they replace (8 bytes each)
-    if (counts == np.rint(counts)).all() and counts.sum() <= 2 * counts.size:
-        counts = counts.astype(np.int64)
-        indptr = np.concatenate([[0], np.cumsum(counts)])[matrix.indptr]
-        return _core.Csr(indptr, np.repeat(matrix.indices, counts), None), 1.0 / np.diff(indptr)
-    return matrix, 1.0 / row_sum
+    return source, target, n_states
 
 
-def generator_to_csr(Q, labels):
+# --- generators -----------------------------------------------------------------------------------
+
+
+def generator_to_csr(
+    Q: Any, labels: Labels | None
+) -> tuple[_core.Csr, FloatArray, FloatArray, float]:
     """(Csr of the off-diagonal rates, row scaling, shift, rate) of a generator."""
     Q = Q if sp.issparse(Q) else validate.real_array(Q, "Q")
     if Q.dtype.kind not in "biuf":
         raise TypeError(f"Q must hold real numbers, not dtype {Q.dtype}")
     if Q.ndim != 2 or Q.shape[0] != Q.shape[1] or Q.shape[0] == 0:
         raise InvalidChainError(f"Q must be square with at least one state, got shape {Q.shape}")
-    Q = sp.csr_array(Q, dtype=np.float64, copy=True)  # summing duplicates works in place
+    Q = sp.csr_array(Q, dtype=np.float64, copy=True)  # sum_duplicates works in place
     Q.sum_duplicates()
     rows = np.repeat(np.arange(Q.shape[0]), np.diff(Q.indptr))
     off = rows != Q.indices
@@ -214,19 +265,22 @@ def generator_to_csr(Q, labels):
     if bad.any():
         at = int(np.argmax(bad))
         raise InvalidChainError(
-            f"row {_name(int(rows[at]), labels)}: rate to {Q.indices[at]} is {Q.data[at]}; rates are finite, and not negative off the diagonal"
+            f"row {_name(int(rows[at]), labels)}: rate to {Q.indices[at]} is {Q.data[at]}; "
+            "rates are finite, and not negative off the diagonal"
         )
     moves = off & (Q.data > 0)
-    exits = np.bincount(rows[moves], Q.data[moves], Q.shape[0])
-    excess = np.abs(Q.diagonal() + exits)
-    worst = int(np.argmax(excess - ROW_SUM_TOLERANCE * exits))
-    if excess[worst] > ROW_SUM_TOLERANCE * exits[worst]:
+    exit_rate = np.bincount(rows[moves], Q.data[moves], Q.shape[0])
+    excess = np.abs(Q.diagonal() + exit_rate)
+    worst = int(np.argmax(excess - ROW_SUM_TOLERANCE * exit_rate))
+    if excess[worst] > ROW_SUM_TOLERANCE * exit_rate[worst]:
         raise InvalidChainError(
-            f"row {_name(worst, labels)} of Q sums to {Q.diagonal()[worst] + exits[worst]:.6g}, not 0; set its diagonal to minus the sum of its rates"
+            f"row {_name(worst, labels)} of Q sums to "
+            f"{Q.diagonal()[worst] + exit_rate[worst]:.6g}, not 0; "
+            "set its diagonal to minus the sum of its rates"
         )
-    rate = float(exits.max())
+    rate = float(exit_rate.max())
     if rate == 0.0:
         raise InvalidChainError("Q has no transition at all; a chain needs at least one")
     indptr = np.append(0, np.cumsum(moves, dtype=np.int64))[Q.indptr]
     matrix = _core.Csr(indptr, Q.indices[moves].astype(np.int32), Q.data[moves])
-    return matrix, np.full(Q.shape[0], 1.0 / rate), 1.0 - exits / rate, rate
+    return matrix, np.full(Q.shape[0], 1.0 / rate), 1.0 - exit_rate / rate, rate

@@ -1,22 +1,41 @@
 """The pattern of a lattice, computed from the state number."""
 
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from .. import _core
+from .._runtime.types import FloatArray
 from .computed import ComputedPattern
+from .graph import Classes
+from .pattern import Recipe
 
 MAX_STATES, MAX_AXES = 2**62, 62
 
 
 class LatticePattern(ComputedPattern):
-    """Steps that change one digit of the state, a number in mixed radix: to a neighbour on a cycle, or to any other value.
+    """Steps that change one digit of the state, a number in mixed radix: to a neighbouring value on
+    a cycle, or to any other value.
 
-    shape is in C order, the last digit changes fastest. cyclic: cycles, else complete graphs. self_loop: ones on the diagonal.
+    Sums over all other values of a digit are formed as the values below plus the values above, not
+    as the whole less the value itself: products of non-negative vectors stay non-negative, and
+    still cost two additions a number.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        In C order: the last digit changes fastest.
+    cyclic : bool
+        Each axis is a cycle, otherwise a complete graph.
+    self_loop : bool
+        Ones on the diagonal.
     """
 
-    def __init__(self, shape, *, cyclic, self_loop):
+    _kernel: _core.LatticeKernel
+
+    def __init__(self, shape: tuple[int, ...], *, cyclic: bool, self_loop: bool) -> None:
         self.shape, self.cyclic, self.self_loop = shape, cyclic, self_loop
         kernel = _core.LatticeKernel(np.array(shape[::-1], np.int64), cyclic, self_loop)
         super().__init__(
@@ -24,12 +43,12 @@ class LatticePattern(ComputedPattern):
         )
 
     @property
-    def degree(self):
+    def degree(self) -> int:
         """Entries of each row."""
         return self._kernel.degree
 
     @property
-    def recipe(self):
+    def recipe(self) -> Recipe:
         facts = {
             "kind": "lattice",
             "shape": list(self.shape),
@@ -39,20 +58,21 @@ class LatticePattern(ComputedPattern):
         return facts, {}
 
     @classmethod
-    def from_recipe(cls, recipe, arrays):
+    def from_recipe(cls, recipe: dict[str, Any], arrays: Mapping[str, Any]) -> "LatticePattern":
         return cls(tuple(recipe["shape"]), cyclic=recipe["cyclic"], self_loop=recipe["self_loop"])
 
     @property
-    def identity(self):
+    def identity(self) -> tuple[object, ...]:
         return self.recipe
 
     @property
-    def potential(self):
-        return np.broadcast_to(0.0, self.n_states)  # zeros that take no memory
+    def potential(self) -> FloatArray:
+        return np.broadcast_to(0.0, (self.n_states,))  # zeros that take no memory
 
     @cached_property
-    def classes(self):
-        """One class; its period is 2 exactly where no closed path is odd: even cycles, or complete graphs on two letters."""
+    def classes(self) -> Classes:
+        """One class. Its period is 2 exactly if no closed path has odd length: even cycles, or
+        complete graphs of two states."""
         even = all(length % 2 == 0 for length in self.shape) if self.cyclic else self.shape[0] == 2
         period = 2 if even and not self.self_loop else 1
         one = np.ones(1, np.int64)

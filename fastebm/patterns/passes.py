@@ -1,82 +1,71 @@
-"""Whole passes over a stored matrix, cut into calls of well below a second, between which Ctrl-C is answered."""
+"""Whole passes over a stored matrix: ranges of rows, products, selection and transposition.
+
+A pass is a C function of a range of rows, or a search that keeps its place in a struct. Python cuts
+it into calls of well below a second, between which Ctrl-C is answered (`_runtime.pacing`).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
-from .._runtime.pacing import Pacer
+from .._runtime.pacing import paced_ranges, run_paced
 from .._runtime.progress import interruptible
 from .._runtime.threads import resolve_threads
+from .._runtime.types import BoolArray, FloatArray, Int32Array, IntArray
 
-# Numbers of a block up to which one call makes the whole product: 0.1 s where each takes eight entries of A.
+# A block of up to this many numbers is multiplied in one call: 0.1 s at eight entries of A for
+# each.
 PRODUCT_AT_ONCE = 5_000_000
 
 
-def row_ranges(indptr):
-    """Ranges (begin, end) that cover all rows in order, each as long as its predecessor's time allows, a row at least."""
-    n_rows, begin, pace = len(indptr) - 1, 0, Pacer()
-    while begin < n_rows:
-        end = int(np.searchsorted(indptr, int(indptr[begin]) + pace.size, side="right")) - 1
-        end = min(max(end, begin + 1), begin + pace.size, n_rows)
-        with pace:
-            yield begin, end
-        begin = end
+class _Search(Protocol):
+    def expand(self, n_entries: int, /) -> bool: ...
 
 
-def chain_ranges(chain):
-    """The same of a chain, which need not be stored: rows of a computed one have about as many entries each."""
-    pattern = chain._scaled.pattern
-    if pattern.is_stored:
-        yield from row_ranges(pattern.matrix.indptr)
-        return
-    begin, pace, degree = 0, Pacer(), max(1, chain.nnz // chain.n_states)
-    while begin < chain.n_states:
-        end = min(begin + max(1, pace.size // degree), chain.n_states)
-        with pace:
-            yield begin, end
-        begin = end
+Search = TypeVar("Search", bound=_Search)
 
 
-def by_rows(name, matrix, work):
+def row_ranges(indptr: IntArray) -> Iterator[tuple[int, int]]:
+    """Ranges (begin, end) that cover all rows in order. The time that one took limits the entries
+    of the next; a range has at least one row."""
+    return paced_ranges(len(indptr) - 1, offsets=indptr)
+
+
+def by_rows(name: str, matrix: _core.Csr, work: Callable[[int, int], object]) -> None:
     """work(begin, end) over all rows."""
     with interruptible(name, lambda: None):
         for begin, end in row_ranges(matrix.indptr):
             work(begin, end)
 
 
-def run_search(name, search):
-    """The search, run to its end."""
-    pace, done = Pacer(), False
+def run_search(name: str, search: Search) -> Search:
+    """Run the search to its end and return it."""
     with interruptible(name, lambda: None):
-        while not done:
-            with pace:
-                done = search.expand(pace.size)
+        run_paced(search.expand)
     return search
 
 
-def product(M, x, y, transposed, threads):
-    """y = M x, or M^T x, for blocks (n_states, width). An interruption is the caller's, who knows what it ends."""
+def product(M: _core.Scaled, x: FloatArray, y: FloatArray, transposed: bool, threads: int) -> None:
+    """y = M x, or M^T x, for blocks (n_states, width). The caller handles Ctrl-C: only it knows
+    which public call is interrupted."""
     (n, width), inner = x.shape, M.row if transposed else M.col
     scratch = None if inner is None else np.empty_like(x)
     if n * width <= PRODUCT_AT_ONCE:
         _core.scaled_apply(M, x, y, scratch, transposed, threads)
         return
-    pace, begin = Pacer(), 0
-    while inner is not None and begin < n:
-        end = min(begin + pace.size, n)
-        with pace:
+    operand = x
+    if inner is not None and scratch is not None:
+        for begin, end in paced_ranges(n):
             np.multiply(inner[begin:end, None], x[begin:end], out=scratch[begin:end])
-        begin = end
-    pace, begin = Pacer(), 0
-    while begin < n:
-        end = min(begin + pace.size, n)
-        with pace:
-            _core.scaled_apply_rows(
-                M, x, x if inner is None else scratch, y, begin, end, transposed, threads
-            )
-        begin = end
+        operand = scratch
+    for begin, end in paced_ranges(n):
+        _core.scaled_apply_rows(M, x, operand, y, begin, end, transposed, threads)
 
 
-def inspect(matrix):
+def inspect(matrix: _core.Csr) -> _core.Inspection:
     """The `_core.Inspection` of a matrix, up to its first fault."""
     found, threads = _core.Inspection(matrix), resolve_threads(None)
     with interruptible("the inspection of the chain", lambda: None):
@@ -86,9 +75,14 @@ def inspect(matrix):
     return found
 
 
-def select(name, matrix, wanted, number=None):
-    """(indptr, indices, values or None) of the entries that wanted(begin, end) marks, a bool for each entry of these rows; with
-    `number` state i becomes number[i]."""
+def select(
+    name: str,
+    matrix: _core.Csr,
+    wanted: Callable[[int, int], BoolArray],
+    number: Int32Array | None = None,
+) -> tuple[IntArray, Int32Array, npt.NDArray[Any] | None]:
+    """(indptr, indices, values or None) of the entries for which wanted(begin, end), a bool for
+    each entry of these rows, is True. With `number`, state i becomes number[i]."""
     degree, indices, values = [np.zeros(1, np.int64)], [], []
     with interruptible(name, lambda: None):
         for begin, end in row_ranges(matrix.indptr):
@@ -98,7 +92,8 @@ def select(name, matrix, wanted, number=None):
             degree.append(np.diff(before[matrix.indptr[begin : end + 1] - first]))
             kept = matrix.indices[first:last][keep]
             indices.append(kept if number is None else number[kept])
-            values.append(None if matrix.values is None else matrix.values[first:last][keep])
+            if matrix.values is not None:
+                values.append(matrix.values[first:last][keep])
     return (
         np.cumsum(np.concatenate(degree)),
         np.concatenate(indices),
@@ -106,7 +101,7 @@ def select(name, matrix, wanted, number=None):
     )
 
 
-def transpose(matrix):
+def transpose(matrix: _core.Csr) -> _core.Csr:
     """The transpose of a `_core.Csr`."""
     task, threads = _core.Transposition(matrix), resolve_threads(None)
     by_rows("the transposition", matrix, lambda begin, end: task.count(begin, end, threads))
@@ -115,8 +110,16 @@ def transpose(matrix):
     return task.result
 
 
-def additive(matrix, transpose, log_row, log_col, log_pi, threads):
-    """The symmetric matrix of the additive reversibilisation, a `_core.Csr`."""
+def symmetric_part(
+    matrix: _core.Csr,
+    transpose: _core.Csr,
+    log_row: FloatArray | None,
+    log_col: FloatArray | None,
+    log_pi: FloatArray,
+    threads: int,
+) -> _core.Csr:
+    """``B = D^(1/2) (P + P*) / 2 D^(-1/2)`` without the diagonal shift, D = diag(exp(log_pi)),
+    symmetric to the last bit. Without scalings and with log_pi zero: (A + A^T) / 2."""
     degree = np.empty(matrix.n_states, np.int64)
     by_rows(
         "reversibilize",

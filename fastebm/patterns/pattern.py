@@ -1,84 +1,113 @@
-"""The shared sparse pattern A of a family of chains, and the facts about it that no scaling changes.
+"""The sparse pattern A that a family of chains shares, and the facts that no scaling changes.
 
-A chain is ``P = diag(row) A diag(col) + diag(shift)`` with positive row and col, so communicating classes and
-reachability belong to A alone; so does reversibility: if ``A[x, y] exp(w[x]) = A[y, x] exp(w[y])`` then every such P
-satisfies detailed balance with ``log pi = w - log row + log col`` up to a constant (theory: the tilt's closed form
-``pi ∝ mu Z exp(R / beta)`` is this line). All facts are found once, when first asked for.
+A chain is ``P = diag(row) A diag(col) + diag(shift)`` with positive row and col, so communicating
+classes and reachability depend on A alone.
+
+So does reversibility. If ``A[x, y] exp(w[x]) = A[y, x] exp(w[y])`` for all edges, then every such P
+satisfies detailed balance with ``log pi = w - log row + log col`` up to a constant. The potential w
+is found once, by a spanning forest and a check of every edge; then each tilt has its stationary law
+in closed form at a cost of O(n_states). This is the formula ``pi ∝ mu Z exp(R / beta)`` of theory,
+section 2.
+
+Reversibility is decided in float64 whatever the storage. Probabilities that are rounded to float32
+after the division by their row sum violate Kolmogorov's criterion by 1e-7 an edge, and no tolerance
+on single edges bounds the effect along a cycle of a thousand edges. Conductances in float32 stay
+symmetric: they are the way to store a reversible chain in single precision.
 """
 
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
 from .._runtime.memory import forecast_memory
+from .._runtime.types import BoolArray, ByteMask, FloatArray, Int32Array, IntArray
 from . import graph, passes
 
-# Two entries of A that should balance each carry the rounding of the user's own arithmetic, a few ulp, compounded along the
-# spanning forest (3e-13 on a torus 1000 wide). The potential, and pi with it, is wrong by no more than the mismatch a step.
+# Two entries of A that should balance each carry the rounding of the user's own arithmetic, a few
+# ulp, which accumulates along the spanning forest (3e-13 on a torus 1000 wide). The error of the
+# potential, and of log pi with it, is at most this mismatch an edge of the forest.
 REVERSIBLE_MISMATCH = 1e-10
-# Scalings are kept as doubles only while the logs of everything they multiply span less than this: then no product of a
-# scaling, an entry and a scaling leaves a double's range (its logs run from -708 to 709). Beyond, values are rebuilt in
-# the log domain.
+# Scalings are doubles only while the logs of everything they multiply span less than this: then no
+# product of a scaling, an entry and a scaling leaves the range of a double (logs from -708 to 709).
+# Beyond it, new values are computed in the log domain.
 MAX_LOG_SPAN = 600.0
+
+#: (indptr, indices, values or None) of some rows.
+Rows: TypeAlias = tuple[IntArray, Int32Array, npt.NDArray[Any] | None]
+#: (plain values for JSON, arrays) from which a computed pattern is made again.
+Recipe: TypeAlias = tuple[dict[str, Any], Mapping[str, npt.NDArray[Any]]]
 
 
 class Pattern:
-    """A stored pattern: `matrix` is a `_core.Csr` whose entries are positive and whose rows ascend.
+    """A stored pattern. `ComputedPattern` answers the same questions for rows that are computed, so
+    algorithms ask for `matrix` only if they read entries one by one.
 
-    `potential`, where it is known by construction, is the array w of the module's text (zeros for a symmetric A).
-    `ComputedPattern` answers the same questions for rows that are computed; only what reads entries one by one asks
-    either for `matrix`.
+    Parameters
+    ----------
+    matrix : _core.Csr
+        Positive entries, column indices ascending in each row.
+    symmetric : bool
+        The caller knows that A is symmetric.
+    potential : ndarray (n_states,), optional
+        The w of the module's docstring, if it is known by construction (zeros for a symmetric A).
     """
 
-    #: What makes a pattern that is not stored: a dictionary of plain values and arrays (see `store`).
-    recipe = None
-    #: Whether `matrix` is there without being written out for it.
-    is_stored = True
-
-    def __init__(self, matrix, *, symmetric=False, potential=None):
+    def __init__(
+        self, matrix: _core.Csr, *, symmetric: bool = False, potential: FloatArray | None = None
+    ) -> None:
         self.matrix = matrix
-        self._kernel = _core.CsrKernel(matrix, matrix if symmetric else None)
+        self._kernel: _core.Kernel = _core.CsrKernel(matrix, matrix if symmetric else None)
         if symmetric:
             self.transpose = matrix
             self.potential = np.zeros(matrix.n_states)
         elif potential is not None:
             self.potential = potential
 
+    # --- size and storage -------------------------------------------------------------------------
+
     @property
-    def n_states(self):
+    def n_states(self) -> int:
         return self.matrix.n_states
 
     @property
-    def nnz(self):
+    def nnz(self) -> int:
         """Entries of A."""
         return self.matrix.nnz
 
     @property
-    def dtype(self):
-        """Type of the entries; float64 where none are stored."""
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the entries; float64 if none are stored."""
         values = self.matrix.values
         return np.dtype(np.float64) if values is None else values.dtype
 
     @property
-    def storage(self):
+    def is_stored(self) -> bool:
+        """Whether `matrix` exists already."""
+        return True
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What a computed pattern is made from (see `recipes`); None for a stored one."""
+        return None
+
+    @property
+    def storage(self) -> str:
         """What is stored, in words."""
         values = self.matrix.values
         return "csr without values" if values is None else f"csr {values.dtype}"
 
     @property
-    def identity(self):
+    def identity(self) -> tuple[object, ...]:
         """Parts of a `fingerprint` that change with any bit of A."""
         return self.matrix.indptr, self.matrix.indices, self.matrix.values
 
     @property
-    def is_symmetric(self):
-        """Whether A is known to be its own transpose."""
-        return self.__dict__.get("transpose") is self.matrix
-
-    @property
-    def nbytes(self):
-        """Bytes of the arrays held, the transpose and the potential included once they exist."""
+    def nbytes(self) -> int:
+        """Bytes of the arrays held, including the transpose and the potential once they exist."""
         extra = self.__dict__.get("transpose")
         total = self.matrix.nbytes + (
             extra.nbytes if extra is not None and extra is not self.matrix else 0
@@ -86,27 +115,36 @@ class Pattern:
         potential = self.__dict__.get("potential")
         return total + (0 if potential is None else potential.nbytes)
 
+    # --- facts that every chain on this pattern shares --------------------------------------------
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether A is known to be its own transpose."""
+        return self.__dict__.get("transpose") is self.matrix
+
     @cached_property
-    def transpose(self):
-        """A transposed as a `_core.Csr`; the matrix itself where A turns out to be symmetric."""
+    def transpose(self) -> _core.Csr:
+        """A transposed as a `_core.Csr`; the matrix itself if A turns out to be symmetric."""
         forecast_memory(self.matrix.nbytes, "the transpose of the chain")
         transpose = passes.transpose(self.matrix)
         same = np.array_equal(transpose.indptr, self.matrix.indptr) and np.array_equal(
             transpose.indices, self.matrix.indices
         )
         if same and (
-            self.matrix.values is None or np.array_equal(transpose.values, self.matrix.values)
+            self.matrix.values is None
+            or transpose.values is None
+            or np.array_equal(transpose.values, self.matrix.values)
         ):
             transpose = self.matrix
         return transpose
 
     @cached_property
-    def transposable_kernel(self):
+    def transposable_kernel(self) -> _core.Kernel:
         """The kernel with left products."""
         return _core.CsrKernel(self.matrix, self.transpose)
 
     @cached_property
-    def reversed(self):
+    def reversed(self) -> "Pattern":
         """The pattern of the transpose."""
         if self.transpose is self.matrix:
             return self
@@ -117,41 +155,69 @@ class Pattern:
         return flipped
 
     @cached_property
-    def potential(self):
-        """The w that makes exp(w) A symmetric, or None where there is none."""
+    def potential(self) -> FloatArray | None:
+        """The w that makes diag(exp(w)) A symmetric, or None if there is none."""
         if self.transpose is self.matrix:
             return np.zeros(self.n_states)
         w, mismatch = graph.potential(self.matrix, self.transpose)
         return w if mismatch <= REVERSIBLE_MISMATCH else None
 
-    @cached_property
-    def classes(self):
-        """(labels, closed, period, size) of the communicating classes of A; detailed balance, where known, makes it quick."""
-        return graph.classes(self.matrix, symmetric=self.__dict__.get("potential") is not None)
+    @property
+    def known_potential(self) -> FloatArray | None:
+        """`potential` if it was given or found already; None if not, or if there is none."""
+        known: FloatArray | None = self.__dict__.get("potential")
+        return known
 
     @cached_property
-    def log_span(self):
-        """log of the largest over the smallest entry."""
+    def classes(self) -> graph.Classes:
+        """The communicating classes of A. The search is quick if A is known to be reversible."""
+        return graph.classes(self.matrix, symmetric=self.known_potential is not None)
+
+    @cached_property
+    def log_span(self) -> float:
+        """log of the largest entry over the smallest one."""
         values = self.matrix.values
         if values is None:
             return 0.0
         with np.errstate(divide="ignore"):  # an entry that underflowed: infinite
             return float(np.log(values.max()) - np.log(values.min()))
 
-    def scaled(self, row, col, shift):
+    # --- operators --------------------------------------------------------------------------------
+
+    def scaled(
+        self, row: FloatArray | None, col: FloatArray | None, shift: FloatArray | None
+    ) -> _core.Scaled:
         """The operator diag(row) A diag(col) + diag(shift)."""
         return _core.Scaled(self._kernel, row, col, shift)
 
-    def left(self, row, col, shift):
-        """(operator, transposed): what gives left products with diag(row) A diag(col) + diag(shift)."""
+    def left(
+        self, row: FloatArray | None, col: FloatArray | None, shift: FloatArray | None
+    ) -> tuple[_core.Scaled, bool]:
+        """(operator, transposed) for left products with diag(row) A diag(col) + diag(shift): the
+        products are those of the operator, or of its transpose."""
         return _core.Scaled(self.transposable_kernel, row, col, shift), True
 
-    def extend_back(self, reached, avoid=None):
-        """Extend `reached` (uint8, in place) to the states from which a path leads to it that does not enter `avoid`."""
+    def extend_back(self, reached: ByteMask, avoid: ByteMask | None = None) -> None:
+        """Extend `reached` (in place) to the states with a path to it that does not enter
+        `avoid`."""
         graph.reach(self.transpose, reached, avoid)
 
-    def rows(self, keep):
-        """(indptr, indices, values or None) of the rows of the states with keep[i] (bool mask)."""
+    def walker(self, scaled: _core.Scaled, num_threads: int) -> _core.Kernel:
+        """The kernel that walkers step on, here with alias tables for the rows of `scaled`, an
+        operator of this pattern."""
+        forecast_memory(
+            16 * (self.nnz + self.n_states) + 8 * self.n_states, "the walkers' alias tables"
+        )
+        return _core.AliasKernel(scaled, num_threads)
+
+    # --- rows -------------------------------------------------------------------------------------
+
+    def row_ranges(self) -> Iterator[tuple[int, int]]:
+        """Ranges (begin, end) that cover all rows in order, paced by the clock."""
+        return passes.row_ranges(self.matrix.indptr)
+
+    def rows(self, keep: BoolArray) -> Rows:
+        """The rows of the states with keep[i]."""
         degree = np.diff(self.matrix.indptr)
         chosen, values = np.repeat(keep, degree), self.matrix.values
         return (
@@ -160,8 +226,8 @@ class Pattern:
             None if values is None else values[chosen],
         )
 
-    def row_range(self, begin, end):
-        """(indptr, indices, values or None) of the rows [begin, end)."""
+    def row_range(self, begin: int, end: int) -> Rows:
+        """The rows begin..end - 1."""
         indptr, indices, values = (
             self.matrix.indptr[begin : end + 1],
             self.matrix.indices,
@@ -170,11 +236,11 @@ class Pattern:
         part = slice(indptr[0], indptr[-1])
         return indptr - indptr[0], indices[part], None if values is None else values[part]
 
-    def part(self, keep):
-        """The `_core.Csr` of the states with keep[i] (bool mask), renumbered in order."""
+    def part(self, keep: BoolArray) -> _core.Csr:
+        """The submatrix of the states with keep[i], renumbered in order."""
         matrix = self.matrix
 
-        def inside(begin, end):
+        def inside(begin: int, end: int) -> BoolArray:
             first, last = matrix.indptr[begin], matrix.indptr[end]
             return (
                 np.repeat(keep[begin:end], np.diff(matrix.indptr[begin : end + 1]))
@@ -185,13 +251,6 @@ class Pattern:
         indptr, indices, values = passes.select("restrict", matrix, inside, number)
         return _core.Csr(np.append(0, indptr[1:][keep]), indices, values)
 
-    def walker(self, scaled, num_threads):
-        """The kernel that walks on an operator of this pattern; here by alias tables."""
-        forecast_memory(
-            16 * (self.nnz + self.n_states) + 8 * self.n_states, "the walkers' alias tables"
-        )
-        return _core.AliasKernel(scaled, num_threads)
-
-    def expand(self):
+    def expand(self) -> Int32Array:
         """The row number of every entry, int32 (nnz,)."""
         return np.repeat(np.arange(self.n_states, dtype=np.int32), np.diff(self.matrix.indptr))

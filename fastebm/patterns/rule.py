@@ -1,78 +1,107 @@
-"""Chains whose rows a user's function computes: it is compiled by Numba to the C kernel interface, and no matrix is stored."""
+"""Patterns whose rows a user's function computes. Numba compiles it to the C kernel interface, and
+no matrix is stored.
+
+Rules run with bounds checks, and C checks every degree, state and weight in every product: a user's
+mistake must be reported with its state and not write into another row.
+
+Rules are kept by name. A chain is pickled and saved as `module:function` with its data, as Python
+pickles functions: source text or machine code in a data folder would be run by whoever opens it.
+The row sums are checked again when a chain is loaded.
+"""
 
 import importlib
 import math
-import time
 import types
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.pacing import Pacer, paced_ranges
 from .._runtime.progress import interruptible
 from .._runtime.threads import resolve_threads
+from .._runtime.types import FloatArray, IntArray
 from ..errors import InvalidChainError
 from .computed import ComputedPattern
-from .pattern import REVERSIBLE_MISMATCH
-from .rule_compiler import _compiled, _kinds, _places
+from .pattern import REVERSIBLE_MISMATCH, Recipe
+from .rule_compiler import argument_kinds, compiled_rows, rule_arguments
 
-# A claim about the transpose is checked on the entries of this many random rows, and on no more than that many entries.
+# A claim about the transpose is checked on this many random rows, and on at most this many entries.
 CHECKED_ROWS, CHECKED_ENTRIES = 256, 1024
-# The first pass begins with so many rows and finds out how many make a call.
-FIRST_ROWS, SECONDS_PER_CALL = 256, 0.1
+# A rule may take any time: the first pass begins with this many rows a call and follows the clock.
+FIRST_ROWS = 256
+
+
+class _RowFacts(NamedTuple):
+    row_sum: FloatArray
+    nnz: int
+    least: float
+    largest: float
 
 
 class RulePattern(ComputedPattern):
-    """The pattern of `row_kernel`, and the row scaling that makes its rows sum to one."""
+    """The pattern of `row_kernel`, and the row scaling `row` that makes its rows sum to one."""
 
-    def __init__(self, rule, n_states, max_degree, data, symmetric, incoming, num_threads):
-        self.rule, self.max_degree, self.data = (
-            _function(rule, "rule"),
-            max_degree,
-            _checked_data(data),
-        )
+    _kernel: _core.RuleKernel
+
+    def __init__(
+        self,
+        rule: Callable[..., int],
+        n_states: int,
+        max_degree: int,
+        data: object,
+        symmetric: bool,
+        incoming: Callable[..., int] | None,
+        num_threads: int,
+    ) -> None:
+        self.rule, self.max_degree = _function(rule, "rule"), max_degree
+        self.data = _checked_data(data)
         self.incoming = None if incoming is None else _function(incoming, "incoming")
-        kinds, places = _kinds(self.data), _places(max_degree, self.data)
-        out = _compiled(self.rule, kinds)
-        back = out if symmetric else None if incoming is None else _compiled(self.incoming, kinds)
+        kinds = argument_kinds(self.data)
+        arguments = rule_arguments(max_degree, self.data)
+        out = compiled_rows(self.rule, kinds)
+        back = None if self.incoming is None else compiled_rows(self.incoming, kinds)
+        back = out if symmetric else back
 
-        def kernel(forward, backward):
+        def kernel(forward: Any, backward: Any) -> _core.RuleKernel:
             address = 0 if backward is None else backward.address
             return _core.RuleKernel(
                 n_states,
                 max_degree,
                 forward.address,
                 address,
-                places,
+                arguments,
                 (forward, backward, self.data),
             )
 
         rows = kernel(out, back)
-        row_sum, nnz, least, largest = _inspected(rows, max_degree, num_threads, "")
-        self.row = np.divide(1.0, row_sum, out=row_sum)
+        found = _inspect(rows, max_degree, num_threads, "")
+        self.row = np.divide(1.0, found.row_sum, out=found.row_sum)
         columns = rows if symmetric else None
         if incoming is not None:
             columns = kernel(back, out)
-            _inspected(columns, max_degree, num_threads, "incoming, ", allow_empty=True)
+            _inspect(columns, max_degree, num_threads, "incoming, ", allow_empty=True)
         if columns is not None:
             _check_transpose(rows, columns)
         super().__init__(
             rows,
-            nnz,
+            found.nnz,
             columns=columns,
-            log_span=math.log(largest) - math.log(least),
-            all_ones=least == largest == 1.0,
+            log_span=math.log(found.largest) - math.log(found.least),
+            all_ones=found.least == found.largest == 1.0,
         )
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         return super().nbytes + sum(
             item.nbytes for item in self.data if isinstance(item, np.ndarray)
         )
 
     @property
-    def recipe(self):
+    def recipe(self) -> Recipe:
         arrays = {
             f"data{i}": item for i, item in enumerate(self.data) if isinstance(item, np.ndarray)
         }
@@ -90,7 +119,7 @@ class RulePattern(ComputedPattern):
         return facts, arrays
 
     @classmethod
-    def from_recipe(cls, recipe, arrays):
+    def from_recipe(cls, recipe: dict[str, Any], arrays: Mapping[str, Any]) -> "RulePattern":
         data = tuple(
             arrays[f"data{i}"] if number is None else number
             for i, number in enumerate(recipe["numbers"])
@@ -107,12 +136,12 @@ class RulePattern(ComputedPattern):
         )
 
 
-# --- checks -----------------------------------------------------------------------------------------------------------
+# --- checks ---------------------------------------------------------------------------------------
 
 
-def _checked_data(data):
+def _checked_data(data: object) -> tuple[Any, ...]:
     """A tuple of contiguous arrays and plain numbers."""
-    checked = []
+    checked: list[Any] = []
     for i, item in enumerate(data if isinstance(data, (tuple, list)) else (data,)):
         if isinstance(item, np.ndarray):
             validate.real_array(item, f"data[{i}]")
@@ -124,7 +153,7 @@ def _checked_data(data):
             ):
                 raise InvalidChainError(
                     f"data[{i}] must be a contiguous array of native byte order, and not empty; "
-                    "pass numpy.ascontiguousarray(it)"
+                    f"pass numpy.ascontiguousarray(data[{i}])"
                 )
             checked.append(item)
         elif isinstance(item, (bool, int, float, np.bool_, np.integer, np.floating)):
@@ -134,50 +163,58 @@ def _checked_data(data):
     return tuple(checked)
 
 
-def _inspected(kernel, max_degree, num_threads, prefix, *, allow_empty=False):
-    """(row sums, entries, least and largest weight) of all rows; an InvalidChainError names the first faulty state. Columns may
-    be empty. Ranges grow or shrink until one takes SECONDS_PER_CALL, as the rule may take any time."""
-    row_sum, begin, nnz, least, largest = np.empty(kernel.n_states), 0, 0, math.inf, 0.0
-    size = min(kernel.rows_per_call, FIRST_ROWS)
+def _inspect(
+    kernel: _core.RuleKernel,
+    max_degree: int,
+    num_threads: int,
+    prefix: str,
+    *,
+    allow_empty: bool = False,
+) -> _RowFacts:
+    """Check all rows and sum them; an InvalidChainError names the first faulty state. The pace that
+    the pass ends with is kept for later passes. Columns may be empty."""
+    row_sum, nnz, least, largest = np.empty(kernel.n_states), 0, math.inf, 0.0
+    most = kernel.rows_per_call
+    pacer = Pacer(min(most, FIRST_ROWS), largest=most)
     with interruptible("row_kernel", lambda: None):
-        while begin < kernel.n_states:
-            end, clock = min(begin + size, kernel.n_states), time.perf_counter()
+        for begin, end in paced_ranges(kernel.n_states, pacer):
             fault, facts = kernel.inspect(num_threads, allow_empty, begin, end, row_sum)
             if fault is not None:
                 raise InvalidChainError(
                     _describe(fault, facts, kernel.n_states, max_degree, prefix)
                 )
-            pace = SECONDS_PER_CALL / max(time.perf_counter() - clock, 1e-9)
-            size = int(min(max(size * min(pace, 4.0), 1), kernel.rows_per_call))
-            begin, nnz = end, nnz + facts["nnz"]
+            nnz += facts["nnz"]
             least, largest = min(least, facts["least"]), max(largest, facts["largest"])
-    kernel.rows_per_call = size
+    kernel.rows_per_call = pacer.size
     if least == largest == 1.0:
         kernel.set_all_ones()
     if not allow_empty and row_sum.min() < np.finfo(float).tiny:
         at = int(np.argmin(row_sum))
         raise InvalidChainError(
-            f"{prefix}state {at}: the weights sum to {row_sum[at]}, too small to divide by; scale them up"
+            f"{prefix}state {at}: the weights sum to {row_sum[at]}, too small to divide by; "
+            "scale them up"
         )
-    return row_sum, nnz, least, largest
+    return _RowFacts(row_sum, nnz, least, largest)
 
 
-def _describe(fault, facts, n_states, max_degree, prefix):
+def _describe(
+    fault: str, facts: dict[str, Any], n_states: int, max_degree: int, prefix: str
+) -> str:
     text = f"{prefix}state {facts['state']}: {fault}"
     if facts["entry"] >= 0:
         return (
-            text
-            + f" (entry {facts['entry']}: state {facts['target']}, weight {facts['weight']}; states are 0..{n_states - 1})"
+            f"{text} (entry {facts['entry']}: state {facts['target']}, weight {facts['weight']}; "
+            f"states are 0..{n_states - 1})"
         )
     if facts["degree"] >= 0:
-        return text + f" (degree {facts['degree']}, max_degree {max_degree})"
-    return text + (
-        "; an index beyond out_states, out_weights or data is one" if facts["degree"] == -2 else ""
-    )
+        return f"{text} (degree {facts['degree']}, max_degree {max_degree})"
+    if facts["degree"] == -2:
+        return f"{text}; an index beyond out_states, out_weights or data is one"
+    return text
 
 
-def _check_transpose(rows, columns):
-    """Whether `columns` is the transpose of `rows`, on random states of both."""
+def _check_transpose(rows: _core.RuleKernel, columns: _core.RuleKernel) -> None:
+    """Check on random states of both that `columns` is the transpose of `rows`."""
     rng = np.random.default_rng(0)
     for one, other in ((rows, columns), (columns, rows)):
         chosen = np.unique(rng.integers(one.n_states, size=CHECKED_ROWS))
@@ -201,14 +238,14 @@ def _check_transpose(rows, columns):
                 else (y[k], x[k], found[k], weight[k])
             )
             raise InvalidChainError(
-                f"incoming does not fit the rule: the weight {source} -> {target} is {out} by the rule, "
-                f"{into} by incoming"
+                f"incoming does not fit the rule: the weight {source} -> {target} is {out} by the "
+                f"rule, {into} by incoming"
             )
         if one is other:
             return
 
 
-def _scipy_rows(kernel, states):
+def _scipy_rows(kernel: _core.RuleKernel, states: IntArray) -> Any:
     indptr, indices, values = _core.rows_of(kernel, states, 1)
     values = np.ones(len(indices)) if values is None else values
     found = sp.csr_array(
@@ -218,18 +255,18 @@ def _scipy_rows(kernel, states):
     return found
 
 
-# --- names ------------------------------------------------------------------------------------------------------------
+# --- names ----------------------------------------------------------------------------------------
 
 
-def _function(rule, name):
-    """The Python function, of one that Numba has compiled too."""
+def _function(rule: Any, name: str) -> types.FunctionType:
+    """The Python function, also of one that Numba has compiled already."""
     rule = getattr(rule, "py_func", rule)
     if not isinstance(rule, types.FunctionType):
         raise TypeError(f"{name} must be a Python function, not {type(rule).__name__}")
     return rule
 
 
-def _name(function):
+def _name(function: types.FunctionType) -> str:
     """module:qualified name, under which the function can be imported."""
     try:
         found = _look_up(function.__module__, function.__qualname__)
@@ -237,24 +274,25 @@ def _name(function):
         found = None
     if getattr(found, "py_func", found) is not function:
         raise InvalidChainError(
-            f"the rule {function.__qualname__} cannot be found again under its name; to pickle or save the "
-            "chain, define it at the top level of a module"
+            f"the rule {function.__qualname__} cannot be found again under its name; to pickle or "
+            "save the chain, define it at the top level of a module"
         )
     return f"{function.__module__}:{function.__qualname__}"
 
 
-def _named(name):
+def _named(name: str) -> Any:
     module, _, qualified = name.partition(":")
     try:
         return _look_up(module, qualified)
     except (ImportError, AttributeError) as error:
         raise InvalidChainError(
-            f"the rule {name} of this chain cannot be imported ({error}); make its module importable"
+            f"the rule {name} of this chain cannot be imported ({error}); make its module "
+            "importable"
         ) from error
 
 
-def _look_up(module, qualified):
-    found = importlib.import_module(module)
+def _look_up(module: str, qualified: str) -> Any:
+    found: Any = importlib.import_module(module)
     for part in qualified.split("."):
         found = getattr(found, part)
     return found

@@ -1,14 +1,17 @@
-"""A user's rule, compiled by Numba to the C functions of a kernel."""
+"""A user's rule, compiled by Numba to the C functions of a kernel. Numba is imported only here, and
+only if there is a rule to compile."""
 
 import functools
+import types
+from typing import Any
 
 import numpy as np
 
+from .._runtime.types import IntArray
 from ..errors import InvalidChainError
 
-# --- compilation ------------------------------------------------------------------------------------------------------
-
-# Rows begin..end-1 as csrc/rule.h wants them. The rule's exceptions must not leave it: Numba's C functions swallow them.
+# Computes rows begin..end-1 as csrc (`rule.h`) wants them. No exception of the rule may leave it:
+# Numba's C functions swallow exceptions.
 _ROWS = """
 def rows(begin, end, places, degree, states, weights):
     places = carray(places, {n_places})
@@ -20,22 +23,26 @@ def rows(begin, end, places, degree, states, weights):
     for state in range(begin, end):
         own = (state - begin) * most
         try:
-            degree[state - begin] = rule(state, data, states[own : own + most], weights[own : own + most])
+            degree[state - begin] = rule(
+                state, data, states[own : own + most], weights[own : own + most]
+            )
         except Exception:
             degree[state - begin] = -2
 """
 
 
-def _kinds(data):
-    """What compiled code depends on: types and dimensions of the arrays, the values of the numbers."""
+def argument_kinds(data: tuple[Any, ...]) -> tuple[tuple[Any, Any], ...]:
+    """What the compiled code depends on: types and dimensions of the arrays, the numbers'
+    values."""
     return tuple(
         (item.dtype.str, item.ndim) if isinstance(item, np.ndarray) else (type(item), item)
         for item in data
     )
 
 
-def _places(max_degree, data):
-    """What it does not: max_degree, then address and shape of each array, int64."""
+def rule_arguments(max_degree: int, data: tuple[Any, ...]) -> IntArray:
+    """What the compiled code is given at run time: max_degree, then the address and the shape of
+    each array, int64."""
     places = [max_degree]
     for item in data:
         if isinstance(item, np.ndarray):
@@ -44,14 +51,19 @@ def _places(max_degree, data):
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(function, kinds):
-    """The C function (csrc/rule.h, ebm_rule_rows_t) that calls the rule on a range of states."""
-    import numba  # imported only when there is a rule to compile
-    from numba import types as nb
+def compiled_rows(function: types.FunctionType, kinds: tuple[tuple[Any, Any], ...]) -> Any:
+    """The C function (csrc, `rule.h`: ebm_rule_rows_t) that calls the rule on a range of states."""
+    import numba
 
-    # bounds are checked: a row that is longer than max_degree would write into another (12 % of a hypercube's product)
+    nb: Any = numba.types  # without type hints
+    # Bounds are checked (12 % of a hypercube's product): a row that is longer than max_degree would
+    # write into another one.
     rule = numba.njit(boundscheck=True)(function)
-    scope = {"carray": numba.carray, "rule": rule, "as_pointer": _as_pointer()}
+    scope = {
+        "carray": numba.carray,  # type: ignore[attr-defined]  # not in numba.__all__
+        "rule": rule,
+        "as_pointer": _as_pointer(),
+    }
     items, at = "", 1
     for i, (kind, value) in enumerate(kinds):
         if isinstance(kind, str):
@@ -84,14 +96,14 @@ def _compiled(function, kinds):
 
 
 @functools.cache
-def _as_pointer():
+def _as_pointer() -> Any:
     """An address as a pointer, in compiled code."""
     from numba import types as nb
     from numba.extending import intrinsic
 
     @intrinsic
-    def as_pointer(context, address):
-        def generate(context, builder, signature, arguments):
+    def as_pointer(context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.inttoptr(arguments[0], context.get_value_type(nb.voidptr))
 
         return nb.voidptr(nb.int64), generate

@@ -1,19 +1,24 @@
-"""The one idea: ``P = diag(row) A diag(col) + diag(shift)``, a shared pattern and two diagonal
-scalings with a shift. A tilt, a restriction, a lazy or a symmetrised chain is another
-`ScaledPattern` of the same A.
+"""The idea that the package is built on: ``P = diag(row) A diag(col) + diag(shift)``, a shared
+pattern with two diagonal scalings and a diagonal shift. A tilt, a lazy chain or a symmetrised
+operator is another `ScaledPattern` of the same A.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
+from .. import _core
 from .._runtime import validate
 from .._runtime.memory import forecast_memory
 from .._runtime.threads import resolve_threads
+from .._runtime.types import BoolArray, FloatArray, Int32Array, IntArray
 from ..errors import InvalidChainError
 from . import passes
+from .graph import Classes
 from .pattern import Pattern
 
 
@@ -25,54 +30,59 @@ class ScaledPattern:
     ----------
     pattern : Pattern
         A, shared by every chain derived from it.
-    row, col, shift : ndarray float64 (n_states,), or None
-        None stands for ones, ones and zeros.
+    row, col : ndarray float64 (n_states,), or None
+        None: ones.
+    shift : ndarray float64 (n_states,), or None
+        None: zeros.
     """
 
     pattern: Pattern
-    row: np.ndarray | None = None
-    col: np.ndarray | None = None
-    shift: np.ndarray | None = None
+    row: FloatArray | None = None
+    col: FloatArray | None = None
+    shift: FloatArray | None = None
 
     @property
-    def n_states(self):
+    def n_states(self) -> int:
         return self.pattern.n_states
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of the scalings, and of the walkers' tables once they exist; A is shared."""
         own = (self.row, self.col, self.shift, self.__dict__.get("_walker"))
         return sum(a.nbytes for a in own if a is not None)
 
     @property
-    def storage(self):
+    def storage(self) -> str:
         """What is stored, in words."""
         names = [name for name in ("row", "col", "shift") if getattr(self, name) is not None]
         return " + ".join([self.pattern.storage, *names])
 
     @property
-    def log_row(self):
+    def log_row(self) -> FloatArray | None:
         return None if self.row is None else np.log(self.row)
 
     @property
-    def log_col(self):
+    def log_col(self) -> FloatArray | None:
         return None if self.col is None else np.log(self.col)
 
     @property
-    def log_measure(self):
-        """log of a measure that a reversible chain is in detailed balance with, unique up to a
-        constant in each class. The shift carries no flux between states and changes nothing."""
-        logs = self.pattern.potential.copy()
-        if self.row is not None:
-            logs -= self.log_row
-        if self.col is not None:
-            logs += self.log_col
+    def log_measure(self) -> FloatArray:
+        """log of a measure with which a reversible chain is in detailed balance, unique up to a
+        constant in each class. The shift carries no flux between states, so it has no influence."""
+        potential, log_row, log_col = self.pattern.potential, self.log_row, self.log_col
+        if potential is None:
+            raise ValueError("only a reversible pattern has a measure in detailed balance")
+        logs = potential.copy()
+        if log_row is not None:
+            logs -= log_row
+        if log_col is not None:
+            logs += log_col
         return logs
 
     @property
-    def classes(self):
-        """(labels, closed, period, size) of the communicating classes of P: those of A, but holding
-        in one state makes its whole class aperiodic."""
+    def classes(self) -> Classes:
+        """The communicating classes of P: those of A, but a positive shift in one state makes its
+        whole class aperiodic."""
         labels, closed, period, size = self.pattern.classes
         if self.shift is not None:
             period = period.copy()
@@ -82,17 +92,24 @@ class ScaledPattern:
     # --- operators --------------------------------------------------------------------------------
 
     @cached_property
-    def operator(self):
+    def operator(self) -> _core.Scaled:
         """The `_core.Scaled` of right products."""
         return self.pattern.scaled(self.row, self.col, self.shift)
 
     @cached_property
-    def left(self):
-        """(operator, transposed) of left products; builds the transpose of A once for all that
-        share it."""
+    def left(self) -> tuple[_core.Scaled, bool]:
+        """(operator, transposed) for left products. The transpose of A is built once for all chains
+        that share it."""
         return self.pattern.left(self.row, self.col, self.shift)
 
-    def apply(self, x, *, transposed=False, num_threads=None, out=None):
+    def apply(
+        self,
+        x: npt.ArrayLike,
+        *,
+        transposed: bool = False,
+        num_threads: int | None = None,
+        out: FloatArray | None = None,
+    ) -> FloatArray:
         """P x, or P^T x, for x (n_states,) or (n_states, k); always float64."""
         x = validate.real_array(x, "the operand")
         if x.ndim not in (1, 2) or x.shape[0] != self.n_states:
@@ -106,44 +123,54 @@ class ScaledPattern:
         passes.product(operator, block, y, transposed, resolve_threads(num_threads))
         return y.reshape(x.shape)
 
-    def walker(self, num_threads):
-        """The kernel that walkers step on; its tables, where it needs any, are built once."""
+    def walker(self, num_threads: int) -> _core.Kernel:
+        """The kernel that walkers step on. If it needs tables, they are built once."""
         if "_walker" not in self.__dict__:
             self.__dict__["_walker"] = self.pattern.walker(self.operator, num_threads)
-        return self.__dict__["_walker"]
+        kernel: _core.Kernel = self.__dict__["_walker"]
+        return kernel
 
-    # --- as SciPy matrices --------------------------------------------------------------------------
+    # --- as SciPy matrices ------------------------------------------------------------------------
 
-    def to_scipy(self):
+    def to_scipy(self) -> sp.csr_array:
         """P as a `scipy.sparse.csr_array` of float64, a copy; repeated edges are summed."""
         matrix = self.pattern.matrix
         return self._as_scipy(matrix.indptr, matrix.indices, matrix.values, slice(None))
 
-    def rows(self, mask):
+    def rows(self, mask: BoolArray) -> sp.csr_array:
         """P[mask]; a computed pattern enumerates these rows only."""
         return self._as_scipy(*self.pattern.rows(mask), mask)
 
-    def row_range(self, begin, end):
+    def row_range(self, begin: int, end: int) -> sp.csr_array:
         """P[begin:end]."""
         return self._as_scipy(*self.pattern.row_range(begin, end), slice(begin, end))
 
-    def _as_scipy(self, indptr, indices, values, own):
-        """Rows of A, those of the states `own`, as rows of P."""
+    def _as_scipy(
+        self,
+        indptr: IntArray,
+        indices: Int32Array,
+        values: npt.NDArray[Any] | None,
+        own: slice | BoolArray,
+    ) -> sp.csr_array:
+        """Rows of P from the rows of A that belong to the states `own`."""
         forecast_memory(24 * indices.size, "a SciPy copy of the chain")
+        data: FloatArray
         data = np.ones(indices.size) if values is None else values.astype(np.float64)
         if self.row is not None:
             data *= np.repeat(self.row[own], np.diff(indptr))
         if self.col is not None:
             data *= self.col[indices]
         # SciPy reads a CSR array only if both index arrays have one type
-        index = np.int32 if indices.size < 2**31 else np.int64
-        P = sp.csr_array(
+        index: type[np.int32 | np.int64] = np.int32 if indices.size < 2**31 else np.int64
+        P: Any = sp.csr_array(
             (data, indices.astype(index), indptr.astype(index)),
             shape=(indptr.size - 1, self.n_states),
         )
         P.sum_duplicates()
-        if self.shift is None:
-            return P
-        states = np.arange(self.n_states, dtype=index)[own]
-        starts = np.arange(len(states) + 1, dtype=index)
-        return (P + sp.csr_array((self.shift[own], states, starts), shape=P.shape)).tocsr()
+        if self.shift is not None:
+            states = np.arange(self.n_states, dtype=index)[own]
+            starts = np.arange(len(states) + 1, dtype=index)
+            shift: Any = self.shift[own]
+            P = (P + sp.csr_array((shift, states, starts), shape=P.shape)).tocsr()
+        rows: sp.csr_array = P
+        return rows

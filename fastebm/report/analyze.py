@@ -25,7 +25,8 @@ from ..hitting.bounds import BoundsResult, hitting_bounds
 from ..hitting.times import HittingResult, hitting_times
 from ..mixing.curve import MixingResult, mixing_curve
 from ..simulation.hitting_sample import HittingSample, simulate_hitting_times
-from ..spectral.eigenpairs import EigenResult, eigenpairs
+from ..spectral.eigen_result import EigenResult
+from ..spectral.eigenpairs import eigenpairs
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 from .facts import (

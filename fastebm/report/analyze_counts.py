@@ -24,7 +24,8 @@ from ..inference.bootstrap import bootstrap
 from ..inference.markov_test import MarkovTest, markov_test
 from ..inference.potential import PotentialFit, fit_potential
 from ..inference.reversible_fit import reversible_fit
-from ..io.files import opened_text, read
+from ..io.opening import opened_text
+from ..io.read import read
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 

@@ -14,7 +14,8 @@ from .. import datasets
 from .._runtime.types import FloatArray, Path
 from .._runtime.validate import choice, number
 from ..chains.tilt import tilt
-from ..equilibrium.detailed_balance import detailed_balance, reversibilize
+from ..equilibrium.detailed_balance import detailed_balance
+from ..equilibrium.reversibilize import reversibilize
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import structure
 from ..errors import Interrupted

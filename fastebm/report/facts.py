@@ -20,7 +20,7 @@ from ..equilibrium.structure import closed_class
 from ..errors import FastebmError, InvalidChainError
 from ..simulation.hitting_sample import HittingSample
 from ..simulation.simulate import superior_states
-from ..spectral.eigenpairs import EigenResult
+from ..spectral.eigen_result import EigenResult
 
 # Real language models have states that no run ever visits (a sentence start that is entered with
 # probability 1e-99). States of less stationary mass than this count as rare: a worst-case bound

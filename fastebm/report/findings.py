@@ -11,7 +11,7 @@ from ..hitting.bounds import BoundsResult
 from ..hitting.times import HittingResult
 from ..mixing.curve import MixingResult
 from ..simulation.hitting_sample import HittingSample
-from ..spectral.eigenpairs import EigenResult
+from ..spectral.eigen_result import EigenResult
 from ..spectral.gap_result import GapResult
 
 

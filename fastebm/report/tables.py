@@ -14,8 +14,8 @@ import numpy.typing as npt
 from .._runtime.results import Result
 from ..hitting.bounds import BoundsResult
 from ..hitting.times import HittingResult
-from ..linalg.rounding import ROUNDING
-from ..spectral.eigenpairs import EigenResult
+from ..linalg.rounding import RITZ_ROUNDING
+from ..spectral.eigen_result import EigenResult
 from .facts import encloses
 
 MAX_ITEMS = 8
@@ -60,7 +60,7 @@ def tables(name: str, value: Any) -> list[Table]:
     }
     numbers = [_number(name, key, facts[key], *interval) for key, interval in bounded.items()]
     if isinstance(value, EigenResult) and encloses(value):
-        known = zip(value.eigenvalues[1:], value.residuals[1:] + ROUNDING, strict=True)
+        known = zip(value.eigenvalues[1:], value.residuals[1:] + RITZ_ROUNDING, strict=True)
         numbers += [
             _number(name, f"eigenvalue {k}", v, v - r, v + r, "rigorous: residual")
             for k, (v, r) in enumerate(known, 2)

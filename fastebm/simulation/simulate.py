@@ -1,6 +1,7 @@
-"""Monte Carlo: walkers that step through a chain until they hit a target, and recorded trajectories."""
+"""Recorded trajectories of independent walkers."""
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
@@ -8,14 +9,16 @@ from .._runtime.memory import forecast_memory
 from .._runtime.progress import interruptible
 from .._runtime.random import philox_key
 from .._runtime.threads import resolve_threads
-from ..chains.chain import is_chain
-from .walkers import Pace, Starts
+from .._runtime.types import RNG, BoolArray, Callback
+from ..chains.chain import MarkovChain, is_chain
+from .walkers import Starts, advance, step_pacer
 
-# Walkers that run together: many for the threads, few enough that 16 steps of all, the first call, take far below a second.
+# Walkers that run together: enough for the threads, few enough that the first call, 16 steps of
+# all, takes far below a second.
 WALKERS_PER_ROUND = 65_536
 
 
-def superior_states(score, level):
+def superior_states(score: npt.ArrayLike, level: float) -> BoolArray:
     """The states whose score reaches a level, the set A of the theory: ``score >= level``.
 
     Parameters
@@ -34,23 +37,23 @@ def superior_states(score, level):
     >>> fe.superior_states([0.1, 0.9, 0.5], 0.5).tolist()
     [False, True, True]
     """
-    score = validate.real_array(score, "score")
-    return validate.vector(score, score.size, "score", allow_minus_inf=True) >= validate.number(
-        level, "level"
-    )
+    values = validate.real_array(score, "score")
+    values = validate.vector(values, values.size, "score", allow_minus_inf=True)
+    reaches: BoolArray = values >= validate.number(level, "level")
+    return reaches
 
 
 def simulate(
-    chain,
-    n_steps,
+    chain: MarkovChain,
+    n_steps: int,
     *,
-    start=None,
-    n_walkers=1,
-    rng=None,
-    num_threads=None,
-    progress=False,
-    callback=None,
-):
+    start: npt.ArrayLike | None = None,
+    n_walkers: int = 1,
+    rng: RNG = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> npt.NDArray[np.int32] | npt.NDArray[np.int64]:
     """Trajectories of independent walkers.
 
     Parameters
@@ -58,11 +61,12 @@ def simulate(
     chain : MarkovChain
     n_steps : int
     start : int, array_like of states, float array (n_states,), or None
-        As in `simulate_hitting_times`: several states are dealt round robin over the walkers, floats are a distribution to
-        draw from, None draws from pi.
+        As in `simulate_hitting_times`: several states are assigned to the walkers round robin,
+        floats are a distribution to draw from, None draws from pi.
     n_walkers : int
     rng, num_threads, progress, callback
-        As in `simulate_hitting_times`, where the same `rng` and starts walk the same paths.
+        As in `simulate_hitting_times`. With the same `rng` and starts, walkers there take the same
+        paths.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def simulate(
     MemoryForecastError
         The trajectories do not fit into free memory.
     Interrupted
-        After Ctrl-C; ``.partial`` is the array with -1 for what was not reached.
+        After Ctrl-C; ``.partial`` is the array, with -1 for steps that were not simulated.
 
     Examples
     --------
@@ -86,10 +90,8 @@ def simulate(
     [[0, 1, 0, 1, 0], [1, 0, 1, 0, 1]]
     """
     is_chain(chain)
-    n_steps, n_walkers = (
-        validate.count(n_steps, "n_steps", 0),
-        validate.count(n_walkers, "n_walkers"),
-    )
+    n_steps = validate.count(n_steps, "n_steps", 0)
+    n_walkers = validate.count(n_walkers, "n_walkers")
     num_threads = resolve_threads(num_threads)
     dtype = np.dtype(np.int32 if chain.n_states < 2**31 else np.int64)
     forecast_memory(
@@ -101,13 +103,10 @@ def simulate(
     kernel = chain._scaled.walker(num_threads)
     paths = np.empty((n_walkers, n_steps + 1), dtype=dtype)
     paths[:, 0] = states
-    pace, first, step = (
-        Pace(),
-        0,
-        0,
-    )  # what has been done: all steps of the walkers below `first`, `step` of the next group
+    # Done so far: all steps of the walkers below `first`, and `step` steps of the next round.
+    pacer, first, step = step_pacer(), 0, 0
 
-    def partial():
+    def partial() -> npt.NDArray[np.integer]:
         paths[first : first + WALKERS_PER_ROUND, step + 1 :] = -1
         paths[first + WALKERS_PER_ROUND :, 1:] = -1
         return paths
@@ -118,13 +117,13 @@ def simulate(
         while first < n_walkers:
             own = slice(first, first + WALKERS_PER_ROUND)
 
-            def walk(begin, end, own=own):
+            def walk(begin: int, end: int, own: slice = own) -> None:
                 _core.walk_paths(
                     kernel, key, num_threads, own.start, begin, end, states[own], paths[own]
                 )
 
             while step < n_steps:
-                step = pace(walk, step, n_steps)
+                step = advance(pacer, walk, step, n_steps)
                 monitor(first * n_steps + len(states[own]) * step, step=step)
             first, step = own.stop, 0
     return paths

@@ -1,28 +1,26 @@
-"""Targets too rare for plain Monte Carlo: adaptive multilevel splitting of trajectories (Cerou & Guyader 2007)."""
+"""Targets too rare for plain Monte Carlo, by adaptive multilevel splitting (Cerou & Guyader 2007).
+
+The results and the public functions; `splitting_run` holds the algorithm.
+"""
 
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import stdtrit
 
 from .._runtime import validate
-from .._runtime.checkpoint import Checkpoint, fingerprint
-from .._runtime.progress import interruptible
-from .._runtime.random import philox_key
 from .._runtime.results import Result, result
-from .._runtime.threads import resolve_threads
-from ..chains.chain import is_chain
-from ..equilibrium.structure import certain, reachable
+from .._runtime.types import RNG, Callback, FloatArray, Path, States
+from ..chains.chain import MarkovChain, is_chain
+from ..equilibrium.structure import hits_almost_surely, reachable
 from ..errors import ConvergenceWarning, InvalidChainError
+from .splitting_run import SplittingRun
 from .statistics import skew_interval
-from .walkers import Starts, Watched, stops_for_certain, uniforms
+from .walkers import require_stop
 
-# The share of particles that a level removes. Fewer would save 5 % of the variance at a tenth, but leave the threads
-# without walkers.
-KILLED = 0.1
-# Replicas advanced side by side, which feeds the threads; a replica's numbers do not depend on its company.
-TOGETHER = 16
-# A wider interval than the value -+ half of it is called not converged.
+# A result is converged if its standard error is at most this share of the value: the interval then
+# extends to about half the value on both sides.
 MAX_REL_ERROR = 0.25
 
 
@@ -35,12 +33,13 @@ class SplittingResult(Result):
     probability : float
         Mean of the replicas: unbiased, for every score and number of particles.
     ci : tuple of two floats
-        95 % interval from the spread of the replicas, corrected for their skewness; asymptotic in `n_replicas`.
+        95 % interval from the spread of the replicas, corrected for their skewness; asymptotic in
+        `n_replicas`.
     std_error : float
     replicas : ndarray float64 (n_replicas,)
         Independent unbiased estimates; 0 where a replica lost all its particles.
     n_extinct : int
-        Replicas that did.
+        Replicas that lost all their particles.
     n_levels : float
         Mean number of levels.
     n_particles, n_replicas, n_steps_total : int
@@ -50,9 +49,9 @@ class SplittingResult(Result):
     """
 
     probability: float
-    ci: tuple
+    ci: tuple[float, float]
     std_error: float
-    replicas: np.ndarray
+    replicas: FloatArray
     n_extinct: int
     n_levels: float
     n_particles: int
@@ -64,18 +63,19 @@ class SplittingResult(Result):
 
 @result
 class SplittingTimeResult(Result):
-    """A mean hitting time as the mean length of an excursion over the probability that it arrives.
+    """A mean hitting time: the mean length of an excursion over the probability that it arrives.
 
     Attributes
     ----------
     mean : float
-        ``cycle_mean / escape.probability``, in steps: consistent, not unbiased (the bias is of order 1 / n_replicas).
+        ``cycle_mean / escape.probability``, in steps: consistent, not unbiased (the bias is of
+        order 1 / n_replicas).
     ci : tuple of two floats
         95 % interval from the jackknife over the replicas, on the logarithm.
     std_error : float
     cycle_mean : float
-        Mean steps of an excursion from the start until it is back or on the target. Blind to long excursions that are rarer
-        than one in n_particles * n_replicas and do not arrive.
+        Mean steps of an excursion from the start until it is back or on the target. Blind to long
+        excursions that do not arrive and are rarer than one in n_particles * n_replicas.
     escape : SplittingResult
         The probability that an excursion ends on the target.
     converged : bool
@@ -83,7 +83,7 @@ class SplittingTimeResult(Result):
     """
 
     mean: float
-    ci: tuple
+    ci: tuple[float, float]
     std_error: float
     cycle_mean: float
     escape: SplittingResult
@@ -91,21 +91,21 @@ class SplittingTimeResult(Result):
 
 
 def splitting_probability(
-    chain,
-    start,
-    target,
-    avoid,
+    chain: MarkovChain,
+    start: npt.ArrayLike,
+    target: States,
+    avoid: States,
     *,
-    score=None,
-    n_particles=1000,
-    n_replicas=32,
-    rng=None,
-    num_threads=None,
-    progress=False,
-    callback=None,
-    checkpoint=None,
-):
-    """P(hit `target` before `avoid`) by adaptive multilevel splitting, for probabilities of 1e-12 and far below.
+    score: npt.ArrayLike | None = None,
+    n_particles: int = 1000,
+    n_replicas: int = 32,
+    rng: RNG = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+    checkpoint: Path | None = None,
+) -> SplittingResult:
+    """P(hit `target` before `avoid`) by adaptive multilevel splitting, for 1e-12 and far below.
 
     Parameters
     ----------
@@ -113,12 +113,13 @@ def splitting_probability(
     start : int or float array (n_states,)
         A state, or the distribution that starts are drawn from.
     target, avoid : bool mask (n_states,) or state numbers
-        Disjoint. A walker must come to one of them with probability one.
+        Disjoint. A walker must reach one of them with probability one.
     score : array_like (n_states,), optional
-        What rises on the way to the target; the committor is best, the chain's reward the default. It decides about the
-        variance only.
+        A function that rises on the way to the target. The committor is optimal; the default is the
+        chain's reward. It affects the variance only.
     n_particles : int
-        Trajectories of a replica. The relative variance of a replica is about -log(probability) / n_particles at best.
+        Trajectories of a replica. The relative variance of a replica is about
+        -log(probability) / n_particles at best.
     n_replicas : int
         Independent estimates, at least 2; the interval comes from them.
     rng : Generator, BitGenerator, SeedSequence, int or None
@@ -133,22 +134,25 @@ def splitting_probability(
     Raises
     ------
     InvalidChainError
-        A state out of range, overlapping sets, no score, or a start from which a walker may never stop.
+        A state out of range, overlapping sets, no score, or a start from which a walker may never
+        reach `target` or `avoid`.
     Interrupted
-        After Ctrl-C; ``.partial`` is the result of the finished replicas, None where there are fewer than two.
+        After Ctrl-C; ``.partial`` is the result of the finished replicas, None if there are fewer
+        than two.
 
     Warns
     -----
     ConvergenceWarning
-        The standard error exceeds a quarter of the probability; the result says so in `converged`.
+        The standard error exceeds a quarter of the probability; see `converged`.
 
     Notes
     -----
-    Every trajectory is worth its highest score. Again and again those at or below the k-th lowest worth, ties included, are
-    replaced by trajectories that follow a random survivor until it first exceeds that level and go on by themselves; the
-    estimate is multiplied by the share of survivors (Brehier, Lelievre & Rousset 2015; ties and unbiasedness: Brehier,
-    Gazeau, Goudenege, Lelievre & Rousset 2016). No trajectory is stored: a survivor's is walked again from its random
-    numbers.
+    Each trajectory is ranked by its highest score. In every iteration the trajectories at or below
+    the k-th lowest rank, ties included, are replaced: a replacement follows a random survivor until
+    it first exceeds that level and continues independently. The estimate is multiplied by the share
+    of survivors (Brehier, Lelievre & Rousset 2015; ties and unbiasedness: Brehier, Gazeau,
+    Goudenege, Lelievre & Rousset 2016). No trajectory is stored: a survivor's is walked again from
+    its random numbers.
 
     Examples
     --------
@@ -156,12 +160,13 @@ def splitting_probability(
     >>> up, n = 0.2, 16
     >>> P = np.diag([up] * n, 1) + np.diag([1 - up] * n, -1)
     >>> P[0, :2], P[n, n - 1:] = [1, 0], [0, 1]
-    >>> found = fe.splitting_probability(fe.MarkovChain(P), 1, [n], [0], score=np.arange(n + 1), rng=1)
+    >>> chain, height = fe.MarkovChain(P), np.arange(n + 1)
+    >>> found = fe.splitting_probability(chain, 1, [n], [0], score=height, rng=1)
     >>> exact = 3 / (4.0**n - 1)  # gambler's ruin, 7e-10
     >>> bool(found.ci[0] < exact < found.ci[1])
     True
     """
-    call = _Call(
+    run = SplittingRun(
         "splitting_probability",
         chain,
         start,
@@ -172,39 +177,39 @@ def splitting_probability(
         n_replicas,
         rng,
         num_threads,
-        looks=True,
+        score_starts=True,
     )
-    stops_for_certain(chain, call.target | call.avoid, call.starts)
-    known = call.known()
+    require_stop(chain, run.target | run.avoid, run.starts)
+    known = _known_probability(run)
     if known is not None:
         return known
-    found = call.run(progress, callback, checkpoint, call.probability)
+    found = run.run(progress, callback, checkpoint, lambda: _probability(run))
     if not found.converged:
-        _warn(call.name, found.std_error, found.probability, found)
+        _warn(run.name, found.std_error, found.probability, found)
     return found
 
 
 def splitting_hitting_time(
-    chain,
-    start,
-    target,
+    chain: MarkovChain,
+    start: int | npt.ArrayLike,
+    target: States,
     *,
-    score=None,
-    n_particles=1000,
-    n_replicas=32,
-    rng=None,
-    num_threads=None,
-    progress=False,
-    callback=None,
-    checkpoint=None,
-):
-    """The mean hitting time of a rare target from one state, by splitting the excursions from that state.
+    score: npt.ArrayLike | None = None,
+    n_particles: int = 1000,
+    n_replicas: int = 32,
+    rng: RNG = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+    checkpoint: Path | None = None,
+) -> SplittingTimeResult:
+    """The mean hitting time of a rare target from one state, by splitting excursions from it.
 
     Parameters
     ----------
     start : int
-        One state outside the target, best one that is visited often; with several the ratio would need the law of the
-        visits, which is not known.
+        One state outside the target, best one that is visited often. Several states would need the
+        distribution of the visits among them, which is unknown.
     chain, target, score, n_particles, n_replicas, rng, num_threads, progress, callback, checkpoint
         As in `splitting_probability`.
 
@@ -215,14 +220,21 @@ def splitting_hitting_time(
     Raises
     ------
     InvalidChainError
-        As in `splitting_probability`; also where the target is missed with positive probability: the mean is infinite.
+        As in `splitting_probability`. Also if the target is missed with positive probability, so
+        that the mean is infinite.
     Interrupted
-        After Ctrl-C; ``.partial`` as there.
+        After Ctrl-C; ``.partial`` as in `splitting_probability`.
+
+    Warns
+    -----
+    ConvergenceWarning
+        The standard error exceeds a quarter of the mean; see `converged`.
 
     Notes
     -----
-    An excursion ends back at the start or on the target, after sigma steps. Excursions are independent, so by Wald's identity
-    ``E tau = E sigma / P(it ends on the target)``. E sigma is the mean over the first trajectories of the splitting.
+    An excursion ends back at the start or on the target, after sigma steps. Excursions are
+    independent, so by Wald's identity ``E tau = E sigma / P(it ends on the target)``. E sigma is
+    the mean over the initial trajectories of the splitting.
 
     Examples
     --------
@@ -233,318 +245,122 @@ def splitting_hitting_time(
     True
     """
     is_chain(chain)
-    start = validate.state_array(start, chain.n_states, "start")
-    if len(start) != 1:
+    states = validate.state_array(start, chain.n_states, "start")
+    if len(states) != 1:
         raise InvalidChainError(
-            "splitting_hitting_time needs one state as start: excursions from a set are not independent"
+            f"start has {len(states)} states and splitting_hitting_time needs one: excursions from "
+            "a set are not independent"
         )
-    if validate.target_mask(target, chain.n_states)[start[0]]:
+    if validate.target_mask(target, chain.n_states)[states[0]]:
         raise InvalidChainError(
-            f"start {start[0]} is on the target: its hitting time is 0; start elsewhere"
+            f"start {states[0]} is on the target: its hitting time is 0; start elsewhere"
         )
-    call = _Call(
+    run = SplittingRun(
         "splitting_hitting_time",
         chain,
-        start,
+        states,
         target,
-        start,
+        states,
         score,
         n_particles,
         n_replicas,
         rng,
         num_threads,
-        looks=False,
+        score_starts=False,
     )
-    if not certain(chain, call.target)[start[0]]:
+    if not hits_almost_surely(chain, run.target)[states[0]]:
         raise InvalidChainError(
-            f"from start {start[0]} the target may be missed for ever: the mean hitting time is infinite"
+            f"from start {states[0]} the target is missed with positive probability, so the mean "
+            "hitting time is infinite; use splitting_probability for the chance to reach it"
         )
-    found = call.run(progress, callback, checkpoint, call.time)
+    found = run.run(progress, callback, checkpoint, lambda: _mean_time(run))
     if not found.converged:
-        _warn(call.name, found.std_error, found.mean, found.escape)
+        _warn(run.name, found.std_error, found.mean, found.escape)
     return found
 
 
-def _warn(name, std_error, value, found):
+def _warn(name: str, std_error: float, value: float, found: SplittingResult) -> None:
     warnings.warn(
-        f"{name}: the standard error is {std_error:.3g} of {value:.3g} ({found.n_extinct} of {found.n_replicas} replicas lost "
-        "all particles); raise n_particles, or give a score that rises steadily towards the target",
+        f"{name}: the standard error is {std_error:.3g} of {value:.3g} ({found.n_extinct} of "
+        f"{found.n_replicas} replicas lost all particles); raise n_particles, or pass a score that "
+        "rises steadily towards the target",
         ConvergenceWarning,
         stacklevel=3,
     )
 
 
-class _Call:
-    """The checked arguments of a call, and the replicas that are done."""
-
-    def __init__(
-        self,
-        name,
-        chain,
-        start,
-        target,
-        avoid,
-        score,
-        n_particles,
-        n_replicas,
-        rng,
-        num_threads,
-        *,
-        looks,
-    ):
-        is_chain(chain)
-        self.name, self.chain, self.looks = name, chain, looks
-        self.target, self.avoid = (
-            validate.target_mask(target, chain.n_states),
-            _mask(avoid, chain.n_states),
-        )
-        both = np.flatnonzero(self.target & self.avoid)
-        if len(both):
-            raise InvalidChainError(
-                f"state {both[0]} is in the target and is to be avoided; take it out of one of them"
+def _known_probability(run: SplittingRun) -> SplittingResult | None:
+    """The result if the graph determines it: 0 or 1; else None."""
+    used = run.starts.support
+    for goal, other, value in ((run.target, run.avoid, 0.0), (run.avoid, run.target, 1.0)):
+        if not reachable(run.chain, goal, other)[used].any():
+            return SplittingResult(
+                probability=value,
+                ci=(value, value),
+                std_error=0.0,
+                replicas=np.full(run.n_replicas, value),
+                n_extinct=0,
+                n_levels=0.0,
+                n_particles=run.n_particles,
+                n_replicas=run.n_replicas,
+                n_steps_total=0,
+                steps_per_second=0.0,
+                converged=True,
             )
-        self.n_particles = validate.count(n_particles, "n_particles", 2)
-        self.n_replicas = validate.count(n_replicas, "n_replicas", 2)
-        self.num_threads = resolve_threads(num_threads)
-        if score is None and not isinstance(chain.reward, np.ndarray):
-            raise InvalidChainError(
-                "this chain has no reward vector to climb; pass score=, one number a state"
-            )
-        score = validate.vector(
-            chain.reward if score is None else score, chain.n_states, "score", allow_minus_inf=True
-        )
-        # an arrival is above every level; a failure is not, even where its score is high
-        self.score = np.where(self.target, np.inf, np.where(self.avoid, -np.inf, score))
-        self.seeded, self.key = rng is not None, philox_key(rng)
-        self.starts = Starts(chain, start, self.key, self.num_threads)
-        if self.starts.given is not None and len(self.starts.given) != 1:
-            raise InvalidChainError(
-                "start must be one state or a distribution; give several states as a float array (n_states,)"
-            )
-        self.done = (
-            np.empty((0, 3)),
-            0,
-        )  # (estimate, mean excursion, levels) of replicas, and steps: replaced as a whole
-        self.walks = Watched(
-            chain._scaled.walker(self.num_threads),
-            self.key,
-            self.target | self.avoid,
-            self.num_threads,
-        )
+    return None
 
-    def known(self):
-        """The result where the graph knows it: 0 or 1; else None."""
-        used = np.flatnonzero(self.starts.law) if self.starts.given is None else self.starts.given
-        for goal, other, value in ((self.target, self.avoid, 0.0), (self.avoid, self.target, 1.0)):
-            if not reachable(self.chain, goal, other)[used].any():
-                return SplittingResult(
-                    probability=value,
-                    ci=(value, value),
-                    std_error=0.0,
-                    replicas=np.full(self.n_replicas, value),
-                    n_extinct=0,
-                    n_levels=0.0,
-                    n_particles=self.n_particles,
-                    n_replicas=self.n_replicas,
-                    n_steps_total=0,
-                    steps_per_second=0.0,
-                    converged=True,
-                )
-        return None
 
-    def run(self, progress, callback, checkpoint, summary):
-        keeper = Checkpoint(
-            checkpoint,
-            self.name,
-            lambda: fingerprint(
-                self.chain.fingerprint(),
-                self.target,
-                self.avoid,
-                self.score,
-                self.starts.law,
-                self.starts.given,
-                self.n_particles,
-                self.n_replicas,
-                [int(word) for word in self.key] if self.seeded else None,
-            ),
-        )
+def _probability(run: SplittingRun) -> SplittingResult:
+    """Of the finished replicas, at least two."""
+    values, _, levels = run.finished.table.T
+    n, mean, std = len(values), float(values.mean()), float(values.std(ddof=1))
+    low, high = 0.0, 1.0
+    if std > 0.0:
+        low, high = skew_interval(mean, std, float(((values - mean) ** 3).mean()) / std**3, n)
+    elif mean > 0.0:
+        low = high = mean
+    error = std / n**0.5
+    return SplittingResult(
+        probability=mean,
+        ci=(max(low, 0.0), min(high, 1.0)),
+        std_error=error,
+        replicas=values.copy(),
+        n_extinct=int(np.count_nonzero(values == 0.0)),
+        n_levels=float(levels.mean()),
+        n_particles=run.n_particles,
+        n_replicas=n,
+        n_steps_total=run.finished.n_steps,
+        steps_per_second=run.walks.steps_per_second,
+        converged=bool(mean > 0.0 and error <= MAX_REL_ERROR * mean),
+    )
 
-        def partial():
-            keeper.save(self.state, now=True)
-            return summary() if len(self.done[0]) > 1 else None
 
-        with interruptible(
-            self.name, partial, total=self.n_replicas, progress=progress, callback=callback
-        ) as monitor:
-            saved = keeper.load()
-            if saved is not None:
-                self.load(saved)
-            while (first := len(self.done[0])) < self.n_replicas:
-                group = _Group(self, range(first, min(first + TOGETHER, self.n_replicas)))
-                group.run(lambda: monitor(first, level=group.level, steps=self.walks.n_steps))
-                self.done = np.append(self.done[0], group.outcome(), axis=0), self.walks.n_steps
-                keeper.save(self.state)
-                monitor(len(self.done[0]), steps=self.walks.n_steps)
-        keeper.discard()
-        return summary()
-
-    def state(self):
-        return {"key": self.key, "replicas": self.done[0], "n_steps": np.array(self.done[1])}
-
-    def load(self, saved):
-        self.key[:], self.done = saved["key"], (saved["replicas"], int(saved["n_steps"]))
-        self.walks.resume(self.done[1])
-
-    def probability(self):
-        values, _, levels = self.done[0].T
-        n, mean, std = len(values), float(values.mean()), float(values.std(ddof=1))
-        low, high = 0.0, 1.0
-        if std > 0.0:
-            low, high = skew_interval(mean, std, float(((values - mean) ** 3).mean()) / std**3, n)
-        elif mean > 0.0:
-            low = high = mean
-        error = std / n**0.5
-        return SplittingResult(
-            probability=mean,
-            ci=(max(low, 0.0), min(high, 1.0)),
-            std_error=error,
-            replicas=values.copy(),
-            n_extinct=int(np.count_nonzero(values == 0.0)),
-            n_levels=float(levels.mean()),
-            n_particles=self.n_particles,
-            n_replicas=n,
-            n_steps_total=self.done[1],
-            steps_per_second=self.walks.steps_per_second,
-            converged=bool(mean > 0.0 and error <= MAX_REL_ERROR * mean),
-        )
-
-    def time(self):
-        escape, cycles = self.probability(), self.done[0][:, 1]
-        cycle, n = float(cycles.mean()), len(cycles)
-        if escape.probability == 0.0:
-            return SplittingTimeResult(
-                mean=np.inf,
-                ci=(0.0, np.inf),
-                std_error=np.inf,
-                cycle_mean=cycle,
-                escape=escape,
-                converged=False,
-            )
-        mean = cycle / escape.probability
-        with np.errstate(divide="ignore"):
-            left_out = np.log((cycles.sum() - cycles) / (escape.replicas.sum() - escape.replicas))
-        relative = (
-            float(np.sqrt((n - 1) * np.mean((left_out - left_out.mean()) ** 2)))
-            if np.isfinite(left_out).all()
-            else np.inf
-        )
-        with np.errstate(over="ignore"):
-            factor = float(np.exp(stdtrit(n - 1, 0.975) * relative))
+def _mean_time(run: SplittingRun) -> SplittingTimeResult:
+    """Of the finished replicas, at least two."""
+    escape, cycles = _probability(run), run.finished.table[:, 1]
+    cycle, n = float(cycles.mean()), len(cycles)
+    if escape.probability == 0.0:
         return SplittingTimeResult(
-            mean=mean,
-            ci=(mean / factor, mean * factor),
-            std_error=mean * relative,
+            mean=np.inf,
+            ci=(0.0, np.inf),
+            std_error=np.inf,
             cycle_mean=cycle,
             escape=escape,
-            converged=bool(relative <= MAX_REL_ERROR),
+            converged=False,
         )
-
-
-def _mask(states, n_states):
-    mask = np.zeros(n_states, dtype=bool)
-    mask[validate.state_array(states, n_states, "avoid")] = True
-    return mask
-
-
-class _Group:
-    """Some replicas side by side, each a row of particles. A particle is where its own part of the trajectory begins, the
-    stream that it walked from there, and the highest score on the way."""
-
-    def __init__(self, call, replicas):
-        self.call, self.replicas = call, np.array(replicas, dtype=np.int64)
-        shape = len(self.replicas), call.n_particles
-        self.kill = max(1, int(KILLED * call.n_particles))
-        self.begin = np.array(
-            [call.starts.take(int(r) * call.n_particles, call.n_particles) for r in self.replicas]
-        )
-        self.stream, self.used = np.empty(shape, dtype=np.int64), np.zeros(shape[0], dtype=np.int64)
-        self.best, self.picks = np.empty(shape), np.zeros(shape[0], dtype=np.int64)
-        self.estimate, self.n_levels = np.ones(shape[0]), np.zeros(shape[0])
-        self.level = -np.inf
-
-    def run(self, tick):
-        self.tick = tick
-        every = np.ones(self.best.shape, dtype=bool)
-        steps = np.zeros(self.best.shape, dtype=np.int64)
-        steps[every] = self.walk(every, look=self.call.looks)
-        self.cycle = steps.mean(axis=1)
-        alive = np.ones(len(self.replicas), dtype=bool)
-        while alive.any():
-            level = np.partition(self.best, self.kill - 1, axis=1)[:, self.kill - 1]
-            alive &= level < np.inf
-            killed = (self.best <= level[:, None]) & alive[:, None]
-            n_killed = killed.sum(axis=1)
-            self.estimate *= 1.0 - n_killed / self.best.shape[1]
-            alive &= n_killed < self.best.shape[1]
-            killed &= alive[:, None]
-            self.n_levels += alive
-            if alive.any():
-                self.level = float(level[alive].min())
-                self.branch(killed, level)
-        self.estimate *= (self.best == np.inf).mean(axis=1)
-
-    def outcome(self):
-        """(estimate, mean steps of the first trajectories, levels) of each replica."""
-        return np.stack([self.estimate, self.cycle, self.n_levels], axis=1)
-
-    def walk(self, which, look):
-        """Walk the chosen particles from their beginnings on new streams to the end; returns their steps."""
-        row = np.nonzero(which)[0]
-        number = np.cumsum(which, axis=1)[which] - 1 + self.used[row]
-        self.used += which.sum(axis=1)
-        stream, begin = (self.replicas[row] << 32) + number, self.begin[which]
-        best = self.call.score[begin] if look else np.full(len(row), -np.inf)
-        going = (
-            ~(self.call.target | self.call.avoid)[begin] if look else np.ones(len(row), dtype=bool)
-        )
-        reached, steps = best[going], np.zeros(len(row), dtype=np.int64)
-        _, steps[going] = self.call.walks.run(
-            begin[going],
-            stream[going],
-            self.tick,
-            score=self.call.score,
-            level=np.full(len(reached), np.inf),
-            best=reached,
-        )
-        best[going] = reached
-        self.stream[which], self.best[which] = stream, best
-        return steps
-
-    def branch(self, killed, level):
-        """Replace the killed by branches of random survivors at their first state above the level."""
-        parent = np.empty(killed.shape, dtype=np.int64)  # as an index into all particles
-        for r in np.flatnonzero(killed.any(axis=1)):
-            survivors, n = np.flatnonzero(~killed[r]), int(killed[r].sum())
-            u = uniforms(self.call.key, 2, int(self.picks[r]), n, lane=int(self.replicas[r]))
-            self.picks[r] += n
-            parent[r, killed[r]] = (
-                r * killed.shape[1] + survivors[(u * len(survivors)).astype(np.int64)]
-            )
-        parents, place = np.unique(parent[killed], return_inverse=True)
-        self.begin[killed] = self.crossing(parents, level[parents // killed.shape[1]])[place]
-        self.walk(killed, look=True)
-
-    def crossing(self, particles, level):
-        """The first states above the level of particles that exceed it: their walks once more, on the same streams."""
-        state = self.begin.ravel()[particles].copy()
-        below = ~(self.call.score[state] > level)
-        scratch = np.full(np.count_nonzero(below), -np.inf)
-        state[below], _ = self.call.walks.run(
-            state[below],
-            self.stream.ravel()[particles[below]],
-            self.tick,
-            score=self.call.score,
-            level=level[below],
-            best=scratch,
-        )
-        return state
+    mean = cycle / escape.probability
+    with np.errstate(divide="ignore"):
+        left_out = np.log((cycles.sum() - cycles) / (escape.replicas.sum() - escape.replicas))
+    relative = np.inf
+    if np.isfinite(left_out).all():
+        relative = float(np.sqrt((n - 1) * np.mean((left_out - left_out.mean()) ** 2)))
+    with np.errstate(over="ignore"):
+        factor = float(np.exp(stdtrit(n - 1, 0.975) * relative))
+    return SplittingTimeResult(
+        mean=mean,
+        ci=(mean / factor, mean * factor),
+        std_error=mean * relative,
+        cycle_mean=cycle,
+        escape=escape,
+        converged=bool(relative <= MAX_REL_ERROR),
+    )

@@ -1,18 +1,27 @@
-"""Statistics of hitting times without the times: exact integer sums and a table of counts, so that neither the number of
-walkers nor the order in which they arrive matters to memory or to a single bit."""
+"""Statistics of hitting times that do not keep the times.
+
+Hitting times are integers, so their statistics are exact: sums are Python integers and times are
+counted in a table. Neither the number of walkers nor the order in which they arrive changes the
+memory or a single bit, and so neither do threads, rounds nor a resumed run. Beyond MAX_TIMES
+distinct times the table rounds them and reports it (`Survival.time_resolution`).
+"""
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import stdtrit
 
 from .._runtime.results import Result, result
+from .._runtime.types import BoolArray, FloatArray, IntArray
 
-# Distinct times that are kept apart (16 bytes each); beyond it times lose their lowest bits. A sample of a million walkers
-# is always exact.
+# Distinct times that are counted separately (16 bytes each); beyond that times lose their lowest
+# bits. A sample of a million walkers is always exact.
 MAX_TIMES = 2**20
-# Hall & Wellner's band with the constant of Dvoretzky, Kiefer & Wolfowitz (Massart 1990): P(sup |S_n - S| > c / sqrt(n)) is
-# at most 2 exp(-2 c^2) = 5 % for every n.
+# Hall & Wellner's band with the constant of Dvoretzky, Kiefer & Wolfowitz (Massart 1990):
+# P(sup |S_n - S| > c / sqrt(n)) is at most 2 exp(-2 c^2) = 5 % for every n.
 BAND = np.sqrt(np.log(2.0 / 0.05) / 2.0)
 
 
@@ -25,45 +34,60 @@ class Survival(Result):
     times : ndarray int64 (k,)
         0 and the steps at which walkers arrived, ascending.
     probability : ndarray float64 (k,)
-        The share that has not arrived after that many steps; levels off at the share that never arrives.
+        The share that has not arrived after that many steps; levels off at the share that never
+        arrives.
     lower, upper : ndarray float64 (k,)
-        A band that contains the whole curve, from 0 up to the limit of steps, with probability 95 % (Hall & Wellner 1980):
-        for every number of walkers where none was censored earlier (Massart 1990), else asymptotically.
+        A band that contains the whole curve, from 0 up to the limit of steps, with probability 95 %
+        (Hall & Wellner 1980): for every number of walkers if none was censored earlier (Massart
+        1990), otherwise asymptotically.
     arrivals : ndarray int64 (k,)
         Walkers that arrived at each time: the histogram.
     time_resolution : float
-        0: times are exact, and quantiles with them. Otherwise there were too many distinct ones: times are rounded up by at
-        most this share of themselves.
+        0 if times are exact, and quantiles with them. Otherwise there were too many distinct times,
+        and each was rounded up by at most this share of itself.
     """
 
-    times: np.ndarray
-    probability: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    arrivals: np.ndarray
+    times: IntArray
+    probability: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    arrivals: IntArray
     time_resolution: float
 
-    def quantile(self, q):
-        """The first time t with P(tau <= t) >= q; nan where the curve does not come down that far."""
-        below = (
-            self.probability <= 1.0 - q + 1e-10
-        )  # a product of rounded factors, one for each time
+    def quantile(self, q: float) -> float:
+        """The first time t with P(tau <= t) >= q; nan if the curve does not fall that far."""
+        # 1e-10 allows for the rounding of a product of one factor per time
+        below = self.probability <= 1.0 - q + 1e-10
         return float(self.times[np.argmax(below)]) if below.any() else np.nan
 
-    def histogram(self, bins=20):
-        """(counts, edges) of the arrivals in bins as of `numpy.histogram`."""
+    def histogram(
+        self, bins: int | npt.ArrayLike = 20
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """(counts, edges) of the arrivals; `bins` as in `numpy.histogram`."""
         return np.histogram(self.times, bins, weights=self.arrivals)
 
 
-class Counts:
-    """How often each of a set of times occurred; immutable. `bits`: significant bits that times keep, None for all."""
+class TimeCounts:
+    """How often each of a set of times occurred; immutable.
 
-    def __init__(self, times=(), counts=(), bits=None):
-        self.times, self.counts = np.array(times, dtype=np.int64), np.array(counts, dtype=np.int64)
+    Parameters
+    ----------
+    times, counts : array_like of int (k,)
+        Times in ascending order.
+    bits : int or None
+        Significant bits that times keep; None keeps all.
+    """
+
+    def __init__(
+        self, times: npt.ArrayLike = (), counts: npt.ArrayLike = (), bits: int | None = None
+    ) -> None:
+        self.times: IntArray = np.array(times, dtype=np.int64)
+        self.counts: IntArray = np.array(counts, dtype=np.int64)
         self.bits = bits
 
-    def plus(self, times):
-        """The counts with more times; the same whatever the grouping, for rounding is idempotent and monotone."""
+    def plus(self, times: IntArray) -> "TimeCounts":
+        """The counts with more times added; the same for any grouping of the additions, because
+        rounding is idempotent and monotone."""
         if len(times) == 0:
             return self
         if times.max() < max(1024, 4 * len(times)):  # two passes instead of a sort
@@ -77,15 +101,16 @@ class Counts:
         while len(merged[0]) > MAX_TIMES:
             bits = (int(merged[0][-1]).bit_length() if bits is None else bits) - 1
             merged = _merge(*merged, bits)
-        return Counts(*merged, bits)
+        return TimeCounts(*merged, bits)
 
     @property
-    def resolution(self):
-        return 0.0 if self.bits is None else 2.0 ** (1 - self.bits)
+    def resolution(self) -> float:
+        """The largest relative rounding of a time."""
+        return 0.0 if self.bits is None else float(2.0 ** (1 - self.bits))
 
 
-def _merge(times, counts, bits):
-    """Equal times added up, after rounding up to so many significant bits."""
+def _merge(times: IntArray, counts: IntArray, bits: int | None) -> tuple[IntArray, IntArray]:
+    """Sum the counts of equal times, after rounding times up to so many significant bits."""
     if bits is not None:
         drop = np.maximum(np.frexp(times.astype(np.float64))[1] - bits, 0)
         times = -(-times >> drop) << drop
@@ -95,16 +120,40 @@ def _merge(times, counts, bits):
     return times, total
 
 
-class Tally:
-    """What is known of the walkers so far. `plus` returns a new one, so that an interruption finds the old or the new."""
+class HittingStatistics:
+    """Statistics of the walkers so far.
 
-    def __init__(self, n_targets):
+    `plus` returns a new object, so that an interruption finds either the old or the new one.
+
+    Attributes
+    ----------
+    n, n_never : int
+        Walkers; those on a state from which no path leads to the target.
+    total, squares, total_arrived : int
+        Exact sums: of the steps, of their squares, of the steps of the walkers that arrived.
+    arrived, censored : TimeCounts
+    hits : ndarray int64 (n_targets,)
+        Walkers that arrived at each target state.
+    """
+
+    def __init__(self, n_targets: int) -> None:
         self.n = self.n_never = self.total = self.squares = self.total_arrived = 0
-        self.arrived, self.censored = Counts(), Counts()
-        self.hits = np.zeros(n_targets, dtype=np.int64)
+        self.arrived, self.censored = TimeCounts(), TimeCounts()
+        self.hits: IntArray = np.zeros(n_targets, dtype=np.int64)
 
-    def plus(self, steps, arrived_at, is_censored):
-        """Steps made, the target's number (-1: none), and whether the limit came first, of more walkers, each (k,)."""
+    def plus(
+        self, steps: IntArray, arrived_at: IntArray, is_censored: BoolArray
+    ) -> "HittingStatistics":
+        """With k more walkers.
+
+        Parameters
+        ----------
+        steps : ndarray int64 (k,)
+        arrived_at : ndarray int64 (k,)
+            Number of the target state, -1 for none.
+        is_censored : ndarray bool (k,)
+            Whether the limit of steps came first.
+        """
         out = copy.copy(self)
         arrived = arrived_at >= 0
         out.n += len(steps)
@@ -112,23 +161,22 @@ class Tally:
         out.total += int(steps.sum())
         out.squares += _sum_of_squares(steps)
         out.total_arrived += int(steps[arrived].sum())
-        out.arrived, out.censored = (
-            self.arrived.plus(steps[arrived]),
-            self.censored.plus(steps[is_censored]),
-        )
+        out.arrived = self.arrived.plus(steps[arrived])
+        out.censored = self.censored.plus(steps[is_censored])
         out.hits = self.hits + np.bincount(arrived_at[arrived], minlength=len(self.hits))
         return out
 
     @property
-    def n_arrived(self):
+    def n_arrived(self) -> int:
         return int(self.arrived.counts.sum())
 
     @property
-    def n_censored(self):
+    def n_censored(self) -> int:
         return int(self.censored.counts.sum())
 
-    def moments(self):
-        """(mean, 95 % interval, standard deviation) of the steps of all walkers, the first and the last from exact sums."""
+    def moments(self) -> tuple[float, tuple[float, float], float]:
+        """(mean, 95 % interval, standard deviation) of the steps of all walkers; mean and standard
+        deviation from exact sums."""
         n, mean = self.n, self.total / self.n
         if n == 1:
             return mean, (0.0, np.inf), np.nan
@@ -136,7 +184,7 @@ class Tally:
         low, high = skew_interval(mean, std, self._skewness(mean, std), n)
         return mean, (max(0.0, low), high), std
 
-    def _skewness(self, mean, std):
+    def _skewness(self, mean: float, std: float) -> float:
         if std == 0.0:
             return 0.0
         third = sum(
@@ -145,8 +193,9 @@ class Tally:
         )
         return third / (self.n * std**3)
 
-    def survival(self):
-        """Kaplan & Meier (1958): at each arrival, the share of those still walking that did not arrive."""
+    def survival(self) -> Survival:
+        """Kaplan & Meier (1958): at each arrival, the share of those still walking that did not
+        arrive."""
         times, deaths = self.arrived.times, self.arrived.counts
         gone = np.cumsum(deaths)
         stopped_before = np.append(0, np.cumsum(self.censored.counts))[
@@ -157,9 +206,8 @@ class Tally:
             probability = np.cumprod(1.0 - deaths / at_risk)
         else:
             probability = (self.n - gone) / self.n
-        left = np.maximum(
-            at_risk - deaths, 1
-        )  # where nobody is left the curve is 0 and its band keeps its width
+        # where nobody is left the curve is 0 and its band keeps its width
+        left = np.maximum(at_risk - deaths, 1)
         greenwood = np.cumsum(
             np.where(at_risk > deaths, deaths / (at_risk * left.astype(np.float64)), 0.0)
         )
@@ -179,18 +227,16 @@ class Tally:
             time_resolution=self.arrived.resolution,
         )
 
-    # --- checkpoints ----------------------------------------------------------------------------------------------------
+    # --- checkpoints ------------------------------------------------------------------------------
 
-    _INTEGERS = (
-        "n",
-        "n_never",
-        "total",
-        "squares",
-        "total_arrived",
-    )  # of any size, so kept as text
+    # Python integers of any size, so kept as text.
+    _INTEGERS = ("n", "n_never", "total", "squares", "total_arrived")
 
-    def state(self):
-        out = {name: np.array(str(getattr(self, name))) for name in self._INTEGERS}
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of a checkpoint."""
+        out: dict[str, npt.NDArray[Any]] = {
+            name: np.array(str(getattr(self, name))) for name in self._INTEGERS
+        }
         for name in ("arrived", "censored"):
             part = getattr(self, name)
             out |= {
@@ -201,36 +247,35 @@ class Tally:
         return out | {"hits": self.hits}
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state: Mapping[str, Any]) -> "HittingStatistics":
+        """The statistics whose `state` this is."""
         out = cls(len(state["hits"]))
         for name in cls._INTEGERS:
             setattr(out, name, int(str(state[name])))
         for name in ("arrived", "censored"):
-            setattr(
-                out,
-                name,
-                Counts(
-                    state[f"{name}.times"],
-                    state[f"{name}.counts"],
-                    int(state[f"{name}.bits"]) or None,
-                ),
+            part = TimeCounts(
+                state[f"{name}.times"], state[f"{name}.counts"], int(state[f"{name}.bits"]) or None
             )
+            setattr(out, name, part)
         out.hits = state["hits"]
         return out
 
 
-def _sum_of_squares(times):
-    """Exact for up to 2^16 times below 2^46, some eight days of steps of one walker: no sum of products of the halves
-    reaches 2^62."""
+def _sum_of_squares(times: IntArray) -> int:
+    """Exact for up to 2^16 times below 2^46 (eight days of steps of one walker): no sum of products
+    of the halves reaches 2^62."""
     high, low = times >> 23, times & (2**23 - 1)
     return (int(high @ high) << 46) + (int(high @ low) << 24) + int(low @ low)
 
 
-def skew_interval(mean, std, skewness, n):
-    """The 95 % interval of a mean from the mean, standard deviation and skewness of n values. Hall's (1992) monotone cubic
-    takes the first-order term of the Edgeworth expansion out of Student's quantiles, which miss a heavy upper tail."""
+def skew_interval(mean: float, std: float, skewness: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of a mean from the mean, standard deviation and skewness of n values.
 
-    def studentized(q):
+    Hall's (1992) monotone cubic removes the first-order term of the Edgeworth expansion from
+    Student's quantiles, which miss a heavy upper tail.
+    """
+
+    def studentized(q: float) -> float:
         t, a = float(stdtrit(n - 1, q)), skewness / n**0.5
         return t if abs(a) < 1e-6 else float(3.0 / a * (np.cbrt(1.0 + a * (t - a / 6.0)) - 1.0))
 

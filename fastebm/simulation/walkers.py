@@ -1,39 +1,51 @@
-"""What every simulation shares: where walkers start, targets as bit sets, and calls short enough for Ctrl-C."""
+"""What every simulation needs: where walkers start, targets as bit sets, short calls to the core.
 
-import time
+The random words of a walker are a function of its number and its step. So the cut of the work into
+calls, batches and threads changes no result, any walk can be repeated from its stream, and no
+trajectory has to be stored. The step of a stored chain costs its cache misses (the row's offset,
+then a cell); csrc therefore interleaves four small batches and prefetches the next cells. An
+AVX-512 Philox was measured and was slower next to these misses.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.pacing import Pacer
+from .._runtime.types import BoolArray, FloatArray, IntArray, States
+from ..chains.chain import MarkovChain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import certain
+from ..equilibrium.structure import hits_almost_surely
 from ..errors import InvalidChainError
 
-SECONDS_PER_CALL = 0.2
+#: The key of a Philox generator, shape (2,); or a bit set.
+Words = npt.NDArray[np.uint64]
 
 
-class Pace:
-    """Cuts steps into calls of about SECONDS_PER_CALL. The cut changes no result, so it may follow the clock."""
+def step_pacer() -> Pacer:
+    """Paces calls that advance walkers: the first makes 16 steps, none lasts much more than 0.2 s.
 
-    def __init__(self):
-        self.seconds, self.span = 0.0, 16
+    Walkers only drop out after step 0, so a call takes at most as long per step as the one before:
+    doubling the number of steps at most doubles the time.
+    """
+    return Pacer(16, seconds_per_call=0.2, growth=2.0)
 
-    def __call__(self, walk, begin, end):
-        """walk(begin, stop) for the stop that it returns. From step 0 on walkers only drop out, so that a call takes at most
-        as long per step as the one before, and doubling the span at most doubles the time."""
-        self.span = 16 if begin == 0 else self.span
-        stop = min(end, begin + self.span)
-        clock = time.perf_counter()
+
+def advance(pacer: Pacer, walk: Callable[[int, int], None], begin: int, end: int) -> int:
+    """Call walk(begin, stop) for some begin < stop <= end and return stop."""
+    if begin == 0:
+        pacer.restart()
+    stop = min(end, begin + pacer.size)
+    with pacer:
         walk(begin, stop)
-        elapsed = time.perf_counter() - clock
-        self.seconds += elapsed
-        self.span = max(1, int(self.span * min(2.0, SECONDS_PER_CALL / max(elapsed, 1e-9))))
-        return stop
+    return stop
 
 
-def bit_set(mask):
-    """A bool mask as the core reads it: state x at bit x % 64 of word x / 64."""
+def bit_set(mask: BoolArray) -> Words:
+    """A bool mask in the form that the core reads: state x is bit x % 64 of word x // 64."""
     return (
         np.packbits(np.pad(mask, (0, -len(mask) % 64)), bitorder="little")
         .view("<u8")
@@ -41,9 +53,12 @@ def bit_set(mask):
     )
 
 
-def uniforms(key, purpose, first, n, lane=0):
-    """Numbers first..first+n-1 of a stream of uniform variates in [0, 1). The walkers' own words have the Philox counters
-    (walker, block, 0, 0); these have (number // 4 + 1, lane, 0, purpose), purpose >= 1."""
+def uniforms(key: Words, purpose: int, first: int, n: int, lane: int = 0) -> FloatArray:
+    """Numbers first..first+n-1 of a stream of uniform variates in [0, 1).
+
+    The walkers' own words have the Philox counters (walker, block, 0, 0). These have
+    (number // 4 + 1, lane, 0, purpose) with purpose >= 1, so no word is used twice.
+    """
     bits = np.random.Philox(
         key=key, counter=np.array([first // 4, lane, 0, purpose], dtype=np.uint64)
     )
@@ -51,90 +66,152 @@ def uniforms(key, purpose, first, n, lane=0):
 
 
 class Starts:
-    """The starting states of walkers 0, 1, 2, ...: any of them can be asked for, none is stored.
+    """The starting states of walkers 0, 1, 2, ...; computed for any range of walkers, never stored.
 
     Parameters
     ----------
-    start : state, states (dealt round robin), float array (n_states,) with their distribution, or None for pi
-    key : the walkers' Philox key
+    chain : MarkovChain
+    start : state, states, float array (n_states,) or None
+        States are assigned to walkers round robin; floats are the distribution to draw from; None
+        draws from pi.
+    key : ndarray uint64 (2,)
+        The walkers' Philox key. It is read at each draw, so that a checkpoint may replace it.
 
     Attributes
     ----------
-    law : ndarray (n_states,) or None
+    distribution : ndarray (n_states,) or None
         The distribution that starts are drawn from.
     given : ndarray int64 or None
-        The states that are dealt.
+        The states that are assigned round robin.
     """
 
-    def __init__(self, chain, start, key, num_threads):
-        self.key, self.law, self.given = key, None, None
+    distribution: FloatArray | None
+    given: IntArray | None
+
+    def __init__(
+        self, chain: MarkovChain, start: npt.ArrayLike | None, key: Words, num_threads: int
+    ) -> None:
+        self.key, self.distribution, self.given = key, None, None
         if start is None:
-            self.law = (
-                chain.pi if chain.pi is not None else stationary(chain, num_threads=num_threads).pi
-            )
+            known = chain.pi
+            if known is None:
+                known = stationary(chain, num_threads=num_threads).pi
+            self.distribution = known
         elif np.ndim(start) == 1 and np.size(start) and np.asarray(start).dtype.kind == "f":
-            self.law = validate.distribution(start, chain.n_states, "start")
+            self.distribution = validate.distribution(start, chain.n_states, "start")
         else:
             self.given = validate.state_array(start, chain.n_states, "start")
-        if self.law is not None:
-            self._cdf = np.cumsum(self.law)
+        if self.distribution is not None:
+            self._cdf = np.cumsum(self.distribution)
             self._cdf /= self._cdf[-1]  # then u < 1 finds a state, and never one of mass zero
 
-    def take(self, first, n):
+    @property
+    def support(self) -> IntArray:
+        """The states in which a walker may start."""
+        if self.distribution is not None:
+            return np.flatnonzero(self.distribution)
+        assert self.given is not None
+        return self.given
+
+    def take(self, first: int, n: int) -> IntArray:
         """The starts of walkers first..first+n-1, int64 (n,)."""
         if self.given is not None:
             return self.given[(first + np.arange(n)) % len(self.given)]
-        return np.searchsorted(self._cdf, uniforms(self.key, 1, first, n), side="right").astype(
-            np.int64
+        u = uniforms(self.key, 1, first, n)
+        return np.searchsorted(self._cdf, u, side="right").astype(np.int64)
+
+    def unseen_mass(self, n: int) -> float:
+        """The mass of the states of mass below 3 / n: each is the start of none of n walkers with
+        probability 5 % or more. For given starts, the share that no walker was assigned."""
+        if self.distribution is not None:
+            return float(self.distribution[self.distribution < 3.0 / n].sum())
+        assert self.given is not None
+        return max(0.0, 1.0 - n / len(self.given))
+
+    def blind_mass(self, n: int) -> float:
+        """A set of starts of smaller mass is missed as a whole with probability 5 % or more."""
+        return 0.0 if self.distribution is None else 1.0 - 0.05 ** (1.0 / n)
+
+
+def stop_sets(target: States, avoid: States | None, n_states: int) -> tuple[BoolArray, BoolArray]:
+    """The masks (n_states,) of the target and of the states to avoid, which must be disjoint."""
+    target_mask, avoid_mask = validate.target_mask(target, n_states), np.zeros(n_states, dtype=bool)
+    if avoid is not None:
+        avoid_mask[validate.state_array(avoid, n_states, "avoid")] = True
+    both = np.flatnonzero(target_mask & avoid_mask)
+    if len(both):
+        raise InvalidChainError(
+            f"state {both[0]} is in both `target` and `avoid`; remove it from one of them"
         )
-
-    def unseen_mass(self, n):
-        """The mass of starts that n walkers may well have missed one by one: each of mass below 3 / n, hence missed with a
-        chance of 5 % or more; of given starts the share that was not dealt."""
-        return (
-            max(0.0, 1.0 - n / len(self.given))
-            if self.law is None
-            else float(self.law[self.law < 3.0 / n].sum())
-        )
-
-    def blind_mass(self, n):
-        """A set of starts of smaller mass is missed as a whole with a chance of 5 % or more."""
-        return 0.0 if self.law is None else 1.0 - 0.05 ** (1.0 / n)
+    return target_mask, avoid_mask
 
 
-def stops_for_certain(chain, stop, starts):
-    """Raise where a walker may never come to `stop` (bool mask) from a start."""
-    sure = certain(chain, stop)
-    used = np.flatnonzero(starts.law) if starts.given is None else starts.given
-    lost = used[~sure[used]]
+def require_stop(chain: MarkovChain, stop: BoolArray, starts: Starts) -> None:
+    """Raise unless walkers from every start reach `stop` (bool mask) almost surely."""
+    surely, used = hits_almost_surely(chain, stop), starts.support
+    lost = used[~surely[used]]
     if len(lost):
         raise InvalidChainError(
-            f"from start {lost[0]} a walker may never come to the target or to a state to avoid; add to `avoid` the states from "
-            "which there is no way back"
+            f"with positive probability a walker from start {lost[0]} never reaches the target or "
+            "`avoid`; add to `avoid` a state of every closed class that it can enter"
         )
 
 
-class Watched:
-    """Walks on streams of one's own, run until all have stopped on `stop` (bool mask) or above their level."""
+class ScoredWalks:
+    """Walks that record a score or add up weights on their way.
 
-    def __init__(self, kernel, key, stop, num_threads):
+    Each runs on a random stream of its own until it reaches `stop` (bool mask) or exceeds a level.
+
+    Attributes
+    ----------
+    n_steps : int
+        Steps of all walks so far, those of an earlier session included.
+    """
+
+    def __init__(self, kernel: _core.Kernel, key: Words, stop: BoolArray, num_threads: int) -> None:
         self.kernel, self.key, self.num_threads = kernel, key, num_threads
-        self.bits, self.pace, self.n_steps, self._steps_before = bit_set(stop), Pace(), 0, 0
+        self.bits, self.pacer, self.n_steps, self._steps_before = bit_set(stop), step_pacer(), 0, 0
 
-    def resume(self, n_steps):
-        """Count on from an earlier session."""
+    def restore(self, n_steps: int) -> None:
+        """Continue to count from the steps of an earlier session."""
         self.n_steps = self._steps_before = n_steps
 
     @property
-    def steps_per_second(self):
+    def steps_per_second(self) -> float:
         """Of this session."""
-        return (self.n_steps - self._steps_before) / self.pace.seconds if self.pace.seconds else 0.0
+        seconds = self.pacer.seconds
+        return (self.n_steps - self._steps_before) / seconds if seconds else 0.0
 
-    def run(self, states, streams, tick, max_steps=2**62, **watch):
-        """(last states, steps; -1 where max_steps came first); watch as in `_core.walk_watch`, in place; tick() after calls."""
+    def run(
+        self,
+        states: IntArray,
+        streams: IntArray,
+        report: Callable[[], None],
+        max_steps: int = 2**62,
+        **recorded: FloatArray,
+    ) -> tuple[IntArray, IntArray]:
+        """Walk until all have stopped or made max_steps.
+
+        Parameters
+        ----------
+        states, streams : ndarray int64 (k,)
+            Where each walk begins, and the number of its random stream.
+        report : callable
+            Called after every call to the core.
+        recorded
+            `score`, `level` and `best`, or `weight` and `sum`, as in `_core.walk_watch`; `best` and
+            `sum` are updated in place.
+
+        Returns
+        -------
+        states : ndarray int64 (k,)
+            Where each walk ended.
+        steps : ndarray int64 (k,)
+            Its length; -1 where max_steps came first.
+        """
         states, stop_time, step = states.copy(), np.full(len(states), -1, dtype=np.int64), 0
 
-        def walk(begin, end):
+        def walk(begin: int, end: int) -> None:
             _core.walk_watch(
                 self.kernel,
                 self.key,
@@ -145,11 +222,11 @@ class Watched:
                 end,
                 states,
                 stop_time,
-                **watch,
+                **recorded,
             )
 
         while step < max_steps and (stop_time < 0).any():
-            step = self.pace(walk, step, max_steps)
-            tick()
+            step = advance(self.pacer, walk, step, max_steps)
+            report()
         self.n_steps += int(np.where(stop_time < 0, step, stop_time).sum())
         return states, stop_time

@@ -1,6 +1,7 @@
 """Spectral gaps and eigenpairs."""
 
-from .eigenpairs import EigenResult, eigenpairs
+from .eigen_result import EigenResult
+from .eigenpairs import eigenpairs
 from .gap import spectral_gap
 from .gap_result import GapResult
 

@@ -1,4 +1,5 @@
-"""Spectral gaps (theory: Levin & Peres ch. 12): what is asked for, and which method answers."""
+"""Spectral gaps (theory: Levin & Peres ch. 12): the kinds of a gap, and which method computes
+it."""
 
 import warnings
 
@@ -6,13 +7,14 @@ import numpy as np
 
 from .._runtime import validate
 from .._runtime.threads import resolve_threads
-from ..chains.chain import is_chain
+from .._runtime.types import RNG, Callback, FloatArray, Path
+from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.structure import closed_class, structure
 from ..errors import ConvergenceWarning, InvalidChainError
 from . import gap_result
 from .gap_general import general_gap
-from .gap_result import pack
-from .gap_reversible import DEEP_GAP, ReversibleGap, dense, two_states
+from .gap_result import GapResult, pack
+from .gap_reversible import DEEP_GAP, GapOptions, ReversibleGap, dense, two_states
 
 KINDS = ("spectral", "absolute", "multiplicative", "additive")
 METHODS = ("auto", "lanczos", "multigrid")
@@ -20,40 +22,48 @@ MAX_MATVECS = 100_000
 
 
 def spectral_gap(
-    chain,
+    chain: MarkovChain,
     *,
-    kind="spectral",
-    tol=1e-8,
-    certify=False,
-    method="auto",
-    max_matvecs=None,
-    rng=None,
-    num_threads=None,
-    progress=False,
-    callback=None,
-    checkpoint=None,
-):
+    kind: str = "spectral",
+    tol: float = 1e-8,
+    certify: bool = False,
+    method: str = "auto",
+    max_matvecs: int | None = None,
+    rng: RNG = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+    checkpoint: Path | None = None,
+) -> GapResult:
     """The spectral gap of a chain with one closed class, on that class.
 
     Parameters
     ----------
     chain : MarkovChain
     kind : {"spectral", "absolute", "multiplicative", "additive"}
-        1 - lambda_2 (non-reversible: 1 - max Re lambda); 1 - max |lambda|, 0 for a periodic chain; the gap of P P*; the gap
-        of (P + P*)/2. On a reversible chain "additive" is "spectral".
+        1 - lambda_2 (non-reversible: 1 - max Re lambda); 1 - max |lambda|, 0 for a periodic chain;
+        the gap of P P*; the gap of (P + P*)/2. For a reversible chain "additive" is "spectral".
     tol : float
         Relative accuracy of the gap.
     certify : bool
-        Form the vector (a second pass of the recurrence) and report its Dirichlet form, a rigorous upper bound. Done
-        unasked where the gap is below 2e-6: there the Dirichlet form is the estimate itself, free of cancellation. "multigrid" always has it.
+        Form the vector (a second pass of the recurrence) and report its Dirichlet form, a rigorous
+        upper bound. It is always formed where the gap is below 2e-6: there the Dirichlet form is
+        the estimate itself, free of cancellation. "multigrid" always has it.
     method : {"auto", "lanczos", "multigrid"}
-        For reversible chains. "auto" begins with Lanczos and changes over where that would need hundreds of steps more.
+        For reversible chains. "auto" begins with Lanczos and changes over to multigrid where
+        Lanczos would need hundreds of steps more.
     max_matvecs : int, optional
+        Products at most, 100 000 by default.
     rng : seed or Generator, optional
         For the random start.
+    num_threads : int, optional
+    progress : bool
+        Show a progress bar.
+    callback : callable, optional
+        Called with a dict after every convergence check.
     checkpoint : path, optional
-        A file that an interrupted call leaves behind and the same call (an equal `rng`) continues from, with the same bits;
-        reversible chains of more than 128 states.
+        A file that an interrupted call leaves behind, and from which the same call (with an equal
+        `rng`) goes on with the same bits; for reversible chains of more than 128 states.
 
     Returns
     -------
@@ -65,21 +75,27 @@ def spectral_gap(
     ReducibleChainError
         More than one closed class.
     InvalidChainError
-        method="multigrid" on a chain that is too well connected for it (Lanczos needs few steps there) or not reversible.
+        method="multigrid" on a chain that is too well connected for it (Lanczos needs few steps
+        there) or not reversible.
     Interrupted
         Ctrl-C; `partial` is the result so far.
 
     Notes
-    -----
-    Reversible chains: Lanczos on the symmetrised operator, sqrt(pi) deflated in every step, no basis. It stops where the
-    error of the wanted Ritz value is below tol times the gap, by the Gauss-Radau bound over the Krylov space with the next Ritz value
-    (plus its residual) for the next eigenvalue (Golub & Meurant 2010; the estimate in it). Metastable chains: the
-    Rayleigh quotient of the Dirichlet form, minimised with a multigrid preconditioner, which stops where its last decreases say
-    that less than tol is left; its number of steps does not grow as the gap shrinks; a second random start guards it against
-    having missed the slowest mode. Non-reversible:
-    Krylov-Schur (Stewart 2001) on D^(1/2) P D^(-1/2) with sqrt(pi) deflated; it stops where residual times condition number, the
-    error to first order, is below tol times the gap, and the interval is an estimate: of a chain far from normal a residual bounds
-    only the distance to the pseudospectrum. (P + P*)/2 and P P* of such a chain are applied and never formed.
+    ----- Reversible chains: Lanczos on the symmetrised operator without a stored basis; sqrt(pi) is
+    deflated in every step. It stops where the error of the wanted Ritz value is below tol times the
+    gap. The error is a Gauss-Radau bound over the Krylov space, with the next Ritz value (plus its
+    residual) for the next eigenvalue (Golub & Meurant 2010); that value is the estimate in it.
+
+    Metastable chains: the Rayleigh quotient of the Dirichlet form is minimised with a multigrid
+    preconditioner. It stops where its last decreases say that less than tol is left to gain; the
+    number of steps does not grow as the gap shrinks. A second random start is a safeguard against
+    missing the slowest mode.
+
+    Non-reversible chains: Krylov-Schur (Stewart 2001) on D^(1/2) P D^(-1/2) with sqrt(pi) deflated.
+    It stops where residual times condition number, the error to first order, is below tol times the
+    gap. The interval is an estimate: for a chain far from normal a residual bounds only the
+    distance to the pseudospectrum. (P + P*)/2 and P P* of such a chain are applied and never
+    formed.
 
     Examples
     --------
@@ -88,52 +104,70 @@ def spectral_gap(
     >>> round(g.gap, 12), round(g.relaxation_time, 12)
     (0.4, 2.5)
     """
-    return _solve(
-        chain,
-        kind,
-        tol,
-        certify,
-        method,
-        max_matvecs,
-        rng,
-        num_threads,
-        progress,
-        callback,
-        checkpoint,
-        False,
-    )[0]
+    is_chain(chain)
+    options = _options(kind, tol, certify, max_matvecs, num_threads, progress, callback)
+    validate.choice(method, "method", METHODS)
+    return _solve(chain, options, method, rng, checkpoint, keep_vector=False)[0]
 
 
-def slowest_mode(chain, *, tol=1e-8, rng=None, num_threads=None, progress=False, callback=None):
-    """(GapResult of kind "spectral", f) of a reversible chain with two states at least in its closed class; f is a function on that class
-    whose Dirichlet quotient is the upper end of the gap, nan where pi leaves a double's range."""
-    return _solve(
-        chain, "spectral", tol, True, "auto", None, rng, num_threads, progress, callback, None, True
+def slowest_mode(
+    chain: MarkovChain,
+    *,
+    tol: float = 1e-8,
+    rng: RNG = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> tuple[GapResult, FloatArray]:
+    """The slowest mode of a reversible chain with at least two states in its closed class.
+
+    Returns
+    -------
+    found : GapResult
+        Of kind "spectral".
+    f : ndarray
+        A function on the closed class whose Dirichlet quotient is the upper end of the gap; NaN
+        where pi is beyond a double's range.
+    """
+    is_chain(chain)
+    options = _options("spectral", tol, True, None, num_threads, progress, callback)
+    found, f = _solve(chain, options, "auto", rng, None, keep_vector=True)
+    assert f is not None
+    return found, f
+
+
+def _options(
+    kind: str,
+    tol: float,
+    certify: bool,
+    max_matvecs: int | None,
+    num_threads: int | None,
+    progress: bool,
+    callback: Callback | None,
+) -> GapOptions:
+    return GapOptions(
+        kind=validate.choice(kind, "kind", KINDS),
+        tol=validate.number(tol, "tol", above=0.0, below=1.0),
+        certify=certify,
+        limit=MAX_MATVECS if max_matvecs is None else validate.count(max_matvecs, "max_matvecs"),
+        threads=resolve_threads(num_threads),
+        progress=progress,
+        callback=callback,
     )
 
 
 def _solve(
-    chain,
-    kind,
-    tol,
-    certify,
-    method,
-    max_matvecs,
-    rng,
-    num_threads,
-    progress,
-    callback,
-    checkpoint,
-    keep_vector,
-):
-    """(GapResult, the function of its upper end or None: a reversible chain, keep_vector)."""
-    is_chain(chain)
-    validate.choice(kind, "kind", KINDS)
-    validate.choice(method, "method", METHODS)
-    tol = validate.number(tol, "tol", above=0.0, below=1.0)
-    limit = MAX_MATVECS if max_matvecs is None else validate.count(max_matvecs, "max_matvecs")
-    rng = np.random.default_rng(rng)
-    threads = resolve_threads(num_threads)
+    chain: MarkovChain,
+    options: GapOptions,
+    method: str,
+    rng: RNG,
+    checkpoint: Path | None,
+    *,
+    keep_vector: bool,
+) -> tuple[GapResult, FloatArray | None]:
+    """(GapResult, the function of its upper end or None); the function is there for a reversible
+    chain with keep_vector."""
+    kind, generator = options.kind, np.random.default_rng(rng)
     inside = closed_class(chain)
     if inside is not None:
         chain = chain.restrict(inside)
@@ -141,43 +175,29 @@ def _solve(
         return pack(kind, 0.0, 0.0, "closed form", 0, 0.0, slem=0.0), None
     # P P* of a periodic chain never leaves a cyclic class
     if kind in ("absolute", "multiplicative") and structure(chain).period > 1:
-        at_minus_one = kind == "absolute" and chain.is_reversible
-        return pack(
-            kind, -1.0 if at_minus_one else 1.0, 0.0, "period", 0, 0.0, slem=1.0, gap=0.0
-        ), None
+        value = -1.0 if kind == "absolute" and chain.is_reversible else 1.0
+        return pack(kind, value, 0.0, "period", 0, 0.0, slem=1.0, gap=0.0), None
     if chain.n_states == 2:
         return two_states(chain, kind), np.array([0.0, 1.0])
     if method == "multigrid" and not chain.is_reversible:
         raise InvalidChainError(
             'method="multigrid" needs a reversible chain; take kind="additive", or method="auto"'
         )
-    run = {
-        "kind": kind,
-        "tol": tol,
-        "limit": limit,
-        "threads": threads,
-        "progress": progress,
-        "callback": callback,
-    }
 
-    def iterated():
-        # one integer carries the randomness, so that a second pass and a resumed call can begin again
-        seed = int(rng.integers(2**63))
+    def iterated() -> tuple[GapResult, FloatArray | None]:
+        # one integer holds the randomness, so that a second pass and a resumed call can begin again
+        seed = int(generator.integers(2**63))
         search = ReversibleGap(
-            chain,
-            certify=certify,
-            method=method,
-            seed=seed,
-            checkpoint=checkpoint,
-            keep_vector=keep_vector,
-            **run,
+            chain, options, method=method, seed=seed, checkpoint=checkpoint, keep_vector=keep_vector
         )
         return search.solve(), search.vector
 
+    found: GapResult
+    f: FloatArray | None
     if not chain.is_reversible:
-        found, f = general_gap(chain, certify=certify, rng=rng, **run), None
+        found, f = general_gap(chain, options, generator), None
     elif chain.n_states <= gap_result.MAX_DENSE and method == "auto":
-        found, f = dense(chain, kind=kind, threads=threads, callback=callback)
+        found, f = dense(chain, options)
         if found.gap < DEEP_GAP and kind != "multiplicative":
             deep, vector = iterated()
             # two rigorous upper ends: a lower end above the other's has missed the slowest mode
@@ -186,11 +206,16 @@ def _solve(
     else:
         found, f = iterated()
     if not found.converged:
-        unresolved = found.n_matvecs < limit and found.gap_lower == 0.0
-        reason = (
-            f"the gap is below {found.gap_upper:.3g}, and no more can be told in double precision"
-            if unresolved
-            else f"not converged to {tol:.3g} after {found.n_matvecs} products; raise max_matvecs"
-        )
-        warnings.warn(f"spectral_gap: {reason}", ConvergenceWarning, stacklevel=3)
+        _warn(found, options)
     return found, f
+
+
+def _warn(found: GapResult, options: GapOptions) -> None:
+    if found.n_matvecs < options.limit and found.gap_lower == 0.0:
+        reason = f"the gap is below {found.gap_upper:.3g}, the limit of double precision here"
+    else:
+        reason = (
+            f"not converged to {options.tol:.3g} after {found.n_matvecs} products; "
+            "raise max_matvecs"
+        )
+    warnings.warn(f"spectral_gap: {reason}", ConvergenceWarning, stacklevel=4)

@@ -2,18 +2,18 @@
 
 import math
 
-import numpy as np
-
 from .._runtime.results import Result, result
 from ..linalg import dirichlet
+from ..linalg.rounding import RITZ_ROUNDING
 
-# Up to this size LAPACK solves the dense problem at once.
+# Up to this many states LAPACK solves the dense problem at once.
 MAX_DENSE = 128
-# Rounding of one product and of the recurrence, as an absolute error of a Ritz value of an operator of norm one: observed
-# up to 8e-15 (dumbbells of 400 states, whose rows are long), stated with a margin.
-ROUNDING = 64 * np.finfo(float).eps
-# Below this gap 1 - theta has lost more digits than the default tol allows: the Dirichlet form takes over.
+# Below this gap 1 - theta has lost more digits than the default tol allows: the Dirichlet form
+# takes over.
 SMALL_GAP = 2e-6
+# The smallest gap that a Lanczos iteration, with the Dirichlet form of its vector, tells apart from
+# zero.
+SMALLEST_GAP = 1e-22
 # The probability that the bound of Kuczynski & Wozniakowski fails, over the random start.
 FAILURE = 1e-6
 
@@ -25,7 +25,8 @@ class GapResult(Result):
     Attributes
     ----------
     kind : str
-        "spectral" 1 - lambda_2; "absolute" 1 - max |lambda|; "additive", "multiplicative": of (P + P*)/2, of P P*.
+        "spectral" 1 - lambda_2; "absolute" 1 - max |lambda|; "additive", "multiplicative": of
+        (P + P*)/2, of P P*.
     gap, gap_lower, gap_upper : float
     lower_kind, upper_kind : str
         "rigorous", "probabilistic", "estimate" or "none" (then the bound is 0 or 2).
@@ -38,17 +39,22 @@ class GapResult(Result):
     absolute_relaxation_time : float or None
         1 / (1 - slem) in steps, where computed. Neither is a mixing time.
     residual : float
-        |A v - lambda v| of the eigenpair, as the recurrence estimates it (Lanczos) or as computed (others).
+        |A v - lambda v| of the eigenpair, as the recurrence estimates it (Lanczos) or as computed
+        (other methods).
     probabilistic_lower : float or None
-        Where the start was random: a lower end that assumes nothing of the other eigenvalues and fails with probability
-        `failure_probability` over that start (Kuczynski & Wozniakowski 1992); 0, saying nothing, where the gap is small.
+        Where the start was random: a lower end that assumes nothing of the other eigenvalues and
+        fails with probability `failure_probability` over that start (Kuczynski & Wozniakowski
+        1992). It is 0, which says nothing, where the gap is small.
     failure_probability : float or None
     rounding : float
-        Absolute accuracy that double precision leaves in `gap`; a gap below it is known only by its upper end.
+        Absolute accuracy that double precision leaves in `gap`; a gap below it is known only by its
+        upper end.
     n_matvecs : int
+        Products with P.
     method : str
     converged : bool
     wall_s : float
+        Seconds.
     """
 
     kind: str
@@ -71,62 +77,64 @@ class GapResult(Result):
     wall_s: float
 
 
-def overtake(leading, other, error=0.0):
-    """By how much the other end of the spectrum may exceed the leading one in modulus; the same value is not its own rival."""
-    return 0.0 if leading == other else max(abs(other) + error + ROUNDING - abs(leading), 0.0)
+def rival_margin(leading: float, other: float, error: float = 0.0) -> float:
+    """Upper bound on |other| - |leading|, rounding included; 0 if they are the same eigenvalue.
+
+    `leading` and `other` are Ritz values, of which `other` has the error `error`."""
+    if leading == other:
+        return 0.0
+    return max(abs(other) + error + RITZ_ROUNDING - abs(leading), 0.0)
 
 
-def gap_of(kind, theta):
+def gap_of(kind: str, theta: float) -> float:
+    """The gap of this kind that an eigenvalue theta of S sets."""
     if kind == "multiplicative":
         return (1.0 - abs(theta)) * (1.0 + abs(theta))
     return 1.0 - (abs(theta) if kind == "absolute" else theta)
 
 
 def pack(
-    kind,
-    eigenvalue,
-    error,
-    method,
-    n_matvecs,
-    wall_s,
+    kind: str,
+    eigenvalue: float | complex,
+    error: float,
+    method: str,
+    n_matvecs: int,
+    wall_s: float,
     *,
-    slem=None,
-    gap=None,
-    upper=None,
-    residual=0.0,
-    converged=True,
-    probable=None,
-):
-    """A GapResult from an eigenvalue with an estimated error; `upper`, a rigorous upper end, also is the gap when it is small."""
+    slem: float | None = None,
+    gap: float | None = None,
+    upper: float | None = None,
+    residual: float = 0.0,
+    converged: bool = True,
+    probable: float | None = None,
+) -> GapResult:
+    """A GapResult from an eigenvalue with an estimated error.
+
+    upper : a rigorous upper end; it is also the gap where that is small.
+    probable : the probabilistic lower end.
+    """
     if gap is None:
         gap = 1.0 - (abs(eigenvalue) if kind == "absolute" else eigenvalue.real)
     exact = method in ("closed form", "period")
-    rounding = 0.0 if exact else ROUNDING
+    rounding = 0.0 if exact else RITZ_ROUNDING
     if upper is not None and not math.isfinite(upper):
-        upper = None  # pi beyond a double's range
+        upper = None  # pi is beyond a double's range
     gap = upper if upper is not None and upper < SMALL_GAP else max(gap, 0.0)
-    # a recurrence resolves no gap below its rounding, except from above; the Dirichlet form goes far deeper
+    # a recurrence resolves no gap below its rounding, except from above; the Dirichlet form of a
+    # minimisation resolves far smaller ones
     if method == "multigrid":
         rounding = dirichlet.SLACK * gap + dirichlet.NOISE
-    lower, upper_kind = (
-        gap - error - rounding if converged else 0.0,
-        "rigorous" if exact else "estimate",
-    )
-    converged = converged and (
-        exact or lower > 0.0
-    )  # else no digit is known: the gap is below the upper end
+    lower = gap - error - rounding if converged else 0.0
+    upper_kind = "rigorous" if exact else "estimate"
+    # else no digit is known: the gap is below the upper end
+    converged = converged and (exact or lower > 0.0)
     if upper is not None:
         upper, upper_kind = upper * (1.0 + dirichlet.SLACK), "rigorous"
     else:
         upper = min(2.0, gap + error + rounding)
         if upper == 2.0 and not converged:
             upper_kind = "none"
-    if kind in ("spectral", "additive"):
-        relaxation = 1.0 / gap if gap > 0 else math.inf
-        absolute = None if slem is None else (1.0 / (1.0 - slem) if slem < 1.0 else math.inf)
-    else:
-        relaxation = None
-        absolute = (1.0 / gap if gap > 0 else math.inf) if kind == "absolute" else None
+    relaxation, absolute = _relaxation_times(kind, gap, slem)
     return GapResult(
         kind=kind,
         gap=gap,
@@ -144,6 +152,20 @@ def pack(
         rounding=rounding,
         n_matvecs=n_matvecs,
         method=method,
-        converged=converged,
+        converged=bool(converged),
         wall_s=wall_s,
     )
+
+
+def _relaxation_times(
+    kind: str, gap: float, slem: float | None
+) -> tuple[float | None, float | None]:
+    """(1 / (1 - lambda_2), 1 / (1 - slem)), each None where it is not known."""
+    time = 1.0 / gap if gap > 0 else math.inf
+    if kind == "absolute":
+        return None, time
+    if kind == "multiplicative":
+        return None, None
+    if slem is None:
+        return time, None
+    return time, 1.0 / (1.0 - slem) if slem < 1.0 else math.inf

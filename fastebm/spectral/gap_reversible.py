@@ -1,264 +1,322 @@
-"""The gap of a reversible chain: Lanczos, and multigrid where that is the shorter way."""
+"""The gap of a reversible chain: Lanczos, and multigrid where that is shorter.
+
+Lanczos changes over to multigrid when it expects to be slow: what a case needs is known from its
+convergence and not from its size.
+"""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from .._runtime.checkpoint import Checkpoint, fingerprint
+from .._runtime.checkpoint import fingerprint
 from .._runtime.progress import interruptible
+from .._runtime.resumable import Resumable, resumable
+from .._runtime.types import Callback, FloatArray, Path
+from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 from ..linalg import dirichlet
-from .gap_result import ROUNDING, SMALL_GAP, gap_of, overtake, pack
-from .lanczos import Looks, Recurrence, Ritz, probabilistic_lower
-from .lobpcg import PRODUCTS, Minimizer, prepare
+from ..linalg.check_schedule import Check, CheckSchedule, run_until_converged
+from ..linalg.rounding import RITZ_ROUNDING
+from .gap_result import SMALL_GAP, SMALLEST_GAP, GapResult, gap_of, pack, rival_margin
+from .lanczos import End, LanczosRecurrence, TridiagonalRitz, probabilistic_lower
+from .lobpcg import PRODUCTS, Lobpcg, prepare
 
-# The recurrence gives way to multigrid after this many steps, if it expects more than these besides: a multigrid solution costs
-# about as much as 250 steps on meshes and networks (benchmarks, family spectral).
+# Lanczos changes over to multigrid after the first number of steps if it expects more than the
+# second number besides: a solution by multigrid costs about as much as 250 steps on meshes and
+# networks (benchmarks, family spectral).
 LANCZOS_TRIAL, MULTIGRID_WORTH = 100, 250
-# Below this gap an eigenvector that was computed in the coordinates sqrt(pi) f, where it carries rounding of 1e-16, says little of its
-# Dirichlet form (double wells: gaps to a relative 1e-6 down to 1e-18, and 13 orders off at 1e-43).
+# An eigenvector computed in the coordinates sqrt(pi) f carries rounding of 1e-16 there, and says
+# little about its Dirichlet form below this gap (double wells: gaps to a relative 1e-6 down to
+# 1e-18, and 13 orders of magnitude off at 1e-43).
 DEEP_GAP = 1e-12
 
 
+@dataclass(frozen=True)
+class GapOptions:
+    """The arguments of `spectral_gap` that every method takes.
+
+    limit is max_matvecs; the others are named as there."""
+
+    kind: str
+    tol: float
+    certify: bool
+    limit: int
+    threads: int
+    progress: bool
+    callback: Callback | None
+
+
 class ReversibleGap:
-    """One call of `spectral_gap`; `result` is what it has reached."""
+    """One call of `spectral_gap`; `result` is what it has reached.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+        Reversible and irreducible.
+    options : GapOptions
+    method : {"auto", "lanczos", "multigrid"}
+    seed : int
+        Of the random starts.
+    checkpoint : path or None
+    keep_vector : bool
+        Whether `vector` is wanted; a resumed call has none.
+
+    Attributes
+    ----------
+    upper : float or None
+        A rigorous upper end of the gap, by the Dirichlet form.
+    vector : ndarray (n_states,) or None
+        A function whose Dirichlet quotient is `upper`.
+    """
 
     def __init__(
         self,
-        chain,
+        chain: MarkovChain,
+        options: GapOptions,
         *,
-        kind,
-        tol,
-        certify,
-        method,
-        limit,
-        seed,
-        threads,
-        progress,
-        callback,
-        checkpoint,
-        keep_vector=False,
-    ):
-        self.chain, self.kind, self.tol, self.certify, self.method = (
-            chain,
-            kind,
-            tol,
-            certify,
-            method,
-        )
-        self.limit, self.seed, self.threads = limit, seed, threads
-        self.keeper = Checkpoint(
-            checkpoint,
-            "spectral_gap",
-            lambda: fingerprint(chain.fingerprint(), kind, tol, certify, method, limit, seed),
-        )
-        self.recurrence = self.ritz = self.minimizer = None
-        self.looks = Looks(chain.n_states)
-        self.upper, self.converged = None, False
-        self.keep_vector, self.vector = (
-            keep_vector,
-            None,
-        )  # a function whose Dirichlet quotient is `upper`; not through a checkpoint
+        method: str,
+        seed: int,
+        checkpoint: Path | None,
+        keep_vector: bool = False,
+    ) -> None:
+        self.chain, self.options, self.method, self.seed = chain, options, method, seed
+        self.kind, self.checkpoint, self.keep_vector = options.kind, checkpoint, keep_vector
+        self.recurrence: LanczosRecurrence | None = None
+        self.ritz: TridiagonalRitz | None = None
+        self.lobpcg: Lobpcg | None = None
+        self.schedule = CheckSchedule(chain.n_states)
+        self.upper: float | None = None
+        self.vector: FloatArray | None = None
+        self.converged = False
         self.extra = 0  # products of a second pass
-        self.monitor_options = {"total": None, "progress": progress, "callback": callback}
+        self._run: Resumable | None = None
 
-    def solve(self):
-        saved = self.keeper.load()
-        try:
-            with interruptible("spectral_gap", self.result, **self.monitor_options) as self.monitor:
-                if not self._multigrid_first(saved):
-                    self._lanczos(saved)
-                if self.minimizer is not None:
-                    self._minimize()
-        except KeyboardInterrupt:
-            if (
-                self.minimizer is not None
-                or self.recurrence is not None
-                and self.recurrence.state is not None
-            ):
-                self.keeper.save(
-                    self._state, now=True
-                )  # else nothing is whole yet, and the file stays as it was
-            raise
-        self.keeper.discard()
-        return self.result()
+    def solve(self) -> GapResult:
+        """Run to the end."""
+        options = self.options
+        with resumable(
+            "spectral_gap",
+            self.checkpoint,
+            self._identity,
+            state=self.state,
+            restore=self.restore,
+            partial=self.result,
+            progress=options.progress,
+            callback=options.callback,
+        ) as run:
+            self._run = run
+            if self.lobpcg is None and self._starts_with_multigrid:
+                self.lobpcg = self._new_lobpcg()
+            if self.lobpcg is None:
+                self._lanczos(run)
+            if self.lobpcg is not None:
+                self._minimize(run, self.lobpcg)
+        found = self.result()
+        assert found is not None  # at least one step was made
+        return found
 
-    def _state(self):
-        if self.minimizer is not None:
-            before = (
-                {}
-                if self.ritz is None
-                else {"alpha": self.recurrence.alpha, "beta": self.recurrence.beta}
-            )
+    def _identity(self) -> str:
+        o = self.options
+        parts = (self.kind, o.tol, o.certify, self.method, o.limit, self.seed)
+        return fingerprint(self.chain.fingerprint(), *parts)
+
+    def state(self) -> dict[str, Any] | None:
+        """Arrays from which `restore` goes on with the same bits; None where there are none yet."""
+        if self.lobpcg is not None:
+            found = self.lobpcg.state()
+            if self.ritz is not None:
+                found |= {"alpha": self.ritz.alpha, "beta": self.ritz.beta}
             if self.upper is not None:
-                before["upper"] = np.array(self.upper)
-            return {**self.minimizer.save(), **before}
-        return {**self.recurrence.save(), "looks": self.looks.save()}
+                found["upper"] = np.array(self.upper)
+            return found
+        if self.recurrence is None or not self.recurrence.is_whole:
+            return None
+        return {**self.recurrence.state(), "looks": self.schedule.state()}
 
-    def result(self):
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`."""
+        if "basis" in state:
+            lobpcg = self._new_lobpcg()
+            lobpcg.restore(state)
+            if "alpha" in state:
+                self.ritz = TridiagonalRitz(state["alpha"], state["beta"])
+            self.upper = float(state["upper"]) if "upper" in state else None
+            self.lobpcg = lobpcg
+        else:
+            recurrence = self._new_recurrence()
+            recurrence.restore(state)
+            self.schedule.restore(state["looks"])
+            self.recurrence = recurrence
+
+    def result(self) -> GapResult | None:
         """The result so far, or None."""
-        if self.minimizer is not None:
-            return self._from_minimizer()
-        return None if self.ritz is None else self._from_recurrence()
+        wall_s = 0.0 if self._run is None else self._run.wall_s
+        if self.lobpcg is not None:
+            return self._from_lobpcg(self.lobpcg, wall_s)
+        if self.ritz is None or self.recurrence is None:
+            return None
+        return self._from_recurrence(self.ritz, len(self.recurrence.alpha), wall_s)
 
-    # --- Lanczos ------------------------------------------------------------------------------------------------------------------
+    # --- Lanczos ----------------------------------------------------------------------------------
 
-    def _lanczos(self, saved):
-        run = self.recurrence = Recurrence(self.chain, self.seed, self.threads)
-        if saved:
-            run.restore(saved)
-            self.looks.restore(saved["looks"])
-        exhausted, done, tried = False, False, self.method != "auto"
-        while not done:
-            if len(run.alpha) < self.looks.next:
-                exhausted = run.expand(min(self.looks.next, self.limit) - len(run.alpha))
-                self.keeper.save(self._state)
-            done = exhausted or len(run.alpha) >= self.limit
-            if len(run.alpha) < self.looks.next and not done:
-                continue
-            self.ritz = Ritz(run.alpha, run.beta)
-            end, error = self.ritz.choose(self.kind)
-            gap = gap_of(self.kind, self.ritz.values[end])
-            wanted = self._wanted(end, gap)
-            self.converged = bool(exhausted or error <= wanted)
-            done = done or self.converged
-            self.monitor(len(run.alpha), gap=float(gap), error=float(error))
-            if not done and not tried and self._multigrid_pays():
-                tried = True
-                if self._hand_over():
-                    return
-            if not done:
-                self.looks.plan(len(run.alpha), error, wanted)
-        at_top = self.kind != "multiplicative" and self.ritz.choose(self.kind)[0] == "top"
-        if at_top and (self.certify or gap_of(self.kind, self.ritz.values["top"]) < SMALL_GAP):
-            self._certify()
-            if self.upper < DEEP_GAP and not tried and self._top_leads():
-                self._hand_over()
+    def _new_recurrence(self) -> LanczosRecurrence:
+        return LanczosRecurrence(self.chain, self.seed, self.options.threads)
 
-    def _hand_over(self):
-        """To multigrid, where the chain is for it."""
-        parts = prepare(self.chain, self.threads)
-        if parts is not None:
-            self.converged, self.recurrence.state = (
-                False,
-                None,
-            )  # its vectors make room for the others
-            self.minimizer = Minimizer(
-                self.chain, *parts, self.seed, self.threads, self.keep_vector
-            )
-        return parts is not None
+    def _lanczos(self, run: Resumable) -> None:
+        """Lanczos to its end, or until multigrid takes over."""
+        recurrence = self.recurrence = self.recurrence or self._new_recurrence()
+        was_tried = self.method != "auto"
 
-    def _wanted(self, end, gap):
-        """The error to stop at. A gap near rounding is settled by the vector, where the Dirichlet form applies: it errs by
-        residual^2 / separation, and this is asked to be small against the smallest gap worth telling apart from zero."""
-        if gap > SMALL_GAP:
-            return self.tol * gap
-        if end == "top" and self.kind != "multiplicative":
-            return self.tol * max(gap - ROUNDING, 1e-22)
-        return max(self.tol * gap, ROUNDING)
+        def check(exhausted: bool) -> Check:
+            ritz = self.ritz = TridiagonalRitz(recurrence.alpha, recurrence.beta)
+            end, error = ritz.choose(self.kind)
+            gap = gap_of(self.kind, ritz.values[end])
+            found = Check(error, self._wanted(end, gap))
+            self.converged = exhausted or found.converged
+            run(ritz.n_steps, gap=float(gap), error=float(error))
+            return found
 
-    def _multigrid_pays(self):
-        """Whether Lanczos has shown that it will need long, and the wanted eigenvalue is the top one for certain."""
-        ritz, steps = self.ritz, len(self.recurrence.alpha)
-        if steps < LANCZOS_TRIAL:
-            return False
-        gap = max(1.0 - ritz.values["top"], ROUNDING)
-        # error ~ exp(-4 k sqrt(separation / 2)) in k steps, the separation being about the gap
-        expected = -math.log(self.tol) / (4.0 * math.sqrt(0.5 * gap))
-        return expected - steps > MULTIGRID_WORTH and self._top_leads()
+        def gives_way() -> bool:
+            nonlocal was_tried
+            if was_tried or self.ritz is None or not self._multigrid_pays(self.ritz):
+                return False
+            was_tried = True
+            return self._hand_over(recurrence)
 
-    def _top_leads(self):
-        if self.kind in ("spectral", "additive"):
-            return True
-        return (
-            abs(self.ritz.values["bottom"]) + self.ritz.residuals["bottom"]
-            < self.ritz.values["top"]
-        )
-
-    def _certify(self):
-        def after(steps):
-            self.extra = steps
-            self.keeper.save(self._state)
-            self.monitor(len(self.recurrence.alpha) + steps)
-
-        f = self.recurrence.vector(self.ritz.vectors["top"], after)
-        self.extra = len(self.recurrence.alpha)
-        f = dirichlet.trimmed(f, np.exp(0.5 * self.chain.log_pi))
-        self.upper = dirichlet.quotient(self.chain, f, self.threads)
-        self.vector = f if self.keep_vector else None
-
-    def _from_recurrence(self):
-        ritz, run = self.ritz, self.recurrence
-        end, error = ritz.choose(self.kind)
-        theta = float(ritz.values[end])
-        slem = (
-            max(map(abs, ritz.values.values()))
-            if self.kind in ("absolute", "multiplicative")
-            else None
-        )
-        return pack(
-            self.kind,
-            theta * theta if self.kind == "multiplicative" else theta,
-            float(error),
-            "lanczos",
-            len(run.alpha) + self.extra,
-            self.monitor.wall_s,
-            slem=slem,
-            gap=float(gap_of(self.kind, theta)),
-            upper=self.upper
-            if end == "top"
-            else None,  # the Dirichlet form bounds 1 - lambda_2, not 1 + lambda_n
-            residual=float(ritz.residuals[end]),
-            converged=self.converged,
-            probable=probabilistic_lower(ritz.values["top"], self.chain.n_states, len(run.alpha))
-            if end == "top" and self.kind != "multiplicative"
-            else None,
-        )
-
-    # --- multigrid ----------------------------------------------------------------------------------------------------------------
-
-    def _multigrid_first(self, saved):
-        """Whether there is nothing for Lanczos to do: multigrid was asked for, or is what a checkpoint holds."""
-        resumed = saved is not None and "basis" in saved
-        if not resumed and (
-            self.method != "multigrid" or self.kind in ("absolute", "multiplicative")
+        limit = self.options.limit
+        if not run_until_converged(
+            recurrence, self.schedule, limit, check, gives_way=gives_way, step_done=run.save
         ):
-            return False
-        parts = prepare(self.chain, self.threads)
+            return
+        ritz = self.ritz
+        assert ritz is not None
+        at_top = self.kind != "multiplicative" and ritz.choose(self.kind)[0] == "top"
+        is_small = gap_of(self.kind, ritz.values["top"]) < SMALL_GAP
+        if at_top and (self.options.certify or is_small):
+            self.upper = self._certify(run, recurrence, ritz)
+            if self.upper < DEEP_GAP and not was_tried and self._top_leads(ritz):
+                self._hand_over(recurrence)
+
+    def _hand_over(self, recurrence: LanczosRecurrence) -> bool:
+        """Change over to multigrid; returns whether the chain can be aggregated."""
+        parts = prepare(self.chain, self.options.threads)
         if parts is None:
-            raise InvalidChainError(
-                'this chain is too well connected for method="multigrid", or pi spans too much; use method="lanczos"'
-            )
-        self.minimizer = Minimizer(self.chain, *parts, self.seed, self.threads, self.keep_vector)
-        if resumed:
-            self.minimizer.restore(saved)
-            if "alpha" in saved:
-                self.recurrence = Recurrence.__new__(Recurrence)
-                self.recurrence.alpha, self.recurrence.beta = saved["alpha"], saved["beta"]
-                self.ritz = Ritz(saved["alpha"], saved["beta"])
-            self.upper = float(saved["upper"]) if "upper" in saved else None
+            return False
+        self.converged = False
+        recurrence.release()  # its vectors make room for those of multigrid
+        self.lobpcg = Lobpcg(self.chain, *parts, self.seed, self.options.threads, self.keep_vector)
         return True
 
-    def _minimize(self):
-        run = self.minimizer
-        while not self.converged and self._n_matvecs() < self.limit:
-            self.converged = run.advance(self.tol)
-            self.keeper.save(self._state)
-            self.monitor(self._n_matvecs(), gap=run.gap, error=run.error())
-        if self.keep_vector and (self.vector is None or run.best()[0] < self.upper):
-            self.vector = run.vector()
+    def _wanted(self, end: End, gap: float) -> float:
+        """The error to stop at.
 
-    def _n_matvecs(self):
-        passes = (
-            0 if self.ritz is None else 1 if self.upper is None else 2
-        )  # of the recurrence before
-        return PRODUCTS * self.minimizer.n_steps + (
-            passes * len(self.recurrence.alpha) if passes else 0
+        A gap near rounding is settled by the vector, where the Dirichlet form applies: that errs by
+        residual^2 / separation, which is required to be small compared to the smallest gap that is
+        told apart from zero."""
+        tol = self.options.tol
+        if gap > SMALL_GAP:
+            return tol * gap
+        if end == "top" and self.kind != "multiplicative":
+            return tol * max(gap - RITZ_ROUNDING, SMALLEST_GAP)
+        return max(tol * gap, RITZ_ROUNDING)
+
+    def _multigrid_pays(self, ritz: TridiagonalRitz) -> bool:
+        """Whether Lanczos has shown that it will need long, and the wanted eigenvalue is certainly
+        the top one."""
+        if ritz.n_steps < LANCZOS_TRIAL:
+            return False
+        gap = max(1.0 - ritz.values["top"], RITZ_ROUNDING)
+        # error ~ exp(-4 k sqrt(separation / 2)) in k steps, the separation being about the gap
+        expected = -math.log(self.options.tol) / (4.0 * math.sqrt(0.5 * gap))
+        return expected - ritz.n_steps > MULTIGRID_WORTH and self._top_leads(ritz)
+
+    def _top_leads(self, ritz: TridiagonalRitz) -> bool:
+        if self.kind in ("spectral", "additive"):
+            return True
+        return abs(ritz.values["bottom"]) + ritz.residuals["bottom"] < ritz.values["top"]
+
+    def _certify(
+        self, run: Resumable, recurrence: LanczosRecurrence, ritz: TridiagonalRitz
+    ) -> float:
+        """The Dirichlet quotient of the Ritz vector, which a second pass forms."""
+
+        def step_done(steps: int) -> None:
+            self.extra = steps
+            run.save()
+            run(ritz.n_steps + steps)
+
+        f = recurrence.vector(ritz.vectors["top"], step_done)
+        self.extra = ritz.n_steps
+        f = dirichlet.trimmed(f, np.exp(0.5 * self.chain.log_pi))
+        self.vector = f if self.keep_vector else None
+        return dirichlet.quotient(self.chain._scaled, self.chain.pi, f, self.options.threads)
+
+    def _from_recurrence(self, ritz: TridiagonalRitz, n_steps: int, wall_s: float) -> GapResult:
+        end, error = ritz.choose(self.kind)
+        theta = float(ritz.values[end])
+        squared, at_top = self.kind == "multiplicative", end == "top"
+        slem = max(map(abs, ritz.values.values())) if self.kind in _MODULUS_KINDS else None
+        probable = None
+        if at_top and not squared:
+            probable = probabilistic_lower(ritz.values["top"], self.chain.n_states, n_steps)
+        return pack(
+            self.kind,
+            theta * theta if squared else theta,
+            float(error),
+            "lanczos",
+            n_steps + self.extra,
+            wall_s,
+            slem=slem,
+            gap=float(gap_of(self.kind, theta)),
+            # the Dirichlet form bounds 1 - lambda_2, and not 1 + lambda_n
+            upper=self.upper if at_top else None,
+            residual=float(ritz.residuals[end]),
+            converged=self.converged,
+            probable=probable,
         )
 
-    def _from_minimizer(self):
-        gap, error, residual = self.minimizer.best()
-        slem = None if self.kind in ("spectral", "additive") else 1.0 - gap
+    # --- multigrid --------------------------------------------------------------------------------
+
+    @property
+    def _starts_with_multigrid(self) -> bool:
+        """Whether Lanczos has nothing to do before multigrid: for the other kinds it has to find
+        out whether the top eigenvalue leads."""
+        return self.method == "multigrid" and self.kind not in _MODULUS_KINDS
+
+    def _new_lobpcg(self) -> Lobpcg:
+        threads = self.options.threads
+        parts = prepare(self.chain, threads)
+        if parts is None:
+            raise InvalidChainError(
+                'this chain is too well connected for method="multigrid", or pi spans too much; '
+                'use method="lanczos"'
+            )
+        return Lobpcg(self.chain, *parts, self.seed, threads, self.keep_vector)
+
+    def _minimize(self, run: Resumable, lobpcg: Lobpcg) -> None:
+        while not self.converged and self._n_matvecs(lobpcg) < self.options.limit:
+            self.converged = lobpcg.advance(self.options.tol)
+            run.save()
+            run(self._n_matvecs(lobpcg), gap=lobpcg.gap, error=lobpcg.error())
+        # `vector` is set together with `upper`
+        if self.keep_vector and (
+            self.vector is None or self.upper is None or lobpcg.best()[0] < self.upper
+        ):
+            self.vector = lobpcg.vector()
+
+    def _n_matvecs(self, lobpcg: Lobpcg) -> int:
+        """Products: of the minimisation, and of the passes of the recurrence before it."""
+        before = 0
+        if self.ritz is not None:
+            before = self.ritz.n_steps * (1 if self.upper is None else 2)
+        return PRODUCTS * lobpcg.n_steps + before
+
+    def _from_lobpcg(self, lobpcg: Lobpcg, wall_s: float) -> GapResult:
+        gap, error, residual = lobpcg.best()
+        slem = 1.0 - gap if self.kind in _MODULUS_KINDS else None
         eigenvalue, factor = 1.0 - gap, 1.0
         if self.kind == "multiplicative":
             gap, eigenvalue, factor = gap * (2.0 - gap), eigenvalue * eigenvalue, 2.0
@@ -267,74 +325,65 @@ class ReversibleGap:
             eigenvalue,
             factor * error,
             "multigrid",
-            self._n_matvecs(),
-            self.monitor.wall_s,
+            self._n_matvecs(lobpcg),
+            wall_s,
             slem=slem,
             gap=gap,
-            upper=gap
-            if self.upper is None
-            else min(gap, self.upper),  # of two bounds, should the search have missed a mode
+            # the smaller of two bounds, in case the minimisation missed a mode
+            upper=gap if self.upper is None else min(gap, self.upper),
             residual=residual,
             converged=self.converged,
         )
 
 
-def two_states(chain, kind):
-    """1 - lambda_2 = P(0, 1) + P(1, 0), of any size."""
+_MODULUS_KINDS = ("absolute", "multiplicative")
+
+
+def two_states(chain: MarkovChain, kind: str) -> GapResult:
+    """The gap of two states, of any size: 1 - lambda_2 = P(0, 1) + P(1, 0)."""
     P = chain.to_scipy().toarray()
-    gap = float(P[0, 1] + P[1, 0])
+    gap = rate = float(P[0, 1] + P[1, 0])
     eigenvalue = 1.0 - gap
     if kind == "absolute":
         gap = min(gap, 2.0 - gap)
     elif kind == "multiplicative":
         gap, eigenvalue = gap * (2.0 - gap), eigenvalue * eigenvalue
-    return pack(
-        kind,
-        eigenvalue,
-        0.0,
-        "closed form",
-        0,
-        0.0,
-        slem=abs(1.0 - float(P[0, 1] + P[1, 0])),
-        gap=gap,
-    )
+    return pack(kind, eigenvalue, 0.0, "closed form", 0, 0.0, slem=abs(1.0 - rate), gap=gap)
 
 
-def dense(chain, *, kind, threads, callback):
-    """(GapResult, f or None) by LAPACK on the whole of S, the top eigenvector sqrt(pi) moved out of the way; the Dirichlet quotient of f is
-    the upper end."""
-    with interruptible("spectral_gap", lambda: None, progress=False, callback=callback) as monitor:
+def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArray | None]:
+    """(GapResult, f or None) by LAPACK on the whole of S, with the eigenvalue of sqrt(pi) moved
+    away; the Dirichlet quotient of f is the upper end."""
+    kind = options.kind
+    with interruptible("spectral_gap", lambda: None, callback=options.callback) as monitor:
         half = 0.5 * chain.log_pi
         P = chain.to_scipy()
         P.data *= np.exp(np.repeat(half, np.diff(P.indptr)) - half[P.indices])
         S = P.toarray()
         S = 0.5 * (S + S.T)
         root = np.exp(half)
-        values, vectors = np.linalg.eigh(
-            S - 2.0 * np.outer(root, root)
-        )  # 1 becomes -1, below all others or equal to them
+        # 1 becomes -1, below all others or equal to them
+        values, vectors = np.linalg.eigh(S - 2.0 * np.outer(root, root))
         keep = np.ones(len(values), bool)
         keep[np.argmax(np.abs(root @ vectors))] = False
         values, vectors = values[keep], vectors[:, keep]
-        slem = float(np.abs(values).max())
-        top = kind in ("spectral", "additive") or abs(values[-1]) >= abs(values[0])
-        theta = float(values[-1] if top else values[0])
-        upper, error, f = None, 0.0, None
-        if kind == "absolute":
-            error = overtake(theta, float(values[0] if top else values[-1]))
+        top = kind in ("spectral", "additive") or bool(abs(values[-1]) >= abs(values[0]))
+        theta, other = values[[-1, 0]] if top else values[[0, -1]]
+        theta = float(theta)
+        f, upper = None, None
         if kind != "multiplicative" and top:
             with np.errstate(all="ignore"):
                 f = dirichlet.trimmed(vectors[:, -1] / root, root)
-            upper = dirichlet.quotient(chain, f, threads)
-        eigenvalue = theta * theta if kind == "multiplicative" else theta
-        return pack(
+            upper = dirichlet.quotient(chain._scaled, chain.pi, f, options.threads)
+        found = pack(
             kind,
-            eigenvalue,
-            error,
+            theta * theta if kind == "multiplicative" else theta,
+            rival_margin(theta, float(other)) if kind == "absolute" else 0.0,
             "lapack",
             0,
             monitor.wall_s,
-            slem=slem,
+            slem=float(np.abs(values).max()),
             gap=float(gap_of(kind, theta)),
             upper=upper,
-        ), f
+        )
+    return found, f

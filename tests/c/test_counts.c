@@ -1,8 +1,15 @@
-/* The pair graph, Newton's method on it, random rows, the bootstrap's replicates and cycles, without Python, on counts small enough to
-   check by hand. Built and run as test_core.c is. */
+/* The pair graph, Newton's method on it, random rows, the bootstrap's replicates and cycles, on
+   counts small enough to check by hand. */
 #include "check.h"
+#include "fastebm/counts/balance_statistics.h"
+#include "fastebm/counts/cycle.h"
+#include "fastebm/counts/pair_graph.h"
+#include "fastebm/counts/pair_newton.h"
+#include "fastebm/counts/pair_probe.h"
+#include "fastebm/counts/resample.h"
 
-/* The counts of a ring of three with a loop: n(0,1) = 6, n(1,0) = 4, and so on round; n(2,2) = 5. */
+/* The counts of a ring of three with a loop: n(0,1) = 6, n(1,0) = 4, and so on round; n(2,2) =
+   5. */
 static const int64_t indptr[] = {0, 2, 4, 7};
 static const int32_t indices[] = {1, 2, 0, 2, 0, 1, 2};
 static const double values[] = {6, 4, 4, 6, 6, 4, 5};
@@ -18,29 +25,45 @@ typedef struct ring {
 
 static void make_ring(ring_t *ring)
 {
-    const ebm_csr_t A = {3, indptr, indices, values, EBM_VALUES_F64}, T = {3, t_indptr, indices, t_values, EBM_VALUES_F64};
+    const ebm_csr_t A = {3, indptr, indices, values, EBM_VALUES_F64},
+                    T = {3, t_indptr, indices, t_values, EBM_VALUES_F64};
     int64_t work[3];
     CHECK(ebm_pairgraph_count(&A, &T, ring->rows) == EBM_OK && ring->rows[3] == 6);
-    CHECK(ebm_pairgraph_fill(&A, &T, ring->rows, work, ring->columns, ring->forward, ring->backward, ring->mirror) == EBM_OK);
-    for (int k = 0; k < 6; k++) CHECK(ring->backward[k] == ring->forward[ring->mirror[k]] && ring->mirror[ring->mirror[k]] == k);
+    CHECK(ebm_pairgraph_fill(&A, &T, ring->rows, work, ring->columns, ring->forward, ring->backward,
+                             ring->mirror) == EBM_OK);
+    for (int k = 0; k < 6; k++)
+        CHECK(ring->backward[k] == ring->forward[ring->mirror[k]] &&
+              ring->mirror[ring->mirror[k]] == k);
     ring->graph = (ebm_pairgraph_t){3, ring->rows, ring->columns, ring->forward, ring->backward};
 }
 
-static ebm_potential_t potential_of(const ebm_pairgraph_t *graph, ebm_potential_kind_t kind, double *vectors, double *weight)
+static ebm_pair_newton_t potential_of(const ebm_pairgraph_t *graph, ebm_pair_newton_kind_t kind,
+                                      double *vectors, double *weight)
 {
     const int64_t n = graph->n_states;
-    return (ebm_potential_t){.graph = *graph, .kind = kind, .tol = 1e-12, .max_newton = 50, .v = vectors, .gradient = vectors + n,
-                             .diagonal = vectors + 2 * n, .step = vectors + 3 * n, .residual = vectors + 4 * n,
-                             .direction = vectors + 5 * n, .product = vectors + 6 * n, .weight = weight};
+    return (ebm_pair_newton_t){.graph = *graph,
+                               .kind = kind,
+                               .tol = 1e-12,
+                               .max_newton = 50,
+                               .v = vectors,
+                               .gradient = vectors + n,
+                               .diagonal = vectors + 2 * n,
+                               .step = vectors + 3 * n,
+                               .residual = vectors + 4 * n,
+                               .direction = vectors + 5 * n,
+                               .product = vectors + 6 * n,
+                               .weight = weight};
 }
 
-/* On a tree every fit is the log ratio itself: here log(3 / 2) from each state to its two children. */
-static void test_tree(ebm_potential_kind_t kind, int guess)
+/* On a tree every fit is the log ratio itself: here log(3 / 2) from each state to its two
+   children. */
+static void test_tree(ebm_pair_newton_kind_t kind, int guess)
 {
     const int64_t n = 9000; /* two blocks */
     int64_t *rows = zeros(n + 1, sizeof *rows);
     int32_t *columns = zeros(2 * n - 2, sizeof *columns);
-    double *forward = zeros(2 * n - 2, sizeof *forward), *backward = zeros(2 * n - 2, sizeof *backward);
+    double *forward = zeros(2 * n - 2, sizeof *forward),
+           *backward = zeros(2 * n - 2, sizeof *backward);
     double *vectors = zeros(7 * n, sizeof *vectors), *weight = zeros(2 * n - 2, sizeof *weight);
     int64_t k = 0;
     for (int64_t x = 0; x < n; x++) {
@@ -50,10 +73,11 @@ static void test_tree(ebm_potential_kind_t kind, int guess)
         rows[x + 1] = k;
     }
     const ebm_pairgraph_t graph = {n, rows, columns, forward, backward};
-    ebm_potential_t p = potential_of(&graph, kind, vectors, weight);
+    ebm_pair_newton_t p = potential_of(&graph, kind, vectors, weight);
     p.guess = guess;
     int calls = 0;
-    while (p.phase != EBM_POTENTIAL_DONE) CHECK(ebm_potential_run(&p, 100, 1 + calls++ % 2) == EBM_OK && calls < 1000);
+    while (p.phase != EBM_PAIR_NEWTON_DONE)
+        CHECK(ebm_pair_newton_run(&p, 100, 1 + calls++ % 2) == EBM_OK && calls < 1000);
     CHECK(p.n_newton < p.max_newton);
     for (int64_t x = 1; x < n; x++) CLOSE(p.v[(x - 1) / 2] - p.v[x], log(1.5), 1e-9);
     free(rows), free(columns), free(forward), free(backward), free(vectors), free(weight);
@@ -64,28 +88,33 @@ static void test_ring_and_statistics(void)
     ring_t ring;
     make_ring(&ring);
     double vectors[21] = {0}, weight[6], fitted[6], ratio, score, slope[6], flow[6], g[3];
-    ebm_potential_t p = potential_of(&ring.graph, EBM_POTENTIAL_LOGISTIC, vectors, weight);
-    CHECK(ebm_potential_run(&p, 100, 1) == EBM_OK && p.phase == EBM_POTENTIAL_DONE);
-    CHECK(ebm_reversible_statistics(&ring.graph, NULL, p.v, fitted, &ratio, &score) == EBM_OK);
+    ebm_pair_newton_t p = potential_of(&ring.graph, EBM_PAIR_NEWTON_LOGISTIC, vectors, weight);
+    CHECK(ebm_pair_newton_run(&p, 100, 1) == EBM_OK && p.phase == EBM_PAIR_NEWTON_DONE);
+    CHECK(ebm_balance_statistics(&ring.graph, NULL, p.v, fitted, &ratio, &score) == EBM_OK);
     for (int k = 0; k < 6; k++) CLOSE(fitted[k], 5, 1e-12);
     CLOSE(score, 6 * 0.2, 1e-12);
     CLOSE(ratio, 2 * 3 * (6 * log(1.2) + 4 * log(0.8)), 1e-12);
     const int32_t apart[] = {0, 1, 2};
-    CHECK(ebm_reversible_statistics(&ring.graph, apart, p.v, fitted, &ratio, &score) == EBM_OK && ratio == 0 && score == 0);
+    CHECK(ebm_balance_statistics(&ring.graph, apart, p.v, fitted, &ratio, &score) == EBM_OK &&
+          ratio == 0 && score == 0);
     CHECK(fitted[0] == 6 && fitted[1] == 4);
 
     /* the probe's covariance is right on average, and its sum zero every time */
     const double total[] = {10, 10, 15}, scale[] = {1, 1, 1};
     const uint64_t key[] = {1, 2};
-    CHECK(ebm_potential_slopes(&p, 1, slope) == EBM_OK);
+    CHECK(ebm_pair_probe_slopes(&p, 1, slope) == EBM_OK);
     double square = 0, two[3];
     for (int probe = 0; probe < 4000; probe++) {
-        CHECK(ebm_potential_probe(&ring.graph, ring.mirror, slope, total, scale, key, probe, 1, flow, g) == EBM_OK);
-        CHECK(ebm_potential_probe(&ring.graph, ring.mirror, slope, total, scale, key, probe, 2, flow, two) == EBM_OK && !memcmp(g, two, sizeof g));
+        CHECK(ebm_pair_probe_draw(&ring.graph, ring.mirror, slope, total, scale, key, probe, 1,
+                                  flow, g) == EBM_OK);
+        CHECK(ebm_pair_probe_draw(&ring.graph, ring.mirror, slope, total, scale, key, probe, 2,
+                                  flow, two) == EBM_OK &&
+              !memcmp(g, two, sizeof g));
         CLOSE(g[0] + g[1] + g[2], 0, 1e-12);
         square += g[0] * g[0] / 4000;
     }
-    /* K' = -1/2 everywhere: row 0 contributes (10 - 100 / 10) / 4 = 0, row 1 4 (1 - 0.4) / 4 and row 2 6 (1 - 6 / 15) / 4 */
+    /* K' = -1/2 everywhere: row 0 contributes (10 - 100 / 10) / 4 = 0, row 1 4 (1 - 0.4) / 4 and
+       row 2 6 (1 - 6 / 15) / 4 */
     CHECK(fabs(square - (0.6 + 0.9)) < 0.15);
 }
 
@@ -96,11 +125,16 @@ static void test_random_rows(void)
     const double weights[] = {1, 0, 3, 2, 2}, total[] = {400, 0, 1e9}, mass[] = {8, 1, 4};
     double out[5], again[5];
     CHECK(ebm_resample_rows(3, rows, weights, NULL, total, key, 0, 1, out) == EBM_OK);
-    CHECK(out[0] + out[2] == 400 && out[1] == 0 && out[3] + out[4] == 1e9 && fabs(out[0] - 100) < 60 && fabs(out[3] - 5e8) < 1e6);
-    CHECK(ebm_resample_rows(3, rows, weights, NULL, total, key, 0, 2, again) == EBM_OK && !memcmp(out, again, sizeof out));
-    CHECK(ebm_resample_rows(3, rows, weights, mass, total, key, 0, 1, out) == EBM_OK && out[0] + out[2] < 400 && out[2] > 100);
+    CHECK(out[0] + out[2] == 400 && out[1] == 0 && out[3] + out[4] == 1e9 &&
+          fabs(out[0] - 100) < 60 && fabs(out[3] - 5e8) < 1e6);
+    CHECK(ebm_resample_rows(3, rows, weights, NULL, total, key, 0, 2, again) == EBM_OK &&
+          !memcmp(out, again, sizeof out));
+    CHECK(ebm_resample_rows(3, rows, weights, mass, total, key, 0, 1, out) == EBM_OK &&
+          out[0] + out[2] < 400 && out[2] > 100);
     ebm_stream_t stream = ebm_stream_of(key, 0, 0);
-    CHECK(ebm_resample_binomial(&stream, 10, 0) == 0 && ebm_resample_binomial(&stream, 10, 1) == 10 && ebm_resample_binomial(&stream, 0, 0.5) == 0);
+    CHECK(ebm_resample_binomial(&stream, 10, 0) == 0 &&
+          ebm_resample_binomial(&stream, 10, 1) == 10 &&
+          ebm_resample_binomial(&stream, 0, 0.5) == 0);
     for (int i = 0; i < 1000; i++) {
         const double u = ebm_stream_uniform(&stream), k = ebm_resample_binomial(&stream, 1000, 0.7);
         CHECK(u > 0 && u < 1 && k >= 0 && k <= 1000 && k == floor(k));
@@ -115,10 +149,11 @@ static void test_bootstrap(void)
     const uint64_t key[] = {5, 6};
     double lr[2][40], score[2][40], *deviation = zeros(40 * 6, sizeof *deviation);
     for (int slots = 1; slots <= 2; slots++) {
-        double *work = zeros(slots * ebm_reversible_work(3, 6), sizeof *work);
-        int64_t *work_index = zeros(slots * ebm_reversible_work_index(3, 6), sizeof *work_index);
-        CHECK(ebm_reversible_bootstrap(&ring.graph, ring.mirror, expected, total, v, key, 0, 40, slots, work, work_index, lr[slots - 1],
-                                       score[slots - 1], deviation) == EBM_OK);
+        double *work = zeros(slots * ebm_balance_work(3, 6), sizeof *work);
+        int64_t *work_index = zeros(slots * ebm_balance_work_index(3, 6), sizeof *work_index);
+        CHECK(ebm_balance_bootstrap(&ring.graph, ring.mirror, expected, total, v, key, 0, 40, slots,
+                                    work, work_index, lr[slots - 1], score[slots - 1],
+                                    deviation) == EBM_OK);
         free(work), free(work_index);
     }
     CHECK(!memcmp(lr[0], lr[1], sizeof lr[0]) && !memcmp(score[0], score[1], sizeof score[0]));
@@ -126,7 +161,8 @@ static void test_bootstrap(void)
     for (int r = 0; r < 40; r++) {
         CHECK(lr[0][r] >= 0 && score[0][r] >= 0 && isfinite(lr[0][r]));
         mean += lr[0][r] / 40;
-        for (int k = 0; k < 6; k++) CLOSE(deviation[r * 6 + k], -deviation[r * 6 + ring.mirror[k]], 1e-9);
+        for (int k = 0; k < 6; k++)
+            CLOSE(deviation[r * 6 + k], -deviation[r * 6 + ring.mirror[k]], 1e-9);
     }
     CHECK(mean > 0.3 && mean < 2.5); /* chi-square of one degree of freedom */
     free(deviation);
@@ -143,9 +179,11 @@ static void test_cycles(void)
     ebm_cycle_t best[4];
     ebm_cycle_totals_t totals = {0, 0, 0.0};
     int64_t n_best = 0;
-    CHECK(ebm_cycle_forest(4, rows, columns, ratio, queue, parent, depth) == EBM_OK && parent[2] == 0 && depth[3] == 1);
+    CHECK(ebm_cycle_forest(4, rows, columns, ratio, queue, parent, depth) == EBM_OK &&
+          parent[2] == 0 && depth[3] == 1);
     for (int64_t x = 0; x < 4; x++)
-        CHECK(ebm_cycle_rank(4, rows, columns, ratio, variance, parent, depth, x, x + 1, 4, best, &n_best, &totals) == EBM_OK);
+        CHECK(ebm_cycle_rank(4, rows, columns, ratio, variance, parent, depth, x, x + 1, 4, best,
+                             &n_best, &totals) == EBM_OK);
     CHECK(n_best == 2 && totals.n_triangles == 2 && totals.n_longer == 0);
     CLOSE(best[0].affinity, 0.5 + 4 + 2, 1e-15);
     CLOSE(best[1].affinity, 1 + 3 - 0.5, 1e-15);
@@ -154,19 +192,22 @@ static void test_cycles(void)
 
     ratio[1] = ratio[5] = NAN;
     n_best = 0, totals = (ebm_cycle_totals_t){0, 0, 0.0};
-    CHECK(ebm_cycle_forest(4, rows, columns, ratio, queue, parent, depth) == EBM_OK && depth[2] == 2);
-    CHECK(ebm_cycle_rank(4, rows, columns, ratio, NULL, parent, depth, 0, 4, 1, best, &n_best, &totals) == EBM_OK);
+    CHECK(ebm_cycle_forest(4, rows, columns, ratio, queue, parent, depth) == EBM_OK &&
+          depth[2] == 2);
+    CHECK(ebm_cycle_rank(4, rows, columns, ratio, NULL, parent, depth, 0, 4, 1, best, &n_best,
+                         &totals) == EBM_OK);
     CHECK(n_best == 1 && totals.n_triangles == 0 && totals.n_longer == 1 && best[0].length == 4);
     CLOSE(best[0].score, 1 + 3 + 4 + 2, 1e-12);
-    CHECK(ebm_cycle_rank(4, rows, columns, ratio, NULL, parent, depth, 0, 5, 1, best, &n_best, &totals) == EBM_ERR_ARGUMENT);
+    CHECK(ebm_cycle_rank(4, rows, columns, ratio, NULL, parent, depth, 0, 5, 1, best, &n_best,
+                         &totals) == EBM_ERR_ARGUMENT);
 }
 
 int main(void)
 {
-    test_tree(EBM_POTENTIAL_LOGISTIC, 1);
-    test_tree(EBM_POTENTIAL_LOGISTIC, 0);
-    test_tree(EBM_POTENTIAL_EXPONENTIAL, 1);
-    test_tree(EBM_POTENTIAL_SQUARES, 0);
+    test_tree(EBM_PAIR_NEWTON_LOGISTIC, 1);
+    test_tree(EBM_PAIR_NEWTON_LOGISTIC, 0);
+    test_tree(EBM_PAIR_NEWTON_EXPONENTIAL, 1);
+    test_tree(EBM_PAIR_NEWTON_SQUARES, 0);
     test_ring_and_statistics();
     test_random_rows();
     test_bootstrap();

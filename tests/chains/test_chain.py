@@ -436,7 +436,7 @@ def test_edges_carry_labels_and_reward():
 @pytest.mark.parametrize(
     "arguments, kind, word",
     [
-        (([0, 1], [1]), InvalidChainError, "one length"),
+        (([0, 1], [1]), InvalidChainError, "equal length"),
         (([], []), InvalidChainError, "no edges"),
         (([0, -1], [1, 0]), InvalidChainError, "edge 1: source -1"),
         (([0, 1], [1, 0], [1.0]), InvalidChainError, "weight"),

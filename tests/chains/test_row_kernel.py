@@ -181,7 +181,7 @@ def test_a_birth_death_chain_in_closed_form(no_copy):
 def test_left_products_beyond_a_double_are_refused():
     chain = fe.row_kernel(example_rules.birth_death, 40, 2, data=(1e-30, 1.0, 40))
     assert chain.is_reversible and np.isfinite(chain.log_pi).all()
-    with pytest.raises(fe.InvalidChainError, match="beyond a double; pass incoming="):
+    with pytest.raises(fe.InvalidChainError, match="beyond the range of a double; pass incoming="):
         np.ones(40) @ chain
 
 
@@ -408,7 +408,7 @@ def test_a_rule_of_other_weights_is_refused(tmp_path):
     weights = np.load(tmp_path / "chain" / "data2.npy")
     weights[5] *= 2.0
     np.save(tmp_path / "chain" / "data2.npy", weights)
-    with pytest.raises(fe.InvalidChainError, match="does not make the chain that was kept: row"):
+    with pytest.raises(fe.InvalidChainError, match="does not make the chain that was saved: row"):
         fe.load(tmp_path / "chain")
 
 

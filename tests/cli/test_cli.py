@@ -12,7 +12,7 @@ import pytest
 
 import fastebm as fe
 from fastebm.cli.parser import COMMANDS
-from fastebm.io.files import read
+from fastebm.io import read
 
 
 def strict(text):

@@ -92,6 +92,7 @@ def interrupted(process):
     return process.returncode, out, err, time.perf_counter() - begin
 
 
+@pytest.mark.threads
 def test_ctrl_c_prints_the_partial_result_at_once_and_exits_130(endless, start):
     code, out, err, seconds = interrupted(start(*endless, "--progress"))
     document = strict(out)
@@ -103,6 +104,7 @@ def test_ctrl_c_prints_the_partial_result_at_once_and_exits_130(endless, start):
     assert document["partial"]["n_steps_total"] > 10_000
 
 
+@pytest.mark.threads
 def test_ctrl_c_keeps_what_was_finished_before(tmp_path, start, npz):
     path = npz(tmp_path, gallery.two_state(1e-15, 0.5).P)
     process = start(
@@ -137,7 +139,7 @@ def test_ctrl_c_before_there_is_a_result(call, monkeypatch):
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastebm.io.files.read", stop)
+    monkeypatch.setattr("fastebm.io.read", stop)
     code, document, err = call("gap", "chain.npz")
     assert (
         code == 130

@@ -36,7 +36,8 @@ def test_defect_by_brute_force(P, data):
 
 
 def test_the_weights_of_a_hypercube_lump_to_ehrenfest():
-    """Hamming weight of the walk on the m-cube: the Ehrenfest chain (Levin & Peres, section 2.3)."""
+    """Hamming weight of the walk on the m-cube: the Ehrenfest chain (Levin & Peres, section
+    2.3)."""
     m = 8
     weight = np.array([bin(x).count("1") for x in range(2**m)])
     found = fe.lumpability(fe.Hypercube(m, holding=0.5), weight)
@@ -81,7 +82,8 @@ def test_scalings_shifts_and_read_only_partitions():
 
 
 def test_sets_whose_mass_underflows_have_their_own_law():
-    """pi falls by 1e-200 from one set to the next: weights within a set are beside its largest."""
+    """pi falls by 1e-200 from one set to the next: weights are relative to the largest in the
+    set."""
     logs = np.repeat([0.0, -460.0, -920.0], 2) + np.tile([0.0, -1.0], 3)
     step = np.diff(logs)
     up, down = 0.4 * np.exp(np.minimum(step, 0)), 0.4 * np.exp(np.minimum(-step, 0))
@@ -102,7 +104,7 @@ def test_the_two_trivial_partitions_are_lumpable(partition):
     chain = chain_of(300, 5).largest_class()
     n = chain.n_states
     found = fe.lumpability(chain, np.zeros(n, int) if partition == "one set" else np.arange(n))
-    assert found.is_lumpable and found.states[0] == found.states[1] or found.defect < 1e-15
+    assert (found.is_lumpable and found.states[0] == found.states[1]) or found.defect < 1e-15
     if partition == "singletons":
         assert_allclose(found.chain.to_scipy().toarray(), chain.to_scipy().toarray(), rtol=1e-14)
     else:

@@ -157,7 +157,7 @@ def test_words_become_labels_and_null_is_a_word(table):
         ("trajectory,state\n1,\n", "no state"),
         ("a,b\n1,2\n", "columns are a, b"),
         ("source,target,count\n0,1,-2\n", "not negative"),
-        ("source,target\n-1,1\n", "no state"),
+        ("source,target\n-1,1\n", "not a state"),
     ),
 )
 def test_bad_tables(table, text, message):

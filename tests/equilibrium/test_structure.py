@@ -12,7 +12,12 @@ from strategies import irreducible_chains
 
 import fastebm as fe
 from fastebm import MarkovChain, PeriodicChainError, ReducibleChainError, structure
-from fastebm.equilibrium.structure import certain, closed_class, reachable, require_aperiodic
+from fastebm.equilibrium.structure import (
+    closed_class,
+    hits_almost_surely,
+    reachable,
+    require_aperiodic,
+)
 
 
 @st.composite
@@ -118,7 +123,7 @@ def test_reachable_and_certain(A, data):
     chain, before = MarkovChain(A, normalize=True), target.copy()
     assert np.array_equal(reachable(chain, target), reference.reachable(A.T, target))
     assert np.array_equal(
-        certain(chain, target),
+        hits_almost_surely(chain, target),
         np.isfinite(reference.hitting_times(A / A.sum(axis=1)[:, None], target)),
     )
     assert np.array_equal(target, before)
@@ -161,7 +166,7 @@ def test_a_path_as_deep_as_a_recursion_could_not_be():
         and np.array_equal(found.labels, n - 1 - x)
         and np.flatnonzero(found.closed).tolist() == [0]
     )
-    assert certain(one_way, x == n - 1).all() and np.flatnonzero(
+    assert hits_almost_surely(one_way, x == n - 1).all() and np.flatnonzero(
         reachable(one_way, x == 2)
     ).tolist() == [0, 1, 2]
     assert structure(MarkovChain(gallery.cycle(50_001).P)).period == 1

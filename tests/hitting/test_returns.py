@@ -1,4 +1,5 @@
-"""Return times, commute times and Kemeny's constant against closed forms; the estimate covers the exact value."""
+"""Return times, commute times and Kemeny's constant against closed forms; the estimate covers the
+exact value."""
 
 import gallery
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastebm as fe
 from fastebm.hitting import returns
-from fastebm.linalg import m_matrix
+from fastebm.linalg import elimination, restriction
 
 
 def test_return_times_are_one_over_pi():
@@ -30,7 +31,8 @@ def test_return_times_beyond_a_double_are_known_by_their_log():
 
 
 def test_commute_times_are_resistances():
-    """Total weight of directed edges times the effective resistance (LP prop. 10.7): a path, a cycle, a complete graph."""
+    """Total weight of directed edges times the effective resistance (Levin & Peres, prop. 10.7) on
+    a path, a cycle and a complete graph."""
     for case, resistance, weight in [
         (gallery.path(9), lambda d: d, 16),
         (gallery.cycle(9), lambda d: d * (9 - d) / 9, 18),
@@ -91,11 +93,12 @@ def test_kemeny_of_a_metastable_chain_is_its_relaxation_time():
 
 @pytest.mark.parametrize("iterate", [False, True])
 def test_the_estimate_covers_the_exact_value(iterate, monkeypatch):
-    """A cycle, whose constant is (n^2 - 1) / 6. 30 intervals of 95 %: fewer than 24 hits happen once in 10^4 runs."""
+    """A cycle, whose constant is (n^2 - 1) / 6. Of 30 intervals of 95 %, fewer than 24 cover it
+    once in 10^4 runs."""
     monkeypatch.setattr(returns, "MAX_EXACT", 1)
     if iterate:
-        monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
-        monkeypatch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+        monkeypatch.setattr(restriction, "MAX_SMALL", 0)
+        monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
     n, hits = 41, 0
     chain = fe.MarkovChain(gallery.cycle(n).P)
     for seed in range(30):
@@ -122,8 +125,8 @@ def test_kemeny_of_one_state_and_of_a_reducible_chain():
 
 def test_an_interrupted_estimate_has_the_probes_so_far(monkeypatch):
     monkeypatch.setattr(returns, "MAX_EXACT", 1)
-    monkeypatch.setattr(m_matrix, "MAX_SMALL", 0)
-    monkeypatch.setattr(m_matrix, "MAX_FLOPS", -1.0)
+    monkeypatch.setattr(restriction, "MAX_SMALL", 0)
+    monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
     left = [12]
 
     def callback(info):

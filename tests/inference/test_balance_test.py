@@ -1,6 +1,7 @@
-"""Tests of detailed balance on counts: the statistics against dense linear algebra, p-values under the null, power, ranking."""
+"""Tests of detailed balance on counts: statistics against dense linear algebra, p-values under the
+null hypothesis, power, ranking."""
 
-import importlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from strategies import strongly_connected_counts
 
 import fastebm as fe
 from fastebm import _core, balance_test
-from fastebm.inference.balance_test import q_values
+from fastebm.inference import balance_bootstrap
+from fastebm.inference.violations import q_values
 
 
 def reversible_rows(n, seed, concentration=2.0):
@@ -26,7 +28,7 @@ def drawn(P, per_row, rng):
     return np.array([rng.multinomial(per_row, row) for row in P])
 
 
-# --- the statistics ---------------------------------------------------------------------------------------------------
+# --- the statistics -------------------------------------------------------------------------------
 
 
 @given(strongly_connected_counts(max_states=6))
@@ -47,7 +49,8 @@ def test_statistics_of_any_connected_counts(counts):
 
 
 def test_the_wald_statistic_is_the_cycle_space_chi_square():
-    """Independent derivation: log ratios of a cycle basis with their full covariance under multinomial rows."""
+    """Independent derivation: log ratios of a cycle basis, with their full covariance under
+    multinomial rows."""
     rng = np.random.default_rng(0)
     n = 5
     counts = drawn(reversible_rows(n, 1), 300, rng)
@@ -77,7 +80,8 @@ def test_the_wald_statistic_is_the_cycle_space_chi_square():
 
 
 def test_one_way_pairs_between_components_carry_no_cycle():
-    """Two reversible rings and a one-way bridge: the bridge changes nothing; inside, each component is tested."""
+    """Two rings and a one-way bridge: the bridge changes nothing, and each component is tested
+    inside."""
     ring = np.array([[0, 60, 40], [40, 0, 60], [60, 40, 0]])
     both = np.zeros((6, 6), int)
     both[:3, :3] = both[3:, 3:] = ring
@@ -100,12 +104,13 @@ def test_without_cycles_there_is_nothing_to_test():
     assert balance_test(np.array([[5]]), n_bootstrap=3).p_value == 1.0
 
 
-# --- p-values ---------------------------------------------------------------------------------------------------------
+# --- p-values -------------------------------------------------------------------------------------
 
 
 def test_p_values_are_uniform_under_the_null():
-    """Kolmogorov-Smirnov on 200 reversible data sets, both tests; a right test fails here once in 1,000 runs a test. The
-    1,000 data sets with 999 replicates each are benchmarks/null_calibration.py."""
+    """Kolmogorov-Smirnov on 200 reversible data sets, for both tests. Each fails for a correct
+    program with probability 1e-3. benchmarks/null_calibration.py has 1,000 data sets with 999
+    replicates each."""
     rng, p = np.random.default_rng(0), []
     for seed in range(200):
         test = balance_test(drawn(reversible_rows(6, seed), 150, rng), n_bootstrap=99, rng=seed)
@@ -116,7 +121,7 @@ def test_p_values_are_uniform_under_the_null():
 
 
 def circulating_ring(n, size):
-    """Steps of one go round with an excess of `size`; rare steps of two are fair."""
+    """Steps of one circulate with an excess of `size`; rare steps of two are symmetric."""
     P = np.zeros((n, n))
     x = np.arange(n)
     for step, probability in ((1, 0.45 + size), (-1, 0.45 - size), (2, 0.05), (-2, 0.05)):
@@ -125,8 +130,9 @@ def circulating_ring(n, size):
 
 
 def test_power_against_uniform_circulation_exceeds_the_published_tests():
-    """Each statistic at the 95 % point of its own null, 200 data sets: the cycle statistic rejects far more often than the pairs
-    statistic, which weighs rare and frequent pairs alike (0.77 against 0.09 on the larger ring of benchmarks/null_calibration.py)."""
+    """Each statistic at the 95 % point of its own null, on 200 data sets: the cycle statistic
+    rejects far more often than the pairs statistic, which weights rare and frequent pairs equally
+    (0.77 against 0.09 on the larger ring of benchmarks/null_calibration.py)."""
     rng, n, per_row = np.random.default_rng(2), 12, 150
 
     def found(size):
@@ -138,7 +144,7 @@ def test_power_against_uniform_circulation_exceeds_the_published_tests():
         return np.array(cycle), np.array(pairs)
 
     null, other = found(0.0), found(0.04)
-    power = [(b > np.quantile(a, 0.95)).mean() for a, b in zip(null, other)]
+    power = [(b > np.quantile(a, 0.95)).mean() for a, b in zip(null, other, strict=True)]
     assert power[0] > power[1] + 0.2, power
 
 
@@ -159,7 +165,8 @@ def test_the_pairs_statistic_is_the_published_sum():
 
 
 def test_a_strong_circulation_is_found_where_it_is():
-    """One triangle of a complete graph circulates: its three edges and itself come first, the rest is not blamed."""
+    """One triangle of a complete graph circulates: the triangle and its three edges are ranked
+    first, and no other edge is significant."""
     P = reversible_rows(12, 3)
     triangle = [(2, 5), (5, 9), (9, 2)]
     for x, y in triangle:
@@ -197,7 +204,7 @@ def test_q_values_are_benjamini_yekutieli():
 
 
 def test_triangles_are_all_found():
-    """The published triangle statistic against three nested loops."""
+    """The published triangle statistic, against three nested loops."""
     rng = np.random.default_rng(6)
     counts = rng.poisson(2.0, (14, 14))
     total, terms = 0.0, 0
@@ -225,18 +232,21 @@ def test_triangles_are_all_found():
 
 
 def test_cycles_of_the_forest_span_the_cycle_space():
-    """On a grid (no triangles) there are m - n + 1 of them, every one closed, with the affinity of its own edges."""
+    """On a grid (no triangles) there are m - n + 1 cycles; each is closed and has the affinity of
+    its own edges."""
     side = 5
     x = np.arange(side * side).reshape(side, side)
     counts = np.zeros((25, 25))
     rng = np.random.default_rng(7)
-    for a, b in [*zip(x[:, 1:].ravel(), x[:, :-1].ravel()), *zip(x[1:].ravel(), x[:-1].ravel())]:
+    pairs = [*zip(x[:, 1:].ravel(), x[:, :-1].ravel(), strict=True)]
+    pairs += zip(x[1:].ravel(), x[:-1].ravel(), strict=True)
+    for a, b in pairs:
         counts[a, b], counts[b, a] = rng.integers(1, 9, 2)
     test = balance_test(counts, n_bootstrap=1, rng=0)
     assert test.dof == 40 - 25 + 1 == len(test.worst_cycles)
     for cycle in test.worst_cycles:
         states = cycle["states"]
-        steps = list(zip(states, states[1:] + states[:1]))
+        steps = list(pairwise([*states, states[0]]))
         assert len(set(states)) == len(states) >= 4
         assert cycle["affinity"] == pytest.approx(
             sum(np.log(counts[a, b] / counts[b, a]) for a, b in steps), abs=1e-12
@@ -246,110 +256,80 @@ def test_cycles_of_the_forest_span_the_cycle_space():
         )
 
 
-# --- random numbers ---------------------------------------------------------------------------------------------------
+# --- interruption ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "n, p",
-    (
-        (1, 0.3),
-        (20, 0.4),
-        (400, 0.02),
-        (400, 0.125),
-        (1000, 0.5),
-        (10**6, 0.9),
-        (50, 0.0),
-        (50, 1.0),
-        (10**12, 1e-11),
-    ),
-)
-def test_binomial_draws(n, p):
-    """Chi-square against SciPy's probabilities on 20,000 draws; a right sampler fails once in 10^5 runs."""
-    rows = 20_000
-    draws = _core.resample_rows(
-        2 * np.arange(rows + 1),
-        np.tile([p, 1.0 - p], rows),
-        np.full(rows, float(n)),
-        np.array([1, 2], np.uint64),
-        0,
-        1,
-    ).reshape(rows, 2)
-    assert (draws.sum(axis=1) == n).all() and (draws >= 0).all() and (draws == np.rint(draws)).all()
-    if p in (0.0, 1.0):
-        assert (draws[:, 0] == n * p).all()
-        return
-    edges = np.unique(stats.binom.ppf(np.linspace(0.02, 0.98, 25), n, p))
-    seen = np.bincount(np.searchsorted(edges, draws[:, 0]), minlength=len(edges) + 1)
-    expected = 20_000 * np.diff(np.r_[0.0, stats.binom.cdf(edges, n, p), 1.0])
-    rare = expected < 5  # such cells are one cell
-    cells = [np.r_[x[~rare], x[rare].sum()] if rare.any() else x for x in (seen, expected)]
-    assert (
-        stats.chi2.sf(
-            ((cells[0] - cells[1]) ** 2 / np.maximum(cells[1], 1e-9)).sum(), len(cells[0]) - 1
-        )
-        > 1e-5
-    )
+def stop_at(n):
+    """A callback that raises KeyboardInterrupt at its n-th call, and the list of its progress."""
+    calls = []
+
+    def stop(info):
+        calls.append(info["done"])
+        if len(calls) == n:
+            raise KeyboardInterrupt
+
+    return stop, calls
 
 
-def test_multinomial_rows_have_the_right_covariance():
-    weight = np.array([1.0, 2.0, 3.0, 4.0])
-    draws = np.array(
-        [
-            _core.resample_rows(
-                np.array([0, 4]), weight, np.array([30.0]), np.array([3, 4], np.uint64), r, 1
-            )
-            for r in range(20_000)
-        ]
-    )
-    again = _core.resample_rows(
-        np.array([0, 4]), weight, np.array([30.0]), np.array([3, 4], np.uint64), 7, 2
-    )
-    assert np.array_equal(draws[7], again)  # a replicate depends on its number alone
-    p = weight / 10
-    expected = 30 * (np.diag(p) - np.outer(p, p))
-    np.testing.assert_allclose(draws.mean(axis=0), 30 * p, atol=5 * np.sqrt(30 * 0.25 / 20_000))
-    np.testing.assert_allclose(np.cov(draws.T), expected, atol=0.25)  # 5 standard errors
+@pytest.fixture
+def batched(tmp_path, monkeypatch):
+    """call(**more), in batches of seven replicates, with a checkpoint unless more has one."""
+    counts = drawn(reversible_rows(8, 9), 50, np.random.default_rng(10))
+    monkeypatch.setattr(balance_bootstrap, "DEVIATIONS_AT_ONCE", 7 * 56)
+
+    def call(**more):
+        more = {"checkpoint": tmp_path / "state", "num_threads": 1, **more}
+        return balance_test(counts, n_bootstrap=50, rng=11, **more)
+
+    return call
 
 
-def test_reproducible_for_any_threads_and_batches_and_after_an_interruption(tmp_path):
+def test_reproducible_for_any_threads_and_batches(batched):
     counts = drawn(reversible_rows(8, 9), 50, np.random.default_rng(10))
     one, two = (
         balance_test(counts, n_bootstrap=50, rng=11, num_threads=threads) for threads in (1, 2)
     )
-    assert one.to_dict() == two.to_dict()
+    assert one.to_dict() == two.to_dict() == batched(checkpoint=None).to_dict()
     assert (
         balance_test(counts, n_bootstrap=50, rng=12).p_value != one.p_value
         or balance_test(counts, n_bootstrap=50, rng=13).p_value != one.p_value
     )
 
-    module = importlib.import_module("fastebm.inference.balance_test")
 
-    calls = []
-
-    def stop(info):
-        calls.append(info["done"])
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-
-    patch = pytest.MonkeyPatch()
-    patch.setattr(module, "DEVIATIONS_AT_ONCE", 7 * 56)  # batches of seven
+def test_an_batched_resumes_with_the_same_bits(batched, tmp_path):
+    whole = batched(checkpoint=None)
+    stop, calls = stop_at(3)
     with pytest.raises(fe.Interrupted):
-        balance_test(
-            counts,
-            n_bootstrap=50,
-            rng=11,
-            num_threads=1,
-            callback=stop,
-            checkpoint=tmp_path / "state",
-        )
+        batched(callback=stop)
     assert calls == [7, 14, 21] and (tmp_path / "state").exists()
-    resumed = balance_test(
-        counts, n_bootstrap=50, rng=11, num_threads=1, callback=stop, checkpoint=tmp_path / "state"
-    )
-    patch.undo()
-    assert (
-        calls[3] == 28 and resumed.to_dict() == one.to_dict() and not (tmp_path / "state").exists()
-    )
+    resumed = batched(callback=stop)
+    assert calls[3] == 28 and resumed.to_dict() == whole.to_dict()
+    assert not (tmp_path / "state").exists()
+
+
+def test_ctrl_c_while_a_batch_is_added_up_leaves_a_consistent_checkpoint(batched, monkeypatch):
+    """The signal arrives after three of the seven replicates of the second batch."""
+    whole = batched(checkpoint=None)
+    draw = _core.reversible_bootstrap
+
+    class Deviations:
+        def __init__(self, rows):
+            self.rows = rows
+
+        def __getitem__(self, r):
+            if r == 3:
+                raise KeyboardInterrupt
+            return self.rows[r]
+
+    def interrupted(*arguments):
+        ratio, score, deviations = draw(*arguments)
+        is_second = arguments[5] == 7
+        return ratio, score, Deviations(deviations) if is_second else deviations
+
+    with monkeypatch.context() as patch, pytest.raises(fe.Interrupted):
+        patch.setattr(_core, "reversible_bootstrap", interrupted)
+        batched()
+    assert batched().to_dict() == whole.to_dict()
 
 
 @pytest.mark.parametrize("method", ("reversible", "pairs", "triangles"))

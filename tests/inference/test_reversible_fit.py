@@ -1,4 +1,5 @@
-"""The reversible maximum likelihood: against the fixed point of Bowman et al., deeptime, and its own optimality conditions."""
+"""The reversible maximum likelihood, against the fixed point of Bowman et al., deeptime and its own
+optimality conditions."""
 
 import gallery
 import numpy as np
@@ -15,7 +16,8 @@ from fastebm import MarkovChain, ReducibleChainError, reversible_fit
 
 @given(strongly_connected_counts())
 def test_any_counts_satisfy_the_likelihood_equations(counts):
-    """P is reversible, its expected symmetric counts are those seen, and no reversible chain nearby is likelier."""
+    """P is reversible, its expected symmetric counts are the observed ones, and no reversible chain
+    nearby has a larger likelihood."""
     fit = reversible_fit(counts)
     P, pi = fit.chain.to_scipy().toarray(), fit.chain.pi
     assert fit.converged and fit.row_sum_error < 1e-11
@@ -86,7 +88,8 @@ def test_two_states_are_reversible_anyway():
 
 
 def test_a_law_over_hundreds_of_decades():
-    """Up a slope: pi falls by 10^-300 along a path; the fit starts at the least squares, which is exact here."""
+    """pi falls by a factor of 1e-300 along a path; the fit starts at the least-squares solution,
+    which is exact here."""
     n = 100
     x = np.arange(n - 1)
     counts = np.zeros((n, n))
@@ -124,7 +127,7 @@ def test_what_has_no_maximum_is_refused():
     ):
         with pytest.raises(ReducibleChainError, match=text):
             reversible_fit(counts)
-    with pytest.raises(ReducibleChainError, match="b.*a"):
+    with pytest.raises(ReducibleChainError, match=r"b.*a"):
         reversible_fit(np.array([[1, 1], [0, 1]]), labels=["a", "b"])
 
 
@@ -159,7 +162,7 @@ def test_stationary_law_from_an_independent_solver():
     np.testing.assert_allclose(chain.pi, reference.gth(chain.to_scipy()), rtol=1e-10)
 
 
-# --- with a known law -------------------------------------------------------------------------------------------------
+# --- with a known stationary distribution ---------------------------------------------------------
 
 
 @given(strongly_connected_counts(max_states=6))
@@ -175,8 +178,8 @@ def test_the_law_of_the_free_fit_gives_the_free_fit(counts):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("stays", (True, False))
 def test_a_known_law_against_a_general_optimiser(seed, stays):
-    """Symmetric flows with given row sums by SciPy's SLSQP, which may leave them by 1e-7 and gain 1e-6 by it; without counts of
-    staying some state may have to stay."""
+    """Symmetric flows with given row sums, by SciPy's SLSQP, which may violate them by 1e-7 and
+    gain 1e-6 in likelihood. Without counts on the diagonal some state may need holding."""
     from scipy.optimize import minimize
 
     rng = np.random.default_rng(seed)
@@ -187,7 +190,8 @@ def test_a_known_law_against_a_general_optimiser(seed, stays):
     pi = rng.dirichlet(np.full(n, 3.0))
     x, y = np.triu_indices(n)
     both = np.where(x == y, counts[x, y], counts[x, y] + counts[y, x])
-    row_sums = np.array([[1.0 if i in (a, b) else 0.0 for a, b in zip(x, y)] for i in range(n)])
+    pairs = list(zip(x, y, strict=True))
+    row_sums = np.array([[1.0 if i in pair else 0.0 for pair in pairs] for i in range(n)])
     found = minimize(
         lambda f: -(both[both > 0] * np.log(f[both > 0])).sum(),
         np.where(x == y, pi[x] ** 2, pi[x] * pi[y]),
@@ -215,8 +219,7 @@ def test_a_known_law_needs_connected_counts_and_positive_probabilities():
         reversible_fit(np.ones((2, 2)), pi=[1.0, 0.0])
     with pytest.raises(fe.InvalidChainError, match="reversible=True"):
         MarkovChain.from_counts(np.ones((2, 2)), pi=[0.5, 0.5])
-    one_way = reversible_fit(
-        np.array([[5.0, 3.0], [0.0, 0.0]]), pi=[0.25, 0.75]
-    )  # a known law makes up for the way back
+    # with pi known, one-way counts suffice
+    one_way = reversible_fit(np.array([[5.0, 3.0], [0.0, 0.0]]), pi=[0.25, 0.75])
     P = one_way.chain.to_scipy().toarray()
     assert P[0, 1] * 0.25 == pytest.approx(P[1, 0] * 0.75) and P[0, 1] == pytest.approx(3 / 8)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.io import mmwrite
 
 from fastebm.errors import FastebmError, InvalidChainError
-from fastebm.io.files import read
+from fastebm.io import read
 
 P = np.array([[0.0, 0.25, 0.75], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
 

@@ -178,7 +178,7 @@ def test_the_quotient_never_falls_below_the_gap(n, depth, seed):
     up, down = np.exp(-np.maximum([rise, -rise], 0)) / 4
     case = gallery.birth_death([*up, 0], [0, *down])
     chain = fe.MarkovChain(case.P)
-    run = lobpcg.Minimizer(chain, *lobpcg.prepare(chain, 1), seed, 1)
+    run = lobpcg.Lobpcg(chain, *lobpcg.prepare(chain, 1), seed, 1)
     for _ in range(6):
         before = run.gap
         run.step()
@@ -253,7 +253,7 @@ def test_an_interrupt_while_multigrid_is_made_keeps_the_checkpoint(tmp_path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(gap_reversible, "Minimizer", stop)
+        patch.setattr(gap_reversible, "Lobpcg", stop)
         with pytest.raises(fe.Interrupted) as caught:
             fe.spectral_gap(chain, rng=3, checkpoint=path)
     assert caught.value.partial.method == "lanczos" and not path.exists()

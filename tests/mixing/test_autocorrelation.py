@@ -42,7 +42,8 @@ def test_autocorrelation_against_the_group_inverse(case):
 
 @pytest.mark.parametrize("n", [50, 1500])
 def test_integrated_time_of_an_eigenvector_is_its_relaxation(n):
-    """1 + 2 sum lambda^t = (1 + lambda) / (1 - lambda); 1500 states are beyond the elimination of small chains."""
+    """1 + 2 sum lambda^t = (1 + lambda) / (1 - lambda). 1500 states are too many for the
+    elimination of small chains."""
     lam = 0.5 + 0.5 * np.cos(2 * np.pi / n)
     found = fe.autocorrelation(
         fe.MarkovChain(gallery.cycle(n, 0.5).P), np.cos(2 * np.pi * np.arange(n) / n)
@@ -79,7 +80,8 @@ def test_autocorrelation_of_constants_transients_and_bad_input():
     ids=str,
 )
 def test_bounds_include_the_rounding_of_pi(case, orders, width):
-    """pi over 9 to 25 orders, observables that live on common, on rare and on all states, against 60 digits."""
+    """pi over 9 to 25 orders of magnitude, observables on probable, on rare and on all states,
+    against 60 digits."""
     P, n = case.P.toarray(), case.P.shape[0]
     assert np.log10(case.pi.max() / case.pi.min()) > orders
     rng = np.random.default_rng(8)
@@ -95,14 +97,15 @@ def test_bounds_include_the_rounding_of_pi(case, orders, width):
         assert found.lower_kind == ("rigorous" if found.lower > 0 else "none")
         assert (
             not seen or found.upper - found.lower <= width * exact
-        )  # else pi hardly sees f, and the slack of pi is of all states
+        )  # else f is on states of small mass, but the error of pi is on all states
 
 
 @pytest.mark.parametrize(
     "case", [gallery.random_chain(20, 0.1, 1), gallery.random_reversible(20, 0.1, 1)], ids=str
 )
 def test_bounds_hold_for_a_pi_that_is_given_inexactly(case):
-    """A relative 3e-9 in each component passes for stationary; without the slack of pi the bounds would be 1e-12 wide and wrong."""
+    """A relative error of 3e-9 in each component of pi is accepted as stationary. Bounds that
+    ignore it would be 1e-12 wide and wrong."""
     P, rng = case.P.toarray(), np.random.default_rng(9)
     missed = 0
     for _ in range(20):

@@ -14,11 +14,12 @@ from scipy.sparse.csgraph import connected_components
 
 import fastebm as fe
 from fastebm import _core
+from fastebm._runtime import pacing
 from fastebm.chains import scaling
 from fastebm.patterns import graph, passes
 
 detailed_balance = importlib.import_module("fastebm.equilibrium.detailed_balance")
-conductance = importlib.import_module("fastebm.mixing.conductance")
+sweep_cut = importlib.import_module("fastebm.mixing.sweep_cut")
 
 N = 9_000  # two blocks of states
 
@@ -30,7 +31,7 @@ def everything(chain, symmetric):
     found, log_pi = passes.inspect(matrix), np.linspace(-1.0, 1.0, n)
     reached = (np.arange(n) < 2).astype(np.uint8)
     graph.reach(matrix, reached, (np.arange(n) % 5 == 0).astype(np.uint8))
-    B = passes.additive(matrix, T, chain._scaled.log_row, None, log_pi, 2)
+    B = passes.symmetric_part(matrix, T, chain._scaled.log_row, None, log_pi, 2)
     balance = detailed_balance.balance(matrix, T, chain._scaled.log_row, None, log_pi, 2)
     worst = balance.pop("worst")
     part = chain._scaled.pattern.part(np.arange(n) % 3 > 0)
@@ -77,12 +78,12 @@ def test_steps_of_a_sweep_cut_against_the_twin(threads, is_scaled, monkeypatch):
     chain, rank = chain_of(n, 5), np.random.default_rng(0).permutation(n).astype(np.int32)
     col = np.random.default_rng(1).lognormal(size=n) if is_scaled else None
     A = as_scipy(chain._scaled.pattern.matrix) * (1.0 if col is None else col)
-    whole = conductance.cut_steps(chain._scaled.pattern.matrix, col, rank, threads)
+    whole = sweep_cut.cut_steps(chain._scaled.pattern.matrix, col, rank, threads)
     assert_allclose(whole, reference.cut_steps(A, rank), atol=1e-12)
     for size in (1, 70):
-        monkeypatch.setattr(passes, "Pacer", Cut(size))
+        monkeypatch.setattr(pacing, "Pacer", Cut(size))
         assert_array_equal(
-            conductance.cut_steps(chain._scaled.pattern.matrix, col, rank, threads), whole
+            sweep_cut.cut_steps(chain._scaled.pattern.matrix, col, rank, threads), whole
         )
 
 
@@ -91,7 +92,7 @@ def test_a_cut_changes_no_bit(symmetric, monkeypatch):
     chain = chain_of(N, 1, symmetric)
     whole = everything(chain, symmetric)
     for size in (1_000, 7_001):
-        monkeypatch.setattr(passes, "Pacer", Cut(size))
+        monkeypatch.setattr(pacing, "Pacer", Cut(size))
         for one, two in zip(whole, everything(chain, symmetric), strict=True):
             assert_array_equal(one, two)
 
@@ -104,10 +105,10 @@ def test_a_product_in_pieces_has_the_same_bits(width, transposed, monkeypatch):
     whole = chain._scaled.apply(x, transposed=transposed)
     monkeypatch.setattr(passes, "PRODUCT_AT_ONCE", 1)
     for size in (700, 5_000):
-        monkeypatch.setattr(passes, "Pacer", cut := Cut(size))
+        monkeypatch.setattr(pacing, "Pacer", cut := Cut(size))
         assert_array_equal(chain._scaled.apply(x, transposed=transposed), whole)
         assert cut.calls == 2 * -(-N // size)
-    monkeypatch.setattr(passes, "Pacer", Cut(700, 3))
+    monkeypatch.setattr(pacing, "Pacer", Cut(700, 3))
     with pytest.raises(KeyboardInterrupt):
         chain._scaled.apply(x, transposed=transposed)
 
@@ -117,7 +118,7 @@ def test_a_product_in_pieces_has_the_same_bits(width, transposed, monkeypatch):
 def test_against_scipy_cut_anywhere(n, seed, size, symmetric):
     A = edges(n, seed, symmetric)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passes, "Pacer", Cut(size))
+        patch.setattr(pacing, "Pacer", Cut(size))
         chain = fe.MarkovChain(A, normalize=True)
         M, T = (
             as_scipy(m)
@@ -190,7 +191,7 @@ def test_an_interruption_leaves_the_chain_as_it_was(name, symmetric, monkeypatch
     while True:  # after each call in turn, on one and the same chain
         stop += 3
         with monkeypatch.context() as patch:
-            patch.setattr(passes, "Pacer", cut := Cut(500, stop))
+            patch.setattr(pacing, "Pacer", cut := Cut(500, stop))
             try:
                 found = LONG[name](chain)
             except fe.Interrupted as interruption:
@@ -214,7 +215,7 @@ def test_faults_are_named_by_the_lowest_row_for_any_number_of_threads():
 
 
 def test_a_pace_follows_the_clock(monkeypatch):
-    from fastebm._runtime import pacing, progress
+    from fastebm._runtime import progress
 
     now = [0.0]
     monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
@@ -239,5 +240,5 @@ def test_a_pace_follows_the_clock(monkeypatch):
     ],
 )
 def test_ranges_cover_all_rows(indptr, size, expected, monkeypatch):
-    monkeypatch.setattr(passes, "Pacer", Cut(size))
+    monkeypatch.setattr(pacing, "Pacer", Cut(size))
     assert list(passes.row_ranges(np.array(indptr))) == expected

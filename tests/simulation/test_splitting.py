@@ -1,5 +1,5 @@
-"""Splitting against closed forms. Seeds are fixed; 4 standard errors are missed by a correct program with 6e-5 a comparison
-(Student's law with 31 degrees: 4e-4)."""
+"""Splitting against closed forms. A correct program misses 4 standard errors with probability 4e-4
+(Student's distribution with 31 degrees of freedom); seeds are fixed."""
 
 import json
 
@@ -7,17 +7,9 @@ import gallery
 import mpmath
 import numpy as np
 import pytest
+from walks import N_SIGMA, comparable, ruin
 
 import fastebm as fe
-
-N_SIGMA = 4.0
-
-
-def ruin(n, up):
-    """The gambler's walk on 0..n, absorbed at both ends."""
-    P = np.diag([up] * n, 1) + np.diag([1 - up] * n, -1)
-    P[0, :2], P[n, n - 1 :] = [1, 0], [0, 1]
-    return fe.MarkovChain(P)
 
 
 def ruin_probability(x, n, up):
@@ -33,7 +25,7 @@ def assert_close(found, exact):
 
 @pytest.mark.parametrize("n, up", [(6, 0.3), (20, 0.2), (30, 0.05)])
 def test_ruin(n, up):
-    """Down to 2e-37, far below what a plain walker, or a 2^-64, can see."""
+    """Down to 2e-37: far below what plain walkers can estimate, and below 2^-64."""
     exact = ruin_probability(1, n, up)
     found = fe.splitting_probability(
         ruin(n, up), 1, [n], [0], score=np.arange(n + 1), rng=1, n_particles=800
@@ -43,7 +35,7 @@ def test_ruin(n, up):
 
 
 def committor(case, start):
-    """P_start(hit the top before 0) of a birth-death chain, by the sums of mpmath (LP ch. 2)."""
+    """P_start(hit the top before 0) of a birth-death chain, from sums in mpmath (LP ch. 2)."""
     P = case.P.toarray()
     with mpmath.workdps(40):
         product, sums = mpmath.mpf(1), [mpmath.mpf(1)]
@@ -55,7 +47,7 @@ def committor(case, start):
 
 @pytest.mark.parametrize("depth, score", [(18, "state"), (18, "coarse"), (27, "state")])
 def test_double_well(depth, score):
-    """Over a barrier, with and without ties of the score; 27: 1e-12."""
+    """Over a barrier, with and without ties of the score; depth 27 gives 1e-12."""
     case, x = gallery.double_well(30, depth), np.arange(30)
     exact = committor(case, 1)
     assert exact < 1e-7 and (depth < 27 or exact < 3e-12)
@@ -85,7 +77,7 @@ SCORES = {
 @pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
 @pytest.mark.parametrize("n_particles", [2, 15])
 def test_unbiased_for_any_score_and_number_of_particles(score, n_particles):
-    """2000 replicas, extinct ones included: the mean within 4 standard errors."""
+    """The mean of 2000 replicas, extinct ones included, is within 4 standard errors."""
     found = fe.splitting_probability(
         ruin(6, 0.4),
         2,
@@ -157,7 +149,7 @@ def test_hopeless_is_said():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-# --- mean hitting times ---------------------------------------------------------------------------------------------------
+# --- mean hitting times ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("depth", [4, 20])
@@ -179,13 +171,7 @@ def test_hitting_time_next_to_the_target():
     assert (found.mean, found.std_error, found.escape.probability) == (4.0, 0.0, 1.0)
 
 
-# --- bits, files, interruption --------------------------------------------------------------------------------------------
-
-
-def comparable(found):
-    fields = found.to_dict()
-    fields.get("escape", fields).pop("steps_per_second")
-    return json.dumps(fields)
+# --- bits, files, interruption --------------------------------------------------------------------
 
 
 def small(**more):
@@ -247,7 +233,7 @@ def test_interrupted_before_two_replicas_are_done():
 @pytest.mark.parametrize(
     "arguments, match",
     [
-        ({"target": [0]}, "to be avoided"),
+        ({"target": [0]}, "both `target` and `avoid`"),
         ({"avoid": []}, "avoid is empty"),
         ({"start": 9}, "start"),
         ({"start": [1, 2]}, "one state"),
@@ -256,7 +242,7 @@ def test_interrupted_before_two_replicas_are_done():
         ({"score": np.zeros(8)}, "shape"),
         ({"n_particles": 1}, "n_particles"),
         ({"n_replicas": 1}, "n_replicas"),
-        ({"avoid": [4]}, "may never come"),
+        ({"avoid": [4]}, "never reaches"),
     ],
 )
 def test_bad_arguments(arguments, match):
@@ -269,7 +255,7 @@ def test_bad_arguments(arguments, match):
 
 def test_bad_starts_of_hitting_times():
     chain = ruin(8, 0.3)
-    with pytest.raises(fe.InvalidChainError, match="one state"):
+    with pytest.raises(fe.InvalidChainError, match="needs one"):
         fe.splitting_hitting_time(chain, [1, 2], [8], score=np.arange(9))
     with pytest.raises(fe.InvalidChainError, match="on the target"):
         fe.splitting_hitting_time(chain, 8, [8], score=np.arange(9))

@@ -1,4 +1,4 @@
-"""Statistics of hitting times against their definitions. Seeds are fixed; false-alarm rates are stated where they matter."""
+"""Statistics of hitting times against their definitions. Seeds are fixed."""
 
 import statistics
 from fractions import Fraction
@@ -10,11 +10,17 @@ from hypothesis import strategies as st
 
 import fastebm as fe
 from fastebm.simulation import statistics as module
-from fastebm.simulation.statistics import BAND, Counts, Tally, skew_interval
+from fastebm.simulation.statistics import (
+    BAND,
+    HittingStatistics,
+    Survival,
+    TimeCounts,
+    skew_interval,
+)
 
 
 def tallied(steps, number, censored):
-    return Tally(3).plus(
+    return HittingStatistics(3).plus(
         np.array(steps, dtype=np.int64),
         np.array(number, dtype=np.int64),
         np.array(censored, dtype=bool),
@@ -31,8 +37,8 @@ walkers = st.lists(
 
 
 def split(sample):
-    steps, number, censored = zip(*sample)
-    return steps, [-1 if c else k for k, c in zip(number, censored)], censored
+    steps, number, censored = zip(*sample, strict=True)
+    return steps, [-1 if c else k for k, c in zip(number, censored, strict=True)], censored
 
 
 @settings(max_examples=50, deadline=None)
@@ -48,22 +54,21 @@ def test_moments_are_exact(sample):
 @settings(max_examples=50, deadline=None)
 @given(walkers, st.randoms(use_true_random=False), st.sampled_from([1000, 30, 23]))
 def test_no_order_and_no_grouping_changes_a_bit(sample, random, limit):
-    sample = [
-        (t >> 25, *rest) for t, *rest in sample
-    ]  # at least one significant bit is left within the limit
+    # so that at least one significant bit is left within the limit
+    sample = [(t >> 25, *rest) for t, *rest in sample]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "MAX_TIMES", limit)
+        patch.setattr(module, "MAX_TIMES", limit)
         whole = tallied(*split(sample))
         random.shuffle(sample)
         cut = random.randrange(len(sample))
-        parts = Tally(3)
+        parts = HittingStatistics(3)
         for part in (sample[:cut], sample[cut:]):
             if part:
                 parts = parts.plus(*map(np.array, split(part)))
     assert whole.moments() == parts.moments()
     for name, value in whole.state().items():
         assert np.array_equal(value, parts.state()[name]), name
-    again = Tally.from_state(parts.state())
+    again = HittingStatistics.from_state(parts.state())
     assert again.moments() == whole.moments() and repr(again.survival()) == repr(whole.survival())
 
 
@@ -84,17 +89,19 @@ def test_too_many_times_lose_their_lowest_bits_only(monkeypatch):
 
 
 def test_counts_round_up_to_significant_bits():
-    counts = Counts([5, 8, 9, 1000], [1, 1, 1, 1], bits=3).plus(np.array([9, 1023]))
+    counts = TimeCounts([5, 8, 9, 1000], [1, 1, 1, 1], bits=3).plus(np.array([9, 1023]))
     assert counts.times.tolist() == [5, 8, 10, 1024] and counts.counts.tolist() == [1, 1, 2, 2]
     assert counts.resolution == 0.25
 
 
 def kaplan_meier(steps, number, censored):
-    """The definition, time by time."""
+    """The definition, evaluated time by time."""
     curve, value = {}, 1.0
-    for t in sorted({s for s, k in zip(steps, number) if k >= 0}):
-        deaths = sum(s == t and k >= 0 for s, k in zip(steps, number))
-        at_risk = sum(s >= t or (k < 0 and not c) for s, k, c in zip(steps, number, censored))
+    for t in sorted({s for s, k in zip(steps, number, strict=True) if k >= 0}):
+        deaths = sum(s == t and k >= 0 for s, k in zip(steps, number, strict=True))
+        at_risk = sum(
+            s >= t or (k < 0 and not c) for s, k, c in zip(steps, number, censored, strict=True)
+        )
         value *= 1 - deaths / at_risk
         curve[t] = value
     return curve
@@ -127,7 +134,8 @@ def test_without_censoring_the_band_is_dvoretzky_kiefer_and_wolfowitz():
 
 
 def test_the_band_contains_the_curve():
-    """Censored at random as well: at least 95 % of 300 bands, less 4 standard deviations of a binomial count."""
+    """With random censoring: at least 95 % of 300 bands, less 4 standard deviations of a binomial
+    count."""
     rng, held = np.random.default_rng(2), 0
     for _ in range(300):
         times, limit = rng.geometric(0.05, 200), rng.integers(1, 60, 200)
@@ -137,6 +145,16 @@ def test_the_band_contains_the_curve():
         at = np.searchsorted(curve.times, t, side="right") - 1
         held += ((curve.lower[at] <= 0.95**t) & (0.95**t <= curve.upper[at])).all()
     assert held >= 285 - 4 * np.sqrt(300 * 0.05 * 0.95)
+
+
+def test_survival_quantile():
+    def survival(times, probability):
+        none = np.zeros(len(times))
+        return Survival(np.array(times), np.array(probability), none, none, none, 0.0)
+
+    curve = survival([0, 2, 5], [1.0, 0.5, 0.0])
+    assert [curve.quantile(q) for q in (0.0, 0.3, 0.5, 0.51, 1.0)] == [0.0, 2.0, 2.0, 5.0, 5.0]
+    assert np.isnan(survival([0], [1.0]).quantile(0.5))
 
 
 def test_histogram_counts_every_arrival():
@@ -155,9 +173,8 @@ def test_skewness_widens_the_interval_where_the_tail_is():
     assert mirrored == pytest.approx((-skew_high, -skew_low))
 
 
-TRAP = np.array(
-    [[0.0, 0.01, 0.99], [0.0, 0.999, 0.001], [0.0, 0.0, 1.0]]
-)  # one walker in a hundred takes 1000 steps
+# one walker in a hundred takes 1000 steps
+TRAP = np.array([[0.0, 0.01, 0.99], [0.0, 0.999, 0.001], [0.0, 0.0, 1.0]])
 CYCLE = (np.roll(np.eye(12), 1, axis=1) + np.roll(np.eye(12), -1, axis=1)) / 2
 COVERAGE = {
     "geometric": (np.array([[0.8, 0.2], [0.5, 0.5]]), 0, [1], 500, 5.0),
@@ -168,8 +185,9 @@ COVERAGE = {
 
 @pytest.mark.parametrize("P, start, target, n_walkers, exact", COVERAGE.values(), ids=COVERAGE)
 def test_coverage(P, start, target, n_walkers, exact):
-    """Of 400 intervals of 95 %, 368 to 392 contain the mean (were the coverage 95 %: all but 0.6 % of seeds; the cycle's is
-    above, for its starts are dealt, not drawn). Without the correction for skewness the trap has 91.5 %."""
+    """Of 400 intervals of 95 %, 368 to 392 contain the mean: true for all but 0.6 % of seeds if the
+    coverage is 95 %. The coverage of the cycle is higher, because its starts are assigned and not
+    drawn. Without the correction for skewness the trap has 91.5 %."""
     chain = fe.MarkovChain(P)
     held = 0
     for seed in range(400):

@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.linalg import eigh_tridiagonal
 
-from fastebm.spectral.lanczos import EAGER_STATES, Looks, Ritz, radau_error
+from fastebm.linalg.check_schedule import EAGER_STATES, CheckSchedule
+from fastebm.spectral.lanczos import TridiagonalRitz, radau_error
 
 
 def recurrence(values, weights, steps):
@@ -50,7 +51,7 @@ def test_both_ends_of_a_spectrum():
     rng = np.random.default_rng(0)
     values = np.r_[-1.0, rng.uniform(-0.9, 0.8, 98), 0.9]
     for steps in (12, 18, 24):
-        ritz = Ritz(*recurrence(values, np.ones(100), steps))
+        ritz = TridiagonalRitz(*recurrence(values, np.ones(100), steps))
         for end, value in (("bottom", -1.0), ("top", 0.9)):
             error = abs(ritz.values[end] - value)
             assert error <= ritz.errors[end] + 1e-14 and (
@@ -63,15 +64,15 @@ def test_both_ends_of_a_spectrum():
 def test_looks_close_in_on_the_wanted_error():
     """An error that halves with every step is met to within a step; where a look costs much, within a twentieth of the steps."""
     for n_states, late in ((EAGER_STATES, 1), (100, 5)):
-        looks, n_looks = Looks(n_states), 0
+        looks, n_looks = CheckSchedule(n_states), 0
         while 0.5**looks.next > 1e-24:
             looks.plan(looks.next, 0.5**looks.next, 1e-24)
             n_looks += 1
-            again = Looks(n_states)
-            again.restore(looks.save())
+            again = CheckSchedule(n_states)
+            again.restore(looks.state())
             assert vars(again) == vars(looks)
         assert looks.next - math.ceil(24 / math.log10(2)) < late and n_looks < 20
-    looks = Looks(EAGER_STATES)
+    looks = CheckSchedule(EAGER_STATES)
     for steps, error in ((10, 1e-3), (15, 1e-2), (20, 1e-2)):  # no fall, no forecast
         looks.plan(steps, error, 1e-8)
     assert looks.next == 25

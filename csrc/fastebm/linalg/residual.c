@@ -1,0 +1,69 @@
+#include "fastebm/linalg/residual.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#include "fastebm/base/parallel.h"
+
+/* a + b = sum + error, exactly (Knuth); fma makes a product exact in the same way. */
+EBM_INLINE double two_sum(double a, double b, double *error)
+{
+    const double sum = a + b, part = sum - a;
+    *error = (a - (sum - part)) + (b - part);
+    return sum;
+}
+
+int ebm_residual(const ebm_csr_t *A, const double *row, const double *col, const uint8_t *inside,
+                 const double *hi, const double *lo, const double *b, int num_threads, double *r)
+{
+    (void)num_threads;
+#pragma omp parallel for num_threads(num_threads)                   \
+    schedule(dynamic, EBM_TILE) if (A->n_states > EBM_BLOCK_STATES)
+    for (int64_t i = 0; i < A->n_states; i++) {
+        double sum = 0.0, rest = 0.0;
+        r[i] = 0.0;
+        if (!inside[i]) continue;
+        for (int64_t k = A->indptr[i]; k < A->indptr[i + 1]; k++) {
+            const int32_t j = A->indices[k];
+            const double a = ebm_csr_value(A, k) * (col ? col[j] : 1.0);
+            double low, lost;
+            const double high = two_sum(hi[i], -hi[j], &low), product = a * high;
+            low += lo[i] - lo[j];
+            sum = two_sum(sum, product, &lost);
+            rest += lost + (fma(a, high, -product) + a * low);
+        }
+        const double scale = row ? row[i] : 1.0, whole = scale * sum;
+        r[i] = (b[i] - whole) - (fma(scale, sum, -whole) + scale * rest);
+    }
+    return EBM_OK;
+}
+
+int ebm_residual_add(int64_t n, int num_threads, const double *x, double *hi, double *lo)
+{
+    (void)num_threads;
+#pragma omp parallel for num_threads(num_threads)                 \
+    schedule(dynamic, EBM_BLOCK_STATES) if (n > EBM_BLOCK_STATES)
+    for (int64_t i = 0; i < n; i++) {
+        double lost;
+        const double sum = two_sum(hi[i], x[i], &lost);
+        lost += lo[i];
+        hi[i] = sum + lost;
+        lo[i] = lost - (hi[i] - sum);
+    }
+    return EBM_OK;
+}
+
+int ebm_residual_exit_rate(const ebm_csr_t *A, const double *row, const double *col,
+                           int num_threads, double *out)
+{
+    (void)num_threads;
+#pragma omp parallel for num_threads(num_threads)                           \
+    schedule(dynamic, EBM_BLOCK_STATES) if (A->n_states > EBM_BLOCK_STATES)
+    for (int64_t i = 0; i < A->n_states; i++) {
+        double sum = 0.0;
+        for (int64_t k = A->indptr[i]; k < A->indptr[i + 1]; k++)
+            if (A->indices[k] != i) sum += ebm_csr_value(A, k) * (col ? col[A->indices[k]] : 1.0);
+        out[i] = row ? row[i] * sum : sum;
+    }
+    return EBM_OK;
+}

@@ -1,0 +1,138 @@
+"""What a chain answers without making another chain: its size, products with P, and the stationary
+law if it is known."""
+
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from .._runtime.checkpoint import fingerprint
+from .._runtime.types import Block, FloatArray, Labels, Vector
+from ..patterns.scaled_pattern import ScaledPattern
+from .law import DEFAULT_LAW_TOL, KnownLaw
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
+
+
+class ChainOperator:
+    """Base of `MarkovChain`: the pattern with its scalings, and the law that is known of it."""
+
+    # keeps numpy from taking `array @ chain` apart element by element
+    __array_ufunc__ = None
+    #: Jumps per unit of time of a uniformised continuous-time chain; None in discrete time.
+    rate: float | None = None
+    #: Names of the states, or None.
+    labels: Labels | None
+    #: A score of each state, or None; of a tilted chain also of each transition.
+    reward: FloatArray | sp.csr_array | None
+    _scaled: ScaledPattern
+    _law: KnownLaw
+
+    # --- size and storage -------------------------------------------------------------------------
+
+    @property
+    def n_states(self) -> int:
+        """Number of states."""
+        return self._scaled.n_states
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_states, n_states)."""
+        return self.n_states, self.n_states
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored values (float64 if none are stored); all sums are in float64."""
+        return self._scaled.pattern.dtype
+
+    @property
+    def nnz(self) -> int:
+        """Entries of A, stored or computed; without the diagonal that is kept as a shift."""
+        return self._scaled.pattern.nnz
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays of this chain, including the walkers' tables once they exist. The
+        pattern's arrays are shared with every chain derived from it."""
+        return self._scaled.pattern.nbytes + self._scaled.nbytes + self._law.nbytes
+
+    @property
+    def storage(self) -> str:
+        """What is stored, in words."""
+        return self._scaled.storage
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__}: {self.n_states} states, {self.nnz} entries, {self.storage}>"
+        )
+
+    # --- operators --------------------------------------------------------------------------------
+
+    @overload
+    def __matmul__(self, x: Vector) -> Vector: ...
+    @overload
+    def __matmul__(self, x: Block) -> Block: ...
+    @overload
+    def __matmul__(self, x: npt.ArrayLike) -> FloatArray: ...
+    def __matmul__(self, x: npt.ArrayLike) -> FloatArray:
+        """``P x`` for x (n_states,) or a block (n_states, k)."""
+        return self._scaled.apply(np.asarray(x))
+
+    @overload
+    def __rmatmul__(self, x: Vector) -> Vector: ...
+    @overload
+    def __rmatmul__(self, x: Block) -> Block: ...
+    @overload
+    def __rmatmul__(self, x: npt.ArrayLike) -> FloatArray: ...
+    def __rmatmul__(self, x: npt.ArrayLike) -> FloatArray:
+        """``x P`` for x (n_states,) or (k, n_states)."""
+        return self._scaled.apply(np.asarray(x).T, transposed=True).T
+
+    def as_linear_operator(self) -> "LinearOperator":
+        """A `scipy.sparse.linalg.LinearOperator` of P; its adjoint gives left products."""
+        from scipy.sparse.linalg import LinearOperator
+
+        def right(x: FloatArray) -> FloatArray:
+            return self._scaled.apply(x)
+
+        def left(x: FloatArray) -> FloatArray:
+            return self._scaled.apply(x, transposed=True)
+
+        return LinearOperator(
+            self.shape, matvec=right, rmatvec=left, matmat=right, rmatmat=left, dtype=np.float64
+        )
+
+    def to_scipy(self) -> sp.csr_array:
+        """P as a `scipy.sparse.csr_array` of float64, a copy; repeated edges are summed."""
+        return self._scaled.to_scipy()
+
+    # --- stationary law ---------------------------------------------------------------------------
+
+    @property
+    def is_reversible(self) -> bool:
+        """Whether the stored entries satisfy detailed balance edge by edge, to the rounding of
+        float64 (Kolmogorov's criterion along a spanning forest), whatever type they are stored in.
+        `detailed_balance` says how far a chain is from it, and where."""
+        return self._scaled.pattern.potential is not None
+
+    @property
+    def log_pi(self) -> FloatArray | None:
+        """log of the stationary distribution, float64 (n_states,), if it is known: given and
+        checked, found by `stationary` to its default tolerance or better, or in closed form because
+        the chain is reversible and irreducible. Otherwise None: call `stationary(chain)`."""
+        law = self._law.within(DEFAULT_LAW_TOL)
+        return None if law is None else law.log_pi
+
+    @property
+    def pi(self) -> FloatArray | None:
+        """The stationary distribution, float64 (n_states,), or None if it is not known yet (see
+        `log_pi`)."""
+        return None if self.log_pi is None else np.exp(self.log_pi)
+
+    def fingerprint(self) -> str:
+        """A short text that changes with any bit of P; checkpoints recognise their chain by it."""
+        return fingerprint(
+            *self._scaled.pattern.identity, self._scaled.row, self._scaled.col, self._scaled.shift
+        )

@@ -1,0 +1,58 @@
+"""What makes a chain, as named arrays and plain facts: the form that saving and pickling share."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._runtime.types import FloatArray
+from ..errors import InvalidChainError
+from ..patterns.build import ROW_SUM_TOLERANCE
+from ..patterns.recipes import pattern_of, pattern_parts
+from ..patterns.scaled_pattern import ScaledPattern
+from .law import KnownLaw, StationaryLaw
+
+
+class ChainParts(NamedTuple):
+    scaled: ScaledPattern
+    law: KnownLaw
+    reward: FloatArray | None
+    rate: float | None
+
+
+def take_apart(parts: ChainParts) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(arrays, facts) from which `put_together` makes the chain again."""
+    scaled, law, reward, rate = parts
+    more, own = pattern_parts(scaled.pattern)
+    arrays = {"row": scaled.row, "col": scaled.col, "shift": scaled.shift, "reward": reward}
+    facts: dict[str, Any] = {"rate": rate, **own}
+    if law.best is not None:
+        arrays["log_pi"] = law.best.log_pi
+        facts["law"] = {"tol": law.best.tol, "change": law.best.change}
+    return {k: array for k, array in (arrays | more).items() if array is not None}, facts
+
+
+def put_together(arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> ChainParts:
+    """The parts of the chain that `take_apart` took apart."""
+    scaled = ScaledPattern(
+        pattern_of(facts, arrays), arrays.get("row"), arrays.get("col"), arrays.get("shift")
+    )
+    known = StationaryLaw(arrays["log_pi"], **facts["law"]) if "law" in facts else None
+    law = KnownLaw(scaled, known)
+    if "log_pi" in arrays and "law" not in facts:  # saved before the accuracy was
+        law.accept_unrated(arrays["log_pi"])
+    _check_rule(scaled, facts)
+    return ChainParts(scaled, law, arrays.get("reward"), facts["rate"])
+
+
+def _check_rule(scaled: ScaledPattern, facts: Mapping[str, Any]) -> None:
+    """A rule is found by its name and may have changed since: check the row sums."""
+    recipe = facts.get("recipe")
+    if recipe is not None and recipe["kind"] == "rule":
+        error = np.abs(scaled.apply(np.ones(scaled.n_states)) - 1.0)
+        if error.max() > ROW_SUM_TOLERANCE:
+            at = int(np.argmax(error))
+            raise InvalidChainError(
+                f"the rule {recipe['rule']} does not make the chain that was saved: row {at} is "
+                f"off by {error[at]:.3g}; restore the version of it that made the chain"
+            )

@@ -1,0 +1,64 @@
+"""The restriction of a chain to some of its states."""
+
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._runtime.threads import resolve_threads
+from .._runtime.types import BoolArray, Labels
+from ..errors import InvalidChainError
+from ..patterns.pattern import Pattern
+from ..patterns.scaled_pattern import ScaledPattern
+
+
+def restricted(scaled: ScaledPattern, keep: BoolArray) -> ScaledPattern:
+    """P on the states with keep[i], every row divided by its sum."""
+    matrix = scaled.pattern.part(keep)
+    row, col, shift = (
+        None if a is None else np.ascontiguousarray(a[keep])
+        for a in (scaled.row, scaled.col, scaled.shift)
+    )
+    # Detailed balance survives the restriction. A known potential is passed on, because it could
+    # not be found again from entries that underflowed.
+    potential = scaled.pattern.known_potential
+    pattern = Pattern(
+        matrix,
+        symmetric=scaled.pattern.is_symmetric,
+        potential=None if potential is None else potential[keep],
+    )
+    row = np.ones(pattern.n_states) if row is None else row
+    # each row is scaled so that the moves and the holding together have probability one
+    sums = np.empty((pattern.n_states, 1))
+    ones = np.ones((pattern.n_states, 1))
+    _core.scaled_apply(
+        pattern.scaled(row, col, shift),
+        ones,
+        sums,
+        np.empty_like(ones),
+        False,
+        resolve_threads(None),
+    )
+    total = sums[:, 0]
+    if not total.all():
+        at = int(np.flatnonzero(keep)[np.argmin(total)])
+        raise InvalidChainError(
+            f"state {at} has no transition inside the given states; "
+            "leave it out or add its successors"
+        )
+    off = np.abs(total - 1.0) > 4e-16 * np.sqrt(np.diff(matrix.indptr) + 1.0)
+    row = np.where(off, row / total, row)
+    shift = None if shift is None else np.where(off, shift / total, shift)
+    return ScaledPattern(pattern, row, col, shift)
+
+
+def restricted_labels(labels: Labels | None, keep: BoolArray) -> Labels | None:
+    """The labels of the states with keep[i]. An array, or the datasets' compact labels, stays of
+    its type."""
+    if labels is None:
+        return None
+    if isinstance(labels, (list, tuple)):
+        return [labels[i] for i in np.flatnonzero(keep)]
+    masked: Any = labels  # these sequences take masks
+    part: Labels = masked[keep]
+    return part

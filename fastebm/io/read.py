@@ -1,0 +1,104 @@
+"""`read`: the suffix of a file chooses its reader. A new format is one more line of `READERS`."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._runtime.types import Path
+from ..errors import InvalidChainError
+from .edge_lists import read_csv, read_parquet
+from .matrix_market import read_mtx
+from .npz import read_npz
+from .opening import malformed
+from .prism import read_tra
+
+#: (path) -> (a sparse or dense matrix, the names of the states or None where they are numbered).
+Reader: TypeAlias = Callable[[str], tuple[Any, tuple[str, ...] | None]]
+
+READERS: dict[str, Reader] = {
+    ".npz": read_npz,
+    ".mtx": read_mtx,
+    ".mtx.gz": read_mtx,
+    ".tra": read_tra,
+    ".tra.gz": read_tra,
+    ".csv": read_csv,
+    ".csv.gz": read_csv,
+    ".parquet": read_parquet,
+}
+
+
+def read(path: Path) -> tuple[sp.csr_array, tuple[str, ...] | None]:
+    """Read a matrix of transitions, weights or counts.
+
+    The suffix, in upper or lower case, names the format:
+
+    .npz
+        What `scipy.sparse.save_npz` writes.
+    .mtx, .mtx.gz
+        Matrix Market; a symmetric file gives both triangles.
+    .tra, .tra.gz
+        Transitions of a discrete-time chain as PRISM (first line ``n_states n_transitions``) or
+        Storm (first line ``dtmc``) write them: lines ``from to probability [action]``, states from
+        0. ``#`` starts a comment.
+    .csv, .csv.gz
+        Edge list in UTF-8: source, target and optionally weight (default 1). Edges are directed. A
+        first line that names a source column (source, src, from, i) and a target column (target,
+        tgt, to, j) is a header. The columns are then found by name, the weight as weight, wt, w, p,
+        prob, probability, count or n; columns with other names are ignored if there is a weight.
+        Lines that start with ``#`` are comments if they come before every other line.
+    .parquet
+        Edge list whose columns have those names; needs pyarrow.
+
+    If all state names of an edge list are integers, they number the states: 0 to n_states - 1 are
+    used as they are, other integers in increasing order. Otherwise the names are words in sorted
+    order ("null" and "nan" are words, too). In .tra, .csv and .parquet files repeated transitions
+    add up, and transitions of weight 0 are dropped, but their states are kept.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Returns
+    -------
+    matrix : scipy.sparse.csr_array of float64, shape (n_states, n_states)
+        The entries as they are in the file; nothing is normalised.
+    labels : tuple of str, length n_states, or None
+        The names of the states; None if the file numbers them 0 to n_states - 1.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    InvalidChainError
+        The suffix is unknown or the file is malformed; the text names the line and the remedy.
+    ImportError
+        The file is .parquet, and pyarrow is missing.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "weather.csv")
+    >>> with open(path, "w") as file:
+    ...     _ = file.write("from,to,count\\nsun,sun,8\\nsun,rain,2\\nrain,sun,3\\n")
+    >>> matrix, labels = read(path)
+    >>> labels, matrix.toarray().tolist()
+    (('rain', 'sun'), [[0.0, 3.0], [2.0, 8.0]])
+    """
+    path = os.fspath(path)
+    for suffix, reader in READERS.items():
+        if path.lower().endswith(suffix):
+            matrix, labels = reader(path)
+            break
+    else:
+        raise InvalidChainError(f"{path}: unknown suffix; fastebm reads {', '.join(READERS)}")
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise malformed(
+            path, f"a matrix of shape {matrix.shape}", "it needs a row and a column for every state"
+        )
+    if matrix.dtype.kind == "c":
+        raise malformed(path, "complex entries", "transitions are real")
+    # scipy-stubs take a matrix of unknown shape for a vector
+    return sp.csr_array(matrix, dtype=np.float64), labels  # type: ignore[return-value]

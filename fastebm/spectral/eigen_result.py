@@ -1,0 +1,150 @@
+"""Leading eigenpairs with their evidence, and what is derived from the eigenvectors."""
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from .._runtime.results import Result, result
+from .._runtime.types import BoolArray, FloatArray, IntArray
+from ..linalg.ritz import NumberArray, Projection
+
+
+@result
+class EigenResult(Result):
+    """Leading eigenpairs of P, best first: ``P right = right diag(eigenvalues)`` and
+    ``left^T P = diag(eigenvalues) left^T``.
+
+    Attributes
+    ----------
+    eigenvalues : ndarray (k,)
+        The first is 1; float where all are real, complex otherwise. Fewer than requested after an
+        interrupt or where max_matvecs ran out early.
+    right, left : ndarray (n_states, k)
+        ``left^T right = I`` (no conjugation). The right vectors have unit length in pi,
+        ``sum_x pi(x) |right(x)|^2 = 1``; those of a reversible chain are orthonormal in pi, and
+        ``left = pi * right``. The first are 1 and pi. Signs and phases: the entry with the largest
+        pi |right|^2 is positive.
+    residuals, left_residuals : ndarray (k,)
+        |P f - lambda f| / |f| in the norm of pi, and |g P - lambda g| / |g| in that of 1 / pi, from
+        products with the final vectors. For a reversible chain each eigenvalue is within its
+        residual of an exact one.
+    conditions : ndarray (k,)
+        |g| |f| / |g^T f|: the factor, to first order, from a small change of P to that of the
+        eigenvalue; 1 for a reversible chain. Where it is large a small residual only says that the
+        value is in the pseudospectrum.
+    rates : ndarray (k,)
+        1 - eigenvalues; where they are small they are computed without cancellation for a
+        reversible chain (by the Dirichlet form).
+    timescales : ndarray (k,)
+        Implied timescales -1 / log |lambda| in steps; inf for modulus 1.
+    multiplicities : ndarray int (k,)
+        How many of the returned eigenvalues are copies of this one: closer than their residuals can
+        tell apart.
+    next_eigenvalue : float or complex or None
+        The one that follows, where the search for missed copies found it: with a residual of at
+        most 3 % of its distance from them.
+    is_cut : bool
+        k separates copies of one eigenvalue, or a conjugate pair: next_eigenvalue belongs to the
+        last one returned.
+    verified : bool
+        A search from new random vectors in the complement of what was found met nothing that
+        belongs before it; a copy escapes it with a probability of about 1e-6.
+    converged : bool
+        Whether all k pairs have.
+    converged_each : ndarray bool (k,)
+        Which of the returned pairs have.
+    n_matvecs : int
+        Products with P or its transpose, each vector of a block counted.
+    method : str
+    wall_s : float
+        Seconds.
+    """
+
+    eigenvalues: NumberArray
+    right: NumberArray
+    left: NumberArray
+    residuals: FloatArray
+    left_residuals: FloatArray
+    conditions: FloatArray
+    rates: NumberArray
+    timescales: FloatArray
+    multiplicities: IntArray
+    next_eigenvalue: float | complex | None
+    is_cut: bool
+    verified: bool
+    converged: bool
+    converged_each: BoolArray
+    n_matvecs: int
+    method: str
+    wall_s: float
+
+
+def biorthogonal(
+    X: FloatArray,
+    W: NumberArray,
+    values: NumberArray,
+    Y: FloatArray,
+    left: Projection,
+    threads: int,
+) -> NumberArray | None:
+    """Coefficients M of left vectors ``M.T @ Y`` with ``(M.T Y) (W.T X)^T = I``.
+
+    They combine those left eigenvectors in the span of Y whose values are the nearest to `values`.
+    None where there are fewer of them, or where the two spaces do not match."""
+    if len(Y) < len(values):
+        return None
+    from scipy.optimize import linear_sum_assignment  # slow to import, and needed here alone
+
+    _, match = linear_sum_assignment(np.abs(values[:, None] - left.values))
+    U = left.vectors[:, match]
+    try:
+        M: NumberArray = U @ np.linalg.inv(U.T @ _core.basis_project(Y, X, threads) @ W).T
+    except np.linalg.LinAlgError:
+        return None
+    return M if np.isfinite(M).all() else None
+
+
+def combine(
+    X: FloatArray, coefficients: NumberArray, values: NumberArray, threads: int
+) -> NumberArray:
+    """The rows ``coefficients.T @ X``, in the place of X where they are real.
+
+    One member of a conjugate pair gives the other: their values are adjacent, the positive
+    imaginary part first."""
+    columns: list[FloatArray] = []
+    first: list[int] = []
+    signs: list[float] = []
+    for c, value in zip(coefficients.T, values, strict=True):
+        is_second = np.imag(value) < 0.0
+        first.append(first[-1] if is_second else len(columns))
+        signs.append(-1.0 if is_second else 1.0 if np.imag(value) > 0.0 else 0.0)
+        if not is_second:
+            columns += [np.real(c)] if signs[-1] == 0.0 else [np.real(c), np.imag(c)]
+    done = np.zeros(1, dtype=np.int64)
+    _core.basis_rotate(X, np.ascontiguousarray(np.column_stack(columns)), done, X.shape[1], threads)
+    if not any(signs):
+        return X[: len(columns)]
+    out: npt.NDArray[np.complex128] = np.empty((len(values), X.shape[1]), complex)
+    for row, at, sign in zip(out, first, signs, strict=True):
+        row.real = X[at]
+        row.imag = sign * X[at + 1] if sign else 0.0
+    return out
+
+
+def phases(R: NumberArray) -> NumberArray:
+    """The phase of the largest entry of each row, so that dividing by it makes that entry
+    positive."""
+    phase = np.ones(len(R), R.dtype)
+    for i, row in enumerate(R):
+        top = row[np.argmax(np.abs(row))]
+        phase[i] = top / abs(top) if top != 0.0 else 1.0
+    return phase
+
+
+def timescales(values: NumberArray, rates: NumberArray) -> FloatArray:
+    """-1 / log |values| in steps, from the rates where these hold more digits."""
+    modulus = np.abs(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near_one = np.isrealobj(values) & (np.real(rates) < 0.5)
+        logs = np.where(near_one, np.log1p(-np.real(rates)), np.log(modulus))
+        return np.where(modulus >= 1.0, np.inf, -1.0 / logs)
