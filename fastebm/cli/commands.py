@@ -129,6 +129,7 @@ def run_balance(chain: MarkovChain | None, args: argparse.Namespace, answer: Ans
         return
     from ..equilibrium.detailed_balance import detailed_balance
 
+    assert chain is not None  # checked by main
     answer["balance"] = detailed_balance(chain, **_given(args, "tol", "num_threads"))
 
 

@@ -62,7 +62,7 @@ def _read_chain(args: argparse.Namespace) -> MarkovChain:
 def state_number(name: str, chain: MarkovChain) -> int:
     """The number of the state with this label, or else with this number."""
     try:
-        return int(chain.labels.index(name))
+        return int(chain.labels.index(name))  # type: ignore[union-attr]  # None raises
     except (AttributeError, ValueError):  # no labels, or not one of them
         pass
     if not name.isdecimal() or int(name) >= chain.n_states:

@@ -69,4 +69,5 @@ def with_options(found: Any, spellings: Mapping[str, str]) -> Any:
         error | {"text": in_options(error["text"], spellings)}
         for error in getattr(found, "errors", ())
     ]
-    return dataclasses.replace(found, errors=errors)  # type: ignore[type-var]  # every result is a dataclass
+    result: Any = found  # a dataclass, as every result, with the field errors
+    return dataclasses.replace(result, errors=errors)

@@ -279,6 +279,7 @@ class Analysis:
         if isinstance(chain, TiltedChain):
             tilted = tilt(chain.reference, chain.reward, beta, num_threads=threads)
         else:
+            assert self.score is not None  # checked by analyze
             tilted = tilt(chain, self.score, beta, num_threads=threads)
         kind = "spectral" if reversible(tilted) else "absolute"
         return spectral_gap(tilted, kind=kind, tol=self.parameters["tol"], rng=self.rng, **options)

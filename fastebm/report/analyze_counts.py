@@ -144,7 +144,7 @@ class Data(NamedTuple):
 
     name: str
     counts: TransitionCounts
-    trajectories: list[IntArray] | None = None
+    trajectories: Sequence[npt.NDArray[np.integer[Any]]] | None = None
     values: list[npt.NDArray[np.float64]] | None = None  # of the trajectories, if numeric
     trials: Any = None  # draws from each state, if known
 
@@ -159,13 +159,13 @@ def _counted(path: str) -> Iterator[Data]:
         with open(path, encoding="utf-8") as file:
             models = json.load(file)["models"]
         for name, model in models.items():
-            source, target, n = zip(*model["counts"], strict=True)
-            labels = sorted({*source, *target})
-            number = {label: i for i, label in enumerate(labels)}
+            source, target, n = zip(*model["counts"], strict=False)
+            names = sorted({*source, *target})
+            number = {label: i for i, label in enumerate(names)}
             pairs = [number[x] for x in source], [number[x] for x in target]
-            shape = (len(labels), len(labels))
+            shape = (len(names), len(names))
             matrix = sp.csr_array((np.array(n, float), pairs), shape=shape)
-            yield Data(name, _transition_counts(matrix, labels), trials=model.get("N0"))
+            yield Data(name, _transition_counts(matrix, names), trials=model.get("N0"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidChainError(
             f"{path}: {error!r}; such a file holds "
@@ -346,7 +346,7 @@ def _states(
     ]
 
 
-def _relaxation(counts: TransitionCounts, num_threads: int | None) -> GapResult:
+def _relaxation(counts: sp.csr_array, num_threads: int | None) -> GapResult:
     return spectral_gap(
         reversible_fit(counts, num_threads=num_threads).chain, num_threads=num_threads
     )

@@ -299,8 +299,9 @@ class _Demo:
             gap.converged,
             solve.converged,
             sample.converged,
-            curve.kl_is_monotone,
+            bool(curve.kl_is_monotone),
         ]
+        assert curve.kl is not None  # a default distance
         at = {name: float(getattr(solve, name)[self.start]) for name in ("mean", "lower", "upper")}
         found = {
             "beta": beta,

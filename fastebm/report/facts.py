@@ -110,12 +110,10 @@ def rare(pi: FloatArray) -> dict[str, Any]:
 
 def score_of(chain: MarkovChain, score: npt.ArrayLike | None) -> FloatArray | None:
     """The score of the states, by default the chain's reward; None if there is no such vector."""
-    score = chain.reward if score is None else score
-    return (
-        None
-        if score is None or sp.issparse(score)
-        else validate.vector(score, chain.n_states, "score", allow_minus_inf=True)
-    )
+    values: Any = chain.reward if score is None else score
+    if values is None or sp.issparse(values):
+        return None
+    return validate.vector(values, chain.n_states, "score", allow_minus_inf=True)
 
 
 def target_of(chain: MarkovChain, score: npt.ArrayLike | None, level: float | None) -> BoolArray:

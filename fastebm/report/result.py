@@ -70,7 +70,8 @@ class Report(Findings):
     def to_dict(self) -> dict[str, Any]:
         """Plain values that `json.dumps` accepts; arrays of more than 1000 entries as their min,
         max and n."""
-        return plain(vars(self))
+        facts: dict[str, Any] = plain(vars(self))
+        return facts
 
     def to_json(self, path: Path | None = None) -> str:
         """The report as JSON text; with `path`, also written to that file, which is replaced as a

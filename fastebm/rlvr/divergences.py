@@ -138,14 +138,18 @@ def _log_ratio(w: Any, gap: FloatArray, alpha: float) -> FloatArray:
     u^(alpha - 1) = e^((alpha - 1) w) - (alpha - 1) gap: the Tsallis exponential, which passes to
     w - gap at alpha = 1 without cancellation; -inf where nothing is left.
     """
+    ratio: FloatArray
     if alpha == 1:
-        return w - gap
+        ratio = w - gap
+        return ratio
     with np.errstate(divide="ignore"):
         if alpha < 1:
-            return w - np.logaddexp(0.0, np.log((1 - alpha) * gap) + (1 - alpha) * w) / (1 - alpha)
-        return w + np.log1p(-np.minimum((alpha - 1) * gap * np.exp((1 - alpha) * w), 1.0)) / (
-            alpha - 1
-        )
+            ratio = w - np.logaddexp(0.0, np.log((1 - alpha) * gap) + (1 - alpha) * w) / (1 - alpha)
+        else:
+            ratio = w + np.log1p(-np.minimum((alpha - 1) * gap * np.exp((1 - alpha) * w), 1.0)) / (
+                alpha - 1
+            )
+    return ratio
 
 
 def optimal_policy(
@@ -248,7 +252,8 @@ def _increasing_root(
     bracket, and every fourth step, halves the bracket instead.
     """
     low, high = np.array(low, dtype=float), np.array(high, dtype=float)
-    x, done = low.copy(), np.zeros(low.shape, dtype=bool)
+    x: FloatArray = low.copy()
+    done = np.zeros(low.shape, dtype=bool)
     for step in range(1, 300):
         value, slope = function(x)
         low, high = np.where(value <= 0, x, low), np.where(value > 0, x, high)

@@ -2,6 +2,7 @@
 curve of a training run."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -49,21 +50,22 @@ class FlowCurve(Result):
 
 def _weights(weights: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
     """Weights that sum to one."""
-    weights = validate.real_array(weights, "weights").astype(float)
-    if weights.shape != shape:
+    given: FloatArray = validate.real_array(weights, "weights").astype(np.float64)
+    if given.shape != shape:
         raise InvalidChainError(
-            f"weights must have shape {shape}, one per prompt, got {weights.shape}"
+            f"weights must have shape {shape}, one per prompt, got {given.shape}"
         )
-    bad = ~((weights >= 0) & (weights < np.inf))
+    bad = ~((given >= 0) & (given < np.inf))
     if bad.any():
         at = int(np.argmax(bad.ravel()))
         raise InvalidChainError(
-            f"weights[{at}] is {weights.ravel()[at]}; weights are finite and >= 0"
+            f"weights[{at}] is {given.ravel()[at]}; weights are finite and >= 0"
         )
-    if not weights.any():
+    if not given.any():
         raise InvalidChainError("the weights sum to 0; give at least one prompt a positive weight")
-    weights = weights / weights.max()  # whose sum is in range
-    return weights / weights.sum()
+    scaled: FloatArray = given / given.max()  # whose sum is in range
+    normalised: FloatArray = scaled / scaled.sum()
+    return normalised
 
 
 def _vector(name: str, values: npt.ArrayLike, logit: bool = False) -> FloatArray:
@@ -76,7 +78,7 @@ def _vector(name: str, values: npt.ArrayLike, logit: bool = False) -> FloatArray
 
 def expectation(
     values: npt.ArrayLike, weights: npt.ArrayLike | None = None, *, axis: int = -1
-) -> float | FloatArray:
+) -> Any:
     """Expectation of the values of a closed form over a distribution of prompts.
 
     Parameters
@@ -170,14 +172,14 @@ def beta_for_mean(
     if (accuracy is None) == (kl is None):
         raise ValueError("give one of accuracy and kl")
     p0 = _vector("p0", p0, logit)
-    wanted = checked("p", accuracy) if kl is None else checked("kl", kl)
+    wanted = checked("kl", kl) if kl is not None else checked("p", cast(float, accuracy))
     if wanted.ndim:
         raise ValueError(
             f"{'accuracy' if kl is None else 'kl'} must be one number, got shape {wanted.shape}"
         )
     x0 = p0 if logit else logit_of(p0)
 
-    def excess(log_beta: float) -> float:
+    def excess(log_beta: float) -> Any:
         beta = np.exp(log_beta)
         if kl is None:
             target = target_accuracy(p0, beta, logit=logit)
@@ -297,9 +299,10 @@ def flow_curve(
             values = [
                 kl_spent(p, p0, logit=logit, num_threads=num_threads),
                 suboptimality(p, p0, beta, logit=logit, num_threads=num_threads),
-                *([] if h_correct is None else [entropy(p, p0, h_correct, h_wrong, logit=logit)]),
-                *(expit(chance) if logit else chance for chance in chances),
             ]
+            if h_correct is not None and h_wrong is not None:
+                values.append(entropy(p, p0, h_correct, h_wrong, logit=logit))
+            values += [expit(chance) if logit else chance for chance in chances]
             rows.append([expectation(value, weights) for value in values])
             monitor(len(rows))
     return curve()
