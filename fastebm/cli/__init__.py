@@ -1,21 +1,32 @@
-"""The command line: `fastebm COMMAND CHAIN [options]`, one JSON document on stdout, everything else on stderr."""
+"""The command line: ``fastebm COMMAND CHAIN [options]``. One JSON document goes to stdout,
+everything else to stderr.
 
+`parser` declares the commands and their options, `commands` runs them, `inputs` reads chains,
+states and vectors, `remedies` spells the advice of the library's errors as options."""
+
+import argparse
 import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from errno import EBADF
+from typing import Any
 
 from .._version import __version__
 from ..errors import ConvergenceWarning, FastebmError, InvalidChainError
-from .inputs import _load, _one_line
-from .parser import _parser
+from .inputs import load_chain, one_line
+from .parser import make_parser
+from .remedies import in_options, with_options
 
-# 0 done; 1 the chain cannot answer or did not converge; 2 bad usage or input; 130 Ctrl-C, as shells count it
+# Exit statuses: 0 done; 1 the chain has no answer or a part did not converge; 2 bad usage or input;
+# 130 Ctrl-C, as shells count it.
 DONE, NO_ANSWER, BAD_INPUT, STOPPED = 0, 1, 2, 130
 
+__all__ = ["main"]
 
-def main(argv=None):
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     Parameters
@@ -26,8 +37,8 @@ def main(argv=None):
     Returns
     -------
     int
-        0 done, 1 the chain cannot answer or did not converge, 2 bad usage or input, 130 after Ctrl-C. On 1 and 130 the JSON
-        holds the error and what was reached.
+        0 done, 1 the chain has no answer or a part did not converge, 2 bad usage or input, 130
+        after Ctrl-C. With 1 and 130 the JSON holds the error and the results so far.
 
     Examples
     --------
@@ -42,72 +53,76 @@ def main(argv=None):
     0
     """
     try:
-        parser = _parser()
+        parser = make_parser()
         args = parser.parse_args(argv)
         if args.command == "balance" and (args.chain is None) == (args.counts is None):
-            parser.error("balance: give a CHAIN or --counts FILE, one of the two")
-    except SystemExit as stop:  # argparse has printed what it had to say
-        return stop.code
+            parser.error("balance: give either CHAIN or --counts FILE")
+    except SystemExit as stop:  # argparse has printed its message
+        return stop.code if isinstance(stop.code, int) else BAD_INPUT
     try:
-        return _answer(args)
-    except BrokenPipeError:  # the reader has gone
-        _silence()
+        return _print_answer(args)
+    except BrokenPipeError:  # the reader has closed the pipe
+        _discard_stdout()
         return NO_ANSWER
     except (FastebmError, OSError, ImportError) as error:
-        print(f"fastebm {args.command}: error: {_one_line(error)}", file=sys.stderr)
+        text = one_line(error)
+        if isinstance(error, FastebmError):
+            text = in_options(text, args.spellings)
+        print(f"fastebm {args.command}: error: {text}", file=sys.stderr)
         return BAD_INPUT
 
 
-def _answer(args):
-    """Run the command and print what it found; the exit status."""
+def _print_answer(args: argparse.Namespace) -> int:
+    """Run the command, print its answer as JSON and return the exit status."""
     begin = time.perf_counter()
     answer = {"fastebm": __version__, "command": args.command, "converged": False}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )  # said by `converged` and by the exit status
+            # The field `converged` and the exit status say the same.
+            warnings.simplefilter("ignore", ConvergenceWarning)
             code = _run(args, answer)
     except KeyboardInterrupt as stop:
-        code, partial = STOPPED, getattr(stop, "partial", None)
+        code, partial = STOPPED, with_options(getattr(stop, "partial", None), args.spellings)
         answer |= {
             "interrupted": str(stop) or "before there was a result",
             "partial_kind": None if partial is None else type(partial).__name__,
             "partial": partial,
         }
-    if args.command != "demo" or code == STOPPED:  # a demo that is done has printed its own summary
+    if args.command != "demo" or code == STOPPED:  # a finished demo has printed its own summary
         from ..report.files import plain, write_json
 
         _print(write_json(plain(answer | {"wall_s": time.perf_counter() - begin})))
     return code
 
 
-def _print(text):
-    """`text` to stdout, or OSError."""
+def _print(text: str) -> None:
+    """Write `text` to stdout, or raise OSError."""
     if sys.stdout is None:
         raise OSError(EBADF, "standard output is closed")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError:
-        _silence()
+        _discard_stdout()
         raise
 
 
-def _silence():
-    """What is still buffered for a stdout that takes nothing more must not raise again at exit."""
+def _discard_stdout() -> None:
+    """Drop buffered text, which would raise again at exit on a stdout that accepts no more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(args, answer):
-    """Fill `answer` and return the exit status; input that cannot be used is raised."""
+def _run(args: argparse.Namespace, answer: dict[str, Any]) -> int:
+    """Fill `answer` and return the exit status; unusable input raises."""
     from ..report.facts import seeded
 
     chain = None
     try:
         if getattr(args, "chain", None) is not None:
-            chain = _load(args)
+            chain = load_chain(args)
             answer |= {"chain": args.chain, "n_states": chain.n_states}
+            if args.lazy is not None:
+                answer["lazy"] = args.lazy
         if "rng" in args:
             args.rng, _ = seeded(args.rng)
             answer["seed"] = args.rng
@@ -115,14 +130,10 @@ def _run(args, answer):
     except FastebmError as error:
         if isinstance(error, InvalidChainError):
             raise
-        answer["error"] = {"error": type(error).__name__, "text": str(error)}
+        text = in_options(str(error), args.spellings)
+        answer["error"] = {"error": type(error).__name__, "text": text}
         return NO_ANSWER
     parts = list(answer.values())
     answer["converged"] = all(getattr(part, "converged", True) for part in parts)
-    return (
-        DONE
-        if answer["converged"]
-        and "error" not in answer
-        and not any(getattr(part, "errors", ()) for part in parts)
-        else NO_ANSWER
-    )
+    has_errors = "error" in answer or any(getattr(part, "errors", ()) for part in parts)
+    return DONE if answer["converged"] and not has_errors else NO_ANSWER

@@ -1,59 +1,56 @@
-"""What each command of the command line does."""
+"""One function per command. Each fills the answer that is printed as JSON; modules that only one
+command needs are imported by it."""
 
+import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
-from .inputs import LISTS, _one_line, _state, _vector
+from .inputs import LISTS, one_line, read_vector, state_number
+from .remedies import with_options
+
+Answer: TypeAlias = dict[str, Any]
 
 
-def _given(args, *names):
-    """The options that were given, as keywords; the rest keep the defaults of the function that they are for."""
+def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The given options as keyword arguments; the others keep the function's defaults."""
     return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
 
 
-def _analyze(chain, args, answer):
+def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..report.analyze import analyze
 
-    if args.html is not None:  # a missing package, or folder, is said now and not after the work
+    if args.html is not None:  # a missing package or folder is an error before the work, not after
         from ..report import html  # noqa: F401
         from ..report.files import require_place
 
         require_place(args.html, "page")
-    answer["report"] = report = analyze(
+    report = analyze(
         chain,
-        score=_vector(args.score, chain),
-        **_given(
-            args,
-            "level",
-            "spectrum",
-            "betas",
-            "tol",
-            "n_steps",
-            "n_walkers",
-            "max_steps",
-            "rng",
-            "num_threads",
-            "progress",
-        ),
+        score=read_vector(args.score, chain),
+        **_given(args, "level", "spectrum", "betas", "tol", "n_steps", "n_walkers", "max_steps"),
+        **_given(args, "rng", "num_threads", "progress"),
     )
+    answer["report"] = report = with_options(report, args.spellings)
     if args.html is not None:
         try:
             report.to_html(args.html, title=args.chain)
-        except OSError as error:  # a full disk must not take the JSON with it
+        except OSError as error:  # a full disk must not lose the JSON
             answer["error"] = {
                 "error": type(error).__name__,
-                "text": f"the page was not written: {_one_line(error)}",
+                "text": f"the page was not written: {one_line(error)}",
             }
             print(f"fastebm analyze: error: {answer['error']['text']}", file=sys.stderr)
     if args.summary:
         print(report.summary(), file=sys.stderr)
 
 
-def _gap(chain, args, answer):
+def run_gap(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..spectral.gap import spectral_gap
 
     answer["gap"] = spectral_gap(
@@ -62,18 +59,18 @@ def _gap(chain, args, answer):
     )
 
 
-def _hit(chain, args, answer):
+def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..hitting.times import hitting_times
     from ..report.facts import named, standard_errors, target_of
     from ..simulation.hitting_sample import simulate_hitting_times
     from ..spectral.gap import spectral_gap
 
     if args.target is not None:
-        target = [_state(name, chain) for name in args.target]
+        target = np.array([state_number(name, chain) for name in args.target])
     else:
-        target = np.flatnonzero(target_of(chain, _vector(args.score, chain), args.level))
-    start = None if args.start is None else [_state(name, chain) for name in args.start]
-    answer["n_target"] = len(set(target))
+        target = np.flatnonzero(target_of(chain, read_vector(args.score, chain), args.level))
+    start = None if args.start is None else [state_number(name, chain) for name in args.start]
+    answer["n_target"] = len(set(target.tolist()))
     common = _given(args, "num_threads", "progress")
     if args.bound:
         answer["gap"] = spectral_gap(chain, kind="additive", **_given(args, "tol", "rng"), **common)
@@ -100,13 +97,13 @@ def _hit(chain, args, answer):
         answer["standard_errors"] = None if mean is None else standard_errors(mean, sample)
 
 
-def _mix(chain, args, answer):
+def run_mix(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..equilibrium.structure import require_aperiodic
     from ..mixing.curve import mixing_curve
     from ..report.facts import most_probable, named, reversible
     from ..spectral.gap import spectral_gap
 
-    start = None if args.start is None else [_state(name, chain) for name in args.start]
+    start = None if args.start is None else [state_number(name, chain) for name in args.start]
     require_aperiodic(chain, "convergence to the stationary distribution")
     answer["start"] = [most_probable(chain)] if start is None else [named(chain, x) for x in start]
     common = _given(args, "num_threads", "progress")
@@ -118,39 +115,29 @@ def _mix(chain, args, answer):
     )
 
 
-def _balance(chain, args, answer):
+def run_balance(chain: MarkovChain | None, args: argparse.Namespace, answer: Answer) -> None:
     if args.counts is not None:
         from ..report.analyze_counts import study
 
         answer["counts"] = args.counts
-        answer["groups"] = study(
+        groups = study(
             args.counts,
-            **_given(
-                args,
-                "by",
-                "trajectory",
-                "order",
-                "value",
-                "state",
-                "bins",
-                "skip",
-                "n_bootstrap",
-                "rng",
-                "num_threads",
-                "progress",
-            ),
+            **_given(args, "by", "trajectory", "order", "value", "state", "bins", "skip"),
+            **_given(args, "n_bootstrap", "rng", "num_threads", "progress"),
         )
+        answer["groups"] = [with_options(group, args.spellings) for group in groups]
         return
     from ..equilibrium.detailed_balance import detailed_balance
 
+    assert chain is not None  # checked by main
     answer["balance"] = detailed_balance(chain, **_given(args, "tol", "num_threads"))
 
 
-def _tilt(chain, args, answer):
+def run_tilt(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..chains.tilt import tilt
     from ..report.facts import describe
 
-    reward = chain.reward if args.reward is None else _vector(args.reward, chain)
+    reward = chain.reward if args.reward is None else read_vector(args.reward, chain)
     if reward is None:
         raise InvalidChainError("the chain has no reward of its own; give --reward FILE")
     tilted = tilt(chain, reward, args.beta, **_given(args, "num_threads"))
@@ -161,7 +148,7 @@ def _tilt(chain, args, answer):
     }
 
 
-def _info(chain, args, answer):
+def run_info(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..equilibrium.structure import structure
     from ..report.facts import describe, rare
 
@@ -176,66 +163,46 @@ def _info(chain, args, answer):
     }
 
 
-def _convert(chain, args, answer):
-    from scipy.io import mmwrite
-    from scipy.sparse import save_npz
+def run_convert(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
+    if args.only_class is not None:
+        from ..equilibrium.structure import structure
 
-    output, lower = Path(args.output), args.output.lower()
-    if lower.endswith((".npz", ".mtx")):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        draft = output.with_name(
-            f".{os.getpid()}-{output.stem}{lower[-4:]}"
-        )  # both writers insist on their suffix
-        try:
-            save_npz(draft, chain.to_scipy()) if lower.endswith(".npz") else mmwrite(
-                draft, chain.to_scipy(), precision=17
-            )
-            draft.replace(output)
-        finally:
-            draft.unlink(missing_ok=True)
-    elif lower.endswith((*LISTS, ".gz", ".tra")):
+        labels = structure(chain).labels
+        chain = chain.restrict(labels == labels[state_number(args.only_class, chain)])
+        answer["n_states"] = chain.n_states
+    output = Path(args.output)
+    if args.output.lower().endswith((".npz", ".mtx")):
+        _write_matrix(chain, output)
+    elif args.output.lower().endswith((*LISTS, ".gz", ".tra")):
         raise InvalidChainError(f"{args.output}: convert writes .npz, .mtx or a folder")
     else:
         chain.save(output)
     answer |= {"output": args.output, "labels_kept": chain.labels is None or output.is_dir()}
 
 
-def _demo(chain, args, answer):
+def _write_matrix(chain: MarkovChain, output: Path) -> None:
+    """Replace the file `output` as a whole, or not at all."""
+    from scipy.io import mmwrite
+    from scipy.sparse import save_npz
+
+    suffix = output.suffix.lower()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # The draft has the suffix, because both writers append it otherwise.
+    draft = output.with_name(f".{os.getpid()}-{output.stem}{suffix}")
+    try:
+        if suffix == ".npz":
+            save_npz(draft, chain.to_scipy())
+        else:
+            mmwrite(draft, chain.to_scipy(), precision=17)
+        draft.replace(output)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def run_demo(chain: None, args: argparse.Namespace, answer: Answer) -> None:
     from ..report.demo import run
 
     found = run(
         **_given(args, "output", "html", "dataset", "betas", "rng", "num_threads", "progress")
     )
     answer["converged"] = found["converged"]
-
-
-COMMANDS = {
-    "analyze": (
-        _analyze,
-        "everything that applies to the chain",
-        "--score --level --spectrum --betas --tol --steps --walkers --max-steps --seed --summary --html --threads --progress",
-    ),
-    "gap": (
-        _gap,
-        "a spectral gap with its evidence",
-        "--kind --tol --certify --max-matvecs --seed --threads --progress",
-    ),
-    "hit": (
-        _hit,
-        "hitting times of a target: solved, simulated, bounded",
-        "--score --start --method --bound --tol --max-iter --walkers --max-steps --rel-ci --seed --threads --progress",
-    ),
-    "mix": (
-        _mix,
-        "distances to the stationary law, step by step",
-        "--start --steps --bound --tol --seed --threads --progress",
-    ),
-    "balance": (
-        _balance,
-        "how far a chain, or observed counts, are from detailed balance",
-        "--tol --counts --by --trajectory --order --value --state --bins --skip --bootstrap --seed --threads --progress",
-    ),
-    "tilt": (_tilt, "tilt the chain by a reward and save it", "--reward --beta --output --threads"),
-    "info": (_info, "size, storage and classes", ""),
-    "convert": (_convert, "write the chain as a folder, .npz or .mtx", ""),
-}

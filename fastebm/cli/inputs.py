@@ -1,30 +1,38 @@
 """What the command line reads: chains, states and vectors."""
 
+import argparse
 import csv
 import os
 
 import numpy as np
+import numpy.typing as npt
 
+from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 
 LISTS = (".csv", ".csv.gz", ".parquet")
 
 
-def _one_line(error):
+def one_line(error: BaseException) -> str:
+    """The text of an error without line breaks; of an error of the system without its number."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())
 
 
-def _load(args):
-    """The chain that the argument CHAIN names."""
-    from .. import MarkovChain, datasets, load
+def load_chain(args: argparse.Namespace) -> MarkovChain:
+    """The chain that CHAIN names, with the options --symmetric, --normalize and --lazy."""
+    chain = _read_chain(args)
+    return chain if args.lazy is None else chain.lazy(args.lazy)
+
+
+def _read_chain(args: argparse.Namespace) -> MarkovChain:
+    from .. import datasets
+    from ..chains.store import load
     from ..io import read
 
-    name, options = (
-        args.chain,
-        [option for option in ("symmetric", "normalize") if getattr(args, option)],
-    )
+    name = args.chain
+    options = [option for option in ("symmetric", "normalize") if getattr(args, option)]
     dataset = name.removeprefix("dataset:")
     if dataset != name or os.path.isdir(name):
         if options:
@@ -51,20 +59,20 @@ def _load(args):
     return MarkovChain(matrix, labels=labels, normalize=is_list or args.normalize)
 
 
-def _state(name, chain):
-    """The number of the state of that label, or else of that number."""
+def state_number(name: str, chain: MarkovChain) -> int:
+    """The number of the state with this label, or else with this number."""
     try:
-        return chain.labels.index(name)
-    except (AttributeError, ValueError):  # no labels, or not among them
+        return int(chain.labels.index(name))  # type: ignore[union-attr]  # None raises
+    except (AttributeError, ValueError):  # no labels, or not one of them
         pass
     if not name.isdecimal() or int(name) >= chain.n_states:
-        kind = "states are" if chain.labels is None else "it is no label, and states are"
+        kind = "states are" if chain.labels is None else "it is not a label, and states are"
         raise InvalidChainError(f"no state {name!r}: {kind} numbered 0 to {chain.n_states - 1}")
     return int(name)
 
 
-def _vector(path, chain):
-    """One number a state from a file; None for None."""
+def read_vector(path: str | None, chain: MarkovChain) -> npt.NDArray[np.generic] | None:
+    """One number per state from a file; None for None."""
     if path is None:
         return None
     try:
@@ -74,13 +82,13 @@ def _vector(path, chain):
             else _text_vector(path, chain)
         )
     except (ValueError, TypeError, EOFError, csv.Error) as error:
-        raise InvalidChainError(f"{path}: {error}; --help says what such a file holds") from error
+        raise InvalidChainError(f"{path}: {error}; see --help for the format") from error
     if values.dtype.kind not in "biuf":
         raise InvalidChainError(f"{path}: dtype {values.dtype}; save real numbers")
     return values
 
 
-def _text_vector(path, chain):
+def _text_vector(path: str, chain: MarkovChain) -> npt.NDArray[np.generic]:
     values = np.zeros(chain.n_states)
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
@@ -97,7 +105,7 @@ def _text_vector(path, chain):
         try:
             *name, value = row
             if width == 2:
-                at = numbers[name[0]] if name[0] in numbers else _state(name[0], chain)
+                at = numbers[name[0]] if name[0] in numbers else state_number(name[0], chain)
             values[at] = float(value)
         except (ValueError, IndexError) as error:
             raise InvalidChainError(f"line {line}: {error}") from None

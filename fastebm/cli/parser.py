@@ -1,69 +1,161 @@
 """The commands and options of the command line."""
 
 import argparse
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from .. import __version__
-from .commands import COMMANDS, _demo
+from .._version import __version__
+from .commands import (
+    run_analyze,
+    run_balance,
+    run_convert,
+    run_demo,
+    run_gap,
+    run_hit,
+    run_info,
+    run_mix,
+    run_tilt,
+)
 
 EPILOG = """\
 CHAIN is one of
   FILE.npz  .mtx[.gz]  .tra[.gz]   a row-stochastic matrix (SciPy, Matrix Market, PRISM or Storm)
   FILE.csv[.gz]  .parquet          an edge or transition list; each row is divided by its sum
-  FOLDER                           a saved chain (chain.save, fastebm convert, fastebm tilt)
+  FOLDER                           a saved chain (by convert, by tilt, or from Python)
   dataset:NAME                     english-trigram or english-phones
-States are given by label or number. --score and --reward take a .npy file or a text file of one number a line, or of
-lines STATE,NUMBER, where states that are not listed count 0.
+States are given by label or number. --score and --reward take a .npy file or a text file: one
+number per line, or lines STATE,NUMBER, where states that are not listed have the value 0.
 
-One JSON document goes to stdout, everything else to stderr (demo: a readable summary, its JSON goes to a file).
-Exit status: 0 done, 1 the chain cannot answer or did not converge, 2 bad usage or input, 130 interrupted."""
+One JSON document goes to stdout, everything else to stderr (demo prints a readable summary and
+writes its JSON to a file).
+Exit status: 0 done, 1 the chain has no answer or a part did not converge, 2 bad usage or input,
+130 interrupted."""
 
 
-def _positive(text):
+class Command(NamedTuple):
+    """One command of the command line."""
+
+    run: Callable[..., None]  # (chain, args, answer): fills answer
+    help: str
+    options: tuple[str, ...]  # names in OPTIONS, besides those of CHAIN
+
+
+COMMANDS = {
+    "analyze": Command(
+        run_analyze,
+        "everything that applies to the chain",
+        (
+            *("--score", "--level", "--spectrum", "--betas", "--tol", "--steps", "--walkers"),
+            *("--max-steps", "--seed", "--summary", "--html", "--threads", "--progress"),
+        ),
+    ),
+    "gap": Command(
+        run_gap,
+        "a spectral gap with its evidence",
+        ("--kind", "--tol", "--certify", "--max-matvecs", "--seed", "--threads", "--progress"),
+    ),
+    "hit": Command(
+        run_hit,
+        "hitting times of a target: solved, simulated, bounded",
+        (
+            *("--score", "--start", "--method", "--bound", "--tol", "--max-iter", "--walkers"),
+            *("--max-steps", "--rel-ci", "--seed", "--threads", "--progress"),
+        ),
+    ),
+    "mix": Command(
+        run_mix,
+        "distances to the stationary law, step by step",
+        ("--start", "--steps", "--bound", "--tol", "--seed", "--threads", "--progress"),
+    ),
+    "balance": Command(
+        run_balance,
+        "how far a chain, or observed counts, are from detailed balance",
+        (
+            *("--tol", "--counts", "--by", "--trajectory", "--order", "--value", "--state"),
+            *("--bins", "--skip", "--bootstrap", "--seed", "--threads", "--progress"),
+        ),
+    ),
+    "tilt": Command(
+        run_tilt,
+        "tilt the chain by a reward and save it",
+        ("--reward", "--beta", "--output", "--threads"),
+    ),
+    "info": Command(run_info, "size, storage and classes", ()),
+    "convert": Command(run_convert, "write the chain as a folder, .npz or .mtx", ("--class",)),
+}
+
+
+def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not positive")
     return value
 
 
-def _columns(text):
+def _columns(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def _seed(text):
+def _seed(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError("a seed is not negative")
     return value
 
 
-OPTIONS = {
+def _holding(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
+    return value
+
+
+CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
+    "--symmetric": {
+        "action": "store_true",
+        "help": "each edge of a list counts in both directions",
+    },
+    "--normalize": {"action": "store_true", "help": "divide each row by its sum (lists: always)"},
+    "--lazy": {
+        "type": _holding,
+        "metavar": "H",
+        "help": "first make the chain lazy: it stays where it is with probability H, 0 <= H < 1, "
+        "before each step; any H > 0 makes it aperiodic",
+    },
+}
+OPTIONS: dict[str, dict[str, Any]] = {
     "--tol": {
         "type": float,
-        "help": "relative accuracy (balance: the flux violation up to which the chain counts as reversible)",
+        "help": "relative accuracy (balance: the flux violation up to which the chain counts as "
+        "reversible)",
     },
     "--seed": {
         "dest": "rng",
         "type": _seed,
         "metavar": "N",
-        "help": "of everything random; drawn, and reported, by default",
+        "help": "seed of all random numbers; default: drawn, and reported",
     },
     "--threads": {
         "dest": "num_threads",
         "type": _positive,
         "metavar": "N",
-        "help": "default: the CPUs this process may use",
+        "help": "default: the CPUs that this process may use",
     },
-    "--progress": {"action": "store_true", "help": "a bar on stderr"},
+    "--progress": {"action": "store_true", "help": "show a progress bar on stderr"},
     "--kind": {
         "choices": ("spectral", "absolute", "multiplicative", "additive"),
         "help": "which gap, default spectral",
     },
     "--certify": {"action": "store_true", "help": "form the vector for a rigorous upper bound"},
-    "--max-matvecs": {"type": _positive, "metavar": "N", "help": "largest number of products"},
+    "--max-matvecs": {
+        "type": _positive,
+        "metavar": "N",
+        "help": "largest number of matrix-vector products",
+    },
     "--max-iter": {
         "type": _positive,
         "metavar": "N",
-        "help": "largest number of products of the solve",
+        "help": "largest number of matrix-vector products of the solve",
     },
     "--score": {"metavar": "FILE", "help": "scores of the states; default: the chain's own reward"},
     "--level": {"type": float, "help": "states of score >= LEVEL are the target"},
@@ -71,7 +163,7 @@ OPTIONS = {
     "--start": {
         "nargs": "+",
         "metavar": "STATE",
-        "help": "where to start (default hit: drawn from pi; mix: the most probable state)",
+        "help": "where to start (default of hit: drawn from pi; of mix: the most probable state)",
     },
     "--steps": {
         "dest": "n_steps",
@@ -83,74 +175,80 @@ OPTIONS = {
         "dest": "n_walkers",
         "type": _positive,
         "metavar": "N",
-        "help": "of the Monte Carlo",
+        "help": "number of walkers of the Monte Carlo simulation",
     },
     "--max-steps": {
         "type": _positive,
         "metavar": "N",
-        "help": "a walker stops after so many steps",
+        "help": "stop each walker after this many steps",
     },
     "--rel-ci": {
         "type": float,
         "metavar": "X",
-        "help": "stop the Monte Carlo at this relative half width of the interval",
+        "help": "stop the Monte Carlo simulation at this relative half width of the interval",
     },
     "--counts": {
         "metavar": "FILE",
-        "help": "instead of CHAIN: observed counts (edge list, matrix, or .json of models) or, with --value or "
-        "--state, a table of trajectories; tests detailed balance with bootstrap p-values",
+        "help": "instead of CHAIN: observed counts (edge list, matrix, or .json of models) or, "
+        "with --value or --state, a table of trajectories; tests detailed balance with bootstrap "
+        "p-values",
     },
     "--by": {
         "type": _columns,
         "metavar": "COLUMNS",
-        "help": "of the table, comma-separated: a group for each combination of their values",
+        "help": "columns of the table, comma-separated: one group per combination of their values",
     },
     "--trajectory": {
         "type": _columns,
         "metavar": "COLUMNS",
-        "help": "of the table: what tells trajectories of a group apart",
+        "help": "columns of the table that identify a trajectory within its group",
     },
     "--order": {
         "metavar": "COLUMN",
-        "help": "of the table: the time; default the order of the rows",
+        "help": "column of the table with the time; default: the order of the rows",
     },
     "--value": {
         "metavar": "COLUMN",
-        "help": "of the table: the number observed, cut into --bins quantile bins",
+        "help": "column of the table with the observed number, which is cut into --bins quantile "
+        "bins",
     },
-    "--state": {"metavar": "COLUMN", "help": "of the table: the state observed, by name"},
+    "--state": {
+        "metavar": "COLUMN",
+        "help": "column of the table with the observed state, by name",
+    },
     "--bins": {"type": _positive, "metavar": "N", "help": "quantile bins of --value, default 20"},
     "--skip": {"type": float, "metavar": "T", "help": "leave out observations of time below T"},
     "--bootstrap": {
         "dest": "n_bootstrap",
         "type": _positive,
         "metavar": "N",
-        "help": "replicates of the p-values, default 999",
+        "help": "bootstrap replicates of the p-values, default 999",
     },
     "--method": {
         "choices": ("solve", "simulate", "both"),
         "default": "solve",
         "help": "default solve",
     },
-    "--bound": {"action": "store_true", "help": "compute the gap and the bound that it gives"},
+    "--bound": {"action": "store_true", "help": "compute the gap and its bound"},
     "--html": {
         "metavar": "FILE",
-        "help": "also write the report as a page with figures, one file (needs the extra plot)",
+        "help": "also write the report as one HTML file with figures (needs the extra plot)",
     },
     "--spectrum": {
         "type": int,
         "metavar": "K",
-        "help": "leading eigenpairs of the report, 0 for none; default 6 up to 5000 states, else "
-        "none: takes tens of times as long as a gap, memory 4 K + 33 vectors, twice that without detailed balance",
+        "help": "number of leading eigenpairs in the report, 0 for none; default 6 up to 5000 "
+        "states, 0 above. They take tens of times as long as a gap and memory for 4 K + 33 "
+        "vectors, twice that without detailed balance",
     },
     "--betas": {
         "nargs": "+",
         "type": float,
         "metavar": "B",
-        "help": "temperatures at which the reward tilts the chain, for the gap of "
-        "each (a tilted chain: of its reference); inf is without tilt; each takes the time of one gap or more",
+        "help": "temperatures at which the reward tilts the chain (a tilted chain: its reference); "
+        "the gap at each is computed, which takes the time of one gap or more; inf: no tilt",
     },
-    "--summary": {"action": "store_true", "help": "the report in words, on stderr"},
+    "--summary": {"action": "store_true", "help": "also print the report in words, on stderr"},
     "--reward": {"metavar": "FILE", "help": "rewards of the states; default: the chain's own"},
     "--beta": {
         "type": float,
@@ -158,10 +256,17 @@ OPTIONS = {
         "help": "the KL coefficient, above 0; inf gives the chain itself",
     },
     "--output": {"required": True, "metavar": "FOLDER", "help": "where to save the tilted chain"},
+    "--class": {
+        "dest": "only_class",
+        "metavar": "STATE",
+        "help": "write only the communicating class of STATE: transitions that leave it are "
+        "removed and rows renormalised; states keep their labels",
+    },
 }
 
 
-def _parser():
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands. Each sets `run`, and `spellings`: parameter name -> option."""
     parser = argparse.ArgumentParser(
         prog="fastebm",
         description="Numerical analysis of very large sparse Markov chains.",
@@ -174,34 +279,43 @@ def _parser():
         command = commands.add_parser(
             name, help=text, description=text, epilog=EPILOG, formatter_class=parser.formatter_class
         )
-        command.set_defaults(run=run)
         command.add_argument("chain", metavar="CHAIN", nargs="?" if "--counts" in options else None)
-        command.add_argument(
-            "--symmetric", action="store_true", help="each edge of a list counts in both directions"
-        )
-        command.add_argument(
-            "--normalize", action="store_true", help="divide each row by its sum (lists: always)"
-        )
-        for option in options.split():
-            command.add_argument(option, **OPTIONS[option])
-    target = commands.choices["hit"].add_mutually_exclusive_group(required=True)
-    for option in ("--target", "--level"):
-        target.add_argument(option, **OPTIONS[option])
+        if name == "convert":
+            command.add_argument("output", metavar="OUTPUT")
+        spellings = _add(command, CHAIN_OPTIONS) | _add(command, {x: OPTIONS[x] for x in options})
+        if name == "hit":
+            target = command.add_mutually_exclusive_group(required=True)
+            spellings |= _add(target, {x: OPTIONS[x] for x in ("--target", "--level")})
+        command.set_defaults(run=run, spellings=spellings)
     commands.choices["mix"].set_defaults(n_steps=100)
-    commands.choices["convert"].add_argument("output", metavar="OUTPUT")
     demo = commands.add_parser("demo", help="the whole analysis on a real language model")
-    demo.set_defaults(run=_demo)
-    demo.add_argument("--output", default="report.json", metavar="FILE", help="default report.json")
-    demo.add_argument("--html", **OPTIONS["--html"])
-    demo.add_argument("--dataset", help="default english-trigram")
-    demo.add_argument(
-        "--betas",
-        nargs="+",
-        type=float,
-        metavar="B",
-        help="temperatures of the sweep; inf: the reference",
-    )
-    demo.add_argument("--seed", dest="rng", type=_seed, default=0, metavar="N", help="default 0")
-    for option in ("--threads", "--progress"):
-        demo.add_argument(option, **OPTIONS[option])
+    demo_options = {
+        "--output": {"default": "report.json", "metavar": "FILE", "help": "default report.json"},
+        "--html": OPTIONS["--html"],
+        "--dataset": {"help": "english-trigram (default) or english-phones"},
+        "--betas": {
+            "nargs": "+",
+            "type": float,
+            "metavar": "B",
+            "help": "temperatures of the sweep; inf: the reference",
+        },
+        "--seed": {
+            "dest": "rng",
+            "type": _seed,
+            "default": 0,
+            "metavar": "N",
+            "help": "seed of all random numbers, default 0",
+        },
+    } | {x: OPTIONS[x] for x in ("--threads", "--progress")}
+    demo.set_defaults(run=run_demo, spellings=_add(demo, demo_options))
     return parser
+
+
+def _add(
+    container: argparse._ActionsContainer, options: dict[str, dict[str, Any]]
+) -> dict[str, str]:
+    """Add the options; returns {parameter name: option}."""
+    return {
+        container.add_argument(option, **keywords).dest: option
+        for option, keywords in options.items()
+    }

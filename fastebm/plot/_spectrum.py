@@ -1,24 +1,53 @@
 """The leading eigenvalues of a chain, with their residuals and the enclosure of its gap."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import InvalidChainError
 from ._axes import BLUE, GREY, OPEN, STYLES, VERMILION, axes_of, bars, drawable, finish, whole
 
-ROUNDING = 64 * np.finfo(float).eps
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-def spectrum(eigen, *, gap=None, ax=None):
-    """Leading eigenvalues: the rates 1 - λ on a logarithmic axis where all are real, else the complex plane.
+class GapLike(Protocol):
+    """What a figure reads of a `GapResult`."""
+
+    @property
+    def gap(self) -> float: ...
+    @property
+    def gap_lower(self) -> float: ...
+    @property
+    def gap_upper(self) -> float: ...
+    @property
+    def lower_kind(self) -> str: ...
+    @property
+    def upper_kind(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+
+
+# A rate 1 - λ of at most this size is that of the eigenvalue 1, up to the rounding of a double.
+MAX_RATE_OF_ONE = 64 * np.finfo(float).eps
+
+
+def spectrum(eigen: Any, *, gap: GapLike | None = None, ax: Axes | None = None) -> Axes:
+    """Leading eigenvalues: the rates 1 - λ on a logarithmic axis if all are real, otherwise the
+    complex plane.
 
     Parameters
     ----------
     eigen : EigenResult or array_like (k,)
-        Eigenvalues, best first. Real ones of an `EigenResult` carry their residuals as bars: of a reversible chain each exact
-        value lies within. The first, 1, has no rate and is not drawn.
+        Eigenvalues, best first. Real ones of an `EigenResult` have their residuals as bars: each
+        exact eigenvalue of a reversible chain lies within. The first, 1, has no rate and is not
+        drawn.
     gap : GapResult, optional
-        Drawn with its enclosure: a band of rates or, in the complex plane, the circle of radius 1 - gap_lower (of kind
-        "absolute" no eigenvalue but 1 lies outside).
+        Drawn with its enclosure: a band of rates or, in the complex plane, the circle of radius
+        1 - gap_lower (of kind "absolute": no eigenvalue but 1 lies outside).
     ax : matplotlib.axes.Axes, optional
         Default: of a new figure.
 
@@ -30,6 +59,8 @@ def spectrum(eigen, *, gap=None, ax=None):
     ------
     ImportError
         Matplotlib is missing.
+    InvalidChainError
+        `eigen` holds no eigenvalues.
 
     Examples
     --------
@@ -43,12 +74,13 @@ def spectrum(eigen, *, gap=None, ax=None):
     values = np.atleast_1d(np.asarray(getattr(eigen, "eigenvalues", eigen)))
     if values.ndim != 1 or values.dtype.kind not in "biufc" or values.size == 0:
         raise InvalidChainError(
-            f"eigen must be an EigenResult or eigenvalues of shape (k,), got {values.dtype} {values.shape}"
+            "eigen must be an EigenResult or eigenvalues of shape (k,), "
+            f"got {values.dtype} {values.shape}"
         )
     if np.iscomplexobj(values):
         return _complex_plane(ax, values, gap)
     rates = np.array(getattr(eigen, "rates", 1.0 - values), dtype=float)
-    first = 1 if abs(rates[0]) <= ROUNDING else 0
+    first = 1 if abs(rates[0]) <= MAX_RATE_OF_ONE else 0
     residuals = getattr(eigen, "residuals", np.zeros(len(rates)))
     ax.set_yscale("log")
     if gap is not None:
@@ -56,9 +88,10 @@ def spectrum(eigen, *, gap=None, ax=None):
             ax.axhspan(
                 max(gap.gap_lower, OPEN * gap.gap), gap.gap_upper, color=VERMILION, alpha=0.25, lw=0
             )
-            ax.axhline(gap.gap, color=VERMILION, ls="--", label=f"{gap.kind} gap,\n{known(gap)}")
+            ax.axhline(gap.gap, color=VERMILION, ls="--", label=f"{gap.kind} gap,\n{ends_of(gap)}")
         drawable(ax, "gap", [gap.gap], log=True)
-    number, low, high = np.arange(1, len(rates) + 1), rates - residuals, rates + residuals
+    number = np.arange(1, len(rates) + 1)
+    low, high = rates - residuals, rates + residuals
     bars(
         ax,
         number[first:],
@@ -74,7 +107,7 @@ def spectrum(eigen, *, gap=None, ax=None):
     return finish(ax, "number k of the eigenvalue", "rate 1 - λ (per step)")
 
 
-def _complex_plane(ax, values, gap):
+def _complex_plane(ax: Axes, values: npt.NDArray[np.complex128], gap: GapLike | None) -> Axes:
     keep = drawable(ax, "eigenvalue", np.abs(values))
     angle = np.linspace(0.0, 2.0 * np.pi, 721)
     ax.plot(np.cos(angle), np.sin(angle), color=GREY, lw=1, label="|λ| = 1")
@@ -90,11 +123,12 @@ def _complex_plane(ax, values, gap):
     ax.set_aspect("equal")
     left, right = ax.get_xlim()
     ax.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0])
-    ax.set_xlim(left, right + 0.5 * (right - left))  # room for the legend beside the circle
+    ax.set_xlim(left, right + 0.5 * (right - left))  # space for the legend
     return finish(ax, "Re λ", "Im λ", legend="upper right")
 
 
-def known(gap):
+def ends_of(gap: GapLike) -> str:
+    """What the two ends of a gap rest on."""
     ends = [
         f"{kind} {end} end"
         for end, kind in (("lower", gap.lower_kind), ("upper", gap.upper_kind))

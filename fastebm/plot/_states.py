@@ -1,13 +1,19 @@
-"""The states of a chain: their stationary mass against a value of each, and their place in the plane of two eigenvectors."""
+"""The states of a chain: stationary mass against a value, and the plane of two eigenvectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._runtime import validate
+from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 from ._axes import (
-    ALIKE,
     BLUE,
     DECADES,
+    EQUAL_RATIO,
     MAX_POINTS,
     VERMILION,
     axes_of,
@@ -20,20 +26,35 @@ from ._axes import (
     whole,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax=None):
-    """Stationary mass of the states against a value of each: the energy landscape, low energy -log π on top.
+
+def landscape(
+    law: Any,
+    value: npt.ArrayLike | None = None,
+    *,
+    level: float | None = None,
+    floor: float = 0.0,
+    value_label: str = "value",
+    ax: Axes | None = None,
+) -> Axes:
+    """Stationary mass of the states against a value of each: the energy landscape, low energy
+    -log π on top.
 
     Parameters
     ----------
     law : StationaryResult, BalanceResult or array_like (n_states,)
-        The stationary law. Of a result it is used in logarithms, so that masses below 1e-308 keep their place.
+        The stationary law. Results are used in logarithms, so that masses below 1e-308 are drawn
+        where they belong.
     value : array_like (n_states,), optional
-        A score, a potential, hitting times. None: the rank of the state, the most probable first, on a logarithmic axis.
+        A score, a potential, hitting times. None: the rank of the state, the most probable first,
+        on a logarithmic axis.
     level : float, optional
-        Marked by a line: from here on states are superior.
+        The level from which states are superior, drawn as a line.
     floor : float
-        States of smaller mass are counted, not drawn: one that no run ever sees (1e-104) would press all others into a line.
+        States of smaller mass are counted, not drawn: one that no run ever visits (1e-104) would
+        press all others into a line.
     value_label : str
         Name and unit of the value.
     ax : matplotlib.axes.Axes, optional
@@ -43,10 +64,16 @@ def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax
     matplotlib.axes.Axes
         Above 2000 states a cloud, coloured by the number of states.
 
+    Raises
+    ------
+    InvalidChainError
+        A law that is not one, or a value that is not one number per state.
+
     Examples
     --------
     >>> import fastebm as fe
-    >>> ax = fe.plot.landscape([0.5, 0.5, 0.0], [1.0, float("inf"), 2.0], value_label="time (steps)")
+    >>> times = [1.0, float("inf"), 2.0]
+    >>> ax = fe.plot.landscape([0.5, 0.5, 0.0], times, value_label="time (steps)")
     >>> ax.get_title("right")
     'not drawn: 1 with zero stationary mass, 1 with infinite time'
     """
@@ -73,7 +100,7 @@ def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax
         value = np.asarray(value, dtype=float)
         if value.shape != height.shape:
             raise InvalidChainError(
-                f"value must have shape {height.shape}, one number a state, got {value.shape}"
+                f"value must have shape {height.shape}, one number per state, got {value.shape}"
             )
         keep &= drawable(ax, value_label.partition(" (")[0], value)
         cloud(ax, value[keep], height[keep])
@@ -83,28 +110,37 @@ def landscape(law, value=None, *, level=None, floor=0.0, value_label="value", ax
     return finish(ax, literal(value_label), "stationary mass π(x)")
 
 
-def _mass_ticks(ax, height):
-    """Masses on the axis of their decimal logarithms: whole decades, or round numbers where all are within three."""
+def _mass_ticks(ax: Axes, height: FloatArray) -> None:
+    """Ticks of masses on the axis of their decimal logarithms: whole decades, or round numbers if
+    all are within three."""
     if height.size == 0 or np.ptp(height) > DECADES or height.min() < -300.0:
         whole(ax.yaxis)
         ax.yaxis.set_major_formatter(lambda v, _: f"$10^{{{v:.0f}}}$")
         return
-    margin = 0.3 if np.ptp(height) < np.log10(ALIKE) else 0.05
+    margin = 0.3 if np.ptp(height) < np.log10(EQUAL_RATIO) else 0.05
     low, high = height.min() - margin, height.max() + margin
     ax.set_ylim(low, high)
     ax.set_yticks(np.log10(round_values(10.0**low, 10.0**high)))
     ax.yaxis.set_major_formatter(lambda v, _: f"{10.0**v:.4g}")
 
 
-def embedding(eigen, *, color=None, color_label="value", which=(1, 2), ax=None):
-    """The states in the plane of two right eigenvectors: metastable sets are its corners (Deuflhard & Weber 2005).
+def embedding(
+    eigen: Any,
+    *,
+    color: npt.ArrayLike | None = None,
+    color_label: str = "value",
+    which: tuple[int, int] = (1, 2),
+    ax: Axes | None = None,
+) -> Axes:
+    """The states in the plane of two right eigenvectors: metastable sets are its corners (Deuflhard
+    & Weber 2005).
 
     Parameters
     ----------
     eigen : EigenResult or array_like (n_states, k)
-        Right eigenvectors as columns. Of a complex one the real part is used; of a conjugate pair, real and imaginary part.
-        They grow like 1 / sqrt(pi) where pi is tiny: where few states stand out, draw the rows of the likelier ones,
-        ``eigen.right[pi > 1e-12]``.
+        Right eigenvectors as columns. Of a complex one the real part is used; of a conjugate pair,
+        real and imaginary part. They grow like 1 / sqrt(pi) where pi is tiny: if a few
+        states dominate the figure, draw only the others, ``eigen.right[pi > 1e-12]``.
     color : array_like (n_states,), optional
         A potential -log π, a score.
     color_label : str
@@ -120,7 +156,7 @@ def embedding(eigen, *, color=None, color_label="value", which=(1, 2), ax=None):
     Raises
     ------
     InvalidChainError
-        A column that is not there, or a colour that is not one number a state.
+        A column that is not there, or a colour that is not one number per state.
 
     Examples
     --------
@@ -133,7 +169,8 @@ def embedding(eigen, *, color=None, color_label="value", which=(1, 2), ax=None):
     first, second = (validate.count(column, "which", 0) for column in which)
     if vectors.ndim != 2 or max(first, second) >= vectors.shape[1]:
         raise InvalidChainError(
-            f"columns {first} and {second} of eigenvectors of shape {vectors.shape}; ask eigenpairs for a larger k"
+            f"which = ({first}, {second}), but the eigenvectors have shape {vectors.shape}; "
+            "call eigenpairs with a larger k"
         )
     a, b = vectors[:, first], vectors[:, second]
     is_pair = np.iscomplexobj(vectors) and np.allclose(a, b.conj())
@@ -142,7 +179,7 @@ def embedding(eigen, *, color=None, color_label="value", which=(1, 2), ax=None):
         color = np.asarray(color, dtype=float)
         if color.shape != x.shape:
             raise InvalidChainError(
-                f"color must have shape {x.shape}, one number a state, got {color.shape}"
+                f"color must have shape {x.shape}, one number per state, got {color.shape}"
             )
     ax = axes_of(ax)
     keep = drawable(ax, "coordinate", x) & drawable(ax, "coordinate", y)
@@ -154,7 +191,7 @@ def embedding(eigen, *, color=None, color_label="value", which=(1, 2), ax=None):
     return finish(ax, f"right eigenvector {first + 1}", f"right eigenvector {second + 1}")
 
 
-def log_law(law):
+def log_law(law: Any) -> FloatArray:
     """log pi of a result or of an array of probabilities."""
     if hasattr(law, "log_pi"):
         return np.asarray(law.log_pi)
@@ -163,7 +200,8 @@ def log_law(law):
     pi = validate.real_array(law, "law")
     if pi.ndim != 1 or pi.size == 0 or not (pi >= 0.0).all():
         raise InvalidChainError(
-            f"law must hold one probability a state, not negative, shape (n_states,); got shape {pi.shape}"
+            f"law must hold probabilities, not negative, of shape (n_states,); got shape {pi.shape}"
         )
     with np.errstate(divide="ignore"):
-        return np.log(pi, dtype=float)
+        log_pi: FloatArray = np.log(pi, dtype=float)
+    return log_pi

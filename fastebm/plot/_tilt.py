@@ -1,22 +1,35 @@
-"""What a reward does: the gap against the temperature, and the entropy-accuracy plane of verifiable rewards."""
+"""The effect of a reward: the gap against the temperature, and the entropy-accuracy plane of
+verifiable rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import rlvr
 from .._runtime import validate
 from ..errors import InvalidChainError
 from ._axes import BLUE, GREEN, GREY, STYLES, VERMILION, axes_of, bars, drawable, finish
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def arrhenius(beta, gap, *, ax=None):
-    """Gap against inverse temperature, log gap over 1/β: a straight line is a barrier, of the height of minus its slope.
+
+def arrhenius(
+    beta: npt.ArrayLike, gap: Sequence[Any] | npt.NDArray[np.float64], *, ax: Axes | None = None
+) -> Axes:
+    """Gap against inverse temperature, log gap over 1/β: a straight line is a barrier, whose height
+    is minus its slope.
 
     Parameters
     ----------
     beta : array_like (k,)
-        KL coefficients, the temperatures of the tilt; inf, the reference itself, stands at 0.
+        KL coefficients, the temperatures of the tilt; inf, the reference itself, is drawn at 0.
     gap : sequence of GapResult (k,) or array_like (k,)
-        Results carry their two ends as bars, an arrow downwards where there is no lower one.
+        Results have their two ends as bars, with an arrow downwards if there is no lower end.
     ax : matplotlib.axes.Axes, optional
 
     Returns
@@ -26,20 +39,22 @@ def arrhenius(beta, gap, *, ax=None):
     Raises
     ------
     InvalidChainError
-        A beta that is not positive, or not one gap each.
+        A beta that is not positive, or not one gap per beta.
 
     Examples
     --------
     >>> import numpy as np, fastebm as fe
     >>> walk = fe.MarkovChain.from_edges([0, 1, 2, 3], [1, 2, 3, 4], symmetric=True)
-    >>> betas = [float("inf"), 1.0, 0.5, 0.25]
-    >>> gaps = [fe.spectral_gap(fe.tilt(walk, np.array([1.0, 0, -1, 0, 1.0]), beta)) for beta in betas]
+    >>> betas, reward = [float("inf"), 1.0, 0.5, 0.25], np.array([1.0, 0, -1, 0, 1.0])
+    >>> gaps = [fe.spectral_gap(fe.tilt(walk, reward, beta)) for beta in betas]
     >>> fe.plot.arrhenius(betas, gaps).get_xlabel()
     '1/β (per unit of reward)'
     """
     beta = np.atleast_1d(validate.real_array(beta, "beta")).astype(float)
     if len(beta) != len(gap):
-        raise InvalidChainError(f"{len(gap)} gaps for {len(beta)} values of beta; give as many")
+        raise InvalidChainError(
+            f"{len(gap)} gaps for {len(beta)} values of beta; give one gap per beta"
+        )
     if not (beta > 0.0).all():
         at = int(np.argmin(beta > 0.0))
         raise InvalidChainError(
@@ -55,8 +70,16 @@ def arrhenius(beta, gap, *, ax=None):
     return finish(ax, "1/β (per unit of reward)", f"{' or '.join(sorted(kinds))} gap (per step)")
 
 
-def entropy_accuracy(p0, h_correct, h_wrong, *, beta=None, ax=None):
-    """The entropy-accuracy plane of verifiable rewards: the curve H(p) along which tuning moves, its start, peak and targets.
+def entropy_accuracy(
+    p0: float,
+    h_correct: float,
+    h_wrong: float,
+    *,
+    beta: npt.ArrayLike | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """The entropy-accuracy plane of verifiable rewards: the curve H(p) along which tuning moves,
+    with its start, peak and targets.
 
     Parameters
     ----------
@@ -109,9 +132,9 @@ def entropy_accuracy(p0, h_correct, h_wrong, *, beta=None, ax=None):
             label=f"peak, p = {peak:.3g}",
         )
     ax.plot(p0, start, "o", color="black", label=f"reference, p0 = {p0:.3g}")
-    if targets is not None:
+    if beta is not None and targets is not None:
         height = rlvr.entropy(targets, p0, h_correct, h_wrong)
         ax.plot(targets, height, "^", color=GREEN, ms=7, label="optimum at β")
-        for b, at in zip(np.atleast_1d(beta), zip(targets, height)):
+        for b, at in zip(np.atleast_1d(beta), zip(targets, height, strict=True), strict=True):
             ax.annotate(f"{b:g}", at, xytext=(5, 5), textcoords="offset points", fontsize="small")
     return finish(ax, "accuracy p", "entropy H (nats)")

@@ -1,8 +1,16 @@
-"""What happens in time: distances from the stationary law, survival outside a target, mean hitting times, each with its bounds."""
+"""Figures over time: distances from the stationary law, survival outside a target, mean hitting
+times, each with its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._runtime import validate
+from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 from ._axes import (
     GREY,
@@ -21,6 +29,9 @@ from ._axes import (
     whole,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 DISTANCES = {
     "tv": "total variation distance to π",
     "kl": "KL(μₜ ‖ π) (nats)",
@@ -28,8 +39,10 @@ DISTANCES = {
 }
 
 
-def mixing(curve, *, distance="tv", labels=None, ax=None):
-    """Distance from the stationary law, step by step, with the bound from the gap where there is one.
+def mixing(
+    curve: Any, *, distance: str = "tv", labels: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Distance from the stationary law, step by step, with the bound from the gap if there is one.
 
     Parameters
     ----------
@@ -90,16 +103,20 @@ def mixing(curve, *, distance="tv", labels=None, ax=None):
     return finish(ax, "steps t", DISTANCES[distance])
 
 
-def survival(sample, *, bounds=None, label=None, ax=None):
-    """P(τ > t): the probability that the target has not been reached after t steps, with its 95 % band.
+def survival(
+    sample: Any, *, bounds: Any = None, label: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """P(τ > t): the probability that the target has not been reached after t steps, with its 95 %
+    band.
 
     Parameters
     ----------
     sample : HittingSample, Survival or DistributionResult, or (times, probability)
-        A sample carries a band; a `DistributionResult` is exact and draws a curve for each start.
+        A sample has a band; a `DistributionResult` is exact and has a curve for each start.
     bounds : BoundsResult, optional
-        Of the same target, with starts drawn from π: adds ``π(B) λ_B^t >= P_π(τ > t)``, λ_B at its upper end, where the chain is
-        reversible (Aldous & Fill, ch. 3: the law of τ from π is a mixture of geometric ones, of which λ_B is the slowest).
+        Of the same target, with starts drawn from π. If the chain is reversible, adds the bound
+        ``π(B) λ_B^t >= P_π(τ > t)`` with λ_B at its upper end (Aldous & Fill, ch. 3: the law of τ
+        from π is a mixture of geometric laws, of which λ_B is the slowest).
     label : str, optional
     ax : matplotlib.axes.Axes, optional
         Several calls on one Axes compare samples.
@@ -107,6 +124,11 @@ def survival(sample, *, bounds=None, label=None, ax=None):
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    InvalidChainError
+        Not one probability per time.
 
     Examples
     --------
@@ -116,17 +138,10 @@ def survival(sample, *, bounds=None, label=None, ax=None):
     'steps t'
     """
     ax = axes_of(ax)
-    curve = getattr(sample, "survival", sample)
-    if hasattr(sample, "steps"):  # a DistributionResult
-        times, rows, name = sample.steps, np.atleast_2d(curve), "computed"
-    else:
-        times, probability = (curve.times, curve.probability) if hasattr(curve, "times") else curve
-        rows = np.atleast_2d(validate.real_array(probability, "probability"))
-        name = "simulated" if hasattr(curve, "times") else None
-    times = validate.real_array(times, "times")
+    curve, times, rows, name = _survival_curves(sample)
     if rows.shape[-1] != len(times):
         raise InvalidChainError(
-            f"{len(times)} times for {rows.shape[-1]} probabilities; give as many"
+            f"{len(times)} times for {rows.shape[-1]} probabilities; give one each"
         )
     ax.set_yscale("log")
     at = thin(len(times))
@@ -137,22 +152,13 @@ def survival(sample, *, bounds=None, label=None, ax=None):
         if hasattr(curve, "lower") and positive.size:
             low = np.maximum(curve.lower[at], OPEN * positive.min())
             high = np.maximum(curve.upper[at], low)
-            ax.fill_between(
-                times[at],
-                low,
-                high,
-                step="post",
-                color=color,
-                alpha=0.2,
-                lw=0,
-                label="95 % band of the curve",
-            )
+            band: dict[str, Any] = {"step": "post", "color": color, "alpha": 0.2, "lw": 0}
+            ax.fill_between(times[at], low, high, label="95 % band of the curve", **band)
         text = literal(text) if text and i < MAX_LEGEND else None
         ax.step(times[at], shown(row[at]), where="post", color=color, ls=style, label=text)
     if bounds is not None and bounds.exit_rate_bound is not None and len(times):
-        t = np.unique(
-            np.linspace(0.0, times[-1], MAX_POINTS).astype(np.int64)
-        )  # between two steps it is that of the first
+        # Whole steps: between two of them the bound is that of the first.
+        t = np.unique(np.linspace(0.0, times[-1], MAX_POINTS).astype(np.int64))
         bound = (1.0 - bounds.target_mass) * (1.0 - bounds.exit_rate_lower) ** t
         ax.step(
             t,
@@ -171,14 +177,33 @@ def survival(sample, *, bounds=None, label=None, ax=None):
     return finish(ax, "steps t", "P(τ > t)")
 
 
-def hitting(level, *, solved=None, sampled=None, bound=None, ax=None):
-    """Mean hitting time against the level of the superior states: simulated, solved, and bounded by the gap.
+def _survival_curves(sample: Any) -> tuple[Any, FloatArray, FloatArray, str | None]:
+    """(the curve with its band, times (n,), probabilities (k, n), name) of a result or a pair."""
+    curve = getattr(sample, "survival", sample)
+    if hasattr(sample, "steps"):  # a DistributionResult
+        return curve, validate.real_array(sample.steps, "times"), np.atleast_2d(curve), "computed"
+    times, probability = (curve.times, curve.probability) if hasattr(curve, "times") else curve
+    rows = np.atleast_2d(validate.real_array(probability, "probability"))
+    name = "simulated" if hasattr(curve, "times") else None
+    return curve, validate.real_array(times, "times"), rows, name
+
+
+def hitting(
+    level: npt.ArrayLike,
+    *,
+    solved: Sequence[Any] | npt.NDArray[np.float64] | None = None,
+    sampled: Sequence[Any] | npt.NDArray[np.float64] | None = None,
+    bound: Sequence[Any] | npt.NDArray[np.float64] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Mean hitting time against the level of the superior states: simulated, solved, and bounded by
+    the gap.
 
     Parameters
     ----------
     level : array_like (k,)
     solved : sequence of HittingResult (k,) or array_like (k,), optional
-        Means from π, with their certificate as bars.
+        Means from π, with their certified error as bars.
     sampled : sequence of HittingSample (k,) or array_like (k,), optional
         With 95 % intervals; an arrow upwards marks a lower bound (walkers stopped at their limit).
     bound : array_like (k,), optional
@@ -189,6 +214,11 @@ def hitting(level, *, solved=None, sampled=None, bound=None, ax=None):
     -------
     matplotlib.axes.Axes
 
+    Raises
+    ------
+    InvalidChainError
+        Nothing to draw, or not one entry per level.
+
     Examples
     --------
     >>> import numpy as np, fastebm as fe
@@ -196,7 +226,8 @@ def hitting(level, *, solved=None, sampled=None, bound=None, ax=None):
     >>> score = np.array([bin(state).count("1") for state in range(32)])
     >>> targets = [fe.superior_states(score, level) for level in levels]
     >>> solved = [fe.hitting_times(walk, target, gap=0.2) for target in targets]
-    >>> sampled = [fe.simulate_hitting_times(walk, target, n_walkers=500, rng=0) for target in targets]
+    >>> options = {"n_walkers": 500, "rng": 0}
+    >>> sampled = [fe.simulate_hitting_times(walk, target, **options) for target in targets]
     >>> fe.plot.hitting(levels, solved=solved, sampled=sampled).get_ylabel()
     'mean hitting time from π (steps)'
     """
@@ -206,7 +237,7 @@ def hitting(level, *, solved=None, sampled=None, bound=None, ax=None):
     for name, given in (("solved", solved), ("sampled", sampled), ("bound", bound)):
         if given is not None and len(given) != len(level):
             raise InvalidChainError(
-                f"{len(given)} entries of {name} for {len(level)} levels; give as many"
+                f"{len(given)} entries of {name} for {len(level)} levels; give one each"
             )
     ax = axes_of(ax)
     ax.set_yscale("log")
@@ -233,7 +264,9 @@ def hitting(level, *, solved=None, sampled=None, bound=None, ax=None):
         )
     if sampled is not None:
         mean = np.array([getattr(item, "mean", item) for item in sampled], dtype=float)
-        intervals = [getattr(item, "ci", (value, value)) for item, value in zip(sampled, mean)]
+        intervals = [
+            getattr(item, "ci", (value, value)) for item, value in zip(sampled, mean, strict=True)
+        ]
         low, high = np.array(intervals, dtype=float).reshape(-1, 2).T
         bars(
             ax,

@@ -1,13 +1,17 @@
-"""The whole analysis on a real language model, before and after tilting it by a reward: `fastebm demo`."""
+"""The whole analysis on a real language model, before and after tilting it by a reward:
+``fastebm demo``."""
 
 import math
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TextIO, TypeAlias
 
 import numpy as np
 
 from .. import datasets
+from .._runtime.types import FloatArray, Path
 from .._runtime.validate import choice, number
 from ..chains.tilt import tilt
 from ..equilibrium.detailed_balance import detailed_balance
@@ -17,62 +21,75 @@ from ..equilibrium.structure import structure
 from ..errors import Interrupted
 from ..hitting.times import hitting_times
 from ..mixing.curve import mixing_curve
-from ..simulation.hitting_sample import simulate_hitting_times
+from ..simulation.hitting_sample import HittingSample, simulate_hitting_times
 from ..simulation.simulate import superior_states
 from ..spectral.gap import spectral_gap
-from .answers import holds
+from ..spectral.gap_result import GapResult
+from .answers import lower_kind
 from .facts import RARE, named, rare, standard_errors, versions
 from .files import plain, require_place, write_json, write_text
 
-# What the score is, the score from which a state counts as superior, and a state of large mass to start from.
+# Of each dataset: its score, the score from which a state counts as superior, and a state of large
+# mass to start from.
 SETTINGS = {
     "english-trigram": ("the VADER valence of the last word, -4 to 4", 3.0, "the"),
     "english-phones": ("1 where the last phone is a vowel", 1.0, "S T"),
 }
 BETAS = (math.inf, 4.0, 2.0, 1.0)
-TOL, SWEEP_TOL = 1e-9, 1e-7  # of what opens the report, and of each temperature
+# Of the gaps before the tilt, and of gaps and hitting times at each temperature.
+TOL, SWEEP_TOL = 1e-9, 1e-7
 N_STEPS, N_WALKERS, N_WORDS = 30, 10_000, 8
+
+#: A line of the summary: name, finding, meaning.
+Line: TypeAlias = tuple[str, str, str]
 
 
 def run(
     *,
-    output="report.json",
-    html=None,
-    betas=BETAS,
-    dataset="english-trigram",
-    rng=0,
-    num_threads=None,
-    progress=False,
-    stream=None,
-):
-    """Analyse a language model, make its symmetric reference, tilt that by a reward, and watch what the theory predicts.
+    output: Path | None = "report.json",
+    html: Path | None = None,
+    betas: Sequence[float] = BETAS,
+    dataset: str = "english-trigram",
+    rng: int = 0,
+    num_threads: int | None = None,
+    progress: bool = False,
+    stream: TextIO | None = None,
+) -> dict[str, Any]:
+    """Analyse a language model, make its symmetric reference, tilt that by a reward, and compare
+    the results with what the theory predicts.
 
     Parameters
     ----------
     output : str or path, or None
         The JSON file to write; None for none.
     html : str or path, optional
-        A page with figures to write, one file that needs no network (extra `plot`); drawing takes some seconds more.
+        A page with figures to write, one file that needs no network (extra `plot`); drawing takes
+        some seconds more.
     betas : sequence of float
-        Temperatures of the sweep, from large to small: the smaller, the stronger the tilt; inf is the reference itself.
+        Temperatures of the sweep, from large to small: the smaller, the stronger the tilt; inf is
+        the reference itself.
     dataset : {"english-trigram", "english-phones"}
         The first has 2,124,089 states and takes about a minute, the second is small.
     rng : int
         Seed.
+    num_threads : int, optional
+        None: the CPUs that this process may use, capped by OMP_NUM_THREADS.
+    progress : bool
+        A bar on stderr.
     stream : file, optional
         Where the readable summary goes, default stdout.
 
     Returns
     -------
     dict
-        What `output` holds.
+        The contents of `output`.
 
     Raises
     ------
     InvalidChainError
-        An unknown data set or a beta that is not positive.
+        An unknown dataset or a beta that is not positive.
     ImportError
-        A package of the `demo` extra is missing; the text names the remedy.
+        A package of the `demo` extra is missing; the message names the remedy.
     FileNotFoundError
         The folder of `output` or `html` does not exist.
     Interrupted
@@ -81,13 +98,14 @@ def run(
     Examples
     --------
     >>> import io; from fastebm.report import demo
-    >>> found = demo.run(dataset="english-phones", output=None, betas=[1.0], stream=io.StringIO())
+    >>> options = {"dataset": "english-phones", "output": None, "stream": io.StringIO()}
+    >>> found = demo.run(**options, betas=[1.0])
     >>> found["n_states"], found["sweep"][0]["kl_is_monotone"]
     (1553, True)
     """
     choice(dataset, "dataset", tuple(SETTINGS))
     betas = [math.inf if beta == math.inf else number(beta, "beta", above=0.0) for beta in betas]
-    for path, what in ((output, "report"), (html, "page")):  # said now, not after a minute of work
+    for path, what in ((output, "report"), (html, "page")):  # fail now, not after the work
         if path is not None:
             require_place(path, what)
     if html is not None:
@@ -115,39 +133,37 @@ def run(
 
 
 class _Demo:
-    """The stages of one run; each adds to `facts` and says what it found."""
+    """The stages of one run; each adds to `facts` and prints its findings."""
 
-    def __init__(self, dataset, seed, options, stream):
+    def __init__(self, dataset: str, seed: int, options: dict[str, Any], stream: TextIO) -> None:
         self.dataset, self.seed, self.options, self.stream = dataset, seed, options, stream
         self.begin = self.lap = time.perf_counter()
-        self.facts, self.sweep, self.timings, self.checks = {}, [], {}, []
-        self.told, self.gaps, self.samples = [], {}, {}
+        self.facts: dict[str, Any] = {}
+        self.sweep: list[dict[str, Any]] = []
+        self.timings: dict[str, float] = {}
+        self.checks: list[bool] = []
+        # For the page: what was printed, and the results behind it.
+        self.printed: list[tuple[str, tuple[Line, ...]]] = []
+        self.gaps: dict[str, GapResult] = {}
+        self.samples: dict[float, HittingSample] = {}
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
 
-    def tell(self, heading, *rows):
-        """A heading and its rows (name, what is found, what it means), printed and kept for the page."""
-        self.told.append((heading, rows))
-        self.say(
-            "\n".join(
-                [
-                    heading,
-                    *(
-                        f"  {name:<18}{found}{meaning and '   '}{meaning}"
-                        for name, found, meaning in rows
-                    ),
-                ]
-            )
-            + "\n"
-        )
+    def say_section(self, heading: str, *lines: Line) -> None:
+        """Print a heading and its lines, and keep them for the page."""
+        self.printed.append((heading, lines))
+        text = [
+            f"  {name:<18}{finding}{meaning and '   '}{meaning}" for name, finding, meaning in lines
+        ]
+        self.say("\n".join([heading, *text]) + "\n")
 
-    def timed(self, name):
+    def timed(self, name: str) -> None:
         now = time.perf_counter()
         self.timings[name], self.lap = now - self.lap, now
 
-    def report(self):
-        return plain(
+    def report(self) -> dict[str, Any]:
+        facts: dict[str, Any] = plain(
             {
                 "dataset": self.dataset,
                 "seed": self.seed,
@@ -160,9 +176,10 @@ class _Demo:
                 "timings": self.timings,
             }
         )
+        return facts
 
-    def pretrained(self):
-        """The model as it is: structure, stationary law, distance from detailed balance."""
+    def pretrained(self) -> None:
+        """The pretrained model: structure, stationary law, distance from detailed balance."""
         self.chain = chain = datasets.load(self.dataset)
         what, self.level, start = SETTINGS[self.dataset]
         self.timed("load")
@@ -172,7 +189,7 @@ class _Demo:
         slem = spectral_gap(chain, kind="absolute", tol=TOL, rng=self.seed, **self.options)
         self.timed("slem")
         few, self.start = rare(law.pi), chain.labels.index(start)
-        # what no run ever sees would make a target or a start meaningless
+        # States that no run ever visits are no meaningful target.
         self.target = superior_states(chain.reward, self.level) & (law.pi >= RARE)
         self.checks += [law.converged, slem.converged]
         self.facts |= {
@@ -192,44 +209,44 @@ class _Demo:
             "n_superior": int(self.target.sum()),
             "start": named(chain, self.start) | {"pi": law.pi[self.start]},
         }
-        self.law = law
-        self.tell(
-            f"{self.dataset}: a language model as a Markov chain, a state being what it remembers",
-            ("size", f"{chain.n_states:,} states, {chain.nnz:,} transitions", ""),
-            (
-                "structure",
-                f"{'every state reaches every other' if s.is_irreducible else f'{s.n_classes} classes'}, "
-                f"{'no period' if s.period == 1 else f'period {s.period}'}",
-                "",
-            ),
+        self.law, self.gaps["pretrained, absolute gap"] = law, slem
+        self.say_pretrained(s.is_irreducible)
+
+    def say_pretrained(self, is_irreducible: bool) -> None:
+        facts, few, law = self.facts, self.facts["rare"], self.law
+        n_classes, period = facts["n_classes"], facts["period"]
+        classes = "every state reaches every other" if is_irreducible else f"{n_classes} classes"
+        self.say_section(
+            f"{self.dataset}: a language model as a Markov chain, whose state is its history",
+            ("size", f"{facts['n_states']:,} states, {facts['nnz']:,} transitions", ""),
+            ("structure", f"{classes}, {'no period' if period == 1 else f'period {period}'}", ""),
             ("stationary law pi", f"|pi P - pi| = {law.residual:.1e}", ""),
             (
                 "rare states",
-                f"{few['n_states']:,} of pi < {RARE:g}, together of mass {few['mass']:.1e}",
+                f"{few['n_states']:,} of pi < {RARE:g}, with total mass {few['mass']:.1e}",
                 "",
             ),
         )
-        self.tell(
+        self.say_section(
             "the pretrained kernel, is it in detailed balance?",
             (
                 "flux violation",
-                f"{balance.flux_violation:.10f}",
-                "share of the stationary traffic that its own reversal does not match (0: detailed balance)",
+                f"{facts['flux_violation']:.10f}",
+                "share of the stationary flux that the reversed flux does not match (0: balance)",
             ),
             (
                 "one-way flux",
-                f"{balance.one_way_flux:.10f}",
-                "share of the traffic along transitions that have no way back",
+                f"{facts['one_way_flux']:.10f}",
+                "share of the flux on transitions that are impossible in reverse",
             ),
             (
                 "SLEM",
-                f"{slem.slem:.10f}",
-                "second-largest eigenvalue modulus: the factor per step by which memory fades",
+                f"{facts['slem']:.10f}",
+                "second-largest eigenvalue modulus: the factor by which memory fades per step",
             ),
         )
-        self.gaps["pretrained, absolute gap"] = slem
 
-    def symmetric(self):
+    def symmetric(self) -> None:
         """The additive reversibilisation: the same law, in detailed balance."""
         self.reference = reversibilize(self.chain, num_threads=self.options["num_threads"])
         gap = spectral_gap(self.reference, tol=TOL, rng=self.seed, **self.options)
@@ -238,16 +255,18 @@ class _Demo:
         self.checks.append(gap.converged)
         self.facts |= {"additive_gap": gap.gap, "additive_gap_result": gap}
         self.gaps["symmetric reference"] = gap
-        self.tell(
-            "the symmetric reference (P + P*)/2: the same stationary law, each step taken forwards or backwards in time with equal odds",
+        self.say_section(
+            "the symmetric reference (P + P*)/2: the same stationary law, each step forwards or "
+            "backwards in time with probability 1/2",
             (
                 "spectral gap",
                 f"{gap.gap:.10f}",
                 f"1 - second-largest eigenvalue: {1 / gap.gap:.2f} steps to forget",
             ),
         )
-        self.tell(
-            "the reference tilted by exp(reward / beta), the optimum of an RL objective with KL coefficient beta",
+        self.say_section(
+            "the reference tilted by exp(reward / beta), the optimum of an RL objective with KL "
+            "coefficient beta",
             ("reward", f"{self.facts['score']}", ""),
             (
                 "superior",
@@ -255,10 +274,10 @@ class _Demo:
                 f"{self.facts['n_superior']:,} states of pi >= {RARE:g}",
             ),
             ("hitting times", "mean steps to a superior state from a start drawn from pi", ""),
-            ("KL", f"from the state '{self.facts['start']['label']}' on", ""),
+            ("KL", f"from the state '{self.facts['start']['label']}'", ""),
         )
 
-    def tilted(self, beta):
+    def tilted(self, beta: float) -> None:
         """One temperature: law, gap, KL, hitting times and what the tilt favours."""
         chain = tilt(
             self.reference, self.chain.reward, beta, num_threads=self.options["num_threads"]
@@ -280,8 +299,9 @@ class _Demo:
             gap.converged,
             solve.converged,
             sample.converged,
-            curve.kl_is_monotone,
+            bool(curve.kl_is_monotone),
         ]
+        assert curve.kl is not None  # a default distance
         at = {name: float(getattr(solve, name)[self.start]) for name in ("mean", "lower", "upper")}
         found = {
             "beta": beta,
@@ -307,7 +327,7 @@ class _Demo:
         self.timed(f"beta {beta:g}")
         self.say_tilted(found, curve.kl[0], gap.gap, sample)
 
-    def words(self, pi):
+    def words(self, pi: FloatArray) -> list[dict[str, Any]]:
         """The last words of largest stationary mass; the empty history has none."""
         last = self.chain.labels.last
         mass = np.bincount(last[last >= 0], pi[last >= 0])
@@ -316,18 +336,21 @@ class _Demo:
             for w in np.argsort(-mass, kind="stable")[:N_WORDS]
         ]
 
-    def say_tilted(self, found, kl, gap, sample):
+    def say_tilted(
+        self, found: dict[str, Any], kl: FloatArray, gap: float, sample: HittingSample
+    ) -> None:
         beta = (
             "infinity (the reference itself)" if math.isinf(found["beta"]) else f"{found['beta']:g}"
         )
-        fall = "and never rises" if found["kl_is_monotone"] else "BUT RISES on the way"
+        half = len(kl) // 2
+        fall = "and never rises" if found["kl_is_monotone"] else "BUT RISES in between"
         errors = (
             ""
             if found["standard_errors"] is None
             else f", {found['standard_errors']:+.1f} standard errors from the solution"
         )
-        bound = f"{found['hitting_bound']:.4f} at most, by the gap{holds(found['gap'])}"
-        self.tell(
+        bound = f"{found['hitting_bound']:.4f} at most, by the gap{lower_kind(found['gap'])}"
+        self.say_section(
             f"beta = {beta}",
             (
                 "stationary law",
@@ -337,22 +360,25 @@ class _Demo:
             (
                 "mean reward",
                 f"{found['mean_reward']:.6f}",
-                f"paid for with {found['reference_kl']:.6f} nats a step of KL to the reference",
+                f"at a cost of {found['reference_kl']:.6f} nats per step of KL to the reference",
             ),
             ("spectral gap", f"{gap:.8f}", ""),
             (
                 "KL to pi",
-                f"{kl[0]:.4f} nats at the start, {kl[len(kl) // 2]:.2e} after {len(kl) // 2} steps, {kl[-1]:.2e} after {len(kl) - 1}, {fall}",
+                f"{kl[0]:.4f} nats at the start, {kl[half]:.2e} after {half} steps, "
+                f"{kl[-1]:.2e} after {len(kl) - 1}, {fall}",
                 "",
             ),
             (
                 "hitting time",
-                f"{found['hitting_solved']:.6f} solved (certified to {found['hitting_residual']:.0e})",
+                f"{found['hitting_solved']:.6f} solved "
+                f"(certified to {found['hitting_residual']:.0e})",
                 f"superior states have mass {found['target_mass']:.6f}",
             ),
             (
                 "",
-                f"{sample.mean:.4f} by Monte Carlo, 95 % {sample.ci[0]:.2f} to {sample.ci[1]:.2f}{errors}",
+                f"{sample.mean:.4f} by Monte Carlo, 95 % {sample.ci[0]:.2f} to {sample.ci[1]:.2f}"
+                f"{errors}",
                 "",
             ),
             ("", bound, ""),
@@ -364,7 +390,7 @@ class _Demo:
         )
 
 
-def _version(name):
+def _version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:

@@ -1,20 +1,24 @@
-"""The page of the demo: what it says, with figures of its sweep over temperatures."""
+"""The page of the demo: its printed summary with figures of the sweep over temperatures."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from .. import plot
 from .facts import RARE
-from .figures import arrhenius, figure
+from .figures import Drawing, arrhenius, figure
 from .files import write_json
 from .html import render, section
-from .tables import rows, tables
+from .tables import Row, rows, tables
 
 
-def page(demo, report):
-    """The HTML text of a run that is done."""
+def page(demo: Any, report: dict[str, Any]) -> str:
+    """The HTML text of a finished run and of its report."""
     pretrained = figure(
         "",
-        "Each state: its reward, and its mass in the long run.",
+        "Each state: its reward and its stationary mass.",
         plot.landscape,
         demo.law,
         demo.chain.reward,
@@ -25,19 +29,18 @@ def page(demo, report):
     sections = [
         section(
             heading,
-            facts=[{"name": "", "rows": _facts(told)}],
+            facts=[{"name": "", "rows": _facts(lines)}],
             drawn=[pretrained] if number == 0 else (),
         )
-        for number, (heading, told) in enumerate(demo.told)
+        for number, (heading, lines) in enumerate(demo.printed)
     ]
     gaps = [table for name, gap in demo.gaps.items() for table in tables(name, gap)]
     sections.append(section("What do the temperatures change?", drawn=_sweep(demo), tables=gaps))
     return render(
         title=f"{demo.dataset}: a language model before and after tilting it by a reward",
-        by=f"Analysed by fastebm {report['versions']['fastebm']} in {report['wall_s']:.3g} s, seed {demo.seed}.",
-        notices={
-            "Not converged:": "" if report["converged"] else "a part of it; the JSON says which."
-        },
+        by=f"Analysed by fastebm {report['versions']['fastebm']} in {report['wall_s']:.3g} s, "
+        f"seed {demo.seed}.",
+        notices={"Not converged:": "" if report["converged"] else "some parts; see the JSON."},
         sections=sections,
         parameters={
             "dataset": demo.dataset,
@@ -50,14 +53,14 @@ def page(demo, report):
     )
 
 
-def _facts(told):
+def _facts(lines: tuple[tuple[str, str, str], ...]) -> list[Row]:
     return [
         row | {"meaning": meaning}
-        for row, (_, _, meaning) in zip(rows([found[:2] for found in told]), told)
+        for row, (_, _, meaning) in zip(rows([x[:2] for x in lines]), lines, strict=True)
     ]
 
 
-def _sweep(demo):
+def _sweep(demo: Any) -> Iterator[Drawing]:
     if not demo.sweep:
         return
     betas, x = (
@@ -66,14 +69,15 @@ def _sweep(demo):
     )
     yield figure(
         "",
-        f"KL divergence to the stationary law of each temperature, from the state '{demo.facts['start']['label']}'.",
+        "KL divergence to the stationary law at each temperature, from the state "
+        f"'{demo.facts['start']['label']}'.",
         plot.mixing,
         np.array([found["kl"] for found in demo.sweep]),
         distance="kl",
         labels=[f"β = {beta:g}" for beta in betas],
     )
 
-    def hitting(ax):
+    def hitting(ax: Axes) -> Axes:
         plot.hitting(
             x,
             solved=[found["hitting_solved"] for found in demo.sweep],

@@ -1,35 +1,44 @@
-"""What a report, the demo and the command line say alike of a chain, a run and a sample."""
+"""Facts about a chain, a run and a sample that reports, the demo and the command line share."""
 
 import math
 import platform
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy
 import scipy.sparse as sp
 
 from .._runtime import validate
 from .._runtime.results import Result
+from .._runtime.types import RNG, BoolArray, FloatArray
 from .._version import __version__
+from ..chains.chain import MarkovChain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import FastebmError, InvalidChainError
+from ..simulation.hitting_sample import HittingSample
 from ..simulation.simulate import superior_states
+from ..spectral.eigen_result import EigenResult
 
-# Real language models have states that no run ever sees (a sentence start entered with probability 1e-99): below this mass
-# a state counts as rare, and what a worst-case bound says there is no news.
+# Real language models have states that no run ever visits (a sentence start that is entered with
+# probability 1e-99). States of less stationary mass than this count as rare: a worst-case bound
+# over them says nothing useful.
 RARE = 1e-20
 
 
-def seeded(rng):
-    """(the int that repeats the run, or None where `rng` is no int; a Generator). A seed is drawn for None."""
+def seeded(rng: RNG) -> tuple[int | None, np.random.Generator]:
+    """(seed, Generator): the seed repeats the run. It is drawn for None, and None if `rng` is not
+    an int."""
     if rng is None:
         rng = int(np.random.default_rng().integers(2**53))  # JSON readers keep integers up to here
     seed = int(rng) if isinstance(rng, (int, np.integer)) else None
     return seed, np.random.default_rng(rng)
 
 
-def versions():
-    """Of what computed the numbers."""
+def versions() -> dict[str, str]:
+    """The versions of the packages that computed the numbers."""
     return {
         "fastebm": __version__,
         "python": platform.python_version(),
@@ -38,21 +47,22 @@ def versions():
     }
 
 
-def parts_of(found):
-    """(name, result) of everything that was found, also of what stands in a dictionary of results."""
+def parts_of(found: Mapping[str, Any]) -> Iterator[tuple[str, Result]]:
+    """(name, result) of every result, including those in dictionaries of results."""
     for name, value in found.items():
         for key, item in value.items() if isinstance(value, dict) else [(None, value)]:
             if isinstance(item, Result):
                 yield name if key is None else f"{name}: {key}", item
 
 
-def encloses(eigen):
-    """Whether each eigenvalue is within its residual of an exact one: of a reversible chain, whose S is symmetric."""
+def encloses(eigen: EigenResult) -> bool:
+    """Whether each eigenvalue is within its residual of an exact one: true of reversible chains,
+    whose S is symmetric."""
     return eigen.method != "block krylov-schur"
 
 
-def describe(chain):
-    """What a chain is, as a dict."""
+def describe(chain: MarkovChain) -> dict[str, Any]:
+    """Size, storage, labels and reward of a chain."""
     facts = {
         "n_states": chain.n_states,
         "nnz": chain.nnz,
@@ -65,8 +75,8 @@ def describe(chain):
     return facts | {"beta": chain.beta} if hasattr(chain, "beta") else facts
 
 
-def reversible(chain):
-    """Whether the chain is reversible on its closed class; False where there are several."""
+def reversible(chain: MarkovChain) -> bool:
+    """Whether the chain is reversible on its closed class; False if it has several."""
     try:
         inside = closed_class(chain)
     except FastebmError:
@@ -74,22 +84,22 @@ def reversible(chain):
     return (chain if inside is None else chain.restrict(inside)).is_reversible
 
 
-def named(chain, state):
-    """A state by its number and, where it has one, its label."""
+def named(chain: MarkovChain, state: int | np.integer) -> dict[str, Any]:
+    """A state by its number and, if it has one, its label."""
     return {
         "state": int(state),
         "label": None if chain.labels is None else str(chain.labels[int(state)]),
     }
 
 
-def most_probable(chain):
+def most_probable(chain: MarkovChain) -> dict[str, Any]:
     """The state of largest stationary mass, with that mass."""
     pi = stationary(chain).pi
     return named(chain, np.argmax(pi)) | {"pi": float(pi.max())}
 
 
-def rare(pi):
-    """The states of stationary mass below RARE: how many there are and their mass."""
+def rare(pi: FloatArray) -> dict[str, Any]:
+    """Number and total mass of the states of stationary mass below RARE."""
     below = pi < RARE
     return {
         "threshold": RARE,
@@ -98,18 +108,16 @@ def rare(pi):
     }
 
 
-def score_of(chain, score):
-    """The score of the states, by default the chain's reward; None where there is no such vector."""
-    score = chain.reward if score is None else score
-    return (
-        None
-        if score is None or sp.issparse(score)
-        else validate.vector(score, chain.n_states, "score", allow_minus_inf=True)
-    )
+def score_of(chain: MarkovChain, score: npt.ArrayLike | None) -> FloatArray | None:
+    """The score of the states, by default the chain's reward; None if there is no such vector."""
+    values: Any = chain.reward if score is None else score
+    if values is None or sp.issparse(values):
+        return None
+    return validate.vector(values, chain.n_states, "score", allow_minus_inf=True)
 
 
-def target_of(chain, score, level):
-    """The superior states as a bool mask that is not empty; the score defaults to the chain's reward."""
+def target_of(chain: MarkovChain, score: npt.ArrayLike | None, level: float | None) -> BoolArray:
+    """The superior states as a bool mask, not empty; the score defaults to the chain's reward."""
     if level is None:
         raise InvalidChainError("a score needs a level; give level= as well")
     score = score_of(chain, score)
@@ -125,13 +133,11 @@ def target_of(chain, score, level):
     return target
 
 
-def standard_errors(mean, sample):
-    """(Monte Carlo mean - mean) / its standard error, None where that has no meaning."""
+def standard_errors(mean: float, sample: HittingSample) -> float | None:
+    """(Monte Carlo mean - mean) / its standard error; None if one is infinite or only a bound."""
     difference, error = sample.mean - mean, sample.std / math.sqrt(sample.n_walkers)
     if sample.mean_is_lower_bound or not math.isfinite(difference):
         return None
-    return (
-        difference / error
-        if error > 0.0
-        else (0.0 if difference == 0.0 else math.copysign(math.inf, difference))
-    )
+    if error > 0.0:
+        return difference / error
+    return 0.0 if difference == 0.0 else math.copysign(math.inf, difference)

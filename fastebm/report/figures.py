@@ -2,30 +2,48 @@
 
 import base64
 import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypedDict
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from .. import plot
-from .answers import holds
+from ..spectral.gap_result import GapResult
+from .answers import lower_kind
 from .facts import RARE
+from .findings import Findings
 
-FIGURE_INCHES = (
-    4.5,
-    3.2,
-)  # letters of 8 points and more on a phone, where a page is 358 pixels wide inside
-# Letters are outlines, the same on every machine; with a fixed salt the same report is the same bytes.
-SVG = {"svg.hashsalt": "fastebm", "svg.fonttype": "path", "savefig.dpi": 150, "text.usetex": False}
-# Rare states are left out of a figure, which counts them, up to this share: they would press all others into a
-# line (of english-trigram 1.6 % have 1e-99 and less).
-FEW = 0.1
-# Right eigenvectors grow like 1 / sqrt(pi): states of less mass than this would press the others into a point of their plane.
-SEEN = 1e-12
+# Letters of 8 points and more on a phone, where a page is 358 pixels wide inside.
+FIGURE_INCHES = (4.5, 3.2)
+# Letters are outlines, the same on every machine; with a fixed salt the same report gives the same
+# bytes.
+SVG: dict[Any, Any] = {
+    "svg.hashsalt": "fastebm",
+    "svg.fonttype": "path",
+    "savefig.dpi": 150,
+    "text.usetex": False,
+}
+# Rare states are left out of a figure and counted there, if they are at most this share of all:
+# they would press all others into a line (1.6 % of english-trigram have mass 1e-99 and less).
+MAX_RARE_SHARE = 0.1
+# Right eigenvectors grow like 1 / sqrt(pi): states of less mass than this would press the others
+# into a point of their plane.
+MIN_MASS_IN_PLANE = 1e-12
 
 
-def figures(report):
-    """The figures of what the report holds: field, caption, text for those who cannot see it, data URI."""
+class Drawing(TypedDict):
+    """A figure of a page."""
+
+    field: str  # of the report
+    caption: str
+    source: str  # a data URI
+    alt: str  # text for readers who cannot see it
+
+
+def figures(report: Findings) -> Iterator[Drawing]:
+    """The figures of the parts that the report holds."""
     law, curve, solve, sample, level = (
         report.stationary,
         report.mixing,
@@ -33,13 +51,13 @@ def figures(report):
         report.sample,
         report.parameters["level"],
     )
-    floor = (
-        RARE if report.rare is not None and report.rare["n_states"] <= FEW * len(law.pi) else 0.0
-    )
+    floor = 0.0
+    if law is not None and report.rare is not None:
+        floor = RARE if report.rare["n_states"] <= MAX_RARE_SHARE * len(law.pi) else 0.0
     if law is not None and len(law.pi) > 1:
         yield figure(
             "stationary",
-            "The states by stationary mass, the most probable first.",
+            "The stationary mass of the states, the most probable first.",
             plot.landscape,
             law,
             floor=floor,
@@ -47,7 +65,7 @@ def figures(report):
         if report.score is not None:
             yield figure(
                 "stationary",
-                "Each state: its score, and its mass in the long run.",
+                "Each state: its score and its stationary mass.",
                 plot.landscape,
                 law,
                 report.score,
@@ -63,7 +81,7 @@ def figures(report):
             and np.count_nonzero(values > 0.0) > 1
         ):
             bound = (
-                f", and its upper bound from the gap{holds(report.gaps['absolute'])}"
+                f", and its upper bound from the gap{lower_kind(report.gaps['absolute'])}"
                 if distance in curve.bounds
                 else ""
             )
@@ -82,7 +100,7 @@ def figures(report):
         )
         yield figure(
             "sample",
-            f"The chance not to have arrived after t steps{bound}.",
+            f"The probability that the target has not been reached after t steps{bound}.",
             plot.survival,
             sample,
             bounds=report.bounds,
@@ -90,7 +108,7 @@ def figures(report):
     if solve is not None and law is not None and len(law.pi) > 1:
         yield figure(
             "solve",
-            "Each state: the mean time from there, and its mass in the long run.",
+            "Each state: the mean hitting time from there and its stationary mass.",
             plot.landscape,
             law,
             solve.mean,
@@ -101,33 +119,35 @@ def figures(report):
         yield arrhenius("sweep", list(report.sweep), list(report.sweep.values()))
 
 
-def arrhenius(field, betas, gaps):
+def arrhenius(field: str, betas: Sequence[float], gaps: Sequence[GapResult]) -> Drawing:
     return figure(
         field,
-        "The gap against 1/β, with its two ends: a straight line is a barrier, minus its slope the height.",
+        "The gap against 1/β, with its two ends: a straight line is a barrier, whose height is "
+        "minus the slope.",
         plot.arrhenius,
         betas,
         gaps,
     )
 
 
-def _spectrum(report):
+def _spectrum(report: Findings) -> Iterator[Drawing]:
     eigen = report.spectrum
     if eigen is None or len(eigen.eigenvalues) < 2:
         return
     gap = report.gaps.get("spectral") or report.gaps.get("absolute")
     caption = "The leading eigenvalues, and the gap with its enclosure."
     if not np.iscomplexobj(eigen.eigenvalues):
-        caption = "What the leading eigenvalues lack to 1, with the residual of each; the gap with its enclosure."
+        caption = "1 minus each leading eigenvalue, with its residual; the gap with its enclosure."
     yield figure("spectrum", caption, plot.spectrum, eigen, gap=gap)
     mass = eigen.left[:, 0].real
-    seen = mass > SEEN
+    seen = mass > MIN_MASS_IN_PLANE
     if len(eigen.eigenvalues) > 2 and np.count_nonzero(seen) > 2:
         with np.errstate(divide="ignore"):
             potential = -np.log(mass[seen])
         yield figure(
             "spectrum",
-            "The states in the plane of the two slowest processes: those near each other mix before the others do.",
+            "The states in the plane of the two slowest processes: states close to each other mix "
+            "first.",
             plot.embedding,
             eigen.right[seen],
             color=potential,
@@ -135,8 +155,10 @@ def _spectrum(report):
         )
 
 
-def figure(field, caption, draw, *args, **options):
-    """One drawn by draw(*args, ax=ax, **options)."""
+def figure(
+    field: str, caption: str, draw: Callable[..., Any], *args: Any, **options: Any
+) -> Drawing:
+    """The figure that draw(*args, ax=ax, **options) draws."""
     drawn, text = Figure(figsize=FIGURE_INCHES, layout="constrained"), io.StringIO()
     ax = draw(*args, ax=drawn.add_subplot(), **options)
     with matplotlib.rc_context(SVG):

@@ -2,23 +2,25 @@
 
 import json
 import os
+import pathlib
 from errno import EACCES, EISDIR, ENOENT
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .._runtime.results import Result, to_json
+from .._runtime.types import Path
 
 # Arrays up to this length are listed in JSON, longer ones are summarised.
 MAX_LISTED = 1000
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """`value` as JSON values; arrays of more than 1000 entries become their min, max and n."""
     return to_json(_shortened(value))
 
 
-def _shortened(value):
+def _shortened(value: Any) -> Any:
     if isinstance(value, Result):
         value = vars(value)
     if isinstance(value, dict):
@@ -30,9 +32,9 @@ def _shortened(value):
     return value
 
 
-def require_place(path, what):
-    """Raise OSError where no file can be written at `path`: said before the work, not after it."""
-    place = Path(path).resolve()
+def require_place(path: Path, what: str) -> None:
+    """Raise OSError if no file can be written at `path`; called before the work, not after it."""
+    place = pathlib.Path(path).resolve()
     if not place.parent.is_dir():
         raise FileNotFoundError(ENOENT, f"no such folder for the {what}", str(path))
     if place.is_dir():
@@ -41,24 +43,24 @@ def require_place(path, what):
         raise PermissionError(EACCES, f"no permission to write the {what}", str(path))
 
 
-def write_json(value, path=None):
-    """The JSON text of plain values; `path` is replaced by it as a whole or not at all."""
+def write_json(value: Any, path: Path | None = None) -> str:
+    """The JSON text of plain values, also written to the file `path`, as by `write_text`."""
     return write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", path)
 
 
-def write_text(text, path=None):
-    """`text`; the file `path` is replaced by it as a whole or not at all."""
-    path = None if path is None else Path(path).absolute()
-    if (
-        path is not None and path.exists() and not path.is_file()
-    ):  # a device or a pipe must not be replaced by a file
-        path.write_text(text, encoding="utf-8")
-    elif path is not None:
-        path = path.resolve()  # the file itself is replaced, not a link to it
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+def write_text(text: str, path: Path | None = None) -> str:
+    """Return `text`, also written to the file `path`, which is replaced whole or not at all."""
+    if path is None:
+        return text
+    target = pathlib.Path(path).absolute()
+    if target.exists() and not target.is_file():
+        target.write_text(text, encoding="utf-8")  # a device or a pipe must not become a file
+        return text
+    target = target.resolve()  # a link stays, the file that it names is replaced
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
     return text

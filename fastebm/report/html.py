@@ -1,82 +1,110 @@
-"""The page of a Report: one HTML file with everything in it, driven by what the report holds (template: page.html.jinja)."""
+"""The page of a Report: one HTML file that holds everything, driven by the fields of the report
+(template: page.html.jinja)."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .._runtime.results import Result
-from .answers import PARTS
+from .answers import PARTS, Part, name_of
 from .facts import parts_of
-from .tables import rows, tables
+from .files import plain, write_json
+from .findings import Findings
+from .tables import Table, rows, tables
 
 try:
     import jinja2
     import matplotlib
 
-    from .figures import figures
+    from .figures import Drawing, figures
 except ImportError as error:
     raise ImportError(
         f'the page of a report needs the package {error.name}: pip install "fastebm[plot]"'
     ) from error
 
+#: What the template shows under one heading.
+Section: TypeAlias = dict[str, Any]
 
-def page(report, title=None):
+
+def page(report: Findings, title: str | None = None) -> str:
     """The HTML text of a report."""
     drawn = list(figures(report))
+    sections = [_section(report, part, drawn) for part in PARTS]
+    has_content = [
+        bool(found["lines"] or found["reasons"] or found["tables"]) for found in sections
+    ]
+    shown = [found for found, is_shown in zip(sections, has_content, strict=True) if is_shown]
+    other = _other(report)
+    if other["reasons"] or other["tables"]:
+        shown.append(other)
+    missing = [
+        f"{part.question}{f' Needs {part.needs}.' if part.needs else ''}"
+        for part, is_shown in zip(PARTS, has_content, strict=True)
+        if not is_shown
+    ]
+    if missing:
+        shown.append(section("Which questions were not computed?", missing))
+    seed = "" if report.seed is None else f", seed {report.seed}"
+    return render(
+        title=title or f"A Markov chain of {report.chain['n_states']:,} states",
+        sections=shown,
+        by=f"Analysed by fastebm {report.version} in {report.wall_s:.3g} s{seed}.",
+        notices=_notices(report),
+        parameters=report.parameters,
+        versions=report.versions,
+        timings=report.timings,
+        json=write_json(plain(vars(report))),
+    )
+
+
+def _other(report: Findings) -> Section:
+    """Fields and errors that belong to no question."""
     claimed = {name for part in PARTS for name in part.fields}
     other = [
         name
         for name, value in vars(report).items()
         if isinstance(value, Result) and name not in claimed
     ]
-    sections = [_section(report, part, drawn) for part in PARTS]
-    unclaimed = section(
+    return section(
         "What else was found?",
         reasons=[error for error in report.errors if error["part"] not in claimed],
         tables=[table for name in other for table in tables(name, getattr(report, name))],
     )
-    answered = [
-        found for found in sections if found["lines"] or found["reasons"] or found["tables"]
-    ]
-    silent = [
-        f"{part.question}{f' Give {part.ask}.' if part.ask else ''}"
-        for part, found in zip(PARTS, sections)
-        if found not in answered
-    ]
-    if unclaimed["reasons"] or unclaimed["tables"]:
-        answered.append(unclaimed)
-    if silent:
-        answered.append(
-            section("What was not asked, or rests on a part without an answer?", silent)
-        )
+
+
+def _notices(report: Findings) -> dict[str, str]:
+    """What a reader must know first: mark -> text, empty if it does not apply."""
     unconverged = [
         name
         for name, value in parts_of(vars(report))
         if not np.all(getattr(value, "converged", True))
     ]
-    missing = list(dict.fromkeys(error["part"] for error in report.errors))
-    notices = {
-        "Interrupted": report.interrupted
-        and f"in the part {report.interrupted}: what follows it is missing.",
-        "Not converged:": unconverged
-        and f"{', '.join(unconverged)}. What they found is not as accurate as was asked for.",
-        f"{len(missing)} {'parts have' if len(missing) > 1 else 'part has'} no answer:": missing
-        and f"{', '.join(missing)}. The reason stands with the question.",
+    parts = list(dict.fromkeys(name_of(error["part"]) for error in report.errors))
+    n_missing = f"{len(parts)} part{'s are' if len(parts) > 1 else ' is'} not available:"
+    return {
+        "Interrupted": f"during the part {report.interrupted}: all later parts are missing."
+        if report.interrupted
+        else "",
+        "Not converged:": f"{', '.join(unconverged)}. These results miss the requested accuracy."
+        if unconverged
+        else "",
+        n_missing: f"{', '.join(parts)}. The reasons are given below." if parts else "",
     }
-    seed = "" if report.seed is None else f", seed {report.seed}"
-    return render(
-        title=title or f"A Markov chain of {report.chain['n_states']:,} states",
-        sections=answered,
-        by=f"Analysed by fastebm {report.version} in {report.wall_s:.3g} s{seed}.",
-        notices=notices,
-        parameters=report.parameters,
-        versions=report.versions,
-        timings=report.timings,
-        json=report.to_json(),
-    )
 
 
-def render(*, title, by, notices, sections, parameters, versions, timings, json):
+def render(
+    *,
+    title: str,
+    by: str,
+    notices: dict[str, str],
+    sections: Sequence[Section],
+    parameters: dict[str, Any],
+    versions: dict[str, str],
+    timings: dict[str, float],
+    json: str,
+) -> str:
     """The HTML text of a page of sections; a notice without text is left out."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -96,12 +124,21 @@ def render(*, title, by, notices, sections, parameters, versions, timings, json)
     )
 
 
-def section(question, lines=(), *, reasons=(), tables=(), drawn=(), facts=()):
-    """A question, its answer in lines or the reasons why there is none, numbers with bounds, figures, facts, and evidence to unfold."""
+def section(
+    question: str,
+    lines: Iterable[str] = (),
+    *,
+    reasons: Iterable[dict[str, str]] = (),
+    tables: Sequence[Table] = (),
+    drawn: Iterable[Drawing] = (),
+    facts: Iterable[dict[str, Any]] = (),
+) -> Section:
+    """A question, its answer in lines or the reasons why there is none, numbers with bounds,
+    figures, facts, and evidence to unfold."""
     return {
         "question": question,
         "lines": list(lines),
-        "reasons": list(reasons),
+        "reasons": [reason | {"name": name_of(reason["part"])} for reason in reasons],
         "figures": list(drawn),
         "facts": list(facts),
         "numbers": [row for table in tables for row in table["numbers"]],
@@ -109,8 +146,8 @@ def section(question, lines=(), *, reasons=(), tables=(), drawn=(), facts=()):
     }
 
 
-def _section(report, part, drawn):
-    """A question of a report."""
+def _section(report: Findings, part: Part, drawn: Iterable[Drawing]) -> Section:
+    """One question of a report."""
     held = [
         (name, value) for name in part.fields if (value := getattr(report, name, None)) is not None
     ]

@@ -1,10 +1,15 @@
-"""Results as tables of a page: numbers with their bounds, and every field with what its docstring says of it."""
+"""Results as tables of a page: numbers with their bounds, and every field with its meaning, taken
+from the docstring of its class. A number with `_lower` and `_upper` next to it, or with `lower` and
+`upper`, is shown with its bounds."""
 
 import dataclasses
 import inspect
 import math
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from .._runtime.results import Result
 from ..hitting.bounds import BoundsResult
@@ -15,9 +20,20 @@ from .facts import encloses
 
 MAX_ITEMS = 8
 
+#: A row of a table: name, value, and either bounds or a meaning.
+Row: TypeAlias = dict[str, str]
 
-def tables(name, value):
-    """The tables of one field of a report: its numbers that have bounds, and the rest as evidence."""
+
+class Table(TypedDict):
+    """One field of a report: its numbers that have bounds, and every value as evidence."""
+
+    name: str
+    numbers: list[Row]
+    rows: list[Row]
+
+
+def tables(name: str, value: Any) -> list[Table]:
+    """The tables of one field of a report, several if it is a dictionary of results."""
     if (
         isinstance(value, dict)
         and value
@@ -38,13 +54,13 @@ def tables(name, value):
                 "rows": rows(value if isinstance(value, dict) else {name: value}),
             }
         ]
-    facts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    facts = _fields(value)
     bounded = {
         key: interval for key in facts if (interval := _interval(value, facts, key)) is not None
     }
     numbers = [_number(name, key, facts[key], *interval) for key, interval in bounded.items()]
     if isinstance(value, EigenResult) and encloses(value):
-        known = zip(value.eigenvalues[1:], value.residuals[1:] + RITZ_ROUNDING)
+        known = zip(value.eigenvalues[1:], value.residuals[1:] + RITZ_ROUNDING, strict=True)
         numbers += [
             _number(name, f"eigenvalue {k}", v, v - r, v + r, "rigorous: residual")
             for k, (v, r) in enumerate(known, 2)
@@ -52,7 +68,12 @@ def tables(name, value):
     return [{"name": name, "numbers": numbers, "rows": rows(facts, _meanings(type(value)))}]
 
 
-def _number(of, name, value, low, high, basis):
+def _fields(value: Result) -> dict[str, Any]:
+    kind: Any = value  # every result is a dataclass
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
+
+
+def _number(of: str, name: str, value: float, low: float, high: float, basis: str) -> Row:
     return {
         "of": of,
         "name": name,
@@ -63,8 +84,9 @@ def _number(of, name, value, low, high, basis):
     }
 
 
-def _interval(value, facts, key):
-    """(lower, upper, what they rest on) of a number that its result bounds, by the names of the fields; else None."""
+def _interval(value: Result, facts: Mapping[str, Any], key: str) -> tuple[float, float, str] | None:
+    """(lower, upper, what they rest on) of a number that its result bounds, found by the names of
+    the fields; otherwise None."""
     if (
         not isinstance(facts[key], (int, float))
         or isinstance(facts[key], bool)
@@ -89,19 +111,22 @@ def _interval(value, facts, key):
     return None
 
 
-def rows(facts, meanings=None):
-    """One of a table for each fact: a dictionary, or pairs of a name and a value."""
-    facts = facts.items() if isinstance(facts, dict) else facts
+def rows(
+    facts: Mapping[str, Any] | Iterable[tuple[str, Any]], meanings: Mapping[str, str] | None = None
+) -> list[Row]:
+    """One row for each fact, from a mapping or from pairs of a name and a value."""
+    pairs = facts.items() if isinstance(facts, Mapping) else facts
     return [
         {"name": str(key), "value": _text(value), "meaning": (meanings or {}).get(key, "")}
-        for key, value in facts
+        for key, value in pairs
     ]
 
 
-def _meanings(kind):
-    """What the docstring of a result says of each of its fields."""
-    found, names = {}, ()
-    for line in inspect.getdoc(kind).partition("Attributes\n----------\n")[2].splitlines():
+def _meanings(kind: type[Result]) -> dict[str, str]:
+    """The meaning of each field of a result, from the docstring of its class."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in (inspect.getdoc(kind) or "").partition("Attributes\n----------\n")[2].splitlines():
         if line[:1].strip():
             names = line.partition(" : ")[0].split(", ")
         else:
@@ -109,20 +134,14 @@ def _meanings(kind):
     return {name: text.replace("``", "").replace("`", "") for name, text in found.items()}
 
 
-def _text(value):
-    """A value of a report as a reader wants it: nothing is rounded below ten digits, nothing long is listed in full."""
+def _text(value: Any) -> str:
+    """A value as a reader wants it: ten digits or more, and long values summarised."""
     if value is None:
         return "none"
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (int, np.integer)):
-        if abs(value) < 10**21:
-            return f"{value:,}"
-        return (
-            f"{value:.10g}"
-            if abs(value) < 10**308
-            else f"10^{int(math.log10(abs(value)))} and more"
-        )
+        return _integer_text(int(value))
     if isinstance(value, (float, np.floating)):
         if math.isfinite(value):
             return f"{value:,.10g}"
@@ -130,9 +149,7 @@ def _text(value):
     if isinstance(value, np.ndarray):
         return _array_text(value)
     if isinstance(value, Result):
-        return _text(
-            {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        )
+        return _text(_fields(value))
     if isinstance(value, dict):
         return _listed([f"{key} {_text(item)}" for key, item in value.items()], ", ")
     if isinstance(value, (list, tuple)):
@@ -140,17 +157,25 @@ def _text(value):
     return str(value)
 
 
-def _listed(items, between):
+def _integer_text(value: int) -> str:
+    if abs(value) < 10**21:
+        return f"{value:,}"
+    if abs(value) < 10**308:
+        return f"{value:.10g}"
+    return f"10^{int(math.log10(abs(value)))} and more"
+
+
+def _listed(items: list[str], between: str) -> str:
     rest = len(items) - MAX_ITEMS
     return (
         between.join(items[:MAX_ITEMS]) + (f"{between}… {rest:,} more" if rest > 0 else "")
     ) or "none"
 
 
-def _array_text(value):
+def _array_text(value: npt.NDArray[Any]) -> str:
     if value.ndim == 1 and value.size <= MAX_ITEMS:
         return _listed([_text(item) for item in value.tolist()], "; ")
-    shape = " × ".join(f"{n:,}" for n in value.shape)
+    shape = " \N{MULTIPLICATION SIGN} ".join(f"{n:,}" for n in value.shape)
     if value.dtype == bool:
         return f"{shape} entries, {np.count_nonzero(value):,} of them yes"
     if value.size == 0 or value.dtype.kind not in "iuf":

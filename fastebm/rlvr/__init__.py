@@ -1,51 +1,41 @@
-"""Reinforcement learning with verifiable rewards (RLVR): what the energy-based view says in closed form, and how it fits.
+"""Reinforcement learning with verifiable rewards (RLVR): the closed forms of the energy-based view,
+exact policies, and fits to training logs. ``from fastebm import rlvr`` gives the public names."""
 
-    rlvr_laws           accuracy, KL, entropy, suboptimality of one prompt, elementwise
-    rlvr_inverse        the inverse questions: the coefficient, accuracy or time for a wanted accuracy or KL budget
-    rlvr_prompts        expectations over a distribution of prompts, the curve of a whole training
-    rlvr_policies       exact policies over finitely many answers: natural and vanilla gradient flows
-    rlvr_divergences    the optimal policy where KL is replaced by another divergence
-    rlvr_curves         the laws fitted to training logs
+from .divergences import OptimalPolicy, alpha_target_accuracy, divergence, optimal_policy
+from .entropies import entropy, peak_entropy_accuracy
+from .inverse import accuracy_for_kl, beta_for_accuracy, beta_for_kl, time_to_accuracy
+from .kl import kl_spent, objective, suboptimality
+from .laws import flow, log_partition, pass_at_k, target_accuracy
+from .policies import PolicyFlow, conditional_entropies, policy_flow
+from .prompts import FlowCurve, beta_for_mean, expectation, flow_curve
+from .training_curve import CurveFit, LawFit, fit_curve
 
-This module gathers their public names: ``from fastebm import rlvr``.
-"""
-
-from .divergences import (
-    OptimalPolicy,  # noqa: F401
-    alpha_target_accuracy,  # noqa: F401
-    divergence,  # noqa: F401
-    optimal_policy,  # noqa: F401
-)
-from .inverse import (
-    accuracy_for_kl,  # noqa: F401
-    beta_for_accuracy,  # noqa: F401
-    beta_for_kl,  # noqa: F401
-    time_to_accuracy,  # noqa: F401
-)
-from .laws import (
-    entropy,  # noqa: F401
-    flow,  # noqa: F401
-    kl_spent,  # noqa: F401
-    log_partition,  # noqa: F401
-    objective,  # noqa: F401
-    pass_at_k,  # noqa: F401
-    peak_entropy_accuracy,  # noqa: F401
-    suboptimality,  # noqa: F401
-    target_accuracy,  # noqa: F401
-)
-from .policies import (
-    PolicyFlow,  # noqa: F401
-    conditional_entropies,  # noqa: F401
-    policy_flow,  # noqa: F401
-)
-from .prompts import (
-    FlowCurve,  # noqa: F401
-    beta_for_mean,  # noqa: F401
-    expectation,  # noqa: F401
-    flow_curve,  # noqa: F401
-)
-from .training_curve import (
-    CurveFit,  # noqa: F401
-    LawFit,  # noqa: F401
-    fit_curve,  # noqa: F401
-)
+__all__ = [
+    "CurveFit",
+    "FlowCurve",
+    "LawFit",
+    "OptimalPolicy",
+    "PolicyFlow",
+    "accuracy_for_kl",
+    "alpha_target_accuracy",
+    "beta_for_accuracy",
+    "beta_for_kl",
+    "beta_for_mean",
+    "conditional_entropies",
+    "divergence",
+    "entropy",
+    "expectation",
+    "fit_curve",
+    "flow",
+    "flow_curve",
+    "kl_spent",
+    "log_partition",
+    "objective",
+    "optimal_policy",
+    "pass_at_k",
+    "peak_entropy_accuracy",
+    "policy_flow",
+    "suboptimality",
+    "target_accuracy",
+    "time_to_accuracy",
+]

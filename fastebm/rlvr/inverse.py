@@ -1,22 +1,29 @@
-"""The inverse questions of RLVR: the coefficient, the accuracy or the time that a wanted accuracy or KL budget takes.
+"""The inverse questions of RLVR: the coefficient, accuracy or time for a wanted accuracy or KL
+budget. Conventions are those of `fastebm.rlvr.laws`."""
 
-Arguments, units, errors and ``logit=True`` are those of `rlvr_laws`.
-"""
+from typing import Any, overload
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import logit as logit_of
 
 from .. import _core
 from .._runtime.threads import resolve_threads
+from .._runtime.types import FloatArray
 from .elementwise import COLDEST, checked, closed_form, in_pieces, times
 from .laws import tilted
 
 
+@overload
+def beta_for_accuracy(p0: float, p: float, *, logit: bool = ...) -> float: ...
+@overload
+def beta_for_accuracy(p0: npt.ArrayLike, p: npt.ArrayLike, *, logit: bool = ...) -> FloatArray: ...
 @closed_form
-def beta_for_accuracy(p0, p, *, logit=False):
+def beta_for_accuracy(p0: npt.ArrayLike, p: npt.ArrayLike, *, logit: bool = False) -> Any:
     """KL coefficient whose target accuracy is `p`:  beta = 1 / (logit p - logit p0).
 
-    Where no coefficient reaches p (p < p0, or p0 = 0) this is the one that comes closest, the largest of equals: inf.
+    Where no coefficient reaches p (p < p0, or p0 = 0) this is the one that comes closest, the
+    largest of equals: inf.
 
     Parameters
     ----------
@@ -56,8 +63,18 @@ def beta_for_accuracy(p0, p, *, logit=False):
     return 1 / shift
 
 
+@overload
+def accuracy_for_kl(
+    p0: float, kl: float, *, logit: bool = ..., num_threads: int | None = ...
+) -> float: ...
+@overload
+def accuracy_for_kl(
+    p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = ..., num_threads: int | None = ...
+) -> FloatArray: ...
 @closed_form
-def accuracy_for_kl(p0, kl, *, logit=False, num_threads=None):
+def accuracy_for_kl(
+    p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = False, num_threads: int | None = None
+) -> Any:
     """The largest accuracy that a KL budget buys:  the p >= p0 with KL(pi || pi_ref) = kl.
 
     Parameters
@@ -67,12 +84,14 @@ def accuracy_for_kl(p0, kl, *, logit=False, num_threads=None):
     logit : bool
         Whether accuracies are given and returned as logits.
     num_threads : int, optional
-        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the
+        result.
 
     Returns
     -------
     float or ndarray
-        Accuracy in [p0, 1], of the broadcast shape; 1 from kl = -log p0 on, and p0 where p0 is 0 or 1.
+        Accuracy in [p0, 1], of the broadcast shape; 1 from kl = -log p0 on, and p0 where p0 is 0 or
+        1.
 
     Raises
     ------
@@ -81,7 +100,8 @@ def accuracy_for_kl(p0, kl, *, logit=False, num_threads=None):
 
     Notes
     -----
-    By a safeguarded Newton iteration on the logarithm of `kl_spent`, which is increasing and concave in the shift of the logit.
+    By a safeguarded Newton iteration on the logarithm of `kl_spent`, which is increasing and
+    concave in the shift of the logit.
 
     Examples
     --------
@@ -95,8 +115,18 @@ def accuracy_for_kl(p0, kl, *, logit=False, num_threads=None):
     return np.where(np.isinf(p0), p0, p0 + shift) if logit else tilted(p0, shift)[0]
 
 
+@overload
+def beta_for_kl(
+    p0: float, kl: float, *, logit: bool = ..., num_threads: int | None = ...
+) -> float: ...
+@overload
+def beta_for_kl(
+    p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = ..., num_threads: int | None = ...
+) -> FloatArray: ...
 @closed_form
-def beta_for_kl(p0, kl, *, logit=False, num_threads=None):
+def beta_for_kl(
+    p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = False, num_threads: int | None = None
+) -> Any:
     """KL coefficient whose optimal policy spends the budget `kl`, in nats.
 
     Parameters
@@ -106,13 +136,14 @@ def beta_for_kl(p0, kl, *, logit=False, num_threads=None):
     logit : bool
         Whether accuracies are given as logits.
     num_threads : int, optional
-        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the
+        result.
 
     Returns
     -------
     float or ndarray
-        KL coefficient in [0, inf], of the broadcast shape: 0 from kl = -log p0 on, which no policy needs more than; inf
-        for kl = 0 and where p0 is 0 or 1.
+        KL coefficient in [0, inf], of the broadcast shape: 0 from kl = -log p0 on, which no policy
+        needs more than; inf for kl = 0 and where p0 is 0 or 1.
 
     Raises
     ------
@@ -132,15 +163,29 @@ def beta_for_kl(p0, kl, *, logit=False, num_threads=None):
     )
 
 
-def _shift_for_kl(x0, kl, num_threads):
-    """The shift s >= 0 of the logit x0 with KL(x0 + s || x0) = kl; inf where kl is more than can be spent, 0 where x0 is infinite."""
+def _shift_for_kl(x0: FloatArray, kl: FloatArray, num_threads: int | None) -> FloatArray:
+    """The shift s >= 0 of the logit x0 with KL(x0 + s || x0) = kl; inf if kl is more than can be
+    spent, 0 if x0 is infinite."""
     threads = resolve_threads(num_threads)
-    return in_pieces(lambda x0, kl, out: _core.bernoulli_reach(x0, kl, threads, out), x0, kl)
+
+    def kernel(x0: FloatArray, kl: FloatArray, out: FloatArray) -> None:
+        _core.bernoulli_reach(x0, kl, threads, out)
+
+    return in_pieces(kernel, x0, kl)
 
 
+@overload
+def time_to_accuracy(p0: float, p: float, beta: float, *, logit: bool = ...) -> float: ...
+@overload
+def time_to_accuracy(
+    p0: npt.ArrayLike, p: npt.ArrayLike, beta: npt.ArrayLike, *, logit: bool = ...
+) -> FloatArray: ...
 @closed_form
-def time_to_accuracy(p0, p, beta, *, logit=False):
-    """Time at which the natural gradient flow reaches accuracy `p`:  t = -log(1 - beta (logit p - logit p0)) / beta.
+def time_to_accuracy(
+    p0: npt.ArrayLike, p: npt.ArrayLike, beta: npt.ArrayLike, *, logit: bool = False
+) -> Any:
+    """Time at which the natural gradient flow reaches accuracy `p`:  t = -log(1 - beta (logit p -
+    logit p0)) / beta.
 
     Parameters
     ----------
@@ -152,7 +197,8 @@ def time_to_accuracy(p0, p, beta, *, logit=False):
     Returns
     -------
     float or ndarray
-        Flow time in [0, inf], of the broadcast shape: 0 for p <= p0, inf where the target accuracy does not exceed p.
+        Flow time in [0, inf], of the broadcast shape: 0 for p <= p0, inf where the target accuracy
+        does not exceed p.
 
     Raises
     ------

@@ -1,15 +1,21 @@
-"""Exact policies over finitely many answers: the gradient flows that the closed forms speak of, integrated numerically."""
+"""Exact policies over finitely many answers: the gradient flows behind the closed forms,
+integrated numerically."""
+
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy.integrate import solve_ivp
 from scipy.special import entr, log_softmax
 
 from .._runtime import validate
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
+from .._runtime.types import BoolArray, Callback, FloatArray
 from ..errors import InvalidChainError
 from .elementwise import times
-from .laws import flow, kl_spent
+from .kl import kl_spent
+from .laws import flow
 
 FLOWS = ("natural", "vanilla")
 
@@ -26,44 +32,46 @@ class PolicyFlow(Result):
     accuracy, kl, entropy, objective : ndarray (n_times,)
         E r; KL(pi || pi_ref) and H(pi) in nats; J in units of the reward.
     excess_kl : ndarray (n_times,)
-        KL(pi || pi_ref) less the least KL of a policy of that accuracy: 0 exactly on the family pi_ref exp(l r), up to rounding.
+        KL(pi || pi_ref) minus the least KL of a policy of that accuracy: 0, up to rounding, exactly
+        on the family pi_ref exp(l r).
     accuracy_error : float
-        Largest |accuracy - closed form of the natural flow|: the error of the integration ("natural"), or how far the
-        vanilla flow runs apart from it.
+        Largest |accuracy - closed form of the natural flow|: the error of the integration
+        ("natural"), or the distance of the vanilla flow from the natural one.
     kind : "natural" | "vanilla"
     n_evaluations : int
-        Gradients computed.
+        Number of gradients computed.
     """
 
-    t: np.ndarray
-    log_policy: np.ndarray
-    accuracy: np.ndarray
-    kl: np.ndarray
-    entropy: np.ndarray
-    objective: np.ndarray
-    excess_kl: np.ndarray
+    t: FloatArray
+    log_policy: FloatArray
+    accuracy: FloatArray
+    kl: FloatArray
+    entropy: FloatArray
+    objective: FloatArray
+    excess_kl: FloatArray
     accuracy_error: float
     kind: str
     n_evaluations: int
 
 
-def reference_law(reference):
-    """A law over the answers with positive probabilities only: zeros stay zero under every policy gradient, leave them out."""
-    reference = np.atleast_1d(validate.real_array(reference, "reference"))
-    if reference.ndim != 1 or reference.size == 0:
+def reference_law(reference: npt.ArrayLike) -> FloatArray:
+    """A law over the answers with positive probabilities: zeros would stay zero under every policy
+    gradient."""
+    law = np.atleast_1d(validate.real_array(reference, "reference"))
+    if law.ndim != 1 or law.size == 0:
         raise InvalidChainError(
-            f"reference must be a law over at least one answer, shape (n_answers,), got {reference.shape}"
+            f"reference must be a law over at least one answer, shape (n_answers,), got {law.shape}"
         )
-    reference = validate.distribution(reference, reference.size, "reference")
-    if not reference.all():
-        at = int(np.argmin(reference))
+    checked: FloatArray = validate.distribution(law, law.size, "reference")
+    if not checked.all():
+        at = int(np.argmin(checked))
         raise InvalidChainError(
             f"reference[{at}] is 0: no tuning gives that answer a probability; leave it out"
         )
-    return reference
+    return checked
 
 
-def _correct(correct, n_answers):
+def _correct(correct: npt.ArrayLike, n_answers: int) -> BoolArray:
     """The correct answers as a mask (n_answers,); possibly none."""
     correct = np.asarray(correct)
     if correct.dtype != bool:
@@ -78,8 +86,9 @@ def _correct(correct, n_answers):
     return correct
 
 
-def conditional_entropies(reference, correct):
-    """(H_correct, H_wrong): entropies of the reference policy given a correct and given a wrong answer, in nats.
+def conditional_entropies(reference: npt.ArrayLike, correct: npt.ArrayLike) -> tuple[float, float]:
+    """(H_correct, H_wrong): entropies of the reference policy given a correct and given a wrong
+    answer, in nats.
 
     Parameters
     ----------
@@ -90,12 +99,12 @@ def conditional_entropies(reference, correct):
     Returns
     -------
     h_correct, h_wrong : float
-        NaN where there is no such answer; `entropy` ignores it there.
+        NaN if there is no such answer; `entropy` ignores it then.
 
     Raises
     ------
     InvalidChainError
-        The reference is no law over the answers, or has a zero.
+        The reference is not a law over the answers, or has a zero.
 
     Examples
     --------
@@ -107,18 +116,30 @@ def conditional_entropies(reference, correct):
     reference = reference_law(reference)
     correct = _correct(correct, reference.size)
     parts = (reference[correct], reference[~correct])
-    return tuple(float(entr(part / part.sum()).sum()) if part.size else np.nan for part in parts)
+    h_correct, h_wrong = (
+        float(entr(part / part.sum()).sum()) if part.size else np.nan for part in parts
+    )
+    return h_correct, h_wrong
 
 
 def policy_flow(
-    reference, correct, beta, t, *, kind="natural", rtol=1e-9, progress=False, callback=None
-):
-    """Integrate a gradient flow of ``J = E r - beta KL(pi || pi_ref)`` over the logits of a softmax policy.
+    reference: npt.ArrayLike,
+    correct: npt.ArrayLike,
+    beta: float,
+    t: npt.ArrayLike,
+    *,
+    kind: Literal["natural", "vanilla"] = "natural",
+    rtol: float = 1e-9,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> PolicyFlow:
+    """Integrate a gradient flow of ``J = E r - beta KL(pi || pi_ref)`` over the logits of a softmax
+    policy.
 
     Parameters
     ----------
     reference : array_like (n_answers,)
-        Probabilities of the reference policy, positive; where the flow starts.
+        Probabilities of the reference policy, positive; the start of the flow.
     correct : bool array (n_answers,) or indices
         The answers of reward 1.
     beta : float
@@ -126,9 +147,10 @@ def policy_flow(
     t : array_like (n_times,)
         Increasing times, >= 0.
     kind : "natural" | "vanilla"
-        The natural gradient (Fisher metric; Kakade 2001), which stays in the family pi_ref exp(l r) and follows `flow`; or the
-        plain gradient, ``d theta_a / dt = pi_a (g_a - E g)`` with ``g = r - beta log(pi / pi_ref)``, which favours answers that
-        are likely already, leaves the family and slows down where pi is nearly deterministic.
+        The natural gradient (Fisher metric; Kakade 2001), which stays in the family pi_ref exp(l r)
+        and follows `flow`; or the plain gradient, ``d theta_a / dt = pi_a (g_a - E g)`` with
+        ``g = r - beta log(pi / pi_ref)``. The plain gradient favours answers that are already
+        likely, leaves the family and slows down where pi is nearly deterministic.
     rtol : float
         Relative tolerance of the integrator (LSODA), above 2.3e-14.
     progress, callback
@@ -141,22 +163,25 @@ def policy_flow(
     Raises
     ------
     InvalidChainError
-        No law, a zero in it, times that are negative or fall, a beta that is negative or infinite, unknown kind.
+        The reference is not a law or has a zero, times are negative or fall, beta is negative or
+        infinite, or the kind is unknown.
     Interrupted
         Ctrl-C; `partial` is the flow up to the last time reached.
 
     Notes
     -----
-    The Fisher matrix is F = diag(pi) - pi pi^T and the gradient of J is F g, so the natural gradient F^+ F g is g less a constant,
-    which a softmax does not see. Nothing else of the closed forms enters the integration: their agreement is a check of both.
+    The Fisher matrix is F = diag(pi) - pi pi^T and the gradient of J is F g, so the natural
+    gradient F^+ F g is g minus a constant, which a softmax ignores. Nothing else of the closed
+    forms enters the integration: their agreement is a check of both.
 
     Examples
     --------
     >>> from fastebm import rlvr
-    >>> natural = rlvr.policy_flow([0.05, 0.15, 0.8], [0, 1], 0.5, [0.0, 1.0, 20.0])
-    >>> natural.accuracy.round(4), natural.accuracy_error < 1e-7, bool(natural.excess_kl.max() < 1e-7)
-    (array([0.2   , 0.3545, 0.6488]), True, True)
-    >>> vanilla = rlvr.policy_flow([0.05, 0.15, 0.8], [0, 1], 0.5, [0.0, 1.0, 20.0], kind="vanilla")
+    >>> arguments = [0.05, 0.15, 0.8], [0, 1], 0.5, [0.0, 1.0, 20.0]
+    >>> natural = rlvr.policy_flow(*arguments)
+    >>> natural.accuracy.round(4), natural.accuracy_error < 1e-7
+    (array([0.2   , 0.3545, 0.6488]), True)
+    >>> vanilla = rlvr.policy_flow(*arguments, kind="vanilla")
     >>> vanilla.accuracy.round(4), bool(vanilla.excess_kl.max() > 1e-3)
     (array([0.2   , 0.2453, 0.6286]), True)
     """
@@ -164,25 +189,25 @@ def policy_flow(
     correct = _correct(correct, reference.size)
     beta = validate.number(beta, "beta", above=0.0, below=np.finfo(float).max, closed=True)
     kind = validate.choice(kind, "kind", FLOWS)
-    rtol = validate.number(
-        rtol, "rtol", above=100 * np.finfo(float).eps, below=1.0
-    )  # the least that LSODA takes
+    # LSODA accepts no smaller tolerance.
+    rtol = validate.number(rtol, "rtol", above=100 * np.finfo(float).eps, below=1.0)
     t = np.atleast_1d(validate.real_array(t, "t")).astype(float)
     t = validate.vector(t, t.size, "t")
     if t.size == 0 or t[0] < 0 or (np.diff(t) < 0).any():
         raise InvalidChainError("t must be at least one time, all >= 0 and in increasing order")
     reward, log_reference = correct.astype(float), np.log(reference)
     family = flow(reference[correct].sum(), beta, t)
-    states, n_evaluations = [], 0
+    states: list[FloatArray] = []
+    n_evaluations = 0
 
-    def velocity(_, logits):
+    def velocity(_: float, logits: FloatArray) -> FloatArray:
         log_policy = log_softmax(logits)
         gain = reward - beta * (log_policy - log_reference)
         policy = np.exp(log_policy)
         gain -= policy @ gain
         return gain if kind == "natural" else policy * gain
 
-    def so_far():
+    def so_far() -> PolicyFlow | None:
         if not states:
             return None
         log_policy = log_softmax(np.array(states), axis=1)
@@ -219,4 +244,6 @@ def policy_flow(
                 logits, now, n_evaluations = step.y[:, -1], time, n_evaluations + step.nfev
             states.append(logits)
             monitor(len(states))
-    return so_far()
+    found = so_far()
+    assert found is not None  # t is not empty
+    return found

@@ -1,62 +1,74 @@
-"""Many prompts: expectations over their distribution, the coefficient for a wanted mean, and the curve of a training."""
+"""Many prompts: expectations over their distribution, the coefficient for a wanted mean, and the
+curve of a training run."""
+
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.special import logit as logit_of
 
 from .._runtime import validate
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
+from .._runtime.types import Callback, FloatArray
 from ..errors import InvalidChainError
 from .elementwise import checked, times
-from .laws import entropy, flow, kl_spent, pass_at_k, suboptimality, target_accuracy
+from .entropies import entropy
+from .kl import kl_spent, suboptimality
+from .laws import flow, pass_at_k, target_accuracy
 
 
 @result
 class FlowCurve(Result):
-    """Expectations over the prompts along the natural gradient flow; every field but k has the shape of t, (n_times,).
+    """Expectations over the prompts along the natural gradient flow. Every field but k has the
+    shape of t, (n_times,).
 
     Attributes
     ----------
     t : ndarray
         Flow times.
     accuracy, kl, suboptimality : ndarray
-        Mean accuracy, KL divergence from the reference in nats, and distance to the maximum of J in units of the reward.
+        Mean accuracy, KL divergence from the reference in nats, and distance to the maximum of J in
+        units of the reward.
     entropy : ndarray or None
-        Mean entropy in nats, where the conditional entropies were given.
+        Mean entropy in nats, if the conditional entropies were given.
     k : tuple of int
     pass_at_k : ndarray (len(k), n_times)
     """
 
-    t: np.ndarray
-    accuracy: np.ndarray
-    kl: np.ndarray
-    suboptimality: np.ndarray
-    entropy: np.ndarray | None
-    k: tuple
-    pass_at_k: np.ndarray
+    t: FloatArray
+    accuracy: FloatArray
+    kl: FloatArray
+    suboptimality: FloatArray
+    entropy: FloatArray | None
+    k: tuple[float, ...]
+    pass_at_k: FloatArray
 
 
-def _weights(weights, shape):
-    """Weights that sum to one, of the shape (n,) or the whole shape."""
-    weights = validate.real_array(weights, "weights").astype(float)
-    if weights.shape != shape:
+def _weights(weights: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
+    """Weights that sum to one."""
+    given: FloatArray = validate.real_array(weights, "weights").astype(np.float64)
+    if given.shape != shape:
         raise InvalidChainError(
-            f"weights must have shape {shape}, one a prompt, got {weights.shape}"
+            f"weights must have shape {shape}, one per prompt, got {given.shape}"
         )
-    bad = ~((weights >= 0) & (weights < np.inf))
+    bad = ~((given >= 0) & (given < np.inf))
     if bad.any():
         at = int(np.argmax(bad.ravel()))
         raise InvalidChainError(
-            f"weights[{at}] is {weights.ravel()[at]}; weights are finite and >= 0"
+            f"weights[{at}] is {given.ravel()[at]}; weights are finite and >= 0"
         )
-    if not weights.any():
-        raise InvalidChainError("the weights sum to 0; give one prompt at least a positive weight")
-    weights = weights / weights.max()  # whose sum is in range
-    return weights / weights.sum()
+    if not given.any():
+        raise InvalidChainError("the weights sum to 0; give at least one prompt a positive weight")
+    scaled: FloatArray = given / given.max()  # whose sum is in range
+    normalised: FloatArray = scaled / scaled.sum()
+    return normalised
 
 
-def _vector(name, values, logit=False):
+def _vector(name: str, values: npt.ArrayLike, logit: bool = False) -> FloatArray:
     """A checked argument of one dimension, a scalar as one of length 1."""
     values = np.atleast_1d(checked(name, values, logit))
     if values.ndim != 1:
@@ -64,15 +76,17 @@ def _vector(name, values, logit=False):
     return values
 
 
-def expectation(values, weights=None, *, axis=-1):
-    """Expectation of what a closed form returns over a distribution of prompts.
+def expectation(
+    values: npt.ArrayLike, weights: npt.ArrayLike | None = None, *, axis: int = -1
+) -> Any:
+    """Expectation of the values of a closed form over a distribution of prompts.
 
     Parameters
     ----------
     values : array_like
-        One value a prompt along `axis`; infinite values of prompts without weight do not count.
+        One value per prompt along `axis`; infinite values of prompts without weight do not count.
     weights : array_like (n_prompts,), optional
-        Not negative; normalised here. None: equal ones.
+        Not negative; normalised here. None: equal weights.
     axis : int
 
     Returns
@@ -83,7 +97,8 @@ def expectation(values, weights=None, *, axis=-1):
     Raises
     ------
     InvalidChainError
-        No prompts, a NaN among the values, weights of the wrong shape, negative, NaN or infinite, or all zero.
+        No prompts, a NaN among the values, weights of the wrong shape, negative, NaN or infinite,
+        or all zero.
 
     Examples
     --------
@@ -102,33 +117,45 @@ def expectation(values, weights=None, *, axis=-1):
     if undefined.any():
         index = ", ".join(map(str, np.argwhere(undefined)[0].tolist()))
         raise InvalidChainError(
-            f"values[{index}] is NaN (the axis of the prompts last); leave that prompt out or give it the weight 0"
+            f"values[{index}] is NaN (the axis of the prompts last); leave that prompt out or give "
+            "it the weight 0"
         )
     with np.errstate(invalid="ignore"):
         mean = values.mean(axis=-1) if weights is None else times(weights, values).sum(axis=-1)
     return float(mean) if np.ndim(mean) == 0 else mean
 
 
-def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False, num_threads=None):
-    """The one KL coefficient for all prompts whose optimal policies have a wanted mean accuracy, or spend a wanted mean KL.
+def beta_for_mean(
+    p0: npt.ArrayLike,
+    *,
+    accuracy: float | None = None,
+    kl: float | None = None,
+    weights: npt.ArrayLike | None = None,
+    logit: bool = False,
+    num_threads: int | None = None,
+) -> float:
+    """The one KL coefficient for all prompts whose optimal policies have a wanted mean accuracy, or
+    spend a wanted mean KL.
 
     Parameters
     ----------
     p0 : array_like (n_prompts,)
         Accuracies of the reference policy, in [0, 1].
     accuracy, kl : float
-        Exactly one of them: the mean accuracy wanted, in [0, 1], or the mean budget in nats.
+        Exactly one of them: the wanted mean accuracy, in [0, 1], or the mean budget in nats.
     weights : array_like (n_prompts,), optional
         See `expectation`.
     logit : bool
         Whether p0 is given in logits. The mean accuracy is an accuracy.
     num_threads : int, optional
-        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. The result has the same bits
+        with any number.
 
     Returns
     -------
     float
-        In [0, inf]; 0 where no coefficient reaches that much (prompts of p0 = 0 never move), inf where the reference has it.
+        In [0, inf]; 0 if no coefficient reaches that much (prompts of p0 = 0 never move), inf if
+        the reference already has it.
 
     Raises
     ------
@@ -142,24 +169,23 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False, num_
     >>> round(beta, 4), round(rlvr.expectation(rlvr.target_accuracy([0.05, 0.2, 0.7], beta)), 4)
     (0.5415, 0.6)
     """
-    from scipy.optimize import brentq
-
     if (accuracy is None) == (kl is None):
         raise ValueError("give one of accuracy and kl")
     p0 = _vector("p0", p0, logit)
-    wanted = checked("p", accuracy) if kl is None else checked("kl", kl)
+    wanted = checked("kl", kl) if kl is not None else checked("p", cast(float, accuracy))
     if wanted.ndim:
         raise ValueError(
             f"{'accuracy' if kl is None else 'kl'} must be one number, got shape {wanted.shape}"
         )
     x0 = p0 if logit else logit_of(p0)
 
-    def excess(log_beta):
+    def excess(log_beta: float) -> Any:
         beta = np.exp(log_beta)
         if kl is None:
             target = target_accuracy(p0, beta, logit=logit)
             return expectation(expit(target) if logit else target, weights) - wanted
-        # KL(p* || p0), by exchanging correct and wrong: p0 is the tilt of p* then, and budgets far below an ulp of p0 are seen.
+        # KL(p* || p0) with correct and wrong exchanged: then p0 is the tilt of p*, and budgets far
+        # below an ulp of p0 are resolved.
         turned = -(x0 + 1 / beta)
         return (
             expectation(
@@ -169,7 +195,8 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False, num_
             - wanted
         )
 
-    # Beyond a shift of 1000 - min x0 every prompt is tuned to 1; and above e^400 none spends the smallest positive double.
+    # Beyond a shift of 1000 - min x0 every prompt is tuned to accuracy 1; above beta = e^400 no
+    # prompt spends the smallest positive double.
     coldest, warmest = -np.log(1000 + np.abs(x0[np.isfinite(x0)]).max(initial=0.0)), 400.0
     if excess(warmest) >= 0:
         return np.inf
@@ -179,20 +206,21 @@ def beta_for_mean(p0, *, accuracy=None, kl=None, weights=None, logit=False, num_
 
 
 def flow_curve(
-    p0,
-    beta,
-    t,
+    p0: npt.ArrayLike,
+    beta: npt.ArrayLike,
+    t: npt.ArrayLike,
     *,
-    weights=None,
-    h_correct=None,
-    h_wrong=None,
-    k=(1,),
-    logit=False,
-    num_threads=None,
-    progress=False,
-    callback=None,
-):
-    """Expectations over all prompts along the natural gradient flow: what a training with verifiable rewards should log.
+    weights: npt.ArrayLike | None = None,
+    h_correct: npt.ArrayLike | None = None,
+    h_wrong: npt.ArrayLike | None = None,
+    k: int | Sequence[int] = (1,),
+    logit: bool = False,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> FlowCurve:
+    """Expectations over all prompts along the natural gradient flow: the curves that a training run
+    with verifiable rewards should log.
 
     Parameters
     ----------
@@ -207,9 +235,10 @@ def flow_curve(
     k : int or sequence of int
         Of pass@k.
     logit : bool
-        Whether p0 is given in logits (the curve holds mean accuracies all the same).
+        Whether p0 is given in logits (the curve holds mean accuracies in any case).
     num_threads : int, optional
-        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the result.
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. The result has the same bits
+        with any number.
     progress, callback
         A bar on stderr; callback(info) after every time.
 
@@ -222,12 +251,13 @@ def flow_curve(
     ValueError
         An argument lies outside its domain.
     Interrupted
-        Ctrl-C; `partial` is the curve up to there.
+        Ctrl-C; `partial` is the curve so far.
 
     Notes
     -----
-    Time by time, so that memory is O(n_prompts). The mean of kl(p_i, p0_i) is at least the kl of the means (joint convexity):
-    prompts of different difficulty spend more than one prompt of the mean accuracy would.
+    The times are computed one by one, so memory is O(n_prompts). The mean of kl(p_i, p0_i) is at
+    least the kl of the means (joint convexity): prompts of different difficulty spend more than one
+    prompt of the mean accuracy would.
 
     Examples
     --------
@@ -240,9 +270,9 @@ def flow_curve(
         raise ValueError("give both of h_correct and h_wrong, or none")
     p0, t = _vector("p0", p0, logit), _vector("t", t)
     k = tuple(np.atleast_1d(k).tolist())
-    rows = []
+    rows: list[list[float]] = []
 
-    def curve():
+    def curve() -> FlowCurve:
         table = (
             list(np.array(rows).T)
             if rows
@@ -269,9 +299,10 @@ def flow_curve(
             values = [
                 kl_spent(p, p0, logit=logit, num_threads=num_threads),
                 suboptimality(p, p0, beta, logit=logit, num_threads=num_threads),
-                *([] if h_correct is None else [entropy(p, p0, h_correct, h_wrong, logit=logit)]),
-                *(expit(chance) if logit else chance for chance in chances),
             ]
+            if h_correct is not None and h_wrong is not None:
+                values.append(entropy(p, p0, h_correct, h_wrong, logit=logit))
+            values += [expit(chance) if logit else chance for chance in chances]
             rows.append([expectation(value, weights) for value in values])
             monitor(len(rows))
     return curve()

@@ -1,4 +1,5 @@
-"""Figures: what is drawn is the data and its bounds, what cannot be drawn is counted, and colours differ for every eye."""
+"""Figures: what is drawn is the data and its bounds, what cannot be drawn is counted, and colours
+differ for every eye."""
 
 import math
 import re
@@ -14,12 +15,12 @@ from hypothesis import strategies as st
 import fastebm as fe
 
 pytest.importorskip("matplotlib")
-from matplotlib.colors import to_rgb  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.markers import CARETUP, CARETUPBASE  # noqa: E402
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.markers import CARETUP, CARETUPBASE
 
 from fastebm import plot
-from fastebm.plot import _axes  # noqa: E402
+from fastebm.plot import _axes
 
 
 @pytest.fixture
@@ -52,11 +53,12 @@ def rendered(ax):
     ax.figure.savefig("/dev/null", format="svg")
 
 
-# --- each figure ----------------------------------------------------------------------------------------------------------
+# ---- each figure
 
 
 def test_spectrum_of_the_cube(ax, cube):
-    """Rates k/5 with multiplicity C(5, k) (Levin & Peres, section 12.4), inside their bars; the gap 1/5 with its enclosure."""
+    """Rates k/5 with multiplicity C(5, k) (Levin & Peres, section 12.4), inside their bars; the gap
+    1/5 with its enclosure."""
     gap = fe.spectral_gap(cube)
     assert plot.spectrum(fe.eigenpairs(cube, 8, rng=0), gap=gap, ax=ax) is ax
     number, rate, low, high = bars(ax, "$1 - λ_k$, bar: residual")
@@ -97,7 +99,7 @@ def test_mixing_draws_values_and_bounds(ax, cube):
     rendered(ax)
 
 
-def test_mixing_of_arrays_says_what_a_logarithm_lacks(ax):
+def test_mixing_of_arrays_counts_values_without_a_logarithm(ax):
     plot.mixing([1.0, 0.5, 0.0, math.nan], ax=ax)
     np.testing.assert_array_equal(line(ax, "computed").get_ydata(), [1.0, 0.5, math.nan, math.nan])
     assert note(ax) == "not drawn: 1 with nan distance, 1 with zero distance"
@@ -121,7 +123,7 @@ def test_survival_with_band_bound_and_exact_law(ax):
     rendered(ax)
 
 
-def test_survival_says_that_walkers_were_stopped(ax):
+def test_survival_notes_stopped_walkers(ax):
     with pytest.warns(fe.ConvergenceWarning):
         sample = fe.simulate_hitting_times(
             fe.MarkovChain(gallery.two_state(1e-3, 0.5).P), [1], n_walkers=100, max_steps=5, rng=0
@@ -145,9 +147,9 @@ def test_landscape_counts_what_it_leaves_out(ax):
     law, value = [0.5, 0.49, 0.01, 1e-30, 0.0], [0.0, math.inf, math.nan, 1.0, 2.0]
     plot.landscape(law, value, floor=1e-20, value_label="time (steps)", ax=ax)
     assert len(ax.collections[0].get_offsets()) == 1
-    assert (
-        note(ax)
-        == "not drawn: 1 with zero stationary mass; 1 below 1e-20; not drawn: 1 with nan time, 1 with infinite time"
+    assert note(ax) == (
+        "not drawn: 1 with zero stationary mass; 1 below 1e-20; "
+        "not drawn: 1 with nan time, 1 with infinite time"
     )
 
 
@@ -211,7 +213,8 @@ def test_hitting_times_that_are_infinite_or_censored(ax):
 
 
 def test_arrhenius_of_a_known_barrier(ax):
-    """Two states that are left with probability e^(-1/beta)/2 each have the gap e^(-1/beta): a straight line of slope -1."""
+    """Two states that are left with probability e^(-1/beta)/2 each have the gap e^(-1/beta): a
+    straight line of slope -1."""
     beta = np.array([0.1, 0.5, 1.0, math.inf])
     leave = 0.5 * np.exp(-1.0 / beta)
     plot.arrhenius(
@@ -270,14 +273,14 @@ def test_masses_that_are_close_have_round_ticks_too(ax, law):
     np.testing.assert_allclose([float(tick) for tick in ticks], 10.0**heights, rtol=1e-3)
 
 
-def test_a_circle_leaves_room_for_its_legend(ax):
+def test_a_circle_leaves_space_for_its_legend(ax):
     plot.spectrum([1.0, 0.5j, -0.5j], ax=ax)
     ax.figure.canvas.draw()
     box, edge = ax.get_legend().get_window_extent(), ax.transData.transform((1.0, 0.0))[0]
     assert box.x0 > edge
 
 
-# --- invariants -----------------------------------------------------------------------------------------------------------
+# ---- invariants
 
 NUMBERS = st.sampled_from(
     [0.0, 1e-300, 1e-20, 0.5, 1.0, 1e300, math.inf, -math.inf, math.nan, -1.0]
@@ -325,7 +328,7 @@ def test_ends_of_bars_enclose_their_value_or_are_arrows(values, data):
     assert (bottom <= drawn).all() and (drawn <= top).all() and (bottom >= 0).all()
 
 
-# --- bad input, imports, colours ------------------------------------------------------------------------------------------
+# ---- bad input, imports, colours
 
 
 @pytest.mark.parametrize(
@@ -343,9 +346,9 @@ def test_ends_of_bars_enclose_their_value_or_are_arrows(values, data):
         (lambda: plot.landscape([0.5, -0.5]), "not negative"),
         (lambda: plot.landscape([]), "shape"),
         (lambda: plot.landscape([0.5, math.nan]), "not negative"),
-        (lambda: plot.landscape([0.5, 0.5], [1.0]), "one number a state"),
+        (lambda: plot.landscape([0.5, 0.5], [1.0]), "one number per state"),
         (lambda: plot.embedding(np.ones((3, 2))), "larger k"),
-        (lambda: plot.embedding(np.ones((3, 3)), color=[1.0]), "one number a state"),
+        (lambda: plot.embedding(np.ones((3, 3)), color=[1.0]), "one number per state"),
         (lambda: plot.hitting([1.0]), "nothing to draw"),
         (lambda: plot.hitting([1.0], solved=[1.0, 2.0]), "2 entries of solved for 1"),
         (lambda: plot.arrhenius([0.0], [1.0]), "beta[0] = 0.0"),
@@ -374,7 +377,8 @@ except ImportError as error:
     assert 'pip install "fastebm[plot]"' in done.stdout
 
 
-# Machado, Oliveira & Fernandes (2009), severity 1: linear RGB as protanopes and deuteranopes see it.
+# Machado, Oliveira & Fernandes (2009), severity 1: linear RGB as protanopes and deuteranopes see
+# it.
 SEEN = {
     "protan": [
         [0.152286, 1.052583, -0.204868],
@@ -402,7 +406,7 @@ def lab(linear):
 
 
 @pytest.mark.parametrize("vision", SEEN)
-def test_the_colours_differ_for_every_eye_and_the_styles_in_grey(vision):
+def test_colours_differ_for_every_vision_and_styles_in_grey(vision):
     linear = [
         np.array(
             [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(s[0])]

@@ -1,6 +1,8 @@
-"""The demo on the small language model: every number of its report against LAPACK on the dense matrix."""
+"""The demo on the small language model: every number of its report against LAPACK on the dense
+matrix."""
 
 import io
+import itertools
 import json
 import math
 import sys
@@ -37,7 +39,8 @@ def dense():
 
 
 def tilted(chain, F, pi, beta):
-    """The tilt of (P + P*)/2 and its stationary law, on the states of mass above rounding (three have none to speak of)."""
+    """The tilt of (P + P*)/2 and its stationary law, on the states of mass above rounding (three
+    have none to speak of)."""
     keep = np.flatnonzero(pi > 1e-14)
     Q = ((F + F.T) / 2)[np.ix_(keep, keep)]
     Q /= Q.sum(axis=1, keepdims=True)
@@ -48,7 +51,7 @@ def tilted(chain, F, pi, beta):
 
 
 def test_the_pretrained_kernel(ran, dense):
-    report, (chain, P, pi, F) = ran[0], dense
+    report, (_chain, P, _pi, F) = ran[0], dense
     assert (
         report["n_states"] == 1553
         and report["nnz"] == 24914
@@ -66,7 +69,7 @@ def test_the_pretrained_kernel(ran, dense):
 
 
 def test_the_symmetric_reference(ran, dense):
-    report, (chain, P, pi, F) = ran[0], dense
+    report, (chain, _P, pi, F) = ran[0], dense
     keep, Q, _, _ = tilted(chain, F, pi, math.inf)
     root = np.sqrt(pi[keep])
     S = root[:, None] * Q / root
@@ -82,7 +85,7 @@ def test_the_symmetric_reference(ran, dense):
 
 @pytest.mark.parametrize("at, beta", list(enumerate(BETAS)))
 def test_every_temperature(ran, dense, at, beta):
-    found, (chain, P, pi, F) = ran[0]["sweep"][at], dense
+    found, (chain, _P, pi, F) = ran[0]["sweep"][at], dense
     keep, Q, T, law = tilted(chain, F, pi, beta)
     reward = chain.reward[keep]
     root = np.sqrt(law)
@@ -121,7 +124,7 @@ def test_every_temperature(ran, dense, at, beta):
         mu = mu @ T
     assert found["kl_is_monotone"] and found["kl"] == sorted(found["kl"], reverse=True)
     by_word = {}
-    for state, p in zip(keep, law):
+    for state, p in zip(keep, law, strict=True):
         by_word[str(chain.labels[int(state)]).split(" ")[-1]] = (
             by_word.get(str(chain.labels[int(state)]).split(" ")[-1], 0.0) + p
         )
@@ -131,8 +134,11 @@ def test_every_temperature(ran, dense, at, beta):
 
 def test_a_stronger_tilt_costs_more_kl_and_finds_superior_states_sooner(ran):
     sweep = ran[0]["sweep"]
-    assert [a["reference_kl"] < b["reference_kl"] for a, b in zip(sweep, sweep[1:])] == [True, True]
-    assert [a["hitting_solved"] > b["hitting_solved"] for a, b in zip(sweep, sweep[1:])] == [
+    assert [a["reference_kl"] < b["reference_kl"] for a, b in itertools.pairwise(sweep)] == [
+        True,
+        True,
+    ]
+    assert [a["hitting_solved"] > b["hitting_solved"] for a, b in itertools.pairwise(sweep)] == [
         True,
         True,
     ]
@@ -179,7 +185,7 @@ def test_the_target_leaves_out_what_is_never_seen(monkeypatch):
     assert report["n_superior"] == (likely & (chain.reward >= 1)).sum() < (chain.reward >= 1).sum()
 
 
-# --- the command ----------------------------------------------------------------------------------------------------------
+# ---- the command
 
 
 def test_the_command_prints_the_summary_and_writes_the_file(tmp_path, capsys):
@@ -252,7 +258,7 @@ def test_ctrl_c_prints_what_was_reached_and_exits_130(tmp_path, monkeypatch, cap
     )
 
 
-def test_the_page_has_what_was_told_the_ends_of_the_gaps_and_figures(tmp_path, capsys):
+def test_the_page_has_the_printed_lines_the_ends_of_the_gaps_and_figures(tmp_path, capsys):
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
     path = tmp_path / "page.html"

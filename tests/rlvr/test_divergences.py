@@ -1,4 +1,5 @@
-"""The alpha family: KKT conditions, general-purpose maximisers, closed forms, and the limits to KL."""
+"""The alpha family: KKT conditions, general-purpose maximisers, closed forms, and the limits to
+KL."""
 
 import mpmath as mp
 import numpy as np
@@ -16,7 +17,7 @@ NAMES = ["kl", "forward_kl", "chi2", "hellinger"]
 
 
 def textbook(policy, reference, name):
-    """The four definitions, as every book has them."""
+    """The four textbook definitions."""
     if name == "kl":
         return relative_entropy(policy, reference)
     if name == "forward_kl":
@@ -77,8 +78,10 @@ def test_no_general_purpose_maximiser_finds_better(name, beta):
     assert found.value == pytest.approx(
         found.policy @ REWARD - beta * textbook(found.policy, REFERENCE, name), rel=1e-12
     )
-    best = minimize(lambda x: beta * textbook(x, REFERENCE, name) - x @ REWARD, REFERENCE, method="SLSQP", bounds=[(1e-9, 1)] * 5,
-                    constraints={"type": "eq", "fun": lambda x: x.sum() - 1}, options={"ftol": 1e-13, "maxiter": 500})  # fmt: skip
+    best = minimize(lambda x: beta * textbook(x, REFERENCE, name) - x @ REWARD, REFERENCE,
+    method="SLSQP", bounds=[(1e-9, 1)] * 5,
+                    constraints={"type": "eq", "fun": lambda x: x.sum() - 1},
+                    options={"ftol": 1e-13, "maxiter": 500})  # fmt: skip
     assert found.value >= -best.fun - 1e-9
     assert found.value == pytest.approx(-best.fun, abs=1e-6)
     np.testing.assert_allclose(found.policy, best.x, atol=2e-3)
@@ -87,7 +90,8 @@ def test_no_general_purpose_maximiser_finds_better(name, beta):
 @pytest.mark.parametrize("alpha", [-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
 @pytest.mark.parametrize("beta", [0.2, 1.0, 20.0])
 def test_an_unconstrained_ascent_arrives_at_the_same_policy(alpha, beta):
-    """BFGS over z with pi = z^2 / |z|^2, every policy with zeros among them; value and slope of f written out here."""
+    """BFGS over z with pi = z^2 / |z|^2, every policy with zeros among them; value and slope of f
+    written out here."""
 
     def loss(z):
         policy = z**2 / (z @ z)
@@ -186,7 +190,7 @@ def test_forward_kl_closed_form_for_two_answers():
         assert rlvr.alpha_target_accuracy(p0, beta, 0) == pytest.approx(found.policy[0], rel=1e-12)
 
 
-# ---- Bernoulli form ----------------------------------------------------------------------------------------------
+# ---- Bernoulli form
 
 
 @law(st.floats(1e-9, 1 - 1e-9), st.floats(0.02, 100), st.floats(-3, 4))
@@ -222,7 +226,7 @@ def test_bernoulli_closed_forms():
     )
     for alpha in (-1.0, 0.5, 1.4):  # the stationary point of the objective itself, by bisection
 
-        def slope(p, a, b):
+        def slope(p, a, b, alpha=alpha):
             return 1 - b * ((p / a) ** (alpha - 1) - ((1 - p) / (1 - a)) ** (alpha - 1)) / (
                 alpha - 1
             )

@@ -1,4 +1,5 @@
-"""What is handed to the closed forms, and how: dtypes, layouts, threads, Ctrl-C, and input that has no answer."""
+"""Arguments of the closed forms: dtypes, layouts, threads, Ctrl-C, and input without
+an answer."""
 
 import inspect
 import warnings
@@ -14,9 +15,12 @@ from fastebm import ConvergenceWarning, InvalidChainError, rlvr
 
 N = 9001  # more than two blocks of the core
 LAWS = {
-    "flow": (0.2, 0.5, 1.0), "target_accuracy": (0.2, 0.5), "suboptimality": (0.3, 0.2, 0.5), "objective": (0.3, 0.2, 0.5),
-    "log_partition": (0.2, 0.5), "kl_spent": (0.3, 0.2), "entropy": (0.3, 0.2, 1.0, 2.0), "peak_entropy_accuracy": (0.25, 0.75),
-    "beta_for_accuracy": (0.2, 0.5), "time_to_accuracy": (0.2, 0.5, 0.5), "accuracy_for_kl": (0.2, 0.1), "beta_for_kl": (0.2, 0.1),
+    "flow": (0.2, 0.5, 1.0), "target_accuracy": (0.2, 0.5), "suboptimality": (0.3, 0.2, 0.5),
+    "objective": (0.3, 0.2, 0.5),
+    "log_partition": (0.2, 0.5), "kl_spent": (0.3, 0.2), "entropy": (0.3, 0.2, 1.0, 2.0),
+    "peak_entropy_accuracy": (0.25, 0.75),
+    "beta_for_accuracy": (0.2, 0.5), "time_to_accuracy": (0.2, 0.5, 0.5), "accuracy_for_kl": (0.2,
+    0.1), "beta_for_kl": (0.2, 0.1),
     "pass_at_k": (0.2, 3.0), "alpha_target_accuracy": (0.2, 0.5, 0.25),
 }  # fmt: skip
 every_law = pytest.mark.parametrize("name", LAWS)
@@ -32,26 +36,32 @@ def call(name, first, **options):
     st.one_of(st.floats(-745, 745), st.floats(-1e-6, 1e-6)),
     st.floats(1e-3, 1e3),
 )
-def test_divergences_are_those_of_the_naive_twin(x, step, beta):
+def test_divergences_agree_with_multiprecision(x, step, beta):
+    """`suboptimality` takes y = logit p0 and computes beta KL(x || y + 1 / beta) from the rounded
+    logit y + 1 / beta and the rounded difference d = y + 1 / beta - x. Both are off by at most
+
+        delta = 4 u (|x| + |y| + 1 / beta),    u = 2^-53.
+
+    The result is as sensitive to d as |d log KL / dd| <= 1 + 2 / |d|: with A'' = sigmoid' (which
+    changes by at most a factor e^s over a distance s), KL is the integral of (d - s) A''(x + s) ds
+    and its derivative that of A''(x + s) ds; their ratio is largest for A'' = e^s, where it is
+    (e^d - 1) / (e^d - 1 - d) <= 1 + 2 / d. Unlike the term 2 delta / |d|, the term delta does not
+    vanish for distant logits: an ulp of y = -257 changes KL, about e^y, by 3e-14."""
     y = x + step
     with mp.workdps(400):
-        spent, missing = (
-            reference.bernoulli_kl(x, y),
-            beta * reference.bernoulli_kl(x, mp.mpf(y) + 1 / mp.mpf(beta)),
-        )
+        spent = reference.bernoulli_kl(x, y)
+        missing = beta * reference.bernoulli_kl(x, mp.mpf(y) + 1 / mp.mpf(beta))
         far = float(abs(mp.mpf(x) - mp.mpf(y) - 1 / mp.mpf(beta)))
         assert abs(rlvr.kl_spent(x, y, logit=True) - spent) <= 4e-15 * spent + mp.mpf(1e-305)
-        rounding = (
-            4e-16 * (abs(x) + abs(y) + 1 / beta) / max(far, 1e-300)
-        )  # of the difference of the logits
-        assert abs(rlvr.suboptimality(x, y, beta, logit=True) - missing) <= (
-            1e-14 + 4 * rounding
-        ) * missing + mp.mpf(1e-300)
+        delta = 4 * 2.0**-53 * (abs(x) + abs(y) + 1 / beta)
+        tolerance = 1e-14 + delta * (1 + 2 / max(far, 1e-300))
+        found = rlvr.suboptimality(x, y, beta, logit=True)
+        assert abs(found - missing) <= tolerance * missing + mp.mpf(1e-300)
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.floats(1e-12, 1 - 1e-12), st.floats(1e-12, 1 - 1e-12), st.booleans())
-def test_divergences_of_accuracies_are_those_of_the_naive_twin(p, p0, near):
+def test_divergences_of_accuracies_agree_with_multiprecision(p, p0, near):
     if near:
         p0 = min(max(p * (1 + 1e-7 * (p0 - 0.5)), 1e-12), 1 - 1e-12)
     with mp.workdps(120):
@@ -87,16 +97,16 @@ def test_layouts_and_dtypes_give_the_same_numbers(name, tmp_path):
 
 
 @every_law
-def test_what_is_no_number_is_refused(name):
+def test_values_that_are_not_numbers_are_refused(name):
     for wrong in ("x", ["0.5"], None, [None, 0.5], 1 + 1j, np.array([0.5], dtype=object)):
         with pytest.raises(TypeError, match="must hold real numbers"):
             call(name, wrong)
-    with pytest.raises(ValueError, match="array|broadcast|shape"):
+    with pytest.raises(ValueError, match=r"array|broadcast|shape"):
         call(name, [[0.1], [0.1, 0.2]])
     with pytest.raises(ValueError, match="masked"):
         call(name, np.ma.array([0.25, 0.3], mask=[False, True]))
     if name not in ("alpha_target_accuracy",):
-        with pytest.raises(ValueError, match="broadcast|shape"):
+        with pytest.raises(ValueError, match=r"broadcast|shape"):
             getattr(rlvr, name)(
                 np.full(3, LAWS[name][0]), np.full(2, LAWS[name][1]), *LAWS[name][2:]
             )
@@ -122,12 +132,13 @@ def test_the_number_of_threads_changes_no_bit(name):
 
 
 def test_pieces_are_cut_by_the_clock_and_ctrl_c_stops_between_them(monkeypatch):
-    from fastebm.rlvr import elementwise, laws
+    from fastebm._runtime.pacing import Pacer, paced_ranges
+    from fastebm.rlvr import elementwise, kl
 
     p, p0 = np.random.default_rng(2).uniform(size=(2, N))
-    wanted, core, calls = rlvr.kl_spent(p, p0), laws._core.bernoulli_divergence, []
+    wanted, core, calls = rlvr.kl_spent(p, p0), kl._core.bernoulli_divergence, []
 
-    class Short(elementwise.Pacer):
+    class Short(Pacer):
         def __init__(self):
             super().__init__(1000)
 
@@ -140,21 +151,18 @@ def test_pieces_are_cut_by_the_clock_and_ctrl_c_stops_between_them(monkeypatch):
             raise KeyboardInterrupt
         core(*arguments)
 
-    monkeypatch.setattr(elementwise, "Pacer", Short)
-    monkeypatch.setattr(laws._core, "bernoulli_divergence", counted)
+    monkeypatch.setattr(elementwise, "paced_ranges", lambda n: paced_ranges(n, Short()))
+    monkeypatch.setattr(kl._core, "bernoulli_divergence", counted)
     stop = False
-    assert (
-        np.array_equal(rlvr.kl_spent(p, p0), wanted)
-        and calls[:3] == [1000, 777, 777]
-        and sum(calls) == N
-    )
+    assert np.array_equal(rlvr.kl_spent(p, p0), wanted)
+    assert calls[:3] == [1000, 777, 777] and sum(calls) == N
     stop, calls = True, []
     with pytest.raises(KeyboardInterrupt):
         rlvr.kl_spent(p, p0)
     assert len(calls) == 3
 
 
-# ---- many prompts ------------------------------------------------------------------------------------------------
+# ---- many prompts
 
 
 def test_budgets_far_below_an_ulp_and_logits_far_below_every_double():
@@ -165,7 +173,8 @@ def test_budgets_far_below_an_ulp_and_logits_far_below_every_double():
 
 
 def test_expectations_agree_with_a_sum_over_a_million_prompts():
-    """Brute force: prompts drawn from a Beta law, against the quadrature of the law itself; errors of the mean are below 1e-3."""
+    """Brute force: prompts drawn from a Beta law, against the quadrature of the law itself; errors
+    of the mean are below 1e-3."""
     rng = np.random.default_rng(6)
     p0 = rng.beta(0.5, 1.5, size=1_000_000)
     nodes, weights = np.polynomial.legendre.leggauss(400)
@@ -217,7 +226,7 @@ def test_weights_of_any_size():
     assert rlvr.flow_curve([0.1], 0.5, [1.0, 2.0], k=()).pass_at_k.shape == (0, 2)
 
 
-# ---- training logs -----------------------------------------------------------------------------------------------
+# ---- training logs
 
 
 def test_logs_with_holes_of_every_kind():
@@ -248,7 +257,7 @@ def test_logs_with_holes_of_every_kind():
     ],
     ids=["constant", "late"],
 )
-def test_a_log_that_tells_nothing_says_so(steps, accuracy):
+def test_a_log_that_determines_nothing_warns(steps, accuracy):
     with pytest.warns(ConvergenceWarning, match="p0, speed and beta"):
         found = rlvr.fit_curve(steps, accuracy)
     assert not found.converged and found.beta_se == np.inf
@@ -256,8 +265,10 @@ def test_a_log_that_tells_nothing_says_so(steps, accuracy):
 
 def test_degenerate_logs_give_numbers_and_no_warnings_of_numpy():
     steps, rng = np.arange(1, 41.0), np.random.default_rng(1)
-    logs = [np.eye(40)[20], (steps > 20).astype(float), np.where(steps > 1, 0.9, 0.1) + 1e-3 * rng.normal(size=40),
-            np.where(steps > 39, 0.9, 0.1), rlvr.flow(0.3, 0.5, 0.1 * steps), rng.uniform(size=40)]  # fmt: skip
+    logs = [np.eye(40)[20], (steps > 20).astype(float), np.where(steps > 1, 0.9,
+    0.1) + 1e-3 * rng.normal(size=40),
+            np.where(steps > 39, 0.9, 0.1), rlvr.flow(0.3, 0.5, 0.1 * steps),
+            rng.uniform(size=40)]  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ConvergenceWarning)

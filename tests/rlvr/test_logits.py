@@ -1,4 +1,5 @@
-"""The laws in logits against multiprecision, the inverse questions, and expectations over prompts."""
+"""The laws in logits against multiprecision, the inverse questions, and expectations over
+prompts."""
 
 import mpmath as mp
 import numpy as np
@@ -77,7 +78,8 @@ def test_the_complement_is_kept_where_an_accuracy_would_be_1():
     length = -np.expm1(-0.01 * np.array([1.0, 50.0, INF])) / 0.01
     np.testing.assert_allclose(x, 2.0 + length, rtol=1e-15)
     assert expit(x[1]) == 1 and rlvr.suboptimality(x[1], 2.0, 0.01, logit=True) > 1e-20
-    # 1 - p = e^-x there, and J* - J is beta (1 - p) (e^-g - 1 + g) with the gap g in logits to the target
+    # 1 - p = e^-x there, and J* - J is beta (1 - p) (e^-g - 1 + g) with the gap g in logits to the
+    # target
     gap = float(x[2] - x[1])
     expected = mp.mpf(0.01) * mp.exp(-mp.mpf(float(x[1]))) * (mp.exp(-gap) - 1 + gap)
     assert close(rlvr.suboptimality(x[1], 2.0, 0.01, logit=True), expected, 1e-12)
@@ -124,10 +126,13 @@ def test_infinite_logits_are_answered_and_never_nan():
     p, p0, beta = x[:, None, None], x[:, None], np.array([0.0, 1e-320, 0.5, 1e300, INF])
     answers = [
         rlvr.flow(p0, beta, 3.0, logit=True), rlvr.target_accuracy(p0, beta, logit=True),
-        rlvr.suboptimality(p, p0, beta, logit=True), rlvr.kl_spent(p, p0, logit=True), rlvr.objective(p, p0, beta, logit=True),
-        rlvr.log_partition(p0, beta, logit=True), rlvr.entropy(p, p0, 1, 2, logit=True), rlvr.beta_for_accuracy(p0, p, logit=True),
+        rlvr.suboptimality(p, p0, beta, logit=True), rlvr.kl_spent(p, p0, logit=True),
+        rlvr.objective(p, p0, beta, logit=True),
+        rlvr.log_partition(p0, beta, logit=True), rlvr.entropy(p, p0, 1, 2, logit=True),
+        rlvr.beta_for_accuracy(p0, p, logit=True),
         rlvr.pass_at_k(p, [1, 3, INF], logit=True),
-        rlvr.time_to_accuracy(p0, p, beta, logit=True), rlvr.beta_for_kl(p0, [0.0, 1e-9, 2.0, INF], logit=True),
+        rlvr.time_to_accuracy(p0, p, beta, logit=True), rlvr.beta_for_kl(p0, [0.0, 1e-9, 2.0, INF],
+        logit=True),
         rlvr.accuracy_for_kl(p0, [0.0, 1e-9, 2.0, INF], logit=True),
     ]  # fmt: skip
     assert [i for i, answer in enumerate(answers) if np.isnan(answer).any()] == []
@@ -161,7 +166,7 @@ def test_errors_name_the_entry_and_the_remedy(call, message):
         call()
 
 
-# ---- inverse questions -------------------------------------------------------------------------------------------
+# ---- inverse questions
 
 
 @law(logits, st.floats(1e-8, 1 - 1e-9))
@@ -213,7 +218,7 @@ def test_times_at_the_ends():
     assert rlvr.time_to_accuracy(0.5, 0.9, INF) == INF
 
 
-# ---- many prompts ------------------------------------------------------------------------------------------------
+# ---- many prompts
 
 P0 = np.array([0.0, 1e-6, 0.03, 0.2, 0.55, 0.97, 1.0])
 WEIGHTS = np.array([1.0, 2, 3, 4, 3, 2, 1])
@@ -313,7 +318,7 @@ def test_an_interrupted_curve_keeps_what_it_has():
     ] == pytest.approx(0.35)
 
 
-def test_without_entropies_or_k_the_curve_says_so():
+def test_a_curve_without_entropies_or_k():
     curve = rlvr.flow_curve(0.2, 0.5, 1.0, k=8)
     assert curve.entropy is None and curve.k == (8,)
     assert curve.pass_at_k[0, 0] == pytest.approx(1 - (1 - curve.accuracy[0]) ** 8, rel=1e-14)

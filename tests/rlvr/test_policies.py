@@ -1,4 +1,5 @@
-"""Gradient flows of exact policies: the natural one is the closed form, the vanilla one is not, and both obey their equations."""
+"""Gradient flows of exact policies: the natural one is the closed form, the vanilla one is not, and
+both obey their equations."""
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def objective(logits, reference, reward, beta):
 
 
 def numerical_gradient(logits, *args):
-    """Central differences: knows no formula of the gradient."""
+    """Central differences, independent of the formula of the gradient."""
     eye = 1e-5 * np.eye(logits.size)
     return np.array(
         [(objective(logits + e, *args) - objective(logits - e, *args)) / 2e-5 for e in eye]
@@ -169,5 +170,5 @@ def test_errors(arguments, message):
 
 
 def test_unknown_kinds_are_refused():
-    with pytest.raises(InvalidChainError, match="natural.*vanilla"):
+    with pytest.raises(InvalidChainError, match=r"natural.*vanilla"):
         rlvr.policy_flow([0.5, 0.5], [0], 1, [1], kind="ppo")

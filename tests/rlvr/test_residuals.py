@@ -1,4 +1,5 @@
-"""Memory, standard errors and lack of fit from residuals: against dense linear algebra and repetitions."""
+"""Memory, standard errors and lack of fit from residuals: against dense linear algebra and
+repetitions."""
 
 import numpy as np
 import pytest
@@ -46,8 +47,9 @@ def test_cleaning_is_the_residual_of_least_squares():
 
 @pytest.mark.parametrize("rho", [0.0, 0.4, 0.8])
 def test_memory_is_found_without_the_bias_of_a_fit(rho):
-    """Mean of the long-run gain 1 / (1 - sum a) over 300 fits of 200 steps, against the truth. Its sd is below 0.45 of it, so the mean's error
-    below 0.026 of it; 0.12 is 4.6 of these (false alarm 4e-6 each, of three)."""
+    """Mean of the long-run gain 1 / (1 - sum a) over 300 fits of 200 steps, against the truth. Its
+    sd is below 0.45 of it, so the mean's error below 0.026 of it; 0.12 is 4.6 of these (false alarm
+    4e-6 each, of three)."""
     rng, basis, gains = np.random.default_rng(3), directions(SMOOTH), []
     for _ in range(300):
         noise = lfilter([1.0], [1.0, -rho], rng.normal(size=N + 100))[100:]
@@ -74,7 +76,8 @@ def test_the_ratio_has_the_moments_of_durbin_and_watson():
     assert (
         np.abs(p[:, 0] - p[:, 1]).max() < 0.02
     )  # the exact law by simulation, whose error is at most 0.0035 a point
-    # shares below 0.05 and 0.5: standard errors 0.0049 and 0.0112; 4.5 of these (false alarm 7e-6 each)
+    # shares below 0.05 and 0.5: standard errors 0.0049 and 0.0112; 4.5 of these (false alarm 7e-6
+    # each)
     assert np.mean(p[:, 0] < 0.05) == pytest.approx(0.05, abs=0.022) and np.mean(
         p[:, 0] < 0.5
     ) == pytest.approx(0.5, abs=0.05)
@@ -82,8 +85,9 @@ def test_the_ratio_has_the_moments_of_durbin_and_watson():
 
 @pytest.mark.parametrize("rho", [0.0, 0.5])
 def test_covariance_of_least_squares_in_noise_with_memory(rho):
-    """Mean of the estimated covariance over 200 fits against the exact X+ Omega X+^T. HC3 is a little too large by design and
-    the estimate has heavy tails: variances within -10 % and +30 %, where standard errors of the means are 3 to 4 %."""
+    """Mean of the estimated covariance over 200 fits against the exact X+ Omega X+^T. HC3 is a
+    little too large by design and the estimate has heavy tails: variances within -10 % and +30 %,
+    where standard errors of the means are 3 to 4 %."""
     rng, basis = np.random.default_rng(5), directions(SMOOTH)
     omega = toeplitz(rho ** np.arange(N)) / (1 - rho**2)
     inverse = np.linalg.pinv(SMOOTH)

@@ -1,4 +1,5 @@
-"""Fits to training logs: known parameters come back with honest errors, failures of the laws show, real runs are fitted."""
+"""Fits to training logs: known parameters come back with honest errors, failures of the laws show,
+real runs are fitted."""
 
 import csv
 import os
@@ -15,7 +16,8 @@ P0, SPEED, BETA, H_CORRECT, H_WRONG = 0.45, 0.02, 0.5, 1.2, 3.0
 
 
 def log_of_a_run(rng, *, noise=0.02, memory=0.0, kl_scale=1.0, beta=BETA, h_scale=1.0):
-    """(accuracy, kl, entropy) of the laws plus Gaussian noise; written out here, not taken from fastebm."""
+    """(accuracy, kl, entropy) of the laws plus Gaussian noise; written out here, not taken from
+    fastebm."""
     x0, shift = (
         np.log(P0 / (1 - P0)),
         SPEED * STEPS if beta == 0 else -np.expm1(-beta * SPEED * STEPS) / beta,
@@ -63,8 +65,8 @@ def test_other_coefficients_come_back(beta):
 
 @pytest.mark.parametrize("memory", [0.0, 0.5])
 def test_standard_errors_are_those_of_repetitions(memory):
-    """z scores of 150 runs. Their sd has relative error 1/sqrt(2 * 150) = 0.058; 0.25 is 4.3 of these (false alarm 2e-5 each, of
-    ten); the mean's error is 0.082, and 0.35 is 4.3 of these."""
+    """z scores of 150 runs. Their sd has relative error 1/sqrt(2 * 150) = 0.058; 0.25 is 4.3 of
+    these (false alarm 2e-5 each, of ten); the mean's error is 0.082, and 0.35 is 4.3 of these."""
     rng = np.random.default_rng(20_261_129)
     truth = {
         "p0": P0,
@@ -105,12 +107,13 @@ def test_accuracy_fit_agrees_with_an_independent_least_squares():
     )  # that one takes residuals for homoscedastic
 
 
-def test_noise_is_told_from_misfit():
+def test_noise_and_misfit_are_separated():
     rng = np.random.default_rng(5)
     accuracy, kl, entropy = log_of_a_run(rng)
     good = rlvr.fit_curve(STEPS, accuracy, kl=kl, entropy=entropy)
     for law in (good.accuracy_law, good.kl_law, good.entropy_law):
-        # an sd from 250 steps has relative error 0.045 (0.055 from differences); 0.2 is beyond 3.6 of these
+        # an sd from 250 steps has relative error 0.045 (0.055 from differences); 0.2 is beyond 3.6
+        # of these
         assert law.noise_sd == pytest.approx(0.02, rel=0.2) and law.residual_sd == pytest.approx(
             0.02, rel=0.2
         )
@@ -123,8 +126,9 @@ def test_noise_is_told_from_misfit():
 
 
 def test_p_values_are_uniform_where_the_law_holds():
-    """100 runs: the mean of uniform numbers has sd 0.029; 0.13 is 4.5 of these (false alarm 7e-6 each, of three). The KL has little noise of its
-    own here, so that errors of the fitted accuracies dominate its residuals: no failure of the law."""
+    """100 runs: the mean of uniform numbers has sd 0.029; 0.13 is 4.5 of these (false alarm 7e-6
+    each, of three). The KL has little noise of its own here, so that errors of the fitted
+    accuracies dominate its residuals: no failure of the law."""
     rng = np.random.default_rng(8)
     p = []
     for _ in range(100):
@@ -170,8 +174,10 @@ def test_a_missing_value_drops_its_step():
     (lambda: rlvr.fit_curve(np.arange(7), np.linspace(0.1, 0.2, 7)), "7 complete steps"),
     (lambda: rlvr.fit_curve(np.arange(9), np.full(9, 0.5)), "never changes"),
     (lambda: rlvr.fit_curve(np.arange(9), np.linspace(0, 90, 9)), r"accuracy\[1\] is 11\.25"),
-    (lambda: rlvr.fit_curve(np.arange(9), np.linspace(0, 1, 8)), r"accuracy must have shape \(9,\)"),
-    (lambda: rlvr.fit_curve(np.arange(9), np.linspace(0, 1, 9), kl=np.full(9, np.inf)), r"kl\[0\] is inf"),
+    (lambda: rlvr.fit_curve(np.arange(9), np.linspace(0, 1, 8)),
+    r"accuracy must have shape \(9,\)"),
+    (lambda: rlvr.fit_curve(np.arange(9), np.linspace(0, 1, 9), kl=np.full(9, np.inf)),
+    r"kl\[0\] is inf"),
     (lambda: rlvr.fit_curve(np.zeros(9), np.linspace(0, 1, 9)), "strictly increasing"),
     (lambda: rlvr.fit_curve(np.arange(9) - 1.0, np.linspace(0, 1, 9)), ">= 0"),
     (lambda: rlvr.fit_curve(np.eye(3), np.eye(3)), "one-dimensional"),
@@ -186,7 +192,7 @@ def test_nothing_but_numbers():
         rlvr.fit_curve(np.arange(3), ["a", "b", "c"])
 
 
-# ---- real training curves ----------------------------------------------------------------------------------------
+# ---- real training curves
 
 
 def real_runs():
@@ -202,7 +208,7 @@ def real_runs():
     return {run: np.array(rows).T for run, rows in runs.items()}
 
 
-def test_what_the_documentation_says_of_real_runs():
+def test_the_claims_of_the_documentation_about_real_runs():
     """The claims of docs/rlvr-of-real-runs.md."""
     fits = {
         run: rlvr.fit_curve(steps, p, kl=kl, entropy=h)
@@ -225,7 +231,8 @@ def test_what_the_documentation_says_of_real_runs():
 
 
 def test_real_prompts_are_not_of_one_difficulty():
-    """Of prompts of one accuracy, a share of (1 - p)^4 at most would be all wrong in groups of four attempts or more."""
+    """Of prompts of one accuracy, a share of (1 - p)^4 at most would be all wrong in groups of four
+    attempts or more."""
     path = Path(os.environ.get("FASTEBM_SHARED_DATA", "")) / "rlvr_gsm8k_training_curves.csv"
     if not path.is_file():
         pytest.skip(f"{path.name} not found; set FASTEBM_SHARED_DATA to its folder")

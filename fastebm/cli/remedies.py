@@ -1,0 +1,73 @@
+"""The remedies in the library's errors, spelled as options of the command.
+
+Errors advise in Python ("pass normalize=True", "use chain.lazy(0.5)"), because most callers are
+Python programs. A user of the command line has no such call to change. So every error text passes
+through this one translation before it is shown. By convention an error reads "problem; remedy", and
+keyword arguments are translated after the first semicolon only: a file may be called
+``beta=0.5.npz``."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .._runtime.results import Result
+
+# Calls that an option, or another command, replaces.
+CALLS = (
+    (r"chain\.lazy\(([0-9.]+)\)", r"--lazy \1"),
+    (
+        r"chain\.restrict\([^()]*\)(,? (with )?\w+ from structure\(chain\))?",
+        "'fastebm convert CHAIN OUTPUT --class STATE'",
+    ),
+    (r"chain\.largest_class\(\)", "'fastebm convert CHAIN OUTPUT --class STATE'"),
+    (r"\bstructure\(chain\)", "'fastebm info CHAIN'"),
+    (r"\bdetailed_balance\(chain\)", "'fastebm balance CHAIN'"),
+    # Of NumPy, about files that hold pickled objects.
+    (r"\.? If you trust the file,? you can load it unsafely[^;]*", ""),
+    (r"cannot be loaded when allow_pickle=False", "are not read"),
+)
+KEYWORD = re.compile(r"\b(?P<name>[a-z]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[\w.+-]*\w)?")
+ARGUMENT = re.compile(r"^\w+(?= must )")
+
+
+def in_options(text: str, spellings: Mapping[str, str]) -> str:
+    """`text` with its advice in options.
+
+    Parameters
+    ----------
+    text : str
+        Of an error.
+    spellings : mapping of str to str
+        Parameter of the library's functions -> option of the command, as `parser` declares them.
+
+    Examples
+    --------
+    >>> in_options("row 0 sums to 4, not 1; pass normalize=True", {"normalize": "--normalize"})
+    'row 0 sums to 4, not 1; pass --normalize'
+    """
+
+    def option(match: re.Match[str]) -> str:
+        spelling, value = spellings.get(match["name"]), match["value"]
+        if spelling is None:
+            return match[0]
+        return spelling if value in (None, "True") else f"{spelling} {value}"
+
+    for call, replacement in CALLS:
+        text = re.sub(call, replacement, text)
+    problem, semicolon, remedy = text.partition(";")
+    remedy = KEYWORD.sub(option, remedy)
+    problem = ARGUMENT.sub(lambda match: spellings.get(match[0], match[0]), problem)
+    return problem + semicolon + remedy
+
+
+def with_options(found: Any, spellings: Mapping[str, str]) -> Any:
+    """`found` with the texts of its `errors` in options, where it is a result that lists errors."""
+    if not isinstance(found, Result) or not getattr(found, "errors", ()):
+        return found
+    errors = [
+        error | {"text": in_options(error["text"], spellings)}
+        for error in getattr(found, "errors", ())
+    ]
+    result: Any = found  # a dataclass, as every result, with the field errors
+    return dataclasses.replace(result, errors=errors)

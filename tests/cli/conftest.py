@@ -1,0 +1,107 @@
+"""Calls of the command line, in this process or in one of its own. Every call checks that no error
+advises Python."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import scipy.sparse as sp
+
+from fastebm.cli import main
+
+# With both directions: a triangle with weights 1, 1, 2 and a loop.
+WALK = "a,b,1\nb,c,1\nc,a,2\nc,c,1\n"
+PYTHON = re.compile(r"=True|\b(chain|fe|np)\.\w+\(|\b\w+\(chain|\b[a-z]\w*=(?! )")
+
+
+def no_python(text):
+    """Assert that a message names options, not calls or keyword arguments of Python."""
+    assert not PYTHON.search(text), text
+
+
+def strict(text):
+    """The JSON document, which must not use NaN or Infinity."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def check_errors(found):
+    """Check the texts of all errors in a JSON document."""
+    if isinstance(found, dict):
+        if set(found) >= {"error", "text"}:
+            no_python(found["text"])
+        for value in found.values():
+            check_errors(value)
+    elif isinstance(found, list):
+        for value in found:
+            check_errors(value)
+
+
+@pytest.fixture
+def start():
+    """start(*args) -> a process that runs the command."""
+
+    def start(*args, **options):
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "fastebm", *map(str, args)],
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    return start
+
+
+@pytest.fixture
+def run(start):
+    """run(*args) -> (exit status, stdout, stderr) of a process of its own."""
+
+    def run(*args):
+        process = start(*args)
+        out, err = process.communicate(timeout=60)
+        no_python(err)
+        return process.returncode, out, err
+
+    return run
+
+
+@pytest.fixture
+def call(capsys):
+    """call(*args) -> (exit status, the JSON document or None, stderr), in this process."""
+
+    def call(*args):
+        code = main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        document = strict(out) if out else None
+        no_python(err)
+        check_errors(document)
+        return code, document, err
+
+    return call
+
+
+@pytest.fixture
+def walk(tmp_path):
+    """An edge list file."""
+    path = tmp_path / "walk.csv"
+    path.write_text(WALK)
+    return path
+
+
+@pytest.fixture
+def npz():
+    """npz(folder, P, name) -> the path of a matrix file."""
+
+    def npz(folder, P, name="chain.npz"):
+        sp.save_npz(folder / name, sp.csr_array(P))
+        return folder / name
+
+    return npz

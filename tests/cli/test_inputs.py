@@ -1,0 +1,159 @@
+"""The chains, states and vectors that the command line reads, and the errors about bad ones."""
+
+import gallery
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.io import mmwrite
+
+import fastebm as fe
+
+
+def test_every_kind_of_chain(call, tmp_path, npz):
+    P = np.array([[0.25, 0.75], [0.5, 0.5]])
+    npz(tmp_path, P)
+    mmwrite(tmp_path / "chain.mtx", sp.coo_array(P))
+    (tmp_path / "chain.tra").write_text("2 4\n0 0 0.25\n0 1 0.75\n1 0 0.5\n1 1 0.5\n")
+    (tmp_path / "chain.csv").write_text("0,0,1\n0,1,3\n1,0,7\n1,1,7\n")
+    fe.MarkovChain(P).save(tmp_path / "folder")
+    for name in ("chain.npz", "chain.mtx", "chain.tra", "chain.csv", "folder"):
+        code, document, _ = call("gap", tmp_path / name)
+        assert code == 0 and document["gap"]["gap"] == pytest.approx(1.25, rel=1e-12), name
+    code, document, _ = call("info", "dataset:english-phones")
+    assert code == 0 and document["n_states"] == 1553 and document["info"]["reward"]
+
+
+def test_rows_of_matrices_are_normalised_on_request_only(call, tmp_path, npz):
+    path = npz(tmp_path, np.array([[1.0, 3.0], [2.0, 2.0]]))
+    code, document, err = call("gap", path)
+    assert code == 2 and document is None and "normalize" in err
+    assert call("gap", path, "--normalize")[1]["gap"]["gap"] == pytest.approx(1.25, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name, content, fragment",
+    [
+        ("missing.npz", None, "No such file"),
+        ("chain.txt", "x", "unknown suffix"),
+        ("chain.npz", "x", "save_npz"),
+        ("chain.csv", "a,b,-1\n", "line 1"),
+        ("chain.csv", "a,b,1\n", "row 1"),
+        ("dataset:nothing", None, "english-trigram"),
+    ],
+)
+def test_a_chain_that_cannot_be_read(name, content, fragment, call, tmp_path):
+    path = name if name.startswith("dataset:") else tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    code, document, err = call("gap", path)
+    assert (
+        code == 2
+        and document is None
+        and err.startswith("fastebm gap: error: ")
+        and err.count("\n") == 1
+    )
+    assert fragment in err
+
+
+def test_folders_that_are_not_chains_and_options_that_do_not_apply(call, tmp_path):
+    assert "not a saved chain" in call("gap", tmp_path)[2]
+    assert "--symmetric is for edge lists" in call("gap", tmp_path / "chain.npz", "--symmetric")[2]
+    assert "--normalize is for files" in call("gap", "dataset:english-phones", "--normalize")[2]
+
+
+def test_a_state_is_its_label_before_its_number(call, tmp_path):
+    path = tmp_path / "chain.csv"
+    path.write_text("1,2,1\n2,3,1\n3,1,1\n1,3,1\n")
+    document = call("hit", path, "--target", "3", "--start", "1", "2", "0")[1]
+    assert [item["state"] for item in document["start"]] == [0, 1, 0]
+    assert [item["mean"] for item in document["start"]] == pytest.approx([1.5, 1.0, 1.5])
+
+
+def test_scores_come_from_npy_or_text(call, tmp_path, npz):
+    path = npz(tmp_path, np.array([[0.5, 0.5, 0.0], [0.25, 0.5, 0.25], [0.0, 0.5, 0.5]]))
+    np.save(tmp_path / "score.npy", np.array([0.0, 0.0, 2.0]))
+    (tmp_path / "one.csv").write_text("0\n0\n2\n")
+    (tmp_path / "two.csv").write_text("2,2\n")
+    for name in ("score.npy", "one.csv", "two.csv"):
+        document = call("hit", path, "--score", tmp_path / name, "--level", 1)[1]
+        assert document["solve"]["mean"] == pytest.approx([8.0, 6.0, 0.0]), name
+
+
+@pytest.mark.parametrize(
+    "name, content, fragment",
+    [
+        ("score.csv", "0\n1\n", "2 lines of 1 fields for 3 states"),
+        ("score.csv", "a\nb\nc\n", "line 1"),
+        ("score.csv", "9,1\n", "no state '9'"),
+        ("score.csv", "0,1\n1\n", "line 2"),
+        ("score.csv", "", "0 lines"),
+        ("score.npy", "", "score.npy"),
+        ("gone.csv", None, "No such file"),
+        ("score.csv", "0\n0\n0\n", "the largest is 0"),
+    ],
+)
+def test_bad_scores(name, content, fragment, call, tmp_path, npz):
+    path = npz(tmp_path, gallery.cycle(3).P)
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    code, document, err = call("hit", path, "--score", tmp_path / name, "--level", 1)
+    assert code == 2 and document is None and fragment in err and err.count("\n") == 1
+
+
+def test_lazy_makes_a_periodic_chain_aperiodic(call, npz, tmp_path):
+    path = npz(tmp_path, np.eye(2)[::-1])
+    code, document, err = call("mix", path)
+    assert (code, err) == (1, "") and document["error"]["text"].endswith("use --lazy 0.5")
+    code, document, _ = call("mix", path, "--lazy", 0.25, "--start", 0, "--steps", 3)
+    assert code == 0 and document["lazy"] == 0.25
+    # The eigenvalue besides 1 is 2 h - 1: the distance is |2 h - 1|^t / 2.
+    assert document["mixing"]["tv"][0] == pytest.approx([0.5, 0.25, 0.125, 0.0625])
+    for wrong in ("1", "-0.5", "nan", "much"):
+        assert call("mix", path, "--lazy", wrong)[0] == 2
+
+
+def test_convert_writes_the_class_of_a_state(call, tmp_path):
+    path = tmp_path / "two.csv"
+    path.write_text("a,b,1\nb,a,1\nc,d,3\nc,c,1\nd,c,1\n")
+    code, document, _ = call("gap", path)
+    advice = "'fastebm convert CHAIN OUTPUT --class STATE'"
+    assert code == 1 and advice in document["error"]["text"]
+    code, document, _ = call("convert", path, tmp_path / "part", "--class", "d")
+    assert code == 0 and document["n_states"] == 2
+    part = fe.load(tmp_path / "part")
+    assert list(part.labels) == ["c", "d"]
+    np.testing.assert_allclose(part.to_scipy().toarray(), [[0.25, 0.75], [1.0, 0.0]])
+    assert call("gap", tmp_path / "part")[0] == 0
+    assert "no state 'e'" in call("convert", path, tmp_path / "x", "--class", "e")[2]
+
+
+@pytest.mark.parametrize(
+    "args, fragment",
+    [
+        (["gap"], "--normalize"),
+        (["gap", "--normalize", "--tol", 2], "--tol must be strictly between"),
+        (["mix", "--normalize", "--steps", -1], "--steps must be at least"),
+        (["analyze", "--normalize", "--level", 1], "give --score"),
+        (["analyze", "--normalize", "--betas", 1], "give --score"),
+        (["hit", "--normalize", "--level", 1], "give --score"),
+        (["tilt", "--normalize", "--beta", 1, "--output", "x"], "give --reward"),
+    ],
+)
+def test_errors_name_options(args, fragment, call, npz, tmp_path):
+    path = npz(tmp_path, np.array([[1.0, 3.0], [2.0, 2.0]]))
+    code, document, err = call(args[0], path, *args[1:])
+    assert code == 2 and document is None and fragment in err
+
+
+def test_a_score_without_a_level(call, npz, tmp_path):
+    path = npz(tmp_path, gallery.cycle(3, 0.5).P)
+    (tmp_path / "score.csv").write_text("0\n1\n2\n")
+    code, document, err = call("analyze", path, "--score", tmp_path / "score.csv")
+    assert code == 2 and document is None and "give --level" in err
+
+
+def test_files_of_python_objects_are_refused_without_advice_to_load_them(call, npz, tmp_path):
+    np.save(tmp_path / "score.npy", np.array([{}], dtype=object))
+    path = npz(tmp_path, gallery.cycle(3, 0.5).P)
+    err = call("hit", path, "--score", tmp_path / "score.npy", "--level", 1)[2]
+    assert "Object arrays are not read" in err
