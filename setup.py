@@ -61,7 +61,7 @@ def public_headers(name="fastebm.h", seen=None):
 
 
 class BuildExt(build_ext):
-    """Compiles the units that changed in parallel, each with the flags of its kind, and says which."""
+    """Compiles the units that changed in parallel, with the flags of their kind; names each."""
 
     def build_extensions(self):
         openmp = ["-fopenmp"] if has_openmp(self.compiler.compiler) else []

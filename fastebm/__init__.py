@@ -102,8 +102,8 @@ if TYPE_CHECKING:
     from . import rlvr as rlvr
 
     # From the defining module: from the package, mypy takes the module of that name.
-    from .report.analyze import Report as Report
     from .report.analyze import analyze as analyze
+    from .report.result import Report as Report
 
 # {public name: the subpackage it is imported from, None if it is a module itself}
 _LAZY = {

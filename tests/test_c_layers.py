@@ -1,4 +1,5 @@
-"""Rules of csrc/ and its bindings, read from the folders and the sources: the layer of a file is its folder."""
+"""Rules of csrc/ and its bindings, read from the folders and the sources: a file's layer is its
+folder's."""
 
 import re
 from pathlib import Path
@@ -11,7 +12,8 @@ CORE, BINDINGS, TESTS = ROOT / "csrc", ROOT / "fastebm" / "_core", ROOT / "tests
 # Each layer may include those before it; folders of one layer do not include each other.
 LAYERS = [{"base"}, {"patterns", "rlvr"}, {"linalg", "chains", "counts", "simulation"}]
 STORED = "fastebm/patterns/csr.h"
-MARKER = "Stored matrices only:"  # in the header of whatever reads a matrix's entries, followed by the reason
+# In the header of whatever reads the entries of a matrix, followed by the reason.
+MARKER = "Stored matrices only:"
 
 FILES = sorted(CORE.glob("fastebm/*/*.[ch]"))
 FOLDERS = {path.parent.name for path in FILES}
@@ -87,7 +89,7 @@ def test_the_guard_is_named_after_the_path(path):
 
 @each_file()
 def test_algorithms_see_a_kernel_unless_their_header_says_why_not(path):
-    """csr.h is reached only through headers that say, in their comment, why they read a stored matrix."""
+    """Only headers that give a reason in their comment include csr.h."""
     if name(path.with_suffix(".h")) == STORED:
         return
     assert (STORED in own_includes(path)) == (MARKER in path.read_text())
@@ -100,7 +102,8 @@ def test_the_public_header_is_small_and_namespaced():
     assert {header.split("/")[1] for header in public} <= {"base", "patterns"} and len(public) < 10
     text = "".join((CORE / header).read_text() for header in public)
     names = re.findall(
-        r"^#define (\w+)|^(?:EBM_INLINE|static inline|int|void|const char) [^;{]*?\*?(\w+)\(|^\} (\w+);",
+        r"^#define (\w+)|^(?:EBM_INLINE|static inline|int|void|const char) [^;{]*?\*?(\w+)\("
+        r"|^\} (\w+);",
         text,
         re.MULTILINE,
     )

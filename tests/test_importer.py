@@ -1,4 +1,5 @@
-"""Another package compiles against the installed one: the functions of fastebm/core.pxd and the headers of get_include()."""
+"""Another package compiles against the installed one: the functions of fastebm/core.pxd and the
+headers of get_include()."""
 
 import re
 import shutil
@@ -50,7 +51,8 @@ def run(folder, *arguments):
 def test_a_package_compiles_against_the_installed_one(tmp_path):
     pytest.importorskip("Cython")
     shutil.copy(EXAMPLE / "importer.pyx", tmp_path)
-    # in a development tree get_include() is csrc/ with every header: an installed package has the public ones only
+    # In a development tree get_include() is csrc/ with every header; an installed package has the
+    # public ones only.
     copy_public_headers(Path(fe.get_include()), tmp_path / "include")
     setup = (EXAMPLE / "setup.py").read_text()
     (tmp_path / "setup.py").write_text(setup.replace("fastebm.get_include()", '"include"'))
@@ -87,7 +89,8 @@ def test_the_public_headers_compile_alone(tmp_path):
         "#include <fastebm.h>\n"
         "double first(const ebm_csr_t *A) { return ebm_csr_value(A, 0); }\n"
         "int64_t size(const ebm_scaled_t *P) { return P->kernel->n_states; }\n"
-        "void words(const uint64_t *key, const uint64_t *counter, uint64_t *out) { ebm_philox_block(key, counter, out); }\n"
+        "void words(const uint64_t *key, const uint64_t *counter, uint64_t *out) {\n"
+        "    ebm_philox_block(key, counter, out); }\n"
     )
     command = [compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", "include", "-c", "user.c"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -95,7 +98,7 @@ def test_the_public_headers_compile_alone(tmp_path):
 
 
 def copy_public_headers(source, target, name="fastebm.h"):
-    """What BuildPy installs: fastebm.h and the headers that it includes. Fails where one of them is missing."""
+    """What BuildPy installs: fastebm.h and the headers it includes. Fails if one is missing."""
     if not (target / name).exists():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / name, target / name)

@@ -1,4 +1,6 @@
 """The compiled core; private. Analyses call it, users do not."""
 
-from .core import *  # noqa: F403  (the extension's __all__ is the list)
-from .core import __all__  # noqa: F401
+from . import core
+from .core import *  # noqa: F403  # the extension's __all__ is the list
+
+__all__ = core.__all__  # type: ignore[attr-defined]  # the stub has no list

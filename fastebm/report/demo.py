@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TextIO, TypeAlias
+from typing import Any, TextIO, TypeAlias, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from .. import datasets
 from .._runtime.types import FloatArray, Path
 from .._runtime.validate import choice, number
 from ..chains.tilt import tilt
+from ..datasets import HistoryLabels
 from ..equilibrium.detailed_balance import detailed_balance
 from ..equilibrium.reversibilize import reversibilize
 from ..equilibrium.stationary import stationary
@@ -181,6 +182,9 @@ class _Demo:
     def pretrained(self) -> None:
         """The pretrained model: structure, stationary law, distance from detailed balance."""
         self.chain = chain = datasets.load(self.dataset)
+        # a data set has both
+        self.labels = cast(HistoryLabels, chain.labels)
+        self.reward = cast(FloatArray, chain.reward)
         what, self.level, start = SETTINGS[self.dataset]
         self.timed("load")
         s, law = structure(chain), stationary(chain, **self.options)
@@ -188,9 +192,9 @@ class _Demo:
         balance = detailed_balance(chain, num_threads=self.options["num_threads"])
         slem = spectral_gap(chain, kind="absolute", tol=TOL, rng=self.seed, **self.options)
         self.timed("slem")
-        few, self.start = rare(law.pi), chain.labels.index(start)
+        few, self.start = rare(law.pi), self.labels.index(start)
         # States that no run ever visits are no meaningful target.
-        self.target = superior_states(chain.reward, self.level) & (law.pi >= RARE)
+        self.target = superior_states(self.reward, self.level) & (law.pi >= RARE)
         self.checks += [law.converged, slem.converged]
         self.facts |= {
             "n_states": chain.n_states,
@@ -279,9 +283,7 @@ class _Demo:
 
     def tilted(self, beta: float) -> None:
         """One temperature: law, gap, KL, hitting times and what the tilt favours."""
-        chain = tilt(
-            self.reference, self.chain.reward, beta, num_threads=self.options["num_threads"]
-        )
+        chain = tilt(self.reference, self.reward, beta, num_threads=self.options["num_threads"])
         law = stationary(chain, num_threads=self.options["num_threads"])
         plain_reference = math.isinf(beta)
         gap = (
@@ -319,7 +321,7 @@ class _Demo:
             "hitting_bound": solve.bound_from_gap,
             "hitting_from_start": at,
             "reference_kl": float(law.pi @ chain.reference_kl()),
-            "mean_reward": float(law.pi @ self.chain.reward),
+            "mean_reward": float(law.pi @ self.reward),
             "words": self.words(law.pi),
         }
         self.sweep.append(found)
@@ -329,10 +331,10 @@ class _Demo:
 
     def words(self, pi: FloatArray) -> list[dict[str, Any]]:
         """The last words of largest stationary mass; the empty history has none."""
-        last = self.chain.labels.last
+        last = self.labels.last
         mass = np.bincount(last[last >= 0], pi[last >= 0])
         return [
-            {"word": self.chain.labels.words[w], "mass": mass[w]}
+            {"word": self.labels.words[w], "mass": mass[w]}
             for w in np.argsort(-mass, kind="stable")[:N_WORDS]
         ]
 
