@@ -201,10 +201,10 @@ def _energy(chain: MarkovChain, kind: str, f: FloatArray, threads: int) -> float
 
     The Dirichlet form of (P + P*)/2 is that of P. That of P P* is
     E(f, f) = sum_x pi(x) Var_{P*(x, .)} f, which also consists of differences."""
-    pi = known_pi(chain)
     if kind == "additive":
-        return dirichlet.quotient(chain._scaled, pi, f, threads)
+        return dirichlet.quotient(chain._scaled, known_pi(chain), f, threads)
     reverse = chain.reverse()._scaled.operator
+    pi = known_pi(chain)
     centred = np.ascontiguousarray(f - _core.vec_dot(pi, f, threads))
     first, second = np.empty(chain.n_states), np.empty(chain.n_states)
     _core.scaled_difference(reverse, centred, first, 1, threads)
