@@ -42,7 +42,7 @@ __all__ = [
     # linalg
     "compose_apply", "basis_project", "basis_remove", "basis_rotate", "Lanczos",
     # linalg_solve
-    "Preconditioner", "Jacobi", "ConjugateGradients", "residual", "residual_add", "leaving",
+    "Preconditioner", "Jacobi", "ConjugateGradients", "residual", "residual_add", "exit_rate",
     "Sweep", "rates", "MinimumDegree", "Elimination",
     # linalg_multigrid
     "Flow", "flow_members", "Multigrid", "rayleigh_gram", "rayleigh_step", "rayleigh_residual",

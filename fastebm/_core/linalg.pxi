@@ -1,7 +1,7 @@
 # Bases of vectors, composed operators and the Lanczos recurrence.
 
 COMPOSE = {"right": EBM_COMPOSED_RIGHT, "left": EBM_COMPOSED_LEFT,
-           "fold": EBM_COMPOSED_MULTIPLICATIVE, "mean": EBM_COMPOSED_ADDITIVE}
+           "multiplicative": EBM_COMPOSED_MULTIPLICATIVE, "additive": EBM_COMPOSED_ADDITIVE}
 
 
 def compose_apply(Scaled S not None, str kind not None, const double[:, ::1] x not None,

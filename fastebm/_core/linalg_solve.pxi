@@ -120,7 +120,7 @@ def residual_add(const double[::1] x not None, double[::1] hi not None, double[:
     check(status)
 
 
-def leaving(Csr A not None, const double[::1] row, const double[::1] col, int num_threads):
+def exit_rate(Csr A not None, const double[::1] row, const double[::1] col, int num_threads):
     """-> the exit rate of each state, its self-loop excluded."""
     cdef int64_t n = A.c.n_states
     cdef double[::1] out = doubles(n)
@@ -149,12 +149,12 @@ cdef class Sweep:
     cdef int64_t[::1] next
 
     def __cinit__(self, Csr A not None, const double[::1] row, const double[::1] col,
-                  const uint8_t[::1] inside not None, const double[::1] leaving not None):
+                  const uint8_t[::1] inside not None, const double[::1] exit_rate not None):
         cdef int64_t n = A.c.n_states
-        need(inside.shape[0] == n and leaving.shape[0] == n, "lengths of inside and leaving")
+        need(inside.shape[0] == n and exit_rate.shape[0] == n, "lengths of inside and exit_rate")
         need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n),
              "lengths of the scalings")
-        self.matrix, self.row, self.col, self.inside, self.rate = A, row, col, inside, leaving
+        self.matrix, self.row, self.col, self.inside, self.rate = A, row, col, inside, exit_rate
         self.n_inside = np.count_nonzero(inside)
         self.order, self.parent, self.next = int32s(self.n_inside + 1), np.full(n, -1,
                                                                                 np.int32), int64s(n)

@@ -1,6 +1,6 @@
 """The operator of an eigenvalue search, applied and never formed, and its random vectors."""
 
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -9,14 +9,6 @@ from .. import _core
 from .._runtime.types import FloatArray
 
 OperatorKind: TypeAlias = Literal["right", "left", "multiplicative", "additive"]
-
-# The names that the compiled core has for the kinds.
-CORE_KINDS: Final[dict[OperatorKind, str]] = {
-    "right": "right",
-    "left": "left",
-    "multiplicative": "fold",
-    "additive": "mean",
-}
 
 
 class Operator:
@@ -53,7 +45,7 @@ class Operator:
         size = x.size * (2 if self.kind == "multiplicative" else 1)
         if len(self._scratch) < size:
             self._scratch = np.empty(size)
-        _core.compose_apply(self._S, CORE_KINDS[self.kind], x, self._scratch, y, self.threads)
+        _core.compose_apply(self._S, self.kind, x, self._scratch, y, self.threads)
         self.n_matvecs += len(x) * self.per_vector
 
 

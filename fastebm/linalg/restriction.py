@@ -141,7 +141,7 @@ class Restriction:
         Only the speed of the iterations depends on it."""
         if self.matrix is None:
             return np.ones(self.n_states)
-        rate = _core.leaving(self.matrix, self.scaled.row, self.scaled.col, self.threads)
+        rate = _core.exit_rate(self.matrix, self.scaled.row, self.scaled.col, self.threads)
         return np.where(rate > 0.0, rate, 1.0)
 
     def residual(self, hi: FloatArray, lo: FloatArray, b: FloatArray) -> FloatArray:
