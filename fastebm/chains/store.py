@@ -34,6 +34,8 @@ def load(path: str | PathLike[str]) -> MarkovChain:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no saved chain at {path}")
+    if not (path / "chain.json").is_file():
+        raise InvalidChainError(f"{path} is not a saved chain: it holds no chain.json")
     try:
         facts = read_facts(path)
         if facts["kind"] == "tilt":

@@ -2,7 +2,7 @@
 everything else to stderr.
 
 `parser` declares the commands and their options, `commands` runs them, `inputs` reads chains,
-states and vectors, `remedies` spells the advice of the library's errors as options."""
+states and vectors, `remedies` rewrites the advice in the library's errors as options."""
 
 import argparse
 import os
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser = make_parser()
         args = parser.parse_args(argv)
         if args.command == "balance" and (args.chain is None) == (args.counts is None):
-            parser.error("balance: give either CHAIN or --counts FILE")
+            args.usage_error("give either CHAIN or --counts FILE")
     except SystemExit as stop:  # argparse has printed its message
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
     try:

@@ -2,7 +2,6 @@
 command needs are imported by it."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -136,12 +135,14 @@ def run_balance(chain: MarkovChain | None, args: argparse.Namespace, answer: Ans
 def run_tilt(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..chains.tilt import tilt
     from ..report.facts import describe
+    from ..report.files import errors_naming
 
     reward = chain.reward if args.reward is None else read_vector(args.reward, chain)
     if reward is None:
         raise InvalidChainError("the chain has no reward of its own; give --reward FILE")
     tilted = tilt(chain, reward, args.beta, **_given(args, "num_threads"))
-    tilted.save(args.output)
+    with errors_naming(args.output):
+        tilted.save(args.output)
     answer |= {
         "output": args.output,
         "tilted": describe(tilted) | {"is_reversible": tilted.is_reversible},
@@ -164,6 +165,8 @@ def run_info(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> No
 
 
 def run_convert(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
+    from ..report.files import errors_naming
+
     if args.only_class is not None:
         from ..equilibrium.structure import structure
 
@@ -176,27 +179,23 @@ def run_convert(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
     elif args.output.lower().endswith((*LISTS, ".gz", ".tra")):
         raise InvalidChainError(f"{args.output}: convert writes .npz, .mtx or a folder")
     else:
-        chain.save(output)
+        with errors_naming(output):
+            chain.save(output)
     answer |= {"output": args.output, "labels_kept": chain.labels is None or output.is_dir()}
 
 
 def _write_matrix(chain: MarkovChain, output: Path) -> None:
-    """Replace the file `output` as a whole, or not at all."""
     from scipy.io import mmwrite
     from scipy.sparse import save_npz
 
-    suffix = output.suffix.lower()
+    from ..report.files import replacing
+
     output.parent.mkdir(parents=True, exist_ok=True)
-    # The draft has the suffix, because both writers append it otherwise.
-    draft = output.with_name(f".{os.getpid()}-{output.stem}{suffix}")
-    try:
-        if suffix == ".npz":
-            save_npz(draft, chain.to_scipy())
+    with replacing(output) as draft, open(draft, "wb") as file:  # both append suffixes to names
+        if output.suffix.lower() == ".npz":
+            save_npz(file, chain.to_scipy())
         else:
-            mmwrite(draft, chain.to_scipy(), precision=17)
-        draft.replace(output)
-    finally:
-        draft.unlink(missing_ok=True)
+            mmwrite(file, chain.to_scipy(), precision=17)
 
 
 def run_demo(chain: None, args: argparse.Namespace, answer: Answer) -> None:

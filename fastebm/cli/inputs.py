@@ -14,7 +14,7 @@ LISTS = (".csv", ".csv.gz", ".parquet")
 
 
 def one_line(error: BaseException) -> str:
-    """The text of an error without line breaks; of an error of the system without its number."""
+    """The text of an error in one line; an error of the system is shown without its number."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())
@@ -103,10 +103,11 @@ def _text_vector(path: str, chain: MarkovChain) -> npt.NDArray[np.generic]:
     )
     for at, (line, row) in enumerate(rows):
         try:
-            *name, value = row
+            if len(row) != width:
+                raise InvalidChainError(f"{len(row)} fields instead of {width}")
             if width == 2:
-                at = numbers[name[0]] if name[0] in numbers else state_number(name[0], chain)
-            values[at] = float(value)
-        except (ValueError, IndexError) as error:
+                at = numbers[row[0]] if row[0] in numbers else state_number(row[0], chain)
+            values[at] = float(row[-1])
+        except ValueError as error:
             raise InvalidChainError(f"line {line}: {error}") from None
     return values

@@ -1,8 +1,9 @@
 """The commands and options of the command line."""
 
 import argparse
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, NoReturn
 
 from .._version import __version__
 from .commands import (
@@ -32,18 +33,27 @@ Exit status: 0 done, 1 the chain has no answer or a part did not converge, 2 bad
 130 interrupted."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Reports bad usage in one line; the usage itself is in --help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
+
+
 class Command(NamedTuple):
     """One command of the command line."""
 
     run: Callable[..., None]  # (chain, args, answer): fills answer
     help: str
     options: tuple[str, ...]  # names in OPTIONS, besides those of CHAIN
+    # Help of options that have another meaning or default in this command.
+    own_help: Mapping[str, str] = MappingProxyType({})
 
 
 COMMANDS = {
     "analyze": Command(
         run_analyze,
-        "everything that applies to the chain",
+        "every analysis that applies to the chain",
         (
             *("--score", "--level", "--spectrum", "--betas", "--tol", "--steps", "--walkers"),
             *("--max-steps", "--seed", "--summary", "--html", "--threads", "--progress"),
@@ -51,7 +61,7 @@ COMMANDS = {
     ),
     "gap": Command(
         run_gap,
-        "a spectral gap with its evidence",
+        "a spectral gap with its bounds",
         ("--kind", "--tol", "--certify", "--max-matvecs", "--seed", "--threads", "--progress"),
     ),
     "hit": Command(
@@ -61,19 +71,26 @@ COMMANDS = {
             *("--score", "--start", "--method", "--bound", "--tol", "--max-iter", "--walkers"),
             *("--max-steps", "--rel-ci", "--seed", "--threads", "--progress"),
         ),
+        {"--start": "where walks start; default: drawn from pi"},
     ),
     "mix": Command(
         run_mix,
         "distances to the stationary law, step by step",
         ("--start", "--steps", "--bound", "--tol", "--seed", "--threads", "--progress"),
+        {
+            "--start": "where walks start; default: the most probable state",
+            "--steps": "length of the mixing curve, default 100",
+            "--tol": "relative accuracy of the gap",
+        },
     ),
     "balance": Command(
         run_balance,
-        "how far a chain, or observed counts, are from detailed balance",
+        "how far a chain or observed counts are from detailed balance",
         (
             *("--tol", "--counts", "--by", "--trajectory", "--order", "--value", "--state"),
             *("--bins", "--skip", "--bootstrap", "--seed", "--threads", "--progress"),
         ),
+        {"--tol": "largest flux violation at which CHAIN counts as reversible"},
     ),
     "tilt": Command(
         run_tilt,
@@ -85,29 +102,40 @@ COMMANDS = {
 }
 
 
+def _integer(text: str, least: int | None = None) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
+    if least is not None and value < least:
+        raise argparse.ArgumentTypeError(f"{value} is below {least}")
+    return value
+
+
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return _integer(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _integer(text, 0)
+
+
+def _real(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _holding(text: str) -> float:
+    value = _real(text)
+    if not 0.0 <= value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
     return value
 
 
 def _columns(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("a seed is not negative")
-    return value
-
-
-def _holding(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value < 1.0:
-        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
-    return value
 
 
 CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
@@ -124,11 +152,7 @@ CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 OPTIONS: dict[str, dict[str, Any]] = {
-    "--tol": {
-        "type": float,
-        "help": "relative accuracy (balance: the flux violation up to which the chain counts as "
-        "reversible)",
-    },
+    "--tol": {"type": _real, "help": "relative accuracy"},
     "--seed": {
         "dest": "rng",
         "type": _seed,
@@ -139,14 +163,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "dest": "num_threads",
         "type": _positive,
         "metavar": "N",
-        "help": "default: the CPUs that this process may use",
+        "help": "number of threads; default: the CPUs that this process may use",
     },
     "--progress": {"action": "store_true", "help": "show a progress bar on stderr"},
     "--kind": {
         "choices": ("spectral", "absolute", "multiplicative", "additive"),
         "help": "which gap, default spectral",
     },
-    "--certify": {"action": "store_true", "help": "form the vector for a rigorous upper bound"},
+    "--certify": {
+        "action": "store_true",
+        "help": "compute the vector that makes the upper bound rigorous",
+    },
     "--max-matvecs": {
         "type": _positive,
         "metavar": "N",
@@ -158,16 +185,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "largest number of matrix-vector products of the solve",
     },
     "--score": {"metavar": "FILE", "help": "scores of the states; default: the chain's own reward"},
-    "--level": {"type": float, "help": "states of score >= LEVEL are the target"},
+    "--level": {"type": _real, "help": "states of score >= LEVEL are the target"},
     "--target": {"nargs": "+", "metavar": "STATE", "help": "the target, instead of --level"},
-    "--start": {
-        "nargs": "+",
-        "metavar": "STATE",
-        "help": "where to start (default of hit: drawn from pi; of mix: the most probable state)",
-    },
+    "--start": {"nargs": "+", "metavar": "STATE", "help": "where walks start"},
     "--steps": {
         "dest": "n_steps",
-        "type": int,
+        "type": _integer,
         "metavar": "N",
         "help": "length of the mixing curve",
     },
@@ -183,7 +206,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "stop each walker after this many steps",
     },
     "--rel-ci": {
-        "type": float,
+        "type": _real,
         "metavar": "X",
         "help": "stop the Monte Carlo simulation at this relative half width of the interval",
     },
@@ -217,7 +240,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "column of the table with the observed state, by name",
     },
     "--bins": {"type": _positive, "metavar": "N", "help": "quantile bins of --value, default 20"},
-    "--skip": {"type": float, "metavar": "T", "help": "leave out observations of time below T"},
+    "--skip": {"type": _real, "metavar": "T", "help": "leave out observations of time below T"},
     "--bootstrap": {
         "dest": "n_bootstrap",
         "type": _positive,
@@ -227,15 +250,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--method": {
         "choices": ("solve", "simulate", "both"),
         "default": "solve",
-        "help": "default solve",
+        "help": "solve linear systems, simulate walkers, or do both; default solve",
     },
-    "--bound": {"action": "store_true", "help": "compute the gap and its bound"},
+    "--bound": {
+        "action": "store_true",
+        "help": "also compute a spectral gap and the bound from it",
+    },
     "--html": {
         "metavar": "FILE",
         "help": "also write the report as one HTML file with figures (needs the extra plot)",
     },
     "--spectrum": {
-        "type": int,
+        "type": _integer,
         "metavar": "K",
         "help": "number of leading eigenpairs in the report, 0 for none; default 6 up to 5000 "
         "states, 0 above. They take tens of times as long as a gap and memory for 4 K + 33 "
@@ -243,7 +269,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--betas": {
         "nargs": "+",
-        "type": float,
+        "type": _real,
         "metavar": "B",
         "help": "temperatures at which the reward tilts the chain (a tilted chain: its reference); "
         "the gap at each is computed, which takes the time of one gap or more; inf: no tilt",
@@ -251,7 +277,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--summary": {"action": "store_true", "help": "also print the report in words, on stderr"},
     "--reward": {"metavar": "FILE", "help": "rewards of the states; default: the chain's own"},
     "--beta": {
-        "type": float,
+        "type": _real,
         "required": True,
         "help": "the KL coefficient, above 0; inf gives the chain itself",
     },
@@ -266,8 +292,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands. Each sets `run`, and `spellings`: parameter name -> option."""
-    parser = argparse.ArgumentParser(
+    """The parser of all commands. Each sets `run`, `spellings` (parameter name -> option) and
+    `usage_error`, which reports bad usage of the command."""
+    parser = Parser(
         prog="fastebm",
         description="Numerical analysis of very large sparse Markov chains.",
         epilog=EPILOG,
@@ -275,27 +302,29 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fastebm {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (run, text, options) in COMMANDS.items():
+    for name, (run, text, options, own_help) in COMMANDS.items():
         command = commands.add_parser(
             name, help=text, description=text, epilog=EPILOG, formatter_class=parser.formatter_class
         )
         command.add_argument("chain", metavar="CHAIN", nargs="?" if "--counts" in options else None)
         if name == "convert":
             command.add_argument("output", metavar="OUTPUT")
-        spellings = _add(command, CHAIN_OPTIONS) | _add(command, {x: OPTIONS[x] for x in options})
+        own = {x: OPTIONS[x] | ({"help": own_help[x]} if x in own_help else {}) for x in options}
+        spellings = _add(command, CHAIN_OPTIONS) | _add(command, own)
         if name == "hit":
             target = command.add_mutually_exclusive_group(required=True)
             spellings |= _add(target, {x: OPTIONS[x] for x in ("--target", "--level")})
-        command.set_defaults(run=run, spellings=spellings)
+        command.set_defaults(run=run, spellings=spellings, usage_error=command.error)
     commands.choices["mix"].set_defaults(n_steps=100)
-    demo = commands.add_parser("demo", help="the whole analysis on a real language model")
+    text = "the whole analysis on a real language model"
+    demo = commands.add_parser("demo", help=text, description=text)
     demo_options = {
         "--output": {"default": "report.json", "metavar": "FILE", "help": "default report.json"},
-        "--html": OPTIONS["--html"],
+        "--html": OPTIONS["--html"] | {"help": "also write an HTML page (needs the extra plot)"},
         "--dataset": {"help": "english-trigram (default) or english-phones"},
         "--betas": {
             "nargs": "+",
-            "type": float,
+            "type": _real,
             "metavar": "B",
             "help": "temperatures of the sweep; inf: the reference",
         },

@@ -1,9 +1,9 @@
-"""The remedies in the library's errors, spelled as options of the command.
+"""Rewrites the remedies in the library's errors as options of the command.
 
-Errors advise in Python ("pass normalize=True", "use chain.lazy(0.5)"), because most callers are
-Python programs. A user of the command line has no such call to change. So every error text passes
-through this one translation before it is shown. By convention an error reads "problem; remedy", and
-keyword arguments are translated after the first semicolon only: a file may be called
+The errors give advice in Python ("pass normalize=True", "use chain.lazy(0.5)"), because most
+callers are Python programs. A user of the command line cannot change such a call. So every error
+text is rewritten here before it is shown. By convention an error reads "problem; remedy", and
+keyword arguments are rewritten after the first semicolon only: a file may be called
 ``beta=0.5.npz``."""
 
 import dataclasses
@@ -13,7 +13,7 @@ from typing import Any
 
 from .._runtime.results import Result
 
-# Calls that an option, or another command, replaces.
+# Calls that an option or another command replaces, and error texts of Python and NumPy.
 CALLS = (
     (r"chain\.lazy\(([0-9.]+)\)", r"--lazy \1"),
     (
@@ -23,7 +23,11 @@ CALLS = (
     (r"chain\.largest_class\(\)", "'fastebm convert CHAIN OUTPUT --class STATE'"),
     (r"\bstructure\(chain\)", "'fastebm info CHAIN'"),
     (r"\bdetailed_balance\(chain\)", "'fastebm balance CHAIN'"),
-    # Of NumPy, about files that hold pickled objects.
+    # From float() and int(), about the fields of a file.
+    (r"could not convert string to float: ('[^']*'|\"[^\"]*\")", r"\1 is not a number"),
+    (r"invalid literal for int\(\) with base 10: ('[^']*'|\"[^\"]*\")", r"\1 is not an integer"),
+    (r"float\(\) argument must be .* not 'NoneType'", "a number is missing"),
+    # From NumPy, about files that hold pickled objects.
     (r"\.? If you trust the file,? you can load it unsafely[^;]*", ""),
     (r"cannot be loaded when allow_pickle=False", "are not read"),
 )
@@ -32,14 +36,17 @@ ARGUMENT = re.compile(r"^\w+(?= must )")
 
 
 def in_options(text: str, spellings: Mapping[str, str]) -> str:
-    """`text` with its advice in options.
+    """The text of an error with options of the command in place of Python.
 
     Parameters
     ----------
     text : str
-        Of an error.
     spellings : mapping of str to str
         Parameter of the library's functions -> option of the command, as `parser` declares them.
+
+    Returns
+    -------
+    str
 
     Examples
     --------
@@ -62,7 +69,7 @@ def in_options(text: str, spellings: Mapping[str, str]) -> str:
 
 
 def with_options(found: Any, spellings: Mapping[str, str]) -> Any:
-    """`found` with the texts of its `errors` in options, where it is a result that lists errors."""
+    """`found`; if it is a result with `errors`, their texts name options."""
     if not isinstance(found, Result) or not getattr(found, "errors", ()):
         return found
     errors = [

@@ -140,7 +140,8 @@ def analyze(
     """
     is_chain(chain)
     betas = [
-        math.inf if beta == math.inf else validate.number(beta, "beta", above=0.0) for beta in betas
+        math.inf if beta == math.inf else validate.number(beta, "betas", above=0.0)
+        for beta in betas
     ]
     target = None if level is None and (score is None or betas) else target_of(chain, score, level)
     checked_score = score_of(chain, score)

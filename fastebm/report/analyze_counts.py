@@ -104,11 +104,19 @@ def study(
     by, trajectory : sequences of str
         Columns whose values name a group, and a trajectory in it.
     order : str, optional
-        Column of the time; default the order of the rows. Observations of time below `skip` are
-        left out (a start that does not come from the process itself).
+        Column of the time; default the order of the rows.
     value, state : str, optional
-        The observed column: a number, cut into `bins` quantile bins per group, or the name of a
-        state.
+        The observed column: a number, or the name of a state.
+    bins : int
+        Quantile bins of each group into which the numbers are cut.
+    skip : float
+        Observations of time below this are left out (a start that does not come from the process
+        itself).
+    n_bootstrap : int
+        Bootstrap replicates of the p-values.
+    rng : seed or Generator, optional
+    num_threads, progress
+        As in `simulate_hitting_times`.
 
     Returns
     -------
@@ -124,6 +132,8 @@ def study(
         raise InvalidChainError(
             "give the observed column once: --value for numbers, --state for names"
         )
+    if skip != 0 and order is None:
+        raise InvalidChainError("--skip needs the time of the observations; give --order COLUMN")
     if value is None and state is None:
         groups = _counted(path)
     else:
@@ -168,7 +178,7 @@ def _counted(path: str) -> Iterator[Data]:
             yield Data(name, _transition_counts(matrix, names), trials=model.get("N0"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidChainError(
-            f"{path}: {error!r}; such a file holds "
+            f"{path} holds no counts of models; its form must be "
             '{"models": {name: {"counts": [[source, target, n], ...]}}}'
         ) from error
 

@@ -105,7 +105,7 @@ def run(
     (1553, True)
     """
     choice(dataset, "dataset", tuple(SETTINGS))
-    betas = [math.inf if beta == math.inf else number(beta, "beta", above=0.0) for beta in betas]
+    betas = [math.inf if beta == math.inf else number(beta, "betas", above=0.0) for beta in betas]
     for path, what in ((output, "report"), (html, "page")):  # fail now, not after the work
         if path is not None:
             require_place(path, what)

@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from errno import EACCES, EISDIR, ENOENT
 from typing import Any
 
@@ -56,11 +58,34 @@ def write_text(text: str, path: Path | None = None) -> str:
     if target.exists() and not target.is_file():
         target.write_text(text, encoding="utf-8")  # a device or a pipe must not become a file
         return text
-    target = target.resolve()  # a link stays, the file that it names is replaced
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with replacing(target) as draft:
         draft.write_text(text, encoding="utf-8")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
     return text
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[pathlib.Path]:
+    """A draft next to the file `path`, with the same suffix. It replaces the file at the end of the
+    block, and is removed if the block fails."""
+    target = pathlib.Path(path).resolve()  # a link stays, the file that it names is replaced
+    draft = target.with_name(f".{os.getpid()}-{target.name}")
+    with errors_naming(path):
+        try:
+            yield draft
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def errors_naming(path: Path) -> Iterator[None]:
+    """Errors of the system name `path`, or a folder above it, and not the draft."""
+    try:
+        yield
+    except OSError as error:
+        if (
+            error.errno is None
+            or pathlib.Path(error.filename or path) in pathlib.Path(path).parents
+        ):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -114,12 +114,19 @@ def test_a_bad_call_prints_one_line_and_exits_2(command, walk, tmp_path, run):
         ["tilt", "x.npz"],
         ["gap", "x.npz", "--threads", "0"],
         ["gap", "x.npz", "--seed", "-1"],
+        ["gap", "x.npz", "--threads", "two"],
+        ["gap", "x.npz", "--tol", "small"],
         ["mix", "x.npz", "--steps", "many"],
+        ["gap", "x.npz", "--lazy", "1"],
+        ["balance"],
+        ["balance", "x.npz", "--counts", "x.csv"],
     ],
 )
-def test_bad_usage_exits_2(args, call, capsys):
+def test_bad_usage_is_one_line_without_python_and_exits_2(args, call):
     code, document, err = call(*args)
-    assert code == 2 and document is None and err.startswith("usage: fastebm")
+    assert code == 2 and document is None and err.count("\n") == 1
+    assert err.startswith("fastebm") and err.endswith("--help'\n")
+    assert not any(word in err for word in ("_positive", "_seed", "int value", "float value"))
 
 
 def test_help_and_version_exit_0_and_load_nothing_heavy():
@@ -295,9 +302,18 @@ def test_a_conversion_that_fails_leaves_no_draft(call, tmp_path, monkeypatch, np
     assert (
         code == 2
         and document is None
-        and "No space left" in err
+        and err == f"fastebm convert: error: {tmp_path / 'copy.mtx'}: No space left on device\n"
         and os.listdir(tmp_path) == ["chain.npz"]
     )
+
+
+@pytest.mark.parametrize("name", ["copy.npz", "folder"])
+def test_an_output_that_cannot_be_written_is_named(name, call, tmp_path, npz):
+    source = npz(tmp_path, gallery.cycle(3).P)
+    (tmp_path / "file").write_text("")
+    code, document, err = call("convert", source, tmp_path / "file" / name)
+    assert code == 2 and document is None and err.count("\n") == 1
+    assert f"{tmp_path / 'file'}" in err and "/." not in err
 
 
 def test_convert_reports_whether_labels_were_kept(walk, call, tmp_path):

@@ -167,9 +167,10 @@ def test_published_counts():
     "options, text",
     (
         (["--value", "nothing"], "no column"),
-        (["--value", "name"], "could not convert"),
+        (["--value", "name"], "is not a number"),
         (["--value", "score", "--state", "name"], "once"),
         (["--value", "score", "--order", "t", "--skip", "1e9"], "no observations"),
+        (["--value", "score", "--skip", "1"], "--order"),
     ),
 )
 def test_bad_tables(table, capsys, options, text):

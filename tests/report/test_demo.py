@@ -214,8 +214,8 @@ def test_the_command_prints_the_summary_and_writes_the_file(tmp_path, capsys):
     "options, fragment",
     [
         (["--dataset", "klingon"], "english-trigram"),
-        (["--betas", "0"], "beta"),
-        (["--betas", "nan"], "beta"),
+        (["--betas", "0"], "--betas must be"),
+        (["--betas", "nan"], "--betas must be"),
         (["--output", "nowhere/report.json"], "nowhere"),
     ],
 )
