@@ -27,7 +27,8 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status.
+    """Run one command and return its exit status. Errors of the chain, of the input and of the
+    system become a message and the exit status.
 
     Parameters
     ----------

@@ -79,6 +79,8 @@ def lumpability(
         The set of each state, 0..k-1, none empty.
     tol : float
         The partition counts as lumpable if its defect is at most this.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------

@@ -116,6 +116,8 @@ def metastable_sets(
         From 2 to n_states.
     tol, rng
         For the eigenvectors (see `eigenpairs`).
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------

@@ -82,6 +82,12 @@ def closed_class(chain: MarkovChain) -> BoolArray | None:
     return only_closed_class(chain._scaled.classes)
 
 
+def on_closed_class(chain: MarkovChain) -> MarkovChain:
+    """The chain on its only closed class; raises `ReducibleChainError` if there are several."""
+    inside = closed_class(chain)
+    return chain if inside is None else chain.restrict(inside)
+
+
 def require_aperiodic(chain: MarkovChain, purpose: str) -> None:
     """Raise `PeriodicChainError` if the law of the chain does not converge."""
     period = structure(chain).period

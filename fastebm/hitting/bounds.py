@@ -14,7 +14,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import closed_class, hits_almost_surely
+from ..equilibrium.structure import closed_class, hits_almost_surely, on_closed_class
 from ..errors import ConvergenceWarning, InvalidChainError
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
@@ -126,6 +126,8 @@ def hitting_bounds(
         Relative accuracy of the means and of the exit rate.
     max_iter : int, optional
         Largest number of products of the solves.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------
@@ -207,7 +209,7 @@ class _ExitRateSolve:
         law = stationary(chain, num_threads=threads)
         self.pi, self.log_pi = law.pi, law.log_pi
         recurrent = closed_class(chain)
-        self.reversible = (chain if recurrent is None else chain.restrict(recurrent)).is_reversible
+        self.reversible = on_closed_class(chain).is_reversible
         # transient states have rates of their own, which do not affect the stationary chain
         self.recurrent_inside = self.inside if recurrent is None else self.inside & recurrent
         self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)

@@ -58,6 +58,8 @@ def hitting_distribution(
     n_steps : int
     start : int, int array (n_starts,), float array (n_states,) or (n_starts, n_states), or None
         States, initial distributions, or None for the stationary distribution.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
     checkpoint : path, optional
         A file from which an interrupted call resumes with the same bits.
 

@@ -77,6 +77,8 @@ def hitting_moments(
         Componentwise relative accuracy of both moments.
     max_iter : int, optional
         Largest number of products in all.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------

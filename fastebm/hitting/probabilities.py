@@ -113,6 +113,8 @@ def hitting_probabilities(
         Absolute accuracy of the probabilities.
     max_iter : int, optional
         Largest number of products.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------
@@ -152,7 +154,7 @@ def hitting_probabilities(
 
 
 class _CommittorOptions(TypedDict, total=False):
-    """Options that `committor` hands on to `hitting_probabilities`."""
+    """Options that `committor` passes to `hitting_probabilities`."""
 
     tol: float
     max_iter: int | None
@@ -168,6 +170,23 @@ def committor(
 
     The same as ``hitting_probabilities(chain, target, avoid=source, **options)``, under its name in
     transition path theory.
+
+    Parameters
+    ----------
+    chain : MarkovChain
+    source, target : bool mask (n_states,) or state numbers
+        Disjoint.
+    **options
+        tol, max_iter, num_threads, progress, callback: as in `hitting_probabilities`.
+
+    Returns
+    -------
+    HitProbabilityResult
+
+    Raises
+    ------
+    InvalidChainError, Interrupted
+        As in `hitting_probabilities`.
 
     Examples
     --------
@@ -200,6 +219,8 @@ def absorption_probabilities(
         Absolute accuracy.
     max_iter : int, optional
         Largest number of products in all.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import closed_class
+from ..equilibrium.structure import on_closed_class
 from ..errors import InvalidChainError
 from ..linalg.m_matrix import MMatrixSystem
 from .times import hitting_times
@@ -55,6 +55,8 @@ def return_times(
     chain : MarkovChain
         With one closed class.
     target : bool mask (n_states,) or state numbers, optional
+    num_threads : int, optional
+        As in `simulate_hitting_times`.
 
     Returns
     -------
@@ -126,6 +128,8 @@ def commute_times(
     source, target : int or int array (n_pairs,)
     tol : float
         Relative accuracy.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------
@@ -241,6 +245,8 @@ def kemeny_constant(
         Relative accuracy of each solve.
     rng : seed or Generator, optional
         For the probes. The result depends on it and not on the number of threads.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------
@@ -270,8 +276,7 @@ def kemeny_constant(
     n_probes = validate.count(n_probes, "n_probes", minimum=2)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     generator, threads = np.random.default_rng(rng), resolve_threads(num_threads)
-    inside = closed_class(chain)
-    chain = chain if inside is None else chain.restrict(inside)
+    chain = on_closed_class(chain)
     if chain.n_states == 1:
         return KemenyResult(0.0, 0.0, 0.0, 0.0, "trace", 0, 0, True)
     solve = _KemenySolve(chain, tol, threads)

@@ -21,7 +21,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import closed_class, hits_almost_surely
+from ..equilibrium.structure import hits_almost_surely, on_closed_class
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from ..linalg.m_matrix import MMatrixSystem
 from ..spectral.gap_result import GapResult
@@ -115,6 +115,8 @@ def hitting_times(
         additive gap; any other kind is refused.
     max_iter : int, optional
         Largest number of products.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
     checkpoint : path, optional
         A file from which an interrupted call resumes with the same bits: within conjugate
         gradients, otherwise from the last round of iterative refinement. An elimination starts
@@ -190,12 +192,8 @@ def require_bound(chain: MarkovChain, gap: GapResult | float | None) -> None:
     kind = getattr(gap, "kind", "additive")
     if kind == "additive":
         return
-    inside = closed_class(chain)
-    is_bound = (
-        kind in ("spectral", "absolute")
-        and (chain if inside is None else chain.restrict(inside)).is_reversible
-    )
-    if not is_bound:
+    is_reversible = on_closed_class(chain).is_reversible
+    if not (is_reversible and kind in ("spectral", "absolute")):
         raise InvalidChainError(
             f'a gap of kind "{kind}" does not bound hitting times of this chain; '
             'pass one of kind "additive"'

@@ -4,8 +4,8 @@ Data and replicates must be judged by one statistic, and replicates have zeros w
 none. So the cycle statistic is the score form, not the Wald form.
 
 Pairs between strongly connected components are not tested: they are one-way, fitted exactly in the
-limit, and on no cycle. Replicates that fall apart are treated in the same way, so every replicate
-has a finite fit.
+limit, and on no cycle. Replicates that are not strongly connected are treated in the same way, so
+every replicate has a finite fit.
 """
 
 from typing import Any, NamedTuple
@@ -190,11 +190,3 @@ class BalanceBootstrap:
         """Continue from the arrays that `state` returned."""
         self.ratios, self.scores = state["ratios"], state["scores"]
         self.finished = FinishedReplicates(int(state["done"]), state["squares"])
-
-
-def p_value(replicates: FloatArray, observed: float) -> float:
-    """Share of the replicates, the data among them, that are at least as large. Equal up to
-    rounding counts as equal."""
-    return float(
-        (1 + (replicates >= observed - 1e-9 * (1.0 + observed)).sum()) / (1 + len(replicates))
-    )

@@ -21,11 +21,12 @@ from .._runtime.types import RNG, Callback, FloatArray, Labels, Path
 from ..counts.cycles import rank_cycles
 from ..counts.matrix import CountMatrix, CountsLike
 from ..counts.newton import newton
-from .balance_bootstrap import BalanceBootstrap, FittedCounts, p_value
+from .balance_bootstrap import BalanceBootstrap, FittedCounts
+from .p_values import p_value
 from .violations import worst_cycles, worst_edges
 
-# Mean count per pair (both directions) below which the bootstrap itself is off. At nominal 5 % the
-# size is 5 to 6.5 % from here on, 8 to 9 % at half of it, above 15 % at a quarter
+# Mean count per pair (both directions) below which the bootstrap itself is inaccurate. At nominal
+# 5 % the size is 5 to 6.5 % from here on, 8 to 9 % at half of it, above 15 % at a quarter
 # (benchmarks/null_calibration.py).
 SPARSE_COUNT = 8.0
 

@@ -21,6 +21,7 @@ from ..chains.chain import MarkovChain
 from ..counts.transitions import as_trajectories, count_transitions
 from ..errors import InvalidChainError
 from ..simulation.simulate import simulate
+from .p_values import p_value
 
 #: State numbers of any integer type, one array per trajectory.
 Trajectories = Sequence[npt.NDArray[Any]]
@@ -143,7 +144,7 @@ def markov_test(
     found = np.array(simulated_distances)
     return MarkovTest(
         statistic=statistic,
-        p_value=_share(simulated, statistic),
+        p_value=p_value(simulated, statistic),
         dof=dof,
         asymptotic_p_value=float(chdtrc(dof, statistic)) if dof else 1.0,
         lags=[
@@ -151,7 +152,7 @@ def markov_test(
                 "lag": lag,
                 "distance": distances[i],
                 "expected": float(np.nanmean(found[:, i])),
-                "p_value": _share(found[:, i], distances[i]),
+                "p_value": p_value(found[:, i], distances[i]),
             }
             for i, lag in enumerate(lags)
             if np.isfinite(distances[i])
@@ -169,13 +170,6 @@ def _first_order(counts: sp.csr_array) -> MarkovChain:
     never_left = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() == 0)
     stay = sp.csr_array((np.ones(len(never_left)), (never_left, never_left)), shape=(n, n))
     return MarkovChain.from_counts(counts + stay)
-
-
-def _share(replicates: npt.ArrayLike, observed: float) -> float:
-    """Share of the replicates, the data among them, that are at least as large up to rounding."""
-    values = np.asarray(replicates)
-    reached = values >= observed - 1e-9 * (1.0 + abs(observed))
-    return float((1 + reached.sum()) / (1 + len(values)))
 
 
 def _order_statistic(trajectories: Trajectories, n: int) -> tuple[float, int, int]:

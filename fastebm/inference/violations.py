@@ -3,34 +3,16 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import erfc
 
 from .._runtime.types import BoolArray, FloatArray
 from ..counts.cycles import rank_cycles
 from ..counts.matrix import CountMatrix
 from .balance_bootstrap import FittedCounts
+from .p_values import q_values
 
 # Cycles and edges that are listed.
 LISTED = 20
-
-
-def q_values(p: npt.ArrayLike, n_terms: int) -> FloatArray:
-    """Benjamini & Yekutieli's (2001) adjusted p-values, valid under any dependence.
-
-    Parameters
-    ----------
-    p : array_like (k,)
-        The k smallest of n_terms p-values, ascending.
-    """
-    p = np.asarray(p, dtype=float)
-    harmonic = (
-        np.log(n_terms) + np.euler_gamma + 0.5 / n_terms
-        if n_terms > 100
-        else (1.0 / np.arange(1, n_terms + 1)).sum()
-    )
-    adjusted = p * n_terms * harmonic / np.arange(1, len(p) + 1)
-    return np.minimum(1.0, np.minimum.accumulate(adjusted[::-1])[::-1])
 
 
 def worst_edges(fitted: FittedCounts, variance: FloatArray) -> list[dict[str, Any]]:

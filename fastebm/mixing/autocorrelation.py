@@ -91,6 +91,8 @@ def autocorrelation(
         Lags of the autocorrelation function; each costs a product.
     tol : float
         The Poisson equation is solved until its residual is below tol max |f - pi f|.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------

@@ -81,6 +81,9 @@ def conductance(
         Of kind "spectral", if it is known already.
     tol : float
         Relative accuracy of the eigenvector and the gap.
+    rng : seed or Generator, optional
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------

@@ -103,6 +103,8 @@ def mixing_curve(
     gap : GapResult, optional
         Of kind "absolute" (reversible chains) or "multiplicative" (any chain). Fills `bounds`, with
         the rate (1 - gap)^2 or 1 - gap from the lower end of the gap.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------

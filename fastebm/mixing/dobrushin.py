@@ -70,6 +70,8 @@ def dobrushin(
     ----------
     chain : MarkovChain
         Any chain; it may be reducible or periodic.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------

@@ -76,6 +76,9 @@ def modified_log_sobolev(
         Reversible, with one closed class of at least two states.
     tol : float
         Relative accuracy of the eigenvector and the gaps.
+    rng : seed or Generator, optional
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------

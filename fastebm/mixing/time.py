@@ -102,6 +102,8 @@ def mixing_time(
         not reversible). Computed if it is needed and not given.
     max_steps : int
         Largest number of steps for which single starts are evolved if powers of P are not formed.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
 
     Returns
     -------

@@ -19,7 +19,7 @@ from ..chains.chain import MarkovChain, is_chain
 from ..chains.tilt import TiltedChain, tilt
 from ..equilibrium.detailed_balance import BalanceResult, detailed_balance
 from ..equilibrium.stationary import StationaryResult, stationary
-from ..equilibrium.structure import StructureResult, closed_class, require_aperiodic, structure
+from ..equilibrium.structure import StructureResult, on_closed_class, require_aperiodic, structure
 from ..errors import FastebmError, Interrupted, InvalidChainError
 from ..hitting.bounds import BoundsResult, hitting_bounds
 from ..hitting.times import HittingResult, hitting_times
@@ -267,8 +267,7 @@ class Analysis:
         )
 
     def spectrum(self, **options: Any) -> EigenResult:
-        inside = closed_class(self.chain)
-        chain = self.chain if inside is None else self.chain.restrict(inside)
+        chain = on_closed_class(self.chain)
         k = min(self.parameters["spectrum"], chain.n_states)
         which = "largest" if chain.is_reversible else "modulus"
         return eigenpairs(

@@ -16,8 +16,8 @@ from .._runtime.types import RNG, BoolArray, FloatArray
 from .._version import __version__
 from ..chains.chain import MarkovChain
 from ..equilibrium.stationary import stationary
-from ..equilibrium.structure import closed_class
-from ..errors import FastebmError, InvalidChainError
+from ..equilibrium.structure import on_closed_class
+from ..errors import InvalidChainError, ReducibleChainError
 from ..simulation.hitting_sample import HittingSample
 from ..simulation.simulate import superior_states
 from ..spectral.eigen_result import EigenResult
@@ -78,10 +78,9 @@ def describe(chain: MarkovChain) -> dict[str, Any]:
 def reversible(chain: MarkovChain) -> bool:
     """Whether the chain is reversible on its closed class; False if it has several."""
     try:
-        inside = closed_class(chain)
-    except FastebmError:
+        return on_closed_class(chain).is_reversible
+    except ReducibleChainError:
         return False
-    return (chain if inside is None else chain.restrict(inside)).is_reversible
 
 
 def named(chain: MarkovChain, state: int | np.integer) -> dict[str, Any]:

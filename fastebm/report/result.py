@@ -49,7 +49,7 @@ class Report(Findings):
     mixing : MixingResult or None
         The mixing curve from that state; with bounds if the chain is reversible.
     solve : HittingResult or None
-        Mean times to reach the superior states, solved; carries the bound from the gap.
+        Mean times to reach the superior states, solved, with the bound from the gap.
     bounds : BoundsResult or None
         Theoretical bounds of these times, each next to its value; the exit rate to 1e-3.
     sample : HittingSample or None
@@ -68,19 +68,37 @@ class Report(Findings):
     """
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that `json.dumps` accepts; arrays of more than 1000 entries as their min,
-        max and n."""
+        """The report as plain values that `json.dumps` accepts.
+
+        Returns
+        -------
+        dict
+            Arrays of more than 1000 entries are replaced by their min, max and n.
+        """
         facts: dict[str, Any] = plain(vars(self))
         return facts
 
     def to_json(self, path: Path | None = None) -> str:
-        """The report as JSON text; with `path`, also written to that file, which is replaced as a
-        whole or not at all."""
+        """The report as JSON text.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            A file to write the text to; it is replaced as a whole or not at all.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
         return write_json(self.to_dict(), path)
 
     def to_html(self, path: Path | None = None, *, title: str | None = None) -> str:
-        """The report as one HTML page that needs no network; with `path`, also written to that
-        file, as by `to_json`.
+        """The report as one HTML page that needs no network.
 
         Each part is a question with its answer in words, its numbers with bounds, figures, and the
         evidence; a part without an answer shows the reason. The inputs, the versions and the JSON
@@ -89,8 +107,9 @@ class Report(Findings):
         Parameters
         ----------
         path : str or path, optional
+            A file to write the page to, as in `to_json`.
         title : str, optional
-            What the chain is, for the head of the page.
+            The heading of the page; default: the number of states.
 
         Returns
         -------
@@ -100,6 +119,8 @@ class Report(Findings):
         ------
         ImportError
             Jinja2 or Matplotlib is missing; the message names the remedy.
+        OSError
+            The file cannot be written.
 
         Examples
         --------
@@ -113,5 +134,11 @@ class Report(Findings):
         return write_text(page(self, title), path)
 
     def summary(self) -> str:
-        """The report in words, several lines."""
+        """The report in words.
+
+        Returns
+        -------
+        str
+            Several lines.
+        """
         return "\n".join([*(line for part in PARTS for line in part.say(self)), *say_run(self)])

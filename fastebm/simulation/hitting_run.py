@@ -10,12 +10,11 @@ from .._runtime.resumable import Resumable, State
 from .._runtime.types import BoolArray, IntArray
 from ..chains.chain import MarkovChain
 from ..equilibrium.structure import hits_almost_surely, reachable
-from .simulate import WALKERS_PER_ROUND
 from .statistics import HittingStatistics
-from .walkers import Starts, Words, advance, bit_set, step_pacer
+from .walkers import WALKERS_PER_ROUND, Starts, Words, advance, bit_set, step_pacer
 
-# Arrivals from which a sequential stop trusts the normal approximation. It is still blind to starts
-# of mass below 3 / hits.
+# Arrivals from which a sequential stop trusts the normal approximation. It still misses starts of
+# mass below 3 / hits.
 HITS_BEFORE_STOP = 1_000
 
 

@@ -12,9 +12,7 @@ from .._runtime.resumable import Resumable, State
 from .._runtime.types import RNG, FloatArray, States
 from ..chains.tilt import TiltedChain
 from .statistics import skew_interval
-from .walkers import ScoredWalks, Starts, require_stop, stop_sets
-
-WALKERS_PER_ROUND = 65_536
+from .walkers import WALKERS_PER_ROUND, ScoredWalks, Starts, require_stop, stop_sets
 
 
 class WeightedSums:

@@ -11,11 +11,7 @@ from .._runtime.random import philox_key
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, BoolArray, Callback
 from ..chains.chain import MarkovChain, is_chain
-from .walkers import Starts, advance, step_pacer
-
-# Walkers that run together: enough for the threads, few enough that the first call, 16 steps of
-# all, takes far below a second.
-WALKERS_PER_ROUND = 65_536
+from .walkers import WALKERS_PER_ROUND, Starts, advance, step_pacer
 
 
 def superior_states(score: npt.ArrayLike, level: float) -> BoolArray:
@@ -30,6 +26,13 @@ def superior_states(score: npt.ArrayLike, level: float) -> BoolArray:
     Returns
     -------
     ndarray bool (n_states,)
+
+    Raises
+    ------
+    InvalidChainError
+        A score or level that is NaN or +inf.
+    TypeError
+        Scores that are not real numbers.
 
     Examples
     --------

@@ -55,7 +55,18 @@ class Survival(Result):
     time_resolution: float
 
     def quantile(self, q: float) -> float:
-        """The first time t with P(tau <= t) >= q; nan if the curve does not fall that far."""
+        """The first time t with P(tau <= t) >= q.
+
+        Parameters
+        ----------
+        q : float
+            In [0, 1].
+
+        Returns
+        -------
+        float
+            NaN if the curve does not fall to 1 - q.
+        """
         # 1e-10 allows for the rounding of a product of one factor per time
         below = self.probability <= 1.0 - q + 1e-10
         return float(self.times[np.argmax(below)]) if below.any() else np.nan
@@ -63,7 +74,17 @@ class Survival(Result):
     def histogram(
         self, bins: int | npt.ArrayLike = 20
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """(counts, edges) of the arrivals; `bins` as in `numpy.histogram`."""
+        """The histogram of the arrivals.
+
+        Parameters
+        ----------
+        bins : int or array_like
+            As in `numpy.histogram`.
+
+        Returns
+        -------
+        counts, edges : ndarray
+        """
         return np.histogram(self.times, bins, weights=self.arrivals)
 
 
@@ -206,7 +227,7 @@ class HittingStatistics:
             probability = np.cumprod(1.0 - deaths / at_risk)
         else:
             probability = (self.n - gone) / self.n
-        # where nobody is left the curve is 0 and its band keeps its width
+        # where no walker is left the curve is 0 and its band keeps its width
         left = np.maximum(at_risk - deaths, 1)
         greenwood = np.cumsum(
             np.where(at_risk > deaths, deaths / (at_risk * left.astype(np.float64)), 0.0)

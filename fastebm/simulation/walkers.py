@@ -21,6 +21,10 @@ from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import hits_almost_surely
 from ..errors import InvalidChainError
 
+# Walkers that run together: enough for the threads, few enough that the first call, 16 steps of
+# all, takes far below a second.
+WALKERS_PER_ROUND = 65_536
+
 #: The key of a Philox generator, shape (2,); or a bit set.
 Words = npt.NDArray[np.uint64]
 

@@ -14,7 +14,7 @@ from strategies import strongly_connected_counts
 import fastebm as fe
 from fastebm import _core, balance_test
 from fastebm.inference import balance_bootstrap
-from fastebm.inference.violations import q_values
+from fastebm.inference.p_values import q_values
 
 
 def reversible_rows(n, seed, concentration=2.0):

@@ -18,7 +18,7 @@ from walks import (
 )
 
 import fastebm as fe
-from fastebm.simulation.simulate import WALKERS_PER_ROUND
+from fastebm.simulation.walkers import WALKERS_PER_ROUND
 
 # --- closed forms ---------------------------------------------------------------------------------
 

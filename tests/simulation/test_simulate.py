@@ -7,7 +7,7 @@ from scipy import stats
 from walks import StopAfter, cycle, random_chain
 
 import fastebm as fe
-from fastebm.simulation.simulate import WALKERS_PER_ROUND
+from fastebm.simulation.walkers import WALKERS_PER_ROUND
 
 
 def test_paths_follow_the_edges_and_their_probabilities():
