@@ -72,7 +72,7 @@ def markov_test(
 ) -> MarkovTest:
     """Test whether trajectories are first-order Markov.
 
-    If they are not, a p-value of `balance_test` has no meaning.
+    If they are not, the p-values of `balance_test` say nothing about detailed balance.
 
     Parameters
     ----------

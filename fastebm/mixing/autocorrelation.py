@@ -28,7 +28,7 @@ TIME_TOL = 1e-4
 
 @result
 class AutocorrelationResult(Result):
-    """How long a stationary chain remembers an observable.
+    """The correlations of an observable along a stationary chain.
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class AutocorrelationResult(Result):
     lower_kind, upper_kind : str
         "rigorous", or "none" if the bound is 0 or inf and says nothing.
     integrated_time : float
-        sigma^2 / variance = 1 + 2 sum_{t >= 1} rho(t): n steps are worth n / integrated_time
-        independent draws. nan if f is constant.
+        sigma^2 / variance = 1 + 2 sum_{t >= 1} rho(t): the mean of n steps has the variance of
+        n / integrated_time independent draws. nan if f is constant.
     autocorrelation : ndarray (n_lags + 1,)
         rho(0) = 1, rho(1), ...
     poisson : ndarray (n_states,)

@@ -1,8 +1,8 @@
 """Powers of a small dense transition matrix by repeated squaring, and the mixing time from them.
 
-This is the one module in which a sparse chain becomes a dense matrix. t_mix is a property of all n
-starts, n^2 numbers whatever the method, and log2(t_mix) products find it where stepping would take
-up to 1e12.
+This is the one module in which a sparse chain becomes a dense matrix. t_mix depends on all n
+starts, n^2 numbers whatever the method. log2(t_mix) products find it; single steps would need up to
+1e12 of them.
 """
 
 import math
@@ -60,7 +60,7 @@ class DensePowers:
     log_pi : ndarray (n_states,)
     states : ndarray int64 or None
         The starts; None for all states.
-    tell : callable
+    report : callable
         Reports progress by keywords.
     """
 
@@ -69,9 +69,9 @@ class DensePowers:
         chain: MarkovChain,
         log_pi: FloatArray,
         states: IntArray | None,
-        tell: Callable[..., None],
+        report: Callable[..., None],
     ) -> None:
-        self.chain, self.pi, self.states, self._tell = chain, np.exp(log_pi), states, tell
+        self.chain, self.pi, self.states, self._report = chain, np.exp(log_pi), states, report
         self.rows: slice | IntArray = slice(None) if states is None else states
         self.powers: list[FloatArray] = []
         # sums of n terms each, in at most MAX_DOUBLINGS products
@@ -93,7 +93,7 @@ class DensePowers:
             and len(self.powers) < MAX_DOUBLINGS
         ):
             self.powers.append(self._product(self.powers[-1], self.powers[-1]))
-            self._tell(doubled=len(self.powers))
+            self._report(doubled=len(self.powers))
         t, before, after, at = self._crossing(threshold)
         low = high = t
         if after > threshold - self.rounding or before <= threshold + self.rounding:
@@ -131,7 +131,7 @@ class DensePowers:
         for k in range(len(self.powers) - 2, -1, -1):
             trial = self.powers[k][self.rows] if X is None else self._product(X, self.powers[k])
             distance = self._distance(trial)
-            self._tell(tv=float(distance.max()))
+            self._report(tv=float(distance.max()))
             if distance.max() > threshold:
                 X, t, before = trial, t + 2**k, distance
             else:

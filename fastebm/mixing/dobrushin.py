@@ -20,8 +20,8 @@ MAX_PAIRS = 1000
 MAX_ROWS_SEARCHED = 256
 # Passes from a row to the one farthest from it; each gains or is the last.
 MAX_CLIMBS = 8
-# Rounding of a sum over a row, whose entries carry a few ulp each, or over the columns' least
-# entries.
+# Rounding of a sum over a row, whose entries have errors of a few ulp each, or over the columns'
+# least entries.
 ROW_SUM_ROUNDING = 2e-14
 
 

@@ -1,9 +1,9 @@
 """The exact evolution of a block of distributions, by the deviation of their densities from one.
 
-What evolves is g = mu / pi - 1, by g <- P* g, which needs no subtraction. What rounding adds along
-constants, the one mode that does not decay, is measured in each pass and removed in the next: so
-distances of 1e-100 keep their relative accuracy. A step is one pass over the matrix
-(`ebm_evolve_step` in csrc).
+The deviation g = mu / pi - 1 evolves by g <- P* g, which needs no subtraction. Constants are the
+one mode that does not decay: the rounding error along them is measured in each pass and removed in
+the next. So distances of 1e-100 keep their relative accuracy. A step is one pass over the matrix
+(`ebm_evolution_step` in csrc).
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..chains import scaling
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 
-# Logarithms of what a double can hold, with room for a sum. MAX_LOG: densities and scalings
+# Logarithms of what a double can hold, with a margin for sums. MAX_LOG: densities and scalings
 # together. MAX_DEPTH and MIN_LOG_PI: the largest initial density and the smallest pi if sqrt(pi)
 # takes a part of the range. From a start x, a state y of mass pi(y) gets at most pi(y) / pi(x).
 # States of mass below e^-100 of that therefore affect no distance but the separation.
@@ -142,9 +142,9 @@ def _symmetrized(
 def _aligned(n: int, width: int) -> FloatArray:
     """An empty block whose rows of 8 or 16 numbers begin at a cache line, which saves a fifth of a
     product's time."""
-    room = np.empty(n * width + 8)
-    first = -(room.ctypes.data // 8) % 8
-    return room[first : first + n * width].reshape(n, width)
+    buffer = np.empty(n * width + 8)
+    first = -(buffer.ctypes.data // 8) % 8
+    return buffer[first : first + n * width].reshape(n, width)
 
 
 def _deviations(starts: StartList, log_pi: FloatArray, unit: FloatArray | None) -> FloatArray:

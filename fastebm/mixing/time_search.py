@@ -1,9 +1,9 @@
 """The search for a mixing time: dense powers, evolution of single starts, spectral bounds and
 minorisation, one after the other.
 
-A norm is convex, so that bounds evolve with the chain: b <- min(rate b, P b) from
-b = sqrt(1 / pi - 1) bounds all starts at once by one product a step, and a rare state that soon
-leads to frequent ones does not cost log(1 / pi_min).
+A norm is convex, so bounds can be averaged by the chain: b <- min(rate b, P b) from
+b = sqrt(1 / pi - 1) bounds all starts at once by one product a step. A rare state that soon leads
+to frequent ones then does not cost log(1 / pi_min) steps.
 """
 
 import math
@@ -95,7 +95,7 @@ class MixingTimeSearch:
     def run(self, monitor: Monitor) -> None:
         self._monitor = monitor
         if self.chain.n_states <= MAX_DENSE:
-            powers = DensePowers(self.chain, self.log_pi, self.states, self._tell)
+            powers = DensePowers(self.chain, self.log_pi, self.states, self._report)
             if powers.fit(self.eps):
                 self.method = "dense powers"
                 self._from_powers(powers)
@@ -112,7 +112,7 @@ class MixingTimeSearch:
             self._evolve(self._candidates())
         self._take_profile()
 
-    def _tell(self, **info: Any) -> None:
+    def _report(self, **info: Any) -> None:
         self._n_done += 1
         self._monitor(self._n_done, **info)
 
@@ -164,7 +164,7 @@ class MixingTimeSearch:
                 is_open = np.isinf(own).any()
                 known = max(known, t + 1 if is_open else int(own.max()))
                 self._set("lower", "evolution", known)
-                self._tell(tv=float(tv.max()))
+                self._report(tv=float(tv.max()))
                 if not is_open:
                     break
             late = int(np.argmax(tv)) if is_open else int(np.argmax(own))
@@ -175,21 +175,23 @@ class MixingTimeSearch:
         return float(self.start_steps[np.flatnonzero(self.starts == state)[0]])
 
     def _candidates(self) -> IntArray:
-        """Starts that may be bad: the least probable states, and those from which the most probable
-        are reached least and most after some steps. The same steps, by P, give the minorisation."""
+        """Starts that may be slow: the least probable states, and those from which the most
+        probable are reached least and most after some steps. The same steps, by P, give the
+        minorisation."""
         order = np.argsort(self.log_pi, kind="stable")
         probes = [int(x) for x in order[::-1][:N_PROBES]]
         mass = np.exp(self.log_pi[probes])
         evolution = DensityEvolution(self.chain, self.log_pi, [*probes], self.threads, dual=True)
-        best, hope, t = math.inf, blocks_needed(self.eps, float(mass.sum())), 0
+        # `fewest`: blocks that the minorisation needs at best, if P^t(x, y) = pi(y)
+        best, fewest, t = math.inf, blocks_needed(self.eps, float(mass.sum())), 0
         upper = self.best("upper").steps
-        while t < self.max_steps and (t < PROBE_STEPS or (t + 1) * hope < min(best, upper)):
+        while t < self.max_steps and (t < PROBE_STEPS or (t + 1) * fewest < min(best, upper)):
             evolution.step()
             t += 1
             # least P^t(x, y) / pi(y)
             least = np.maximum(1.0 - evolution.distances[3] - BOUND_ROUNDING, 0.0)
             best = min(best, t * blocks_needed(self.eps, float((mass * least).sum())))
-            self._tell(minorisation=float(best))
+            self._report(minorisation=float(best))
         if best < math.inf:
             self._set("upper", "minorisation", best)
         g = evolution.deviations()
@@ -204,7 +206,7 @@ class MixingTimeSearch:
         reversible = self.chain.is_reversible
         for gap in self._gaps(reversible):
             self.gap = self.gap or gap
-            self._tell(gap=gap.gap)
+            self._report(gap=gap.gap)
             # a single start may be orthogonal to the slowest function: no lower bound then
             if gap.kind == "absolute" and self.states is None:
                 self._set("lower", "spectral", self._below(gap.gap_upper), gap.upper_kind)
@@ -259,7 +261,7 @@ class MixingTimeSearch:
             bound = t + self._after(_log(float(b[own].max())), rate)
             idle = 0 if bound < best else idle + 1
             best = min(best, bound)
-            self._tell(upper=float(best))
+            self._report(upper=float(best))
         self._set("upper", "averaged", best, kind)
 
     def _after(self, log_norm: float, rate: float) -> int | float:

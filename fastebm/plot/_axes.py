@@ -2,9 +2,9 @@
 values that an axis cannot show.
 
 Colours are those of Okabe & Ito (2008), which are distinct for every kind of colour vision; line
-styles and markers differ too, so that nothing is lost in grey. Areas and clouds use cividis, whose
-lightness is monotone. A value that an axis cannot show (an infinite time, a zero on a logarithmic
-axis) is left out and counted in the upper right corner."""
+styles and markers differ too, so that figures can be read in greyscale. Areas and clouds use
+cividis, whose lightness is monotone. A value that an axis cannot show (an infinite time, a zero on
+a logarithmic axis) is left out and counted in the upper right corner."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ STYLES: tuple[Style, ...] = (
 BLUE, VERMILION, GREEN = (style[0] for style in STYLES[:3])
 GREY = "#595959"  # of bounds and guides: contrast 7 on white
 COLORS = "cividis"
-# Of a line or a cloud: more points cannot be told apart on a page and would make it heavy.
+# Largest number of points of a line or a cloud: more cannot be distinguished on a page and would
+# make its file large.
 MAX_POINTS = 2_000
 MAX_LEGEND = 8
 # A bar that reaches zero ends at this share of its value on a logarithmic axis.
@@ -103,7 +104,7 @@ def finish(
 
 
 def literal(text: object) -> str:
-    """A user's text as it is: a dollar sign starts no formula."""
+    """A user's text without formulas: a dollar sign is shown as such."""
     return str(text).replace("$", r"\$")
 
 
@@ -183,8 +184,8 @@ def bars(
     *,
     line: bool = True,
 ) -> None:
-    """Values with their two ends on a logarithmic axis; an end at zero or at infinity becomes an
-    arrow."""
+    """Values with their lower and upper ends on a logarithmic axis; an end at zero or at infinity
+    becomes an arrow."""
     keep = drawable(ax, name, value, log=True)
     x, value, low, high = x[keep], value[keep], low[keep], high[keep]
     no_low, no_high = low <= 0.0, ~np.isfinite(high)

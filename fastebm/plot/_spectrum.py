@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class GapLike(Protocol):
-    """What a figure reads of a `GapResult`."""
+    """The fields of a `GapResult` that a figure uses."""
 
     @property
     def gap(self) -> float: ...
@@ -128,7 +128,7 @@ def _complex_plane(ax: Axes, values: npt.NDArray[np.complex128], gap: GapLike | 
 
 
 def ends_of(gap: GapLike) -> str:
-    """What the two ends of a gap rest on."""
+    """The kinds of the two ends of a gap."""
     ends = [
         f"{kind} {end} end"
         for end, kind in (("lower", gap.lower_kind), ("upper", gap.upper_kind))

@@ -45,8 +45,8 @@ def landscape(
     Parameters
     ----------
     law : StationaryResult, BalanceResult or array_like (n_states,)
-        The stationary law. Results are used in logarithms, so that masses below 1e-308 are drawn
-        where they belong.
+        The stationary law. Results supply log pi, so that masses below 1e-308 are drawn at their
+        true height.
     value : array_like (n_states,), optional
         A score, a potential, hitting times. None: the rank of the state, the most probable first,
         on a logarithmic axis.
@@ -54,7 +54,7 @@ def landscape(
         The level from which states are superior, drawn as a line.
     floor : float
         States of smaller mass are counted, not drawn: one that no run ever visits (1e-104) would
-        press all others into a line.
+        compress all others into a line.
     value_label : str
         Name and unit of the value.
     ax : matplotlib.axes.Axes, optional
@@ -67,7 +67,7 @@ def landscape(
     Raises
     ------
     InvalidChainError
-        A law that is not one, or a value that is not one number per state.
+        A law that holds no probabilities, or a value that is not one number per state.
 
     Examples
     --------
@@ -156,7 +156,7 @@ def embedding(
     Raises
     ------
     InvalidChainError
-        A column that is not there, or a colour that is not one number per state.
+        A column out of range, or a colour that is not one number per state.
 
     Examples
     --------

@@ -117,8 +117,8 @@ def analyze(
     Returns
     -------
     Report
-        Parts without an answer (several closed classes, a period) are listed in `errors`; all
-        others are there.
+        Parts without an answer (several closed classes, a period) are None, and `errors` gives the
+        reasons.
 
     Raises
     ------
@@ -227,12 +227,13 @@ class Analysis:
         return self.found.get(name)
 
     def keep(self, found: dict[str, Any], value: Any) -> None:
+        """Store `value` in `found` as the current part, or under the current key of it."""
         found[self.current] = (
             value if self.key is None else found.get(self.current, {}) | {self.key: value}
         )
 
     def run(self) -> None:
-        """Every part, the spectrum and the temperatures last: they may take longest."""
+        """Compute every part. The spectrum and the temperatures may take longest and come last."""
         chain, tol = self.chain, self.parameters["tol"]
         self.part("structure", structure, chain, is_long=False)
         if self.part("stationary", stationary, chain):
@@ -292,6 +293,7 @@ class Analysis:
         return mixing_curve(self.chain, start, self.parameters["n_steps"], gap=gap, **options)
 
     def report(self, interruption: KeyboardInterrupt | None = None) -> Report:
+        """The Report so far, with the partial result that an interruption holds."""
         found = dict(self.found)
         partial = getattr(interruption, "partial", None)
         if isinstance(partial, RESULT_TYPES[self.current]):

@@ -19,12 +19,12 @@ _CAVEAT = {True: "", False: " (NOT CONVERGED)"}
 
 
 def lower_kind(gap: GapResult) -> str:
-    """What a bound from this gap rests on, in parentheses; empty if it is rigorous."""
+    """The kind of the lower end of a gap, in parentheses; empty if it is rigorous."""
     return "" if gap.lower_kind == "rigorous" else f" (its lower end: {gap.lower_kind})"
 
 
 def enclosure(gap: GapResult) -> str:
-    """The two ends of a gap and what each rests on."""
+    """The two ends of a gap and their kinds."""
     ends = {"at least": (gap.gap_lower, gap.lower_kind), "at most": (gap.gap_upper, gap.upper_kind)}
     return ", ".join(
         f"{word} {value:.10g} ({kind})" for word, (value, kind) in ends.items() if kind != "none"
@@ -189,7 +189,7 @@ def _say_bounds(b: BoundsResult) -> Iterator[str]:
         )
 
 
-# The parts of a report, as the reader of an error knows them.
+# The parts of a report, as error messages name them.
 NAMES = {
     "stationary": "stationary law",
     "balance": "detailed balance",
@@ -223,10 +223,10 @@ class Part(NamedTuple):
     """One question of a report."""
 
     question: str
-    # What the question needs, to be shown if it was not computed for lack of it.
+    # The input that the question needs: shown if the question was not computed without it.
     needs: str
-    # The answer in lines, none if there is no answer; a line that adds to the one before begins
-    # with a blank.
+    # The answer in lines, none if there is no answer; a line that continues the one before begins
+    # with a space.
     say: Callable[[Findings], Iterator[str]]
     # The evidence: fields of the report, and names of parts in its `errors`.
     fields: tuple[str, ...]

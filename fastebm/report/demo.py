@@ -182,7 +182,7 @@ class _Demo:
     def pretrained(self) -> None:
         """The pretrained model: structure, stationary law, distance from detailed balance."""
         self.chain = chain = datasets.load(self.dataset)
-        # a data set has both
+        # a dataset has both
         self.labels = cast(HistoryLabels, chain.labels)
         self.reward = cast(FloatArray, chain.reward)
         what, self.level, start = SETTINGS[self.dataset]
@@ -246,7 +246,7 @@ class _Demo:
             (
                 "SLEM",
                 f"{facts['slem']:.10f}",
-                "second-largest eigenvalue modulus: the factor by which memory fades per step",
+                "second-largest eigenvalue modulus: the slowest decay factor per step",
             ),
         )
 
@@ -265,7 +265,7 @@ class _Demo:
             (
                 "spectral gap",
                 f"{gap.gap:.10f}",
-                f"1 - second-largest eigenvalue: {1 / gap.gap:.2f} steps to forget",
+                f"1 - second-largest eigenvalue: relaxation time {1 / gap.gap:.2f} steps",
             ),
         )
         self.say_section(

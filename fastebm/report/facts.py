@@ -29,8 +29,8 @@ RARE = 1e-20
 
 
 def seeded(rng: RNG) -> tuple[int | None, np.random.Generator]:
-    """(seed, Generator): the seed repeats the run. It is drawn for None, and None if `rng` is not
-    an int."""
+    """(seed, Generator). The seed repeats the run: it is drawn if `rng` is None, and is None if
+    `rng` is a Generator."""
     if rng is None:
         rng = int(np.random.default_rng().integers(2**53))  # JSON readers keep integers up to here
     seed = int(rng) if isinstance(rng, (int, np.integer)) else None

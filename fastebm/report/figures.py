@@ -15,10 +15,10 @@ from .answers import lower_kind
 from .facts import RARE
 from .findings import Findings
 
-# Letters of 8 points and more on a phone, where a page is 358 pixels wide inside.
+# Text has 8 points or more on a phone, where the page leaves 358 pixels for a figure.
 FIGURE_INCHES = (4.5, 3.2)
-# Letters are outlines, the same on every machine; with a fixed salt the same report gives the same
-# bytes.
+# Text is drawn as outlines, the same on every machine. With a fixed salt the same report gives the
+# same bytes.
 SVG: dict[Any, Any] = {
     "svg.hashsalt": "fastebm",
     "svg.fonttype": "path",
@@ -26,10 +26,10 @@ SVG: dict[Any, Any] = {
     "text.usetex": False,
 }
 # Rare states are left out of a figure and counted there, if they are at most this share of all:
-# they would press all others into a line (1.6 % of english-trigram have mass 1e-99 and less).
+# they would compress all others into a line (1.6 % of english-trigram have mass 1e-99 and less).
 MAX_RARE_SHARE = 0.1
-# Right eigenvectors grow like 1 / sqrt(pi): states of less mass than this would press the others
-# into a point of their plane.
+# Right eigenvectors grow like 1 / sqrt(pi): states of less mass than this would compress the others
+# into one point of the plane.
 MIN_MASS_IN_PLANE = 1e-12
 
 
@@ -120,9 +120,10 @@ def figures(report: Findings) -> Iterator[Drawing]:
 
 
 def arrhenius(field: str, betas: Sequence[float], gaps: Sequence[GapResult]) -> Drawing:
+    """The figure of the gaps against the inverse temperatures."""
     return figure(
         field,
-        "The gap against 1/β, with its two ends: a straight line is a barrier, whose height is "
+        "The gap against 1/β, with its two ends. A straight line shows a barrier; its height is "
         "minus the slope.",
         plot.arrhenius,
         betas,

@@ -1,5 +1,4 @@
-"""The page of a Report: one HTML file that holds everything, driven by the fields of the report
-(template: page.html.jinja)."""
+"""The page of a Report: one HTML file that holds everything (template: page.html.jinja)."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -85,13 +85,13 @@ def _number(of: str, name: str, value: float, low: float, high: float, basis: st
 
 
 def _interval(value: Result, facts: Mapping[str, Any], key: str) -> tuple[float, float, str] | None:
-    """(lower, upper, what they rest on) of a number that its result bounds, found by the names of
-    the fields; otherwise None."""
+    """(lower, upper, kind) of a number that its result bounds, found by the names of the fields;
+    otherwise None."""
     if (
         not isinstance(facts[key], (int, float))
         or isinstance(facts[key], bool)
         or facts[key] != facts[key]
-    ):  # nan has no ends
+    ):  # nan has no bounds
         return None
     if f"{key}_lower" in facts and f"{key}_upper" in facts:
         kind = "rigorous" if isinstance(value, BoundsResult) else "bounds"
@@ -135,7 +135,8 @@ def _meanings(kind: type[Result]) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """A value as a reader wants it: ten digits or more, and long values summarised."""
+    """A value as text: floats with ten significant digits, integers in full, long values
+    summarised."""
     if value is None:
         return "none"
     if isinstance(value, (bool, np.bool_)):

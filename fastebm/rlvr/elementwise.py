@@ -35,7 +35,7 @@ _DOMAINS = {
     "beta": (0.0, np.inf, "a KL coefficient is >= 0; inf keeps the reference policy"),
     "t": (0.0, np.inf, "a flow time is >= 0; inf gives the target"),
     "k": (1.0, np.inf, "at least k = 1 attempt is needed"),
-    "kl": (0.0, np.inf, "a KL budget is >= 0 nats; inf buys any accuracy"),
+    "kl": (0.0, np.inf, "a KL budget is >= 0 nats; inf allows any accuracy"),
     "alpha": (
         -1e6,
         1e6,

@@ -1,4 +1,4 @@
-"""The inverse questions of RLVR: the coefficient, accuracy or time for a wanted accuracy or KL
+"""The inverse questions of RLVR: the coefficient, accuracy or time for a given accuracy or KL
 budget. Conventions are those of `fastebm.rlvr.laws`."""
 
 from typing import Any, overload
@@ -75,7 +75,7 @@ def accuracy_for_kl(
 def accuracy_for_kl(
     p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = False, num_threads: int | None = None
 ) -> Any:
-    """The largest accuracy that a KL budget buys:  the p >= p0 with KL(pi || pi_ref) = kl.
+    """The largest accuracy within a KL budget:  the p >= p0 with KL(pi || pi_ref) = kl.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def accuracy_for_kl(
     logit : bool
         Whether accuracies are given and returned as logits.
     num_threads : int, optional
-        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the
-        result.
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. The result has the same bits
+        with any number.
 
     Returns
     -------
@@ -136,8 +136,8 @@ def beta_for_kl(
     logit : bool
         Whether accuracies are given as logits.
     num_threads : int, optional
-        None: the CPUs this process may use, capped by OMP_NUM_THREADS. It changes no bit of the
-        result.
+        None: the CPUs this process may use, capped by OMP_NUM_THREADS. The result has the same bits
+        with any number.
 
     Returns
     -------

@@ -8,8 +8,9 @@ parameters: what is left has the memory and the spread of the noise. Without thi
 error of the first stage would bend the whole KL curve, and would be taken for a law that fails, and
 for memory of the noise.
 
-Memory is an autoregression through which the regressors are carried. The covariance is then a sum
-of squares, where averaged autocovariances next to squared scores could make a variance negative.
+The noise is modelled as an autoregression, and the regressors are filtered by it. The covariance is
+then a sum of squares, where averaged autocovariances next to squared scores could make a variance
+negative.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from scipy.special import betainc
 
 from .._runtime.types import FloatArray
 
-# The largest sum of autoregressive coefficients: the noise forgets within a log of tens of steps.
+# The largest sum of autoregressive coefficients, so that the memory of the noise is shorter than a
+# log of tens of steps.
 MOST_MEMORY = 0.97
 
 
@@ -77,7 +79,7 @@ def innovations(residual: FloatArray, coefficients: FloatArray) -> FloatArray:
     return e
 
 
-def carried(X: FloatArray, coefficients: FloatArray) -> FloatArray:
+def filtered(X: FloatArray, coefficients: FloatArray) -> FloatArray:
     """Z with X^T r = Z^T e for the innovations e of r: each innovation has the weight of all steps
     that remember it."""
     order = coefficients.size
@@ -95,7 +97,7 @@ def covariance(
     (autoregressive prewhitening: den Haan & Levin 1997) of their squared scores: it allows for
     memory and for a noise whose spread changes along the run, and is never negative. Every
     innovation is divided by 1 - its leverage (HC3, MacKinnon & White 1985): a few steps determine
-    p0, and the fit has bent towards their noise.
+    p0, and the fit follows their noise.
     """
     blocks_of_scores, longest = [], 0
     for X, residual, basis in blocks:
@@ -103,7 +105,7 @@ def covariance(
         coefficients = memory(residual, basis, lag)
         free = np.maximum(1 - np.sum(basis**2, axis=1), 1e-3)
         blocks_of_scores.append(
-            carried(X, coefficients) * (innovations(residual, coefficients) / free)[:, None]
+            filtered(X, coefficients) * (innovations(residual, coefficients) / free)[:, None]
         )
         longest = max(longest, coefficients.size)
     scores, inverse = np.hstack(blocks_of_scores), np.linalg.pinv(slope)

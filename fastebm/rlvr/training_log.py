@@ -1,4 +1,4 @@
-"""Checks of the log of a training run: its steps and curves, with holes."""
+"""Checks of the log of a training run: its steps and curves, with missing values."""
 
 from typing import Any
 

@@ -125,7 +125,7 @@ def simulate_hitting_times(
         Stop once the upper half of the 95 % interval is at most this share of the mean and 1000
         walkers have arrived, or once the mean is known to be infinite. Checked after rounds of 1000
         walkers or a quarter of those done. Asymptotic: the coverage tends to 95 % as rel_ci tends
-        to 0 (Chow & Robbins 1965); like any sample it is blind to rare slow starts.
+        to 0 (Chow & Robbins 1965). Like any sample it may miss rare slow starts.
     rng : Generator, BitGenerator, SeedSequence, int or None
         The result depends on it and on the arguments, bit for bit, and not on `num_threads`.
     num_threads, progress, callback

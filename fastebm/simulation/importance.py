@@ -1,4 +1,4 @@
-"""Rare targets by importance sampling: walkers of a warmer tilt, weighted back to the cold chain.
+"""Rare targets by importance sampling: walkers of a warmer tilt, reweighted to the cold chain.
 
 The result and the public function; `importance_run` holds the walkers and their weights.
 """

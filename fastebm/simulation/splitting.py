@@ -74,8 +74,8 @@ class SplittingTimeResult(Result):
         95 % interval from the jackknife over the replicas, on the logarithm.
     std_error : float
     cycle_mean : float
-        Mean steps of an excursion from the start until it is back or on the target. Blind to long
-        excursions that do not arrive and are rarer than one in n_particles * n_replicas.
+        Mean steps of an excursion from the start until it is back or on the target. Long excursions
+        that do not arrive and are rarer than one in n_particles * n_replicas are missed.
     escape : SplittingResult
         The probability that an excursion ends on the target.
     converged : bool
@@ -105,7 +105,8 @@ def splitting_probability(
     callback: Callback | None = None,
     checkpoint: Path | None = None,
 ) -> SplittingResult:
-    """P(hit `target` before `avoid`) by adaptive multilevel splitting, for 1e-12 and far below.
+    """P(hit `target` before `avoid`) by adaptive multilevel splitting, for probabilities of 1e-12
+    and far below.
 
     Parameters
     ----------

@@ -105,7 +105,7 @@ class SplittingRun:
         checkpoint: Path | None,
         summary: Callable[[], T],
     ) -> T:
-        """summary() of all replicas; `Interrupted` carries that of the finished ones."""
+        """summary() of all replicas; `Interrupted` holds that of the finished ones."""
         with resumable(
             self.name,
             checkpoint,
@@ -156,7 +156,7 @@ class SplittingRun:
 
 
 class ReplicaGroup:
-    """Some replicas side by side, each a row of particles.
+    """Some replicas that advance together, each a row of particles.
 
     A particle is the state where its own part of the trajectory begins, the random stream that it
     walked from there, and the highest score on the way.
@@ -168,7 +168,7 @@ class ReplicaGroup:
     n_streams, n_drawn : ndarray int64 (n_replicas,)
         Random streams used so far, and numbers drawn to choose survivors.
     level : float
-        The lowest level of a replica that is still under way.
+        The lowest level of a replica that is still running.
     """
 
     def __init__(self, run: SplittingRun, replicas: range) -> None:

@@ -9,10 +9,10 @@ from scipy.linalg import toeplitz
 from scipy.signal import lfilter
 
 from fastebm.rlvr.residuals import (
-    carried,
     cleaned,
     covariance,
     directions,
+    filtered,
     innovations,
     memory,
     von_neumann,
@@ -24,10 +24,10 @@ SMOOTH = np.column_stack([np.ones(N), np.linspace(0, 1, N), np.exp(-np.linspace(
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.floats(-0.9, 0.9), max_size=4), st.integers(0, 2**32 - 1))
-def test_scores_are_carried_to_the_innovations(coefficients, seed):
+def test_scores_are_filtered_to_the_innovations(coefficients, seed):
     rng = np.random.default_rng(seed)
     X, residual, a = rng.normal(size=(40, 2)), rng.normal(size=40), np.array(coefficients)
-    Z = carried(X, a)
+    Z = filtered(X, a)
     np.testing.assert_allclose(
         Z.T @ innovations(residual, a), X.T @ residual, atol=1e-9 * (1 + np.abs(Z).max())
     )
