@@ -7,11 +7,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from ..errors import InvalidChainError
 from .types import BoolArray, FloatArray, IntArray, States
 
 Choice = TypeVar("Choice", bound=str | None)
+
+# Numbers of order one that the caller computed may miss an end of their range by a few rounding
+# errors: 1 + 2e-16 is a probability. Up to 64 ulp of one (1.4e-14) they are clipped to the end.
+END_ROUNDING = 64 * float(np.finfo(np.float64).eps)
 
 
 def count(value: object, name: str, minimum: int = 1) -> int:
@@ -50,6 +55,26 @@ def choice(value: Choice, name: str, allowed: Iterable[str | None]) -> Choice:
             f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
         )
     return value
+
+
+def clipped(array: FloatArray, low: float, high: float) -> FloatArray:
+    """The array itself, or a copy in which entries outside [low, high] by at most END_ROUNDING are
+    set to that end."""
+    below = (array < low) & (array >= low - END_ROUNDING)
+    above = (array > high) & (array <= high + END_ROUNDING)
+    if not (below.any() or above.any()):
+        return array
+    return np.where(below, low, np.where(above, high, array))
+
+
+def sparse_float64(matrix: Any, name: str) -> Any:
+    """A sparse matrix of any form as a CSR array of float64, a copy, with rows ascending and
+    repeated entries added up. They are cast first: a uint8 matrix would add them modulo 256."""
+    if matrix.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, not dtype {matrix.dtype}")
+    csr = sp.csr_array(matrix.astype(np.float64), copy=True)
+    csr.sum_duplicates()
+    return csr
 
 
 def real_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
@@ -114,8 +139,9 @@ def target_mask(target: States, n_states: int) -> BoolArray:
 
 
 def distribution(values: npt.ArrayLike, n_states: int, name: str) -> FloatArray:
-    """A probability vector (n_states,): not negative, with sum one to 1e-6, then normalised."""
-    array = vector(values, n_states, name)
+    """A probability vector (n_states,): not negative to END_ROUNDING, with sum one to 1e-6, then
+    clipped at zero and normalised."""
+    array = clipped(vector(values, n_states, name), 0.0, np.inf)
     if (array < 0).any():
         at = int(np.argmax(array < 0))
         raise InvalidChainError(f"{name}[{at}] is {array[at]}; probabilities are not negative")

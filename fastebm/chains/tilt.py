@@ -288,10 +288,7 @@ def _checked_sparse(reward: Any, n_states: int) -> Any:
         raise InvalidChainError(
             f"a sparse reward must have shape {(n_states, n_states)}, got {reward.shape}"
         )
-    if reward.dtype.kind not in "biuf":
-        raise TypeError(f"reward must hold real numbers, not dtype {reward.dtype}")
-    reward = sp.csr_array(reward, dtype=np.float64, copy=True)  # sum_duplicates works in place
-    reward.sum_duplicates()
+    reward = validate.sparse_float64(reward, "reward")
     bad = np.isnan(reward.data) | np.isposinf(reward.data)
     if bad.any():
         at = int(np.argmax(bad))

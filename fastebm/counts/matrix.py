@@ -202,15 +202,12 @@ def _square(counts: Any, name: str) -> Any:
     is_sparse: bool = sp.issparse(counts)
     if not is_sparse:
         counts = validate.real_array(counts, name)
-    elif counts.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers, not dtype {counts.dtype}")
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
         raise InvalidChainError(
             f"{name} must be square, (n_states, n_states), got shape {counts.shape}"
         )
     if counts.shape[0] == 0:
         raise InvalidChainError(f"{name} have no states; there must be at least one")
-    csr = sp.csr_array(counts, dtype=np.float64, copy=True)  # the two calls below work in place
-    csr.sum_duplicates()
+    csr = validate.sparse_float64(counts if is_sparse else sp.csr_array(counts), name)
     csr.eliminate_zeros()
     return csr

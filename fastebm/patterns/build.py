@@ -54,7 +54,10 @@ def _arrays(P: Any) -> CsrArrays:
     is_sparse: bool = sp.issparse(P)
     if is_sparse:
         shape = P.shape
-        P = P if P.format == "csr" else P.tocsr()
+        if P.format != "csr":
+            # repeated entries are added up in float64, whatever they are stored in
+            storage = P.dtype if P.dtype == np.float32 else np.float64
+            P = validate.sparse_float64(P, "P").astype(storage)
     else:
         P = validate.real_array(P, "P")
         shape = P.shape
@@ -253,12 +256,9 @@ def generator_to_csr(
 ) -> tuple[_core.Csr, FloatArray, FloatArray, float]:
     """(Csr of the off-diagonal rates, row scaling, shift, rate) of a generator."""
     Q = Q if sp.issparse(Q) else validate.real_array(Q, "Q")
-    if Q.dtype.kind not in "biuf":
-        raise TypeError(f"Q must hold real numbers, not dtype {Q.dtype}")
     if Q.ndim != 2 or Q.shape[0] != Q.shape[1] or Q.shape[0] == 0:
         raise InvalidChainError(f"Q must be square with at least one state, got shape {Q.shape}")
-    Q = sp.csr_array(Q, dtype=np.float64, copy=True)  # sum_duplicates works in place
-    Q.sum_duplicates()
+    Q = validate.sparse_float64(Q if sp.issparse(Q) else sp.csr_array(Q), "Q")
     rows = np.repeat(np.arange(Q.shape[0]), np.diff(Q.indptr))
     off = rows != Q.indices
     bad = ~np.isfinite(Q.data) | (off & (Q.data < 0))

@@ -14,6 +14,7 @@ All orders share one unknown and one formula: the log ratio of the best answer l
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
@@ -27,7 +28,7 @@ from .._runtime.results import Result, result
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 from .elementwise import checked, closed_form, times
-from .policies import reference_law
+from .policies import law_of_answers, reference_law
 
 # name -> (alpha, the multiple of D_alpha with that name)
 DIVERGENCES = {
@@ -160,7 +161,7 @@ def optimal_policy(
     Parameters
     ----------
     reference : array_like (n_answers,)
-        Probabilities of the reference policy, positive.
+        Probabilities of the reference policy. An answer of probability 0 keeps it.
     reward : array_like (n_answers,)
         Finite.
     beta : float
@@ -175,8 +176,8 @@ def optimal_policy(
     Raises
     ------
     InvalidChainError
-        The reference is not a law or has a zero, a reward is not finite, beta is not positive, or
-        the name is unknown.
+        The reference is not a law, a reward is not finite, beta is not positive, or the name is
+        unknown.
 
     Notes
     -----
@@ -196,8 +197,10 @@ def optimal_policy(
     kl [0.777 0.191 0.031] 3 True
     chi2 [0.288 0.487 0.225] 3 True
     """
-    reference = reference_law(reference)
+    reference = law_of_answers(reference)
     reward = validate.vector(reward, reference.size, "reward")
+    if not reference.all():
+        return _with_zeros(reference, reward, beta, divergence)
     beta = validate.number(beta, "beta", above=0.0, below=np.inf)
     alpha, multiple = _order(divergence)
     with np.errstate(over="ignore"):
@@ -241,6 +244,17 @@ def optimal_policy(
         residual,
         int(kept.sum()),
     )
+
+
+def _with_zeros(
+    reference: FloatArray, reward: FloatArray, beta: float, divergence: str | float
+) -> OptimalPolicy:
+    """The optimum where the reference has zeros: that of the other answers."""
+    own = reference > 0.0
+    found = optimal_policy(reference[own], reward[own], beta, divergence=divergence)
+    policy, log_policy = np.zeros(reference.size), np.full(reference.size, -np.inf)
+    policy[own], log_policy[own] = found.policy, found.log_policy
+    return replace(found, policy=policy, log_policy=log_policy)
 
 
 def _increasing_root(

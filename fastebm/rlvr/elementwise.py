@@ -44,6 +44,9 @@ _DOMAINS = {
     ),
 }
 
+# What callers compute, and may have rounded past an end of its range (`validate.END_ROUNDING`).
+_COMPUTED = {"p", "p0", "h_correct", "h_wrong", "t", "kl"}
+
 # beta = 0 is computed with this value: the results equal the limit to rounding, and no product
 # 0 * inf occurs.
 COLDEST = 1e-100
@@ -58,6 +61,8 @@ def checked(name: str, values: npt.ArrayLike, logit: bool = False) -> FloatArray
         )
     array: FloatArray = np.asarray(validate.real_array(values, name), dtype=np.float64)
     low, high, remedy = _LOGIT if logit else _DOMAINS[name]
+    if not logit and name in _COMPUTED:
+        array = validate.clipped(array, low, high)
     bad = ~((low <= array) & (array <= high))  # also true for NaN
     if bad.any():
         index = tuple(int(i) for i in np.argwhere(bad)[0])

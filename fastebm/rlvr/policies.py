@@ -54,15 +54,21 @@ class PolicyFlow(Result):
     n_evaluations: int
 
 
-def reference_law(reference: npt.ArrayLike) -> FloatArray:
-    """A law over the answers with positive probabilities: zeros would stay zero under every policy
-    gradient."""
+def law_of_answers(reference: npt.ArrayLike) -> FloatArray:
+    """A law over at least one answer."""
     law = np.atleast_1d(validate.real_array(reference, "reference"))
     if law.ndim != 1 or law.size == 0:
         raise InvalidChainError(
             f"reference must be a law over at least one answer, shape (n_answers,), got {law.shape}"
         )
     checked: FloatArray = validate.distribution(law, law.size, "reference")
+    return checked
+
+
+def reference_law(reference: npt.ArrayLike) -> FloatArray:
+    """A law over the answers with positive probabilities: zeros would stay zero under every policy
+    gradient."""
+    checked = law_of_answers(reference)
     if not checked.all():
         at = int(np.argmin(checked))
         raise InvalidChainError(

@@ -166,3 +166,32 @@ def test_a_generator_with_duplicates_is_not_changed():
     chain = MarkovChain.from_generator(Q)
     assert pickle.dumps(Q) == before and chain.rate == 3.0
     np.testing.assert_allclose(dense(chain), [[0, 1], [1 / 3, 2 / 3]], rtol=1e-15)
+
+
+# --- repeated entries ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, bool, np.uint16, np.int64, np.float32])
+@pytest.mark.parametrize("form", ["coo", "csr"])
+def test_repeated_entries_are_added_up_in_float64(dtype, form):
+    """A uint8 matrix of 300 ones in one place used to count 44, a bool matrix 1."""
+    source, target = np.repeat([0, 0, 1], [300, 100, 1]), np.repeat([0, 1, 0], [300, 100, 1])
+    ones = np.ones(401, dtype)
+    if form == "coo":
+        counts = sp.coo_array((ones, (source, target)), shape=(2, 2))
+    else:
+        counts = sp.csr_array((ones, target, [0, 400, 401]), shape=(2, 2))
+    for chain in (MarkovChain.from_counts(counts), MarkovChain(counts, normalize=True)):
+        P = chain.to_scipy().toarray()
+        np.testing.assert_allclose(P, [[0.75, 0.25], [1.0, 0.0]], rtol=1e-14)
+    again = sp.coo_array((np.ones(401, dtype), (source, target)), shape=(2, 2))
+    assert np.all(counts.data == ones) and (again.toarray() == counts.toarray()).all()  # untouched
+    rates = sp.coo_array(
+        (np.r_[np.full(300, -1, np.int8), np.ones(300, np.int8), [1, -1]].astype(np.int8),
+         (np.r_[np.zeros(600, int), 1, 1], np.r_[np.zeros(300, int), np.ones(300, int), 0, 1])),
+        shape=(2, 2),
+    )  # fmt: skip
+    assert MarkovChain.from_generator(rates).rate == 300.0
+    reward = sp.coo_array((ones[:300], (source[:300], target[:300])), shape=(2, 2))
+    tilted = fe.tilt(MarkovChain(np.full((2, 2), 0.5)), reward, 300.0)
+    np.testing.assert_allclose(tilted.to_scipy().toarray()[0, 0], 1 / (1 + np.exp(-1)), rtol=1e-14)

@@ -283,3 +283,38 @@ def test_degenerate_logs_give_numbers_and_no_warnings_of_numpy():
                     found.accuracy_law.p_value,
                 ]
             ).any()
+
+
+# --- numbers that missed their range by rounding --------------------------------------------------
+
+
+@pytest.mark.parametrize("off", [1, 9, 63])
+def test_rounding_past_an_end_is_clipped(off):
+    u = off * 2.0**-52
+    assert rlvr.target_accuracy(1.0 + u, 0.1) == rlvr.target_accuracy(1.0, 0.1) == 1.0
+    assert rlvr.target_accuracy(-u, 0.1) == 0.0
+    assert rlvr.entropy(0.5, 0.5, 0.0, -u) == rlvr.entropy(0.5, 0.5, 0.0, 0.0)
+    assert rlvr.flow(0.3, 0.5, -u) == 0.3
+    assert rlvr.beta_for_kl(0.3, -u) == np.inf
+
+
+@pytest.mark.parametrize("value", [1.0 + 2e-14, -2e-14, np.nan])
+def test_more_than_rounding_is_refused(value):
+    with pytest.raises(ValueError, match="an accuracy lies in"):
+        rlvr.target_accuracy(value, 0.1)
+    with pytest.raises(ValueError, match="an entropy is finite"):
+        rlvr.entropy(0.5, 0.5, 0.0, -abs(value))
+
+
+def test_an_answer_without_probability_keeps_none():
+    reward = [1.0, 0.0, 5.0]
+    for name in ("kl", "forward_kl", "chi2"):
+        for tiny in (0.0, -1e-17):
+            found = rlvr.optimal_policy([0.25, 0.75, tiny], reward, 0.5, divergence=name)
+            alone = rlvr.optimal_policy([0.25, 0.75], reward[:2], 0.5, divergence=name)
+            np.testing.assert_array_equal(found.policy, [*alone.policy, 0.0])
+            assert found.log_policy[2] == -np.inf and found.value == alone.value
+            assert found.n_support == 2 and found.kkt_residual < 1e-12
+    assert rlvr.divergence([1.0 + 1e-16, -1e-17], [0.5, 0.5]) == np.log(2.0)
+    with pytest.raises(InvalidChainError, match=r"policy\[1\] is -1e-13"):
+        rlvr.divergence([1.0, -1e-13], [0.5, 0.5])
