@@ -11,9 +11,12 @@ import numpy as np
 from .opening import malformed, opened, opened_text
 from .transitions import Record, collect, transition_matrix
 
+# Names of the columns with the two states of an edge, here and in tables of transitions.
+SOURCE_NAMES, TARGET_NAMES = ("source", "src", "from", "i"), ("target", "tgt", "to", "j")
+
 _COLUMNS = {
-    "source": ("source", "src", "from", "i"),
-    "target": ("target", "tgt", "to", "j"),
+    "source": SOURCE_NAMES,
+    "target": TARGET_NAMES,
     "weight": ("weight", "wt", "w", "p", "prob", "probability", "count", "n"),
 }
 _NAME_THEM = "name the columns " + ", ".join(
@@ -84,7 +87,7 @@ def read_parquet(path: str) -> tuple[Any, tuple[str, ...] | None]:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise ImportError(
-            "reading .parquet needs the package pyarrow: pip install pyarrow"
+            'reading .parquet needs the package pyarrow: pip install "fastebm[data]"'
         ) from error
     with opened(path, "rb") as file:
         try:
