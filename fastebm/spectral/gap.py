@@ -81,13 +81,14 @@ def spectral_gap(
         Ctrl-C; `partial` is the result so far.
 
     Notes
-    ----- Reversible chains: Lanczos on the symmetrised operator without a stored basis; sqrt(pi) is
+    -----
+    Reversible chains: Lanczos on the symmetrised operator without a stored basis; sqrt(pi) is
     deflated in every step. It stops where the error of the wanted Ritz value is below tol times the
-    gap. The error is a Gauss-Radau bound over the Krylov space, with the next Ritz value (plus its
-    residual) for the next eigenvalue (Golub & Meurant 2010); that value is the estimate in it.
+    gap. The error is a Gauss-Radau bound over the Krylov space (Golub & Meurant 2010). It is an
+    estimate, because it takes the next Ritz value, plus its residual, for the next eigenvalue.
 
     Metastable chains: the Rayleigh quotient of the Dirichlet form is minimised with a multigrid
-    preconditioner. It stops where its last decreases say that less than tol is left to gain; the
+    preconditioner. It stops where, by its last decreases, less than tol is left to gain. The
     number of steps does not grow as the gap shrinks. A second random start is a safeguard against
     missing the slowest mode.
 
