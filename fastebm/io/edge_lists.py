@@ -22,7 +22,7 @@ _COLUMNS = {
 _NAME_THEM = "name the columns " + ", ".join(
     f"{role} ({' | '.join(names)})" for role, names in _COLUMNS.items()
 )
-# One spelling a number, so that distinct names stay distinct.
+# One spelling for each number, so that distinct names stay distinct.
 _INTEGER = re.compile("0|-?[1-9][0-9]{0,17}")
 
 
@@ -119,7 +119,7 @@ def _edge_matrix(
     occurrences = np.bincount(np.concatenate([source, target]))
     if len(numbers) > 2 and words == list(numbers)[:2] and (occurrences[:2] == 1).all():
         raise malformed(
-            path, f"{' and '.join(words)} come first, and numbers only follow", _NAME_THEM
+            path, f"{' and '.join(words)} come first, and only numbers follow", _NAME_THEM
         )
     names = sorted(numbers, key=None if words else int)
     position = np.empty(len(names), np.int64)

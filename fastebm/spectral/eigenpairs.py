@@ -37,12 +37,12 @@ from .lobpcg import preconditioner
 
 WHICH = tuple(EigenvalueSelection.KEYS)
 MAX_MATVECS = 100_000
-# Below this 1 - lambda is computed by the Dirichlet form: the subtraction loses more digits than
-# the weights of that form have errors.
+# Below this, 1 - lambda is computed by the Dirichlet form: the subtraction would lose more digits
+# than the rounding of the form's weights.
 SMALL_RATE = 1e-3
 # Residuals, in units of the rounding of a Ritz value, that count as converged whatever tol is.
 ACCURATE = 4.0
-# A locked vector has this part of the residual at which a pair has converged: eigenvectors are
+# Vectors are locked at this part of the residual at which a pair has converged: eigenvectors are
 # combinations of locked vectors, and inherit the residuals of all of them.
 LOCKED = 0.25
 

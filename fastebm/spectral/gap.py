@@ -62,8 +62,9 @@ def spectral_gap(
     callback : callable, optional
         Called with a dict after every convergence check.
     checkpoint : path, optional
-        A file that an interrupted call leaves behind, and from which the same call (with an equal
-        `rng`) goes on with the same bits; for reversible chains of more than 128 states.
+        A file to which the search is saved every half minute, and at Ctrl-C; the same call (with
+        the same `rng`) goes on from it with the same bits. It is removed when the call is done.
+        Only for reversible chains of more than 128 states.
 
     Returns
     -------
@@ -186,7 +187,7 @@ def _solve(
         )
 
     def iterated() -> tuple[GapResult, FloatArray | None]:
-        # one integer holds the randomness, so that a second pass and a resumed call can begin again
+        # one integer seeds everything, so that a second pass and a resumed call repeat the start
         seed = int(generator.integers(2**63))
         search = ReversibleGap(
             chain, options, method=method, seed=seed, checkpoint=checkpoint, keep_vector=keep_vector
@@ -201,7 +202,8 @@ def _solve(
         found, f = dense(chain, options)
         if found.gap < DEEP_GAP and kind != "multiplicative":
             deep, vector = iterated()
-            # two rigorous upper ends: a lower end above the other's has missed the slowest mode
+            # both upper ends are rigorous: a search whose lower end is above the other's upper end
+            # has missed the slowest mode
             if deep.gap_lower <= found.gap_upper and (deep.converged or deep.gap < found.gap):
                 found, f = deep, vector
     else:

@@ -35,8 +35,8 @@ from .gap_reversible import GapOptions
 from .known_law import known_pi
 from .lanczos import TridiagonalRitz
 
-# In addition to the leading pair so many others must be clear of it: their residuals are below this
-# part of their distance to it.
+# Convergence also needs this many of the following Ritz values to be clear of the leading one:
+# their residuals are below this part of their distance to it.
 GUARDS, CLEAR = 2, 0.1
 
 
