@@ -228,6 +228,16 @@ def get_include() -> str:
     """The folder of the C headers, for packages that compile against the core.
 
     It is the only include folder that they need: `#include <fastebm.h>`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import os
+    >>> os.path.exists(os.path.join(get_include(), "fastebm.h"))
+    True
     """
     installed = Path(__file__).parent / "include"
     # Headers are installed inside the package; an in-place build has them in the sources.

@@ -1,9 +1,9 @@
 """The compiled interface for other packages. In Cython: ``from fastebm cimport core``; core.pxd
-lists what there is.
+lists the functions.
 
 C code finds the same functions as capsules in ``fastebm.core.__pyx_capi__``, and the headers in
 `fastebm.get_include()`.
 """
 
-# Cython looks the functions up in it; the stub file does not list it
+# Cython finds the functions in it; the stub file omits it
 from ._core.core import __pyx_capi__  # type: ignore[attr-defined]  # noqa: F401

@@ -29,8 +29,8 @@ class HistoryLabels(Sequence[str]):
 
     An integer index gives a string ("w1 w2" for a two-word history, "w" for a one-word history,
     "<empty>" for the empty one); a slice, an integer array or a bool mask gives the `HistoryLabels`
-    of those states. It takes eight bytes a state besides the word list; a list of strings would
-    take about eighty.
+    of those states. It takes eight bytes a state in addition to the word list; a list of strings
+    would take about eighty.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class HistoryLabels(Sequence[str]):
 
 
 def names() -> tuple[str, ...]:
-    """The data sets that `load` knows.
+    """The names of the data sets that `load` accepts.
 
     Returns
     -------
@@ -273,7 +273,7 @@ def _sorted_pairs(
     value: npt.NDArray[Any],
     shape: tuple[int, int],
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """(row, column, value), sorted by row, then by column: two counting sorts, which take a third
+    """(row, column, value), sorted by row, then by column, by two counting sorts. They take a third
     of the time of a comparison sort."""
     pairs: Any = sp.coo_array((value, (row, column)), shape=shape).tocsc().tocsr()
     if pairs.nnz != len(value):

@@ -41,8 +41,8 @@ class SelectionWarning(UserWarning):
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, or a callback that raised KeyboardInterrupt, stopped a long call.
 
-    It is no `FastebmError`, hence no `Exception`: code that catches errors and continues must not
-    catch Ctrl-C.
+    It is not a `FastebmError` and not an `Exception`, so that code that catches errors and
+    continues does not catch Ctrl-C.
 
     Attributes
     ----------

@@ -70,12 +70,12 @@ class Checkpoint:
             owner = (str(state.pop("call")), str(state.pop("identity")))
         except Exception as error:  # a damaged archive raises errors of many types
             raise InvalidChainError(
-                f"{self._path} is not a checkpoint of fastebm ({error}); remove it to start anew"
+                f"{self._path} is not a checkpoint of fastebm ({error}); remove it to start again"
             ) from error
         if owner != (self._call, self._identity):
             raise InvalidChainError(
                 f"{self._path} is a checkpoint of another call of {owner[0]} (other chain or "
-                "arguments); name another file, or remove it to start anew"
+                "arguments); name another file, or remove it to start again"
             )
         return state
 

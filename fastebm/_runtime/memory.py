@@ -4,7 +4,7 @@ from ..errors import MemoryForecastError
 
 
 def free_memory() -> int | None:
-    """Bytes that can still be allocated, or None if the system does not say."""
+    """Bytes that can still be allocated, or None if that is unknown."""
     try:
         with open("/proc/meminfo") as file:
             for line in file:

@@ -17,16 +17,15 @@ from .types import IntArray
 # entries.
 ENTRIES_PER_CALL = 50_000_000
 
-# Where the clock decides: the first of a long run of calls gets this many entries (5 ms of a graph
-# search, which waits for memory at every entry), each later one as many as let it last
-# SECONDS_PER_CALL.
+# Where sizes follow the clock, the first call gets this many entries (5 ms of a graph search, which
+# waits for memory at every entry). Later calls are sized to last SECONDS_PER_CALL.
 FIRST_ENTRIES = 50_000
 SECONDS_PER_CALL = 0.1
 
 
 class Pacer:
-    """The sizes of a long run of calls: `size` is what the next call gets; say ``with pacer:``
-    around each call.
+    """How much work each of a long series of calls gets: `size` for the next one. Wrap each call in
+    ``with pacer:``, which times it.
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ class Pacer:
         self._first, self._seconds_per_call, self._growth = first, seconds_per_call, growth
 
     def restart(self) -> None:
-        """The next call has the size of the first one."""
+        """Give the next call the size of the first one."""
         self.size = self._first
 
     def __enter__(self) -> None:
@@ -78,7 +77,7 @@ class Pacer:
 def paced_ranges(
     n: int, pacer: Pacer | None = None, *, offsets: IntArray | None = None
 ) -> Iterator[tuple[int, int]]:
-    """Ranges (begin, end) that cover 0..n in order; the time between two of them paces the next.
+    """Ranges (begin, end) that cover 0..n in order. The time of one sets the size of the next.
 
     With `offsets` (n + 1,), item i consists of offsets[i + 1] - offsets[i] entries, and `size`
     limits the entries of a range as well as its items. A range has at least one item.

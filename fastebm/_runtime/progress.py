@@ -1,4 +1,4 @@
-"""Progress of a long call, and Ctrl-C as an error that carries the partial result."""
+"""Progress of a long call, and Ctrl-C as an error with the partial result."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -62,8 +62,8 @@ def interruptible(
     progress: bool = False,
     callback: Callback | None = None,
 ) -> Iterator[Monitor]:
-    """Yield a `Monitor`. Ctrl-C becomes an `Interrupted` that carries `partial()`, the result so
-    far or None."""
+    """Yield a `Monitor`. Ctrl-C becomes an `Interrupted` with `partial()`, the result so far or
+    None."""
     monitor = Monitor(description, total=total, progress=progress, callback=callback)
     try:
         yield monitor

@@ -10,8 +10,7 @@ T = TypeVar("T")
 
 
 def to_json(value: Any) -> Any:
-    """`value` in what JSON can hold: arrays become lists, complex numbers {"re", "im"}, inf and nan
-    None.
+    """`value` as JSON types: arrays become lists, complex numbers {"re", "im"}, inf and nan None.
 
     Nothing is lost: in a dictionary, a key whose number is not finite gets a second key
     `<name>_status` with "inf", "-inf" or "nan". A key that holds a list gets a list of these, None

@@ -62,7 +62,7 @@ def resumable(
         save yet.
     restore : callable(arrays)
     partial : callable
-        -> the result so far, which `Interrupted` carries.
+        -> the result so far, the `partial` of `Interrupted`.
 
     Raises
     ------

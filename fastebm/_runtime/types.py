@@ -28,7 +28,7 @@ RNG: TypeAlias = (
     | np.random.SeedSequence
     | None
 )
-#: Called with a dict of what a long call has reached.
+#: Called with the progress of a long call as a dict.
 Callback: TypeAlias = Callable[[dict[str, Any]], None]
 Path: TypeAlias = str | os.PathLike[str]
 #: Names of the states, one for each.

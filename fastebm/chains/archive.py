@@ -1,5 +1,6 @@
-"""Saved chains as folders of .npy arrays and a small JSON: what all classes of chains share.
-`load`, which knows the classes, is in `store`."""
+"""The folder format that all classes of chains share: .npy arrays and a small JSON file.
+
+Each class writes and reads its own facts; `store.load` chooses the class."""
 
 import json
 import os
@@ -105,8 +106,9 @@ def read_arrays(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pack_array(array: npt.NDArray[Any]) -> Any:
-    """What a pickle holds of the array: where to map it again if it is memory-mapped, else the
-    array itself. A slice of a memory map goes by value, as numpy does not keep its offset."""
+    """The form of an array in a pickle: the place in the file if it is memory-mapped, else the
+    array itself. A slice of a memory map is pickled by value, because NumPy does not keep its
+    offset."""
     if (
         isinstance(array, np.memmap)
         and array.filename is not None

@@ -1,36 +1,26 @@
-"""MarkovChain: an immutable Python owner of a shared pattern and its scalings."""
+"""`MarkovChain`: a shared pattern with its scalings, immutable."""
 
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
-import scipy.sparse as sp
 
 from .._runtime import validate
-from .._runtime.threads import resolve_threads
-from .._runtime.types import FloatArray, Labels, States
-from ..counts.connected_set import connected_set
-from ..counts.matrix import CountMatrix, CountsLike, TransitionCounts
-from ..counts.reversible_mle import fit_reversible
-from ..counts.transitions import count_transitions
-from ..errors import InvalidChainError, SelectionWarning
-from ..patterns.build import TransitionMatrix, edges_to_csr, generator_to_csr, prepare
+from .._runtime.types import Labels, States
+from ..errors import InvalidChainError
 from ..patterns.graph import only_closed_class
-from ..patterns.pattern import Pattern
 from ..patterns.scaled_pattern import ScaledPattern
 from .archive import pack_array, unpack_array, write_arrays, write_facts, write_folder, write_labels
-from .law import DEFAULT_LAW_TOL, KnownLaw, StationaryLaw
-from .operator import ChainOperator
+from .constructors import ChainConstructors
+from .law import DEFAULT_LAW_TOL, StationaryLaw
 from .parts import ChainParts, put_together, take_apart
 from .restriction import restricted, restricted_labels
 from .scaling import rescaled
 
 
-class MarkovChain(ChainOperator):
+class MarkovChain(ChainConstructors):
     """A finite Markov chain with the row-stochastic transition matrix
     ``P = diag(row) A diag(col) + diag(shift)``.
 
@@ -44,7 +34,7 @@ class MarkovChain(ChainOperator):
         chain reversible. Probabilities that were divided by their row sum before round differently
         in the two directions of an edge (flux violation of about 1e-8); `reversibilize` repairs it.
     pi : array_like (n_states,), optional
-        The stationary distribution if you know it; it is checked against P.
+        The stationary distribution, if known; it is checked against P.
     labels : sequence of length n_states, optional
         Names of the states; kept as given and never interpreted.
     reward : array_like (n_states,), optional
@@ -71,238 +61,37 @@ class MarkovChain(ChainOperator):
     array([0.8, 0.2])
     """
 
-    def __init__(
-        self,
-        P: TransitionMatrix,
-        *,
-        pi: npt.ArrayLike | None = None,
-        labels: Labels | None = None,
-        reward: npt.ArrayLike | None = None,
-        normalize: bool = False,
-    ) -> None:
-        matrix, row = prepare(P, labels, normalize)
-        self._set(ScaledPattern(Pattern(matrix), row), labels=labels, reward=reward)
-        if pi is not None:
-            self._law.accept_given(validate.distribution(pi, self.n_states, "pi"))
-
-    def _set(
-        self,
-        scaled: ScaledPattern,
-        *,
-        labels: Labels | None = None,
-        reward: npt.ArrayLike | None = None,
-        rate: float | None = None,
-        law: StationaryLaw | None = None,
-    ) -> None:
-        n = scaled.n_states
-        if labels is not None and len(labels) != n:
-            raise InvalidChainError(f"labels has length {len(labels)}, the chain has {n} states")
-        self._scaled, self._law = scaled, KnownLaw(scaled, law)
-        self.labels = labels
-        self.reward = None if reward is None else validate.vector(reward, n, "reward")
-        if rate is not None:
-            self.rate = rate
-
-    @classmethod
-    def _from_parts(
-        cls,
-        pattern: Pattern,
-        row: FloatArray | None,
-        col: FloatArray | None = None,
-        shift: FloatArray | None = None,
-        **facts: Any,
-    ) -> Self:
-        return cls._from_scaled(ScaledPattern(pattern, row, col, shift), **facts)
-
-    @classmethod
-    def _from_scaled(cls, scaled: ScaledPattern, **facts: Any) -> Self:
-        chain = cls.__new__(cls)
-        MarkovChain._set(chain, scaled, **facts)
-        return chain
-
     def _like(self, scaled: ScaledPattern, *, law: StationaryLaw | None = None) -> "MarkovChain":
         """A chain on the same states, with the same labels and reward."""
         reward = self.reward if isinstance(self.reward, np.ndarray) else None
         return MarkovChain._from_scaled(scaled, labels=self.labels, reward=reward, law=law)
 
-    # --- constructors -----------------------------------------------------------------------------
+    # --- derived chains ---------------------------------------------------------------------------
 
-    @classmethod
-    def from_edges(
-        cls,
-        source: npt.ArrayLike,
-        target: npt.ArrayLike,
-        weight: npt.ArrayLike | None = None,
-        *,
-        n_states: int | None = None,
-        symmetric: bool = False,
-        labels: Labels | None = None,
-        reward: npt.ArrayLike | None = None,
-    ) -> Self:
-        """The random walk along weighted edges: ``P[x, y] = weight[x, y] / sum_y weight[x, y]``.
+    def lazy(self, h: float) -> "MarkovChain":
+        """The chain ``(1 - h) P + h I``: before each step it holds with probability h. O(n_states).
 
         Parameters
         ----------
-        source, target : int arrays (n_edges,)
-        weight : array_like (n_edges,), optional
-            Positive; None for ones. Duplicates add up, in float64; weights of zero are dropped.
-            Float32 weights are stored as float32.
-        n_states : int, optional
-            Default: one more than the largest state that occurs.
-        symmetric : bool
-            Each listed edge counts in both directions, a self-loop once. The chain is then
-            reversible, with ``pi`` proportional to the weighted degree (Levin & Peres, ch. 9).
-
-        Examples
-        --------
-        >>> import fastebm as fe
-        >>> path = fe.MarkovChain.from_edges([0, 1], [1, 2], symmetric=True)
-        >>> path.pi
-        array([0.25, 0.5 , 0.25])
-        """
-        matrix, row = edges_to_csr(source, target, weight, n_states, symmetric, labels)
-        pattern = Pattern(matrix, symmetric=symmetric)
-        return cls._from_parts(pattern, row, labels=labels, reward=reward)
-
-    @classmethod
-    def from_counts(
-        cls,
-        counts: CountsLike,
-        *,
-        reversible: bool = False,
-        pi: npt.ArrayLike | None = None,
-        tol: float = 1e-10,
-        labels: Labels | None = None,
-        reward: npt.ArrayLike | None = None,
-        num_threads: int | None = None,
-    ) -> Self:
-        """The maximum-likelihood chain of transition counts: each row divided by its sum, or the
-        best reversible chain.
-
-        Parameters
-        ----------
-        counts : sparse or dense (n_states, n_states), or TransitionCounts
-            Not negative; every state needs at least one observed departure.
-        reversible : bool
-            The reversible chain of largest likelihood, found by Newton's method. The counts must be
-            strongly connected (`connected_set` keeps the part that is). `reversible_fit` returns
-            the same chain with the evidence.
-        pi : array_like (n_states,), optional
-            With reversible=True: the stationary distribution, if it is known.
-        tol : float
-            Newton's method stops when no log pi moves by more.
-
-        Examples
-        --------
-        >>> import numpy as np, fastebm as fe
-        >>> MarkovChain.from_counts(np.array([[8, 2], [3, 9]])).to_scipy().toarray()
-        array([[0.8 , 0.2 ],
-               [0.25, 0.75]])
-        >>> ring = np.array([[0, 6, 4], [4, 0, 6], [6, 4, 0]])
-        >>> MarkovChain.from_counts(ring, reversible=True).to_scipy().toarray()
-        array([[0. , 0.5, 0.5],
-               [0.5, 0. , 0.5],
-               [0.5, 0.5, 0. ]])
-        """
-        if reversible:
-            data = CountMatrix(counts, labels=labels)
-            tol = validate.number(tol, "tol", above=0.0)
-            pattern, row, col, _ = fit_reversible(data, pi, tol, resolve_threads(num_threads))
-            return cls._from_parts(pattern, row, col, labels=data.labels, reward=reward)
-        if pi is not None:
-            raise InvalidChainError(
-                "pi is used by the reversible fit only; pass reversible=True, or leave it out"
-            )
-        if isinstance(counts, TransitionCounts):
-            labels = counts.labels if labels is None else labels
-            counts = counts.counts
-        return cls(counts, labels=labels, reward=reward, normalize=True)
-
-    @classmethod
-    def from_trajectories(
-        cls,
-        trajectories: str | PathLike[str] | npt.ArrayLike | Iterable[npt.ArrayLike],
-        *,
-        lag: int = 1,
-        mode: Literal["sliding", "sample"] = "sliding",
-        n_states: int | None = None,
-        reversible: bool = False,
-        connected: bool = False,
-        labels: Labels | None = None,
-    ) -> Self:
-        """The chain of the transitions counted in trajectories: `count_transitions`, then
-        `from_counts`.
-
-        Parameters
-        ----------
-        trajectories, lag, mode, n_states, labels
-            See `count_transitions`.
-        reversible : bool
-            The reversible chain of largest likelihood.
-        connected : bool
-            Keep the largest strongly connected set of states. A `SelectionWarning` says what is
-            left out, and the chain's labels say which states it has (their numbers, if they have no
-            names).
-
-        Examples
-        --------
-        >>> MarkovChain.from_trajectories([[0, 1, 1, 0], [1, 0]]).to_scipy().toarray().tolist()
-        [[0.0, 1.0], [0.6666666666666666, 0.3333333333333333]]
-        """
-        found = count_transitions(
-            trajectories, lag=lag, mode=mode, n_states=n_states, labels=labels
-        )
-        if not connected:
-            return cls.from_counts(found, reversible=reversible)
-        kept, labels = connected_set(found), found.labels
-        if kept.fraction_states < 1.0:
-            warnings.warn(
-                f"kept the largest strongly connected set: {len(kept.states)} of "
-                f"{found.counts.shape[0]} states, {kept.fraction_counts:.4%} of the counts",
-                SelectionWarning,
-                stacklevel=2,
-            )
-            labels = kept.labels if kept.labels is not None else kept.states.tolist()
-        return cls.from_counts(kept.counts, reversible=reversible, labels=labels)
-
-    @classmethod
-    def from_generator(
-        cls,
-        Q: npt.ArrayLike | sp.sparray | sp.spmatrix,
-        *,
-        labels: Labels | None = None,
-        reward: npt.ArrayLike | None = None,
-    ) -> Self:
-        """The uniformised chain ``P = I + Q / rate`` of a continuous-time chain, where ``rate`` is
-        its largest exit rate.
-
-        Parameters
-        ----------
-        Q : sparse or dense (n_states, n_states)
-            Off-diagonal rates that are not negative, and rows that sum to zero (to 1e-6 of the exit
-            rate). A state without exits is absorbing.
+        h : float
+            In [0, 1).
 
         Returns
         -------
         MarkovChain
-            With `rate`: k steps take k / rate units of time on average.
+
+        Raises
+        ------
+        InvalidChainError
+            h is outside [0, 1).
 
         Examples
         --------
         >>> import numpy as np, fastebm as fe
-        >>> chain = fe.MarkovChain.from_generator(np.array([[-2.0, 2.0], [1.0, -1.0]]))
-        >>> chain.rate, chain.to_scipy().toarray().tolist()
-        (2.0, [[0.0, 1.0], [0.5, 0.5]])
+        >>> flip = fe.MarkovChain(np.array([[0.0, 1.0], [1.0, 0.0]]))
+        >>> flip.lazy(0.5).to_scipy().toarray().tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
         """
-        matrix, row, shift, rate = generator_to_csr(Q, labels)
-        pattern = Pattern(matrix)
-        return cls._from_parts(pattern, row, None, shift, labels=labels, reward=reward, rate=rate)
-
-    # --- derived chains ---------------------------------------------------------------------------
-
-    def lazy(self, h: float) -> "MarkovChain":
-        """The chain ``(1 - h) P + h I``: before each step it holds with probability h in [0, 1).
-        O(n_states)."""
         h = validate.number(h, "h", above=0.0, below=1.0, closed=True)
         if h == 1.0:
             raise InvalidChainError("h must be below 1: with h = 1 the chain never moves")
@@ -313,7 +102,26 @@ class MarkovChain(ChainOperator):
 
     def reverse(self) -> "MarkovChain":
         """The time-reversed chain ``P* = D^-1 P^T D``, D = diag(pi). A reversible chain returns
-        itself."""
+        itself.
+
+        Returns
+        -------
+        MarkovChain
+
+        Raises
+        ------
+        InvalidChainError
+            There are transient states.
+        ReducibleChainError
+            There are several closed classes.
+
+        Examples
+        --------
+        >>> import numpy as np, fastebm as fe
+        >>> cycle = fe.MarkovChain(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
+        >>> cycle.reverse().to_scipy().toarray().round(9).tolist()
+        [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+        """
         if self.is_reversible:
             return self
         if only_closed_class(self._scaled.classes) is not None:
@@ -331,9 +139,30 @@ class MarkovChain(ChainOperator):
         return self._like(ScaledPattern(pattern, row, col, self._scaled.shift), law=self._law.best)
 
     def restrict(self, states: States) -> "MarkovChain":
-        """The chain on `states` (bool mask or state numbers, kept in ascending order): transitions
-        that leave them are forbidden and the rows renormalised. On a closed class it is P
-        itself."""
+        """The chain on `states`: transitions that leave them are forbidden and the rows
+        renormalised. On a closed class it is P itself.
+
+        Parameters
+        ----------
+        states : bool mask (n_states,) or state numbers
+            They are kept in ascending order.
+
+        Returns
+        -------
+        MarkovChain
+
+        Raises
+        ------
+        InvalidChainError
+            A number is not a state, or a state has no transition inside.
+
+        Examples
+        --------
+        >>> import fastebm as fe
+        >>> path = fe.MarkovChain.from_edges([0, 1], [1, 2], symmetric=True)
+        >>> path.restrict([0, 1]).to_scipy().toarray().tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+        """
         keep = np.zeros(self.n_states, bool)
         keep[validate.state_array(states, self.n_states, "states")] = True
         return MarkovChain._from_scaled(
@@ -344,7 +173,24 @@ class MarkovChain(ChainOperator):
 
     def largest_class(self) -> "MarkovChain":
         """The restriction to the communicating class with the most states. Among several, that of
-        the lowest-numbered state."""
+        the lowest-numbered state.
+
+        Returns
+        -------
+        MarkovChain
+
+        Raises
+        ------
+        InvalidChainError
+            A state of the class has no transition inside.
+
+        Examples
+        --------
+        >>> import numpy as np, fastebm as fe
+        >>> P = np.array([[0.5, 0.5, 0.0], [0.5, 0.4, 0.1], [0.0, 0.0, 1.0]])
+        >>> fe.MarkovChain(P).largest_class().n_states
+        2
+        """
         labels, _, _, size = self._scaled.pattern.classes
         candidates = np.flatnonzero(size == size.max())
         first = int(np.argmax(np.isin(labels, candidates)))
@@ -357,6 +203,24 @@ class MarkovChain(ChainOperator):
         memory-maps.
 
         The folder is complete or not there at all; a chain that is there already is replaced.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Raises
+        ------
+        InvalidChainError
+            The path exists and is not a saved chain, or the chain's rule cannot be found again by
+            its name.
+
+        Examples
+        --------
+        >>> import tempfile, fastebm as fe
+        >>> folder = tempfile.mkdtemp() + "/cube"
+        >>> fe.Hypercube(3).save(folder)
+        >>> fe.load(folder).storage
+        'computed + row + shift'
         """
         write_folder(Path(path), self._write)
 

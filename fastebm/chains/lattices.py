@@ -128,8 +128,16 @@ def Torus(
     -------
     MarkovChain
         Reversible with uniform pi. The eigenvalues are holding + (1 - holding) times the mean of
-        cos(2 pi k_i / L_i) over the axes (Levin & Peres, section 12.3). `Hypercube` says what it
-        stores.
+        cos(2 pi k_i / L_i) over the axes (Levin & Peres, section 12.3). Memory and products
+        are as of `Hypercube`.
+
+    Raises
+    ------
+    InvalidChainError
+        A length is below 1, there are more than 62 axes or 2^62 states, or holding is outside
+        [0, 1).
+    MemoryForecastError
+        As of `Hypercube`.
 
     Examples
     --------
@@ -186,7 +194,15 @@ def HammingGraph(
     MarkovChain
         Reversible with uniform pi. The eigenvalues are
         holding + (1 - holding) (1 - k q / (length (q - 1))), k = 0..length, of multiplicity
-        C(length, k) (q - 1)^k. `Hypercube` says what it stores.
+        C(length, k) (q - 1)^k. Memory and products are as of `Hypercube`.
+
+    Raises
+    ------
+    InvalidChainError
+        length is below 1, alphabet is below 2, there are more than 2^62 states, or holding is
+        outside [0, 1).
+    MemoryForecastError
+        As of `Hypercube`.
 
     Examples
     --------

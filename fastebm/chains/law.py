@@ -1,7 +1,7 @@
 """The stationary law of a chain, with the accuracy to which it is known.
 
-A law is kept with its accuracy, and used only where that is at least what is needed: a law that was
-found to a loose tolerance must not pass for an accurate one later.
+A law is kept with its accuracy, and used only where that is enough: a law that was found to a loose
+tolerance must not be taken for an accurate one later.
 """
 
 import math
@@ -44,7 +44,7 @@ class StationaryLaw:
 
 
 class KnownLaw:
-    """What is known of the stationary law of one chain; a better law replaces a worse one.
+    """The best stationary law that is known of one chain; a better one replaces it.
 
     Attributes
     ----------
@@ -111,8 +111,8 @@ class KnownLaw:
             self.best = StationaryLaw(np.log(pi))
 
     def accept_unrated(self, log_pi: FloatArray) -> None:
-        """Keep a law of unknown accuracy (of folders saved before the accuracy was) if it passes
-        the check of a given one."""
+        """Keep a law of unknown accuracy, from a folder without this fact, if it passes the check
+        of a given one."""
         if self._residual(np.exp(log_pi)) <= MAX_GIVEN_RESIDUAL:
             self.best = StationaryLaw(log_pi)
 

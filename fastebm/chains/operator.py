@@ -1,5 +1,5 @@
-"""What a chain answers without making another chain: its size, products with P, and the stationary
-law if it is known."""
+"""The part of a chain that makes no other chain: its size, products with P, and the stationary law
+if it is known."""
 
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class ChainOperator:
-    """Base of `MarkovChain`: the pattern with its scalings, and the law that is known of it."""
+    """Base of `MarkovChain`: the pattern with its scalings, and the stationary law if known."""
 
-    # keeps numpy from taking `array @ chain` apart element by element
+    # makes NumPy leave `array @ chain` to `__rmatmul__`
     __array_ufunc__ = None
     #: Jumps per unit of time of a uniformised continuous-time chain; None in discrete time.
     rate: float | None = None
@@ -49,7 +49,7 @@ class ChainOperator:
 
     @property
     def nnz(self) -> int:
-        """Entries of A, stored or computed; without the diagonal that is kept as a shift."""
+        """Entries of A, stored or computed. The shift is not counted."""
         return self._scaled.pattern.nnz
 
     @property
@@ -114,7 +114,7 @@ class ChainOperator:
     def is_reversible(self) -> bool:
         """Whether the stored entries satisfy detailed balance edge by edge, to the rounding of
         float64 (Kolmogorov's criterion along a spanning forest), whatever type they are stored in.
-        `detailed_balance` says how far a chain is from it, and where."""
+        `detailed_balance` measures how far a chain is from it, and where."""
         return self._scaled.pattern.potential is not None
 
     @property

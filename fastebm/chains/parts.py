@@ -1,4 +1,4 @@
-"""What makes a chain, as named arrays and plain facts: the form that saving and pickling share."""
+"""A chain as named arrays and plain facts, the form that saving and pickling share."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ def put_together(arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> ChainPa
     )
     known = StationaryLaw(arrays["log_pi"], **facts["law"]) if "law" in facts else None
     law = KnownLaw(scaled, known)
-    if "log_pi" in arrays and "law" not in facts:  # saved before the accuracy was
+    if "log_pi" in arrays and "law" not in facts:  # saved without its accuracy
         law.accept_unrated(arrays["log_pi"])
     _check_rule(scaled, facts)
     return ChainParts(scaled, law, arrays.get("reward"), facts["rate"])

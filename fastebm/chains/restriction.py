@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
-from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Labels
 from ..errors import InvalidChainError
 from ..patterns.pattern import Pattern
@@ -29,17 +27,7 @@ def restricted(scaled: ScaledPattern, keep: BoolArray) -> ScaledPattern:
     )
     row = np.ones(pattern.n_states) if row is None else row
     # each row is scaled so that the moves and the holding together have probability one
-    sums = np.empty((pattern.n_states, 1))
-    ones = np.ones((pattern.n_states, 1))
-    _core.scaled_apply(
-        pattern.scaled(row, col, shift),
-        ones,
-        sums,
-        np.empty_like(ones),
-        False,
-        resolve_threads(None),
-    )
-    total = sums[:, 0]
+    total = ScaledPattern(pattern, row, col, shift).apply(np.ones(pattern.n_states))
     if not total.all():
         at = int(np.flatnonzero(keep)[np.argmin(total)])
         raise InvalidChainError(

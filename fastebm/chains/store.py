@@ -1,6 +1,7 @@
-"""Loading saved chains: the one place that knows every class of chain.
+"""Loading saved chains of every class.
 
-Files in other people's formats are read by `fastebm.io`.
+A saved chain follows the internals of its class, so it is read here. `fastebm.io` reads files in
+formats that other programs define.
 """
 
 import zipfile
@@ -15,6 +16,16 @@ from .tilt import TiltedChain
 
 def load(path: str | PathLike[str]) -> MarkovChain:
     """A chain that `chain.save` wrote, with its arrays memory-mapped read-only.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The folder.
+
+    Returns
+    -------
+    MarkovChain
+        A `TiltedChain` if one was saved.
 
     Raises
     ------

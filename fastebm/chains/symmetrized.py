@@ -5,8 +5,8 @@ If the chain is reversible, S is symmetric. With w the pattern's potential,
 diag(exp((-w + log row + log col) / 2)) + diag(shift): pi itself, which underflows on real chains,
 never appears.
 
-Without reversibility S still is a contraction, and sqrt(pi) is both its left and its right
-eigenvector, so that the known pair is deflated by an orthogonal projection.
+Without reversibility S is still a contraction, and sqrt(pi) is both its left and its right
+eigenvector for the eigenvalue 1: an orthogonal projection deflates the known pair.
 """
 
 import numpy as np

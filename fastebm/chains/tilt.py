@@ -2,7 +2,7 @@
 2512.18730, section 2).
 
 A probability that underflows stays an edge (of value zero) of a tilted chain, because classes and
-reachability are a matter of the support. Only a reward of -inf removes a transition.
+reachability depend on the support alone. Only a reward of -inf removes a transition.
 """
 
 from collections.abc import Callable
@@ -49,15 +49,47 @@ class TiltedChain(MarkovChain):
 
     def with_beta(self, beta: float, *, num_threads: int | None = None) -> "TiltedChain":
         """The same reference and reward at another beta. With a reward vector this takes
-        O(n_states) memory and one product."""
+        O(n_states) memory and one product.
+
+        Parameters
+        ----------
+        beta : float
+            As in `tilt`.
+
+        Returns
+        -------
+        TiltedChain
+
+        Raises
+        ------
+        InvalidChainError
+            As in `tilt`.
+
+        Examples
+        --------
+        >>> import fastebm as fe
+        >>> q = fe.MarkovChain.from_edges([0, 1], [1, 2], symmetric=True)
+        >>> fe.tilt(q, [0.0, 0.0, 1.0], beta=0.5).with_beta(2.0).beta
+        2.0
+        """
         return tilt(self.reference, self.reward, beta, num_threads=num_threads)
 
     def reference_kl(self) -> FloatArray:
-        """KL(P(x, .) || q(x, .)) in nats for every x, float64 (n_states,):
-        ``E_P[r] / beta - log Z``.
+        """KL(P(x, .) || q(x, .)) in nats for every x: ``E_P[r] / beta - log Z``.
 
         The difference is exact to about 1e-16 of max |r| / beta. Negative rounding errors are set
         to zero.
+
+        Returns
+        -------
+        ndarray float64 (n_states,)
+
+        Examples
+        --------
+        >>> import fastebm as fe
+        >>> q = fe.MarkovChain.from_edges([0, 1], [1, 2], symmetric=True)
+        >>> fe.tilt(q, [0.0, 0.0, 1.0], beta=0.5).reference_kl().round(3).tolist()
+        [0.0, 0.328, 0.0]
         """
         if self.beta == np.inf:
             return np.zeros(self.n_states)
@@ -137,8 +169,8 @@ def tilt(
     Raises
     ------
     InvalidChainError
-        beta is NaN or not positive, the reward is NaN or +inf somewhere or set off the reference's
-        pattern, or every transition of a row is forbidden.
+        beta is NaN or not positive; the reward is NaN or +inf somewhere, or set where the reference
+        has no transition; or every transition of a row is forbidden.
 
     Examples
     --------
@@ -202,13 +234,10 @@ def _scaled_tilt(
 ) -> TiltedChain:
     """New scalings on the same pattern. A constant in log_col cancels in P, so its middle is
     subtracted to stay in range."""
-    old, n = reference._scaled, reference.n_states
+    old = reference._scaled
     middle = 0.5 * (log_col.max() + log_col.min())
     col = np.exp(log_col - middle)
-    sums = np.empty((n, 1))
-    moves = old.pattern.scaled(old.row, None, None)
-    _core.scaled_apply(moves, col[:, None], sums, None, False, threads)
-    total: FloatArray = sums[:, 0]
+    total = ScaledPattern(old.pattern, old.row).apply(col, num_threads=threads)
     shift = None
     if old.shift is not None:
         shift = old.shift * np.exp(logs - middle)

@@ -9,7 +9,6 @@ import warnings
 
 import numpy as np
 
-from .. import _core
 from .._runtime import validate
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
@@ -17,6 +16,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, is_chain
 from ..errors import ConvergenceWarning, InvalidChainError, NotReversibleError
+from ..linalg import dirichlet
 from ..spectral.eigen_result import EigenResult
 from ..spectral.eigenpairs import SMALL_RATE, eigenpairs
 from .eigenvector_extension import extended
@@ -236,12 +236,11 @@ def _rates(chain: MarkovChain, X: FloatArray, pairs: EigenResult, threads: int) 
     are small. The form keeps its relative accuracy, and is right for a mixture of eigenvectors
     whose eigenvalues agree in double precision."""
     R = np.diag(1.0 - pairs.eigenvalues)
-    square, pi = np.empty(chain.n_states), chain.pi
+    pi = chain.pi
     assert pi is not None
 
     def energy(f: FloatArray) -> float:
-        _core.scaled_difference(chain._scaled.operator, np.ascontiguousarray(f), square, 2, threads)
-        return 0.5 * _core.vec_dot(pi, square, threads)
+        return dirichlet.energy(chain._scaled, pi, f, threads)
 
     small = np.flatnonzero(pairs.eigenvalues > 1.0 - SMALL_RATE)[1:].tolist()
     for i in small:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 
-# Transitions that are turned into a sparse matrix at a time. Each takes 24 bytes in between, so
+# Transitions that are turned into a sparse matrix at a time. Each takes 24 bytes until then, so
 # this bounds the memory.
 TRANSITIONS_PER_PIECE = 4_000_000
 
@@ -36,7 +36,7 @@ class CountAccumulator:
         self._n_pending = 0
 
     def add_trajectory(self, trajectory: npt.ArrayLike, number: int) -> None:
-        """Count the transitions of a trajectory; errors call it by its number."""
+        """Count the transitions of a trajectory; error messages give its number."""
         x = trajectory if isinstance(trajectory, np.ndarray) else np.asarray(trajectory)
         if x.ndim != 1 or (x.size and x.dtype.kind not in "iu"):
             raise TypeError(

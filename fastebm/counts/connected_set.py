@@ -1,4 +1,4 @@
-"""The largest set of states between which transitions were counted in both directions."""
+"""The largest strongly connected set of states in a matrix of counts."""
 
 from typing import Any
 
@@ -60,6 +60,11 @@ def connected_set(counts: CountsLike) -> ConnectedSet:
     Returns
     -------
     ConnectedSet
+
+    Raises
+    ------
+    InvalidChainError
+        A count is negative, NaN or infinite, or there are none.
 
     Examples
     --------

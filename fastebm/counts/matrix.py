@@ -79,9 +79,9 @@ class CountMatrix:
     labels : sequence, optional
         Names of the states; default those of the TransitionCounts.
     name : str
-        What errors call the matrix.
+        The name of the matrix in error messages.
     whole : str, optional
-        The counts must be whole numbers; the remedy that the error names if one is not.
+        If given, the counts must be whole numbers, and this is the remedy that the error names.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class CountMatrix:
         self.n_states: int = square.shape[0]
 
     def name(self, state: int) -> str:
-        """What errors call the state."""
+        """The state in error messages: its number, and its label if there is one."""
         return f"{state}" if self.labels is None else f"{state} ({self.labels[state]})"
 
     def label(self, state: int) -> Any:
@@ -163,7 +163,7 @@ class CountMatrix:
         return components(self.matrix)
 
     @cached_property
-    def components(self) -> tuple[Int32Array, int]:
+    def weak_components(self) -> tuple[Int32Array, int]:
         """(labels (n_states,), number) of the weakly connected components."""
         graph = self.graph
         pattern = _core.Csr(graph.indptr, graph.indices, None)

@@ -20,6 +20,7 @@ from .._runtime.types import Callback, FloatArray, IntArray
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from ..patterns import passes
 from ..patterns.pattern import Pattern
+from ..patterns.scaled_pattern import ScaledPattern
 from .matrix import CountMatrix
 from .newton import MAX_NEWTON, newton, run_newton
 
@@ -110,8 +111,8 @@ def _checked_law(data: CountMatrix, pi: npt.ArrayLike) -> FloatArray:
         raise InvalidChainError(
             f"pi[{at}] is {law[at]}; a state of probability 0 is never seen, leave it out"
         )
-    if data.components[1] > 1:
-        labels = data.components[0]
+    if data.weak_components[1] > 1:
+        labels = data.weak_components[0]
         raise ReducibleChainError(
             f"no counts connect states {data.name(0)} and "
             f"{data.name(int(np.argmax(labels != labels[0])))}; fit each part by itself"
@@ -178,10 +179,9 @@ def fit_any_law(
     with np.errstate(over="ignore"):  # an entry that underflows is still an edge
         values[:] /= np.cosh(0.5 * (v[rows] - v[matrix.indices]))
     pattern, col = Pattern(matrix, symmetric=True), np.exp(-0.5 * v)
-    total = np.empty((data.n_states, 1))
-    _core.scaled_apply(pattern.scaled(None, None, None), col[:, None], total, None, False, threads)
-    row = 1.0 / total[:, 0]
-    error = float(np.abs(total[:, 0] * np.exp(0.5 * v) / data.total - 1.0).max())
+    total = ScaledPattern(pattern).apply(col, num_threads=threads)
+    row = 1.0 / total
+    error = float(np.abs(total * np.exp(0.5 * v) / data.total - 1.0).max())
     evidence: FitEvidence = {
         "log_likelihood": _log_likelihood(data, fit),
         "n_newton": fit.n_newton,

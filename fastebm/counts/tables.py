@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidChainError
+from ..io.edge_lists import SOURCE_NAMES, TARGET_NAMES
 from .accumulator import CountAccumulator
 
-_SOURCE, _TARGET = ("source", "src", "from", "i"), ("target", "tgt", "to", "j")
 _COUNT = ("count", "n", "weight", "wt", "w")
 _TRAJECTORY = ("trajectory", "trajectory_id", "traj", "chain", "run", "id")
 _STATE = ("state", "states", "x")
@@ -71,7 +71,7 @@ class _BatchReader(Protocol):
 
 
 def read_transitions(path: str, lag: int, mode: str) -> LabelledAccumulator:
-    """The counts of the file."""
+    """Count the transitions of a table."""
     counts = LabelledAccumulator(lag, mode)
     reader = None
     for place, batch in enumerate(batches(path)):
@@ -123,7 +123,7 @@ def _reader(path: str, names: Sequence[str], counts: LabelledAccumulator) -> _Ba
     def find(words: Sequence[str]) -> str | None:
         return next((lower[word] for word in words if word in lower), None)
 
-    source, target = find(_SOURCE), find(_TARGET)
+    source, target = find(SOURCE_NAMES), find(TARGET_NAMES)
     trajectory, state = find(_TRAJECTORY), find(_STATE)
     if source and target:
         if counts.lag != 1:

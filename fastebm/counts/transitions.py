@@ -135,6 +135,11 @@ def discretize(
     edges : ndarray float64
         The inner edges used: n_bins is one more.
 
+    Raises
+    ------
+    InvalidChainError
+        x is empty or not finite, or the inner edges do not ascend.
+
     Examples
     --------
     >>> import fastebm as fe

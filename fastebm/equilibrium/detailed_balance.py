@@ -92,12 +92,19 @@ def detailed_balance(
     tol : float
         Flux violation up to which the chain counts as reversible.
     hodge : bool
-        Also split the log ratios into gradient and circulation, and rank cycles by their affinity;
-        this takes a Laplacian solve.
+        Also split the log ratios into a gradient and a circulation, and rank cycles by their
+        affinity; this takes a Laplacian solve.
 
     Returns
     -------
     BalanceResult
+
+    Raises
+    ------
+    ReducibleChainError
+        More than one closed class, and no pi.
+    InvalidChainError
+        pi is not a probability vector.
 
     Examples
     --------

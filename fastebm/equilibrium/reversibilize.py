@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-from .. import _core
 from .._runtime import validate
 from .._runtime.memory import forecast_memory
 from .._runtime.threads import resolve_threads
@@ -28,8 +27,7 @@ def reversibilize(
     """The additive reversibilisation ``(P + P*) / 2``: the reversible chain of the same pi that is
     nearest in flux.
 
-    It is stored as a symmetric matrix and one scaling, so it is reversible to the last bit whatever
-    the accuracy of pi.
+    It is reversible to the last bit whatever the accuracy of pi.
 
     Parameters
     ----------
@@ -80,8 +78,6 @@ def reversibilize(
     # The rows of diag(pi)^-1/2 B diag(pi)^1/2 sum to 1 - shift up to rounding in pi; the row
     # scaling makes it exact.
     col = np.exp(0.5 * (log_pi - 0.5 * (log_pi.max() + log_pi.min())))
-    total = np.empty((chain.n_states, 1))
-    moves = symmetric.scaled(None, None, None)
-    _core.scaled_apply(moves, col[:, None], total, None, False, threads)
+    total = ScaledPattern(symmetric).apply(col, num_threads=threads)
     moving = 1.0 if old.shift is None else 1.0 - old.shift
-    return chain._like(ScaledPattern(symmetric, moving / total[:, 0], col, old.shift))
+    return chain._like(ScaledPattern(symmetric, moving / total, col, old.shift))

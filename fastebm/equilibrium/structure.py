@@ -1,5 +1,4 @@
-"""Communicating classes, periods and reachability: which questions a chain can answer, found
-without any floating-point arithmetic."""
+"""Communicating classes, periods and reachability, found without floating-point arithmetic."""
 
 import numpy as np
 
@@ -53,6 +52,15 @@ def structure(chain: MarkovChain, *, num_threads: int | None = None) -> Structur
     chain : MarkovChain
     num_threads : int, optional
         Has no effect; every analysis accepts it.
+
+    Returns
+    -------
+    StructureResult
+
+    Raises
+    ------
+    TypeError
+        `chain` is not a MarkovChain.
 
     Examples
     --------

@@ -145,7 +145,7 @@ def fit_potential(
         components, n_components = connected(data.n_states, graph.indptr, graph.indices, two_way)
     else:
         graph = data.probabilities(total)
-        components, n_components = data.components
+        components, n_components = data.weak_components
         require_minimum(data)
     fit = newton(
         graph,

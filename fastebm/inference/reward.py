@@ -93,7 +93,7 @@ def fit_reward(
     """
     tol = validate.number(tol, "tol", above=0.0)
     data = CountMatrix(preferences, labels=labels, name="preferences")
-    components, n_components = data.components
+    components, n_components = data.weak_components
     require_minimum(data)
     fit = newton(
         data.graph,

@@ -1,8 +1,8 @@
-"""Matrices of transitions from files in other people's formats.
+"""Transition matrices from files in formats that other programs define.
 
-A saved chain is not one of them: `fastebm.load` reads those, because only the chains know what is
-in their folders. To add a format: write a module with a reader ``(path) -> (matrix, labels)`` and
-add its suffix to `READERS` in read.py.
+`fastebm.load` reads saved chains, whose folders follow the internals of the chain classes. To add a
+format, write a module with a reader ``(path) -> (matrix, labels)`` and add its suffix to `READERS`
+in read.py.
 """
 
 from .read import read

@@ -11,15 +11,18 @@ import numpy as np
 from .opening import malformed, opened, opened_text
 from .transitions import Record, collect, transition_matrix
 
+# Names of the columns with the two states of an edge, here and in tables of transitions.
+SOURCE_NAMES, TARGET_NAMES = ("source", "src", "from", "i"), ("target", "tgt", "to", "j")
+
 _COLUMNS = {
-    "source": ("source", "src", "from", "i"),
-    "target": ("target", "tgt", "to", "j"),
+    "source": SOURCE_NAMES,
+    "target": TARGET_NAMES,
     "weight": ("weight", "wt", "w", "p", "prob", "probability", "count", "n"),
 }
 _NAME_THEM = "name the columns " + ", ".join(
     f"{role} ({' | '.join(names)})" for role, names in _COLUMNS.items()
 )
-# One spelling a number, so that distinct names stay distinct.
+# One spelling for each number, so that distinct names stay distinct.
 _INTEGER = re.compile("0|-?[1-9][0-9]{0,17}")
 
 
@@ -84,7 +87,7 @@ def read_parquet(path: str) -> tuple[Any, tuple[str, ...] | None]:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise ImportError(
-            "reading .parquet needs the package pyarrow: pip install pyarrow"
+            'reading .parquet needs the package pyarrow: pip install "fastebm[data]"'
         ) from error
     with opened(path, "rb") as file:
         try:
@@ -116,7 +119,7 @@ def _edge_matrix(
     occurrences = np.bincount(np.concatenate([source, target]))
     if len(numbers) > 2 and words == list(numbers)[:2] and (occurrences[:2] == 1).all():
         raise malformed(
-            path, f"{' and '.join(words)} come first, and numbers only follow", _NAME_THEM
+            path, f"{' and '.join(words)} come first, and only numbers follow", _NAME_THEM
         )
     names = sorted(numbers, key=None if words else int)
     position = np.empty(len(names), np.int64)

@@ -1,12 +1,14 @@
 """Corrections M^-1 r for the refinement of M x = b, M = I - P_BB: conjugate gradients for
 reversible chains, BiCGSTAB for others.
- Conjugate gradients run on D - F = diag(weight) M in flux form (`ebm_precond_t` in the C core):
-weight r is a flux, and a correction is one of the solution itself. They are flexible, so that a
+
+Conjugate gradients run on D - F = diag(weight) M in flux form (`ebm_precond_t` in the C core):
+weight r is a flux, and a correction is one of the solution itself. They are flexible: a
 preconditioner needs to be symmetric only up to rounding. They change over to a multigrid
-preconditioner when they expect to be slow: what a case needs is known from its convergence, not
-from its size.
- Without detailed balance one Gauss-Seidel sweep, in depth-first postorder, preconditions BiCGSTAB:
-it solves at once for all states that are left for good.
+preconditioner when they expect to be slow, which shows in the convergence of a case and not in its
+size.
+
+Without detailed balance one Gauss-Seidel sweep, in depth-first postorder, preconditions BiCGSTAB:
+one sweep solves exactly for the states to which no transition leads back.
 """
 
 import math
@@ -25,9 +27,9 @@ from .elimination import SparseElimination
 from .multigrid import hierarchy
 from .restriction import Restriction, SolveTask
 
-# After the first number of products conjugate gradients change over to a multigrid preconditioner,
-# if they expect to need more than the second number again.
-MULTIGRID_AFTER, MULTIGRID_WORTH = 60, 60
+# Conjugate gradients change over to a multigrid preconditioner after this many products if they
+# expect to need at least so many more.
+MULTIGRID_AFTER, MULTIGRID_MIN_LEFT = 60, 60
 # Products of a cycle on the finest level and of the step around it.
 MULTIGRID_PRODUCTS = 3
 # A round of conjugate gradients reduces the weighted residual by this factor before the residual of
@@ -36,9 +38,10 @@ ROUND_REDUCTION = 1e-7
 # Steps of BiCGSTAB in a round at most.
 MAX_BICGSTAB = 2000
 
-#: should_stop(left): reports progress; whether elimination is cheaper than `left` more products.
+#: should_stop(left): reports progress; returns whether elimination is cheaper than `left` more
+#: products.
 ShouldStop: TypeAlias = Callable[[float], bool]
-#: Called wherever the recurrence can be saved, with what makes its arrays.
+#: Called wherever the recurrence can be saved, with a function that returns its arrays.
 Save: TypeAlias = Callable[[Callable[[], dict[str, Any]]], None]
 
 
@@ -58,7 +61,7 @@ class FluxConjugateGradients:
     matrix : Restriction
         M.
     elimination : SparseElimination
-        Whose `pause` ends a call into the core, so that it is asked in time.
+        Its `pause` limits each call into the core, so that elimination is considered in time.
     limit : int
         Products at most.
     """
@@ -143,7 +146,7 @@ class FluxConjugateGradients:
             M.n_products += steps * each
             expected = self._expected(cg, least, begun)
             if not self._was_coarsened and M.n_products >= MULTIGRID_AFTER:
-                self._multigrid = self._coarsen() if expected > MULTIGRID_WORTH else None
+                self._multigrid = self._coarsen() if expected > MULTIGRID_MIN_LEFT else None
                 self._was_coarsened = True
                 if self._multigrid is not None:
                     break  # what was found is kept; the next round goes on from its residual

@@ -20,7 +20,7 @@ class CheckSchedule:
     """Check again after 5 % more steps; on large chains extrapolate the decay and go half way to
     the step that meets the tolerance.
 
-    The error may fall faster than extrapolated. Going half way, hardly a step is made in vain.
+    The error may fall faster than extrapolated. Going half way wastes few steps.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def run_until_converged(
     limit: int,
     check: Callable[[bool], Check],
     *,
-    gives_way: Callable[[], bool] | None = None,
+    changes_over: Callable[[], bool] | None = None,
     step_done: Callable[[], None] | None = None,
 ) -> bool:
     """Expand a recurrence until it has converged, its subspace is invariant, or `limit` steps.
@@ -97,10 +97,11 @@ def run_until_converged(
     limit : int
         Steps at most, at least 1.
     check : callable
-        exhausted -> Check, from the coefficients so far; exhausted says that the subspace is
-        invariant, so that no step can improve them.
-    gives_way : callable, optional
-        Asked after every check that does not end the run: whether another method takes over.
+        exhausted -> Check, from the coefficients so far. If exhausted, the subspace is invariant,
+        and no step can improve them.
+    changes_over : callable, optional
+        Called after every check that does not end the run; returns whether another method takes
+        over.
     step_done : callable, optional
         Called after every `expand`.
 
@@ -122,6 +123,6 @@ def run_until_converged(
         found = check(exhausted)
         if is_last or found.converged:
             return True
-        if gives_way is not None and gives_way():
+        if changes_over is not None and changes_over():
             return False
         schedule.plan(steps, found.error, found.wanted)

@@ -1,8 +1,10 @@
 """Block Davidson iteration: each residual is preconditioned (Crouzeix, Philippe & Sadkane 1994).
- With a multigrid cycle as the preconditioner the number of steps for the leading eigenpairs of a
+
+With a multigrid cycle as the preconditioner the number of steps for the leading eigenpairs of a
 slow reversible chain does not grow as its gap shrinks.
- Davidson and not LOBPCG: rows, restarts, locking and checkpoints are those of the Krylov methods,
-and the targets of the step before, which LOBPCG owes its speed to, are kept through a restart.
+
+It is preferred to LOBPCG because it shares rows, restarts, locking and checkpoints with the Krylov
+methods. A restart keeps the targets of the step before, the directions that make LOBPCG fast.
 """
 
 from collections.abc import Callable, Mapping
@@ -93,8 +95,8 @@ class BlockDavidson:
     @property
     def capacity(self) -> int:
         """The largest size of V."""
-        room = len(self.basis) - self.basis.fixed - 2 * self.full_width
-        return min(room, BLOCKS * self.full_width)
+        free = len(self.basis) - self.basis.fixed - 2 * self.full_width
+        return min(free, BLOCKS * self.full_width)
 
     @property
     def is_full(self) -> bool:
@@ -106,7 +108,7 @@ class BlockDavidson:
         return self.basis.fixed + self.size >= self.operator.n_states
 
     def grow(self, n_rows: int) -> None:
-        """Make room for `n_rows` rows, for an iteration that is about to begin."""
+        """Extend the work space to `n_rows` rows, for an iteration that is about to begin."""
         self.basis.grow(n_rows)
         self.H = np.zeros((n_rows, n_rows))
 

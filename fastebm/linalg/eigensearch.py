@@ -1,11 +1,13 @@
 """The leading eigenpairs of an operator with every copy of a multiple eigenvalue.
- A Krylov space of a block of b vectors holds at most b copies of an eigenvalue. So the search goes
+
+A Krylov space of a block of b vectors holds at most b copies of an eigenvalue. So the search goes
 in rounds: converged pairs are locked and deflated, and the next round starts from random vectors in
-their complement. The last round finds nothing that belongs before the wanted pairs: it verifies
-them, and its leading value is the one that follows them.
- The search for the pairs changes over from Krylov-Schur to block Davidson where it expects to be
-slow: what a case needs is known from its convergence and not from its size. The search for missed
-copies begins anew from random vectors, with the method that found the pairs.
+their complement. The last round finds no pair that precedes a wanted one. This verifies the wanted
+pairs, and the leading value of that round is the one that follows them.
+
+The search for the pairs changes over from Krylov-Schur to block Davidson where it expects to be
+slow, which shows in the convergence of a case and not in its size. The search for missed copies
+starts from new random vectors, with the method that found the pairs.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,15 +32,15 @@ CLEAR = 0.03
 # Vectors of a block: products of a stored chain with four vectors cost what two single ones do, and
 # four copies are found at once.
 BLOCK = 4
-# Vectors beyond the wanted ones that a basis grows to before it restarts: the least, which large
-# chains have, and the most, as long as the basis has no more than so many numbers (256 MB).
-# Restarts cost products, and a large basis costs dense eigenproblems, which are far dearer without
-# symmetry. Chains of fewer states than the most are spanned as a whole.
-ROOM, MAX_ROOM, MAX_ROOM_GENERAL, ROOM_NUMBERS = 24, 120, 48, 2**25
-# A preconditioned search takes over after the first number of products if, at the rate so far, more
-# than the second number would still be needed: about what the preconditioned search takes for a
+# Vectors beyond the wanted ones that a basis grows to before it restarts: at least MIN_EXTRA (on
+# large chains), at most MAX_EXTRA (without symmetry MAX_EXTRA_GENERAL), and MAX_EXTRA_NUMBERS
+# numbers (256 MB). Restarts cost products. A large basis costs dense eigenproblems, which are far
+# more expensive without symmetry. Chains of fewer than MAX_EXTRA states are spanned as a whole.
+MIN_EXTRA, MAX_EXTRA, MAX_EXTRA_GENERAL, MAX_EXTRA_NUMBERS = 24, 120, 48, 2**25
+# A preconditioned search takes over after PRECONDITION_AFTER products if, at the rate so far, more
+# than PRECONDITIONED_COST would still be needed: about what the preconditioned search takes for a
 # block of pairs (benchmarks, 4 eigenpairs).
-TRIAL, WORTH = 100, 400
+PRECONDITION_AFTER, PRECONDITIONED_COST = 100, 400
 
 #: Replaces vectors (width, n_states) in place by about (1 - A)^-1 times them.
 Precondition: TypeAlias = Callable[[FloatArray], None]
@@ -75,11 +77,11 @@ class EigenIteration(Protocol):
 
 
 def n_rows(count: int, n_states: int, width: int, symmetric: bool) -> int:
-    """Rows of work space of a search for `count` pairs: the deflated vector, the pairs, the room,
-    and two blocks."""
-    most = MAX_ROOM if symmetric else MAX_ROOM_GENERAL
-    room = max(ROOM, 5 * width, count, min(most, ROOM_NUMBERS // n_states))
-    return min(1 + count + room, n_states) + 2 * width
+    """Rows of work space of a search for `count` pairs: the deflated vector, the pairs, the vectors
+    beyond them, and two blocks."""
+    most = MAX_EXTRA if symmetric else MAX_EXTRA_GENERAL
+    extra = max(MIN_EXTRA, 5 * width, count, min(most, MAX_EXTRA_NUMBERS // n_states))
+    return min(1 + count + extra, n_states) + 2 * width
 
 
 class EigenpairSearch:
@@ -90,7 +92,8 @@ class EigenpairSearch:
     operator : Operator
     known : ndarray (n_states,)
         The unit vector that is a left and a right eigenvector of the operator.
-    which, count : as of `EigenvalueSelection.of`
+    which, count
+        As in `EigenvalueSelection.of`.
     accuracy : callable
         value -> the residual at which a pair has converged.
     random : RandomVectors
@@ -231,16 +234,16 @@ class EigenpairSearch:
         run = self._iteration
         self.values = np.append(self.values, run.lock(ritz, chosen))
         if self._missing() is None:
-            # the verification may not know anything of the search before it
+            # the verification must not depend on the search before it
             run.begin(self._basis.fixed)
-        cramped = run.capacity < 3 * run.full_width
-        if cramped and self._basis.fixed < self.operator.n_states:
-            run.grow(len(self._basis) + ROOM)
+        is_small = run.capacity < 3 * run.full_width
+        if is_small and self._basis.fixed < self.operator.n_states:
+            run.grow(len(self._basis) + MIN_EXTRA)
 
     def _is_slow(self, ritz: RitzPairs, selection: EigenvalueSelection) -> bool:
         """Whether many products are still needed, if the residuals fall as they fell so far."""
         done = self.operator.n_matvecs
-        if self.preconditioner is None or self.is_preconditioned or done < TRIAL:
+        if self.preconditioner is None or self.is_preconditioned or done < PRECONDITION_AFTER:
             return False
         chosen = selection.positions(ritz.values)
         last = chosen[np.argmax(ritz.residuals[chosen])]
@@ -248,7 +251,8 @@ class EigenpairSearch:
         top = max(np.real(ritz.values).max(), np.real(self.values).max(initial=-1.0))
         if 1.0 - top < RITZ_ROUNDING:
             return False  # the inverse of 1 - value is rounding
-        return bool(left > wanted and np.log(left / wanted) * done > WORTH * np.log(1.0 / left))
+        digits_left, digits_done = np.log(left / wanted), np.log(1.0 / left)
+        return bool(left > wanted and digits_left * done > PRECONDITIONED_COST * digits_done)
 
     def _precondition(self, selection: EigenvalueSelection) -> None:
         """Change over to a preconditioned search, if a preconditioner can be made."""
@@ -270,7 +274,9 @@ class EigenpairSearch:
         def is_settled(ritz: RitzPairs) -> bool:
             return self.converged(ritz, selection)[1] or self._is_slow(ritz, selection)
 
-        ritz, done = self._iteration.run(selection, is_settled, limit, _told(selection, step_done))
+        ritz, done = self._iteration.run(
+            selection, is_settled, limit, _reporter(selection, step_done)
+        )
         chosen, complete = self.converged(ritz, selection)
         exhausted = self._iteration.is_exhausted
         if done and not complete and not exhausted:
@@ -290,7 +296,9 @@ class EigenpairSearch:
         def is_settled(ritz: RitzPairs) -> bool:
             return self._ahead(ritz, leaders)[1]
 
-        ritz, settled = self._iteration.run(leaders, is_settled, limit, _told(leaders, step_done))
+        ritz, settled = self._iteration.run(
+            leaders, is_settled, limit, _reporter(leaders, step_done)
+        )
         ahead, _ = self._ahead(ritz, leaders)
         if not settled:
             self.stopped = True
@@ -300,7 +308,7 @@ class EigenpairSearch:
             self.following, self.verified = ritz.values[leaders.positions(ritz.values)[0]], True
 
     def _ahead(self, ritz: RitzPairs, leaders: EigenvalueSelection) -> tuple[IntArray, bool]:
-        """(positions of Ritz values that belong before a wanted one, whether each end is
+        """(positions of Ritz values that precede a wanted one, whether each end is
         settled)."""
         width = self._iteration.full_width
         top = leaders.with_counts([width * count for count in leaders.counts]).choose(ritz.values)
@@ -336,8 +344,8 @@ class EigenpairSearch:
         """(the locked vectors (p, n_states), their `Projection`)."""
         rows, fixed = self._basis.rows, self._basis.fixed
         X = rows[1:fixed]
-        room = rows[fixed : fixed + len(X)]
-        images = room if len(room) == len(X) else np.empty_like(X)
+        free = rows[fixed : fixed + len(X)]
+        images = free if len(free) == len(X) else np.empty_like(X)
         return X, Projection(self.operator, X, images)
 
     def splits(self, values: NumberArray) -> bool:
@@ -357,13 +365,14 @@ class EigenpairSearch:
         )
 
 
-def _told(
+def _reporter(
     selection: EigenvalueSelection, step_done: Callable[[Any, float], None]
 ) -> Callable[[RitzPairs], None]:
-    """Report the best of the selected Ritz values and the largest of their residuals."""
+    """A function that reports the best of the selected Ritz values and the largest of their
+    residuals."""
 
-    def told(ritz: RitzPairs) -> None:
+    def report(ritz: RitzPairs) -> None:
         chosen = selection.positions(ritz.values)
         step_done(ritz.values[chosen[0]], float(ritz.residuals[chosen].max()))
 
-    return told
+    return report

@@ -60,7 +60,7 @@ class EigenvalueSelection:
         return EigenvalueSelection(self.which, counts, self.keys)
 
     def grown(self, total: int) -> "EigenvalueSelection":
-        """The same ends with `total` eigenvalues altogether, in proportion."""
+        """The same ends with `total` eigenvalues in all, in the same proportion."""
         if len(self.counts) == 1:
             return self.with_counts([total])
         first = round(total * self.counts[0] / max(sum(self.counts), 1))

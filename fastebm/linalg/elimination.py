@@ -1,8 +1,9 @@
 """Sparse elimination of M = I - P_BB without subtractions, and when it pays.
- Elimination competes with iteration by cost. After FIRST_PRODUCTS products the elimination is
-ordered and counted, because its fill is known before any arithmetic. The iteration goes on until it
-has cost as much as the elimination would; then elimination takes over. So a solve never costs more
-than twice the better of the two.
+
+Elimination competes with iteration by cost. After FIRST_PRODUCTS products the elimination is
+ordered and its operations are counted: its fill is known before any arithmetic. The iteration goes
+on until it has cost as much as the elimination would; then elimination takes over. So a solve never
+costs more than twice the better of the two.
 """
 
 import math
@@ -41,7 +42,7 @@ class SparseElimination:
     Attributes
     ----------
     pause : float
-        `pays` answers False without further work before this many products.
+        Before this many products `pays` returns False at once.
     """
 
     def __init__(self, matrix: Restriction) -> None:
@@ -74,10 +75,11 @@ class SparseElimination:
         if not self.is_feasible(report):
             return False
         assert self._symbolic is not None
-        worth = self._symbolic[-1]["n_flops"] / (FLOPS_PER_ENTRY * self.matrix.entries_per_product)
-        if n_products >= worth or worth < left < math.inf:
+        flops_per_product = FLOPS_PER_ENTRY * self.matrix.entries_per_product
+        cost = self._symbolic[-1]["n_flops"] / flops_per_product  # in products
+        if n_products >= cost or cost < left < math.inf:
             return True
-        self.pause = worth
+        self.pause = cost
         return False
 
     def is_feasible(self, report: Report) -> bool:

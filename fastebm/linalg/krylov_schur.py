@@ -1,5 +1,6 @@
 """Krylov-Schur iteration on an operator that is applied and never formed.
- `KrylovSchur` keeps a short orthonormal basis and restarts it with the wanted part (Stewart 2001);
+
+`KrylovSchur` keeps a short orthonormal basis and restarts it with the wanted part (Stewart 2001);
 on a symmetric operator this is the thick-restart Lanczos method (Wu & Simon 2000).
 """
 
@@ -28,7 +29,7 @@ class KrylovSchur:
 
     The rows of the basis are, in this order: the fixed vectors, which span an invariant subspace of
     A and which everything else is orthogonal to; `size` vectors V; `width` vectors W, the next
-    block; and room for one block more. A width of 0 means that V spans the whole complement.
+    block; and free rows for one block more. A width of 0 means that V spans the whole complement.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ class KrylovSchur:
         return not self.width
 
     def grow(self, n_rows: int) -> None:
-        """Make room for `n_rows` rows, for a decomposition that is about to begin."""
+        """Extend the work space to `n_rows` rows, for a decomposition that is about to begin."""
         self.basis.grow(n_rows)
         self.H = np.zeros((n_rows, n_rows))
 
@@ -164,10 +165,10 @@ class KrylovSchur:
     def restart(self, ritz: RitzPairs, selection: EigenvalueSelection) -> None:
         """Keep the wanted Ritz vectors and the better half of the others, whose convergence so far
         is then not lost."""
-        room = self.size - self.width
+        most = self.size - self.width
         wanted = sum(len(chosen) for chosen in selection.choose(ritz.values))
-        # room for two conjugate pairs that are completed
-        total = max(1, min(wanted + (self.size - wanted) // 2, room - 2))
+        # two fewer, because two conjugate pairs may have to be completed
+        total = max(1, min(wanted + (self.size - wanted) // 2, most - 2))
         Q, T = self._subspace(ritz, selection.grown(total).positions(ritz.values))
         self._begin_restart(Q, T)
         self.finish_restart()
@@ -222,7 +223,7 @@ class KrylovSchur:
             What a restart keeps.
         is_settled : callable
         limit : int
-            Products of the operator altogether.
+            Products of the operator in total.
         step_done : callable
             Called with the Ritz pairs after every check. It may raise KeyboardInterrupt: `state()`
             is then valid.

@@ -1,8 +1,9 @@
 """Linear systems M x = b >= 0 with M = I - P_BB, B a set of states that a chain leaves almost
 surely.
- All hitting times, probabilities and moments are such systems. M is an M-matrix: its inverse is
-non-negative, so that any x with ``M x >= b`` is an upper bound, and ``|b - M x| <= delta b``
-encloses the solution between x / (1 + delta) and x / (1 - delta).
+
+All hitting times, probabilities and moments are such systems. M is an M-matrix: its inverse is
+non-negative. So any x with ``M x >= b`` is an upper bound, and ``|b - M x| <= delta b`` encloses
+the solution between x / (1 + delta) and x / (1 - delta).
 
 Iterates are sums of two doubles, and residuals are evaluated in twice the working precision. The
 residual is the certificate: in plain doubles it would be lost in the rounding of x at means of 1e8.
@@ -27,7 +28,7 @@ from .restriction import Report, Restriction, Scaled, SolveTask
 from .rounding import UNIT
 
 # Fixed-point sweeps after a round of iteration: they repair states of tiny stationary mass, which
-# hardly count in the weighted norm, as long as a sweep reduces the residual to this part.
+# have little weight in the weighted norm, as long as a sweep reduces the residual to this part.
 MAX_SWEEPS, SWEEP_GAIN = 50, 0.9
 # Rounds in a row that do not halve the residual before the refinement stops.
 MAX_STALLED = 3
@@ -80,7 +81,8 @@ class MMatrixSystem:
         Largest number of products; `n_iter` counts them.
     threads : int
     keep : callable(dict of arrays), optional
-        Is given the state of the iteration whenever `restore` can go on from it with the same bits.
+        Called with the state of the iteration whenever `restore` can go on from it with the same
+        bits.
 
     Attributes
     ----------
@@ -218,8 +220,8 @@ class MMatrixSystem:
         return found
 
     def error(self, iterate: Iterate) -> float:
-        """The delta of the module's text: from the residual with its rounding, or the bound of the
-        elimination."""
+        """The delta of the module docstring, from the residual with its rounding or from the bound
+        of the elimination."""
         by_residual = iterate.size + self.floor(iterate.hi) / self._task.absolute
         return min(by_residual, iterate.bound) + 4.0 * UNIT
 
@@ -286,8 +288,8 @@ class MMatrixSystem:
     # --- state ------------------------------------------------------------------------------------
 
     def _note(self, recurrence: Callable[[], dict[str, Any]] = dict) -> None:
-        """Hand on the state of the iteration: between rounds, or within a round with the recurrence
-        of conjugate gradients."""
+        """Pass the state of the iteration to `keep`: between rounds, or within a round with the
+        recurrence of conjugate gradients."""
         if self._keep is None or self._round is None:
             return
         now, best = self._round, self._best
@@ -302,7 +304,7 @@ class MMatrixSystem:
         self._keep(state | recurrence())
 
     def restore(self, state: State | None) -> None:
-        """Make the next `solve`, which must be the one that handed on `state`, go on from there."""
+        """Continue the next `solve` from `state`, which the same solve must have saved."""
         self._saved = state
 
     def _go_on_from(self, state: State) -> None:

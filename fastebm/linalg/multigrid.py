@@ -1,11 +1,13 @@
 """Multigrid hierarchies: a reversible chain, the chain of its aggregates, the chain of their
 aggregates, and so on down to a coarsest one that is eliminated densely.
- The mathematics and the sources are in the C headers of the flow and of the hierarchy. This module
-decides how far and how fast to coarsen, and when to give up because a chain is too well connected
-to be aggregated; Krylov methods need few steps on such chains anyway.
- The hierarchy is aggregation of pairs (after Notay 2010) and not PyAMG's: aggregates keep every
-coarse level a flux with non-negative entries and a Dirichlet form of its own, from which nothing is
-subtracted. PyAMG is compared with in the benchmarks.
+
+The mathematics and the sources are in the C headers (csrc, `dirichlet_flow.h` and `multigrid.h`).
+This module decides how far and how fast to coarsen. It gives up where a chain is too well connected
+to be aggregated; Krylov methods need few steps on such chains.
+
+States are aggregated in pairs (after Notay 2010). PyAMG's smoothed aggregation is not used, because
+only plain aggregates keep every coarse level a flux with non-negative entries and a Dirichlet form
+of its own, from which nothing is subtracted. The benchmarks compare the two.
 """
 
 from typing import Any, TypeAlias

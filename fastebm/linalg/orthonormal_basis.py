@@ -13,8 +13,8 @@ from .._runtime.types import FloatArray, IntArray
 from .operator import RandomVectors
 from .rounding import EPS
 
-# A unit vector that projections leave shorter than this has no direction of its own: what is left
-# of it is rounding.
+# A unit vector that projections leave shorter than this has no direction of its own: the rest is
+# rounding.
 NULL_NORM = 64 * EPS
 # A vector that its projections leave shorter than this is projected once more: scaling it to unit
 # length magnifies the rounding of the projection, EPS / length.
@@ -24,7 +24,7 @@ MAX_DRAWS = 3
 
 
 class OrthonormalBasis:
-    """The rows of an array, of which the first `fixed` stay and the others are work space.
+    """The rows of an array: the first `fixed` stay, and the others are work space.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class OrthonormalBasis:
         return len(self.rows)
 
     def grow(self, n_rows: int) -> None:
-        """Make room for `n_rows` rows."""
+        """Extend the array to `n_rows` rows."""
         rows = np.empty((n_rows, self.n_states))
         rows[: len(self.rows)] = self.rows
         self.rows = rows

@@ -1,5 +1,6 @@
 """The vector pi P = pi: elimination without subtractions, and power iteration with extrapolation.
- Power steps are extrapolated in vectors whose components all have a small relative error: a
+
+Power steps are extrapolated in vectors whose components all have a small relative error: a
 combination of iterates with weights of sum one keeps that, where Krylov vectors would lose the
 small components.
 """
@@ -38,7 +39,7 @@ SMALLEST = 5e-324
 
 class StationarySearch:
     """pi P = pi of an irreducible P: by elimination up to MAX_DENSE states, beyond by power steps
-    with extrapolation, which start anew from an Arnoldi vector where they would be slow.
+    with extrapolation, which restart from an Arnoldi vector where they would be slow.
 
     Parameters
     ----------
@@ -134,10 +135,10 @@ class StationarySearch:
         return x, size
 
     def _iterate(self, monitor: Callable[..., None]) -> None:
-        # The change of pi alone does not show a slow mode of which the start has little. So a probe
-        # of sum zero, in which all modes are alike at first, makes the same steps. A random vector
+        # If the start has little of a slow mode, the change of pi does not show that mode. So a
+        # random probe of sum zero, in which all modes have similar weight, makes the same steps. It
         # has about 1 / sqrt(n_states) of a mode: once it has shrunk to far less than that, its last
-        # rates are those of the slowest mode, and it is given up.
+        # rates are those of the slowest mode, and it is dropped.
         n = self.n_states
         forecast_memory(8 * (WINDOW + 6) * n, "the iteration for the stationary distribution")
         probe, shrunk = np.random.default_rng(0).choice([-1.0, 1.0], n), 1.0
@@ -163,7 +164,7 @@ class StationarySearch:
             if is_slow and self.method == "power" and not stop:
                 self._pi = _arnoldi(self._product, self._pi)
                 self.method = "arnoldi + power"
-                history = []  # the jump says nothing about the rate of the steps
+                history = []  # the change at a jump is not a rate
                 extrapolation.restart()
             elif not stop and extrapolation.is_ready and expected > SETTLE_STEPS + WINDOW:
                 self._pi = extrapolation.jump(self._pi)
@@ -231,7 +232,7 @@ class _Extrapolation:
         self._age, self._pays = 0, True
 
     def add(self, new: FloatArray, old: FloatArray, change: float) -> None:
-        """Take note of one power step."""
+        """Record one power step."""
         self._age += 1
         # the last jump did not pay: no more of them before a restart
         if self._age == SETTLE_STEPS and change >= self._before:
@@ -284,8 +285,8 @@ def _rate(history: list[float], factors: list[float]) -> float:
 def _settled(history: list[float], tol: float, rate: float) -> tuple[bool, bool]:
     """(stop, converged): change / (1 - rate) bounds what all later steps can still move.
 
-    Rounding keeps the change at 4 ulp, at the latest, so that no tolerance below 4 ulp / (1 - rate)
-    can be met."""
+    Rounding keeps the change above about 4 ulp, so no tolerance below 4 ulp / (1 - rate) can be
+    met."""
     if max(history[-1], CHANGE_FLOOR) <= tol * (1.0 - rate):
         return True, True
     stalled = len(history) > 2 * RATE_STEPS and min(history[-RATE_STEPS:]) >= min(

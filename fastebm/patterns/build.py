@@ -66,7 +66,7 @@ def _arrays(P: Any) -> CsrArrays:
     if shape[0] == 0:
         raise InvalidChainError("P has no states; a chain needs at least one")
     if not is_sparse:
-        # scipy knows no float16
+        # SciPy has no float16
         P = sp.csr_array(P if P.dtype == np.float32 else P.astype(np.float64, copy=False))
     return P.indptr, P.indices, P.data
 

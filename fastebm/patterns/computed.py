@@ -2,9 +2,9 @@
 rule's by the user's code.
 
 A computed pattern enumerates rows; it does not become a matrix. Products, differences, walkers and
-graph searches work on the kernel and need O(n_states) memory. Lattices know their classes in closed
-form. Rules are searched breadth first by rows. The reversibility of a rule is checked by looking
-(y, x) up in row y, which computes each row once for every neighbour but needs no transpose.
+graph searches work on the kernel and need O(n_states) memory. Lattices have their classes in closed
+form. Rules are searched breadth first by rows. The reversibility of a rule is checked by searching
+(y, x) in row y, which computes each row once for every neighbour but needs no transpose.
 
 Only what reads all entries stores a copy, `matrix`, which then counts in `nbytes`: `to_scipy`,
 `detailed_balance`, sparse rewards, tilts beyond the range of a double, and the classes of a rule

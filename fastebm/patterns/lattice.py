@@ -20,7 +20,7 @@ class LatticePattern(ComputedPattern):
     a cycle, or to any other value.
 
     Sums over all other values of a digit are formed as the values below plus the values above, not
-    as the whole less the value itself: products of non-negative vectors stay non-negative, and
+    as the whole minus the value itself: products of non-negative vectors stay non-negative, and
     still cost two additions a number.
 
     Parameters

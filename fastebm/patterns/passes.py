@@ -49,8 +49,8 @@ def run_search(name: str, search: Search) -> Search:
 
 
 def product(M: _core.Scaled, x: FloatArray, y: FloatArray, transposed: bool, threads: int) -> None:
-    """y = M x, or M^T x, for blocks (n_states, width). The caller handles Ctrl-C: only it knows
-    which public call is interrupted."""
+    """y = M x, or M^T x, for blocks (n_states, width). The caller handles Ctrl-C, because the
+    error names the public call."""
     (n, width), inner = x.shape, M.row if transposed else M.col
     scratch = None if inner is None else np.empty_like(x)
     if n * width <= PRODUCT_AT_ONCE:

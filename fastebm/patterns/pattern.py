@@ -27,9 +27,9 @@ from .._runtime.memory import forecast_memory
 from .._runtime.types import BoolArray, ByteMask, FloatArray, Int32Array, IntArray
 from . import graph, passes
 
-# Two entries of A that should balance each carry the rounding of the user's own arithmetic, a few
-# ulp, which accumulates along the spanning forest (3e-13 on a torus 1000 wide). The error of the
-# potential, and of log pi with it, is at most this mismatch an edge of the forest.
+# Two entries of A that should balance each have a rounding error of a few ulp from the user's own
+# arithmetic. These errors accumulate along the spanning forest (3e-13 on a torus 1000 wide). The
+# error of the potential, and so of log pi, is at most this mismatch an edge of the forest.
 REVERSIBLE_MISMATCH = 1e-10
 # Scalings are doubles only while the logs of everything they multiply span less than this: then no
 # product of a scaling, an entry and a scaling leaves the range of a double (logs from -708 to 709).
@@ -51,7 +51,7 @@ class Pattern:
     matrix : _core.Csr
         Positive entries, column indices ascending in each row.
     symmetric : bool
-        The caller knows that A is symmetric.
+        Whether A is known to be symmetric.
     potential : ndarray (n_states,), optional
         The w of the module's docstring, if it is known by construction (zeros for a symmetric A).
     """

@@ -209,7 +209,7 @@ def _describe(
     if facts["degree"] >= 0:
         return f"{text} (degree {facts['degree']}, max_degree {max_degree})"
     if facts["degree"] == -2:
-        return f"{text}; an index beyond out_states, out_weights or data is one"
+        return f"{text}; a possible cause is an index beyond out_states, out_weights or data"
     return text
 
 

@@ -68,7 +68,8 @@ class ScaledPattern:
     @property
     def log_measure(self) -> FloatArray:
         """log of a measure with which a reversible chain is in detailed balance, unique up to a
-        constant in each class. The shift carries no flux between states, so it has no influence."""
+        constant in each class. The shift moves no probability between states, so it does not
+        matter."""
         potential, log_row, log_col = self.pattern.potential, self.log_row, self.log_col
         if potential is None:
             raise ValueError("only a reversible pattern has a measure in detailed balance")

@@ -30,8 +30,8 @@ class EigenResult(Result):
         residual of an exact one.
     conditions : ndarray (k,)
         |g| |f| / |g^T f|: the factor, to first order, from a small change of P to that of the
-        eigenvalue; 1 for a reversible chain. Where it is large a small residual only says that the
-        value is in the pseudospectrum.
+        eigenvalue; 1 for a reversible chain. Where it is large, a small residual shows only that
+        the value is in the pseudospectrum.
     rates : ndarray (k,)
         1 - eigenvalues; where they are small they are computed without cancellation for a
         reversible chain (by the Dirichlet form).
@@ -39,7 +39,7 @@ class EigenResult(Result):
         Implied timescales -1 / log |lambda| in steps; inf for modulus 1.
     multiplicities : ndarray int (k,)
         How many of the returned eigenvalues are copies of this one: closer than their residuals can
-        tell apart.
+        resolve.
     next_eigenvalue : float or complex or None
         The one that follows, where the search for missed copies found it: with a residual of at
         most 3 % of its distance from them.
@@ -47,8 +47,8 @@ class EigenResult(Result):
         k separates copies of one eigenvalue, or a conjugate pair: next_eigenvalue belongs to the
         last one returned.
     verified : bool
-        A search from new random vectors in the complement of what was found met nothing that
-        belongs before it; a copy escapes it with a probability of about 1e-6.
+        A search from new random vectors in the complement of what was found met no eigenvalue that
+        precedes a wanted one; a copy escapes it with a probability of about 1e-6.
     converged : bool
         Whether all k pairs have.
     converged_each : ndarray bool (k,)

@@ -1,8 +1,9 @@
 """Leading eigenvalues of a chain with left and right eigenvectors, and with every copy of a
 multiple eigenvalue.
- Everything runs on S = D^(1/2) P D^(-1/2), D = diag(pi), for chains without detailed balance too: S
-is a contraction of which sqrt(pi) is both the left and the right eigenvector for 1, so that the
-known pair is deflated by an orthogonal projection.
+
+Everything runs on S = D^(1/2) P D^(-1/2), D = diag(pi), for chains without detailed balance too. S
+is a contraction, and sqrt(pi) is both its left and its right eigenvector for 1: an orthogonal
+projection deflates the known pair.
 """
 
 import warnings
@@ -25,6 +26,7 @@ from ..chains.symmetrized import balanced, symmetrized
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import structure
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
+from ..linalg import dirichlet
 from ..linalg.eigensearch import BLOCK, EigenpairSearch, n_rows
 from ..linalg.eigenvalue_selection import EigenvalueSelection
 from ..linalg.operator import Operator, OperatorKind, RandomVectors
@@ -35,12 +37,12 @@ from .lobpcg import preconditioner
 
 WHICH = tuple(EigenvalueSelection.KEYS)
 MAX_MATVECS = 100_000
-# Below this 1 - lambda is computed by the Dirichlet form: the subtraction loses more digits than
-# the weights of that form have errors.
+# Below this, 1 - lambda is computed by the Dirichlet form: the subtraction would lose more digits
+# than the rounding of the form's weights.
 SMALL_RATE = 1e-3
 # Residuals, in units of the rounding of a Ritz value, that count as converged whatever tol is.
 ACCURATE = 4.0
-# A locked vector has this part of the residual at which a pair has converged: eigenvectors are
+# Vectors are locked at this part of the residual at which a pair has converged: eigenvectors are
 # combinations of locked vectors, and inherit the residuals of all of them.
 LOCKED = 0.25
 
@@ -101,13 +103,19 @@ def eigenpairs(
         Ctrl-C; `partial` is the result of the pairs that have converged.
 
     Notes
-    ----- Everything runs on D^(1/2) P D^(-1/2), D = diag(pi), whose left and right eigenvector for
-    1 is sqrt(pi) and is deflated. Reversible chains: block Lanczos with full reorthogonalisation
-    and thick restarts (Wu & Simon 2000). Where that would need long for the slowest processes it
-    changes over to block Davidson, preconditioned by a multigrid cycle (which counts as two
-    products). Other chains: block Krylov-Schur (Stewart 2001), for the left vectors a second time
-    on the transpose. Converged pairs are locked, and a new search in their complement looks for
-    further copies until it finds none.
+    -----
+    Everything runs on D^(1/2) P D^(-1/2), D = diag(pi); its left and right eigenvector for 1,
+    sqrt(pi), is deflated.
+
+    Reversible chains: block Lanczos with full reorthogonalisation and thick restarts (Wu & Simon
+    2000). Where this would be slow for the slowest processes, block Davidson takes over,
+    preconditioned by a multigrid cycle (which counts as two products).
+
+    Other chains: block Krylov-Schur (Stewart 2001), a second time on the transpose for the left
+    vectors.
+
+    Converged pairs are locked. New searches in their complement follow until one finds no further
+    copy.
 
     Examples
     --------
@@ -255,7 +263,7 @@ class _Searches:
         """Run all searches; they share `limit` products."""
         for search in self.searches:
             if search is not self.searches[0]:
-                # the left vectors of the very values that were found, which others may equal
+                # the left vectors of the values that were found: others may be as large
                 values = self.searches[0].values
                 search.selection = EigenvalueSelection.near(values[self._best(values)])
             search.run(limit - self.n_matvecs + search.operator.n_matvecs, step_done)
@@ -375,7 +383,5 @@ class _Searches:
         """1 - lambda as E(f, f) / <f, f>, a sum of non-negative terms (Levin & Peres, lemma
         13.6)."""
         pi = np.exp(self.log_pi)
-        square = np.empty(len(f))
-        _core.scaled_difference(self.chain._scaled.operator, f, square, 2, self.threads)
-        energy = 0.5 * _core.vec_dot(pi, square, self.threads)
+        energy = dirichlet.energy(self.chain._scaled, pi, f, self.threads)
         return energy / _core.vec_dot(pi * f, f, self.threads)

@@ -62,8 +62,9 @@ def spectral_gap(
     callback : callable, optional
         Called with a dict after every convergence check.
     checkpoint : path, optional
-        A file that an interrupted call leaves behind, and from which the same call (with an equal
-        `rng`) goes on with the same bits; for reversible chains of more than 128 states.
+        A file to which the search is saved every half minute, and at Ctrl-C; the same call (with
+        the same `rng`) goes on from it with the same bits. It is removed when the call is done.
+        Only for reversible chains of more than 128 states.
 
     Returns
     -------
@@ -81,13 +82,14 @@ def spectral_gap(
         Ctrl-C; `partial` is the result so far.
 
     Notes
-    ----- Reversible chains: Lanczos on the symmetrised operator without a stored basis; sqrt(pi) is
+    -----
+    Reversible chains: Lanczos on the symmetrised operator without a stored basis; sqrt(pi) is
     deflated in every step. It stops where the error of the wanted Ritz value is below tol times the
-    gap. The error is a Gauss-Radau bound over the Krylov space, with the next Ritz value (plus its
-    residual) for the next eigenvalue (Golub & Meurant 2010); that value is the estimate in it.
+    gap. The error is a Gauss-Radau bound over the Krylov space (Golub & Meurant 2010). It is an
+    estimate, because it takes the next Ritz value, plus its residual, for the next eigenvalue.
 
     Metastable chains: the Rayleigh quotient of the Dirichlet form is minimised with a multigrid
-    preconditioner. It stops where its last decreases say that less than tol is left to gain; the
+    preconditioner. It stops where, by its last decreases, less than tol is left to gain. The
     number of steps does not grow as the gap shrinks. A second random start is a safeguard against
     missing the slowest mode.
 
@@ -185,7 +187,7 @@ def _solve(
         )
 
     def iterated() -> tuple[GapResult, FloatArray | None]:
-        # one integer holds the randomness, so that a second pass and a resumed call can begin again
+        # one integer seeds everything, so that a second pass and a resumed call repeat the start
         seed = int(generator.integers(2**63))
         search = ReversibleGap(
             chain, options, method=method, seed=seed, checkpoint=checkpoint, keep_vector=keep_vector
@@ -200,7 +202,8 @@ def _solve(
         found, f = dense(chain, options)
         if found.gap < DEEP_GAP and kind != "multiplicative":
             deep, vector = iterated()
-            # two rigorous upper ends: a lower end above the other's has missed the slowest mode
+            # both upper ends are rigorous: a search whose lower end is above the other's upper end
+            # has missed the slowest mode
             if deep.gap_lower <= found.gap_upper and (deep.converged or deep.gap < found.gap):
                 found, f = deep, vector
     else:

@@ -1,8 +1,8 @@
 """The gap of a chain without detailed balance, and of its two reversibilisations, which are applied
 and never formed.
 
-Everything runs on S = D^(1/2) P D^(-1/2), a contraction of which sqrt(pi) is both the left and the
-right eigenvector for 1, so that the known pair is deflated by an orthogonal projection.
+Everything runs on S = D^(1/2) P D^(-1/2), a contraction. sqrt(pi) is both its left and its right
+eigenvector for 1: an orthogonal projection deflates the known pair.
 """
 
 import math
@@ -35,8 +35,8 @@ from .gap_reversible import GapOptions
 from .known_law import known_pi
 from .lanczos import TridiagonalRitz
 
-# In addition to the leading pair so many others must be clear of it: their residuals are below this
-# part of their distance to it.
+# Convergence also needs this many of the following Ritz values to be clear of the leading one:
+# their residuals are below this part of their distance to it.
 GUARDS, CLEAR = 2, 0.1
 
 
@@ -190,7 +190,7 @@ def _has_several_classes(chain: MarkovChain) -> bool:
         P = sp.csr_array((ones, matrix.indices, matrix.indptr), shape=(n, n))
     indptr = np.append(P.indptr, np.full(n, len(P.data)))
     steps = sp.csr_array((P.data, P.indices + n, indptr), shape=(2 * n, 2 * n))
-    # the stubs of SciPy do not know return_labels=False
+    # SciPy's stubs ignore return_labels=False
     count = connected_components(steps, directed=True, connection="weak", return_labels=False)
     return cast(int, count) > 1
 
@@ -205,13 +205,12 @@ def _energy(chain: MarkovChain, kind: str, f: FloatArray, threads: int) -> float
         return dirichlet.quotient(chain._scaled, known_pi(chain), f, threads)
     reverse = chain.reverse()._scaled.operator
     pi = known_pi(chain)
-    centred = np.ascontiguousarray(f - _core.vec_dot(pi, f, threads))
+    f = dirichlet.centred(pi, f, threads)
     first, second = np.empty(chain.n_states), np.empty(chain.n_states)
-    _core.scaled_difference(reverse, centred, first, 1, threads)
-    _core.scaled_difference(reverse, centred, second, 2, threads)
-    mean = _core.vec_dot(pi, centred, threads)
+    _core.scaled_difference(reverse, f, first, 1, threads)
+    _core.scaled_difference(reverse, f, second, 2, threads)
     energy = _core.vec_dot(pi, np.maximum(second - first * first, 0.0), threads)
-    return energy / (_core.vec_dot(pi * centred, centred, threads) - mean * mean)
+    return energy / dirichlet.variance(pi, f, threads)
 
 
 def _function(vector: FloatArray, root: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""What a gap is reported as: the value, its two ends, and what each of them rests on."""
+"""The result of a gap computation: the value, its lower and upper ends, and their kinds."""
 
 import math
 
@@ -11,8 +11,8 @@ MAX_DENSE = 128
 # Below this gap 1 - theta has lost more digits than the default tol allows: the Dirichlet form
 # takes over.
 SMALL_GAP = 2e-6
-# The smallest gap that a Lanczos iteration, with the Dirichlet form of its vector, tells apart from
-# zero.
+# The smallest gap that a Lanczos iteration, with the Dirichlet form of its vector, can distinguish
+# from zero.
 SMALLEST_GAP = 1e-22
 # The probability that the bound of Kuczynski & Wozniakowski fails, over the random start.
 FAILURE = 1e-6
@@ -44,7 +44,7 @@ class GapResult(Result):
     probabilistic_lower : float or None
         Where the start was random: a lower end that assumes nothing of the other eigenvalues and
         fails with probability `failure_probability` over that start (Kuczynski & Wozniakowski
-        1992). It is 0, which says nothing, where the gap is small.
+        1992). Where the gap is small it is 0, no information.
     failure_probability : float or None
     rounding : float
         Absolute accuracy that double precision leaves in `gap`; a gap below it is known only by its
@@ -80,7 +80,7 @@ class GapResult(Result):
 def rival_margin(leading: float, other: float, error: float = 0.0) -> float:
     """Upper bound on |other| - |leading|, rounding included; 0 if they are the same eigenvalue.
 
-    `leading` and `other` are Ritz values, of which `other` has the error `error`."""
+    `leading` and `other` are Ritz values; `error` is the error of `other`."""
     if leading == other:
         return 0.0
     return max(abs(other) + error + RITZ_ROUNDING - abs(leading), 0.0)
@@ -110,8 +110,14 @@ def pack(
 ) -> GapResult:
     """A GapResult from an eigenvalue with an estimated error.
 
-    upper : a rigorous upper end; it is also the gap where that is small.
-    probable : the probabilistic lower end.
+    Parameters
+    ----------
+    gap : float, optional
+        By default that of `eigenvalue`.
+    upper : float, optional
+        A rigorous upper end; it is also the gap where that is small.
+    probable : float, optional
+        The probabilistic lower end.
     """
     if gap is None:
         gap = 1.0 - (abs(eigenvalue) if kind == "absolute" else eigenvalue.real)
@@ -126,7 +132,7 @@ def pack(
         rounding = dirichlet.SLACK * gap + dirichlet.NOISE
     lower = gap - error - rounding if converged else 0.0
     upper_kind = "rigorous" if exact else "estimate"
-    # else no digit is known: the gap is below the upper end
+    # otherwise no digit is known: the gap is below the upper end
     converged = converged and (exact or lower > 0.0)
     if upper is not None:
         upper, upper_kind = upper * (1.0 + dirichlet.SLACK), "rigorous"

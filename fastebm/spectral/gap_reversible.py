@@ -1,7 +1,7 @@
-"""The gap of a reversible chain: Lanczos, and multigrid where that is shorter.
+"""The gap of a reversible chain: Lanczos, and multigrid where that is faster.
 
-Lanczos changes over to multigrid when it expects to be slow: what a case needs is known from its
-convergence and not from its size.
+Lanczos changes over to multigrid when it expects to be slow, which shows in the convergence of a
+case and not in its size.
 """
 
 import math
@@ -25,12 +25,12 @@ from .known_law import known_log_pi, known_pi
 from .lanczos import End, LanczosRecurrence, TridiagonalRitz, probabilistic_lower
 from .lobpcg import PRODUCTS, Lobpcg, prepare
 
-# Lanczos changes over to multigrid after the first number of steps if it expects more than the
-# second number besides: a solution by multigrid costs about as much as 250 steps on meshes and
+# Lanczos changes over to multigrid after MULTIGRID_AFTER steps if it expects to need more than
+# MULTIGRID_COST others: a solution by multigrid costs about as much as 250 steps on meshes and
 # networks (benchmarks, family spectral).
-LANCZOS_TRIAL, MULTIGRID_WORTH = 100, 250
-# An eigenvector computed in the coordinates sqrt(pi) f carries rounding of 1e-16 there, and says
-# little about its Dirichlet form below this gap (double wells: gaps to a relative 1e-6 down to
+MULTIGRID_AFTER, MULTIGRID_COST = 100, 250
+# An eigenvector computed in the coordinates sqrt(pi) f has rounding errors of 1e-16 there. Below
+# this gap they may determine its Dirichlet form (double wells: gaps to a relative 1e-6 down to
 # 1e-18, and 13 orders of magnitude off at 1e-43).
 DEEP_GAP = 1e-12
 
@@ -137,7 +137,7 @@ class ReversibleGap:
             return found
         if self.recurrence is None or not self.recurrence.is_whole:
             return None
-        return {**self.recurrence.state(), "looks": self.schedule.state()}
+        return {**self.recurrence.state(), "schedule": self.schedule.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state()`."""
@@ -151,7 +151,7 @@ class ReversibleGap:
         else:
             recurrence = self._new_recurrence()
             recurrence.restore(state)
-            self.schedule.restore(state["looks"])
+            self.schedule.restore(state["schedule"])
             self.recurrence = recurrence
 
     def result(self) -> GapResult | None:
@@ -169,7 +169,7 @@ class ReversibleGap:
         return LanczosRecurrence(self.chain, self.seed, self.options.threads)
 
     def _lanczos(self, run: Resumable) -> None:
-        """Lanczos to its end, or until multigrid takes over."""
+        """Run Lanczos to its end, or until multigrid takes over."""
         recurrence = self.recurrence = self.recurrence or self._new_recurrence()
         was_tried = self.method != "auto"
 
@@ -182,7 +182,7 @@ class ReversibleGap:
             run(ritz.n_steps, gap=float(gap), error=float(error))
             return found
 
-        def gives_way() -> bool:
+        def changes_over() -> bool:
             nonlocal was_tried
             if was_tried or self.ritz is None or not self._multigrid_pays(self.ritz):
                 return False
@@ -191,7 +191,7 @@ class ReversibleGap:
 
         limit = self.options.limit
         if not run_until_converged(
-            recurrence, self.schedule, limit, check, gives_way=gives_way, step_done=run.save
+            recurrence, self.schedule, limit, check, changes_over=changes_over, step_done=run.save
         ):
             return
         ritz = self.ritz
@@ -209,16 +209,16 @@ class ReversibleGap:
         if parts is None:
             return False
         self.converged = False
-        recurrence.release()  # its vectors make room for those of multigrid
+        recurrence.release()  # multigrid needs the memory of its vectors
         self.lobpcg = Lobpcg(self.chain, *parts, self.seed, self.options.threads, self.keep_vector)
         return True
 
     def _wanted(self, end: End, gap: float) -> float:
         """The error to stop at.
 
-        A gap near rounding is settled by the vector, where the Dirichlet form applies: that errs by
-        residual^2 / separation, which is required to be small compared to the smallest gap that is
-        told apart from zero."""
+        A gap near rounding is found from the vector, by the Dirichlet form. That has an error of
+        residual^2 / separation, which must be small compared to the smallest gap that can be
+        distinguished from zero."""
         tol = self.options.tol
         if gap > SMALL_GAP:
             return tol * gap
@@ -227,14 +227,14 @@ class ReversibleGap:
         return max(tol * gap, RITZ_ROUNDING)
 
     def _multigrid_pays(self, ritz: TridiagonalRitz) -> bool:
-        """Whether Lanczos has shown that it will need long, and the wanted eigenvalue is certainly
+        """Whether Lanczos will be slow, by its steps so far, and the wanted eigenvalue is certainly
         the top one."""
-        if ritz.n_steps < LANCZOS_TRIAL:
+        if ritz.n_steps < MULTIGRID_AFTER:
             return False
         gap = max(1.0 - ritz.values["top"], RITZ_ROUNDING)
         # error ~ exp(-4 k sqrt(separation / 2)) in k steps, the separation being about the gap
         expected = -math.log(self.options.tol) / (4.0 * math.sqrt(0.5 * gap))
-        return expected - ritz.n_steps > MULTIGRID_WORTH and self._top_leads(ritz)
+        return expected - ritz.n_steps > MULTIGRID_COST and self._top_leads(ritz)
 
     def _top_leads(self, ritz: TridiagonalRitz) -> bool:
         if self.kind in ("spectral", "additive"):

@@ -1,4 +1,4 @@
-"""The stationary law of chains that are known to have it in closed form, or found already."""
+"""The stationary law of a chain that has it in closed form, or for which it was found before."""
 
 from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain

@@ -1,7 +1,8 @@
 """The gap of a reversible chain by a Lanczos recurrence without a basis: the recurrence, and the
 error bounds of its Ritz values.
- The recurrence runs in the coordinates w = col f of the C core's `lanczos.h`, and not on S =
-D^(1/2) P D^(-1/2): one scaling is then read in a step instead of two, and deflating sqrt(pi) costs
+
+The recurrence runs in the coordinates w = col f (csrc, `lanczos.h`), and not on
+S = D^(1/2) P D^(-1/2). A step then reads one scaling instead of two, and deflating sqrt(pi) costs
 nothing, because it is the constant function in these coordinates.
 """
 
@@ -27,7 +28,7 @@ VALUES_AT_END = 4
 # Ritz values nearer to each other than this part of their distance from 1 are copies of one, which
 # the loss of orthogonality brings.
 SAME_VALUE = 1e-9
-# States whose logs decide that pi row / col is a constant's value.
+# States whose logs give the value of pi row / col where it is a constant.
 SAMPLED = 1 << 16
 
 End: TypeAlias = Literal["top", "bottom"]
@@ -39,8 +40,8 @@ def probabilistic_lower(theta: float, n_states: int, n_steps: int) -> float:
 
     (S + I) / 2 has no eigenvalue above its largest Ritz value / (1 - epsilon), with
     epsilon = (log(1.648 sqrt(n) / FAILURE) / (2 k - 1))^2 after k steps (Kuczynski & Wozniakowski
-    1992, theorem 3.2). Nothing is assumed of lambda_3. For small gaps the bound is 0, which says
-    nothing."""
+    1992, theorem 3.2). Nothing is assumed of lambda_3. For small gaps the bound is 0, no
+    information."""
     epsilon = (math.log(1.648 * math.sqrt(n_states) / FAILURE) / (2 * n_steps - 1)) ** 2
     if epsilon >= 1.0:
         return 0.0
@@ -74,8 +75,7 @@ class TridiagonalRitz:
     recurrence.
 
     The bounds take the next Ritz value, plus its residual, as an upper bound of the next
-    eigenvalue. That is an estimate, and wrong where the recurrence has not met the wanted
-    eigenvalue yet.
+    eigenvalue. That is an estimate, and wrong until the recurrence has found the wanted eigenvalue.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class TridiagonalRitz:
         if apart[other] < np.inf:
             separation = apart[other] - min(residuals[other], 0.5 * apart[other])
             bound = residual * residual / separation
-            if bound > RITZ_ROUNDING:  # else rounding exceeds the difference of two eigenvalues
+            if bound > RITZ_ROUNDING:  # below, rounding exceeds the difference of two eigenvalues
                 sign = 1.0 if end == "top" else -1.0
                 radau = radau_error(sign * alpha, beta, sign * theta, sign * theta - separation)
                 bound = min(bound, radau)

@@ -6,7 +6,8 @@ The number of steps does not grow as the gap shrinks, and every energy is a sum 
 differences, so that a gap of 1e-18 keeps its digits.
 
 A start is uniform in v = sqrt(pi) f and not in f: a start uniform in f has almost nothing of a well
-of tiny mass, and converges to lambda_3. A second start is a safeguard against the same.
+of tiny mass, and converges to lambda_3 (seen on a word network). A second start is a safeguard
+against the same.
 """
 
 from collections.abc import Callable, Mapping
@@ -73,7 +74,7 @@ def prepare(
 
 def preconditioner(chain: MarkovChain, num_threads: int) -> Callable[[FloatArray], None] | None:
     """One multigrid cycle for vectors (width, n_states) in the coordinates sqrt(pi) f, in place and
-    of any scale; None as of `prepare`."""
+    of any scale; None where `prepare` returns None."""
     parts = prepare(chain, num_threads)
     if parts is None:
         return None
@@ -96,13 +97,14 @@ def preconditioner(chain: MarkovChain, num_threads: int) -> Callable[[FloatArray
 class Lobpcg:
     """The minimisation for one chain, from two starts.
 
-    A start may have next to nothing of the slowest mode and settle on lambda_3. A second start, run
-    to a rough answer, reveals that; if it falls below the first one it is followed instead.
+    A start may have almost nothing of the slowest mode and settle on lambda_3. A second start, run
+    to a rough answer, reveals that: if it falls below the first, it is run to the tolerance.
 
     Parameters
     ----------
     chain : MarkovChain
-    flow, weights, cycle : as `prepare` returns them
+    flow, weights, cycle
+        What `prepare` returns.
     seed : int
         Of the first start.
     num_threads : int
@@ -144,13 +146,12 @@ class Lobpcg:
         self._start(seed)
 
     def _start(self, seed: int) -> None:
-        """Begin from a start uniform on the sphere in the coordinates sqrt(pi) f: there no
-        eigenvector is favoured, not even one that lives on states of tiny pi. (A start uniform in f
-        missed such a mode of a word network, and gave lambda_3.)"""
+        """Begin from a start uniform on the sphere in the coordinates sqrt(pi) f, which favours no
+        eigenvector, not even one on states of tiny pi."""
         self.is_whole = False
         self.basis[:, :3] = 0.0
         np.random.default_rng(seed).standard_normal(out=self.w)
-        # r is not in use here, and memory is the limit of this method
+        # r is free here, and memory is the limit of this method
         np.exp(np.multiply(self.log_pi, -0.5, out=self.r), out=self.r)
         self.w *= self.r
         _core.rayleigh_put(self.basis, 0, self.w, self.threads)
@@ -264,8 +265,8 @@ class Lobpcg:
         return float(2.0 * falls[-1] * factor / (1.0 - factor)) if factor < 1.0 else np.inf
 
     def converged(self, tol: float) -> bool:
-        """Whether less than tol of the gap, or than rounding can tell, is left to gain, and the
-        last two decreases confirm it."""
+        """Whether less than tol of the gap, or than rounding can tell, is left to gain, by the
+        estimate and by the last two decreases."""
         left = self.error() <= max(tol * self.gap, NOISE)
         return bool(left and self.history[-3] - self.history[-1] <= np.sqrt(tol) * self.gap)
 

@@ -248,7 +248,7 @@ def test_parquet_refusals(tmp_path, write):
 
 def test_parquet_without_pyarrow_names_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match="pip install pyarrow"):
+    with pytest.raises(ImportError, match=r'pip install "fastebm\[data\]"'):
         read(tmp_path / "a.parquet")
 
 

@@ -81,8 +81,8 @@ def test_every_copy_of_multiple_eigenvalues_is_found(case, k):
 @pytest.fixture
 def preconditioned(monkeypatch):
     """Every search that can be preconditioned is, after its first check."""
-    monkeypatch.setattr(eigensearch, "TRIAL", 0)
-    monkeypatch.setattr(eigensearch, "WORTH", 0)
+    monkeypatch.setattr(eigensearch, "PRECONDITION_AFTER", 0)
+    monkeypatch.setattr(eigensearch, "PRECONDITIONED_COST", 0)
 
 
 @pytest.mark.parametrize("k", [2, 5, 12])

@@ -21,8 +21,8 @@ def pairs_of(P, k, **options):
 @pytest.fixture
 def preconditioned(monkeypatch):
     """Every search that can be preconditioned is, after its first check."""
-    monkeypatch.setattr(eigensearch, "TRIAL", 0)
-    monkeypatch.setattr(eigensearch, "WORTH", 0)
+    monkeypatch.setattr(eigensearch, "PRECONDITION_AFTER", 0)
+    monkeypatch.setattr(eigensearch, "PRECONDITIONED_COST", 0)
 
 
 SLOW = gallery.path(400)

@@ -5,11 +5,12 @@
    Tilting a chain by a reward, its symmetrisation, its restriction to a set of states and lazy
    chains are other scalings and shifts of one A, which is stored once.
 
-   ebm_kernel_t is A alone, and all that an algorithm knows about a chain's pattern: stored
+   ebm_kernel_t is A alone, and the only view that an algorithm has of a chain's pattern: stored
    matrices, lattices and compiled rules are the same to it. The functions work on ranges of rows
-   and on batches of walkers, which amortises the indirect call, is the unit of work of a thread,
+   and on batches of walkers: this amortises the indirect call, gives each thread its unit of work,
    and lets `step` prefetch. row, col and shift are not part of the kernel: algorithms scale x in a
-   vector pass that they need anyway, scaling inside the product would double its random reads. */
+   vector pass that they need anyway, and scaling inside the product would double its random
+   reads. */
 #ifndef FASTEBM_BASE_KERNEL_H
 #define FASTEBM_BASE_KERNEL_H
 

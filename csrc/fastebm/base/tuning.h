@@ -9,8 +9,8 @@
 #define EBM_TILE 1024
 
 /* Sums are taken over at most this many fixed ranges of states and added in order: the same bits
-   for any number of threads. More than the threads of any machine that we know, few enough for
-   partial sums on the stack. */
+   for any number of threads. More than the threads of current machines, few enough for partial
+   sums on the stack. */
 #define EBM_MAX_BLOCKS 512
 
 /* A range holds at least this many states, so that small chains are one range and start no

@@ -42,7 +42,7 @@ typedef struct ebm_cg {
 int ebm_cg_start(ebm_cg_t *state, int num_threads);
 
 /* At most n_steps steps of the flexible recurrence (Notay 2000), fewer where worst <= target or
-   energy <= least; *n_done tells. */
+   energy <= least; *n_done is the number made. */
 int ebm_cg_expand(ebm_cg_t *state, int64_t n_steps, double target, double least, int num_threads,
                   int64_t *n_done);
 

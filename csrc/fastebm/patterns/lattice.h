@@ -4,7 +4,7 @@
    a neighbour on the cycle or to any other value. A is symmetric.
 
    Sums over a fibre of the Hamming graph are the sum of the states below plus the sum of those
-   above, not the whole less the state itself: products of non-negative vectors stay non-negative,
+   above, not the whole minus the state itself: products of non-negative vectors stay non-negative,
    and whole fibres still take two additions a number. */
 #ifndef FASTEBM_PATTERNS_LATTICE_H
 #define FASTEBM_PATTERNS_LATTICE_H

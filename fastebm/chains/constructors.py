@@ -1,0 +1,294 @@
+"""The constructors of a chain: from a matrix, edges, counts, trajectories or a generator."""
+
+import warnings
+from collections.abc import Iterable
+from os import PathLike
+from typing import Any, Literal, Self
+
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from .._runtime import validate
+from .._runtime.threads import resolve_threads
+from .._runtime.types import FloatArray, Labels
+from ..counts.connected_set import connected_set
+from ..counts.matrix import CountMatrix, CountsLike, TransitionCounts
+from ..counts.reversible_mle import fit_reversible
+from ..counts.transitions import count_transitions
+from ..errors import InvalidChainError, SelectionWarning
+from ..patterns.build import TransitionMatrix, edges_to_csr, generator_to_csr, prepare
+from ..patterns.pattern import Pattern
+from ..patterns.scaled_pattern import ScaledPattern
+from .law import KnownLaw, StationaryLaw
+from .operator import ChainOperator
+
+
+class ChainConstructors(ChainOperator):
+    """Base of `MarkovChain`: everything that makes a chain from other data."""
+
+    def __init__(
+        self,
+        P: TransitionMatrix,
+        *,
+        pi: npt.ArrayLike | None = None,
+        labels: Labels | None = None,
+        reward: npt.ArrayLike | None = None,
+        normalize: bool = False,
+    ) -> None:
+        matrix, row = prepare(P, labels, normalize)
+        self._set(ScaledPattern(Pattern(matrix), row), labels=labels, reward=reward)
+        if pi is not None:
+            self._law.accept_given(validate.distribution(pi, self.n_states, "pi"))
+
+    def _set(
+        self,
+        scaled: ScaledPattern,
+        *,
+        labels: Labels | None = None,
+        reward: npt.ArrayLike | None = None,
+        rate: float | None = None,
+        law: StationaryLaw | None = None,
+    ) -> None:
+        n = scaled.n_states
+        if labels is not None and len(labels) != n:
+            raise InvalidChainError(f"labels has length {len(labels)}, the chain has {n} states")
+        self._scaled, self._law = scaled, KnownLaw(scaled, law)
+        self.labels = labels
+        self.reward = None if reward is None else validate.vector(reward, n, "reward")
+        if rate is not None:
+            self.rate = rate
+
+    @classmethod
+    def _from_parts(
+        cls,
+        pattern: Pattern,
+        row: FloatArray | None,
+        col: FloatArray | None = None,
+        shift: FloatArray | None = None,
+        **facts: Any,
+    ) -> Self:
+        return cls._from_scaled(ScaledPattern(pattern, row, col, shift), **facts)
+
+    @classmethod
+    def _from_scaled(cls, scaled: ScaledPattern, **facts: Any) -> Self:
+        chain = cls.__new__(cls)
+        chain._set(scaled, **facts)
+        return chain
+
+    @classmethod
+    def from_edges(
+        cls,
+        source: npt.ArrayLike,
+        target: npt.ArrayLike,
+        weight: npt.ArrayLike | None = None,
+        *,
+        n_states: int | None = None,
+        symmetric: bool = False,
+        labels: Labels | None = None,
+        reward: npt.ArrayLike | None = None,
+    ) -> Self:
+        """The random walk along weighted edges: ``P[x, y] = weight[x, y] / sum_y weight[x, y]``.
+
+        Parameters
+        ----------
+        source, target : int arrays (n_edges,)
+        weight : array_like (n_edges,), optional
+            Positive; None for ones. Duplicates add up, in float64; weights of zero are dropped.
+            Float32 weights are stored as float32.
+        n_states : int, optional
+            Default: one more than the largest state that occurs.
+        symmetric : bool
+            Each listed edge counts in both directions, a self-loop once. The chain is then
+            reversible, with ``pi`` proportional to the weighted degree (Levin & Peres, ch. 9).
+        labels, reward
+            As in `MarkovChain`.
+
+        Returns
+        -------
+        MarkovChain
+
+        Raises
+        ------
+        InvalidChainError
+            There is no edge, a state is out of range, a weight is negative, NaN or infinite, or a
+            state has no edge of positive weight out of it.
+
+        Examples
+        --------
+        >>> import fastebm as fe
+        >>> path = fe.MarkovChain.from_edges([0, 1], [1, 2], symmetric=True)
+        >>> path.pi
+        array([0.25, 0.5 , 0.25])
+        """
+        matrix, row = edges_to_csr(source, target, weight, n_states, symmetric, labels)
+        pattern = Pattern(matrix, symmetric=symmetric)
+        return cls._from_parts(pattern, row, labels=labels, reward=reward)
+
+    @classmethod
+    def from_counts(
+        cls,
+        counts: CountsLike,
+        *,
+        reversible: bool = False,
+        pi: npt.ArrayLike | None = None,
+        tol: float = 1e-10,
+        labels: Labels | None = None,
+        reward: npt.ArrayLike | None = None,
+        num_threads: int | None = None,
+    ) -> Self:
+        """The maximum-likelihood chain of transition counts: each row divided by its sum, or the
+        best reversible chain.
+
+        Parameters
+        ----------
+        counts : sparse or dense (n_states, n_states), or TransitionCounts
+            Not negative; every state needs at least one observed departure.
+        reversible : bool
+            The reversible chain of largest likelihood, found by Newton's method. The counts must be
+            strongly connected (`connected_set` keeps the part that is). `reversible_fit` returns
+            the same chain with the evidence.
+        pi : array_like (n_states,), optional
+            With reversible=True: the stationary distribution, if it is known.
+        tol : float
+            Newton's method stops when no log pi moves by more.
+        labels, reward
+            As in `MarkovChain`.
+        num_threads : int, optional
+
+        Returns
+        -------
+        MarkovChain
+
+        Raises
+        ------
+        InvalidChainError
+            A count is negative, NaN or infinite, a state has no departure, or `pi` is given without
+            reversible=True.
+        ReducibleChainError
+            With reversible=True: the counts are not strongly connected.
+
+        Examples
+        --------
+        >>> import numpy as np, fastebm as fe
+        >>> fe.MarkovChain.from_counts(np.array([[8, 2], [3, 9]])).to_scipy().toarray()
+        array([[0.8 , 0.2 ],
+               [0.25, 0.75]])
+        >>> ring = np.array([[0, 6, 4], [4, 0, 6], [6, 4, 0]])
+        >>> fe.MarkovChain.from_counts(ring, reversible=True).to_scipy().toarray()
+        array([[0. , 0.5, 0.5],
+               [0.5, 0. , 0.5],
+               [0.5, 0.5, 0. ]])
+        """
+        if reversible:
+            data = CountMatrix(counts, labels=labels)
+            tol = validate.number(tol, "tol", above=0.0)
+            pattern, row, col, _ = fit_reversible(data, pi, tol, resolve_threads(num_threads))
+            return cls._from_parts(pattern, row, col, labels=data.labels, reward=reward)
+        if pi is not None:
+            raise InvalidChainError(
+                "pi is used by the reversible fit only; pass reversible=True, or leave it out"
+            )
+        if isinstance(counts, TransitionCounts):
+            labels = counts.labels if labels is None else labels
+            counts = counts.counts
+        return cls(counts, labels=labels, reward=reward, normalize=True)
+
+    @classmethod
+    def from_trajectories(
+        cls,
+        trajectories: str | PathLike[str] | npt.ArrayLike | Iterable[npt.ArrayLike],
+        *,
+        lag: int = 1,
+        mode: Literal["sliding", "sample"] = "sliding",
+        n_states: int | None = None,
+        reversible: bool = False,
+        connected: bool = False,
+        labels: Labels | None = None,
+    ) -> Self:
+        """The chain of the transitions counted in trajectories: `count_transitions`, then
+        `from_counts`.
+
+        Parameters
+        ----------
+        trajectories, lag, mode, n_states, labels
+            See `count_transitions`.
+        reversible : bool
+            The reversible chain of largest likelihood.
+        connected : bool
+            Keep the largest strongly connected set of states. A `SelectionWarning` reports what is
+            left out. The labels of the chain are then those of the kept states, or their numbers if
+            they have no labels.
+
+        Returns
+        -------
+        MarkovChain
+
+        Raises
+        ------
+        InvalidChainError
+            As in `count_transitions` and `from_counts`.
+        ReducibleChainError
+            With reversible=True and without connected=True: the counts are not strongly connected.
+
+        Examples
+        --------
+        >>> import fastebm as fe
+        >>> fe.MarkovChain.from_trajectories([[0, 1, 1, 0], [1, 0]]).to_scipy().toarray().tolist()
+        [[0.0, 1.0], [0.6666666666666666, 0.3333333333333333]]
+        """
+        found = count_transitions(
+            trajectories, lag=lag, mode=mode, n_states=n_states, labels=labels
+        )
+        if not connected:
+            return cls.from_counts(found, reversible=reversible)
+        kept, labels = connected_set(found), found.labels
+        if kept.fraction_states < 1.0:
+            warnings.warn(
+                f"kept the largest strongly connected set: {len(kept.states)} of "
+                f"{found.counts.shape[0]} states, {kept.fraction_counts:.4%} of the counts",
+                SelectionWarning,
+                stacklevel=2,
+            )
+            labels = kept.labels if kept.labels is not None else kept.states.tolist()
+        return cls.from_counts(kept.counts, reversible=reversible, labels=labels)
+
+    @classmethod
+    def from_generator(
+        cls,
+        Q: npt.ArrayLike | sp.sparray | sp.spmatrix,
+        *,
+        labels: Labels | None = None,
+        reward: npt.ArrayLike | None = None,
+    ) -> Self:
+        """The uniformised chain ``P = I + Q / rate`` of a continuous-time chain, where ``rate`` is
+        its largest exit rate.
+
+        Parameters
+        ----------
+        Q : sparse or dense (n_states, n_states)
+            Off-diagonal rates that are not negative, and rows that sum to zero (to 1e-6 of the exit
+            rate). A state without exits is absorbing.
+        labels, reward
+            As in `MarkovChain`.
+
+        Returns
+        -------
+        MarkovChain
+            With `rate`: k steps take k / rate units of time on average.
+
+        Raises
+        ------
+        InvalidChainError
+            Q is not square, an off-diagonal rate is negative, NaN or infinite, a row does not sum
+            to zero, or there is no transition.
+
+        Examples
+        --------
+        >>> import numpy as np, fastebm as fe
+        >>> chain = fe.MarkovChain.from_generator(np.array([[-2.0, 2.0], [1.0, -1.0]]))
+        >>> chain.rate, chain.to_scipy().toarray().tolist()
+        (2.0, [[0.0, 1.0], [0.5, 0.5]])
+        """
+        matrix, row, shift, rate = generator_to_csr(Q, labels)
+        pattern = Pattern(matrix)
+        return cls._from_parts(pattern, row, None, shift, labels=labels, reward=reward, rate=rate)
