@@ -150,7 +150,7 @@ def test_a_chain_without_cycles_takes_one_sweep(seed, iteration):
 
 
 def test_the_order_of_a_sweep_holds_every_transition_between_classes(iteration):
-    """Classes in a chain, shuffled: one sweep must carry information from the last to the first."""
+    """Classes in a chain, shuffled: one sweep must solve all of them."""
     rng = np.random.default_rng(5)
     n, blocks = 20, 60
     N = n * blocks

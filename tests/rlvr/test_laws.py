@@ -143,7 +143,7 @@ def test_beta_for_accuracy_matches_multiprecision(p0):
 
 
 class ToyPolicy:
-    """Softmax policy over seven answers, three of them correct; knows nothing of the closed
+    """Softmax policy over seven answers, three of them correct; uses none of the closed
     forms."""
 
     reward = np.array([1.0, 0, 1, 0, 0, 1, 0])
