@@ -15,7 +15,7 @@ from hypothesis import settings
 try:
     import fcntl
 except ImportError:  # Windows: tests marked `threads` run next to others
-    fcntl = None  # type: ignore[assignment]  # typeshed knows no absent module
+    fcntl = None  # type: ignore[assignment]  # typeshed has no type for an absent module
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
@@ -66,8 +66,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     kind = fcntl.LOCK_SH if item.get_closest_marker("threads") is None else fcntl.LOCK_EX
     with contextlib.ExitStack() as machine:
-        # Whoever waits for the machine keeps the entrance, so that no stream of other tests can
-        # overtake it.
+        # A test that waits for the second lock holds the first one, so that tests that come later
+        # cannot start before it.
         with locked(Path(__file__), kind):
             machine.enter_context(locked(Path(__file__).parent, kind))
         return (yield)

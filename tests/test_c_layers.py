@@ -68,7 +68,7 @@ def test_no_header_includes_itself(path):
 
 
 @each_file()
-def test_sources_know_no_python_allocate_nothing_and_print_nothing(path):
+def test_sources_use_no_python_allocate_nothing_and_print_nothing(path):
     text = path.read_text()
     assert not re.search(r"#\s*include\s*<(Python\.h|numpy/.*)>", text)
     assert not re.search(

@@ -98,7 +98,7 @@ def test_every_page_of_the_reference_is_in_its_contents(conf):
 
 def test_a_new_public_name_appears_by_itself(conf, monkeypatch):
     def fresh():
-        """A function that the documentation has not been told about."""
+        """A function that no page names."""
 
     fresh.__module__ = "fastebm.fresh"
     monkeypatch.setattr(fastebm, "fresh", fresh, raising=False)

@@ -91,7 +91,7 @@ static void test_flux(void)
     balance(&ring, &gnir, NULL, log_pi, &b);
     CLOSE(b.one_way, 1, 1e-15), CLOSE(b.violation, 1, 1e-15),
         CHECK(b.n_one_way == 3 && b.entropy_production == 0);
-    /* states of pi = 0 carry nothing */
+    /* states of pi = 0 add nothing */
     balance(&ring, &gnir, NULL, (const double[]){0, -INFINITY, -INFINITY}, &b);
     CLOSE(b.violation, 1, 1e-15), CHECK(b.n_one_way == 1);
 }

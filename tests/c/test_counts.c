@@ -8,8 +8,8 @@
 #include "fastebm/counts/pair_probe.h"
 #include "fastebm/counts/resample.h"
 
-/* The counts of a ring of three with a loop: n(0,1) = 6, n(1,0) = 4, and so on round; n(2,2) =
-   5. */
+/* The counts of a ring of three with a loop: n(0,1) = 6, n(1,0) = 4 and so on around the
+   ring; n(2,2) = 5. */
 static const int64_t indptr[] = {0, 2, 4, 7};
 static const int32_t indices[] = {1, 2, 0, 2, 0, 1, 2};
 static const double values[] = {6, 4, 4, 6, 6, 4, 5};

@@ -292,8 +292,8 @@ static void test_star(void)
     work_free(w);
 }
 
-/* A sweep solves what leads nowhere back, in whatever numbering and in pieces; a search is cut at
-   every entry. */
+/* A sweep solves a chain without cycles, in any numbering and in pieces; a search is cut at every
+   entry. */
 static void test_sweep(void)
 {
     enum { N = 60 };

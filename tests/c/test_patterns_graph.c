@@ -61,8 +61,8 @@ static double potential(const ebm_csr_t *A, const ebm_csr_t *T, int64_t n_entrie
     return mismatch;
 }
 
-/* Union and find over all edges, whichever way they are cut, against a search to and fro until
-   nothing changes. */
+/* Union-find over all edges, in any pieces, against sweeps in both directions until nothing
+   changes. */
 static void check_components(const ebm_csr_t *A, int32_t *parent)
 {
     const int64_t n = A->n_states;

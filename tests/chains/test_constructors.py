@@ -72,7 +72,7 @@ def test_edges_of_weight_zero_are_dropped_and_isolated_states_named():
         MarkovChain.from_edges([0, 1, 2], [1, 2, 0], n_states=4, labels=list("abcd"))
 
 
-def test_edges_carry_labels_and_reward():
+def test_edges_with_labels_and_reward():
     chain = MarkovChain.from_edges([0, 1], [1, 0], labels=["a", "b"], reward=[1, 2])
     assert (
         chain.labels == ["a", "b"]

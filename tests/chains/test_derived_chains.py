@@ -1,4 +1,4 @@
-"""Lazy, reversed and restricted chains, and the stationary law that a chain knows."""
+"""Lazy, reversed and restricted chains, and the stationary law that a chain keeps."""
 
 import gallery
 import numpy as np
@@ -146,7 +146,7 @@ def test_largest_class():
     np.testing.assert_allclose(dense(connected.largest_class()), P, rtol=1e-15)
 
 
-def test_labels_and_reward_travel():
+def test_labels_and_reward_are_kept():
     chain = MarkovChain(P, labels=["a", "b", "c"], reward=[1.0, 2.0, 3.0])
     for derived in (
         chain.lazy(0.1),
@@ -182,7 +182,7 @@ def test_a_given_pi_is_checked_and_kept():
 @pytest.mark.parametrize(
     "case", [c for c in gallery.reversible_cases() if c.pi is not None], ids=str
 )
-def test_a_reversible_chain_knows_its_pi(case):
+def test_a_reversible_chain_has_its_pi(case):
     chain = MarkovChain(case.P)
     assert chain.is_reversible
     log_pi = case.extra.get("log_pi", np.log(case.pi))
@@ -190,6 +190,6 @@ def test_a_reversible_chain_knows_its_pi(case):
 
 
 @pytest.mark.parametrize("case", [c for c in gallery.cases() if not c.reversible], ids=str)
-def test_a_non_reversible_chain_does_not_pretend(case):
+def test_a_chain_that_is_not_reversible_has_no_pi_at_first(case):
     chain = MarkovChain(case.P)
     assert not chain.is_reversible and chain.pi is None

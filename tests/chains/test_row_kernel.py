@@ -1,11 +1,8 @@
 """Chains of users' rules: compared with stored chains of the same rows, faults of rules, and saving
 by name."""
 
-import json
-import pickle
 import subprocess
 import sys
-from functools import lru_cache
 
 import example_rules
 import gallery
@@ -14,62 +11,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from rule_chains import N, arrays, general, reversible, symmetric
 
 import fastebm as fe
 from fastebm import _core
-
-N = 1100  # hitting times store chains of up to 1000 states
-
-
-def arrays(*matrices):
-    return tuple(a for A in matrices for a in (A.indptr, A.indices, A.data))
-
-
-@lru_cache
-def random_matrix():
-    """Irreducible, with one-way edges and weights over many decades."""
-    rng = np.random.default_rng(0)
-    x, y = (
-        np.append(np.arange(N), rng.integers(N, size=3 * N)),
-        np.append((np.arange(N) + 1) % N, rng.integers(N, size=3 * N)),
-    )
-    return sp.csr_array((rng.lognormal(sigma=2, size=x.size), (x, y)), shape=(N, N))
-
-
-def general(incoming=True):
-    A = random_matrix()
-    rule = (
-        {"data": arrays(A, A.T.tocsr()), "incoming": example_rules.listed_columns}
-        if incoming
-        else {"data": arrays(A)}
-    )
-    return fe.row_kernel(example_rules.listed, N, 20, **rule), fe.MarkovChain(A, normalize=True)
-
-
-def symmetric():
-    A = (random_matrix() + random_matrix().T).tocsr()
-    return fe.row_kernel(
-        example_rules.listed, N, 40, data=arrays(A), symmetric=True
-    ), fe.MarkovChain(A, normalize=True)
-
-
-def reversible():
-    """Weights in detailed balance that are not symmetric."""
-    A = (
-        sp.diags_array(np.exp(np.sin(np.arange(N)))) @ (random_matrix() + random_matrix().T)
-    ).tocsr()
-    return fe.row_kernel(example_rules.listed, N, 40, data=arrays(A)), fe.MarkovChain(
-        A, normalize=True
-    )
-
-
-@pytest.fixture
-def no_copy(monkeypatch):
-    """After a chain is made, enumerating all its rows at once fails."""
-    monkeypatch.setattr(
-        "fastebm.patterns.computed.ComputedPattern.matrix",
-        property(lambda self: pytest.fail("the chain was stored")),
-    )
 
 
 @pytest.mark.parametrize("build", [general, symmetric, reversible])
@@ -100,7 +45,7 @@ def test_analyses_agree_with_the_stored_chain_and_store_nothing(build, no_copy):
     assert fe.simulate(tilted, 10, start=0, rng=0).shape == (1, 11)
 
 
-def test_entries_are_stored_where_they_are_asked_for():
+def test_entries_are_stored_where_an_analysis_needs_them():
     chain, stored = general()
     assert_allclose(chain.to_scipy().toarray(), stored.to_scipy().toarray(), rtol=1e-14)
     assert chain.storage == "computed, with a stored copy + row"
@@ -212,226 +157,10 @@ def test_any_number_of_threads_gives_the_same_bits():
     assert_array_equal(products[0], products[2])
 
 
-# --- faults ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "kind, text",
-    [
-        (1, "the rule returned -1"),
-        (2, "raised an exception"),
-        (3, "degree 4, max_degree 3"),
-        (4, "degree outside"),
-        (5, r"outside 0..n_states-1 \(entry 0: state 10"),
-        (6, "entry 0: state -1"),
-        (7, "negative .*weight -1.0"),
-        (8, "NaN .*nan"),
-        (9, "infinite .*inf"),
-        (10, "no positive entry"),
-        (11, "raised an exception; a possible cause is an index beyond"),
-        (12, "no positive entry"),
-        (13, "too small"),
-        (14, "NaN or infinite"),
-    ],
-)
-def test_the_state_of_a_fault_is_named(kind, text):
-    """Also for a rule that writes beyond max_degree: it changes no other row."""
-    with pytest.raises(fe.InvalidChainError, match=f"^state 7: .*{text}"):
-        fe.row_kernel(example_rules.faulty, 10, 3, data=np.array([kind]))
-    assert fe.row_kernel(example_rules.faulty, 7, 3, data=np.array([kind])).n_states == 7
-
-
-def test_data_that_changes_later_is_caught():
-    A = random_matrix().copy()
-    indices = A.indices.copy()
-    chain = fe.row_kernel(example_rules.listed, N, 20, data=(A.indptr, indices, A.data))
-    indices[500] = N
-    with pytest.raises(fe.InvalidChainError, match="outside"):
-        chain @ np.ones(N)
-
-
-def no_degree(state, data, out_states, out_weights):
-    out_states[0], out_weights[0] = 0, 1.0
-
-
-def not_numba(state, data, out_states, out_weights):
-    return json.loads("1")
-
-
-def one_way(state, data, out_states, out_weights):
-    out_states[0], out_weights[0] = (state + 1) % 10, 1.0
-    return 1
-
-
-def slightly(state, data, out_states, out_weights):
-    out_states[0], out_weights[0] = state ^ 1, 1.0 + data[0] * state
-    return 1
-
-
-@pytest.mark.parametrize(
-    "rule, options, error, text",
-    [
-        (no_degree, {}, fe.InvalidChainError, "return its degree"),
-        (not_numba, {}, fe.InvalidChainError, "cannot be compiled"),
-        (
-            one_way,
-            {"symmetric": True},
-            fe.InvalidChainError,
-            "not symmetric: the weight .* is 1.0, .* is 0.0",
-        ),
-        (
-            one_way,
-            {"incoming": one_way},
-            fe.InvalidChainError,
-            "incoming does not fit the rule: the weight",
-        ),
-        (
-            one_way,
-            {"incoming": one_way, "symmetric": True},
-            fe.InvalidChainError,
-            "its own incoming",
-        ),
-        (slightly, {"symmetric": True, "data": (1e-9,)}, fe.InvalidChainError, "not symmetric"),
-        (7, {}, TypeError, "rule must be a Python function"),
-        (one_way, {"incoming": "x"}, TypeError, "incoming must be"),
-        (one_way, {"data": ("text",)}, TypeError, r"data\[0\]"),
-        (one_way, {"data": (np.ones((4, 4))[:, ::2],)}, fe.InvalidChainError, "contiguous"),
-        (one_way, {"data": (np.ones(3).astype(">f8"),)}, fe.InvalidChainError, "native"),
-        (one_way, {"data": (np.array([1j]),)}, TypeError, r"data\[0\]"),
-        (one_way, {"n_states": 0}, fe.InvalidChainError, "n_states"),
-        (one_way, {"max_degree": 0}, fe.InvalidChainError, "max_degree"),
-        (one_way, {"max_degree": 10**5}, fe.InvalidChainError, "at most 8192"),
-        (one_way, {"n_states": 2**40}, fe.InvalidChainError, "n_states is at most"),
-        (one_way, {"labels": ["a"]}, fe.InvalidChainError, "labels"),
-    ],
-)
-def test_bad_arguments(rule, options, error, text):
-    with pytest.raises(error, match=text):
-        fe.row_kernel(rule, **{"n_states": 10, "max_degree": 2, **options})
-
-
-def test_symmetry_is_granted_to_rounding():
-    assert fe.row_kernel(slightly, 10, 1, data=(1e-12,), symmetric=True).is_reversible
-
-
-def test_data_of_many_kinds():
-    def kinds(state, data, out_states, out_weights):
-        grid, flags, number, switch, small = data
-        out_states[0] = grid[state % 2, 1] if flags[state] else number
-        out_weights[0] = small[0] + 0.5 if switch else -1.0
-        return 1
-
-    data = (
-        np.arange(4, dtype=np.int16).reshape(2, 2),
-        np.array([True, False, True]),
-        np.int64(2),
-        True,
-        np.array([0.5], np.float32),
-    )
-    for readonly in (False, True):
-        data[0].setflags(write=not readonly)
-        assert fe.row_kernel(
-            kinds, 4 - 1, 1, data=data[:2] + data[2:]
-        ).to_scipy().indices.tolist() == [1, 2, 1]
-    chain = fe.row_kernel(numba.njit(one_way), 10, 1)
-    assert (chain @ np.arange(10.0)).tolist() == [*range(1, 10), 0]
-
-
-def test_memory_mapped_data_is_used_in_place(tmp_path):
-    A = random_matrix()
-    for name in ("indptr", "indices", "data"):
-        np.save(tmp_path / f"{name}.npy", getattr(A, name))
-    maps = tuple(
-        np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("indptr", "indices", "data")
-    )
-    chain = fe.row_kernel(example_rules.listed, N, 20, data=maps)
-    assert_allclose(
-        chain.to_scipy().toarray(),
-        fe.MarkovChain(A, normalize=True).to_scipy().toarray(),
-        rtol=1e-14,
-    )
-    copy = pickle.loads(pickle.dumps(chain))
-    assert (
-        isinstance(copy._scaled.pattern.data[0], np.memmap)
-        and len(pickle.dumps(chain)) < 8 * N + 4000
-    )
-
-
-# --- kept by name ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("build", [general, symmetric, reversible])
-def test_pickled_and_saved_by_name(build, no_copy, tmp_path):
-    chain, _ = build()
-    for c in (chain, chain.lazy(0.25), fe.tilt(chain, np.cos(np.arange(N)), 0.5)):
-        c.save(tmp_path / "chain")
-        x = np.random.default_rng(0).random(N)
-        for copy in (pickle.loads(pickle.dumps(c)), fe.load(tmp_path / "chain")):
-            assert_array_equal(copy @ x, c @ x)
-            assert copy.fingerprint() == c.fingerprint() and copy.storage == c.storage
-            assert_array_equal(x @ copy, x @ c)
-
-
-def test_another_process_finds_the_rule(tmp_path):
-    chain, _ = symmetric()
-    chain.save(tmp_path / "chain")
-    code = (
-        f"import sys; sys.path.insert(0, {str(sys.path[0])!r}); sys.path += {sys.path!r}; "
-        f"import fastebm as fe; print(fe.load({str(tmp_path / 'chain')!r}).fingerprint())"
-    )
-    out = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-    assert out.strip() == chain.fingerprint()
-
-
-def test_what_has_no_name_is_not_kept(tmp_path):
-    def local(state, data, out_states, out_weights):
-        out_states[0], out_weights[0] = state, 1.0
-        return 1
-
-    chain = fe.row_kernel(local, 3, 1)
-    for keep in (lambda: pickle.dumps(chain), lambda: chain.save(tmp_path / "chain")):
-        with pytest.raises(fe.InvalidChainError, match="top level of a module"):
-            keep()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_rule_that_is_gone_or_another_is_refused(tmp_path, monkeypatch):
-    chain, _ = general(incoming=False)
-    chain.save(tmp_path / "chain")
-    monkeypatch.setattr(example_rules, "listed", slightly)
-    with pytest.raises(fe.InvalidChainError):
-        fe.load(tmp_path / "chain")
-    monkeypatch.delattr(example_rules, "listed")
-    with pytest.raises(fe.InvalidChainError, match="cannot be imported"):
-        fe.load(tmp_path / "chain")
-
-
-def test_a_rule_of_other_weights_is_refused(tmp_path):
-    chain, _ = general(incoming=False)
-    chain.save(tmp_path / "chain")
-    weights = np.load(tmp_path / "chain" / "data2.npy")
-    weights[5] *= 2.0
-    np.save(tmp_path / "chain" / "data2.npy", weights)
-    with pytest.raises(fe.InvalidChainError, match="does not make the chain that was saved: row"):
-        fe.load(tmp_path / "chain")
-
-
-def test_fingerprints_know_the_weights():
-    A = random_matrix()
-    B = A.copy()
-    B.data[7] = np.nextafter(B.data[7], 2.0)
-    texts = {
-        fe.row_kernel(example_rules.listed, N, 20, data=arrays(M)).fingerprint() for M in (A, B)
-    }
-    assert len(texts) == 2
-
-
 def test_the_machine_code_lives_as_long_as_the_chain():
     import gc
 
-    chain = fe.row_kernel(numba.njit(one_way), 10, 1)
+    chain = fe.row_kernel(numba.njit(example_rules.one_way), 10, 1)
     tilted = fe.tilt(chain, np.arange(10.0), 1.0)
     kernel = tilted._scaled.pattern._kernel
     assert kernel.n_states == 10

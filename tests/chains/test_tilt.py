@@ -10,36 +10,17 @@ import reference
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import betas, irreducible_chains, reversible_chains, rewards
+from small_chains import dense
+from strategies import betas, reversible_chains, rewards
+from tilt_references import CHAINS, assert_same_kernel
 
 import fastebm as fe
 from fastebm import InvalidChainError, MarkovChain, tilt
 
-RNG = np.random.default_rng(20240301)
-VALUED = gallery.random_reversible(40, 0.1, 1).P
-CHAINS = {
-    "reversible": MarkovChain(VALUED),
-    "general": MarkovChain(gallery.random_chain(40, 0.1, 2).P),
-    "value-free": MarkovChain(gallery.torus((5, 8)).P),
-    "float32": MarkovChain(VALUED.astype(np.float32)),
-    "lazy": MarkovChain(VALUED).lazy(0.3),
-    "lazy value-free": MarkovChain(gallery.torus((5, 8)).P).lazy(0.9),
-    "tilted": tilt(MarkovChain(VALUED), RNG.normal(size=40), 0.7),
-    "lazy tilted": tilt(MarkovChain(VALUED), RNG.normal(size=40), 0.7).lazy(0.2),
-    "stored tilt": tilt(MarkovChain(VALUED), sp.csr_array(VALUED), 0.3),
-    "repeated edges": MarkovChain.from_edges(
-        *np.r_[np.transpose(np.nonzero(VALUED.toarray())), [(1, 2)] * 3 + [(5, 5)] * 2].T,
-        symmetric=True,
-    ),
-}
 SCALES = {"mild": 1.0, "strong": 100.0, "beyond doubles": 1000.0}  # of reward / beta
 
 every_chain = pytest.mark.parametrize("reference_chain", CHAINS.values(), ids=CHAINS)
 every_scale = pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
-
-
-def dense(chain):
-    return chain.to_scipy().toarray()
 
 
 def sparse_reward(q, scale, rng, share=0.6):
@@ -48,15 +29,6 @@ def sparse_reward(q, scale, rng, share=0.6):
     some = rng.random(x.size) < share
     return sp.csr_array(
         (rng.normal(scale=scale, size=some.sum()), (x[some], y[some])), shape=q.shape
-    )
-
-
-def assert_same_kernel(chain, P, scale=1.0):
-    """Entries agree with the twin's. Exponents of size `scale` are rounded to 1e-16 of it; 1e-300
-    is the limit of doubles."""
-    np.testing.assert_allclose(dense(chain), P, rtol=2e-15 * (10 + scale), atol=1e-300)
-    np.testing.assert_allclose(
-        chain @ np.ones(chain.n_states), 1.0, rtol=1e-14 if scale < 300 else 1e-12
     )
 
 
@@ -293,174 +265,3 @@ def test_no_other_kernel_has_a_larger_value(reference_chain, beta, kind):
     np.testing.assert_allclose(value(P), beta * chain.log_partition, atol=1e-12)
     np.testing.assert_allclose(value(P) - value(g), beta * kl(g, P), atol=1e-12)
     np.testing.assert_allclose(chain.reference_kl(), kl(P, q), atol=1e-13 * (1 + 5 / beta))
-
-
-# --- the stationary law in closed form ------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n, density", ((50, 0.1), (500, 0.02), (2000, 0.003)))
-def test_pi_of_every_state_against_elimination(n, density):
-    case = gallery.random_reversible(n, density, n)
-    R = np.random.default_rng(n).normal(size=n)
-    chain = tilt(MarkovChain(case.P), R, 0.5)
-    P, _ = reference.tilt(case.P, R, 0.5)
-    assert chain.is_reversible
-    np.testing.assert_allclose(chain.pi, reference.gth(P), rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    "name",
-    (
-        "reversible",
-        "value-free",
-        "lazy",
-        "lazy value-free",
-        "tilted",
-        "lazy tilted",
-        "repeated edges",
-    ),
-)
-def test_pi_of_every_kind_of_reference(name):
-    q, R = CHAINS[name], np.random.default_rng(14).normal(size=40)
-    chain = tilt(q, R, 0.3)
-    np.testing.assert_allclose(
-        chain.pi, reference.gth(reference.tilt(dense(q), R, 0.3)[0]), rtol=1e-12
-    )
-    np.testing.assert_allclose(chain.lazy(0.25).pi, chain.pi, rtol=1e-13)
-
-
-@pytest.mark.parametrize("largest", (170.0, 250.0, 900.0), ids=lambda r: f"R / beta to {r:.0f}")
-def test_pi_beyond_two_hundred_decades(largest):
-    """Against elimination in the log domain: the logs, of size up to 4 `largest`, agree to
-    rounding."""
-    case = gallery.random_reversible(60, 0.05, 3)
-    R = np.random.default_rng(15).uniform(-largest, largest, size=60)
-    chain = tilt(MarkovChain(case.P), R, 1.0)
-    log_P = gallery.energy_tilt(case.P, case.pi, R, 1.0).extra["log_P"]
-    assert np.ptp(chain.log_pi) > 460  # 1e-200
-    np.testing.assert_allclose(chain.log_pi, reference.gth_log(log_P), atol=4e-15 * largest + 2e-12)
-    whole = chain.restrict(np.arange(60))
-    assert whole.is_reversible
-    np.testing.assert_allclose(whole.log_pi, chain.log_pi, rtol=1e-12)
-
-
-def test_a_reward_potential_on_transitions():
-    """r = s + phi(y) - phi(x), s symmetric: pi ∝ mu Z exp(2 phi / beta)."""
-    case, rng, beta = gallery.random_reversible(50, 0.1, 4), np.random.default_rng(16), 0.7
-    phi, s = rng.normal(size=50), rng.normal(size=(50, 50))
-    x, y = case.P.nonzero()
-    r = sp.csr_array(((s + s.T)[x, y] + phi[y] - phi[x], (x, y)), shape=(50, 50))
-    chain = tilt(MarkovChain(case.P), r, beta)
-    log_pi = np.log(case.pi) + chain.log_partition + 2 * phi / beta
-    assert chain.is_reversible
-    np.testing.assert_allclose(chain.log_pi, log_pi - np.logaddexp.reduce(log_pi), atol=1e-12)
-    curl = tilt(
-        MarkovChain(case.P), sp.csr_array((rng.normal(size=x.size), (x, y)), shape=(50, 50)), beta
-    )
-    assert not curl.is_reversible and curl.pi is None
-
-
-@given(irreducible_chains(max_states=10), st.data())
-def test_a_tilt_is_as_reversible_as_its_reference(P, data):
-    """Rewards of states cancel along cycles."""
-    q = MarkovChain(P)
-    chain = tilt(q, data.draw(rewards(q.n_states, largest=3.0)), 0.5)
-    assert chain.is_reversible == q.is_reversible
-    np.testing.assert_allclose(fe.stationary(chain).pi, reference.gth(dense(chain)), rtol=1e-10)
-
-
-def test_float32_references_have_exact_rows_and_their_own_pi():
-    case = gallery.random_reversible(80, 0.1, 5)
-    stored = case.P.astype(np.float32)
-    q = stored.toarray().astype(float)
-    q /= q.sum(axis=1)[:, None]
-    R = np.random.default_rng(17).normal(size=80)
-    chain = tilt(MarkovChain(stored), R, 0.5)
-    assert chain.dtype == np.float32
-    assert_same_kernel(chain, reference.tilt(q, R, 0.5)[0])
-    np.testing.assert_allclose(fe.stationary(chain).pi, reference.gth(dense(chain)), rtol=1e-12)
-
-
-# --- what is refused ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "beta, kind",
-    (
-        (0, ValueError),
-        (-1.0, ValueError),
-        (-np.inf, ValueError),
-        (np.nan, ValueError),
-        (True, TypeError),
-        ("1", TypeError),
-        (1j, TypeError),
-        (None, TypeError),
-    ),
-)
-def test_bad_beta(beta, kind):
-    q = CHAINS["reversible"]
-    for call in (
-        lambda: tilt(q, np.zeros(40), beta),
-        lambda: tilt(q, np.zeros(40), 1.0).with_beta(beta),
-    ):
-        with pytest.raises(kind, match="beta"):
-            call()
-
-
-def at(place, value):
-    R = np.zeros(40)
-    R[place] = value
-    return R
-
-
-def entry(x, y, value):
-    return sp.csr_array(([value], ([x], [y])), shape=(40, 40))
-
-
-EDGE = tuple(int(i[0]) for i in np.nonzero(VALUED.toarray()))
-HOLE = tuple(int(i[0]) for i in np.nonzero(VALUED.toarray() == 0))
-
-
-@pytest.mark.parametrize(
-    "reward, kind, word",
-    [
-        (at(5, np.nan), ValueError, "reward[5] is nan"),
-        (at(6, np.inf), ValueError, "reward[6] is inf"),
-        (np.zeros(39), ValueError, "(40,)"),
-        (np.zeros((40, 40)), ValueError, "(40,)"),
-        (np.zeros((40, 1)), ValueError, "(40,)"),
-        (1.0, ValueError, "(40,)"),
-        (np.zeros(40, complex), TypeError, "complex"),
-        (["a"] * 40, TypeError, "reward"),
-        (entry(*EDGE, np.nan), ValueError, f"reward[{EDGE[0]}, {EDGE[1]}] is nan"),
-        (entry(*EDGE, np.inf), ValueError, f"reward[{EDGE[0]}, {EDGE[1]}] is inf"),
-        (entry(*HOLE, 1.0), ValueError, f"no transition {HOLE[0]} -> {HOLE[1]}; remove it"),
-        (sp.csr_array((39, 39)), ValueError, "(40, 40)"),
-        (sp.csr_array((40, 40), dtype=complex), TypeError, "complex"),
-        (np.full(40, -np.inf), ValueError, "row 0: the reward forbids every transition"),
-        (np.where(VALUED.toarray()[7] > 0, -np.inf, 0), ValueError, "forbids every transition"),
-    ],
-)
-def test_bad_rewards(reward, kind, word):
-    with pytest.raises(kind) as error:
-        tilt(CHAINS["reversible"], reward, 1.0)
-    assert word in str(error.value)
-
-
-@pytest.mark.parametrize("sign", (1, -1))
-@pytest.mark.parametrize(
-    "form", (lambda v: at(0, v), lambda v: entry(*EDGE, v)), ids=("vector", "sparse")
-)
-def test_a_quotient_that_overflows_is_refused(form, sign):
-    with pytest.raises(InvalidChainError, match=r"overflows.*raise beta"):
-        tilt(CHAINS["reversible"], form(sign * 1e300), 1e-10)
-
-
-def test_an_empty_sparse_reward_is_zero():
-    q = CHAINS["reversible"]
-    assert_same_kernel(tilt(q, sp.csr_array((40, 40)), 0.1), dense(q))
-
-
-def test_only_chains_are_tilted():
-    with pytest.raises(TypeError, match="MarkovChain"):
-        tilt(VALUED, np.zeros(40), 1.0)

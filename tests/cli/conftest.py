@@ -1,14 +1,15 @@
 """Calls of the command line, in this process or in one of its own. Every call checks that no error
-advises Python."""
+recommends Python calls."""
 
-import json
 import re
 import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import scipy.sparse as sp
+from strict_json import strict_json
 
 from fastebm.cli import main
 
@@ -20,15 +21,6 @@ PYTHON = re.compile(r"=True|\b(chain|fe|np)\.\w+\(|\b\w+\(chain|\b[a-z]\w*=(?! )
 def no_python(text):
     """Assert that a message names options, not calls or keyword arguments of Python."""
     assert not PYTHON.search(text), text
-
-
-def strict(text):
-    """The JSON document, which must not use NaN or Infinity."""
-
-    def refuse(name):
-        raise AssertionError(f"{name} is not JSON")
-
-    return json.loads(text, parse_constant=refuse)
 
 
 def check_errors(found):
@@ -80,7 +72,7 @@ def call(capsys):
     def call(*args):
         code = main([str(arg) for arg in args])
         out, err = capsys.readouterr()
-        document = strict(out) if out else None
+        document = strict_json(out) if out else None
         no_python(err)
         check_errors(document)
         return code, document, err
@@ -94,6 +86,14 @@ def walk(tmp_path):
     path = tmp_path / "walk.csv"
     path.write_text(WALK)
     return path
+
+
+@pytest.fixture
+def dense_walk():
+    """(P, pi) of the chain of that file."""
+    A = np.array([[0.0, 1, 2], [1, 0, 1], [2, 1, 1]])
+    degree = A.sum(axis=1)
+    return A / degree[:, None], degree / degree.sum()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Every command of the command line: exit status, values, the files that it writes."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,25 +8,11 @@ from pathlib import Path
 import gallery
 import numpy as np
 import pytest
+from strict_json import strict_json
 
 import fastebm as fe
 from fastebm.cli.parser import COMMANDS
 from fastebm.io import read
-
-
-def strict(text):
-    """The JSON document, which must not use NaN or Infinity."""
-
-    def refuse(name):
-        raise AssertionError(f"{name} is not JSON")
-
-    return json.loads(text, parse_constant=refuse)
-
-
-DEGREE = np.array([3.0, 2.0, 4.0])
-
-WALK = "a,b,1\nb,c,1\nc,a,2\nc,c,1\n"
-
 
 GOOD = {
     "analyze": [
@@ -82,9 +67,8 @@ def filled(options, tmp_path):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_good_call_prints_json_alone_and_exits_0(command, walk, tmp_path, run):
-    code, out, err = run(command, walk, *filled(GOOD[command], tmp_path), "--symmetric")
-    document = strict(out)
+def test_a_good_call_prints_json_and_exits_0(command, walk, tmp_path, call):
+    code, document, err = call(command, walk, *filled(GOOD[command], tmp_path), "--symmetric")
     assert (code, err) == (0, "")
     assert (
         document["command"] == command
@@ -95,13 +79,20 @@ def test_a_good_call_prints_json_alone_and_exits_0(command, walk, tmp_path, run)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_bad_call_prints_one_line_and_exits_2(command, walk, tmp_path, run):
+def test_a_bad_call_prints_one_line_and_exits_2(command, walk, tmp_path, call):
     options, fragment = BAD[command]
-    code, out, err = run(
+    code, document, err = call(
         command, walk, *filled(options, tmp_path), *([] if command == "info" else ["--symmetric"])
     )
-    assert (code, out) == (2, "")
+    assert code == 2 and document is None
     assert fragment in err and "Traceback" not in err and err.splitlines()[-1].startswith("fastebm")
+
+
+def test_a_process_of_its_own_exits_with_the_status_and_prints_json_alone(walk, run):
+    code, out, err = run("hit", walk, *GOOD["hit"], "--symmetric")
+    assert (code, err) == (0, "") and strict_json(out)["converged"]
+    code, out, err = run("hit", walk, *BAD["hit"][0], "--symmetric")
+    assert (code, out) == (2, "") and BAD["hit"][1] in err and "Traceback" not in err
 
 
 @pytest.mark.parametrize(
@@ -143,13 +134,8 @@ print(*[m for m in (*heavy, "fastebm.report.analyze", "fastebm.datasets") if m i
     assert "CHAIN is one of" in out and out.splitlines()[-2:] == [f"fastebm {fe.__version__}", ""]
 
 
-def dense_walk():
-    A = np.array([[0.0, 1, 2], [1, 0, 1], [2, 1, 1]])
-    return A / DEGREE[:, None]
-
-
-def test_gap_balance_and_mix_of_a_walk(walk, call):
-    P, pi = dense_walk(), DEGREE / 9
+def test_gap_balance_and_mix_of_a_walk(walk, dense_walk, call):
+    P, pi = dense_walk
     values = np.sort(np.linalg.eigvals(P).real)
     assert call("gap", walk, "--symmetric")[1]["gap"]["gap"] == pytest.approx(
         1 - values[-2], rel=1e-10
@@ -183,8 +169,8 @@ def test_mix_bounds_the_curve_by_the_gap_of_the_right_kind(call, tmp_path, npz):
         )
 
 
-def test_hit_solves_simulates_and_bounds(walk, call):
-    P, pi = dense_walk(), DEGREE / 9
+def test_hit_solves_simulates_and_bounds(walk, dense_walk, call):
+    P, pi = dense_walk
     h = np.linalg.solve(np.eye(2) - P[:2, :2], np.ones(2))
     code, document, _ = call(
         "hit", walk, "--symmetric", "--target", "c", "--method", "both", "--bound", "--seed", 4
@@ -240,7 +226,7 @@ def test_info_counts_classes(call, tmp_path, npz):
     assert info["is_reversible"] is False and info["n_states"] == 3 and info["nnz"] == 4
 
 
-def test_tilt_saves_the_chain_that_the_formula_gives(walk, call, tmp_path):
+def test_tilt_saves_the_chain_that_the_formula_gives(walk, dense_walk, call, tmp_path):
     (tmp_path / "reward.csv").write_text("a,1\nc,-2\n")
     code, document, _ = call(
         "tilt",
@@ -253,7 +239,7 @@ def test_tilt_saves_the_chain_that_the_formula_gives(walk, call, tmp_path):
         "--output",
         tmp_path / "tilted",
     )
-    weighted = dense_walk() * np.exp(np.array([1.0, 0.0, -2.0]) / 0.5)
+    weighted = dense_walk[0] * np.exp(np.array([1.0, 0.0, -2.0]) / 0.5)
     tilted = fe.load(tmp_path / "tilted")
     np.testing.assert_allclose(
         tilted.to_scipy().toarray(), weighted / weighted.sum(axis=1, keepdims=True), rtol=1e-13
@@ -271,8 +257,9 @@ def test_tilt_by_the_chains_own_reward_and_where_it_cannot_save(walk, call, tmp_
         "no reward of its own"
         in call("tilt", walk, "--symmetric", "--beta", 1, "--output", tmp_path / "x")[2]
     )
+    before = walk.read_text()
     code, _, err = call("tilt", "dataset:english-phones", "--beta", 2, "--output", walk)
-    assert code == 2 and "not a saved chain" in err and walk.read_text() == WALK
+    assert code == 2 and "not a saved chain" in err and walk.read_text() == before
     assert (
         call("tilt", "dataset:english-phones", "--beta", "nan", "--output", tmp_path / "x")[0] == 2
     )

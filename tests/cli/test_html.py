@@ -7,13 +7,6 @@ import pytest
 
 import fastebm as fe
 
-DEGREE = np.array([3.0, 2.0, 4.0])
-
-
-def dense_walk():
-    A = np.array([[0.0, 1, 2], [1, 0, 1], [2, 1, 1]])
-    return A / DEGREE[:, None]
-
 
 def test_analyze_writes_a_page_and_its_json(walk, call, tmp_path):
     pytest.importorskip("jinja2")
@@ -81,7 +74,7 @@ def test_a_page_that_fails_in_the_end_leaves_the_json(walk, call, tmp_path, monk
     )
 
 
-def test_analyze_sweeps_temperatures(walk, call, tmp_path):
+def test_analyze_sweeps_temperatures(walk, dense_walk, call, tmp_path):
     (tmp_path / "score.csv").write_text("a,1\nb,0\n")
     code, document, _ = call(
         "analyze",
@@ -95,7 +88,7 @@ def test_analyze_sweeps_temperatures(walk, call, tmp_path):
         "--spectrum",
         2,
     )
-    P = dense_walk() * np.exp(np.array([1.0, 0.0, 0.0]) / 0.5)
+    P = dense_walk[0] * np.exp(np.array([1.0, 0.0, 0.0]) / 0.5)
     values = np.sort(np.linalg.eigvals(P / P.sum(axis=1, keepdims=True)).real)
     assert code == 0 and document["report"]["sweep"]["0.5"]["gap"] == pytest.approx(
         1 - values[-2], rel=1e-8

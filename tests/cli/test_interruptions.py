@@ -1,6 +1,5 @@
 """Exit status 1, Ctrl-C and closed pipes."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,15 +9,7 @@ import time
 import gallery
 import numpy as np
 import pytest
-
-
-def strict(text):
-    """The JSON document, which must not use NaN or Infinity."""
-
-    def refuse(name):
-        raise AssertionError(f"{name} is not JSON")
-
-    return json.loads(text, parse_constant=refuse)
+from strict_json import strict_json
 
 
 @pytest.mark.parametrize(
@@ -56,14 +47,14 @@ def test_not_converging_exits_1_without_a_warning(tmp_path, run, npz):
         ["hit", path, "--target", 0, "--method", "simulate", "--max-steps", 2],
     ):
         code, out, err = run(*args)
-        document = strict(out)
+        document = strict_json(out)
         assert (code, err) == (1, "") and not document["converged"]
         assert not document.get("gap", document.get("solve", document.get("sample")))["converged"]
 
 
 @pytest.fixture
 def endless(tmp_path, npz):
-    """A simulation that does not end in a lifetime."""
+    """A simulation that does not end while the test runs."""
     return [
         "hit",
         npz(tmp_path, gallery.two_state(1e-15, 0.5).P),
@@ -95,7 +86,7 @@ def interrupted(process):
 @pytest.mark.threads
 def test_ctrl_c_prints_the_partial_result_at_once_and_exits_130(endless, start):
     code, out, err, seconds = interrupted(start(*endless, "--progress"))
-    document = strict(out)
+    document = strict_json(out)
     assert code == 130 and seconds < 3.0 and "Traceback" not in err
     assert "interrupted" in document["interrupted"] and not document["converged"]
     assert (
@@ -123,7 +114,7 @@ def test_ctrl_c_keeps_what_was_finished_before(tmp_path, start, npz):
         shown += (character := process.stderr.read(1))
         assert character, f"ended before its bar moved: {shown}"
     code, out, _, seconds = interrupted(process)
-    report = strict(out)["partial"]
+    report = strict_json(out)["partial"]
     assert code == 130 and seconds < 3.0 and report["interrupted"] == "sample"
     assert report["gaps"]["spectral"]["gap"] == pytest.approx(0.5) and report["solve"][
         "mean_from_pi"

@@ -28,7 +28,7 @@ def test_translations(text, translated):
     assert in_options(text, SPELLINGS) == translated
 
 
-def test_every_command_knows_the_spelling_of_its_options():
+def test_every_command_has_the_spelling_of_its_options():
     parser = make_parser()
     required = {"hit": ["--level", "1"], "tilt": ["--beta", "1", "--output", "x"], "convert": ["y"]}
     for name, command in COMMANDS.items():

@@ -17,7 +17,7 @@ import fastebm as fe
 lumpability = importlib.import_module("fastebm.coarse_graining.lumpability")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(irreducible_chains(max_states=9, decades=4), st.data())
 def test_defect_by_brute_force(P, data):
     n = P.shape[0]

@@ -82,7 +82,7 @@ def test_memberships_are_at_least_as_crisp_as_those_of_pygpcca(k):
         assert_allclose(np.sort(found.memberships, axis=1), np.sort(theirs, axis=1), atol=1e-7)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30)
 @given(reversible_chains(max_states=9, decades=6), st.data())
 def test_memberships_and_coarse_chain(case, data):
     """Invariants for every k: memberships are a partition of unity, P chi = chi coarse except at

@@ -47,7 +47,7 @@ def test_counts_equal_a_naive_loop(trajectories, lag, mode):
 
 @pytest.mark.parametrize("mode", ("sliding", "sample"))
 @pytest.mark.parametrize("lag", (1, 3))
-def test_pieces_do_not_show(monkeypatch, tmp_path, lag, mode):
+def test_counts_do_not_depend_on_pieces(monkeypatch, tmp_path, lag, mode):
     x = np.random.default_rng(0).integers(0, 5, 1000)
     whole = count_transitions([x], lag=lag, mode=mode)
     monkeypatch.setattr(accumulator, "TRANSITIONS_PER_PIECE", 17)

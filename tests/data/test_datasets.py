@@ -144,7 +144,7 @@ def test_probabilities_of_all_phones(phones):
     assert -3.5 < (stored - expected).min() and (stored - expected).max() <= 1.0
 
 
-def test_back_off_arc_carries_what_the_trigrams_leave(english):
+def test_the_back_off_arc_has_the_remaining_probability(english):
     labels = english.labels
     model = pocketsphinx.NGramModel.readfile(english.path)
     state = labels.index("of the")

@@ -11,6 +11,7 @@ import pytest
 import reference
 import scipy.sparse as sp
 from hypothesis import given
+from small_chains import biased_ring, dense
 from strategies import irreducible_chains, reversible_chains
 
 import fastebm as fe
@@ -21,14 +22,6 @@ DATA = Path(
         "FASTEBM_SHARED_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"
     )
 )
-
-
-def dense(chain):
-    return chain.to_scipy().toarray()
-
-
-def biased(n, up, down):
-    return MarkovChain(gallery.biased_cycle(n, up, down).P)
 
 
 def assert_measures(found, P, pi, rtol=1e-10):
@@ -126,7 +119,7 @@ def test_a_law_may_be_given():
 def test_biased_cycle(n, up, down):
     """Flux (up - down) / n over each of n edges; entropy production (up - down) log(up / down) a
     step."""
-    found = detailed_balance(biased(n, up, down))
+    found = detailed_balance(biased_ring(n, up, down))
     up, down = gallery.biased_cycle(n, up, down).P.toarray()[0, [1, n - 1]]  # as rounded
     np.testing.assert_allclose(found.flux_violation, up - down, rtol=1e-7)
     np.testing.assert_allclose(found.max_violation, (up - down) / n, rtol=1e-7)
@@ -135,7 +128,7 @@ def test_biased_cycle(n, up, down):
 
 
 def test_one_way_edges_make_the_entropy_production_infinite_and_are_reported_apart():
-    found = detailed_balance(biased(5, 1.0, 0.0))
+    found = detailed_balance(biased_ring(5, 1.0, 0.0))
     assert found.entropy_production == np.inf and found.two_way_entropy_production == 0.0
     assert (
         found.one_way_flux == pytest.approx(1.0)
@@ -155,7 +148,7 @@ def test_one_way_edges_make_the_entropy_production_infinite_and_are_reported_apa
     )
 
 
-def test_transient_states_carry_no_flux():
+def test_transient_states_have_no_flux():
     P = np.array([[0.5, 0.5, 0, 0], [0, 0, 0.4, 0.6], [0, 0.4, 0.6, 0], [0, 0.6, 0, 0.4]])
     found = detailed_balance(MarkovChain(P))
     assert found.is_reversible and found.n_one_way == 0 and found.entropy_production < 1e-15
@@ -193,7 +186,7 @@ def test_worst_edges_come_worst_first():
             [edge["flux"], edge["reverse_flux"]], [pi[x] * P[x, y], pi[y] * P[y, x]], rtol=1e-13
         )
     assert (
-        detailed_balance(biased(3, 0.7, 0.3)).worst_edges
+        detailed_balance(biased_ring(3, 0.7, 0.3)).worst_edges
         and not detailed_balance(MarkovChain(np.eye(1))).worst_edges
     )
 
@@ -217,7 +210,7 @@ def test_multiplicative_balance_of_a_tilt_beyond_the_range_of_doubles():
 @pytest.mark.parametrize("tol", (0, 1, -1e-3, np.nan))
 def test_bad_tol(tol):
     with pytest.raises(ValueError, match="tol"):
-        detailed_balance(biased(3, 0.7, 0.3), tol=tol)
+        detailed_balance(biased_ring(3, 0.7, 0.3), tol=tol)
 
 
 # --- counts of language models (arXiv 2512.10047) -------------------------------------------------

@@ -5,14 +5,11 @@ import numpy as np
 import pytest
 import reference
 from hypothesis import given
+from small_chains import biased_ring
 from strategies import irreducible_chains
 
 import fastebm as fe
 from fastebm import MarkovChain, detailed_balance
-
-
-def biased(n, up, down):
-    return MarkovChain(gallery.biased_cycle(n, up, down).P)
 
 
 @given(irreducible_chains(max_states=12, decades=3))
@@ -51,11 +48,13 @@ def test_hodge_split_of_any_chain(P):
 def test_the_affinity_of_a_ring_is_n_log_ratio_whatever_the_scalings(make):
     """Kolmogorov: n log(up / down) around the ring, also after a tilt at reward / beta = 500,
     because a gradient adds nothing."""
-    found = detailed_balance(make(biased(6, 0.7, 0.3)), hodge=True)
+    found = detailed_balance(make(biased_ring(6, 0.7, 0.3)), hodge=True)
     assert len(found.worst_cycles) == 1 and abs(found.worst_cycles[0]["affinity"]) == pytest.approx(
         6 * np.log(0.7 / 0.3), rel=1e-12
     )
-    assert found.cycle_space == 1 and detailed_balance(biased(6, 0.7, 0.3)).worst_cycles is None
+    assert (
+        found.cycle_space == 1 and detailed_balance(biased_ring(6, 0.7, 0.3)).worst_cycles is None
+    )
 
 
 def test_a_chain_in_balance_is_all_gradient():
@@ -65,6 +64,6 @@ def test_a_chain_in_balance_is_all_gradient():
         found.gradient_fraction == pytest.approx(1.0, abs=1e-12)
         and abs(found.worst_cycles[0]["affinity"]) < 1e-12
     )
-    assert detailed_balance(biased(6, 0.7, 0.3), hodge=True).gradient_fraction == pytest.approx(
-        0.0, abs=1e-12
-    )
+    assert detailed_balance(
+        biased_ring(6, 0.7, 0.3), hodge=True
+    ).gradient_fraction == pytest.approx(0.0, abs=1e-12)

@@ -7,6 +7,7 @@ import reference
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
+from small_chains import dense
 from strategies import irreducible_chains
 
 import fastebm as fe
@@ -17,10 +18,6 @@ from fastebm import (
     detailed_balance,
     reversibilize,
 )
-
-
-def dense(chain):
-    return chain.to_scipy().toarray()
 
 
 def stored(chain):

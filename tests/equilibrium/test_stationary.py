@@ -1,7 +1,5 @@
 """Stationary laws against closed forms and subtraction-free elimination, component by component."""
 
-import json
-import pickle
 import re
 from functools import cache
 
@@ -11,6 +9,7 @@ import pytest
 import reference
 import scipy.sparse as sp
 from hypothesis import given
+from small_chains import joined
 from strategies import irreducible_chains, reversible_chains
 
 import fastebm as fe
@@ -30,16 +29,6 @@ def walk(up, down):
     return sp.coo_array(
         (data, (np.tile(x, 3), np.concatenate([(x + 1) % n, (x - 1) % n, x]))), shape=(n, n)
     ).tocsr()
-
-
-def joined(first, second, rate):
-    """Two chains joined at one state of each: probability `rate` one way, three times that on the
-    way back."""
-    n, m = first.shape[0], second.shape[0]
-    P = sp.block_diag([first, second]).tolil()
-    P[0], P[n + 1] = P[[0]] * (1 - rate), P[[n + 1]] * (1 - 3 * rate)
-    P[0, n], P[n + 1, m // 2] = rate, 3 * rate
-    return P.tocsr()
 
 
 @pytest.mark.parametrize("case", gallery.cases(), ids=str)
@@ -87,7 +76,7 @@ def test_power_iteration_meets_its_tolerance_in_every_component(n, density, tol)
     assert np.abs(found.pi / exact_law(n, density) - 1).max() < 2 * tol
 
 
-def test_power_iteration_carries_small_components():
+def test_power_iteration_is_accurate_in_small_components():
     rng = np.random.default_rng(1)
     up = rng.uniform(0.1, 0.2, size=700)
     up[50:60], down = 1e-12, rng.uniform(0.5, 0.6, size=700)
@@ -182,7 +171,7 @@ def test_pi_beyond_the_range_of_doubles():
             )
 
 
-def test_what_underflow_has_erased_is_refused():
+def test_a_chain_that_lost_transitions_to_underflow_is_refused():
     q = MarkovChain(gallery.random_chain(30, 0.1, 0).P)
     hot = fe.tilt(q, np.where(np.arange(30) % 2, 1000.0, -1000.0), 1.0)
     with pytest.raises(InvalidChainError, match=r"underflowed.*raise beta"):
@@ -246,12 +235,6 @@ def test_english_phones_against_elimination():
     np.testing.assert_allclose(found.pi, reference.gth(chain.to_scipy()), rtol=3e-12)
 
 
-def test_any_number_of_threads_gives_the_same_bits():
-    P = gallery.random_chain(9000, 0.0005, 10).P
-    one, two = (stationary(MarkovChain(P), num_threads=threads) for threads in (1, 2))
-    assert np.array_equal(one.pi, two.pi) and one.residual == two.residual
-
-
 def test_progress_and_interruption():
     seen = []
 
@@ -281,122 +264,3 @@ def test_the_result_can_be_printed_and_written():
     found = stationary(MarkovChain(np.array([[0.5, 0.5], [0.0, 1.0]])))
     assert "\n" not in repr(found) and "method=" in repr(found)
     assert found.to_dict()["pi"] == [0.0, 1.0] and found.to_dict()["log_pi"] == [None, 0.0]
-
-
-# --- the law that a chain keeps -------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def scattered():
-    """2,000 states without detailed balance, and their law by subtraction-free elimination."""
-    rng = np.random.default_rng(5)
-    n, degree = 2000, 4
-    target = np.concatenate([(np.arange(n) + 1) % n, rng.integers(0, n, n * (degree - 1))])
-    weight = rng.random(n * degree) ** 4
-    P = sp.coo_array((weight, (np.tile(np.arange(n), degree), target)), shape=(n, n)).tocsr()
-    P = sp.diags_array(1 / P.sum(axis=1)) @ P
-    return P, reference.gth(P)
-
-
-@pytest.mark.parametrize("loose", [0.5, 0.3, 1e-2, 1e-6])
-def test_a_loose_law_is_not_taken_for_a_tight_one(scattered, loose):
-    """stationary(tol=0.5) used to be kept and returned as known for every later tolerance, off by
-    24 % in a component."""
-    P, pi = scattered
-    chain = MarkovChain(P)
-    first = stationary(chain, tol=loose)
-    assert first.converged and np.abs(first.pi / pi - 1).max() <= loose
-    assert chain.pi is None and chain.log_pi is None
-    tight = stationary(chain, tol=1e-12)
-    assert tight.method != "known" and tight.n_iter > first.n_iter and tight.converged
-    np.testing.assert_allclose(tight.pi, pi, rtol=2e-12)
-    np.testing.assert_array_equal(chain.pi, tight.pi)
-
-
-def test_a_kept_law_says_what_it_is_worth(scattered):
-    chain = MarkovChain(scattered[0])
-    tight = stationary(chain, tol=1e-10)
-    again = stationary(chain, tol=1e-9)
-    assert (
-        again.method == "known"
-        and again.n_iter == 0
-        and again.relative_change == tight.relative_change > 0
-    )
-    np.testing.assert_array_equal(again.log_pi, tight.log_pi)
-    stationary(chain, tol=0.5)  # a better law is known already
-    assert stationary(chain, tol=1e-10).method == "known"
-    assert chain.pi is None  # shown from the default tolerance on
-
-
-def test_later_analyses_do_not_inherit_a_loose_law(scattered):
-    P, pi = scattered
-    chain = MarkovChain(P)
-    stationary(chain, tol=0.5)
-    np.testing.assert_allclose(fe.return_times(chain).mean, 1 / pi, rtol=2e-12)
-
-
-def test_derived_chains_keep_the_accuracy(scattered):
-    P, pi = scattered
-    chain = MarkovChain(P)
-    stationary(chain, tol=0.5)
-    derived = [
-        chain.lazy(0.5),
-        fe.tilt(chain, np.zeros(chain.n_states), np.inf),
-        pickle.loads(pickle.dumps(chain)),
-    ]
-    assert all(other.pi is None for other in derived)
-    for other in derived:
-        np.testing.assert_allclose(stationary(other).pi, pi, rtol=1e-11)
-    np.testing.assert_allclose(stationary(chain.reverse()).pi, pi, rtol=1e-11)
-
-
-def test_transient_states_do_not_hide_the_accuracy(scattered):
-    P, pi = scattered
-    n = P.shape[0]
-    longer = sp.vstack(
-        [
-            sp.hstack([P, sp.csr_array((n, 1))]),
-            sp.csr_array(([0.5, 0.5], ([0, 0], [0, n])), shape=(1, n + 1)),
-        ]
-    ).tocsr()
-    chain = MarkovChain(longer)
-    assert stationary(chain, tol=0.5).converged and chain.pi is None
-    np.testing.assert_allclose(stationary(chain).pi, [*pi, 0.0], rtol=2e-12)
-    np.testing.assert_allclose(chain.pi, [*pi, 0.0], rtol=2e-12)
-
-
-def test_saving_keeps_the_accuracy(scattered, tmp_path):
-    P, _ = scattered
-    chain = MarkovChain(P)
-    stationary(chain, tol=0.5)
-    chain.save(tmp_path / "loose")
-    assert fe.load(tmp_path / "loose").pi is None
-    stationary(chain)
-    chain.save(tmp_path / "tight")
-    assert stationary(fe.load(tmp_path / "tight")).method == "known"
-    np.testing.assert_array_equal(fe.load(tmp_path / "tight").log_pi, chain.log_pi)
-
-
-def test_a_saved_law_without_its_accuracy_is_checked(scattered, tmp_path):
-    """Folders saved before the accuracy was: the law counts as given if it would be accepted as
-    `pi=`, otherwise it is dropped."""
-    P, pi = scattered
-    for name, law in [("good", np.log(pi)), ("bad", np.log(np.full(len(pi), 1 / len(pi))))]:
-        chain = MarkovChain(P)
-        stationary(chain)
-        chain.save(tmp_path / name)
-        meta = json.loads((tmp_path / name / "chain.json").read_text())
-        del meta["law"]
-        (tmp_path / name / "chain.json").write_text(json.dumps(meta))
-        np.save(tmp_path / name / "log_pi.npy", law)
-    np.testing.assert_array_equal(fe.load(tmp_path / "good").log_pi, np.log(pi))
-    bad = fe.load(tmp_path / "bad")
-    assert bad.pi is None
-    np.testing.assert_allclose(stationary(bad).pi, pi, rtol=2e-12)
-
-
-def test_an_unconverged_law_is_not_kept_by_the_reversed_chain(scattered):
-    chain = MarkovChain(joined(scattered[0], scattered[0], 1e-9))
-    with pytest.warns(ConvergenceWarning):
-        reversed_chain = chain.reverse()
-    assert reversed_chain.pi is None and chain.pi is None

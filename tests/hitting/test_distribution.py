@@ -4,16 +4,11 @@ import gallery
 import numpy as np
 import pytest
 import reference
+from hitting_checks import ladder
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import nbinom
 
 import fastebm as fe
-
-
-def ladder(n, p):
-    """Up with probability p, else hold: the hitting time of the top is n - 1 - x plus a negative
-    binomial variable."""
-    return np.diag(np.r_[np.full(n - 1, 1 - p), 1.0]) + np.diag(np.full(n - 1, p), 1)
 
 
 def test_the_law_of_sums_of_geometric_times():

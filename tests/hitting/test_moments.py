@@ -8,6 +8,7 @@ import gallery
 import numpy as np
 import pytest
 import reference
+from hitting_checks import ladder
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastebm as fe
@@ -23,12 +24,6 @@ def dense_moments(P, target):
     h[rest] = np.linalg.solve(M, np.ones(len(rest)))
     m2[rest] = np.linalg.solve(M, 2 * h[rest] - 1)
     return h, m2
-
-
-def ladder(n, p):
-    """Up with probability p, else hold: the hitting time of the top is n - 1 - x plus a negative
-    binomial variable."""
-    return np.diag(np.r_[np.full(n - 1, 1 - p), 1.0]) + np.diag(np.full(n - 1, p), 1)
 
 
 @pytest.mark.parametrize("p", [0.5, 0.01, 1e-6])

@@ -174,14 +174,14 @@ def test_a_cold_tilt(method):
 # --- arguments and limits -----------------------------------------------------------------------
 
 
-def test_sets_that_leave_nobody():
+def test_sets_that_cover_all_states():
     P = gallery.cycle(5).P
     found = fe.absorption_probabilities(fe.MarkovChain(P), [[0, 1], [2, 3, 4]])
     assert_array_equal(found.probability, [[1, 0], [1, 0], [0, 1], [0, 1], [0, 1]])
     assert found.converged and found.error == 0 and (found.mean_time == 0).all()
 
 
-def test_the_avoided_set_may_surround():
+def test_the_avoided_set_may_enclose_the_start():
     """0 - 1 - 2 - 3: from 0 the target 3 is out of reach when 1 and 2 are avoided."""
     found = fe.hitting_probabilities(fe.MarkovChain(gallery.path(4).P), [3], avoid=[1, 2])
     assert_array_equal(found.probability, [0, 0, 0, 1])
@@ -214,7 +214,7 @@ def test_not_converging_says_so_and_still_encloses(monkeypatch):
 
 
 @pytest.mark.parametrize("calls", [1, 2, 5])
-def test_interrupt_carries_bounds_that_hold(calls, monkeypatch):
+def test_interrupt_has_bounds_that_hold(calls, monkeypatch):
     monkeypatch.setattr(cg, "ENTRIES_PER_CALL", 1)
     monkeypatch.setattr(elimination, "ENTRIES_PER_CALL", 1)
     left = [calls]

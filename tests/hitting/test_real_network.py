@@ -1,38 +1,20 @@
 """Mean hitting times on the word association network of an LLM, tilted by valence."""
 
-import csv
-import gzip
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from word_network import word_network
 
 import fastebm as fe
 
 
 @pytest.fixture(scope="module")
 def associations():
-    """(chain, valence): the word association network of an LLM as conductances, and the VADER
-    valence of its words."""
-    folder = os.environ.get("FASTEBM_SHARED_DATA")
-    path = Path(folder or "", "llm_word_association_mistral.csv.gz")
-    if folder is None or not path.exists():
-        pytest.skip("FASTEBM_SHARED_DATA does not name the folder of real inputs")
+    """(chain, valence): the word network, and the VADER valence of its words."""
+    words, chain = word_network()
     sentiment = pytest.importorskip("vaderSentiment.vaderSentiment")
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    words = sorted({row[end] for row in rows for end in ("src", "tgt")})
-    number = {word: i for i, word in enumerate(words)}
-    source, target = ([number[row[end]] for row in rows] for end in ("src", "tgt"))
     lexicon = sentiment.SentimentIntensityAnalyzer().lexicon
-    return (
-        fe.MarkovChain.from_edges(
-            source, target, [float(row["wt"]) for row in rows], symmetric=True
-        ),
-        np.array([lexicon.get(word, 0.0) for word in words]),
-    )
+    return chain, np.array([lexicon.get(word, 0.0) for word in words])
 
 
 @pytest.mark.parametrize("beta, slowest", [(0.2, 1.3080237805907e3), (0.1, 6.79424697642e7)])

@@ -123,7 +123,7 @@ def test_cold_tilts_are_never_silently_wrong(seed, beta, method):
             assert found.converged
 
 
-def test_elimination_carries_means_near_the_largest_double():
+def test_elimination_resolves_means_near_the_largest_double():
     case = gallery.double_well(100, 600)
     found = fe.hitting_times(fe.MarkovChain(case.P), case.hitting[0])
     assert 1e250 < case.hitting[1].max() < np.inf
@@ -142,7 +142,7 @@ def dag(n, seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_leads_nowhere_back_takes_one_sweep(seed, iteration):
+def test_a_chain_without_cycles_takes_one_sweep(seed, iteration):
     P, target = dag(200, seed)
     found = fe.hitting_times(fe.MarkovChain(P), [target])
     assert_allclose(found.mean, reference.hitting_times(P, [target]), rtol=1e-9)
@@ -150,7 +150,7 @@ def test_what_leads_nowhere_back_takes_one_sweep(seed, iteration):
 
 
 def test_the_order_of_a_sweep_holds_every_transition_between_classes(iteration):
-    """Classes in a chain, shuffled: one sweep must carry information from the last to the first."""
+    """Classes in a chain, shuffled: one sweep must solve all of them."""
     rng = np.random.default_rng(5)
     n, blocks = 20, 60
     N = n * blocks

@@ -73,7 +73,7 @@ def test_bad_arguments(options, error):
     "case", [gallery.cycle(1500, 0.1), gallery.random_chain(500, 0.01, 1)], ids=str
 )
 @pytest.mark.parametrize("calls", [1, 3])
-def test_interrupt_carries_bounds_that_hold(case, calls):
+def test_interrupt_has_bounds_that_hold(case, calls):
     left = [calls]
 
     def callback(info):

@@ -79,7 +79,7 @@ def test_the_wald_statistic_is_the_cycle_space_chi_square():
     assert test.wald_statistic == pytest.approx(expected, rel=1e-9) and test.dof == len(basis)
 
 
-def test_one_way_pairs_between_components_carry_no_cycle():
+def test_one_way_pairs_between_components_are_in_no_cycle():
     """Two rings and a one-way bridge: the bridge changes nothing, and each component is tested
     inside."""
     ring = np.array([[0, 60, 40], [40, 0, 60], [60, 40, 0]])
@@ -296,7 +296,7 @@ def test_reproducible_for_any_threads_and_batches(batched):
     )
 
 
-def test_an_batched_resumes_with_the_same_bits(batched, tmp_path):
+def test_an_interrupted_test_resumes_with_the_same_bits(batched, tmp_path):
     whole = batched(checkpoint=None)
     stop, calls = stop_at(3)
     with pytest.raises(fe.Interrupted):

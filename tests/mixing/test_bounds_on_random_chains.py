@@ -1,9 +1,8 @@
-"""Every lower and upper bound on how a chain mixes, on 1,000 random reversible chains of seven
+"""Every lower and upper bound on how a chain mixes, on 500 random reversible chains of seven
 kinds."""
 
 import math
 import sys
-import warnings
 
 import gallery
 import numpy as np
@@ -25,12 +24,13 @@ from mixing_bounds import (
 import fastebm as fe
 from fastebm.mixing import time_search
 
-N_CHAINS = 1000
+N_CHAINS = 500
 dobrushin = sys.modules["fastebm.mixing.dobrushin"]
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def random_chains(largest):
-    """1,000 chains (name, P, pi), of all kinds in turn."""
+    """`N_CHAINS` chains (name, P, pi), of all kinds in turn."""
     rng = np.random.default_rng(20261126)
     for i in range(N_CHAINS):
         kind = gallery.VARIED[i % len(gallery.VARIED)]
@@ -38,14 +38,6 @@ def random_chains(largest):
             f"{kind}, chain {i}",
             *gallery.varied_reversible(kind, int(rng.integers(2, largest + 1)), rng),
         )
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Gaps below rounding warn that only an upper bound is known; all bounds must hold anyway."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", fe.ConvergenceWarning)
-        yield
 
 
 def test_mixing_times(monkeypatch):
@@ -95,7 +87,7 @@ def test_dobrushin_coefficients(monkeypatch):
         found = fe.dobrushin(fe.MarkovChain(P))
         check_dobrushin(found, P, name)
         proper += not found.is_exact
-    assert proper > 100
+    assert proper > 0.1 * N_CHAINS
 
 
 def test_asymptotic_variances():

@@ -1,12 +1,6 @@
 """Every lower and upper bound on how a chain mixes, on chains from real data."""
 
-import csv
-import gzip
-import os
 import sys
-import warnings
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,19 +17,13 @@ from mixing_bounds import (
     t_mix,
 )
 from scipy.sparse.linalg import LinearOperator, eigsh
+from word_network import word_network
 
 import fastebm as fe
 from fastebm.mixing import time_search
 
 dobrushin = sys.modules["fastebm.mixing.dobrushin"]
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Gaps below rounding warn that only an upper bound is known; all bounds must hold anyway."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", fe.ConvergenceWarning)
-        yield
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def histories(name, n_words):
@@ -57,27 +45,10 @@ def trigrams():
     return histories("english-trigram", 20)
 
 
-@lru_cache
-def network():
-    """The word association network of Mistral as conductances, 20,339 words."""
-    path = Path(os.environ.get("FASTEBM_SHARED_DATA", ""), "llm_word_association_mistral.csv.gz")
-    if "FASTEBM_SHARED_DATA" not in os.environ or not path.exists():
-        pytest.skip("FASTEBM_SHARED_DATA does not name the folder of real inputs")
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    number = {
-        word: i
-        for i, word in enumerate(sorted({row[end] for row in rows for end in ("src", "tgt")}))
-    }
-    source, target = ([number[row[end]] for row in rows] for end in ("src", "tgt"))
-    return fe.MarkovChain.from_edges(
-        source, target, [float(row["wt"]) for row in rows], symmetric=True
-    )
-
-
 def associations():
-    """The most frequent words of `network`."""
-    return network().restrict(np.argsort(network().pi, kind="stable")[-400:]).largest_class(), False
+    """The most frequent words of the word network."""
+    _, network = word_network()
+    return network.restrict(np.argsort(network.pi, kind="stable")[-400:]).largest_class(), False
 
 
 @pytest.fixture(
@@ -147,7 +118,7 @@ def variance(P, f):
 
 def test_bounds_on_a_whole_network_against_its_evolution():
     """With SciPy's sparse products in place of dense references."""
-    chain = network()
+    _, chain = word_network()
     P, pi, n = chain.to_scipy().T.tocsr(), chain.pi, chain.n_states
     rng = np.random.default_rng(6)
     starts = np.unique([int(np.argmin(pi)), int(np.argmax(pi)), *rng.integers(n, size=2)])

@@ -60,7 +60,7 @@ def test_the_sweep_has_the_same_bits_for_any_number_of_threads():
     assert one.conductance == two.conductance and np.array_equal(one.cut, two.cut)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(reversible_chains(max_states=12, decades=4))
 def test_any_cut_bounds_the_gap(case):
     P, pi = case

@@ -137,7 +137,7 @@ def test_separation_and_l2_by_powers(case):
 
 
 @pytest.mark.parametrize("n_starts", [1, 15, 16, 17, 33])
-def test_starts_do_not_depend_on_their_company(n_starts):
+def test_a_start_does_not_depend_on_the_others(n_starts):
     case = gallery.random_chain(40, 0.1, 4)
     starts = np.arange(n_starts)
     together = curve(case.P, starts, 7)

@@ -147,7 +147,7 @@ def test_a_spectral_gap_is_no_rate():
 @pytest.mark.parametrize(
     "n_starts, calls, reached", [(1, 1, 0), (1, 5, 4), (20, 5, None), (20, 15, 3)]
 )
-def test_interrupt_carries_the_steps_of_all_starts(n_starts, calls, reached):
+def test_interrupt_has_the_steps_of_all_starts(n_starts, calls, reached):
     left = [calls]
 
     def callback(info):

@@ -12,7 +12,7 @@ from strategies import irreducible_chains
 import fastebm as fe
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(irreducible_chains(max_states=8))
 def test_dobrushin_is_the_largest_distance_and_contracts(P):
     found, P = fe.dobrushin(fe.MarkovChain(P)), P.toarray()

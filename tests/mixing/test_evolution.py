@@ -74,7 +74,7 @@ def test_starts_of_mass_1e_minus_260_to_1e_minus_540(depth, kind):
     for name, values in zip(ALL_DISTANCES[:4], exact, strict=False):
         ours, values = getattr(found, name)[0], np.array([float(v) for v in values])
         assert_allclose(ours[early], values[early], rtol=1e-10, err_msg=name)
-        # later distances are 1e-300 of the first one and carry the rounding of log pi, 1000 x 1e-16
+        # later distances are 1e-300 of the first one and have the rounding of log pi, 1000 x 1e-16
         assert_allclose(
             ours[~early],
             values[~early],

@@ -135,7 +135,7 @@ def test_states_too_deep_to_evolve_are_bounded(bracket):
     assert 26 <= found.lower <= found.upper < math.inf and 0 not in found.starts
 
 
-def test_without_memory_there_are_bounds(monkeypatch):
+def test_bounds_where_dense_powers_exceed_memory(monkeypatch):
     monkeypatch.setattr(dense_powers, "free_memory", lambda: 1000)
     found = fe.mixing_time(chain_of(gallery.cycle(50, 0.5).P))
     assert found.method == "bounds" and found.lower == first_below(
@@ -144,7 +144,7 @@ def test_without_memory_there_are_bounds(monkeypatch):
 
 
 @pytest.mark.parametrize("dense", [True, False])
-def test_interrupt_carries_the_bounds_so_far(dense, monkeypatch):
+def test_interrupt_has_the_bounds_so_far(dense, monkeypatch):
     left = [25]
 
     def callback(info):

@@ -13,7 +13,7 @@ import fastebm
 
 
 class Used:
-    """A module whose functions are counted as used when they are asked for."""
+    """A module that records which of its functions are used."""
 
     def __init__(self, module):
         self._module, self.names = module, set()
@@ -31,7 +31,7 @@ def csr(case):
 
 
 def chains(folder):
-    """Yield (name, function that makes the chain anew); use each before the next is asked for."""
+    """Yield (name, function that makes the chain anew); use each before the next one is made."""
     rng = np.random.default_rng(5)
     MC, tilt = fe.MarkovChain, fe.tilt
     for i, case in enumerate(gallery.cases()):

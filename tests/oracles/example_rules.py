@@ -65,7 +65,7 @@ def faulty(state, data, out_states, out_weights):
     if kind == 10:
         out_weights[0] = 0.0
     if kind == 11:
-        for k in range(4):  # one more than there is room for
+        for k in range(4):  # one more than max_degree
             out_states[k], out_weights[k] = 0, 1.0
     if kind == 12:
         return 0
@@ -74,4 +74,16 @@ def faulty(state, data, out_states, out_weights):
     if kind == 14:
         out_states[1], out_weights[0], out_weights[1] = 0, 1e308, 1e308
         return 2
+    return 1
+
+
+def one_way(state, data, out_states, out_weights):
+    """One step around a ring of ten states."""
+    out_states[0], out_weights[0] = (state + 1) % 10, 1.0
+    return 1
+
+
+def slightly(state, data, out_states, out_weights):
+    """Pairs of states whose weights differ by data[0]: symmetric but for that."""
+    out_states[0], out_weights[0] = state ^ 1, 1.0 + data[0] * state
     return 1

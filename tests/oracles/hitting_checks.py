@@ -32,3 +32,9 @@ def assert_encloses(found, truth, slack=REFERENCE):
 def truth_of(case):
     """(target, means) of a case of the gallery."""
     return case.hitting if case.hitting else ([0], reference.hitting_times(case.P, [0]))
+
+
+def ladder(n, p):
+    """Up with probability p, else hold: the hitting time of the top is n - 1 - x plus a negative
+    binomial variable."""
+    return np.diag(np.r_[np.full(n - 1, 1 - p), 1.0]) + np.diag(np.full(n - 1, p), 1)

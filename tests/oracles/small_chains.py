@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import gallery
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -11,6 +12,20 @@ from fastebm import MarkovChain
 
 P = np.array([[0.0, 0.25, 0.75], [0.5, 0.5, 0.0], [0.2, 0.3, 0.5]])
 UNIFORM = np.array([[0.0, 0.5, 0.5], [1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]])
+
+
+def biased_ring(n, up, down):
+    return fe.MarkovChain(gallery.biased_cycle(n, up, down).P)
+
+
+def joined(first, second, rate):
+    """Two matrices joined at one state of each: probability `rate` one way, three times that on the
+    way back."""
+    n, m = first.shape[0], second.shape[0]
+    P = sp.block_diag([first, second]).tolil()
+    P[0], P[n + 1] = P[[0]] * (1 - rate), P[[n + 1]] * (1 - 3 * rate)
+    P[0, n], P[n + 1, m // 2] = rate, 3 * rate
+    return P.tocsr()
 
 
 def dense(chain):
@@ -30,7 +45,7 @@ def unsorted(A):
 
 
 def assert_same_chain(one, other):
-    """Same operator to the bit, and the same facts travel along."""
+    """Same operator to the bit, and the same attributes."""
     assert np.array_equal(dense(one), dense(other)) and one.storage == other.storage
     x = np.random.default_rng(0).normal(size=one.n_states)
     assert np.array_equal(one @ x, other @ x) and np.array_equal(x @ one, x @ other)

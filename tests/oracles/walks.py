@@ -1,4 +1,4 @@
-"""Small chains, comparisons and interruptions for the tests of simulations.
+"""Small chains and comparisons for the tests of simulations.
 
 Seeds are fixed, so no test is flaky. For a random seed a correct program fails a comparison at 4
 standard errors with probability 6e-5, and the band of a curve with probability 1e-6.
@@ -57,16 +57,3 @@ def comparable(found):
     fields = found.to_dict()
     fields.get("escape", fields).pop("steps_per_second")
     return json.dumps(fields)
-
-
-class StopAfter:
-    """A callback that raises KeyboardInterrupt at its n-th call."""
-
-    def __init__(self, n):
-        self.left = n
-
-    def __call__(self, info):
-        assert info["wall_s"] >= 0 and info["step"] >= 0
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt

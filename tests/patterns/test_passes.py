@@ -114,7 +114,7 @@ def test_a_product_in_pieces_has_the_same_bits(width, transposed, monkeypatch):
         chain._scaled.apply(x, transposed=transposed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 12), st.integers(0, 2**31), st.integers(1, 9), st.booleans())
 def test_against_scipy_cut_anywhere(n, seed, size, symmetric):
     A = edges(n, seed, symmetric)

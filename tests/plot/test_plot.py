@@ -1,5 +1,5 @@
 """Figures: what is drawn is the data and its bounds, what cannot be drawn is counted, and colours
-differ for every eye."""
+differ for every kind of colour vision."""
 
 import math
 import re
@@ -225,7 +225,7 @@ def test_arrhenius_of_a_known_barrier(ax):
     assert x[0] == 0.0 and "1/β" in ax.get_xlabel() and note(ax) == ""
 
 
-def test_arrhenius_carries_the_ends_of_each_gap(ax):
+def test_arrhenius_draws_the_ends_of_each_gap(ax):
     gaps = [
         fe.spectral_gap(fe.MarkovChain(gallery.cycle(n, 0.5).P), tol=1e-4, rng=0) for n in (5, 200)
     ]

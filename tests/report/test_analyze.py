@@ -1,20 +1,16 @@
 """analyze: every part against closed forms or LAPACK, parts without an answer, arguments and
 Ctrl-C."""
 
-import json
 import math
 
 import gallery
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from strict_json import strict_json
 
 import fastebm as fe
 from fastebm.report.facts import standard_errors
-
-
-def chain_of(case, **options):
-    return fe.MarkovChain(case.P, **options)
 
 
 def dense(case):
@@ -27,15 +23,6 @@ def dense(case):
     S = root[:, None] * P / root
     slem = np.sort(np.abs(values))[-2]
     return P, pi, slem, 1.0 - np.linalg.eigvalsh((S + S.T) / 2)[-2]
-
-
-def strict(text):
-    """The JSON document, which must not use NaN or Infinity."""
-
-    def refuse(name):
-        raise AssertionError(f"{name} is not JSON")
-
-    return json.loads(text, parse_constant=refuse)
 
 
 def errors_of(report):
@@ -77,7 +64,7 @@ def test_a_chain_that_is_not_reversible_against_lapack(case):
     P, pi, slem, additive = dense(case)
     n = len(pi)
     target = np.arange(n) % 7 == 0
-    report = fe.analyze(chain_of(case), score=target.astype(float), level=0.5, rng=1)
+    report = fe.analyze(fe.MarkovChain(case.P), score=target.astype(float), level=0.5, rng=1)
     np.testing.assert_allclose(report.stationary.pi, pi, rtol=1e-9)
     assert set(report.gaps) == {"absolute", "additive"}
     assert report.gaps["absolute"].slem == pytest.approx(slem, rel=1e-7)
@@ -101,7 +88,7 @@ def test_a_chain_that_is_not_reversible_against_lapack(case):
 
 def test_a_reversible_chain_against_lapack():
     case = gallery.random_reversible(700, 0.01, 8)
-    report = fe.analyze(chain_of(case), rng=1, n_steps=10)
+    report = fe.analyze(fe.MarkovChain(case.P), rng=1, n_steps=10)
     root = np.sqrt(case.pi)
     values = np.linalg.eigvalsh(root[:, None] * case.P.toarray() / root)
     assert report.gaps["spectral"].gap == pytest.approx(1 - values[-2], rel=1e-7)
@@ -139,7 +126,7 @@ def test_rare_states_are_counted_with_their_mass():
 
 
 def test_the_sweep_has_the_gap_of_every_tilted_chain_and_the_barrier():
-    chain = chain_of(gallery.path(5)).lazy(0.5)
+    chain = fe.MarkovChain(gallery.path(5).P).lazy(0.5)
     reward, betas = np.array([1.0, 0.0, -1.0, 0.0, 1.0]), [math.inf, 1.0, 0.25]
     report = fe.analyze(chain, score=reward, betas=betas, rng=0)
     P = chain.to_scipy().toarray()
@@ -159,7 +146,7 @@ def test_the_sweep_has_the_gap_of_every_tilted_chain_and_the_barrier():
     )  # of its reference, not of itself
     assert tilted.sweep[1.0].gap == pytest.approx(report.sweep[1.0].gap, rel=1e-8)
     assert tilted.gaps["spectral"].gap == pytest.approx(report.sweep[0.25].gap, rel=1e-8)
-    document = strict(report.to_json())
+    document = strict_json(report.to_json())
     assert document == report.to_dict() and list(document["sweep"]) == ["inf", "1.0", "0.25"]
     assert document["spectrum"]["eigenvalues"] == pytest.approx(
         np.sort(np.linalg.eigvals(P).real)[::-1], abs=1e-12
@@ -176,12 +163,15 @@ def test_the_spectrum_of_the_closed_class_and_of_a_chain_without_detailed_balanc
     np.testing.assert_allclose(
         np.sort_complex(report.spectrum.eigenvalues), np.sort_complex(values), atol=1e-12
     )
-    assert "bound nothing here" in report.summary() and strict(report.to_json()) == report.to_dict()
+    assert (
+        "bound nothing here" in report.summary()
+        and strict_json(report.to_json()) == report.to_dict()
+    )
     assert fe.analyze(fe.MarkovChain(P), rng=0, spectrum=0).spectrum is None
 
 
 def test_a_temperature_that_has_no_answer_leaves_the_others():
-    chain = chain_of(gallery.path(4)).lazy(0.5)
+    chain = fe.MarkovChain(gallery.path(4).P).lazy(0.5)
     report = fe.analyze(chain, score=[0.0, 1.0, 1e308, 0.0], betas=[math.inf, 1e-10], rng=0)
     (error,) = report.errors
     assert (
@@ -206,7 +196,7 @@ def test_two_closed_classes_are_errors_and_the_other_parts_are_answered():
         report.solve.mean.tolist() == [math.inf, math.inf, 0.0, math.inf]
         and report.solve.n_infinite == 3
     )
-    document = strict(report.to_json())
+    document = strict_json(report.to_json())
     assert document["solve"]["mean"] == [None, None, 0.0, None]
     assert document["solve"]["mean_status"] == ["inf", "inf", None, "inf"]
     assert (
@@ -227,9 +217,9 @@ def test_transient_states_leave_one_closed_class_that_answers_everything():
 
 
 @pytest.mark.parametrize("case", [gallery.path(6), gallery.biased_cycle(6, 1.0)], ids=str)
-def test_a_periodic_chain_has_no_limit_but_all_else(case):
+def test_a_periodic_chain_has_no_limit_but_all_other_answers(case):
     n = len(case.pi)
-    report = fe.analyze(chain_of(case), score=np.arange(n) == 0, level=1, rng=0)
+    report = fe.analyze(fe.MarkovChain(case.P), score=np.arange(n) == 0, level=1, rng=0)
     assert (
         errors_of(report) == {"mixing": "PeriodicChainError"}
         and str(case.period) in report.errors[0]["text"]
@@ -252,23 +242,27 @@ def test_one_state():
         and report.sample.mean == 0.0
         and report.standard_errors == 0.0
     )
-    strict(report.to_json())
+    strict_json(report.to_json())
 
 
 def test_censored_walkers_make_a_lower_bound_that_is_compared_with_nothing():
-    chain = chain_of(gallery.two_state(1e-3, 0.5))
+    chain = fe.MarkovChain(gallery.two_state(1e-3, 0.5).P)
     with pytest.warns(fe.ConvergenceWarning, match="max_steps"):
         report = fe.analyze(chain, score=[0, 1], level=1, max_steps=10, rng=0)
     assert report.sample.n_censored > 0 and report.standard_errors is None and not report.converged
-    assert "a lower bound" in report.summary() and not strict(report.to_json())["converged"]
+    assert "a lower bound" in report.summary() and not strict_json(report.to_json())["converged"]
 
 
 def test_standard_errors():
-    sample = fe.simulate_hitting_times(chain_of(gallery.two_state(0.5, 0.5)), [1], start=0, rng=0)
+    sample = fe.simulate_hitting_times(
+        fe.MarkovChain(gallery.two_state(0.5, 0.5).P), [1], start=0, rng=0
+    )
     error = sample.std / math.sqrt(sample.n_walkers)
     assert standard_errors(sample.mean - 2 * error, sample) == pytest.approx(2.0)
     assert standard_errors(math.inf, sample) is None
-    at_once = fe.simulate_hitting_times(chain_of(gallery.two_state(0.5, 0.5)), [1], start=1, rng=0)
+    at_once = fe.simulate_hitting_times(
+        fe.MarkovChain(gallery.two_state(0.5, 0.5).P), [1], start=1, rng=0
+    )
     assert standard_errors(0.0, at_once) == 0.0 and standard_errors(1.0, at_once) == -math.inf
 
 
@@ -293,7 +287,7 @@ def test_standard_errors():
 def test_bad_arguments_are_refused_before_any_work(options, fragment):
     with pytest.raises(fe.InvalidChainError) as info:
         fe.analyze(
-            chain_of(gallery.two_state(0.3, 0.1)),
+            fe.MarkovChain(gallery.two_state(0.3, 0.1).P),
             callback=lambda info: pytest.fail("work was done"),
             **options,
         )
@@ -306,14 +300,14 @@ def test_not_a_chain():
 
 
 def test_a_reward_on_transitions_is_no_score():
-    q = chain_of(gallery.two_state(0.3, 0.1))
+    q = fe.MarkovChain(gallery.two_state(0.3, 0.1).P)
     tilted = fe.tilt(q, sp.csr_array(np.array([[0.0, 1.0], [0.0, 0.0]])), 1.0)
     with pytest.raises(fe.InvalidChainError, match="score"):
         fe.analyze(tilted, level=1.0)
 
 
 def test_the_seed_repeats_the_run():
-    chain = chain_of(gallery.two_state(0.3, 0.1))
+    chain = fe.MarkovChain(gallery.two_state(0.3, 0.1).P)
     first = fe.analyze(chain, score=[0, 1], level=1)
     again = fe.analyze(chain, score=[0, 1], level=1, rng=first.seed, num_threads=1)
     assert (
@@ -332,7 +326,7 @@ def test_the_seed_repeats_the_run():
     "part, reached",
     [("spectral", {"stationary", "balance"}), ("sample", {"mixing", "solve", "sample"})],
 )
-def test_an_interruption_carries_the_report_so_far(part, reached):
+def test_an_interruption_has_the_report_so_far(part, reached):
     seen = []
 
     def callback(info):
@@ -340,11 +334,11 @@ def test_an_interruption_carries_the_report_so_far(part, reached):
         if info["part"] == part:
             raise KeyboardInterrupt
 
-    chain = chain_of(gallery.random_reversible(700, 0.01, 8))
+    chain = fe.MarkovChain(gallery.random_reversible(700, 0.01, 8).P)
     with pytest.raises(fe.Interrupted, match=part) as info:
         fe.analyze(chain, score=np.arange(700), level=600, rng=0, callback=callback)
     report = info.value.partial
     assert report.interrupted == part and seen[-1] == part
     assert all(getattr(report, name) is not None for name in reached)
     assert (report.solve is None) == (part == "spectral")
-    assert strict(report.to_json())["interrupted"] == part and part in report.summary()
+    assert strict_json(report.to_json())["interrupted"] == part and part in report.summary()

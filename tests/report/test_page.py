@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import json
 import os
 import xml.etree.ElementTree
 from html.parser import HTMLParser
@@ -10,24 +9,11 @@ from html.parser import HTMLParser
 import gallery
 import numpy as np
 import pytest
+from strict_json import strict_json
 
 import fastebm as fe
 from fastebm._runtime import results
 from fastebm.report.answers import PARTS, name_of
-
-
-def chain_of(case, **options):
-    return fe.MarkovChain(case.P, **options)
-
-
-def strict(text):
-    """The JSON document, which must not use NaN or Infinity."""
-
-    def refuse(name):
-        raise AssertionError(f"{name} is not JSON")
-
-    return json.loads(text, parse_constant=refuse)
-
 
 VOID = {"meta", "img", "br"}
 
@@ -101,7 +87,7 @@ def test_the_page_answers_every_question_in_the_words_of_the_summary():
         and float(mean[2]) >= 0.25 / 0.3 - 1e-9
         and mean[3] == "rigorous: residual"
     )
-    assert strict(page.all("pre")[0]) == report.to_dict()
+    assert strict_json(page.all("pre")[0]) == report.to_dict()
     text = " ".join(page.all("td"))
     for name, number in report.versions.items():
         assert name in text and number in text
@@ -162,7 +148,7 @@ def test_the_page_gives_the_reason_of_a_missing_answer():
 
 def test_the_page_of_a_periodic_chain_of_a_censored_run_and_of_one_state():
     ring = gallery.biased_cycle(6, 1.0)
-    page = page_of(fe.analyze(chain_of(ring), rng=0))
+    page = page_of(fe.analyze(fe.MarkovChain(ring.P), rng=0))
     assert any(
         "period" in text and text.startswith("mixing curve: not available.")
         for text in page.all("div")
@@ -170,7 +156,11 @@ def test_the_page_of_a_periodic_chain_of_a_censored_run_and_of_one_state():
     assert "infinite" in page.all("td") and "Needs a level and a score" in " ".join(page.all("p"))
     with pytest.warns(fe.ConvergenceWarning, match="max_steps"):
         report = fe.analyze(
-            chain_of(gallery.two_state(1e-3, 0.5)), score=[0, 1], level=1, max_steps=10, rng=0
+            fe.MarkovChain(gallery.two_state(1e-3, 0.5).P),
+            score=[0, 1],
+            level=1,
+            max_steps=10,
+            rng=0,
         )
     page = page_of(report)
     assert page.all("div")[0].startswith("Not converged: sample.")
@@ -182,7 +172,7 @@ def test_the_page_of_a_periodic_chain_of_a_censored_run_and_of_one_state():
 
 
 def test_the_page_shows_the_spectrum_and_the_temperatures_with_their_ends():
-    chain = chain_of(gallery.path(5)).lazy(0.5)
+    chain = fe.MarkovChain(gallery.path(5).P).lazy(0.5)
     report = fe.analyze(chain, score=np.array([1.0, 0.0, -1.0, 0.0, 1.0]), betas=[1.0, 0.25], rng=0)
     page, gap = page_of(report), report.sweep[0.25]
     alts = [attributes["alt"] for name, attributes, _ in page.elements if name == "img"]
@@ -212,13 +202,13 @@ def test_the_page_of_an_interrupted_run():
             raise KeyboardInterrupt
 
     with pytest.raises(fe.Interrupted) as info:
-        fe.analyze(chain_of(gallery.two_state(0.3, 0.1)), rng=0, callback=stop)
+        fe.analyze(fe.MarkovChain(gallery.two_state(0.3, 0.1).P), rng=0, callback=stop)
     assert (
         page_of(info.value.partial).all("div")[0].startswith("Interrupted during the part mixing")
     )
 
 
-def test_a_result_that_no_question_knows_is_shown_with_its_bounds_and_meanings():
+def test_a_result_of_no_question_is_shown_with_its_bounds_and_meanings():
     """A report may gain fields: the page follows from their names and docstrings."""
 
     @results.result
@@ -241,7 +231,7 @@ def test_a_result_that_no_question_knows_is_shown_with_its_bounds_and_meanings()
     class More(fe.Report):
         mixing_time: Mixed = None
 
-    report = fe.analyze(chain_of(gallery.two_state(0.3, 0.1)), rng=0)
+    report = fe.analyze(fe.MarkovChain(gallery.two_state(0.3, 0.1).P), rng=0)
     reason = {"part": "conductance", "error": "SomeError", "text": "no cut was found"}
     page = page_of(
         More(**vars(report) | {"errors": [reason]}, mixing_time=Mixed(10**30, 7, 10**400))
@@ -255,7 +245,7 @@ def test_a_result_that_no_question_knows_is_shown_with_its_bounds_and_meanings()
 def test_the_same_report_is_the_same_page_and_a_file(tmp_path):
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
-    report = fe.analyze(chain_of(gallery.random_reversible(60, 0.1, 8)), rng=0)
+    report = fe.analyze(fe.MarkovChain(gallery.random_reversible(60, 0.1, 8).P), rng=0)
     path = tmp_path / "page.html"
     path.write_text("old")
     assert report.to_html(path) == path.read_text(
@@ -269,7 +259,7 @@ def test_the_certificate_of_a_mean_of_1e64_is_that_of_its_bounds():
     case = gallery.birth_death([0.01] * 40 + [0.0], [0.0] + [0.4] * 40, gap=False)
     with pytest.warns(fe.ConvergenceWarning, match="max_steps"):
         report = fe.analyze(
-            chain_of(case),
+            fe.MarkovChain(case.P),
             score=np.arange(41),
             level=40,
             rng=0,

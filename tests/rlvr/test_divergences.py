@@ -27,10 +27,6 @@ def textbook(policy, reference, name):
     return 0.5 * ((np.sqrt(policy) - np.sqrt(reference)) ** 2).sum()
 
 
-def law(*strategies):
-    return lambda test: settings(deadline=None, max_examples=80)(given(*strategies)(test))
-
-
 laws = st.lists(st.floats(0.01, 1), min_size=1, max_size=6).map(lambda w: np.array(w) / np.sum(w))
 orders = st.one_of(st.sampled_from(NAMES), st.floats(-3, 4))
 
@@ -120,7 +116,8 @@ def test_an_unconstrained_ascent_arrives_at_the_same_policy(alpha, beta):
     np.testing.assert_allclose(found.policy, best.x**2 / (best.x @ best.x), atol=1e-5)
 
 
-@law(laws, st.floats(0.05, 50), orders, st.integers(0, 2**32 - 1))
+@settings(max_examples=80)
+@given(laws, st.floats(0.05, 50), orders, st.integers(0, 2**32 - 1))
 def test_kkt_conditions_hold_and_no_other_policy_is_better(reference, beta, order, seed):
     rng = np.random.default_rng(seed)
     reward = rng.normal(size=reference.size)
@@ -193,7 +190,8 @@ def test_forward_kl_closed_form_for_two_answers():
 # ---- Bernoulli form
 
 
-@law(st.floats(1e-9, 1 - 1e-9), st.floats(0.02, 100), st.floats(-3, 4))
+@settings(max_examples=80)
+@given(st.floats(1e-9, 1 - 1e-9), st.floats(0.02, 100), st.floats(-3, 4))
 def test_bernoulli_form_is_the_two_answer_policy(p0, beta, alpha):
     found = rlvr.optimal_policy([p0, 1 - p0], [1.0, 0.0], beta, divergence=alpha)
     assert rlvr.alpha_target_accuracy(p0, beta, alpha) == pytest.approx(found.policy[0], rel=1e-9)

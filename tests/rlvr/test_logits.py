@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from multiprecision import close
 from scipy.special import expit, logit
 
 from fastebm import Interrupted, InvalidChainError, rlvr
@@ -16,11 +17,6 @@ BETAS = [1e-3, 0.04, 0.5, 3.0, 1e6]
 
 logits = st.floats(-60, 60)
 coefficient = st.floats(1e-2, 1e2)
-
-
-def law(*strategies):
-    """`given` without a time limit per example, which a busy machine would miss."""
-    return lambda test: settings(deadline=None, max_examples=60)(given(*strategies)(test))
 
 
 @pytest.fixture(autouse=True)
@@ -39,10 +35,6 @@ def bit(x):
 def exact_kl(x, y):
     p, wrong, log_p, log_wrong = bit(x)
     return p * (log_p - bit(y)[2]) + wrong * (log_wrong - bit(y)[3])
-
-
-def close(value, exact, rel, floor=1e-300):
-    return abs(mp.mpf(float(value)) - exact) <= mp.mpf(rel) * abs(exact) + mp.mpf(floor)
 
 
 @pytest.mark.parametrize("x0", LOGITS)
@@ -85,7 +77,8 @@ def test_the_complement_is_kept_where_an_accuracy_would_be_1():
     assert close(rlvr.suboptimality(x[1], 2.0, 0.01, logit=True), expected, 1e-12)
 
 
-@law(st.floats(-25, 25), st.floats(-25, 25), coefficient, st.floats(0, 50))
+@settings(max_examples=60)
+@given(st.floats(-25, 25), st.floats(-25, 25), coefficient, st.floats(0, 50))
 def test_both_scales_agree_where_both_can(x, x0, beta, t):
     p, p0 = expit(x), expit(x0)
     near = {"rel": 1e-7, "abs": 1e-13}
@@ -110,7 +103,8 @@ def test_both_scales_agree_where_both_can(x, x0, beta, t):
     )
 
 
-@law(st.floats(0, 700), st.floats(0, 700))
+@settings(max_examples=60)
+@given(st.floats(0, 700), st.floats(0, 700))
 def test_the_peak_in_logits(h_correct, h_wrong):
     x = rlvr.peak_entropy_accuracy(h_correct, h_wrong, logit=True)
     top = rlvr.entropy(x, 0.0, h_correct, h_wrong, logit=True)
@@ -169,7 +163,8 @@ def test_errors_name_the_entry_and_the_remedy(call, message):
 # ---- inverse questions
 
 
-@law(logits, st.floats(1e-8, 1 - 1e-9))
+@settings(max_examples=60)
+@given(logits, st.floats(1e-8, 1 - 1e-9))
 def test_a_kl_budget_is_spent_to_the_last_digit(x0, share):
     budget = share * float(np.logaddexp(0, -x0))  # of -log p0, all that can be spent
     x = rlvr.accuracy_for_kl(x0, budget, logit=True)
@@ -194,7 +189,8 @@ def test_budgets_at_the_ends():
     assert rlvr.beta_for_kl([0.0, 0.3, 1.0], 9.0).tolist() == [INF, 0.0, INF]
 
 
-@law(st.floats(-20, 20), st.floats(1e-6, 0.999), coefficient)
+@settings(max_examples=60)
+@given(st.floats(-20, 20), st.floats(1e-6, 0.999), coefficient)
 def test_time_to_accuracy_inverts_the_flow(x0, share, beta):
     wanted = x0 + share / beta
     t = rlvr.time_to_accuracy(x0, wanted, beta, logit=True)

@@ -110,7 +110,7 @@ def test_without_regularisation_the_vanilla_flow_favours_the_likely_correct_answ
     assert np.ptp((natural.log_policy[1] - natural.log_policy[0])[CORRECT]) < 1e-6
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.floats(0.01, 1), min_size=2, max_size=6), st.data())
 def test_any_answer_set(weights, data):
     reference = np.array(weights) / np.sum(weights)

@@ -22,7 +22,7 @@ N = 200
 SMOOTH = np.column_stack([np.ones(N), np.linspace(0, 1, N), np.exp(-np.linspace(0, 6, N))])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.floats(-0.9, 0.9), max_size=4), st.integers(0, 2**32 - 1))
 def test_scores_are_filtered_to_the_innovations(coefficients, seed):
     rng = np.random.default_rng(seed)

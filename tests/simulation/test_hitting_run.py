@@ -6,7 +6,8 @@ import threading
 import warnings
 
 import pytest
-from walks import StopAfter, assert_survival, comparable, cycle, two_states
+from interruptions import StopAfter
+from walks import assert_survival, comparable, cycle, two_states
 
 import fastebm as fe
 from fastebm import _core
@@ -127,4 +128,5 @@ def test_progress_counts_all_walkers(capsys):
     )
     seen = [info["done"] for info in infos]
     assert seen == sorted(seen) and seen[-1] == 500
+    assert all(info["step"] >= 0 for info in infos)
     assert "simulate_hitting_times" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def test_starting_on_the_target_takes_no_step():
     assert sample.survival.times.tolist() == [0] and sample.survival.probability.tolist() == [0.0]
 
 
-def test_one_walker_knows_no_spread():
+def test_one_walker_has_no_spread():
     sample = fe.simulate_hitting_times(cycle(10), [0], start=5, n_walkers=1, rng=0)
     assert np.isnan(sample.std) and sample.ci == (0.0, np.inf)
 

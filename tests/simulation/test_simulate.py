@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from interruptions import StopAfter
 from scipy import stats
-from walks import StopAfter, cycle, random_chain
+from walks import cycle, random_chain
 
 import fastebm as fe
 from fastebm.simulation.walkers import WALKERS_PER_ROUND
@@ -78,7 +79,7 @@ def test_superior_states():
         fe.superior_states(np.ones((2, 2)), 0.0)
 
 
-def test_interrupted_paths_are_marked_where_nobody_has_been():
+def test_interrupted_paths_are_marked_where_no_walker_has_been():
     with pytest.raises(fe.Interrupted) as caught:
         fe.simulate(cycle(9), 300, n_walkers=WALKERS_PER_ROUND + 5, rng=22, callback=StopAfter(2))
     partial = caught.value.partial

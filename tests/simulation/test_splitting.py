@@ -121,7 +121,7 @@ def test_two_dimensions_and_the_reward_as_score():
     assert abs(found.probability - exact.min()) < N_SIGMA * found.std_error
 
 
-def test_what_the_graph_knows_is_not_simulated():
+def test_what_follows_from_the_graph_is_not_simulated():
     P = np.array([[1.0, 0, 0, 0], [0.5, 0, 0.5, 0], [0, 0, 0, 1.0], [0, 0, 0, 1.0]])
     chain = fe.MarkovChain(P)
     arguments = {"score": np.arange(4), "rng": 0, "n_replicas": 3}
@@ -135,7 +135,7 @@ def test_what_the_graph_knows_is_not_simulated():
         assert (found.probability, found.ci, found.n_steps_total) == (exact, (exact, exact), 0)
 
 
-def test_hopeless_is_said():
+def test_a_target_out_of_reach_is_reported():
     with pytest.warns(fe.ConvergenceWarning, match="lost all"):
         found = fe.splitting_probability(
             ruin(40, 0.1), 1, [40], [0], score=np.zeros(41), n_particles=5, n_replicas=4, rng=0

@@ -41,7 +41,7 @@ def split(sample):
     return steps, [-1 if c else k for k, c in zip(number, censored, strict=True)], censored
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(walkers)
 def test_moments_are_exact(sample):
     steps, number, censored = split(sample)
@@ -51,7 +51,7 @@ def test_moments_are_exact(sample):
     assert 0.0 <= ci[0] <= mean <= ci[1]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(walkers, st.randoms(use_true_random=False), st.sampled_from([1000, 30, 23]))
 def test_no_order_and_no_grouping_changes_a_bit(sample, random, limit):
     # so that at least one significant bit is left within the limit
@@ -107,7 +107,7 @@ def kaplan_meier(steps, number, censored):
     return curve
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(
         st.tuples(st.integers(1, 6), st.integers(-1, 2), st.booleans()), min_size=1, max_size=25

@@ -16,7 +16,7 @@ from fastebm.simulation.walkers import bit_set, uniforms
 # --- random numbers -------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=2),
     st.lists(st.integers(0, 2**64 - 1), min_size=4, max_size=4),
@@ -47,7 +47,7 @@ def alias_table(A, values=None, row=None, col=None, shift=None):
     return _core.AliasKernel(_core.Scaled(_core.CsrKernel(matrix, None), row, col, shift), 2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32),
     st.integers(1, 40),

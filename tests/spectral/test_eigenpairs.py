@@ -6,10 +6,11 @@ import warnings
 import gallery
 import numpy as np
 import pytest
-import scipy.sparse
 import strategies
 from hypothesis import given, settings
 from numpy.testing import assert_allclose, assert_array_equal
+from reference import dense
+from spectral_checks import names, pairs_of
 
 import fastebm as fe
 from fastebm.linalg import eigensearch
@@ -18,19 +19,6 @@ eigenpairs = importlib.import_module("fastebm.spectral.eigenpairs")
 
 KNOWN = [case for case in gallery.reversible_cases() if case.eigenvalues is not None]
 GENERAL = [case for case in gallery.cases() if not case.reversible]
-
-
-def names(cases):
-    return {"argvalues": cases, "ids": str}
-
-
-def pairs_of(P, k, **options):
-    options.setdefault("rng", 1)
-    return fe.eigenpairs(P if isinstance(P, fe.MarkovChain) else fe.MarkovChain(P), k, **options)
-
-
-def dense(P):
-    return P.toarray() if scipy.sparse.issparse(P) else np.asarray(P)
 
 
 def check_pairs(P, found, *, rtol=1e-7):
@@ -76,13 +64,6 @@ def test_every_copy_of_multiple_eigenvalues_is_found(case, k):
         )
     check_pairs(case.P, found)
     assert_allclose(found.left, found.left[:, :1] * found.right, rtol=1e-12, atol=1e-300)
-
-
-@pytest.fixture
-def preconditioned(monkeypatch):
-    """Every search that can be preconditioned is, after its first check."""
-    monkeypatch.setattr(eigensearch, "PRECONDITION_AFTER", 0)
-    monkeypatch.setattr(eigensearch, "PRECONDITIONED_COST", 0)
 
 
 @pytest.mark.parametrize("k", [2, 5, 12])

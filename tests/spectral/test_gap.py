@@ -12,6 +12,7 @@ import scipy.sparse
 import strategies
 from hypothesis import given
 from numpy.testing import assert_allclose
+from spectral_checks import encloses, gap_of, metropolis_line, names
 
 import fastebm as fe
 from fastebm.linalg import dirichlet
@@ -20,20 +21,6 @@ from fastebm.spectral import gap, gap_result
 MODERATE = [
     case for case in gallery.reversible_cases() if case.gap is not None and case.gap >= 1e-6
 ]
-
-
-def names(cases):
-    return {"argvalues": cases, "ids": str}
-
-
-def gap_of(P, **options):
-    options.setdefault("rng", 1)
-    return fe.spectral_gap(P if isinstance(P, fe.MarkovChain) else fe.MarkovChain(P), **options)
-
-
-def encloses(found, exact):
-    """One ulp of slack: the exact value is itself rounded."""
-    return found.gap_lower <= exact * (1 + 4e-16) and exact * (1 - 4e-16) <= found.gap_upper
 
 
 @pytest.fixture(params=["lapack", "lanczos"])
@@ -45,14 +32,6 @@ def method(request, monkeypatch):
 @pytest.fixture
 def lanczos(monkeypatch):
     monkeypatch.setattr(gap_result, "MAX_DENSE", 0)
-
-
-def valley(potential):
-    """Lazy Metropolis walk on a line in a potential, with its gaps by bisection in
-    multiprecision."""
-    rise = np.diff(potential)
-    up, down = np.exp(-np.maximum([rise, -rise], 0)) / 4
-    return gallery.birth_death([*up, 0], [0, *down])
 
 
 # --- closed forms ---------------------------------------------------------------------------------
@@ -139,7 +118,7 @@ def test_two_gaps_below_rounding(seed, method):
     their vectors may be found. The upper end must hold, and the lower may not exceed the gap."""
     s = np.linspace(-1, 1, 120)
     wave = np.abs(np.sin(1.5 * np.pi * s))
-    case = valley(32 * wave**2 + np.where(s > 0, 6 * wave, 0))
+    case = metropolis_line(32 * wave**2 + np.where(s > 0, 6 * wave, 0))
     assert case.gap < 1e-18
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fe.ConvergenceWarning)

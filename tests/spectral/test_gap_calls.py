@@ -3,18 +3,11 @@
 import gallery
 import numpy as np
 import pytest
+from interruptions import StopAfter
 from numpy.testing import assert_array_equal
+from spectral_checks import gap_of, names
 
 import fastebm as fe
-
-
-def names(cases):
-    return {"argvalues": cases, "ids": str}
-
-
-def gap_of(P, **options):
-    options.setdefault("rng", 1)
-    return fe.spectral_gap(P if isinstance(P, fe.MarkovChain) else fe.MarkovChain(P), **options)
 
 
 def test_reproducible_by_rng():
@@ -62,35 +55,24 @@ def test_bad_arguments(options, error):
         gap_of(gallery.two_state(0.3, 0.1).P, **options)
 
 
-def test_only_a_chain_will_do():
+def test_only_chains_are_accepted():
     with pytest.raises(TypeError, match="MarkovChain"):
         fe.spectral_gap(np.eye(2))
-
-
-def stop_after(calls):
-    seen = []
-
-    def callback(info):
-        seen.append(info)
-        if len(seen) == calls:
-            raise KeyboardInterrupt
-
-    return callback
 
 
 @pytest.mark.parametrize(
     "case", **names([gallery.cycle(1500, 0.1), gallery.biased_cycle(1500, 0.3, 0.2)])
 )
-def test_interrupt_carries_the_result_so_far(case):
+def test_interrupt_has_the_result_so_far(case):
     with pytest.raises(fe.Interrupted) as caught:
-        gap_of(fe.MarkovChain(case.P, pi=case.pi), callback=stop_after(3))
+        gap_of(fe.MarkovChain(case.P, pi=case.pi), callback=StopAfter(3))
     partial = caught.value.partial
     assert partial is None or not partial.converged
     if case.reversible:
         assert partial.gap >= case.gap and partial.n_matvecs > 0
 
 
-def test_callback_hears_of_progress():
+def test_callback_receives_progress():
     heard = []
     gap_of(gallery.cycle(1500, 0.1).P, callback=heard.append)
     assert [info["done"] for info in heard] == sorted(info["done"] for info in heard)

@@ -4,31 +4,14 @@ import gallery
 import numpy as np
 import pytest
 import reference
-import scipy.sparse as sp
 from numpy.testing import assert_allclose
+from reference import dense
+from spectral_checks import encloses, gap_of, names
 
 import fastebm as fe
 from fastebm.spectral import gap_result
 
 NON_REVERSIBLE = [case for case in gallery.cases() if not case.reversible]
-
-
-def names(cases):
-    return {"argvalues": cases, "ids": str}
-
-
-def gap_of(P, **options):
-    options.setdefault("rng", 1)
-    return fe.spectral_gap(P if isinstance(P, fe.MarkovChain) else fe.MarkovChain(P), **options)
-
-
-def encloses(found, exact):
-    """One ulp of slack: the exact value is itself rounded."""
-    return found.gap_lower <= exact * (1 + 4e-16) and exact * (1 - 4e-16) <= found.gap_upper
-
-
-def dense(P):
-    return P.toarray() if sp.issparse(P) else np.asarray(P)
 
 
 def general_gaps(P):
