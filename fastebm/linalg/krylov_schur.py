@@ -87,9 +87,11 @@ class KrylovSchur:
         return not self.width
 
     def grow(self, n_rows: int) -> None:
-        """Make room for `n_rows` rows, for a decomposition that is about to begin."""
+        """Make room for `n_rows` rows."""
         self.basis.grow(n_rows)
-        self.H = np.zeros((n_rows, n_rows))
+        H = np.zeros((n_rows, n_rows))
+        H[: len(self.H), : len(self.H)] = self.H
+        self.H = H
 
     def state(self) -> dict[str, Any]:
         """Arrays from which `restore` goes on with the same bits."""
