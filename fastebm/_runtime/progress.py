@@ -67,9 +67,7 @@ def interruptible(
     monitor = Monitor(description, total=total, progress=progress, callback=callback)
     try:
         yield monitor
-    except Interrupted:
-        raise
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt as error:  # or the Interrupted of a call within this one
         raise Interrupted(f"{description} was interrupted", partial()) from error
     finally:
         monitor.close()

@@ -139,6 +139,7 @@ class _MomentsSolve:
         done = not self.inside.any()
         self.mean, self.second, self.variance = ones, ones, np.zeros(chain.n_states)
         self.mean_error = self.second_error = 0.0 if done else math.inf
+        self.is_solved = done  # whether `variance` is known, too
 
     def run(self, monitor: Monitor) -> None:
         if not self.inside.any():
@@ -155,7 +156,7 @@ class _MomentsSolve:
         _core.scaled_difference(self.chain._scaled.operator, self.mean, square, 2, self.threads)
         b = np.where(self.inside, np.maximum(square - 1.0, 0.0), 0.0)
         found = self.system.solve(b, 0.2 * self.tol, monitor, scale=1.0 + b)
-        self.variance = found.hi
+        self.variance, self.is_solved = found.hi, True
 
     def result(self) -> MomentsResult:
         mean, mean_lower, mean_upper = enclosure(self.mean, self.mean_error)
@@ -185,7 +186,7 @@ class _MomentsSolve:
             error=error,
             method=self.system.method,
             n_iter=self.system.n_iter,
-            converged=bool(max(error, self.mean_error) <= self.tol),
+            converged=bool(self.is_solved and max(error, self.mean_error) <= self.tol),
         )
 
     def _second_moment(self) -> tuple[FloatArray, FloatArray, FloatArray, float]:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from .._runtime.types import FloatArray
+from .three_term import NULL_COUPLING
 
 # A convergence check solves two or more small eigenproblems by LAPACK, about 1 ms. On chains of at
 # least this many states that costs less than a step.
@@ -67,6 +68,11 @@ class ThreeTermRecurrence(Protocol):
         """Take 1 to n_steps more steps; returns whether the subspace is invariant."""
 
 
+def _is_invariant(recurrence: ThreeTermRecurrence) -> bool:
+    """Whether the subspace of the steps so far is invariant."""
+    return len(recurrence.beta) > 0 and bool(recurrence.beta[-1] <= NULL_COUPLING)
+
+
 @dataclass(frozen=True)
 class Check:
     """What a convergence check found: the error, and the error at which to stop."""
@@ -110,13 +116,14 @@ def run_until_converged(
     bool
         False if another method took over.
     """
-    exhausted = False
     while True:
-        if len(recurrence.alpha) < schedule.next:
-            exhausted = recurrence.expand(min(schedule.next, limit) - len(recurrence.alpha))
+        # a resumed recurrence may have come to its end before
+        exhausted, steps = _is_invariant(recurrence), len(recurrence.alpha)
+        if not exhausted and steps < min(schedule.next, limit):
+            exhausted = recurrence.expand(min(schedule.next, limit) - steps)
             if step_done is not None:
                 step_done()
-        steps = len(recurrence.alpha)
+            steps = len(recurrence.alpha)
         is_last = exhausted or steps >= limit
         if steps < schedule.next and not is_last:
             continue

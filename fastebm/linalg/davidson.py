@@ -56,41 +56,29 @@ class BlockDavidson:
         self._selection: EigenvalueSelection | None = None  # of the run under way
         # the targets of the step before, in the coordinates of V then
         self.before: FloatArray = np.empty((0, 0))
-        # (Q, T, columns done) of the restart under way
-        self._restart: tuple[FloatArray, FloatArray, IntArray] | None = None
-        self.begin(basis.fixed)
+        # (Q, T, columns done, rows to lock, rows to keep behind them) of the restart under way
+        self._restart: tuple[FloatArray, FloatArray, IntArray, int, int] | None = None
+        self.size, self.is_new = 0, True
+        # as of `KrylovSchur`
+        self.committed = self.counts
 
     @classmethod
-    def take_over(
-        cls,
-        krylov: KrylovSchur,
-        selection: EigenvalueSelection,
-        precondition: Callable[[FloatArray], None],
-    ) -> Self:
-        """Continue from the leading Ritz vectors of a Krylov basis, which is used up."""
-        krylov.restart(krylov.ritz(), selection)
+    def take_over(cls, krylov: KrylovSchur, precondition: Callable[[FloatArray], None]) -> Self:
+        """Continue from a Krylov basis after its last restart; the basis is used up."""
         new = cls(krylov.operator, krylov.basis, krylov.full_width, precondition)
         new.H, new.size, new.is_new = krylov.H, krylov.size, False
         new.H[new.size :] = new.H[:, new.size :] = 0.0
         return new
 
-    def begin(self, fixed: int) -> None:
-        """Forget V. The next run starts from random vectors in the complement of the first `fixed`
-        rows."""
-        self.basis.fixed = fixed
-        self.size, self.is_new = 0, True
-        self._commit()
-
-    def _commit(self) -> None:
-        """The step is complete: only now do its random vectors and products count. An interrupted
-        step is repeated."""
-        self._counts = self.basis.random.drawn, self.operator.n_matvecs
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Random vectors and products so far."""
+        return self.basis.random.drawn, self.operator.n_matvecs
 
     def _start(self) -> None:
-        self.basis.random.drawn, _ = self._counts
+        self.basis.random.drawn, _ = self.committed
         self.H[:] = 0.0
         self._take(self.basis.draw_block(self.basis.fixed, self.full_width))
-        self.is_new = False
 
     @property
     def capacity(self) -> int:
@@ -108,14 +96,16 @@ class BlockDavidson:
         return self.basis.fixed + self.size >= self.operator.n_states
 
     def grow(self, n_rows: int) -> None:
-        """Extend the work space to `n_rows` rows, for an iteration that is about to begin."""
+        """Extend the work space to `n_rows` rows."""
         self.basis.grow(n_rows)
-        self.H = np.zeros((n_rows, n_rows))
+        H = np.zeros((n_rows, n_rows))
+        H[: len(self.H), : len(self.H)] = self.H
+        self.H = H
 
     def state(self) -> dict[str, Any]:
         """Arrays from which `restore` goes on with the same bits."""
         self.finish_restart()
-        numbers = [self.basis.fixed, self.size, self.is_new, *self._counts]
+        numbers = [self.basis.fixed, self.size, self.is_new, *self.committed]
         return {
             "rows": self.basis.rows[: self.basis.fixed + self.size],
             "H": self.H,
@@ -131,7 +121,7 @@ class BlockDavidson:
         self.basis.random.drawn, self.operator.n_matvecs = numbers[3:]
         self.basis.rows[: len(state["rows"])] = state["rows"]
         self.H, self.before = state["H"], state["before"]
-        self._commit()
+        self.committed = self.counts
 
     # --- steps ------------------------------------------------------------------------------------
 
@@ -145,8 +135,8 @@ class BlockDavidson:
         h = basis.project(basis.rows[basis.fixed : end], images)
         self.H[:size, self.size : size] = h
         self.H[self.size : size, :size] = h.T
-        # in one statement: Ctrl-C is raised at calls, and may not separate the two
-        self.size, self._counts = size, (basis.random.drawn, self.operator.n_matvecs)
+        counts = self.counts
+        self.size, self.is_new, self.committed = size, False, counts
 
     def _behind(self, block: int, count: int) -> FloatArray:
         """The first `count` rows of a block of work space."""
@@ -207,40 +197,54 @@ class BlockDavidson:
         before = np.vstack([self.before, missing])
         Q, _ = np.linalg.qr(np.hstack([vectors[:, kept], before]))
         T = Q.T @ H @ Q
-        self._begin_restart(Q, 0.5 * (T + T.T))
+        restart = self._prepared(Q, 0.5 * (T + T.T))
+        self._restart = restart
         self.finish_restart()
 
-    def lock(self, ritz: RitzPairs, chosen: IntArray) -> NumberArray:
+    def lock(
+        self,
+        ritz: RitzPairs,
+        chosen: IntArray,
+        announce: Callable[[NumberArray], None] | None = None,
+        *,
+        forgets: bool = False,
+    ) -> None:
         """Add the chosen Ritz vectors to the fixed rows; the better half of the others remains in
-        V. Returns the eigenvalues of the chosen."""
+        V, unless it `forgets`. `announce` is that of `KrylovSchur.lock`."""
         assert self._selection is not None  # a run came before
         order = self._selection.grown(self.size).positions(ritz.values)
         others = order[~np.isin(order, chosen)]
         kept = np.append(chosen, others[: len(others) // 2]).astype(np.intp)
-        self._begin_restart(ritz.vectors[:, kept].real, np.diag(ritz.values[kept].real))
+        rest = 0 if forgets else len(kept) - len(chosen)
+        restart = self._prepared(
+            ritz.vectors[:, kept].real, np.diag(ritz.values[kept].real), len(chosen), rest
+        )
+        if announce is not None:
+            announce(ritz.values[chosen])
+        self._restart = restart
         self.finish_restart()
-        locked, rest = len(chosen), ritz.values[kept[len(chosen) :]].real
-        self.H[:] = 0.0
-        self.H[: len(rest), : len(rest)] = np.diag(rest)
-        self.basis.fixed += locked
-        self.size, self.before = len(rest), np.empty((0, 0))
-        self._commit()
-        if not self.size:
-            self.begin(self.basis.fixed)
-        return ritz.values[chosen]
 
-    def _begin_restart(self, Q: FloatArray, T: FloatArray) -> None:
-        self._restart = np.ascontiguousarray(Q), T, np.zeros(1, dtype=np.int64)
+    def _prepared(
+        self, Q: FloatArray, T: FloatArray, locked: int = 0, rest: int | None = None
+    ) -> tuple[FloatArray, FloatArray, IntArray, int, int]:
+        done = np.zeros(1, dtype=np.int64)
+        return np.ascontiguousarray(Q), T, done, locked, len(T) if rest is None else rest
 
     def finish_restart(self) -> None:
-        """Complete a restart that Ctrl-C interrupted between two calls of the rotation."""
+        """Complete a restart that Ctrl-C interrupted."""
         if self._restart is None:
             return
-        Q, T, done = self._restart
+        Q, T, done, locked, rest = self._restart
         self.basis.rotate(self.size, Q, done)
+        kept = slice(locked, locked + rest)
         self.H[:] = 0.0
-        self.H[: len(T), : len(T)] = T
-        self.size, self._restart = len(T), None
+        self.H[:rest, :rest] = T[kept, kept]
+        if not locked:
+            self.size, self._restart = rest, None
+            return
+        counts, fixed, before = self.counts, self.basis.fixed + locked, np.empty((0, 0))
+        self.size, self.is_new, self.before = rest, rest == 0, before
+        self.basis.fixed, self.committed, self._restart = fixed, counts, None
 
     # --- the loop ---------------------------------------------------------------------------------
 

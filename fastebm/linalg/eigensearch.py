@@ -55,15 +55,16 @@ class EigenIteration(Protocol):
     full_width: int
     size: int
     is_new: bool
+    committed: tuple[int, int]
 
+    @property
+    def counts(self) -> tuple[int, int]: ...
     @property
     def capacity(self) -> int: ...
     @property
     def is_exhausted(self) -> bool: ...
-    def begin(self, fixed: int) -> None: ...
     def grow(self, n_rows: int) -> None: ...
     def ritz(self) -> RitzPairs: ...
-    def lock(self, ritz: RitzPairs, chosen: IntArray) -> NumberArray: ...
     def finish_restart(self) -> None: ...
     def state(self) -> dict[str, Any]: ...
     def restore(self, state: Mapping[str, Any]) -> None: ...
@@ -136,6 +137,10 @@ class EigenpairSearch:
         self.values: NumberArray = np.empty(0)
         self.following: float | complex | None = None
         self.verified, self.stopped = False, False
+        # (number of fixed rows, eigenvalues, stopped) after the lock under way
+        self._locking: tuple[int, NumberArray, bool] | None = None
+        # what the preconditioned search under way, or about to begin, takes
+        self._cycle: Precondition | None = None
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -149,6 +154,7 @@ class EigenpairSearch:
 
     def state(self) -> dict[str, Any]:
         """Arrays from which `restore` goes on with the same bits."""
+        self._complete()
         following = np.nan if self.following is None else self.following
         flags = [self.verified, self.stopped, self.is_preconditioned, self.preconditioner is None]
         return {
@@ -175,6 +181,18 @@ class EigenpairSearch:
             self.preconditioner = None
         self._iteration.restore(state)
 
+    def _complete(self) -> None:
+        """Complete a lock or a change of method that Ctrl-C interrupted after it had begun."""
+        run = self._iteration
+        run.finish_restart()
+        if isinstance(run, KrylovSchur) and run.is_last and self._cycle is not None:
+            self._iteration = BlockDavidson.take_over(run, self._cycle)
+        if self._locking is not None:
+            fixed, values, stopped = self._locking
+            if self._basis.fixed == fixed:  # else it had not begun, and is done again
+                self.values, self.stopped = values, stopped
+            self._locking = None
+
     # --- rounds -----------------------------------------------------------------------------------
 
     def run(self, limit: int, step_done: Callable[[Any, float], None]) -> None:
@@ -182,6 +200,7 @@ class EigenpairSearch:
 
         step_done(value, residual) is called after every check."""
         while not self.is_done:
+            self._extend_basis()
             # else nothing is left that could have been missed
             if self._basis.fixed >= self.operator.n_states:
                 self.verified = True
@@ -190,11 +209,13 @@ class EigenpairSearch:
             else:
                 self._verify(limit, step_done)
 
-    def _missing(self) -> EigenvalueSelection | None:
-        """How many pairs are still to be found at each end, or None."""
-        if len(self.values) >= sum(self.selection.counts):
+    def _missing(self, values: NumberArray | None = None) -> EigenvalueSelection | None:
+        """How many pairs are still to be found at each end, or None, once those with `values` (by
+        default the locked ones) are locked."""
+        values = self.values if values is None else values
+        if len(values) >= sum(self.selection.counts):
             return None
-        found = [len(chosen) for chosen in self.selection.choose(self.values)]
+        found = [len(chosen) for chosen in self.selection.choose(values)]
         counts = zip(self.selection.counts, found, strict=True)
         return self.selection.with_counts([max(count - n, 0) for count, n in counts])
 
@@ -228,17 +249,44 @@ class EigenpairSearch:
         """The distance up to which another value counts as a copy."""
         return 2.0 * self.accuracy(value) + RITZ_ROUNDING
 
-    def _lock(self, ritz: RitzPairs, chosen: IntArray) -> None:
-        if len(chosen) == 0:
-            return
+    def _extend_basis(self) -> None:
+        """More rows after locks that left too few for a search."""
         run = self._iteration
-        self.values = np.append(self.values, run.lock(ritz, chosen))
-        if self._missing() is None:
-            # the verification must not depend on the search before it
-            run.begin(self._basis.fixed)
-        is_small = run.capacity < 3 * run.full_width
+        is_small = len(self.values) > 0 and run.capacity < 3 * run.full_width
         if is_small and self._basis.fixed < self.operator.n_states:
             run.grow(len(self._basis) + MIN_EXTRA)
+
+    def _lock(self, ritz: RitzPairs, chosen: IntArray, *, stops: bool = False) -> None:
+        if len(chosen) == 0:
+            if stops:
+                self._end(stopped=True)
+            return
+        stops = stops or self.stopped
+
+        def announce(values: NumberArray) -> None:
+            fixed, values = self._basis.fixed + len(values), np.append(self.values, values)
+            self._locking = fixed, values, stops
+
+        run = self._iteration
+        if isinstance(run, BlockDavidson):
+            # the verification must not depend on the search before it
+            values = np.append(self.values, ritz.values[chosen])
+            run.lock(ritz, chosen, announce, forgets=self._missing(values) is None)
+        elif isinstance(run, KrylovSchur):
+            run.lock(ritz, chosen, announce)
+        self._complete()
+
+    def _end(
+        self,
+        *,
+        following: float | complex | None = None,
+        verified: bool = False,
+        stopped: bool = False,
+    ) -> None:
+        """The search is over, and all products so far count."""
+        run, counts = self._iteration, self._iteration.counts
+        self.following, self.verified, self.stopped = following, verified, stopped
+        run.committed = counts
 
     def _is_slow(self, ritz: RitzPairs, selection: EigenvalueSelection) -> bool:
         """Whether many products are still needed, if the residuals fall as they fell so far."""
@@ -256,12 +304,15 @@ class EigenpairSearch:
 
     def _precondition(self, selection: EigenvalueSelection) -> None:
         """Change over to a preconditioned search, if a preconditioner can be made."""
-        assert self.preconditioner is not None and isinstance(self._iteration, KrylovSchur)
+        krylov = self._iteration
+        assert self.preconditioner is not None and isinstance(krylov, KrylovSchur)
         precondition = self.preconditioner()
         if precondition is None:
             self.preconditioner = None
         else:
-            self._iteration = BlockDavidson.take_over(self._iteration, selection, precondition)
+            self._cycle = precondition
+            krylov.restart(krylov.ritz(), selection, is_last=True)
+            self._complete()
 
     def _fill(
         self, selection: EigenvalueSelection, limit: int, step_done: Callable[[Any, float], None]
@@ -283,11 +334,9 @@ class EigenpairSearch:
             self._precondition(selection)
             return
         if not complete and not exhausted:  # the limit: lock what there is, with its residuals
-            chosen = selection.positions(ritz.values)
-            self.stopped = True
-        elif exhausted:
-            chosen = selection.positions(ritz.values)
-        self._lock(ritz, chosen)
+            self._lock(ritz, selection.positions(ritz.values), stops=True)
+        else:
+            self._lock(ritz, selection.positions(ritz.values) if exhausted else chosen)
 
     def _verify(self, limit: int, step_done: Callable[[Any, float], None]) -> None:
         """A round that searches for pairs that were missed."""
@@ -301,11 +350,12 @@ class EigenpairSearch:
         )
         ahead, _ = self._ahead(ritz, leaders)
         if not settled:
-            self.stopped = True
+            self._end(stopped=True)
         elif len(ahead):
             self._lock(ritz, ahead)
         else:
-            self.following, self.verified = ritz.values[leaders.positions(ritz.values)[0]], True
+            following = ritz.values[leaders.positions(ritz.values)[0]]
+            self._end(following=following, verified=True)
 
     def _ahead(self, ritz: RitzPairs, leaders: EigenvalueSelection) -> tuple[IntArray, bool]:
         """(positions of Ritz values that precede a wanted one, whether each end is
@@ -332,10 +382,10 @@ class EigenpairSearch:
 
     def lock_converged(self) -> None:
         """Lock what has converged since the last round (after an interrupt)."""
+        self._complete()
         missing = self._missing()
         if missing is None or self._iteration.is_new:
             return
-        self._iteration.finish_restart()
         if self._iteration.size:
             ritz = self._iteration.ritz()
             self._lock(ritz, self.converged(ritz, missing)[0])

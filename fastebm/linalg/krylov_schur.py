@@ -50,28 +50,27 @@ class KrylovSchur:
     def __init__(self, operator: Operator, basis: OrthonormalBasis, width: int) -> None:
         self.operator, self.basis, self.full_width = operator, basis, width
         self.H: FloatArray = np.zeros((len(basis), len(basis)))
-        # (Q, T, B, columns done) of the restart under way
-        self._restart: tuple[FloatArray, FloatArray, FloatArray, IntArray] | None = None
-        self.begin(basis.fixed)
-
-    def begin(self, fixed: int) -> None:
-        """Forget V. The next run starts from random vectors in the complement of the first `fixed`
-        rows."""
-        self.basis.fixed = fixed
+        # (Q, T, B, columns done, whether it locks) of the restart under way
+        self._restart: tuple[FloatArray, FloatArray, FloatArray, IntArray, bool] | None = None
         self.size, self.checked, self.width, self.is_new = 0, 0, 0, True
-        self._commit()
+        # whether the restart was made for another method, which takes over
+        self.is_last = False
+        # Ctrl-C is raised at calls. So the assignments that complete a step are one statement
+        # without calls: only then do its random vectors and products count, too, and an interrupted
+        # step is repeated.
+        self.committed = self.counts
 
-    def _commit(self) -> None:
-        """The step is complete: only now do its random vectors and products count. An interrupted
-        step is repeated."""
-        self._counts = self.basis.random.drawn, self.operator.n_matvecs
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Random vectors and products so far."""
+        return self.basis.random.drawn, self.operator.n_matvecs
 
     def _start(self) -> None:
-        self.basis.random.drawn, _ = self._counts
+        self.basis.random.drawn, _ = self.committed
         self.H[:] = 0.0
-        self.width = self.basis.draw_block(self.basis.fixed, self.full_width)
-        self.is_new = False
-        self._commit()
+        width = self.basis.draw_block(self.basis.fixed, self.full_width)
+        counts = self.counts
+        self.width, self.is_new, self.committed = width, False, counts
 
     @property
     def capacity(self) -> int:
@@ -88,15 +87,17 @@ class KrylovSchur:
         return not self.width
 
     def grow(self, n_rows: int) -> None:
-        """Extend the work space to `n_rows` rows, for a decomposition that is about to begin."""
+        """Extend the work space to `n_rows` rows."""
         self.basis.grow(n_rows)
-        self.H = np.zeros((n_rows, n_rows))
+        H = np.zeros((n_rows, n_rows))
+        H[: len(self.H), : len(self.H)] = self.H
+        self.H = H
 
     def state(self) -> dict[str, Any]:
         """Arrays from which `restore` goes on with the same bits."""
         self.finish_restart()
         fixed, size, width = self.basis.fixed, self.size, self.width
-        numbers = [fixed, size, width, self.checked, self.is_new, *self._counts]
+        numbers = [fixed, size, width, self.checked, self.is_new, *self.committed]
         return {
             "rows": self.basis.rows[: fixed + size + width],
             "H": self.H,
@@ -111,7 +112,7 @@ class KrylovSchur:
         self.basis.random.drawn, self.operator.n_matvecs = numbers[5:]
         self.basis.rows[: len(state["rows"])] = state["rows"]
         self.H = state["H"]
-        self._commit()
+        self.committed = self.counts
 
     # --- steps ------------------------------------------------------------------------------------
 
@@ -130,8 +131,8 @@ class KrylovSchur:
         found, size = len(R), self.size + width
         self.H[:size, self.size : size] = h[basis.fixed :]
         self.H[size : size + found, self.size : size] = R
-        self.size, self.width = size, found
-        self._commit()
+        counts = self.counts
+        self.size, self.width, self.committed = size, found, counts
 
     def ritz(self) -> RitzPairs:
         """The Ritz pairs of V."""
@@ -162,7 +163,9 @@ class KrylovSchur:
             count += 1
         return Z[:, :count], T[:count, :count]
 
-    def restart(self, ritz: RitzPairs, selection: EigenvalueSelection) -> None:
+    def restart(
+        self, ritz: RitzPairs, selection: EigenvalueSelection, *, is_last: bool = False
+    ) -> None:
         """Keep the wanted Ritz vectors and the better half of the others, whose convergence so far
         is then not lost."""
         most = self.size - self.width
@@ -170,33 +173,42 @@ class KrylovSchur:
         # two fewer, because two conjugate pairs may have to be completed
         total = max(1, min(wanted + (self.size - wanted) // 2, most - 2))
         Q, T = self._subspace(ritz, selection.grown(total).positions(ritz.values))
-        self._begin_restart(Q, T)
+        restart = self._prepared(Q, T, locks=False)
+        self._restart, self.is_last = restart, is_last
         self.finish_restart()
 
-    def lock(self, ritz: RitzPairs, chosen: IntArray) -> NumberArray:
-        """Add the span of the chosen Ritz vectors to the fixed rows and forget the rest; returns
-        their eigenvalues.
+    def lock(
+        self,
+        ritz: RitzPairs,
+        chosen: IntArray,
+        announce: Callable[[NumberArray], None] | None = None,
+    ) -> None:
+        """Add the span of the chosen Ritz vectors to the fixed rows and forget the rest. Before
+        anything changes, announce(values) is called with their eigenvalues, one for each row.
 
         The fixed rows count as invariant from now on, which is wrong by the residuals of the chosen
         vectors."""
         Q, T = self._subspace(ritz, chosen)
-        self._begin_restart(Q, T)
+        restart = self._prepared(Q, T, locks=True)
+        if announce is not None:
+            announce(schur_eigenvalues(T))
+        self._restart = restart
         self.finish_restart()
-        self.begin(self.basis.fixed + len(T))
-        return schur_eigenvalues(T)
 
-    def _begin_restart(self, Q: FloatArray, T: FloatArray) -> None:
+    def _prepared(
+        self, Q: FloatArray, T: FloatArray, *, locks: bool
+    ) -> tuple[FloatArray, FloatArray, FloatArray, IntArray, bool]:
         B = self.H[self.size : self.size + self.width, : self.size] @ Q
-        self._restart = np.ascontiguousarray(Q), T, B, np.zeros(1, dtype=np.int64)
+        return np.ascontiguousarray(Q), T, B, np.zeros(1, dtype=np.int64), locks
 
     def finish_restart(self) -> None:
-        """Complete a restart that Ctrl-C interrupted between two calls of the rotation.
+        """Complete a restart that Ctrl-C interrupted.
 
         What follows the rotation may be done twice, because the block W moves to rows that it does
         not come from."""
         if self._restart is None:
             return
-        Q, T, B, done = self._restart
+        Q, T, B, done, locks = self._restart
         self.basis.rotate(self.size, Q, done)
         k, w, fixed = len(T), self.width, self.basis.fixed
         source = fixed + self.size
@@ -204,7 +216,12 @@ class KrylovSchur:
         self.H[:] = 0.0
         self.H[:k, :k] = T
         self.H[k : k + w, :k] = B
-        self.size, self.checked, self._restart = k, k, None
+        if locks:  # the next run starts from random vectors
+            counts, fixed = self.counts, fixed + k
+            self.size, self.checked, self.width, self.is_new = 0, 0, 0, True
+            self.basis.fixed, self.committed, self._restart = fixed, counts, None
+        else:
+            self.size, self.checked, self._restart = k, k, None
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -249,7 +266,8 @@ class KrylovSchur:
                 step_done(ritz)
                 if done or exhausted or over:
                     return ritz, bool(done or exhausted)
-                self.checked = self.size
                 if self.is_full:
                     self.restart(ritz, selection)
+                else:
+                    self.checked = self.size
             self.expand()

@@ -300,6 +300,7 @@ class MMatrixSystem:
             "best_hi": best.hi,
             "best_lo": best.lo,
             "numbers": np.array([self.n_iter, now.stalled, now.before, pause, flag]),
+            "method": np.array(self.method),
         }
         self._keep(state | recurrence())
 
@@ -309,6 +310,7 @@ class MMatrixSystem:
 
     def _go_on_from(self, state: State) -> None:
         n_iter, stalled, before, pause, flag = state["numbers"]
+        self.method = str(state["method"])
         self._cg.restore(float(flag), state if "x" in state else None)
         self._accept(state["best_hi"], state["best_lo"])
         at = self._accept(state["hi"], state["lo"])

@@ -81,13 +81,15 @@ class Projection:
     X : ndarray (p, n_states)
         Orthonormal rows.
     images : ndarray (p, n_states)
-        Work space; holds the residuals A X - X H afterwards.
+        Work space, free again afterwards.
 
     Attributes
     ----------
     values : ndarray (p,)
     vectors : ndarray (p, p)
         The eigenvectors are the rows ``vectors.T @ X``, of unit length.
+    work : ndarray (p, n_states)
+        `images`.
     """
 
     def __init__(self, operator: Operator, X: FloatArray, images: FloatArray) -> None:
@@ -101,6 +103,7 @@ class Projection:
         self.values, self.vectors, self._H = ritz.values, ritz.vectors, ritz.H
         _core.basis_remove(X, np.ascontiguousarray(ritz.H), images, operator.threads)
         self._square = _core.basis_project(images, images, operator.threads)
+        self.work = images
 
     def residuals(self, coefficients: NumberArray, values: NumberArray) -> FloatArray:
         """|A x - value x| / |x| for the columns of `coefficients` (p, k) and the values (k,)."""

@@ -12,7 +12,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, IntArray, States
 from ..chains.chain import MarkovChain, is_chain
 from ..equilibrium.structure import closed_class, require_aperiodic
-from ..errors import Interrupted, InvalidChainError
+from ..errors import InvalidChainError
 from ..spectral.gap_result import GapResult
 from .curve import rate_of
 from .time_search import MixingTimeSearch
@@ -187,10 +187,7 @@ def mixing_time(
     with interruptible(
         "mixing_time", lambda: _pack(search, number), progress=progress, callback=callback
     ) as monitor:
-        try:
-            search.run(monitor)
-        except Interrupted as error:  # of an analysis inside: `partial` must be this one's result
-            raise KeyboardInterrupt from error
+        search.run(monitor)
     return _pack(search, number)
 
 

@@ -105,9 +105,10 @@ def biorthogonal(
 
 
 def combine(
-    X: FloatArray, coefficients: NumberArray, values: NumberArray, threads: int
+    X: FloatArray, coefficients: NumberArray, values: NumberArray, work: FloatArray, threads: int
 ) -> NumberArray:
-    """The rows ``coefficients.T @ X``, in the place of X where they are real.
+    """The rows ``coefficients.T @ X``, in `work` (of the shape of X) where they are real. X itself
+    is kept: after Ctrl-C a checkpoint and the partial result need it.
 
     One member of a conjugate pair gives the other: their values are adjacent, the positive
     imaginary part first."""
@@ -121,13 +122,15 @@ def combine(
         if not is_second:
             columns += [np.real(c)] if signs[-1] == 0.0 else [np.real(c), np.imag(c)]
     done = np.zeros(1, dtype=np.int64)
-    _core.basis_rotate(X, np.ascontiguousarray(np.column_stack(columns)), done, X.shape[1], threads)
+    work[:] = X
+    Q = np.ascontiguousarray(np.column_stack(columns))
+    _core.basis_rotate(work, Q, done, X.shape[1], threads)
     if not any(signs):
-        return X[: len(columns)]
-    out: npt.NDArray[np.complex128] = np.empty((len(values), X.shape[1]), complex)
+        return work[: len(columns)]
+    out: npt.NDArray[np.complex128] = np.empty((len(values), work.shape[1]), complex)
     for row, at, sign in zip(out, first, signs, strict=True):
-        row.real = X[at]
-        row.imag = sign * X[at + 1] if sign else 0.0
+        row.real = work[at]
+        row.imag = sign * work[at + 1] if sign else 0.0
     return out
 
 

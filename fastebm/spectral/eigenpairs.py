@@ -288,19 +288,19 @@ class _Searches:
         values, W = right.values[chosen], right.vectors[:, chosen]
         residuals = right.residuals(W, values)
         if self.symmetric:
-            R = L = combine(X, W, values, self.threads)
+            R = L = combine(X, W, values, right.work, self.threads)
             left_residuals, conditions = residuals, np.linalg.norm(W, axis=0)
         else:
             Y, left = spans[1]
             M = biorthogonal(X, W, values, Y, left, self.threads)
-            R = combine(X, W, values, self.threads)
+            R = combine(X, W, values, right.work, self.threads)
             if M is None:
                 L = np.full_like(R, np.nan)
                 left_residuals = conditions = np.full(len(values), np.inf)
             else:
                 left_residuals = left.residuals(M, values)
                 conditions = np.linalg.norm(M, axis=0)
-                L = combine(Y, M, values, self.threads)
+                L = combine(Y, M, values, left.work, self.threads)
         k = self.k - 1
         return self._pack(
             values[:k], R[:k], L[:k], residuals[:k], left_residuals[:k], conditions[:k], wall_s

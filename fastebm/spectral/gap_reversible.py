@@ -300,6 +300,8 @@ class ReversibleGap:
         return Lobpcg(self.chain, *parts, self.seed, threads, self.keep_vector)
 
     def _minimize(self, run: Resumable, lobpcg: Lobpcg) -> None:
+        # a checkpoint may have been saved before this was found out
+        self.converged = lobpcg.is_over(self.options.tol)
         while not self.converged and self._n_matvecs(lobpcg) < self.options.limit:
             self.converged = lobpcg.advance(self.options.tol)
             run.save()

@@ -168,6 +168,12 @@ class Lobpcg:
     def advance(self, tol: float) -> bool:
         """One step; returns whether the search is over."""
         self.step()
+        return self.is_over(tol)
+
+    def is_over(self, tol: float) -> bool:
+        """Whether the search is over; begins the second start where the first has converged.
+
+        Between two steps it may be called more than once: a resumed search repeats it."""
         if self.first is None:
             if self.converged(tol):
                 self.is_whole = False
@@ -272,10 +278,13 @@ class Lobpcg:
 
     def state(self) -> dict[str, Any]:
         """Arrays from which `restore` goes on with the same bits, where `is_whole`."""
+        mass = self.mass.copy()
+        if len(self.history) > 1:
+            mass[0, 0] = 1.0  # as `step` leaves it; a step under way has measured it again
         return {
             "basis": self.basis,
             "history": np.array(self.history),
-            "rayleigh_mass": self.mass,
+            "rayleigh_mass": mass,
             "residual": np.array(self.residual),
             "n_steps": np.array(self.n_steps),
             "first": np.array([] if self.first is None else self.first),

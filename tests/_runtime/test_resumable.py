@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastebm as fe
+from fastebm._runtime.progress import interruptible
 from fastebm._runtime.resumable import resumable
 
 
@@ -74,3 +75,17 @@ def test_ctrl_c_while_the_state_is_restored_keeps_the_file(tmp_path):
     with pytest.raises(fe.Interrupted):
         other.run(path)
     assert path.read_bytes() == before
+
+
+def test_ctrl_c_within_an_inner_call_saves_the_state_of_the_outer_one(tmp_path):
+    path = tmp_path / "sum.npz"
+
+    def inner():
+        with interruptible("inner", lambda: "partial of the inner call"):
+            raise KeyboardInterrupt
+
+    outer = Sum()
+    with pytest.raises(fe.Interrupted, match="sum") as interruption:
+        outer.run(path, callback=lambda info: inner() if info["done"] == 3 else None)
+    assert interruption.value.partial == 6
+    assert Sum().run(path) == 15

@@ -97,3 +97,18 @@ def test_stops_at_max_iter_with_bounds_that_hold(monkeypatch):
         assert (found.second_lower <= m2 * (1 + 1e-12)).all() and (
             m2 * (1 - 1e-12) <= found.second_upper
         ).all()
+
+
+def test_a_partial_result_without_the_variance_is_not_converged():
+    """Ctrl-C in the third solve comes after both moments have converged."""
+    chain, reports = fe.MarkovChain(gallery.random_chain(60, 0.1, 1).P), []
+    assert fe.hitting_moments(chain, [0], callback=reports.append).converged
+
+    def callback(info):
+        reports.pop()
+        if not reports:
+            raise KeyboardInterrupt
+
+    with pytest.raises(fe.Interrupted) as caught:
+        fe.hitting_moments(chain, [0], callback=callback)
+    assert caught.value.partial.error <= 1e-8 and not caught.value.partial.converged

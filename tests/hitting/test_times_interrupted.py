@@ -11,6 +11,7 @@ from hitting_checks import assert_encloses
 from numpy.testing import assert_array_equal
 
 import fastebm as fe
+from fastebm.hitting import times
 from fastebm.linalg import cg, elimination, restriction
 
 
@@ -158,3 +159,19 @@ def test_goes_on_where_it_was_interrupted(case, calls, eliminate, monkeypatch, t
         assert path.exists()
         with pytest.raises(fe.InvalidChainError, match="another call"):
             fe.hitting_times(chain, [1], tol=1e-9, checkpoint=path)
+
+
+def test_an_interrupt_after_the_last_round_keeps_the_method(iteration, monkeypatch, tmp_path):
+    chain, path = fe.MarkovChain(gallery.random_reversible(300, 0.02, 1).P), tmp_path / "means"
+    whole = fe.hitting_times(chain, [0])
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(times, "averages", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fe.hitting_times(chain, [0], checkpoint=path)
+    again = fe.hitting_times(chain, [0], checkpoint=path)
+    assert (again.method, again.n_iter) == (whole.method, whole.n_iter)
+    assert again.method.startswith("conjugate gradients")

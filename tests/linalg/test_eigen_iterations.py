@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastebm as fe
 from fastebm import _core
 from fastebm.chains.symmetrized import balanced, symmetrized
+from fastebm.linalg.davidson import BlockDavidson
 from fastebm.linalg.eigenvalue_selection import EigenvalueSelection
 from fastebm.linalg.krylov_schur import KrylovSchur
 from fastebm.linalg.operator import Operator, RandomVectors
@@ -92,6 +93,22 @@ def test_the_decomposition_holds_through_restarts(symmetric, width):
 
     run.run(EigenvalueSelection.of("largest", 2), lambda ritz: len(seen) > 25, 10_000, check)
     assert max(seen) > min(seen)
+
+
+@pytest.mark.parametrize("iteration", [KrylovSchur, BlockDavidson])
+def test_a_basis_that_grows_keeps_its_ritz_values(iteration):
+    chain = fe.MarkovChain(gallery.path(60).P)
+    rows = np.empty((30, 60))
+    rows[0] = np.exp(0.5 * chain.log_pi)
+    operator = Operator(symmetrized(chain).operator, "right", symmetric=True, threads=1)
+    basis = OrthonormalBasis(rows, 1, RandomVectors(np.array([1, 2], np.uint64)), 1)
+    more = (lambda rows: None,) if iteration is BlockDavidson else ()
+    run = iteration(operator, basis, 4, *more)
+    selection = EigenvalueSelection.of("largest", 2)
+    ritz, _ = run.run(selection, lambda ritz: False, 24, lambda ritz: None)
+    assert run.size > 4
+    run.grow(40)
+    assert_array_equal(run.ritz().values, ritz.values)
 
 
 def test_three_terms_have_the_spectrum_of_the_operator():

@@ -10,6 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spectral_checks import pairs_of
 
 import fastebm as fe
+from fastebm import _core
+from fastebm.linalg import eigensearch
 
 eigenpairs = importlib.import_module("fastebm.spectral.eigenpairs")
 
@@ -39,6 +41,58 @@ def test_interrupt_and_resume_give_the_same_bits(calls, reversible, tmp_path):
 @pytest.mark.parametrize("calls", [1, 2, 7, 12])
 def test_a_preconditioned_search_resumes_with_the_same_bits(calls, tmp_path, preconditioned):
     test_interrupt_and_resume_give_the_same_bits(calls, True, tmp_path)
+
+
+def core_calls_of(call, monkeypatch, stop=None):
+    """The names of the calls into the core that `call` makes. Ctrl-C arrives during call `stop`,
+    and is raised when it returns."""
+    seen = []
+
+    def wrapped(name, function):
+        def counted(*arguments):
+            out = function(*arguments)
+            seen.append(name)
+            if len(seen) - 1 == stop:
+                raise KeyboardInterrupt
+            return out
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        for name in ("basis_rotate", "basis_project", "basis_remove", "compose_apply"):
+            patch.setattr(_core, name, wrapped(name, getattr(_core, name)))
+        if stop is None:
+            call()
+        else:
+            with pytest.raises(fe.Interrupted):
+                call()
+    return seen
+
+
+@pytest.mark.parametrize("kind", ["lanczos", "davidson", "general"])
+def test_ctrl_c_within_the_core_keeps_the_bits(kind, tmp_path, monkeypatch):
+    """At restarts and locks, which rotate the basis in place, where a preconditioned search takes
+    over, and while the result is put together."""
+    case = gallery.random_chain(30, 0.2, 3) if kind == "general" else gallery.path(60)
+    chain, path = fe.MarkovChain(case.P), tmp_path / "state.npz"
+    monkeypatch.setattr(eigensearch, "ROOM", 20)
+    monkeypatch.setattr(eigensearch, "MAX_ROOM", 20)
+    if kind == "davidson":
+        monkeypatch.setattr(eigensearch, "TRIAL", 0)
+        monkeypatch.setattr(eigensearch, "WORTH", 0)
+
+    def pairs():
+        return pairs_of(chain, 4, rng=3, tol=1e-6, checkpoint=path)
+
+    full, calls = pairs(), core_calls_of(pairs, monkeypatch)
+    stops = [i for i, name in enumerate(calls) if name == "basis_rotate"]
+    stops = {*stops[:3], *stops[-4:], *np.random.default_rng(0).integers(len(calls), size=3)}
+    for stop in stops:
+        core_calls_of(pairs, monkeypatch, stop)
+        again = pairs()
+        assert again.n_matvecs == full.n_matvecs and again.verified == full.verified
+        for field in ("eigenvalues", "right", "left", "residuals", "left_residuals"):
+            assert_array_equal(getattr(again, field), getattr(full, field))
 
 
 def test_an_interrupt_while_a_checkpoint_is_loaded_keeps_it(tmp_path, preconditioned, monkeypatch):

@@ -4,6 +4,7 @@ bisection in multiprecision."""
 import contextlib
 import signal
 import threading
+import warnings
 
 import gallery
 import numpy as np
@@ -229,6 +230,29 @@ def test_ctrl_c_within_the_core_keeps_the_bits(tmp_path, method, part):
     resumed = gap(path)
     for name in ("gap", "gap_lower", "gap_upper", "n_matvecs"):
         assert getattr(resumed, name) == getattr(whole, name)
+
+
+@pytest.mark.parametrize(
+    "options", [{"method": "lanczos", "max_matvecs": 33}, {"method": "multigrid"}]
+)
+def test_an_interrupt_at_any_report_keeps_the_bits(tmp_path, options):
+    """In the second pass after a limit, after the last step, and where the second start begins."""
+    chain, path = fe.MarkovChain(valley(300, 12).P), tmp_path / "gap.npz"
+
+    def gap(callback=None):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fe.ConvergenceWarning)
+            return fe.spectral_gap(
+                chain, certify=True, rng=3, checkpoint=path, callback=callback, **options
+            )
+
+    reports = []
+    whole = gap(reports.append)
+    for after in range(1, len(reports) + 1):
+        interrupted(gap, after)
+        resumed = gap()
+        for name in ("gap", "gap_lower", "gap_upper", "residual", "n_matvecs", "converged"):
+            assert getattr(resumed, name) == getattr(whole, name)
 
 
 def test_a_checkpoint_of_other_arguments_is_refused(tmp_path):
