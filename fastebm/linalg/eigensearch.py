@@ -11,12 +11,13 @@ starts from new random vectors, with the method that found the pairs.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .._runtime.types import FloatArray, IntArray
 from .davidson import BlockDavidson
+from .eigen_iteration import EigenIteration
 from .eigenvalue_selection import EigenvalueSelection
 from .krylov_schur import KrylovSchur
 from .operator import Operator, RandomVectors
@@ -46,35 +47,6 @@ PRECONDITION_AFTER, PRECONDITIONED_COST = 100, 400
 Precondition: TypeAlias = Callable[[FloatArray], None]
 #: value -> the residual at which a pair has converged.
 Accuracy: TypeAlias = Callable[[Any], float]
-
-
-class EigenIteration(Protocol):
-    """What the search uses of `KrylovSchur` and of `BlockDavidson`."""
-
-    basis: OrthonormalBasis
-    full_width: int
-    size: int
-    is_new: bool
-    committed: tuple[int, int]
-
-    @property
-    def counts(self) -> tuple[int, int]: ...
-    @property
-    def capacity(self) -> int: ...
-    @property
-    def is_exhausted(self) -> bool: ...
-    def grow(self, n_rows: int) -> None: ...
-    def ritz(self) -> RitzPairs: ...
-    def finish_restart(self) -> None: ...
-    def state(self) -> dict[str, Any]: ...
-    def restore(self, state: Mapping[str, Any]) -> None: ...
-    def run(
-        self,
-        selection: EigenvalueSelection,
-        is_settled: Callable[[RitzPairs], bool],
-        limit: int,
-        step_done: Callable[[RitzPairs], None],
-    ) -> tuple[RitzPairs, bool]: ...
 
 
 def n_rows(count: int, n_states: int, width: int, symmetric: bool) -> int:
