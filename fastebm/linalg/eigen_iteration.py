@@ -35,3 +35,16 @@ class EigenIteration(Protocol):
         limit: int,
         step_done: Callable[[RitzPairs], None],
     ) -> tuple[RitzPairs, bool]: ...
+
+
+def reporter(
+    selection: EigenvalueSelection, step_done: Callable[[Any, float], None]
+) -> Callable[[RitzPairs], None]:
+    """A function that reports the best of the selected Ritz values and the largest of their
+    residuals."""
+
+    def report(ritz: RitzPairs) -> None:
+        chosen = selection.positions(ritz.values)
+        step_done(ritz.values[chosen[0]], float(ritz.residuals[chosen].max()))
+
+    return report

@@ -17,7 +17,7 @@ import numpy as np
 
 from .._runtime.types import FloatArray, IntArray
 from .davidson import BlockDavidson
-from .eigen_iteration import EigenIteration
+from .eigen_iteration import EigenIteration, reporter
 from .eigenvalue_selection import EigenvalueSelection
 from .krylov_schur import KrylovSchur
 from .operator import Operator, RandomVectors
@@ -298,7 +298,7 @@ class EigenpairSearch:
             return self.converged(ritz, selection)[1] or self._is_slow(ritz, selection)
 
         ritz, done = self._iteration.run(
-            selection, is_settled, limit, _reporter(selection, step_done)
+            selection, is_settled, limit, reporter(selection, step_done)
         )
         chosen, complete = self.converged(ritz, selection)
         exhausted = self._iteration.is_exhausted
@@ -318,7 +318,7 @@ class EigenpairSearch:
             return self._ahead(ritz, leaders)[1]
 
         ritz, settled = self._iteration.run(
-            leaders, is_settled, limit, _reporter(leaders, step_done)
+            leaders, is_settled, limit, reporter(leaders, step_done)
         )
         ahead, _ = self._ahead(ritz, leaders)
         if not settled:
@@ -385,16 +385,3 @@ class EigenpairSearch:
         return self.following is not None and bool(
             (np.abs(self.values - self.following) <= self.same(self.following)).any()
         )
-
-
-def _reporter(
-    selection: EigenvalueSelection, step_done: Callable[[Any, float], None]
-) -> Callable[[RitzPairs], None]:
-    """A function that reports the best of the selected Ritz values and the largest of their
-    residuals."""
-
-    def report(ritz: RitzPairs) -> None:
-        chosen = selection.positions(ritz.values)
-        step_done(ritz.values[chosen[0]], float(ritz.residuals[chosen].max()))
-
-    return report

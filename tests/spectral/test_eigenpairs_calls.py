@@ -75,11 +75,11 @@ def test_ctrl_c_within_the_core_keeps_the_bits(kind, tmp_path, monkeypatch):
     over, and while the result is put together."""
     case = gallery.random_chain(30, 0.2, 3) if kind == "general" else gallery.path(60)
     chain, path = fe.MarkovChain(case.P), tmp_path / "state.npz"
-    monkeypatch.setattr(eigensearch, "ROOM", 20)
-    monkeypatch.setattr(eigensearch, "MAX_ROOM", 20)
+    monkeypatch.setattr(eigensearch, "MIN_EXTRA", 20)
+    monkeypatch.setattr(eigensearch, "MAX_EXTRA", 20)
     if kind == "davidson":
-        monkeypatch.setattr(eigensearch, "TRIAL", 0)
-        monkeypatch.setattr(eigensearch, "WORTH", 0)
+        monkeypatch.setattr(eigensearch, "PRECONDITION_AFTER", 0)
+        monkeypatch.setattr(eigensearch, "PRECONDITIONED_COST", 0)
 
     def pairs():
         return pairs_of(chain, 4, rng=3, tol=1e-6, checkpoint=path)
