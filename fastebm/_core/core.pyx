@@ -40,18 +40,18 @@ __all__ = [
     "Components", "Classes", "Reach", "Potential", "components_unite", "components_flatten",
     "components_loops", "graph_mismatch",
     # linalg
-    "compose_apply", "basis_project", "basis_remove", "basis_rotate", "Lanczos",
+    "composed_apply", "basis_project", "basis_remove", "basis_rotate", "Lanczos",
     # linalg_solve
     "Preconditioner", "Jacobi", "ConjugateGradients", "residual", "residual_add", "exit_rate",
     "Sweep", "rates", "MinimumDegree", "Elimination",
     # linalg_multigrid
-    "Flow", "flow_members", "Multigrid", "rayleigh_gram", "rayleigh_step", "rayleigh_residual",
-    "rayleigh_put",
+    "Flow", "flow_members", "Multigrid", "lobpcg_gram", "lobpcg_step", "lobpcg_residual",
+    "lobpcg_put",
     # chains
     "EVOLVE_WIDTH", "EVOLVE_KINDS", "cut_steps", "lump_order", "Lump", "tilt_values", "Balance",
     "flux_additive_count", "flux_additive_fill", "Evolution",
     # counts
-    "PairGraph", "PotentialFit", "resample_rows", "reversible_statistics", "reversible_bootstrap",
+    "PairGraph", "PairNewton", "resample_rows", "balance_statistics", "balance_bootstrap",
     "CycleRanking",
     # simulation
     "AliasKernel", "walk_hit", "walk_watch", "walk_paths",

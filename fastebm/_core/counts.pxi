@@ -50,7 +50,7 @@ cdef class PairGraph:
         return self.c.indptr[self.c.n_states]
 
 
-cdef class PotentialFit:
+cdef class PairNewton:
     """The state of Newton's method on sum w(x, y) K(v(x) - v(y)) over a PairGraph, from v = 0."""
 
     cdef ebm_pair_newton_t c
@@ -79,7 +79,7 @@ cdef class PotentialFit:
                     const double[::1] stay not None, const double[::1] start not None, double tol,
                     int64_t max_newton, int num_threads):
         """The multipliers of the reversible likelihood with a known law, from `start`; v is q."""
-        cdef PotentialFit self = cls(graph, "logistic", False, tol, max_newton, num_threads)
+        cdef PairNewton self = cls(graph, "logistic", False, tol, max_newton, num_threads)
         cdef int64_t n = graph.c.n_states
         need(law.shape[0] == n and stay.shape[0] == n and start.shape[0] == n, "lengths")
         self.law, self.stay = law, stay
@@ -165,7 +165,7 @@ def resample_rows(const int64_t[::1] indptr not None, const double[::1] weight n
     return as_array(out)
 
 
-def reversible_statistics(PairGraph counts not None, const int32_t[::1] labels,
+def balance_statistics(PairGraph counts not None, const int32_t[::1] labels,
                           const double[::1] v not None):
     """-> (likelihood ratio, score, fitted (nnz,)); labels None: one class."""
     cdef double lr, score
@@ -180,7 +180,7 @@ def reversible_statistics(PairGraph counts not None, const int32_t[::1] labels,
     return lr, score, as_array(fitted)[:counts.nnz]
 
 
-def reversible_bootstrap(PairGraph pattern not None, const double[::1] expected not None,
+def balance_bootstrap(PairGraph pattern not None, const double[::1] expected not None,
                          const double[::1] total not None, const double[::1] v not None,
                          const uint64_t[::1] key not None, int64_t first, int64_t n_replicates,
                          int n_slots, bint deviations):

@@ -4,7 +4,7 @@ COMPOSE = {"right": EBM_COMPOSED_RIGHT, "left": EBM_COMPOSED_LEFT,
            "multiplicative": EBM_COMPOSED_MULTIPLICATIVE, "additive": EBM_COMPOSED_ADDITIVE}
 
 
-def compose_apply(Scaled S not None, str kind not None, const double[:, ::1] x not None,
+def composed_apply(Scaled S not None, str kind not None, const double[:, ::1] x not None,
                   double[::1] scratch not None, double[:, ::1] y not None, int num_threads):
     """y = S x, S^T x, S S^T x or (S + S^T) x / 2; x and y (width, n_states)."""
     cdef int64_t n = S.c.kernel.n_states, width = x.shape[0]

@@ -168,7 +168,7 @@ cdef class Multigrid(Preconditioner):
         return &view[0]
 
 
-def rayleigh_gram(Flow F not None, const double[::1] pi not None,
+def lobpcg_gram(Flow F not None, const double[::1] pi not None,
                   const double[:, ::1] basis not None, int num_threads):
     """-> (energy, mass, mean): the pairs (x,x) (x,w) (x,p) (w,w) (w,p) (p,p), and x, w, p."""
     cdef double[::1] out = doubles(15)
@@ -183,7 +183,7 @@ def rayleigh_gram(Flow F not None, const double[::1] pi not None,
     return found[:6], found[6:12], found[12:]
 
 
-def rayleigh_step(const double[::1] a not None, const double[::1] shift not None,
+def lobpcg_step(const double[::1] a not None, const double[::1] shift not None,
                   double[:, ::1] basis not None, int num_threads):
     cdef int status
     need(a.shape[0] == 3 and shift.shape[0] == 2 and basis.shape[1] == 4,
@@ -193,7 +193,7 @@ def rayleigh_step(const double[::1] a not None, const double[::1] shift not None
     check(status)
 
 
-def rayleigh_residual(Flow F not None, const double[::1] pi not None,
+def lobpcg_residual(Flow F not None, const double[::1] pi not None,
                       const double[:, ::1] basis not None, double gap, double[::1] r not None,
                       int num_threads):
     """r = L x - gap pi x; -> sum r^2 / pi."""
@@ -208,7 +208,7 @@ def rayleigh_residual(Flow F not None, const double[::1] pi not None,
     return square
 
 
-def rayleigh_put(double[:, ::1] basis not None, int column, const double[::1] x not None,
+def lobpcg_put(double[:, ::1] basis not None, int column, const double[::1] x not None,
                  int num_threads):
     """basis[:, column] = x."""
     cdef int status

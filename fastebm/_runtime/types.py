@@ -8,9 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
-#: Float64 of shape (n,) and (n, k).
-Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
-Block: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 Int32Array: TypeAlias = npt.NDArray[np.int32]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]

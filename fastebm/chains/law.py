@@ -22,6 +22,8 @@ from ..patterns.scaled_pattern import ScaledPattern
 DEFAULT_LAW_TOL = 1e-12
 # A given pi is accepted as the stationary law up to this L1 norm of pi P - pi.
 MAX_GIVEN_RESIDUAL = 1e-8
+# A saved law of unknown accuracy is kept up to this componentwise relative change in a step.
+MAX_UNRATED_CHANGE = 64 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +113,13 @@ class KnownLaw:
             self.best = StationaryLaw(np.log(pi))
 
     def accept_unrated(self, log_pi: FloatArray) -> None:
-        """Keep a law of unknown accuracy, from a folder without this fact, if it passes the check
-        of a given one."""
-        if self._residual(np.exp(log_pi)) <= MAX_GIVEN_RESIDUAL:
+        """Keep a law of unknown accuracy (of folders saved before the accuracy was) if a step of
+        the chain changes no component by more than rounding. A small norm of pi P - pi would say
+        nothing about small components."""
+        pi = np.exp(log_pi)
+        moved = np.abs(self._scaled.apply(pi, transposed=True) - pi)
+        underflowed = (pi < np.finfo(np.float64).tiny) & np.isfinite(log_pi)
+        if not underflowed.any() and (moved <= MAX_UNRATED_CHANGE * pi).all():
             self.best = StationaryLaw(log_pi)
 
     def _residual(self, pi: FloatArray) -> float:

@@ -1,14 +1,14 @@
 """The part of a chain that makes no other chain: its size, products with P, and the stationary law
 if it is known."""
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._runtime.checkpoint import fingerprint
-from .._runtime.types import Block, FloatArray, Labels, Vector
+from .._runtime.types import FloatArray, Labels
 from ..patterns.scaled_pattern import ScaledPattern
 from .law import DEFAULT_LAW_TOL, KnownLaw
 
@@ -70,22 +70,10 @@ class ChainOperator:
 
     # --- operators --------------------------------------------------------------------------------
 
-    @overload
-    def __matmul__(self, x: Vector) -> Vector: ...
-    @overload
-    def __matmul__(self, x: Block) -> Block: ...
-    @overload
-    def __matmul__(self, x: npt.ArrayLike) -> FloatArray: ...
     def __matmul__(self, x: npt.ArrayLike) -> FloatArray:
         """``P x`` for x (n_states,) or a block (n_states, k)."""
         return self._scaled.apply(np.asarray(x))
 
-    @overload
-    def __rmatmul__(self, x: Vector) -> Vector: ...
-    @overload
-    def __rmatmul__(self, x: Block) -> Block: ...
-    @overload
-    def __rmatmul__(self, x: npt.ArrayLike) -> FloatArray: ...
     def __rmatmul__(self, x: npt.ArrayLike) -> FloatArray:
         """``x P`` for x (n_states,) or (k, n_states)."""
         return self._scaled.apply(np.asarray(x).T, transposed=True).T

@@ -21,14 +21,14 @@ MAX_NEWTON = 200
 
 
 def run_newton(
-    potential: _core.PotentialFit,
+    potential: _core.PairNewton,
     description: str,
     *,
     progress: bool = False,
     callback: Callback | None = None,
     partial: Callable[[], Any] = lambda: None,
-) -> _core.PotentialFit:
-    """Run `_core.PotentialFit` to its end in pieces between which Ctrl-C is answered."""
+) -> _core.PairNewton:
+    """Run `_core.PairNewton` to its end in pieces between which Ctrl-C is answered."""
     products = max(1, ENTRIES_PER_CALL // max(potential.graph.nnz, 1))
     with interruptible(description, partial, progress=progress, callback=callback) as monitor:
         done = False
@@ -54,9 +54,9 @@ def newton(
     max_newton: int = MAX_NEWTON,
     progress: bool = False,
     callback: Callback | None = None,
-) -> _core.PotentialFit:
-    """A finished `_core.PotentialFit` of the pair graph; warns if it did not converge."""
-    potential = _core.PotentialFit(graph, kind, guess, tol, max_newton, threads)
+) -> _core.PairNewton:
+    """A finished `_core.PairNewton` of the pair graph; warns if it did not converge."""
+    potential = _core.PairNewton(graph, kind, guess, tol, max_newton, threads)
     run_newton(potential, description, progress=progress, callback=callback)
     if potential.n_newton >= max_newton:
         warnings.warn(

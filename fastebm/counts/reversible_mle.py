@@ -129,7 +129,7 @@ def _multipliers(
     threads: int,
     progress: bool,
     callback: Callback | None,
-) -> tuple[_core.PotentialFit, int, int]:
+) -> tuple[_core.PairNewton, int, int]:
     """(the last fit, Newton steps, products) of the multipliers q of a known law.
 
     A state that was never seen to stay may have to: its q is then 0, at the edge of the domain. It
@@ -141,7 +141,7 @@ def _multipliers(
     n_newton = n_products = 0
     for share in PSEUDO_SHARES if (seen == 0).any() else PSEUDO_SHARES[-1:]:
         stay = np.where(seen > 0, seen, share * law)
-        fit = _core.PotentialFit.multipliers(data.graph, law, stay, q, tol, MAX_NEWTON, threads)
+        fit = _core.PairNewton.multipliers(data.graph, law, stay, q, tol, MAX_NEWTON, threads)
         run_newton(fit, _NAME, progress=progress, callback=callback)
         q, n_newton, n_products = fit.v.copy(), n_newton + fit.n_newton, n_products + fit.n_products
     if fit.n_newton >= MAX_NEWTON:
@@ -193,9 +193,9 @@ def fit_any_law(
     return pattern, row, col, evidence
 
 
-def _log_likelihood(data: CountMatrix, fit: _core.PotentialFit) -> float:
+def _log_likelihood(data: CountMatrix, fit: _core.PairNewton) -> float:
     """sum n(x, y) log P(x, y) of the fit of any law."""
-    _, _, fitted = _core.reversible_statistics(data.graph, None, fit.v)
+    _, _, fitted = _core.balance_statistics(data.graph, None, fit.v)
     seen, n = data.graph.forward > 0, data.graph.forward
     log_likelihood = float(
         (n[seen] * np.log(fitted[seen])).sum() - (data.total * np.log(data.total)).sum()

@@ -99,6 +99,10 @@ def stationary(
     max_iter = None if max_iter is None else validate.count(max_iter, "max_iter")
     threads = resolve_threads(num_threads)
     inside = closed_class(chain)
+    law = chain._law.within(tol)
+    if law is not None:
+        method = "detailed balance" if chain.is_reversible else "known"
+        return _finish(chain, law.log_pi, threads, law.change, method, 0, True)
     if inside is not None:
         own = chain.restrict(inside)
         part = stationary(
@@ -117,10 +121,6 @@ def stationary(
         return _finish(
             chain, log_pi, threads, part.relative_change, part.method, part.n_iter, part.converged
         )
-    law = chain._law.within(tol)
-    if law is not None:
-        method = "detailed balance" if chain.is_reversible else "known"
-        return _finish(chain, law.log_pi, threads, law.change, method, 0, True)
     search = chain._law.search(tol, max_iter, threads)
     with interruptible(
         "stationary",

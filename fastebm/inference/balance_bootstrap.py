@@ -72,7 +72,7 @@ class FittedCounts:
         self.within = data.graph if self.inside.all() else _pairs(data, self.inside)
         fit = newton(self.within, "logistic", 1e-9, threads, "the reversible fit")
         self.v = fit.v
-        self.ratio, self.score, self.expected = _core.reversible_statistics(graph, labels, fit.v)
+        self.ratio, self.score, self.expected = _core.balance_statistics(graph, labels, fit.v)
         with np.errstate(divide="ignore"):
             self.potential: FloatArray = fit.v - np.log(data.total)
 
@@ -151,7 +151,7 @@ class BalanceBootstrap:
             size = min(batch, self.n_bootstrap - done)
             work = size * graph.nnz * PASSES_PER_REPLICATE
             slots = max(1, min(threads, size, work // WORK_PER_THREAD))
-            ratio, score, off = _core.reversible_bootstrap(
+            ratio, score, off = _core.balance_bootstrap(
                 graph,
                 fitted.expected,
                 fitted.data.total,

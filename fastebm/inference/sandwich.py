@@ -29,7 +29,7 @@ def centered(
 
 
 def multinomial_errors(
-    fit: _core.PotentialFit,
+    fit: _core.PairNewton,
     components: Int32Array,
     n_components: int,
     gauge: FloatArray,
@@ -75,7 +75,7 @@ def multinomial_errors(
 
 
 def binomial_errors(
-    fit: _core.PotentialFit, components: Int32Array, n_components: int, gauge: FloatArray
+    fit: _core.PairNewton, components: Int32Array, n_components: int, gauge: FloatArray
 ) -> FloatArray:
     """Standard errors of the centered solution if n(x, y) of n(x, y) + n(y, x) is binomial,
     independently for each pair."""
@@ -91,7 +91,7 @@ def binomial_errors(
     return _errors(H, M, components, n_components, gauge)
 
 
-def _hessian(fit: _core.PotentialFit) -> tuple[FloatArray, IntArray]:
+def _hessian(fit: _core.PairNewton) -> tuple[FloatArray, IntArray]:
     """(dense Hessian, row of every entry of the graph)."""
     graph = fit.graph
     rows = np.repeat(np.arange(graph.n_states), np.diff(graph.indptr))

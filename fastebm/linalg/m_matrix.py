@@ -24,7 +24,7 @@ from .. import _core
 from .._runtime.types import BoolArray, FloatArray
 from .cg import FluxConjugateGradients, Splitting, bicgstab_correction
 from .elimination import SparseElimination
-from .restriction import Report, Restriction, Scaled, SolveTask
+from .restriction import Report, Restriction, ScaledMatrix, SolveTask
 from .rounding import UNIT
 
 # Fixed-point sweeps after a round of iteration: they repair states of tiny stationary mass, which
@@ -93,7 +93,7 @@ class MMatrixSystem:
 
     def __init__(
         self,
-        scaled: Scaled,
+        scaled: ScaledMatrix,
         inside: BoolArray,
         limit: int,
         threads: int,

@@ -45,7 +45,7 @@ class Operator:
         size = x.size * (2 if self.kind == "multiplicative" else 1)
         if len(self._scratch) < size:
             self._scratch = np.empty(size)
-        _core.compose_apply(self._S, self.kind, x, self._scratch, y, self.threads)
+        _core.composed_apply(self._S, self.kind, x, self._scratch, y, self.threads)
         self.n_matvecs += len(x) * self.per_vector
 
 

@@ -36,7 +36,7 @@ class SparsePattern(Protocol):
     def nnz(self) -> int: ...
 
 
-class Scaled(Protocol):
+class ScaledMatrix(Protocol):
     """A `ScaledPattern` diag(row) A diag(col) + diag(shift), for linear systems."""
 
     @property
@@ -99,7 +99,7 @@ class Restriction:
         Products with P so far.
     """
 
-    def __init__(self, scaled: Scaled, inside: BoolArray, threads: int) -> None:
+    def __init__(self, scaled: ScaledMatrix, inside: BoolArray, threads: int) -> None:
         self.scaled, self.inside, self.threads = scaled, inside, threads
         self.n_inside = int(np.count_nonzero(inside))
         self.n_products = 0

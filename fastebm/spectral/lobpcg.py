@@ -154,7 +154,7 @@ class Lobpcg:
         # r is free here, and memory is the limit of this method
         np.exp(np.multiply(self.log_pi, -0.5, out=self.r), out=self.r)
         self.w *= self.r
-        _core.rayleigh_put(self.basis, 0, self.w, self.threads)
+        _core.lobpcg_put(self.basis, 0, self.w, self.threads)
         self.residual = np.inf
         self._measure()
         self.history = [float(self.energy[0, 0] / self.mass[0, 0])]
@@ -205,21 +205,21 @@ class Lobpcg:
 
     def _measure(self) -> None:
         """Energies and centred masses of (x, w, p)."""
-        energy, mass, mean = _core.rayleigh_gram(self.flow, self.weights, self.basis, self.threads)
+        energy, mass, mean = _core.lobpcg_gram(self.flow, self.weights, self.basis, self.threads)
         self.mean: FloatArray = mean / self.total
         self.energy: FloatArray = energy[PAIRS]
         self.mass: FloatArray = mass[PAIRS] - self.total * np.outer(self.mean, self.mean)
 
     def step(self) -> None:
         """One step of the conjugate gradient method."""
-        square = _core.rayleigh_residual(
+        square = _core.lobpcg_residual(
             self.flow, self.weights, self.basis, self.gap, self.r, self.threads
         )
         self.residual = float(np.sqrt(square / max(self.mass[0, 0], np.finfo(float).tiny)))
         self.cycle.apply(self.r, self.w, self.threads)
         if self.gap < TINY_GAP:
             self.w /= np.abs(self.w).max()
-        _core.rayleigh_put(self.basis, 1, self.w, self.threads)
+        _core.lobpcg_put(self.basis, 1, self.w, self.threads)
         self._measure()
         gap, a = self._best()
         size = a @ self.mass @ a
@@ -228,7 +228,7 @@ class Lobpcg:
         a /= np.sqrt(size)
         shift = np.array([a @ self.mean, a[1:] @ self.mean[1:]])
         self.is_whole = False
-        _core.rayleigh_step(a, shift, self.basis, self.threads)
+        _core.lobpcg_step(a, shift, self.basis, self.threads)
         self.mass[0, 0] = 1.0  # of the new x
         self.history.append(min(gap, self.gap))  # a rise is rounding
         self.n_steps += 1

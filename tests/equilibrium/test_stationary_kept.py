@@ -90,6 +90,9 @@ def test_transient_states_do_not_hide_the_accuracy(scattered):
     assert stationary(chain, tol=0.5).converged and chain.pi is None
     np.testing.assert_allclose(stationary(chain).pi, [*pi, 0.0], rtol=2e-12)
     np.testing.assert_allclose(chain.pi, [*pi, 0.0], rtol=2e-12)
+    again = stationary(chain, tol=1e-3)  # what is known better is used
+    assert again.method == "known" and again.n_iter == 0
+    np.testing.assert_array_equal(again.log_pi, chain.log_pi)
 
 
 def test_saving_keeps_the_accuracy(scattered, tmp_path):
@@ -105,8 +108,8 @@ def test_saving_keeps_the_accuracy(scattered, tmp_path):
 
 
 def test_a_saved_law_without_its_accuracy_is_checked(scattered, tmp_path):
-    """Folders saved before the accuracy was: the law counts as given if it would be accepted as
-    `pi=`, otherwise it is dropped."""
+    """Folders saved before the accuracy was: the law is kept if a step changes no component by
+    more than rounding, otherwise it is dropped."""
     P, pi = scattered
     for name, law in [("good", np.log(pi)), ("bad", np.log(np.full(len(pi), 1 / len(pi))))]:
         chain = MarkovChain(P)
@@ -120,6 +123,28 @@ def test_a_saved_law_without_its_accuracy_is_checked(scattered, tmp_path):
     bad = fe.load(tmp_path / "bad")
     assert bad.pi is None
     np.testing.assert_allclose(stationary(bad).pi, pi, rtol=2e-12)
+
+
+def test_a_small_residual_does_not_make_a_saved_law_accurate(tmp_path):
+    """A tail of mass 1e-10 that is off by 1 % leaves a residual of 1e-13."""
+    rng = np.random.default_rng(0)
+    blocks = [rng.random((700, 700)) ** 4 for _ in range(2)]
+    bulk, tail = (block / block.sum(axis=1, keepdims=True) for block in blocks)
+    P = np.zeros((1400, 1400))
+    P[:700, :700], P[700:, 700:] = bulk, 0.97 * tail
+    P[:700, 700], P[700:, 0] = 1e-11, 0.03
+    P[:700, :700] *= 1 - 1e-11
+    chain, pi = MarkovChain(P), reference.gth(sp.csr_array(P))
+    off = np.r_[pi[:700], 1.01 * pi[700:]]
+    off /= off.sum()
+    assert np.abs(off @ P - off).sum() < 1e-8
+    chain.save(tmp_path / "chain")
+    facts = json.loads((tmp_path / "chain" / "chain.json").read_text())
+    facts["arrays"] = sorted([*facts["arrays"], "log_pi"])
+    (tmp_path / "chain" / "chain.json").write_text(json.dumps(facts))
+    for law, kept in [(off, False), (pi, True)]:
+        np.save(tmp_path / "chain" / "log_pi.npy", np.log(law))
+        assert (fe.load(tmp_path / "chain").pi is not None) == kept
 
 
 def test_an_unconverged_law_is_not_kept_by_the_reversed_chain(scattered):

@@ -310,7 +310,7 @@ def test_an_interrupted_test_resumes_with_the_same_bits(batched, tmp_path):
 def test_ctrl_c_while_a_batch_is_added_up_leaves_a_consistent_checkpoint(batched, monkeypatch):
     """The signal arrives after three of the seven replicates of the second batch."""
     whole = batched(checkpoint=None)
-    draw = _core.reversible_bootstrap
+    draw = _core.balance_bootstrap
 
     class Deviations:
         def __init__(self, rows):
@@ -327,7 +327,7 @@ def test_ctrl_c_while_a_batch_is_added_up_leaves_a_consistent_checkpoint(batched
         return ratio, score, Deviations(deviations) if is_second else deviations
 
     with monkeypatch.context() as patch, pytest.raises(fe.Interrupted):
-        patch.setattr(_core, "reversible_bootstrap", interrupted)
+        patch.setattr(_core, "balance_bootstrap", interrupted)
         batched()
     assert batched().to_dict() == whole.to_dict()
 

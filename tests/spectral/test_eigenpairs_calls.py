@@ -59,7 +59,7 @@ def core_calls_of(call, monkeypatch, stop=None):
         return counted
 
     with monkeypatch.context() as patch:
-        for name in ("basis_rotate", "basis_project", "basis_remove", "compose_apply"):
+        for name in ("basis_rotate", "basis_project", "basis_remove", "composed_apply"):
             patch.setattr(_core, name, wrapped(name, getattr(_core, name)))
         if stop is None:
             call()
