@@ -144,11 +144,13 @@ class BlockDavidson:
         return self.basis.rows[first : first + count]
 
     def ritz(self) -> RitzPairs:
-        """The Ritz pairs, with the residuals of the targets, a block of the best. The residuals of
-        the others are not known, and infinite.
+        """The Ritz pairs, with the residuals of the targets, a block of the best; after a restart
+        where V is full. The residuals of the others are not known, and infinite.
 
         Leaves the vectors A x - value x of the targets in the second block of rows behind V."""
         self.finish_restart()
+        if self._selection is not None and self.is_full:
+            self.restart(self._selection)
         ritz = RitzPairs(self.H[: self.size, : self.size], np.zeros((0, self.size)), True)
         ritz.residuals[:] = np.inf
         if self._selection is None:
@@ -261,8 +263,6 @@ class BlockDavidson:
         if self.is_new:
             self._start()
         while True:
-            if self.is_full:
-                self.restart(selection)
             ritz = self.ritz()
             done, exhausted = is_settled(ritz), self.is_exhausted
             step_done(ritz)

@@ -95,6 +95,24 @@ def test_ctrl_c_within_the_core_keeps_the_bits(kind, tmp_path, monkeypatch):
             assert_array_equal(getattr(again, field), getattr(full, field))
 
 
+def test_ctrl_c_before_a_restart_has_a_partial_result(monkeypatch):
+    """V is full then, and leaves no rows for the residuals of its Ritz vectors."""
+    calls, qr = [], np.linalg.qr
+
+    def stop(matrix):
+        calls.append(matrix)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return qr(matrix)
+
+    for name, value in (("ROOM", 20), ("MAX_ROOM", 20), ("TRIAL", 40), ("WORTH", 20)):
+        monkeypatch.setattr(eigensearch, name, value)
+    monkeypatch.setattr(np.linalg, "qr", stop)
+    with pytest.raises(fe.Interrupted) as caught:
+        pairs_of(gallery.path(60).P, 4, rng=3)
+    assert len(calls) > 1 and not caught.value.partial.converged
+
+
 def test_an_interrupt_while_a_checkpoint_is_loaded_keeps_it(tmp_path, preconditioned, monkeypatch):
     """A preconditioned search builds its multigrid hierarchy again before it goes on."""
     path = tmp_path / "state.npz"
