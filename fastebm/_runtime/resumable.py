@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ..errors import InvalidChainError
 from .checkpoint import Checkpoint
 from .progress import Monitor, interruptible
 from .types import Callback, Path
@@ -69,7 +70,8 @@ def resumable(
     Interrupted
         Ctrl-C. The state is saved first, unless Ctrl-C came before an earlier state was restored.
     InvalidChainError
-        The checkpoint is damaged or belongs to another call.
+        The checkpoint is damaged, belongs to another call, or was written by a version that saved
+        other arrays.
     """
     saved = Checkpoint(checkpoint, call, identity)
     is_ready = False
@@ -84,7 +86,13 @@ def resumable(
     ) as monitor:
         arrays = saved.load()
         if arrays is not None:
-            restore(arrays)
+            try:
+                restore(arrays)
+            except KeyError as missing:
+                raise InvalidChainError(
+                    f"{checkpoint} has no entry {missing}: another version of fastebm wrote it; "
+                    "remove it to start anew"
+                ) from missing
         is_ready = True
         yield Resumable(monitor, saved, state)
     saved.discard()

@@ -89,3 +89,15 @@ def test_ctrl_c_within_an_inner_call_saves_the_state_of_the_outer_one(tmp_path):
         outer.run(path, callback=lambda info: inner() if info["done"] == 3 else None)
     assert interruption.value.partial == 6
     assert Sum().run(path) == 15
+
+
+def test_a_checkpoint_of_another_version_names_the_remedy(tmp_path):
+    path = tmp_path / "sum.npz"
+    with pytest.raises(fe.Interrupted):
+        Sum(stop=3).run(path)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files if name != "total"}
+    np.savez(path, **arrays)
+    with pytest.raises(fe.InvalidChainError, match=r"no entry 'total'.*remove it to start anew"):
+        Sum().run(path)
+    assert path.exists()

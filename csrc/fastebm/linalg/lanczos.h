@@ -31,9 +31,10 @@ typedef struct ebm_lanczos {
 int ebm_lanczos_start(ebm_lanczos_t *state, int num_threads);
 
 /* n_steps steps. alpha[j], beta[j]: the diagonal entry of step j and the norm after it. Stops early
-   where beta[j] is zero to rounding (an invariant subspace); *n_done is the number made. combine (n_steps,) and
-   ritz (n_states,): in addition ritz += combine[j] w_j / |w_j| for the vectors of these steps (the
-   second pass, which forms a Ritz vector); both may be NULL. w and w_prev are swapped. */
+   where beta[j] is zero to rounding (an invariant subspace); *n_done is the number made. combine
+   (n_steps,) and ritz (n_states,): in addition ritz += combine[j] w_j / |w_j| for the vectors of
+   these steps (the second pass, which forms a Ritz vector); both may be NULL. w and w_prev are
+   swapped. */
 int ebm_lanczos_expand(ebm_lanczos_t *state, int64_t n_steps, const double *combine,
                        int num_threads, double *ritz, double *alpha, double *beta, int64_t *n_done);
 
