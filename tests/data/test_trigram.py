@@ -14,7 +14,9 @@ pytest.importorskip("vaderSentiment", reason="needs the valences of the vaderSen
 
 @pytest.fixture(scope="module")
 def model():
-    return fe.datasets.load("english-trigram")
+    chain = fe.datasets.load("english-trigram")
+    fe.stationary(chain)  # from here on chain.pi is known, whichever test comes first
+    return chain
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_slem(model):
         deflated,
         k=1,
         ncv=12,
-        tol=1e-11,
+        tol=1e-9,
         v0=np.ones(len(pi)) - 2 * (np.arange(len(pi)) % 2),
         return_eigenvectors=False,
     )
@@ -81,7 +83,7 @@ def test_gap_of_the_reference(reference):
         ),
         k=1,
         which="LA",
-        tol=1e-10,
+        tol=1e-7,  # of the residual; the error of the value is its square
         return_eigenvectors=False,
     )
     found = fe.spectral_gap(reference, tol=1e-9, rng=0)

@@ -105,7 +105,12 @@ def test_ctrl_c_before_a_restart_has_a_partial_result(monkeypatch):
             raise KeyboardInterrupt
         return qr(matrix)
 
-    for name, value in (("MIN_EXTRA", 20), ("MAX_EXTRA", 20), ("PRECONDITION_AFTER", 40), ("PRECONDITIONED_COST", 20)):
+    for name, value in (
+        ("MIN_EXTRA", 20),
+        ("MAX_EXTRA", 20),
+        ("PRECONDITION_AFTER", 40),
+        ("PRECONDITIONED_COST", 20),
+    ):
         monkeypatch.setattr(eigensearch, name, value)
     monkeypatch.setattr(np.linalg, "qr", stop)
     with pytest.raises(fe.Interrupted) as caught:
