@@ -6,39 +6,18 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 import gallery
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from thread_work import REWARD, N, fresh, report, work
 
 import fastebm as fe
 from fastebm._runtime import threads
 
 pytestmark = pytest.mark.threads
 
-N = 20_501  # in five blocks of states, unequal ones
-
-
-@lru_cache
-def parts(reversible):
-    """(indptr, indices, data) of a sparse expander: three edges a state and a cycle through all."""
-    rng = np.random.default_rng(42)
-    x = np.repeat(np.arange(N), 4)
-    y = np.where(np.arange(4 * N) % 4 == 0, (x + 1) % N, rng.integers(N, size=4 * N))
-    weight = rng.lognormal(size=x.size)
-    chain = fe.MarkovChain.from_edges(x, y, weight, symmetric=reversible)
-    P = chain.to_scipy()
-    return P.indptr, P.indices, P.data
-
-
-def fresh(reversible):
-    """A chain with empty caches."""
-    return fe.MarkovChain(parts(reversible))
-
-
-REWARD = np.sin(np.arange(N))
 ANALYSES = {
     "stationary": (False, lambda c, k: fe.stationary(c, num_threads=k).log_pi),
     "detailed_balance": (False, lambda c, k: fe.detailed_balance(c, num_threads=k).to_dict()),
@@ -145,20 +124,6 @@ def test_products_have_the_same_bits(width, monkeypatch):
 
 
 # --------------------------------------------------------------------------------------- processes
-
-
-def work():
-    """An example of every kind of computation that starts threads."""
-    chain = fresh(True)
-    return (
-        fe.spectral_gap(chain, rng=1, num_threads=2).gap,
-        float(fe.tilt(chain, REWARD, 0.5).log_pi.min()),
-        float(fe.hitting_times(chain, np.arange(0, N, 50), num_threads=2).mean.max()),
-    )
-
-
-def report(queue):
-    queue.put((work(), threads.resolve_threads(8)))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
