@@ -169,7 +169,7 @@ class ScoredWalks:
     Attributes
     ----------
     n_steps : int
-        Steps of all walks so far, those of an earlier session included.
+        Steps of all walks so far, those before a checkpoint included.
     """
 
     def __init__(self, kernel: _core.Kernel, key: Words, stop: BoolArray, num_threads: int) -> None:
@@ -177,12 +177,12 @@ class ScoredWalks:
         self.bits, self.pacer, self.n_steps, self._steps_before = bit_set(stop), step_pacer(), 0, 0
 
     def restore(self, n_steps: int) -> None:
-        """Continue to count from the steps of an earlier session."""
+        """Continue to count from the steps before a checkpoint."""
         self.n_steps = self._steps_before = n_steps
 
     @property
     def steps_per_second(self) -> float:
-        """Of this session."""
+        """Of this call: the steps since the checkpoint."""
         seconds = self.pacer.seconds
         return (self.n_steps - self._steps_before) / seconds if seconds else 0.0
 
