@@ -1,9 +1,9 @@
 # The functions that other packages call through fastebm/core.pxd, whose declarations must agree.
 
 cdef api const ebm_scaled_t *chain_operator(object chain, bint left, bint *transposed) except NULL:
-    from fastebm.chains.chain import is_chain
+    from fastebm.chains.chain import require_chain
 
-    scaled = is_chain(chain)._scaled
+    scaled = require_chain(chain)._scaled
     operator, flipped = scaled.left if left else (scaled.operator, False)
     cdef Scaled P = operator
     transposed[0] = flipped

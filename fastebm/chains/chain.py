@@ -252,7 +252,7 @@ class MarkovChain(ChainConstructors):
         return MarkovChain._assemble, (packed, facts, self.labels)
 
 
-def is_chain(value: object, name: str = "chain") -> MarkovChain:
+def require_chain(value: object, name: str = "chain") -> MarkovChain:
     """The chain itself; a TypeError that names the remedy for anything else."""
     if not isinstance(value, MarkovChain):
         raise TypeError(

@@ -23,7 +23,7 @@ from ..patterns.pattern import MAX_LOG_SPAN, Pattern
 from ..patterns.scaled_pattern import ScaledPattern
 from . import scaling
 from .archive import write_facts, write_folder
-from .chain import MarkovChain, is_chain
+from .chain import MarkovChain, require_chain
 from .law import StationaryLaw
 
 
@@ -180,7 +180,7 @@ def tilt(
     >>> tilted.to_scipy().toarray().round(3).tolist()
     [[0.0, 1.0, 0.0], [0.119, 0.0, 0.881], [0.0, 1.0, 0.0]]
     """
-    is_chain(reference, "reference")
+    require_chain(reference, "reference")
     if isinstance(beta, (int, float, np.integer, np.floating)) and beta == np.inf:
         beta = np.inf
     else:

@@ -15,7 +15,7 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Int32Array, IntArray
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
@@ -109,7 +109,7 @@ def lumpability(
     >>> fe.lumpability(cycle, [0, 1, 2, 1]).is_lumpable, fe.lumpability(cycle, [0, 0, 0, 1]).defect
     (True, 0.5)
     """
-    n = is_chain(chain).n_states
+    n = require_chain(chain).n_states
     labels, size = _sets(partition, n)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)

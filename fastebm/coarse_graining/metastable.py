@@ -14,7 +14,7 @@ from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..errors import ConvergenceWarning, InvalidChainError, NotReversibleError
 from ..linalg import dirichlet
 from ..spectral.eigen_result import EigenResult
@@ -164,7 +164,7 @@ def metastable_sets(
     >>> round(m.metastability, 9)
     1.98
     """
-    is_chain(chain)
+    require_chain(chain)
     k = validate.count(k, "k", minimum=2)
     threads = resolve_threads(num_threads)
     if not chain.is_reversible:

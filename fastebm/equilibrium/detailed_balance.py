@@ -12,7 +12,7 @@ from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from .hodge import hodge_split
 from .stationary import stationary
 
@@ -116,7 +116,7 @@ def detailed_balance(
     >>> bool(np.isclose(b.entropy_production, 0.5 * np.log(3), rtol=1e-12))
     True
     """
-    is_chain(chain)
+    require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
     if pi is None:

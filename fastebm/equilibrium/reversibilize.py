@@ -12,7 +12,7 @@ import numpy as np
 from .._runtime import validate
 from .._runtime.memory import forecast_memory
 from .._runtime.threads import resolve_threads
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..errors import InvalidChainError
 from ..patterns import passes
 from ..patterns.pattern import Pattern
@@ -54,7 +54,7 @@ def reversibilize(
     >>> fe.reversibilize(cycle).to_scipy().toarray().tolist()
     [[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]
     """
-    is_chain(chain)
+    require_chain(chain)
     validate.choice(kind, "kind", ("additive",))
     threads = resolve_threads(num_threads)
     inside = closed_class(chain)

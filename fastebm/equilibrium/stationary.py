@@ -11,7 +11,7 @@ from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..chains.law import DEFAULT_LAW_TOL, StationaryLaw
 from ..errors import ConvergenceWarning
 from ..linalg.stationary_vector import StationarySearch
@@ -94,7 +94,7 @@ def stationary(
     >>> fe.stationary(chain).pi
     array([0.25, 0.5 , 0.25])
     """
-    is_chain(chain)
+    require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     max_iter = None if max_iter is None else validate.count(max_iter, "max_iter")
     threads = resolve_threads(num_threads)

@@ -4,7 +4,7 @@ import numpy as np
 
 from .._runtime.results import Result, result
 from .._runtime.types import BoolArray, Int32Array, IntArray
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..errors import PeriodicChainError
 from ..patterns.graph import only_closed_class
 
@@ -69,7 +69,7 @@ def structure(chain: MarkovChain, *, num_threads: int | None = None) -> Structur
     >>> s.n_classes, s.is_irreducible, s.closed.tolist()
     (2, False, [True, False])
     """
-    is_chain(chain)
+    require_chain(chain)
     labels, closed, period, size = chain._scaled.classes
     overall = int(np.lcm.reduce(period[closed]))
     return StructureResult(

@@ -12,7 +12,7 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class, hits_almost_surely, on_closed_class
 from ..errors import ConvergenceWarning, InvalidChainError
@@ -158,7 +158,7 @@ def hitting_bounds(
     >>> round(found.mean_from_pi, 12), round(found.bound_from_gap, 9), round(found.return_time, 12)
     (2.5, 3.0, 4.0)
     """
-    is_chain(chain)
+    require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
     mask = validate.target_mask(target, chain.n_states)

@@ -11,7 +11,7 @@ from .._runtime.results import Result, result
 from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, Path, States
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.stationary import stationary
 from ..errors import InvalidChainError
 
@@ -89,7 +89,7 @@ def hitting_distribution(
     >>> law.probability.tolist(), law.survival.tolist()
     ([[0.0, 0.5, 0.25, 0.125]], [[1.0, 0.5, 0.25, 0.125]])
     """
-    is_chain(chain)
+    require_chain(chain)
     n_steps = validate.count(n_steps, "n_steps", minimum=0)
     mask = validate.target_mask(target, chain.n_states)
     threads = resolve_threads(num_threads)

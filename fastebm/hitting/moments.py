@@ -11,7 +11,7 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import hits_almost_surely
 from ..errors import ConvergenceWarning
 from ..linalg.m_matrix import MMatrixSystem
@@ -105,7 +105,7 @@ def hitting_moments(
     >>> found.mean.tolist(), (found.std**2).round(12).tolist()
     ([4.0, 0.0], [12.0, 0.0])
     """
-    is_chain(chain)
+    require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
     mask = validate.target_mask(target, chain.n_states)

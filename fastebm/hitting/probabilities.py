@@ -12,7 +12,7 @@ from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..errors import ConvergenceWarning, InvalidChainError
 from .first_hit import FirstHitSolve
 from .times import MAX_ITER
@@ -141,7 +141,7 @@ def hitting_probabilities(
     >>> fe.hitting_probabilities(walk, [4], avoid=[0]).probability
     array([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
-    is_chain(chain)
+    require_chain(chain)
     members = validate.target_mask(target, chain.n_states)
     avoided = (
         np.zeros(chain.n_states, bool)
@@ -240,7 +240,7 @@ def absorption_probabilities(
     >>> fe.absorption_probabilities(fe.MarkovChain(P), [[0], [3]]).probability[1:3].tolist()
     [[0.5, 0.5], [0.25, 0.75]]
     """
-    is_chain(chain)
+    require_chain(chain)
     sets = [validate.target_mask(target, chain.n_states) for target in targets]
     if not sets:
         raise InvalidChainError("targets is empty; it needs at least one set of states")

@@ -10,7 +10,7 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, States
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import on_closed_class
 from ..errors import InvalidChainError
@@ -76,7 +76,7 @@ def return_times(
     >>> fe.return_times(chain).mean.round(9).tolist()
     [1.333333333, 4.0]
     """
-    is_chain(chain)
+    require_chain(chain)
     mask = None if target is None else validate.target_mask(target, chain.n_states)
     found = stationary(chain, num_threads=resolve_threads(num_threads))
     with np.errstate(over="ignore"):
@@ -152,7 +152,7 @@ def commute_times(
     >>> fe.commute_times(path, 0, 3).commute.round(9).tolist()
     [18.0]
     """
-    is_chain(chain)
+    require_chain(chain)
     sources = validate.state_array(source, chain.n_states, "source")
     targets = validate.state_array(target, chain.n_states, "target")
     if sources.shape != targets.shape:
@@ -272,7 +272,7 @@ def kemeny_constant(
     >>> round(fe.kemeny_constant(fe.MarkovChain(np.array([[0.9, 0.1], [0.3, 0.7]]))).value, 12)
     2.5
     """
-    is_chain(chain)
+    require_chain(chain)
     n_probes = validate.count(n_probes, "n_probes", minimum=2)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     generator, threads = np.random.default_rng(rng), resolve_threads(num_threads)

@@ -19,7 +19,7 @@ from .._runtime.results import Result, result
 from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import hits_almost_surely, on_closed_class
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
@@ -155,7 +155,7 @@ def hitting_times(
     >>> fe.hitting_times(walk, [0]).mean
     array([0., 3., 4., 3.])
     """
-    is_chain(chain)
+    require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
     mask = validate.target_mask(target, chain.n_states)

@@ -13,7 +13,7 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..linalg.m_matrix import MMatrixSystem
@@ -128,7 +128,7 @@ def autocorrelation(
     >>> round(a.integrated_time, 9), a.autocorrelation.round(9).tolist()
     (4.0, [1.0, 0.6, 0.36])
     """
-    n_states = is_chain(chain).n_states
+    n_states = require_chain(chain).n_states
     values: FloatArray = validate.vector(f, n_states, "f")
     n_lags = validate.count(n_lags, "n_lags", minimum=0)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)

@@ -1,7 +1,7 @@
 """The chain on its closed class, for questions that need detailed balance and two states."""
 
 from .._runtime.types import BoolArray
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError, NotReversibleError
 
@@ -16,7 +16,7 @@ def reversible_closed_class(
     NotReversibleError, InvalidChainError, ReducibleChainError
         No detailed balance; a class of one state; several closed classes.
     """
-    is_chain(chain)
+    require_chain(chain)
     inside = closed_class(chain)
     if inside is not None:
         chain = chain.restrict(inside)

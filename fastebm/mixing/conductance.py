@@ -8,7 +8,7 @@ from .._runtime import validate
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, BoolArray, Callback, FloatArray
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..errors import InvalidChainError
 from ..spectral.gap import slowest_mode
 from ..spectral.gap_result import GapResult
@@ -116,7 +116,7 @@ def conductance(
     (0.333333333333, 0.5, True)
     """
     threads = resolve_threads(num_threads)
-    n_states = is_chain(chain).n_states
+    n_states = require_chain(chain).n_states
     chain, inside = reversible_closed_class(chain, "conductance")
     generator = np.random.default_rng(rng)
     if gap is not None and getattr(gap, "kind", None) != "spectral":

@@ -13,7 +13,7 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, States
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
@@ -141,7 +141,7 @@ def mixing_curve(
     >>> curve.tv.round(6).tolist(), curve.kl_is_monotone
     ([[0.5, 0.25, 0.125, 0.0625]], True)
     """
-    is_chain(chain)
+    require_chain(chain)
     recorded = _recorded(n_steps, steps)
     distances = (distances,) if isinstance(distances, str) else tuple(distances)
     for name in distances:

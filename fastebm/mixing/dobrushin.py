@@ -11,7 +11,7 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Int32Array, IntArray
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 
 # Up to this many states every pair of rows is compared: 0.5 s and 8 MB.
 MAX_PAIRS = 1000
@@ -96,7 +96,7 @@ def dobrushin(
     >>> round(fe.dobrushin(fe.MarkovChain(np.array([[0.9, 0.1], [0.4, 0.6]]))).coefficient, 12)
     0.5
     """
-    is_chain(chain)
+    require_chain(chain)
     resolve_threads(num_threads)
     search = _FarthestRows(chain)
     with interruptible("dobrushin", search.result, progress=progress, callback=callback) as monitor:

@@ -10,7 +10,7 @@ from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, IntArray, States
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class, require_aperiodic
 from ..errors import InvalidChainError
 from ..spectral.gap_result import GapResult
@@ -159,7 +159,7 @@ def mixing_time(
     >>> found.steps, found.is_exact
     (3, True)
     """
-    is_chain(chain)
+    require_chain(chain)
     eps = validate.number(eps, "eps", above=0.0, below=1.0)
     max_steps = validate.count(max_steps, "max_steps")
     threads = resolve_threads(num_threads)

@@ -15,7 +15,7 @@ from .._runtime.results import Result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, BoolArray, Callback, FloatArray
 from .._version import __version__
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import TiltedChain, tilt
 from ..equilibrium.detailed_balance import BalanceResult, detailed_balance
 from ..equilibrium.stationary import StationaryResult, stationary
@@ -138,7 +138,7 @@ def analyze(
     >>> round(report.solve.mean_from_pi, 12), abs(report.standard_errors) < 4
     (1.809523809524, True)
     """
-    is_chain(chain)
+    require_chain(chain)
     betas = [
         math.inf if beta == math.inf else validate.number(beta, "betas", above=0.0)
         for beta in betas

@@ -12,7 +12,7 @@ from .._runtime.results import Result, result
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, Path, States
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..errors import ConvergenceWarning
 from .hitting_run import HITS_BEFORE_STOP, HittingRun
 from .statistics import Survival
@@ -163,7 +163,7 @@ def simulate_hitting_times(
     >>> bool(sample.ci[0] < 10.0 < sample.ci[1])
     True
     """
-    is_chain(chain)
+    require_chain(chain)
     mask = validate.target_mask(target, chain.n_states)
     n_walkers = validate.count(n_walkers, "n_walkers")
     max_steps = validate.count(max_steps, "max_steps")

@@ -13,7 +13,7 @@ from .._runtime.results import Result, result
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, Path, States
-from ..chains.chain import is_chain
+from ..chains.chain import require_chain
 from ..chains.tilt import TiltedChain
 from ..errors import ConvergenceWarning, InvalidChainError
 from .importance_run import ImportanceRun
@@ -146,7 +146,7 @@ def importance_hitting(
     >>> bool(found.ci[0] < exact < found.ci[1])
     True
     """
-    is_chain(chain)
+    require_chain(chain)
     if not isinstance(chain, TiltedChain):
         raise TypeError(
             "importance_hitting needs a TiltedChain, which has warmer tilts; "

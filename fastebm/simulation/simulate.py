@@ -10,7 +10,7 @@ from .._runtime.progress import interruptible
 from .._runtime.random import philox_key
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, BoolArray, Callback
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from .walkers import WALKERS_PER_ROUND, Starts, advance, step_pacer
 
 
@@ -92,7 +92,7 @@ def simulate(
     >>> fe.simulate(chain, 4, start=[0, 1], n_walkers=2, rng=0).tolist()
     [[0, 1, 0, 1, 0], [1, 0, 1, 0, 1]]
     """
-    is_chain(chain)
+    require_chain(chain)
     n_steps = validate.count(n_steps, "n_steps", 0)
     n_walkers = validate.count(n_walkers, "n_walkers")
     num_threads = resolve_threads(num_threads)

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from .._runtime import validate
 from .._runtime.results import Result, result
 from .._runtime.types import RNG, Callback, FloatArray, Path, States
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import hits_almost_surely, reachable
 from ..errors import ConvergenceWarning, InvalidChainError
 from .splitting_run import SplittingRun
@@ -245,7 +245,7 @@ def splitting_hitting_time(
     >>> bool(found.ci[0] < 100.0 < found.ci[1])
     True
     """
-    is_chain(chain)
+    require_chain(chain)
     states = validate.state_array(start, chain.n_states, "start")
     if len(states) != 1:
         raise InvalidChainError(

@@ -17,7 +17,7 @@ from .._runtime.random import philox_key
 from .._runtime.resumable import State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, BoolArray, Callback, FloatArray, IntArray, Path, States
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..errors import InvalidChainError
 from .walkers import ScoredWalks, Starts, stop_sets, uniforms
 
@@ -71,7 +71,7 @@ class SplittingRun:
         *,
         score_starts: bool,
     ) -> None:
-        is_chain(chain)
+        require_chain(chain)
         self.name, self.chain, self.score_starts = name, chain, score_starts
         self.target, self.avoid = stop_sets(target, avoid, chain.n_states)
         self.n_particles = validate.count(n_particles, "n_particles", 2)

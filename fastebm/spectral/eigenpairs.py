@@ -21,7 +21,7 @@ from .._runtime.random import philox_key
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, IntArray, Path
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..chains.symmetrized import balanced, symmetrized
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import structure
@@ -125,7 +125,7 @@ def eigenpairs(
     >>> e.eigenvalues.round(6).tolist(), e.multiplicities.tolist(), e.is_cut
     ([1.0, 0.866025, 0.866025, 0.5], [1, 2, 2, 1], True)
     """
-    is_chain(chain)
+    require_chain(chain)
     k = validate.count(k, "k")
     if k > chain.n_states:
         raise InvalidChainError(

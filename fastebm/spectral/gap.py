@@ -8,7 +8,7 @@ import numpy as np
 from .._runtime import validate
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Path
-from ..chains.chain import MarkovChain, is_chain
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class, structure
 from ..errors import ConvergenceWarning, InvalidChainError
 from . import gap_result
@@ -106,7 +106,7 @@ def spectral_gap(
     >>> round(g.gap, 12), round(g.relaxation_time, 12)
     (0.4, 2.5)
     """
-    is_chain(chain)
+    require_chain(chain)
     options = _options(kind, tol, certify, max_matvecs, num_threads, progress, callback)
     validate.choice(method, "method", METHODS)
     return _solve(chain, options, method, rng, checkpoint, keep_vector=False)[0]
@@ -131,7 +131,7 @@ def slowest_mode(
         A function on the closed class whose Dirichlet quotient is the upper end of the gap; NaN
         where pi is beyond a double's range.
     """
-    is_chain(chain)
+    require_chain(chain)
     options = _options("spectral", tol, True, None, num_threads, progress, callback)
     found, f = _solve(chain, options, "auto", rng, None, keep_vector=True)
     assert f is not None
