@@ -58,12 +58,9 @@ def choice(value: Choice, name: str, allowed: Iterable[str | None]) -> Choice:
 
 
 def clipped(array: FloatArray, low: float, high: float) -> FloatArray:
-    """The array itself, or a copy in which entries outside [low, high] by at most END_ROUNDING are
-    set to that end."""
+    """A copy in which entries outside [low, high] by at most END_ROUNDING are set to that end."""
     below = (array < low) & (array >= low - END_ROUNDING)
     above = (array > high) & (array <= high + END_ROUNDING)
-    if not (below.any() or above.any()):
-        return array
     return np.where(below, low, np.where(above, high, array))
 
 
@@ -72,7 +69,7 @@ def sparse_float64(matrix: Any, name: str) -> Any:
     repeated entries added up. They are cast first: a uint8 matrix would add them modulo 256."""
     if matrix.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, not dtype {matrix.dtype}")
-    csr = sp.csr_array(matrix.astype(np.float64), copy=True)
+    csr = sp.csr_array(matrix.astype(np.float64, copy=False), copy=True)
     csr.sum_duplicates()
     return csr
 
@@ -141,7 +138,9 @@ def target_mask(target: States, n_states: int) -> BoolArray:
 def distribution(values: npt.ArrayLike, n_states: int, name: str) -> FloatArray:
     """A probability vector (n_states,): not negative to END_ROUNDING, with sum one to 1e-6, then
     clipped at zero and normalised."""
-    array = clipped(vector(values, n_states, name), 0.0, np.inf)
+    array = vector(values, n_states, name)
+    if (array < 0).any():
+        array = clipped(array, 0.0, np.inf)
     if (array < 0).any():
         at = int(np.argmax(array < 0))
         raise InvalidChainError(f"{name}[{at}] is {array[at]}; probabilities are not negative")

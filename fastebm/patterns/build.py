@@ -57,7 +57,7 @@ def _arrays(P: Any) -> CsrArrays:
         if P.format != "csr":
             # repeated entries are added up in float64, whatever they are stored in
             storage = P.dtype if P.dtype == np.float32 else np.float64
-            P = validate.sparse_float64(P, "P").astype(storage)
+            P = validate.sparse_float64(P, "P").astype(storage, copy=False)
     else:
         P = validate.real_array(P, "P")
         shape = P.shape

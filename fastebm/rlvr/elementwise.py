@@ -61,9 +61,10 @@ def checked(name: str, values: npt.ArrayLike, logit: bool = False) -> FloatArray
         )
     array: FloatArray = np.asarray(validate.real_array(values, name), dtype=np.float64)
     low, high, remedy = _LOGIT if logit else _DOMAINS[name]
-    if not logit and name in _COMPUTED:
-        array = validate.clipped(array, low, high)
     bad = ~((low <= array) & (array <= high))  # also true for NaN
+    if not logit and name in _COMPUTED and bad.any():
+        array = validate.clipped(array, low, high)
+        bad = ~((low <= array) & (array <= high))
     if bad.any():
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         where = f"[{', '.join(map(str, index))}]" if index else ""
