@@ -56,6 +56,24 @@ class SparseElimination:
     def is_factorised(self) -> bool:
         return self._factor is not None
 
+    @property
+    def n_flops(self) -> float:
+        """Operations of the elimination, once it is ordered."""
+        return self._fill["n_flops"]
+
+    @property
+    def n_entries(self) -> int:
+        """Entries of a triangular factor, once it is ordered; a solve makes four operations with
+        each."""
+        return int(self._fill["n_entries"])
+
+    @property
+    def _fill(self) -> dict[str, float]:
+        if self._symbolic is None:
+            raise RuntimeError("order first")
+        fill: dict[str, float] = self._symbolic[-1]
+        return fill
+
     def pays(self, n_products: int, left: float, report: Report) -> bool:
         """Whether elimination is cheaper than to go on with an iteration.
 

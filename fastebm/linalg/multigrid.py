@@ -64,13 +64,29 @@ def hierarchy(
                 return None
             further, coarse, mass, coarse_leak = _coarsened(coarse, mass, coarse_leak, num_threads)
             aggregate = np.where(aggregate >= 0, further[aggregate], np.int32(-1))
-        if coarse is None or coarse.n_states > MIN_SHRINK * n:
+        if coarse is None or mass is None or coarse.n_states > MIN_SHRINK * n:
             return None
+        if leak is None and coarse.n_states <= MAX_COARSEST:
+            aggregate, coarse = _heaviest_first(flow, aggregate, coarse.n_states, mass, num_threads)
         budget -= coarse.matrix.nnz
         if budget < 0:
             return None
         levels.append((flow, diag, aggregate, *_core.flow_members(aggregate, coarse.n_states)))
         flow, leak = coarse, coarse_leak
+
+
+def _heaviest_first(
+    flow: _core.Flow, aggregate: Aggregates, n_coarse: int, mass: FloatArray, num_threads: int
+) -> tuple[Aggregates, _core.Flow]:
+    """The coarsest level with its heaviest aggregate as number 0, where the solution without a leak
+    is set to zero: grounded at a light one, it has rounding errors of the size of the light mode on
+    all others, and the cycle misses modes."""
+    number = np.arange(n_coarse, dtype=np.int32)
+    heaviest = int(np.argmax(mass))
+    number[[0, heaviest]] = number[[heaviest, 0]]
+    renumbered = np.where(aggregate >= 0, number[aggregate], np.int32(-1))
+    members = _core.flow_members(renumbered, n_coarse)
+    return renumbered, flow.coarse(renumbered, n_coarse, *members, num_threads)
 
 
 def _coarsened(

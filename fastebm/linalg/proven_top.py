@@ -12,7 +12,8 @@ Dorsselaer, Hochstenbach & van der Vorst 2000). The event concerns the start onl
 probability covers every number of steps at which the end is computed.
 
 Rounding: a local error f_k of the recurrence has the same effect as a change of y_1 by some eta,
-because the recurrence of the y_k is linear. The density of y_1 is largest at 0 (from three dimensions on). So
+because the recurrence of the y_k is linear. The density of y_1 is largest at 0 (from three
+dimensions on). So
 |y_1 + eta| is below c with no larger probability, if eta does not depend on y_1. Rounding errors
 are taken to be so; that they could conspire with the one component of the start that nobody knows
 is not excluded by proof. The couplings count as at least `rounding`, the size of a local error: a
@@ -27,8 +28,8 @@ from .._runtime.types import BoolArray, FloatArray
 from .rounding import EPS
 
 # Distances from the largest Ritz value that are tried at a time, and rounds of refinement: the
-# distance is found to a relative 1e-5.
-N_TRIED, ROUNDS = 32, 5
+# distance is found to a relative 1e-3.
+N_TRIED, ROUNDS = 32, 3
 # |y| <= 1 holds for vectors of length one; those of a recurrence have it to rounding.
 LENGTH = 1.0 + 1e-6
 # The polynomials are scaled down beyond this size.
@@ -68,7 +69,7 @@ def proven_top(
     if not theta < limit < math.inf:
         return math.inf
     beta = np.maximum(beta, rounding)
-    near, far = EPS * max(abs(theta), limit - theta), limit - theta
+    near, far = EPS * max(abs(theta), 1e-300), limit - theta
     found = math.inf
     for _ in range(ROUNDS):
         distances = np.geomspace(near, far, N_TRIED)

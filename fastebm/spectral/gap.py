@@ -12,12 +12,14 @@ from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class, structure
 from ..errors import ConvergenceWarning, InvalidChainError
 from . import gap_result
+from .gap_dense import dense, two_states
 from .gap_general import general_gap
-from .gap_result import GapResult, pack
-from .gap_reversible import DEEP_GAP, GapOptions, ReversibleGap, dense, two_states
+from .gap_options import MODULUS_KINDS, GapOptions
+from .gap_result import FAILURE, GapResult, closed_form
+from .gap_reversible import ReversibleGap
 
 KINDS = ("spectral", "absolute", "multiplicative", "additive")
-METHODS = ("auto", "lanczos", "multigrid")
+METHODS = ("auto", "lanczos", "inverse", "multigrid")
 MAX_MATVECS = 100_000
 
 
@@ -34,6 +36,7 @@ def spectral_gap(
     progress: bool = False,
     callback: Callback | None = None,
     checkpoint: Path | None = None,
+    failure_probability: float = FAILURE,
 ) -> GapResult:
     """The spectral gap of a chain with one closed class, on that class.
 
@@ -44,14 +47,14 @@ def spectral_gap(
         1 - lambda_2 (non-reversible: 1 - max Re lambda); 1 - max |lambda|, 0 for a periodic chain;
         the gap of P P*; the gap of (P + P*)/2. For a reversible chain "additive" is "spectral".
     tol : float
-        Relative accuracy of the gap.
+        Relative accuracy of the gap: `converged` means that the ends leave no larger error.
     certify : bool
         Form the vector (a second pass of the recurrence) and report its Dirichlet form, a rigorous
-        upper bound. It is always formed where the gap is below 2e-6: there the Dirichlet form is
-        the estimate itself, free of cancellation. "multigrid" always has it.
-    method : {"auto", "lanczos", "multigrid"}
-        For reversible chains. "auto" begins with Lanczos and changes over to multigrid where
-        Lanczos would need hundreds of steps more.
+        upper end, where the upper end would otherwise be probabilistic.
+    method : {"auto", "lanczos", "inverse", "multigrid"}
+        For reversible chains. "auto" begins with Lanczos. Where that would be slow, or where
+        rounding hides the gap from it, Lanczos on the inverse by elimination takes over, or
+        multigrid where elimination costs too much.
     max_matvecs : int, optional
         Products at most, 100 000 by default.
     rng : seed or Generator, optional
@@ -65,6 +68,8 @@ def spectral_gap(
         A file to which the search is saved every half minute, and at Ctrl-C; the same call (with
         the same `rng`) goes on from it with the same bits. It is removed when the call is done.
         Only for reversible chains of more than 128 states.
+    failure_probability : float
+        The probability, over the random start, that a probabilistic end fails.
 
     Returns
     -------
@@ -76,22 +81,28 @@ def spectral_gap(
     ReducibleChainError
         More than one closed class.
     InvalidChainError
-        method="multigrid" on a chain that is too well connected for it (Lanczos needs few steps
-        there) or not reversible.
+        method="multigrid" or "inverse" on a chain that is too well connected for it (Lanczos needs
+        few steps there) or not reversible.
     Interrupted
         Ctrl-C; `partial` is the result so far.
 
     Notes
     -----
-    Reversible chains: Lanczos on the symmetrised operator without a stored basis; sqrt(pi) is
-    deflated in every step. It stops where the error of the wanted Ritz value is below tol times the
-    gap. The error is a Gauss-Radau bound over the Krylov space (Golub & Meurant 2010). It is an
-    estimate, because it takes the next Ritz value, plus its residual, for the next eigenvalue.
+    Reversible chains of up to 128 states: LAPACK, with its backward error as a rigorous bound.
 
-    Metastable chains: the Rayleigh quotient of the Dirichlet form is minimised with a multigrid
-    preconditioner. It stops where, by its last decreases, less than tol is left to gain. The
-    number of steps does not grow as the gap shrinks. A second random start is a safeguard against
-    missing the slowest mode.
+    Larger ones: Lanczos on the symmetrised operator without a stored basis; sqrt(pi) is deflated in
+    every step. The upper end of lambda_2 is probabilistic: what the recurrence excludes for a start
+    with a component of at least `failure_probability` / sqrt(n) along the eigenvector (van
+    Dorsselaer, Hochstenbach & van der Vorst 2000). It assumes nothing of the other eigenvalues, and
+    multiple ones are ordinary cases. Rounding errors are taken to be independent.
+
+    Small gaps: Lanczos on the inverse of I - S, whose solves eliminate all states but the heaviest
+    without subtractions, and keep their relative accuracy however small the gap is.
+
+    Multigrid: the Rayleigh quotient of the Dirichlet form is minimised, from two random starts. The
+    number of steps does not grow as the gap shrinks. Its upper end is rigorous. The lower end is
+    the exit rate from all states but the heaviest, by interlacing: rigorous, but rarely within
+    `tol`.
 
     Non-reversible chains: Krylov-Schur (Stewart 2001) on D^(1/2) P D^(-1/2) with sqrt(pi) deflated.
     It stops where residual times condition number, the error to first order, is below tol times the
@@ -107,7 +118,9 @@ def spectral_gap(
     (0.4, 2.5)
     """
     require_chain(chain)
-    options = _options(kind, tol, certify, max_matvecs, num_threads, progress, callback)
+    options = _options(
+        kind, tol, certify, max_matvecs, failure_probability, num_threads, progress, callback
+    )
     validate.choice(method, "method", METHODS)
     return _solve(chain, options, method, rng, checkpoint, keep_vector=False)[0]
 
@@ -132,7 +145,7 @@ def slowest_mode(
         where pi is beyond a double's range.
     """
     require_chain(chain)
-    options = _options("spectral", tol, True, None, num_threads, progress, callback)
+    options = _options("spectral", tol, True, None, FAILURE, num_threads, progress, callback)
     found, f = _solve(chain, options, "auto", rng, None, keep_vector=True)
     assert f is not None
     return found, f
@@ -143,6 +156,7 @@ def _options(
     tol: float,
     certify: bool,
     max_matvecs: int | None,
+    failure: float,
     num_threads: int | None,
     progress: bool,
     callback: Callback | None,
@@ -152,6 +166,7 @@ def _options(
         tol=validate.number(tol, "tol", above=0.0, below=1.0),
         certify=certify,
         limit=MAX_MATVECS if max_matvecs is None else validate.count(max_matvecs, "max_matvecs"),
+        failure=validate.number(failure, "failure_probability", above=0.0, below=1.0),
         threads=resolve_threads(num_threads),
         progress=progress,
         callback=callback,
@@ -174,51 +189,46 @@ def _solve(
     if inside is not None:
         chain = chain.restrict(inside)
     if chain.n_states == 1:
-        return pack(kind, 0.0, 0.0, "closed form", 0, 0.0, slem=0.0), None
+        return closed_form(kind, 0.0, 1.0), None
     # P P* of a periodic chain never leaves a cyclic class
-    if kind in ("absolute", "multiplicative") and structure(chain).period > 1:
+    if kind in MODULUS_KINDS and structure(chain).period > 1:
         value = -1.0 if kind == "absolute" and chain.is_reversible else 1.0
-        return pack(kind, value, 0.0, "period", 0, 0.0, slem=1.0, gap=0.0), None
+        return closed_form(kind, value, 0.0, "period"), None
     if chain.n_states == 2:
         return two_states(chain, kind), np.array([0.0, 1.0])
-    if method == "multigrid" and not chain.is_reversible:
+    if method in ("inverse", "multigrid") and not chain.is_reversible:
         raise InvalidChainError(
-            'method="multigrid" needs a reversible chain; take kind="additive", or method="auto"'
+            f'method="{method}" needs a reversible chain; take kind="additive", or method="auto"'
         )
-
-    def iterated() -> tuple[GapResult, FloatArray | None]:
-        # one integer seeds everything, so that a second pass and a resumed call repeat the start
-        seed = int(generator.integers(2**63))
-        search = ReversibleGap(
-            chain, options, method=method, seed=seed, checkpoint=checkpoint, keep_vector=keep_vector
-        )
-        return search.solve(), search.vector
-
     found: GapResult
     f: FloatArray | None
     if not chain.is_reversible:
         found, f = general_gap(chain, options, generator), None
     elif chain.n_states <= gap_result.MAX_DENSE and method == "auto":
         found, f = dense(chain, options)
-        if found.gap < DEEP_GAP and kind != "multiplicative":
-            deep, vector = iterated()
-            # both upper ends are rigorous: a search whose lower end is above the other's upper end
-            # has missed the slowest mode
-            if deep.gap_lower <= found.gap_upper and (deep.converged or deep.gap < found.gap):
-                found, f = deep, vector
     else:
-        found, f = iterated()
+        # one integer seeds everything, so that a second pass and a resumed call repeat the start
+        seed = int(generator.integers(2**63))
+        search = ReversibleGap(
+            chain, options, method=method, seed=seed, checkpoint=checkpoint, keep_vector=keep_vector
+        )
+        found, f = search.solve(), search.vector
     if not found.converged:
         _warn(found, options)
     return found, f
 
 
 def _warn(found: GapResult, options: GapOptions) -> None:
-    if found.n_matvecs < options.limit and found.gap_lower == 0.0:
-        reason = f"the gap is below {found.gap_upper:.3g}, the limit of double precision here"
+    if found.criterion == "residual":
+        known = f"its residual is {found.residual:.3g}"
+    elif found.gap_lower > 0.0:
+        known = f"it is between {found.gap_lower:.6g} and {found.gap_upper:.6g}"
     else:
-        reason = (
-            f"not converged to {options.tol:.3g} after {found.n_matvecs} products; "
-            "raise max_matvecs"
-        )
-    warnings.warn(f"spectral_gap: {reason}", ConvergenceWarning, stacklevel=4)
+        known = f"it is at most {found.gap_upper:.3g}, and no lower end is known"
+    remedy = "raise max_matvecs" if found.n_matvecs >= options.limit else "raise tol"
+    warnings.warn(
+        f"spectral_gap: the gap is not known to tol = {options.tol:.3g} after {found.n_matvecs} "
+        f"products: {known}; {remedy}",
+        ConvergenceWarning,
+        stacklevel=4,
+    )

@@ -30,8 +30,8 @@ from ..linalg.ritz import Projection, RitzPairs
 from ..linalg.rounding import EPS, RITZ_ROUNDING
 from ..linalg.three_term import ThreeTerm
 from . import gap_result
+from .gap_options import GapOptions
 from .gap_result import SMALL_GAP, SMALLEST_GAP, GapResult, pack
-from .gap_reversible import GapOptions
 from .known_law import known_pi
 from .lanczos import TridiagonalRitz
 

@@ -5,6 +5,7 @@ import math
 from .._runtime.results import Result, result
 from ..linalg import dirichlet
 from ..linalg.rounding import RITZ_ROUNDING
+from .ends import Enclosed
 
 # Up to this many states LAPACK solves the dense problem at once.
 MAX_DENSE = 128
@@ -14,7 +15,7 @@ SMALL_GAP = 2e-6
 # The smallest gap that a Lanczos iteration, with the Dirichlet form of its vector, can distinguish
 # from zero.
 SMALLEST_GAP = 1e-22
-# The probability that the bound of Kuczynski & Wozniakowski fails, over the random start.
+# The default probability, over the random start, that a probabilistic end fails.
 FAILURE = 1e-6
 
 
@@ -28,8 +29,14 @@ class GapResult(Result):
         "spectral" 1 - lambda_2; "absolute" 1 - max |lambda|; "additive", "multiplicative": of
         (P + P*)/2, of P P*.
     gap, gap_lower, gap_upper : float
-    lower_kind, upper_kind : str
-        "rigorous", "probabilistic", "estimate" or "none" (then the bound is 0 or 2).
+        The ends include rounding, taken as independent errors where an end is probabilistic.
+    lower_kind, upper_kind : {"rigorous", "probabilistic", "none"}
+        What each end rests on: a proof; a proof but for `failure_probability`; nothing (then it is
+        0 or 2).
+    criterion : {"error", "residual"}
+        What `converged` states: "error" that the ends leave a relative error of at most tol;
+        "residual" that the eigenvalue is one of a chain that differs by tol times the gap (chains
+        without detailed balance, kinds "spectral" and "absolute").
     eigenvalue : float or complex
         The eigenvalue that sets the gap.
     slem : float or None
@@ -42,17 +49,18 @@ class GapResult(Result):
         |A v - lambda v| of the eigenpair, as the recurrence estimates it (Lanczos) or as computed
         (other methods).
     probabilistic_lower : float or None
-        Where the start was random: a lower end that assumes nothing of the other eigenvalues and
-        fails with probability `failure_probability` over that start (Kuczynski & Wozniakowski
-        1992). Where the gap is small it is 0, no information.
+        `gap_lower` where it is probabilistic.
     failure_probability : float or None
+        The probability, over the random start, that a probabilistic end fails.
     rounding : float
-        Absolute accuracy that double precision leaves in `gap`; a gap below it is known only by its
-        upper end.
+        Absolute error that double precision leaves in `gap`; the ends include it.
     n_matvecs : int
         Products with P.
+    n_solves : int
+        Solves with I - P by elimination.
     method : str
     converged : bool
+        See `criterion`.
     wall_s : float
         Seconds.
     """
@@ -63,6 +71,7 @@ class GapResult(Result):
     gap_upper: float
     lower_kind: str
     upper_kind: str
+    criterion: str
     eigenvalue: float | complex
     slem: float | None
     relaxation_time: float | None
@@ -72,9 +81,60 @@ class GapResult(Result):
     failure_probability: float | None
     rounding: float
     n_matvecs: int
+    n_solves: int
     method: str
     converged: bool
     wall_s: float
+
+
+def from_ends(
+    kind: str,
+    ends: Enclosed,
+    *,
+    eigenvalue: float | complex,
+    method: str,
+    tol: float = 0.0,
+    failure: float | None = None,
+    residual: float = 0.0,
+    rounding: float = 0.0,
+    slem: float | None = None,
+    n_matvecs: int = 0,
+    n_solves: int = 0,
+    wall_s: float = 0.0,
+) -> GapResult:
+    """A GapResult from a gap with its ends; it has converged if they leave a relative error of at
+    most tol."""
+    relaxation, absolute = _relaxation_times(kind, ends.value, slem)
+    is_probable = "probabilistic" in (ends.lower_kind, ends.upper_kind)
+    return GapResult(
+        kind=kind,
+        gap=ends.value,
+        gap_lower=ends.lower,
+        gap_upper=ends.upper,
+        lower_kind=ends.lower_kind,
+        upper_kind=ends.upper_kind,
+        criterion="error",
+        eigenvalue=eigenvalue,
+        slem=slem,
+        relaxation_time=relaxation,
+        absolute_relaxation_time=absolute,
+        residual=residual,
+        probabilistic_lower=ends.lower if ends.lower_kind == "probabilistic" else None,
+        failure_probability=failure if is_probable else None,
+        rounding=rounding,
+        n_matvecs=n_matvecs,
+        n_solves=n_solves,
+        method=method,
+        converged=bool(ends.is_known_to(tol)),
+        wall_s=wall_s,
+    )
+
+
+def closed_form(kind: str, eigenvalue: float, gap: float, method: str = "closed form") -> GapResult:
+    """A GapResult without error."""
+    return from_ends(
+        kind, Enclosed.exact(gap), eigenvalue=eigenvalue, method=method, slem=abs(eigenvalue)
+    )
 
 
 def rival_margin(leading: float, other: float, error: float = 0.0) -> float:
@@ -148,6 +208,7 @@ def pack(
         gap_upper=upper,
         lower_kind="rigorous" if exact else "estimate" if lower > 0.0 else "none",
         upper_kind=upper_kind,
+        criterion="residual",
         eigenvalue=eigenvalue,
         slem=slem,
         relaxation_time=relaxation,
@@ -157,6 +218,7 @@ def pack(
         failure_probability=None if probable is None else FAILURE,
         rounding=rounding,
         n_matvecs=n_matvecs,
+        n_solves=0,
         method=method,
         converged=bool(converged),
         wall_s=wall_s,

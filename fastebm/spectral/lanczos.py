@@ -18,9 +18,11 @@ from .. import _core
 from .._runtime.pacing import ENTRIES_PER_CALL
 from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain
-from ..linalg.rounding import RITZ_ROUNDING
+from ..linalg.proven_top import proven_top, start_component
+from ..linalg.rounding import EPS, RITZ_ROUNDING
 from ..linalg.three_term import NULL_COUPLING
-from .gap_result import FAILURE, rival_margin
+from .ends import Enclosed, EndKind
+from .gap_options import MODULUS_KINDS
 from .known_law import known_log_pi
 
 # Ritz values at each end of the spectrum that are computed in a check.
@@ -28,24 +30,14 @@ VALUES_AT_END = 4
 # Ritz values nearer to each other than this part of their distance from 1 are copies of one, which
 # the loss of orthogonality brings.
 SAME_VALUE = 1e-9
+# Rounding of a row sum, times the root of its length, and of a Ritz value, times the root of the
+# number of steps: errors are independent (Higham & Mary 2019), with a factor for a failure
+# probability of 1e-12. Observed after 14,000 steps: 5e-14.
+ROW_ROUNDING = 8 * EPS
 # States whose logs give the value of pi row / col where it is a constant.
 SAMPLED = 1 << 16
 
 End: TypeAlias = Literal["top", "bottom"]
-
-
-def probabilistic_lower(theta: float, n_states: int, n_steps: int) -> float:
-    """A lower bound of 1 - lambda_2 that fails with probability FAILURE over a start uniform on the
-    sphere.
-
-    (S + I) / 2 has no eigenvalue above its largest Ritz value / (1 - epsilon), with
-    epsilon = (log(1.648 sqrt(n) / FAILURE) / (2 k - 1))^2 after k steps (Kuczynski & Wozniakowski
-    1992, theorem 3.2). Nothing is assumed of lambda_3. For small gaps the bound is 0, no
-    information."""
-    epsilon = (math.log(1.648 * math.sqrt(n_states) / FAILURE) / (2 * n_steps - 1)) ** 2
-    if epsilon >= 1.0:
-        return 0.0
-    return max(0.0, 2.0 - (1.0 + theta) / (1.0 - epsilon) - RITZ_ROUNDING)
 
 
 def radau_error(alpha: FloatArray, beta: FloatArray, theta: float, rho: float) -> float:
@@ -71,11 +63,11 @@ def radau_error(alpha: FloatArray, beta: FloatArray, theta: float, rho: float) -
 
 
 class TridiagonalRitz:
-    """Ritz values, residuals and error bounds at both ends of the tridiagonal matrix of a
-    recurrence.
+    """Ritz values, residuals and error estimates at both ends of the tridiagonal matrix of a
+    recurrence. They decide when to look for a proof, and prove nothing.
 
-    The bounds take the next Ritz value, plus its residual, as an upper bound of the next
-    eigenvalue. That is an estimate, and wrong until the recurrence has found the wanted eigenvalue.
+    They take the next Ritz value, plus its residual, as an upper bound of the next
+    eigenvalue, which is wrong until the recurrence has found the wanted eigenvalue.
 
     Parameters
     ----------
@@ -124,18 +116,67 @@ class TridiagonalRitz:
         self.values[end], self.residuals[end], self.errors[end] = theta, residual, error
         self.vectors[end] = np.asarray(vectors[:, at], np.float64)
 
-    def choose(self, kind: str) -> tuple[End, float]:
-        """(the end that sets the gap of this kind, the error of the gap)."""
-        if kind in ("spectral", "additive"):
-            return "top", self.errors["top"]
-        is_top = abs(self.values["top"]) >= abs(self.values["bottom"])
-        end, other = _ENDS if is_top else _ENDS[::-1]
-        margin = rival_margin(self.values[end], self.values[other], self.errors[other])
-        error = max(self.errors[end], margin)
-        return end, error * (2.0 if kind == "multiplicative" else 1.0)
+    def distance(self, end: End) -> float:
+        """1 - theta at the top, 1 + theta at the bottom."""
+        return 1.0 - self.values[end] if end == "top" else 1.0 + self.values[end]
+
+    def leading(self, kind: str) -> End:
+        """The end that sets the gap of this kind."""
+        is_top = kind not in MODULUS_KINDS or self.distance("top") <= self.distance("bottom")
+        return "top" if is_top else "bottom"
 
 
-_ENDS: tuple[End, End] = ("top", "bottom")
+class ProvenEnds:
+    """How near the spectrum comes to 1 and to -1 at most, by `linalg.proven_top`.
+
+    Parameters
+    ----------
+    n_states : int
+    max_degree : int
+        Entries in a row at most.
+    failure : float
+        The failure probability of both ends together.
+    """
+
+    def __init__(self, n_states: int, max_degree: int, failure: float) -> None:
+        self._dimension, self._max_degree, self._failure = n_states - 1, max_degree, 0.5 * failure
+
+    def distance(
+        self, ritz: TridiagonalRitz, end: End, second: TridiagonalRitz | None = None
+    ) -> Enclosed:
+        """1 - lambda_2 or 1 + lambda_n with its ends.
+
+        Two independent starts both have a small component of an eigenvector with the product of
+        their probabilities: with a `second` start each may fail with the root of the probability.
+        """
+        reach = self._reach(ritz, end, self._failure)
+        value, rounding = ritz.distance(end), self.rounding(ritz.n_steps)
+        if second is not None:
+            root = math.sqrt(self._failure)
+            reach = min(reach, max(self._reach(both, end, root) for both in (ritz, second)))
+            value = min(value, second.distance(end))
+        kind: EndKind = "probabilistic"
+        value = max(value, 0.0)
+        return Enclosed.of(value, (1.0 - reach - rounding, kind), (value + rounding, kind))
+
+    def _reach(self, ritz: TridiagonalRitz, end: End, failure: float) -> float:
+        sign = 1.0 if end == "top" else -1.0
+        return proven_top(
+            sign * ritz.alpha,
+            ritz.beta,
+            sign * ritz.values[end],
+            1.0,
+            start_component(self._dimension, failure),
+            self.rounding(ritz.n_steps),
+        )
+
+    def growth(self, tol: float) -> float:
+        """By how much the logarithm of a component has to grow for a proof to tol."""
+        return -math.log(start_component(self._dimension, self._failure) * tol)
+
+    def rounding(self, n_steps: int) -> float:
+        """Absolute error of a Ritz value, and of the recurrence, after so many steps."""
+        return RITZ_ROUNDING + ROW_ROUNDING * math.sqrt(self._max_degree + n_steps)
 
 
 class LanczosRecurrence:
@@ -204,7 +245,7 @@ class LanczosRecurrence:
 
     def _begin(self) -> _core.Lanczos:
         """The start, uniform on the sphere of the symmetrised coordinates v = sqrt(pi) f as
-        `probabilistic_lower` assumes: w = col v / sqrt(pi). Where pi is a constant times col / row,
+        `proven_top` assumes: w = col v / sqrt(pi). Where pi is a constant times col / row,
         w = sqrt(row col) v costs less."""
         chain, scaled = self.chain, self.chain._scaled
         w = np.random.default_rng(self.seed).standard_normal(chain.n_states)
@@ -222,6 +263,12 @@ class LanczosRecurrence:
     def is_whole(self) -> bool:
         """Whether `state` may be called."""
         return self._core is not None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the subspace is invariant."""
+        beta = self.beta
+        return len(beta) > 0 and bool(beta[-1] <= NULL_COUPLING)
 
     def release(self) -> None:
         """Free the vectors; only alpha and beta remain."""

@@ -1,5 +1,5 @@
-"""Small gaps by minimising the Rayleigh quotient, and the change from Lanczos to multigrid: against
-bisection in multiprecision."""
+"""Small gaps by minimising the Rayleigh quotient: against bisection in multiprecision. The ends are
+rigorous, and the lower one is rarely within tol, of which `unproven` expects the warning."""
 
 import contextlib
 import signal
@@ -17,6 +17,19 @@ from spectral_checks import metropolis_line
 
 import fastebm as fe
 from fastebm.spectral import gap_reversible, lobpcg
+from fastebm.spectral.inverse import GroundedInverse
+
+# What these methods cannot prove to tol, they warn of.
+may_be_unproven = pytest.mark.filterwarnings("ignore::fastebm.errors.ConvergenceWarning")
+
+
+def unproven(chain, **options):
+    """The gap by multigrid, which proves less than it finds."""
+    with pytest.warns(fe.ConvergenceWarning, match="raise tol"):
+        found = fe.spectral_gap(chain, method="multigrid", **options)
+    assert not found.converged and found.method == "multigrid"
+    assert (found.lower_kind, found.upper_kind) == ("rigorous", "rigorous")
+    return found
 
 
 def valley(n, depth, tilt=0.1):
@@ -36,11 +49,11 @@ def product(P, Q):
 def test_double_wells_down_to_1e_minus_18(n, depth, size):
     case = valley(n, depth)
     assert 1e-3 * size < case.gap < 1e3 * size
-    found = fe.spectral_gap(fe.MarkovChain(case.P), method="multigrid", rng=1)
-    assert found.converged and found.method == "multigrid" and found.upper_kind == "rigorous"
+    found = unproven(fe.MarkovChain(case.P), rng=1)
     assert_allclose(found.gap, case.gap, rtol=1e-8, atol=found.rounding)
     assert found.rounding < 1e-9 * size
     assert found.gap_lower <= case.gap <= found.gap_upper
+    assert fe.spectral_gap(fe.MarkovChain(case.P), method="multigrid", rng=1, tol=0.2).converged
 
 
 @pytest.mark.parametrize("depth", [20, 30, 40])
@@ -48,14 +61,14 @@ def test_products_of_double_wells(depth):
     """Two double wells make four wells, with a state for every pair of positions."""
     first, second = valley(40, depth), valley(50, 0.6 * depth)
     chain = fe.MarkovChain(product(first.P, second.P))
-    found = fe.spectral_gap(chain, method="multigrid", rng=1)
+    found = unproven(chain, rng=1)
     assert_allclose(found.gap, 0.5 * min(first.gap, second.gap), rtol=1e-6)
 
 
 def test_auto_changes_over_where_lanczos_would_take_long():
-    slow, quick = valley(1200, 20), gallery.cycle(200, 0.1)
+    slow, quick = valley(1200, 20), gallery.hypercube(10, 0.5)
     found = fe.spectral_gap(fe.MarkovChain(slow.P), rng=1)
-    assert found.method == "multigrid" and found.n_matvecs < 600
+    assert found.method == "inverse" and found.n_matvecs < 100 and found.n_solves < 30
     assert fe.spectral_gap(fe.MarkovChain(quick.P), rng=1).method == "lanczos"
 
 
@@ -64,15 +77,13 @@ def test_other_kinds_keep_the_small_gap(kind):
     case = valley(1200, 30)
     found = fe.spectral_gap(fe.MarkovChain(case.P), kind=kind, rng=1)
     exact = case.gap if kind == "absolute" else case.gap * (2 - case.gap)
-    assert found.method == "multigrid"
+    assert found.method == "inverse" and found.converged
     assert_allclose(found.gap, exact, rtol=1e-8)
 
 
 def test_a_periodic_metastable_chain_has_a_spectral_gap():
     case = gallery.cycle(3000)
-    assert_allclose(
-        fe.spectral_gap(fe.MarkovChain(case.P), method="multigrid", rng=0).gap, case.gap, rtol=1e-8
-    )
+    assert_allclose(unproven(fe.MarkovChain(case.P), rng=0).gap, case.gap, rtol=1e-8)
 
 
 def test_expanders_are_refused_with_the_remedy():
@@ -120,11 +131,14 @@ def interrupted(call, after):
     return caught.value.partial
 
 
+@may_be_unproven
 @pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(),
     reason="signals reach the main thread only",
 )
-@pytest.mark.parametrize("method, after", [("multigrid", 5), ("lanczos", 12), ("auto", 22)])
+@pytest.mark.parametrize(
+    "method, after", [("multigrid", 5), ("lanczos", 12), ("inverse", 3), ("auto", 7)]
+)
 def test_a_checkpoint_resumes_with_the_same_bits(tmp_path, method, after):
     chain, path = fe.MarkovChain(valley(1200, 12).P), tmp_path / "gap.npz"
     whole = fe.spectral_gap(chain, method=method, certify=True, rng=3)
@@ -142,6 +156,7 @@ def test_a_checkpoint_resumes_with_the_same_bits(tmp_path, method, after):
         assert getattr(resumed, name) == getattr(whole, name)
 
 
+@may_be_unproven
 @pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(),
     reason="signals reach the main thread only",
@@ -165,6 +180,7 @@ def test_a_checkpoint_in_the_second_pass(tmp_path):
     )
 
 
+@may_be_unproven
 def test_an_interrupt_while_multigrid_is_made_keeps_the_checkpoint(tmp_path, monkeypatch):
     """While Lanczos changes over to multigrid, and while a checkpoint of multigrid is restored."""
     chain, path = fe.MarkovChain(gallery.path(3000).P), tmp_path / "state.npz"
@@ -174,6 +190,8 @@ def test_an_interrupt_while_multigrid_is_made_keeps_the_checkpoint(tmp_path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(gap_reversible, "Lobpcg", stop)
+        patch.setattr(gap_reversible, "MAX_STEPS", 0)
+        patch.setattr(GroundedInverse, "cost", lambda self, report: np.inf)
         with pytest.raises(fe.Interrupted) as caught:
             fe.spectral_gap(chain, rng=3, checkpoint=path)
     assert caught.value.partial.method == "lanczos" and not path.exists()
@@ -195,6 +213,7 @@ def test_an_interrupt_while_multigrid_is_made_keeps_the_checkpoint(tmp_path, mon
     )
 
 
+@may_be_unproven
 @pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"),
     reason="signals reach the main thread only; timers are POSIX",

@@ -1,0 +1,96 @@
+"""The distances of the spectrum from 1 and from -1, each with its ends, and the gap that they
+make."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+#: What an end of an interval rests on: a proof; a proof but for a stated failure probability;
+#: nothing (then it is the trivial one).
+EndKind: TypeAlias = Literal["rigorous", "probabilistic", "none"]
+
+# Ends that differ by less than this part are equally good.
+AS_GOOD = 1e-10
+
+
+@dataclass(frozen=True)
+class Enclosed:
+    """A distance, 1 - lambda_2 or 1 + lambda_n or what is made of them, and an interval that holds
+    it.
+
+    Attributes
+    ----------
+    value : float
+        The estimate, within the ends.
+    lower, upper : float
+    lower_kind, upper_kind : {"rigorous", "probabilistic", "none"}
+    """
+
+    value: float
+    lower: float = 0.0
+    upper: float = 2.0
+    lower_kind: EndKind = "none"
+    upper_kind: EndKind = "none"
+
+    @staticmethod
+    def exact(value: float) -> "Enclosed":
+        """A closed form."""
+        return Enclosed(value, value, value, "rigorous", "rigorous")
+
+    @staticmethod
+    def of(
+        value: float, lower: tuple[float, EndKind] | None, upper: tuple[float, EndKind] | None
+    ) -> "Enclosed":
+        """From ends that may say nothing: then they are 0 and 2, of no kind."""
+        low, low_kind = lower if lower is not None and lower[0] > 0.0 else (0.0, "none")
+        high, high_kind = upper if upper is not None and upper[0] < 2.0 else (2.0, "none")
+        if math.isnan(value):
+            value = high
+        return Enclosed(min(max(value, low), high), low, high, low_kind, high_kind)
+
+    @property
+    def error(self) -> float:
+        """The largest error that the ends leave in `value`."""
+        return max(self.value - self.lower, self.upper - self.value)
+
+    def is_known_to(self, tol: float) -> bool:
+        """Whether the ends leave at most this relative error in `value`."""
+        has_ends = "none" not in (self.lower_kind, self.upper_kind)
+        return has_ends and self.error <= tol * self.value
+
+    def improved(self, other: "Enclosed") -> "Enclosed":
+        """The value of `other` with the better of the ends. A rigorous end is preferred where it is
+        as good but for rounding."""
+        low, high = (self.lower, self.lower_kind), (self.upper, self.upper_kind)
+        margin = AS_GOOD if other.lower_kind == "rigorous" else -AS_GOOD
+        if other.lower >= self.lower * (1.0 - margin):
+            low = other.lower, other.lower_kind
+        margin = AS_GOOD if other.upper_kind == "rigorous" else -AS_GOOD
+        if other.upper <= self.upper * (1.0 + margin):
+            high = other.upper, other.upper_kind
+        return Enclosed.of(other.value, low, high)
+
+    def valued(self, value: float) -> "Enclosed":
+        """The same ends for another estimate, moved into them."""
+        low, high = (self.lower, self.lower_kind), (self.upper, self.upper_kind)
+        return Enclosed.of(value, low, high)
+
+    def squared(self) -> "Enclosed":
+        """1 - lambda^2 = g (2 - g) for this distance g = 1 - |lambda|, which grows with g."""
+        value, lower, upper = (
+            min(g, 1.0) * (2.0 - min(g, 1.0)) for g in (self.value, self.lower, self.upper)
+        )
+        return Enclosed(value, lower, upper, self.lower_kind, self.upper_kind)
+
+
+def smaller(a: Enclosed, b: Enclosed) -> Enclosed:
+    """The smaller of two distances."""
+    low, high = (a if a.lower <= b.lower else b), (a if a.upper <= b.upper else b)
+    # the smaller one may be either: its lower end is as weak as the weaker of the two
+    kind: EndKind = low.lower_kind
+    if "none" not in (a.lower_kind, b.lower_kind) and "probabilistic" in (
+        a.lower_kind,
+        b.lower_kind,
+    ):
+        kind = "probabilistic"
+    return Enclosed(min(a.value, b.value), low.lower, high.upper, kind, high.upper_kind)

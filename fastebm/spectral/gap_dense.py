@@ -1,0 +1,138 @@
+"""The gap of a reversible chain of few states: LAPACK on the whole of S, and on the whole inverse
+of I - S where rounding hides the gap in S. Rigorous ends."""
+
+import math
+
+import numpy as np
+
+from .._runtime.progress import interruptible
+from .._runtime.types import FloatArray
+from ..chains.chain import MarkovChain
+from ..linalg import dirichlet
+from ..linalg.restriction import Report
+from ..linalg.rounding import EPS
+from .ends import Enclosed, smaller
+from .gap_options import MODULUS_KINDS, GapOptions
+from .gap_result import GapResult, closed_form, from_ends
+from .inverse import GroundedInverse
+from .known_law import known_log_pi, known_pi
+
+# The backward error of LAPACK's symmetric eigenvalues is a modest multiple of n u |A|, and seen to
+# be far smaller (Anderson et al., LAPACK Users' Guide, section 4.7): counted as n times this.
+LAPACK_ROUNDING = 4 * EPS
+# A distance is taken from the inverse where the ends in S leave more than this part of it.
+HIDDEN = 1e-11
+
+
+def two_states(chain: MarkovChain, kind: str) -> GapResult:
+    """The gap of two states, of any size: 1 - lambda_2 = P(0, 1) + P(1, 0)."""
+    P = chain.to_scipy().toarray()
+    rate = float(P[0, 1] + P[1, 0])
+    gap, eigenvalue = rate, 1.0 - rate
+    if kind == "absolute":
+        gap = min(gap, 2.0 - gap)
+    elif kind == "multiplicative":
+        gap, eigenvalue = gap * (2.0 - gap), eigenvalue * eigenvalue
+    found = closed_form(kind, eigenvalue, gap)
+    return found
+
+
+def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArray | None]:
+    """(GapResult, f or None): the Dirichlet quotient of f is the upper end of 1 - lambda_2, where
+    that is the gap."""
+    kind = options.kind
+    with interruptible("spectral_gap", lambda: None, callback=options.callback) as monitor:
+        log_pi = known_log_pi(chain)
+        root = np.exp(0.5 * log_pi)
+        root /= np.linalg.norm(root)
+        values, vectors = _eigh(chain, log_pi, root)
+        # what the rounding of log pi does to an entry of S, and LAPACK's
+        rounding = (len(root) * LAPACK_ROUNDING) + EPS * float(np.abs(log_pi).max())
+        top = _within(1.0 - float(values[-1]), rounding)
+        bottom = _within(1.0 + float(values[0]), rounding)
+        v, method = vectors[:, -1], "lapack"
+        n_solves = 0
+        if top.error > HIDDEN * top.value and log_pi.min() < 0.0:
+            found = _from_inverse(chain, log_pi, options.threads, monitor)
+            if found is not None:
+                inverse, v, n_solves = found
+                top, method = top.improved(inverse), "inverse"
+        f = _function(v, root)
+        at_top = kind not in MODULUS_KINDS or top.value <= bottom.value
+        quotient = dirichlet.quotient(chain._scaled, known_pi(chain), f, options.threads)
+        if math.isfinite(quotient):
+            end = quotient * (1.0 + dirichlet.SLACK)
+            top = top.improved(Enclosed.of(top.value, None, (end, "rigorous")))
+        slem = 1.0 - min(top.value, bottom.value)
+        gap = smaller(top, bottom) if kind in MODULUS_KINDS else top
+        eigenvalue = 1.0 - top.value if at_top else bottom.value - 1.0
+        if kind == "multiplicative":
+            gap, eigenvalue = gap.squared(), eigenvalue * eigenvalue
+        found_gap = from_ends(
+            kind,
+            gap,
+            eigenvalue=eigenvalue,
+            method=method,
+            tol=options.tol,
+            rounding=rounding if method == "lapack" else gap.error,
+            slem=slem,
+            n_solves=n_solves,
+            wall_s=monitor.wall_s,
+        )
+    return found_gap, f if at_top else None
+
+
+def _within(value: float, rounding: float) -> Enclosed:
+    return Enclosed.of(value, (value - rounding, "rigorous"), (value + rounding, "rigorous"))
+
+
+def _eigh(
+    chain: MarkovChain, log_pi: FloatArray, root: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (ascending) and vectors of S on the complement of sqrt(pi)."""
+    half = 0.5 * log_pi
+    P = chain.to_scipy()
+    P.data *= np.exp(np.repeat(half, np.diff(P.indptr)) - half[P.indices])
+    S = P.toarray()
+    S = 0.5 * (S + S.T)
+    # 1 becomes -1, below all others or equal to them
+    values, vectors = np.linalg.eigh(S - 2.0 * np.outer(root, root))
+    keep = np.ones(len(values), bool)
+    keep[np.argmax(np.abs(root @ vectors))] = False
+    return values[keep], vectors[:, keep]
+
+
+def _from_inverse(
+    chain: MarkovChain, log_pi: FloatArray, threads: int, report: Report
+) -> tuple[Enclosed, FloatArray, int] | None:
+    """(1 - lambda_2 with its ends, the vector sqrt(pi) f, solves) by LAPACK on the inverse of
+    I - S, or None where that leaves the range of doubles."""
+    inverse = GroundedInverse(chain, log_pi, threads)
+    if not math.isfinite(inverse.cost(report)) or not inverse.factorise(report):
+        return None
+    root, inside = inverse.root, inverse.inside
+    n = len(root)
+    with np.errstate(all="ignore"):
+        columns = inverse.solve_inside(np.diag(1.0 / root[inside]))
+    G = np.zeros((n, n))
+    G[np.ix_(inside, inside)] = columns * root[inside, None]
+    if not np.isfinite(G).all():
+        return None
+    G -= np.outer(root, root @ G)
+    G -= np.outer(G @ root, root)
+    values, vectors = np.linalg.eigh(0.5 * (G + G.T))
+    theta = float(values[-1])
+    # the rounding of the products is relative to the norm before the projection, 1 / exit_rate
+    error = inverse.rigorous_error(theta) + 2 * n * LAPACK_ROUNDING / (inverse.exit_rate * theta)
+    value = 1.0 / theta
+    if not error < 1.0:
+        return None
+    low = max(value / (1.0 + error), inverse.exit_rate)
+    found = Enclosed.of(value, (low, "rigorous"), (value / (1.0 - error), "rigorous"))
+    return found, vectors[:, -1], inverse.n_solves
+
+
+def _function(v: FloatArray, root: FloatArray) -> FloatArray:
+    """f = v / sqrt(pi), trimmed where v is rounding."""
+    with np.errstate(all="ignore"):
+        return dirichlet.trimmed(v / root, root)
