@@ -16,7 +16,7 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
+from ..chains.law import StationaryLaw
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
 
@@ -114,8 +114,8 @@ def lumpability(
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
     closed_class(chain)
-    law = stationary(chain, num_threads=threads)
-    search = _DefectSearch(chain, labels, size, law.pi, law.log_pi, tol)
+    law = chain._law.take(threads)
+    search = _DefectSearch(chain, labels, size, law, tol)
     with interruptible(
         "lumpability", search.result, total=n, progress=progress, callback=callback
     ) as monitor:
@@ -126,16 +126,10 @@ class _DefectSearch:
     """The defect over the states seen so far, and the flows between the sets."""
 
     def __init__(
-        self,
-        chain: MarkovChain,
-        labels: Int32Array,
-        size: IntArray,
-        pi: FloatArray,
-        log_pi: FloatArray,
-        tol: float,
+        self, chain: MarkovChain, labels: Int32Array, size: IntArray, law: StationaryLaw, tol: float
     ) -> None:
-        self.chain, self.labels, self.size, self.log_pi, self.tol = chain, labels, size, log_pi, tol
-        self.mass: FloatArray = np.bincount(labels, pi, minlength=len(size)).astype(np.float64)
+        self.chain, self.labels, self.size, self.law, self.tol = chain, labels, size, law, tol
+        self.mass: FloatArray = np.bincount(labels, law.pi, minlength=len(size)).astype(np.float64)
         self._pass: _core.Lump | None = None
 
     def run(self, monitor: Monitor) -> MarkovChain:
@@ -150,7 +144,7 @@ class _DefectSearch:
             self.labels,
             order,
             len(self.size),
-            _weights(self.log_pi, self.labels, order, self.size),
+            _weights(self.law.log_pi, self.labels, order, self.size),
         )
         flows = []
 

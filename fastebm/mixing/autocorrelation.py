@@ -14,7 +14,6 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
@@ -136,7 +135,8 @@ def autocorrelation(
     inside = closed_class(chain)
     if inside is not None:
         chain, values = chain.restrict(inside), values[inside]
-    log_pi = stationary(chain, num_threads=threads).log_pi
+    law = chain._law.take(threads)
+    log_pi = law.log_pi
     pi = np.exp(log_pi)
     mean = float(pi @ values)
     centred = values - mean

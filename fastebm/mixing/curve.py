@@ -14,7 +14,6 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, States
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
 from ..spectral.gap_result import GapResult
@@ -154,7 +153,8 @@ def mixing_curve(
     if inside is not None:
         starts = _inside(starts, inside)
         chain = chain.restrict(inside)
-    log_pi = stationary(chain, num_threads=threads).log_pi
+    law = chain._law.take(threads)
+    log_pi = law.log_pi
     if getattr(gap, "kind", None) == "absolute" and not chain.is_reversible:
         raise InvalidChainError(
             "on a chain that is not reversible the absolute gap bounds no distance; "

@@ -130,8 +130,7 @@ def modified_log_sobolev(
         callback=callback,
     )
     upper, trial = _best_trial(chain, gap.gap_upper, v / np.abs(v).max(), threads)
-    assert chain.log_pi is not None
-    log_p = float(chain.log_pi.min())
+    log_p = float(chain._law.take(threads).log_pi.min())
     comparison = _comparison(log_p)
     alpha = min(comparison * float(step.gap_lower), 1.0)
     return LogSobolevResult(
@@ -174,8 +173,7 @@ def _comparison(log_p: float) -> float:
 def _entropy_quotient(chain: MarkovChain, logs: FloatArray, threads: int) -> float:
     """E(f, log f) / Ent(f) at f proportional to exp(logs), from above: the rounding of the form is
     added."""
-    pi = chain.pi
-    assert pi is not None
+    pi = chain._law.take(threads).pi
     logs = logs - np.log(pi @ np.exp(logs))
     f, flow = np.exp(logs), np.empty(chain.n_states)
     _core.scaled_difference(chain._scaled.operator, f, flow, 1, threads)

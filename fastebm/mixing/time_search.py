@@ -16,7 +16,6 @@ from .. import _core
 from .._runtime.progress import Monitor
 from .._runtime.types import FloatArray, IntArray
 from ..chains.chain import MarkovChain
-from ..equilibrium.stationary import stationary
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 from .curve import mixing_curve, rate_of
@@ -83,7 +82,8 @@ class MixingTimeSearch:
         self.chain, self.states, self.eps, self.gap = chain, states, eps, gap
         self.max_steps, self.threads = max_steps, threads
         self.reached = eps * (1.0 + TIE)  # a computed distance up to this counts as eps
-        self.log_pi = stationary(chain, num_threads=threads).log_pi
+        self.law = chain._law.take(threads)
+        self.log_pi = self.law.log_pi
         self.bounds: dict[Side, dict[str, int | float]] = {"lower": {}, "upper": {}}
         self._kinds: dict[tuple[Side, str], str] = {}
         self.worst: int | None = None
