@@ -42,11 +42,13 @@ class LumpabilityResult(Result):
     chain : MarkovChain or None
         The coarse chain with weights pi: the exact one if the partition is lumpable, otherwise that
         of the stationary process. States of a transient set have equal weights. None after an
-        interruption.
+        interruption, and where it would rest on a pi that did not converge.
     mass : ndarray (k,)
         pi of the sets.
     n_checked : int
         Number of states checked, in the order of their sets: n_states unless interrupted.
+    converged : bool
+        The stationary distribution did. The defect does not depend on it.
     """
 
     is_lumpable: bool | None
@@ -57,6 +59,7 @@ class LumpabilityResult(Result):
     chain: MarkovChain | None
     mass: FloatArray
     n_checked: int
+    converged: bool
 
 
 def lumpability(
@@ -95,8 +98,8 @@ def lumpability(
     TypeError
         Set numbers that are not integers.
     Interrupted
-        Ctrl-C. `partial` is the LumpabilityResult of the states checked so far (while the
-        stationary distribution is computed, what `stationary` has reached).
+        Ctrl-C. `partial` is the LumpabilityResult of the states checked so far, or None while the
+        stationary distribution is computed.
 
     Notes
     -----
@@ -166,6 +169,8 @@ class _DefectSearch:
             x = y = 0
             into = int(self.labels[0])
         is_open = coarse is None and defect <= self.tol
+        if not (self.law.converged or defect <= self.tol):
+            coarse = None
         return LumpabilityResult(
             is_lumpable=None if is_open else defect <= self.tol,
             defect=defect,
@@ -175,6 +180,7 @@ class _DefectSearch:
             chain=coarse,
             mass=self.mass,
             n_checked=0 if self._pass is None else self._pass.n_seen,
+            converged=self.law.converged,
         )
 
 

@@ -43,7 +43,8 @@ class BalanceResult(Result):
         transient states.
     pi : ndarray (n_states,)
     converged : bool
-        The stationary distribution did. Otherwise the fluxes are those of another law.
+        The stationary distribution did (otherwise the fluxes are those of another law), and the
+        solve of `hodge`.
     gradient_fraction : float or None
         With hodge=True: the fraction of the squared log ratios log P(x, y) / P(y, x), weighted by
         1 / (1 / F(x, y) + 1 / F(y, x)), that a potential explains (their gradient part). The rest
@@ -121,7 +122,7 @@ def detailed_balance(
     require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
-    converged = True
+    converged = split_converged = True
     if pi is None:
         law = chain._law.take(threads)
         log_pi, converged = law.log_pi, law.converged
@@ -137,7 +138,9 @@ def detailed_balance(
         log_pi,
         threads,
     )
-    split = hodge_split(scaled, log_pi, threads, progress, callback) if hodge else {}
+    split: dict[str, Any] = {}
+    if hodge:
+        split, split_converged = hodge_split(scaled, log_pi, threads, progress, callback)
     edges = [
         {"source": s, "target": t, "flux": f, "reverse_flux": b} for s, t, f, b in found["worst"]
     ]
@@ -152,7 +155,7 @@ def detailed_balance(
         worst_edges=edges,
         potential=-log_pi,
         pi=np.exp(log_pi),
-        converged=converged,
+        converged=converged and split_converged,
         **split,
     )
 

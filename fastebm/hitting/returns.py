@@ -10,11 +10,12 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, States
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import on_closed_class
 from ..errors import InvalidChainError
 from ..linalg.m_matrix import MMatrixSystem
-from .times import hitting_times
+from .times import mean_times
 
 # Up to this many states the trace of the fundamental matrix is summed exactly, with one solve for
 # each state: 1 s.
@@ -167,13 +168,14 @@ def commute_times(
     times = np.zeros((2, 3, sources.size))  # there, back; mean, lower, upper
     converged = True
     for state in np.unique([sources, targets]):
-        found = hitting_times(
+        found = mean_times(
             chain,
             [int(state)],
             tol=tol,
             num_threads=num_threads,
             progress=progress,
             callback=callback,
+            averaged=False,
         )
         converged &= found.converged
         for way, (start, end) in enumerate(((sources, targets), (targets, sources))):
@@ -288,12 +290,10 @@ def kemeny_constant(
     with interruptible(
         "kemeny_constant", solve.partial, progress=progress, callback=callback
     ) as monitor:
-        solve.begin(monitor)
-        if chain.n_states <= MAX_EXACT and solve.system.prepare(monitor):
-            return solve.exact(monitor)
-        for _ in range(n_probes):
-            solve.probe(generator, monitor)
-        return solve.estimate()
+        found = solve.run(n_probes, generator, monitor)
+    if not solve.converged:
+        warn_unconverged(f"kemeny_constant: a solve did not reach tol = {tol:.3g}; raise tol")
+    return found
 
 
 class _KemenySolve:
@@ -309,6 +309,14 @@ class _KemenySolve:
         self.samples: list[float] = []
         self.time = self.longest = math.nan
         self.converged = True
+
+    def run(self, n_probes: int, rng: np.random.Generator, monitor: Monitor) -> KemenyResult:
+        self.begin(monitor)
+        if self.chain.n_states <= MAX_EXACT and self.system.prepare(monitor):
+            return self.exact(monitor)
+        for _ in range(n_probes):
+            self.probe(rng, monitor)
+        return self.estimate()
 
     def begin(self, monitor: Monitor) -> None:
         """E_pi tau_z."""

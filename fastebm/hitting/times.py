@@ -7,7 +7,6 @@ would hide it at means of 1e8.
 """
 
 import math
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -19,10 +18,11 @@ from .._runtime.results import Result, result
 from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.law import StationaryLaw
 from ..equilibrium.structure import hits_almost_surely, on_closed_class
-from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
+from ..errors import InvalidChainError, ReducibleChainError
 from ..linalg.m_matrix import MMatrixSystem
 from ..spectral.gap_ends import gap_converged, lower_end
 from ..spectral.gap_result import GapResult
@@ -158,13 +158,42 @@ def hitting_times(
     >>> fe.hitting_times(walk, [0]).mean
     array([0., 3., 4., 3.])
     """
+    return mean_times(
+        chain,
+        target,
+        tol=tol,
+        gap=gap,
+        max_iter=max_iter,
+        num_threads=num_threads,
+        progress=progress,
+        callback=callback,
+        checkpoint=checkpoint,
+    )
+
+
+def mean_times(
+    chain: MarkovChain,
+    target: States,
+    *,
+    tol: float,
+    gap: GapResult | float | None = None,
+    max_iter: int | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+    checkpoint: Path | None = None,
+    averaged: bool = True,
+) -> HittingResult:
+    """`hitting_times`; with averaged=False without the averages over pi, which is then not
+    needed."""
     require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
     mask = validate.target_mask(target, chain.n_states)
     require_bound(chain, gap)
+    threads = resolve_threads(num_threads)
     solve = _MeanSolve(
-        chain, mask, tol, limit, gap, resolve_threads(num_threads), keep=checkpoint is not None
+        chain, mask, tol, limit, gap, threads, keep=checkpoint is not None, averaged=averaged
     )
     with resumable(
         "hitting_times",
@@ -179,12 +208,10 @@ def hitting_times(
         solve.run(run)
         found = solve.result()
     if not solve.is_solved:
-        warnings.warn(
+        warn_unconverged(
             f"hitting_times: residual {found.residual:.3g} (rounding {found.residual_floor:.3g}) "
             f"after {found.n_iter} products is above tol = {tol:.3g}; lower and upper still "
-            "enclose the means",
-            ConvergenceWarning,
-            stacklevel=2,
+            "enclose the means"
         )
     return found
 
@@ -216,11 +243,13 @@ class _MeanSolve:
         threads: int,
         *,
         keep: bool,
+        averaged: bool,
     ) -> None:
         sure = hits_almost_surely(chain, mask)
         self.chain, self.mask, self.tol, self.gap, self.threads = chain, mask, tol, gap, threads
         self.inside, self.never = sure & ~mask, ~sure
         self.gap_converged = gap_converged(gap, "hitting_times")
+        self.averaged = averaged
         self.is_solved = False  # whether the means of the last result are known to tol
         self.system = MMatrixSystem(
             chain._scaled, self.inside, limit, threads, self._keep if keep else None
@@ -249,9 +278,9 @@ class _MeanSolve:
         self.system.solve(ones, self.tol, run, start=ones, least=1.0)
 
     def _law(self) -> StationaryLaw | None:
-        """None if it is not unique."""
+        """None if it is not unique, or not needed."""
         try:
-            return self.chain._law.take(self.threads)
+            return self.chain._law.take(self.threads) if self.averaged else None
         except ReducibleChainError:
             return None
 

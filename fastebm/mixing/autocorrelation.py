@@ -168,7 +168,7 @@ def autocorrelation(
         autocorrelation=np.array(correlation) / variance,
         poisson=_on_all_states(size * (h - pi @ h), inside, n_states),
         residual=solve.residual,
-        converged=solve.converged,
+        converged=solve.converged and law.converged,
         method=solve.system.method,
         n_iter=solve.system.n_iter,
     )
