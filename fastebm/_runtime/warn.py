@@ -14,7 +14,7 @@ PACKAGE = __name__.partition(".")[0]
 def warn_unconverged(text: str) -> None:
     """Issue a `ConvergenceWarning` at the line outside the package that led here."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and _is_own(frame.f_back.f_globals.get("__name__", "")):
+    while frame.f_back is not None and _is_own(frame.f_globals.get("__name__", "")):
         frame, level = frame.f_back, level + 1
     warnings.warn(text, ConvergenceWarning, stacklevel=level)
 

@@ -13,6 +13,7 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class
 from ..linalg.m_matrix import MMatrixSystem
@@ -48,6 +49,8 @@ class AutocorrelationResult(Result):
     residual : float
         max |f - pi f - (I - P) h| / max |f - pi f|.
     converged : bool
+        The residual is below tol, and the stationary distribution converged. The bounds include the
+        errors of both, and hold in any case.
     method : str
     n_iter : int
     """
@@ -151,6 +154,11 @@ def autocorrelation(
     ) as monitor:
         solve.run(tol, monitor)
         correlation = solve.correlations(n_lags, monitor)
+    if not solve.converged:
+        warn_unconverged(
+            f"autocorrelation: the Poisson equation has a residual of {solve.residual:.3g}, tol is "
+            f"{tol:.3g}, or the time to the most probable state is not known; the bounds hold"
+        )
     h, variance = solve.h, correlation[0]
     value = 2.0 * float(pi @ (unit * h)) - variance
     error = solve.error(value, variance)
