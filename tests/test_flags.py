@@ -12,9 +12,12 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from strict_json import strict_json
 
 import fastebm as fe
 from fastebm.chains import law as law_module
+from fastebm.cli import main
 from fastebm.spectral import gap as gap_module
 
 N = 12
@@ -299,6 +302,43 @@ def test_an_unconverged_law_is_searched_for_once(monkeypatch):
     found, seen = caught(lambda: fe.return_times(chain))
     assert found.converged and seen == []
     np.testing.assert_allclose(1.0 / found.mean @ P, 1.0 / found.mean, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["analyze", "--walkers", 50],
+        ["gap", "--kind", "spectral"],
+        ["gap", "--kind", "absolute"],
+        ["gap", "--kind", "additive"],
+        ["gap", "--kind", "multiplicative"],
+        ["hit", "--target", 0],
+        ["hit", "--target", 0, "--start", 1, "--bound"],
+        ["hit", "--target", 0, "--method", "simulate", "--walkers", 50],
+        ["mix", "--steps", 3],
+        ["mix", "--start", 1, "--steps", 3, "--bound"],
+        ["balance"],
+    ],
+    ids=lambda command: " ".join(map(str, command)),
+)
+def test_every_command_exits_with_1_and_gives_the_reason(command, failing, tmp_path, capsys):
+    path = tmp_path / "chain.npz"
+    sp.save_npz(path, sp.csr_array(P))
+    name, *options = map(str, command)
+    assert main([name, str(path), *options]) == 1
+    out, err = capsys.readouterr()
+    assert strict_json(out)["converged"] is False
+    lines = err.splitlines()
+    reason = f"fastebm {name}: not converged: the stationary distribution did not converge: "
+    assert sum(line.startswith(reason) for line in lines) == 1
+    assert all(line.startswith(f"fastebm {name}: not converged: ") for line in lines)
+    assert "(chain" not in err and "max_iter=" not in err  # no advice in Python
+
+
+def test_the_demo_loses_no_flag(monkeypatch, capsys):
+    monkeypatch.setattr("fastebm.report.demo.run", lambda **_: {"converged": False, "n_states": 1})
+    assert main(["demo"]) == 1
+    assert capsys.readouterr().err == "fastebm demo: not converged: report\n"
 
 
 def test_every_public_analysis_of_a_chain_is_listed_here():

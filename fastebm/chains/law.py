@@ -84,7 +84,7 @@ class KnownLaw:
     @property
     def has_failed(self) -> bool:
         """Whether `take` ended with a law that did not converge, and warned."""
-        return self._unconverged is not None and self.within(DEFAULT_LAW_TOL) is None
+        return self._unconverged is not None
 
     def within(self, tol: float) -> StationaryLaw | None:
         """The law if it is known to the relative accuracy `tol` or better, or None. A reversible
@@ -101,6 +101,8 @@ class KnownLaw:
         """Keep a law that was found, unless a better one is known."""
         if self.best is None or law.tol < self.best.tol:
             self.best = law
+        if law.tol <= DEFAULT_LAW_TOL:
+            self._unconverged = None
 
     def search(self, tol: float, max_iter: int | None, threads: int) -> StationarySearch:
         """The search for the law of an irreducible chain, not yet run."""
@@ -129,7 +131,7 @@ class KnownLaw:
         """
         law = self._known_or_found(threads)
         if not law.converged:
-            warn_unconverged(f"the stationary distribution is not converged: {law.shortfall}")
+            warn_unconverged(f"the stationary distribution did not converge: {law.shortfall}")
         return law
 
     def require(self, threads: int, purpose: str) -> StationaryLaw:
@@ -145,7 +147,7 @@ class KnownLaw:
         law = self._known_or_found(threads)
         if not law.converged:
             raise ConvergenceError(
-                f"{purpose} needs the stationary distribution, which is not converged: "
+                f"{purpose} needs the stationary distribution, which did not converge: "
                 f"{law.shortfall}"
             )
         return law

@@ -31,7 +31,7 @@ def gap_converged(gap: GapResult | float | None, purpose: str) -> bool:
     converged = gap.converged if isinstance(gap, GapResult) else True
     if not converged:
         warn_unconverged(
-            f"{purpose}: the gap is not converged; bounds rest on its proven ends alone"
+            f"{purpose}: the gap did not converge; bounds rest on its proven ends alone"
         )
     return converged
 
