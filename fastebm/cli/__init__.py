@@ -159,15 +159,17 @@ def _unconverged(found: Any, name: str = "") -> Iterator[str]:
 
 def _complaints(
     args: argparse.Namespace, answer: dict[str, Any], reasons: Iterable[str]
-) -> Iterator[str]:
+) -> list[str]:
     """Why the exit status is not 0, in lines for stderr."""
-    if "error" in answer:
-        yield f"error: {answer['error']['text']}"
+    lines = [f"error: {answer['error']['text']}"] if "error" in answer else []
     for part in answer.values():
         for result in part if isinstance(part, list) else [part]:
             for error in getattr(result, "errors", ()):  # its text names options already
-                yield f"no answer: {error['part']}: {error['text']}"
-    texts = [in_options(reason, args.spellings, names_files=False) for reason in reasons]
+                lines.append(f"no answer: {error['part']}: {error['text']}")
+    for reason in reasons:
+        text = in_options(reason, args.spellings, names_files=False)
+        lines.append(f"not converged: {text}")
     names = dict.fromkeys(_unconverged(answer))
-    for text in texts or ([", ".join(names)] if names else []):
-        yield f"not converged: {text}"
+    if names and not lines:
+        lines.append(f"not converged: {', '.join(names)}")
+    return lines
