@@ -12,6 +12,7 @@ import warnings
 
 import numpy as np
 import pytest
+import reference
 import scipy.sparse as sp
 from strict_json import strict_json
 
@@ -250,6 +251,25 @@ def test_what_does_not_rest_on_the_law_is_unchanged(name, monkeypatch):
     elif not isinstance(found, np.ndarray):
         found, expected = (without_speed(result.to_dict()) for result in (found, expected))
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("off", [1e-9, 1e-6, 1e-3])
+def test_bounds_that_include_the_error_of_the_law_hold(off, monkeypatch):
+    """Those of an autocorrelation follow from pi P - pi, whatever pi is."""
+
+    class NearSearch(FailedSearch):
+        def __init__(self, left, n_states, **options):
+            law = reference.gth(P) * (1.0 + off * np.cos(np.arange(N)))
+            self.log_pi = np.log(law / law.sum())
+
+    exact = reference.asymptotic_variance(P, F)
+    monkeypatch.setattr(law_module, "StationarySearch", NearSearch)
+    found, seen = caught(lambda: fe.autocorrelation(irreducible(), F))
+    assert not found.converged and len(seen) == 1
+    assert found.lower <= exact <= found.upper
+    # the law alone is uncertain, and shows
+    assert found.asymptotic_variance != pytest.approx(exact, rel=1e-3 * off)
+    assert found.upper < exact * (1.0 + 1e4 * off)
 
 
 @pytest.mark.parametrize("end", ["rigorous", "probabilistic", "estimate", "none"])
