@@ -213,7 +213,7 @@ def _solve(
             chain, options, method=method, seed=seed, checkpoint=checkpoint, keep_vector=keep_vector
         )
         found, f = search.solve(), search.vector
-    if not found.converged:
+    if not (found.converged or chain._law.has_failed):
         _warn(found, options)
     return found, f
 

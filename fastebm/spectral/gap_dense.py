@@ -15,7 +15,6 @@ from .ends import Enclosed, smaller
 from .gap_options import MODULUS_KINDS, GapOptions
 from .gap_result import GapResult, closed_form, from_ends
 from .inverse import GroundedInverse
-from .known_law import known_log_pi, known_pi
 
 # The backward error of LAPACK's symmetric eigenvalues is a modest multiple of n u |A|, and seen to
 # be far smaller (Anderson et al., LAPACK Users' Guide, section 4.7): counted as n times this.
@@ -42,7 +41,8 @@ def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArra
     that is the gap."""
     kind = options.kind
     with interruptible("spectral_gap", lambda: None, callback=options.callback) as monitor:
-        log_pi = known_log_pi(chain)
+        law = chain._law.take(options.threads)
+        log_pi = law.log_pi
         root = np.exp(0.5 * log_pi)
         root /= np.linalg.norm(root)
         values, vectors = _eigh(chain, log_pi, root)
@@ -59,7 +59,7 @@ def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArra
                 top, method = top.improved(inverse), "inverse"
         f = _function(v, root)
         at_top = kind not in MODULUS_KINDS or top.value <= bottom.value
-        quotient = dirichlet.quotient(chain._scaled, known_pi(chain), f, options.threads)
+        quotient = dirichlet.quotient(chain._scaled, law.pi, f, options.threads)
         if math.isfinite(quotient):
             end = quotient * (1.0 + dirichlet.SLACK)
             top = top.improved(Enclosed.of(top.value, None, (end, "rigorous")))

@@ -26,7 +26,6 @@ from .ends import Enclosed, smaller
 from .gap_options import MODULUS_KINDS, GapOptions
 from .gap_result import SMALL_GAP, GapResult, from_ends
 from .inverse import GroundedInverse, InverseLanczos, interlacing_lower
-from .known_law import known_log_pi, known_pi
 from .lanczos import End, LanczosRecurrence, ProvenEnds, TridiagonalRitz
 from .lobpcg import PRODUCTS, Lobpcg, prepare
 
@@ -77,6 +76,7 @@ class ReversibleGap:
     ) -> None:
         self.chain, self.options, self.method, self.seed = chain, options, method, seed
         self.kind, self.checkpoint, self.keep_vector = options.kind, checkpoint, keep_vector
+        self.law = chain._law.take(options.threads)
         pattern = chain._scaled.pattern
         degree = int(np.diff(pattern.matrix.indptr).max()) if pattern.is_stored else COMPUTED_DEGREE
         self.proven = ProvenEnds(chain.n_states, degree, options.failure)
@@ -363,19 +363,19 @@ class ReversibleGap:
 
         f = recurrence.vector(ritz.vectors["top"], step_done)
         self.extra = ritz.n_steps
-        f = dirichlet.trimmed(f, np.exp(0.5 * known_log_pi(self.chain)))
+        f = dirichlet.trimmed(f, np.exp(0.5 * self.law.log_pi))
         self.vector = f if self.keep_vector else None
         return self._quotient(f)
 
     def _quotient(self, f: FloatArray) -> float:
-        return dirichlet.quotient(self.chain._scaled, known_pi(self.chain), f, self.options.threads)
+        return dirichlet.quotient(self.chain._scaled, self.law.pi, f, self.options.threads)
 
     # --- the inverse ------------------------------------------------------------------------------
 
     def _inverse_cost(self, report: Report) -> float:
         """Products that elimination and its solves are worth."""
         if self._grounded is None:
-            log_pi = known_log_pi(self.chain)
+            log_pi = self.law.log_pi
             self._grounded = GroundedInverse(self.chain, log_pi, self.options.threads)
         return self._grounded.cost(report)
 
@@ -449,7 +449,7 @@ class ReversibleGap:
         before = self._n_matvecs
         limit = max(1, self.options.limit - before)
         self.lower, products = interlacing_lower(
-            self.chain, known_log_pi(self.chain), limit, self.options.threads, run
+            self.chain, self.law.log_pi, limit, self.options.threads, run
         )
         self.extra += products
 
