@@ -33,10 +33,14 @@ class MarkovChain(ChainConstructors):
         float32, store symmetric conductances and pass normalize=True: they stay symmetric, and the
         chain reversible. Probabilities that were divided by their row sum before round differently
         in the two directions of an edge (flux violation of about 1e-8); `reversibilize` repairs it.
+        Of a pandas.DataFrame, whose index and columns must have the same names in any order, the
+        states are the rows in their order, with these names as labels.
     pi : array_like (n_states,), optional
         The stationary distribution, if known; it is checked against P.
     labels : sequence of length n_states, optional
-        Names of the states; kept as given and never interpreted.
+        Names of the states, kept as given. Wherever a function of the chain takes an array with one
+        entry per state, a pandas.Series is matched to them by name (as text); it must have every
+        label once. A Series with the default index 0, 1, ... is taken by position.
     reward : array_like (n_states,), optional
         A score of each state, kept with the chain (the datasets have one).
     normalize : bool
@@ -47,7 +51,8 @@ class MarkovChain(ChainConstructors):
     ------
     InvalidChainError
         A negative, NaN or infinite entry, an empty row, an index out of range, a wrong shape or a
-        row that does not sum to one; the text names the row, the entry and the remedy.
+        row that does not sum to one; the text names the row, the entry and the remedy. Or names
+        that do not match; the text lists those that differ.
     TypeError
         Complex or non-numeric input.
 
@@ -164,7 +169,7 @@ class MarkovChain(ChainConstructors):
         [[0.0, 1.0], [1.0, 0.0]]
         """
         keep = np.zeros(self.n_states, bool)
-        keep[validate.state_array(states, self.n_states, "states")] = True
+        keep[validate.state_array(states, self.n_states, "states", self.labels)] = True
         return MarkovChain._from_scaled(
             restricted(self._scaled, keep),
             labels=restricted_labels(self.labels, keep),

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._runtime import validate
+from .._runtime.labelled import named_matrix, paired, state_labels
 from .._runtime.threads import resolve_threads
 from .._runtime.types import FloatArray, Labels
 from ..counts.connected_set import connected_set
@@ -35,10 +36,11 @@ class ChainConstructors(ChainOperator):
         reward: npt.ArrayLike | None = None,
         normalize: bool = False,
     ) -> None:
+        P, labels = named_matrix(P, labels, "P")
         matrix, row = prepare(P, labels, normalize)
         self._set(ScaledPattern(Pattern(matrix), row), labels=labels, reward=reward)
         if pi is not None:
-            self._law.accept_given(validate.distribution(pi, self.n_states, "pi"))
+            self._law.accept_given(validate.distribution(pi, self.n_states, "pi", self.labels))
 
     def _set(
         self,
@@ -49,12 +51,12 @@ class ChainConstructors(ChainOperator):
         rate: float | None = None,
         law: StationaryLaw | None = None,
     ) -> None:
-        n = scaled.n_states
+        n, labels = scaled.n_states, state_labels(labels)
         if labels is not None and len(labels) != n:
             raise InvalidChainError(f"labels has length {len(labels)}, the chain has {n} states")
         self._scaled, self._law = scaled, KnownLaw(scaled, law)
         self.labels = labels
-        self.reward = None if reward is None else validate.vector(reward, n, "reward")
+        self.reward = None if reward is None else validate.vector(reward, n, "reward", labels)
         if rate is not None:
             self.rate = rate
 
@@ -92,6 +94,7 @@ class ChainConstructors(ChainOperator):
         Parameters
         ----------
         source, target : int arrays (n_edges,)
+            Columns of one pandas.DataFrame, or arrays whose entries belong together by position.
         weight : array_like (n_edges,), optional
             Positive; None for ones. Duplicates add up, in float64; weights of zero are dropped.
             Float32 weights are stored as float32.
@@ -120,6 +123,8 @@ class ChainConstructors(ChainOperator):
         >>> path.pi
         array([0.25, 0.5 , 0.25])
         """
+        labels = state_labels(labels)
+        source, target, weight = paired(source=source, target=target, weight=weight)
         matrix, row = edges_to_csr(source, target, weight, n_states, symmetric, labels)
         pattern = Pattern(matrix, symmetric=symmetric)
         return cls._from_parts(pattern, row, labels=labels, reward=reward)
@@ -289,6 +294,7 @@ class ChainConstructors(ChainOperator):
         >>> chain.rate, chain.to_scipy().toarray().tolist()
         (2.0, [[0.0, 1.0], [0.5, 0.5]])
         """
+        Q, labels = named_matrix(Q, labels, "Q")
         matrix, row, shift, rate = generator_to_csr(Q, labels)
         pattern = Pattern(matrix)
         return cls._from_parts(pattern, row, None, shift, labels=labels, reward=reward, rate=rate)

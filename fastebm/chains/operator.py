@@ -8,6 +8,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._runtime.checkpoint import fingerprint
+from .._runtime.labelled import in_state_order
 from .._runtime.types import FloatArray, Labels
 from ..patterns.scaled_pattern import ScaledPattern
 from .law import DEFAULT_LAW_TOL, KnownLaw
@@ -72,11 +73,13 @@ class ChainOperator:
 
     def __matmul__(self, x: npt.ArrayLike) -> FloatArray:
         """``P x`` for x (n_states,) or a block (n_states, k)."""
-        return self._scaled.apply(np.asarray(x))
+        return self._scaled.apply(np.asarray(in_state_order(x, self.labels, "the operand")))
 
     def __rmatmul__(self, x: npt.ArrayLike) -> FloatArray:
         """``x P`` for x (n_states,) or (k, n_states)."""
-        return self._scaled.apply(np.asarray(x).T, transposed=True).T
+        return self._scaled.apply(
+            np.asarray(in_state_order(x, self.labels, "the operand", axis=-1)).T, transposed=True
+        ).T
 
     def as_linear_operator(self) -> "LinearOperator":
         """A `scipy.sparse.linalg.LinearOperator` of P; its adjoint gives left products."""

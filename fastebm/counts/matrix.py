@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.labelled import named_matrix
 from .._runtime.results import Result, result
 from .._runtime.types import FloatArray, Int32Array, Labels
 from ..errors import InvalidChainError, ReducibleChainError
@@ -104,6 +105,7 @@ class CountMatrix:
         if isinstance(counts, TransitionCounts):
             labels = counts.labels if labels is None else labels
             counts = counts.counts
+        counts, labels = named_matrix(counts, labels, name)
         self.labels = labels
         square = _square(counts, name)
         if labels is not None and len(labels) != square.shape[0]:

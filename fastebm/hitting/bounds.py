@@ -161,7 +161,7 @@ def hitting_bounds(
     require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
-    mask = validate.target_mask(target, chain.n_states)
+    mask = validate.target_mask(target, chain.n_states, chain.labels)
     threads = resolve_threads(num_threads)
     require_bound(chain, gap)
     closed_class(chain)

@@ -13,7 +13,6 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.stationary import stationary
-from ..errors import InvalidChainError
 
 
 @result
@@ -91,7 +90,7 @@ def hitting_distribution(
     """
     require_chain(chain)
     n_steps = validate.count(n_steps, "n_steps", minimum=0)
-    mask = validate.target_mask(target, chain.n_states)
+    mask = validate.target_mask(target, chain.n_states, chain.labels)
     threads = resolve_threads(num_threads)
     average, given = _starts(chain, start, threads)
     evolution = _BackwardEvolution(chain, mask, n_steps, average, threads)
@@ -158,18 +157,10 @@ def _starts(
     the starts as an array)."""
     if start is None:
         laws = stationary(chain, num_threads=threads).pi[None]
-    elif np.asarray(start).dtype.kind == "f":
-        rows = np.asarray(start)
-        if rows.ndim > 2:
-            raise InvalidChainError(
-                "start must be one distribution (n_states,) or several (n_starts, n_states), got "
-                f"shape {rows.shape}"
-            )
-        laws = np.array(
-            [validate.distribution(row, chain.n_states, "start") for row in np.atleast_2d(rows)]
-        )
+    elif (given := validate.start_laws(start, chain.n_states, chain.labels)) is not None:
+        laws = np.array(given)
     else:
-        states = validate.state_array(start, chain.n_states, "start")
+        states = validate.state_array(start, chain.n_states, "start", chain.labels)
         return (lambda x: x[states].T), states
 
     def average(x: FloatArray) -> FloatArray:

@@ -108,7 +108,7 @@ def hitting_moments(
     require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
-    mask = validate.target_mask(target, chain.n_states)
+    mask = validate.target_mask(target, chain.n_states, chain.labels)
     solve = _MomentsSolve(chain, mask, tol, limit, resolve_threads(num_threads))
     with interruptible(
         "hitting_moments", solve.result, progress=progress, callback=callback

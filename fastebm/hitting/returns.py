@@ -77,7 +77,7 @@ def return_times(
     [1.333333333, 4.0]
     """
     require_chain(chain)
-    mask = None if target is None else validate.target_mask(target, chain.n_states)
+    mask = None if target is None else validate.target_mask(target, chain.n_states, chain.labels)
     found = stationary(chain, num_threads=resolve_threads(num_threads))
     with np.errstate(over="ignore"):
         mean = np.exp(-found.log_pi)
@@ -153,8 +153,8 @@ def commute_times(
     [18.0]
     """
     require_chain(chain)
-    sources = validate.state_array(source, chain.n_states, "source")
-    targets = validate.state_array(target, chain.n_states, "target")
+    sources = validate.state_array(source, chain.n_states, "source", chain.labels)
+    targets = validate.state_array(target, chain.n_states, "target", chain.labels)
     if sources.shape != targets.shape:
         raise InvalidChainError(
             f"source has {sources.size} states and target {targets.size}; they are pairs, so give "

@@ -158,7 +158,7 @@ def hitting_times(
     require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
-    mask = validate.target_mask(target, chain.n_states)
+    mask = validate.target_mask(target, chain.n_states, chain.labels)
     require_bound(chain, gap)
     solve = _MeanSolve(
         chain, mask, tol, limit, gap, resolve_threads(num_threads), keep=checkpoint is not None

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.labelled import is_frame
 from .._runtime.progress import interruptible
 from .._runtime.random import philox_key
 from .._runtime.results import Result, result
@@ -164,6 +165,7 @@ def _is_counts(data: object) -> TypeGuard[CountsLike]:
     return (
         sp.issparse(data)
         or isinstance(data, TransitionCounts)
+        or is_frame(data)
         or (isinstance(data, np.ndarray) and data.ndim == 2 and data.shape[0] == data.shape[1])
     )
 

@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import numpy as np
 import scipy.sparse as sp
 
+from .._runtime import validate
 from .._runtime.types import Path
 from ..errors import InvalidChainError
 from .edge_lists import read_csv, read_parquet
@@ -100,5 +100,5 @@ def read(path: Path) -> tuple[sp.csr_array, tuple[str, ...] | None]:
         )
     if matrix.dtype.kind == "c":
         raise malformed(path, "complex entries", "transitions are real")
-    # scipy-stubs take a matrix of unknown shape for a vector
-    return sp.csr_array(matrix, dtype=np.float64), labels  # type: ignore[return-value]
+    matrix = matrix if sp.issparse(matrix) else sp.csr_array(matrix)
+    return validate.sparse_float64(matrix, path), labels

@@ -129,7 +129,7 @@ def autocorrelation(
     (4.0, [1.0, 0.6, 0.36])
     """
     n_states = require_chain(chain).n_states
-    values: FloatArray = validate.vector(f, n_states, "f")
+    values: FloatArray = validate.vector(f, n_states, "f", chain.labels)
     n_lags = validate.count(n_lags, "n_lags", minimum=0)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)

@@ -149,7 +149,7 @@ def mixing_curve(
     if gap is not None:
         rate_of(gap)
     threads = resolve_threads(num_threads)
-    starts = _starts(start, chain.n_states)
+    starts = _starts(start, chain)
     inside = closed_class(chain)
     if inside is not None:
         starts = _inside(starts, inside)
@@ -231,16 +231,13 @@ def _recorded(n_steps: int | None, steps: npt.ArrayLike | Literal["log"] | None)
     return array.astype(np.int64)
 
 
-def _starts(start: States | FloatArray, n_states: int) -> StartList:
+def _starts(start: States | FloatArray, chain: MarkovChain) -> StartList:
     """A list of states (int) and distributions (float arrays)."""
-    array = np.asarray(start)
-    if array.dtype.kind == "f":
-        rows = np.atleast_2d(array)
-        return [
-            validate.distribution(row, n_states, f"start[{i}]" if len(rows) > 1 else "start")
-            for i, row in enumerate(rows)
-        ]
-    return [int(x) for x in validate.state_array(start, n_states, "start")]
+    laws = validate.start_laws(start, chain.n_states, chain.labels)
+    if laws is not None:
+        return [*laws]
+    states = validate.state_array(start, chain.n_states, "start", chain.labels)
+    return [int(x) for x in states]
 
 
 def _inside(starts: StartList, inside: BoolArray) -> StartList:

@@ -167,7 +167,7 @@ def mixing_time(
     if isinstance(start, str):
         validate.choice(start, "start", ("worst",))
     else:
-        states = validate.state_array(start, chain.n_states, "start")
+        states = validate.state_array(start, chain.n_states, "start", chain.labels)
     if gap is not None:
         rate_of(gap)
     inside = closed_class(chain)

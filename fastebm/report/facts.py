@@ -112,7 +112,7 @@ def score_of(chain: MarkovChain, score: npt.ArrayLike | None) -> FloatArray | No
     values: Any = chain.reward if score is None else score
     if values is None or sp.issparse(values):
         return None
-    return validate.vector(values, chain.n_states, "score", allow_minus_inf=True)
+    return validate.vector(values, chain.n_states, "score", chain.labels, allow_minus_inf=True)
 
 
 def target_of(chain: MarkovChain, score: npt.ArrayLike | None, level: float | None) -> BoolArray:

@@ -164,7 +164,7 @@ def simulate_hitting_times(
     True
     """
     require_chain(chain)
-    mask = validate.target_mask(target, chain.n_states)
+    mask = validate.target_mask(target, chain.n_states, chain.labels)
     n_walkers = validate.count(n_walkers, "n_walkers")
     max_steps = validate.count(max_steps, "max_steps")
     rel_ci = None if rel_ci is None else validate.number(rel_ci, "rel_ci", above=0.0)

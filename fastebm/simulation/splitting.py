@@ -246,13 +246,13 @@ def splitting_hitting_time(
     True
     """
     require_chain(chain)
-    states = validate.state_array(start, chain.n_states, "start")
+    states = validate.state_array(start, chain.n_states, "start", chain.labels)
     if len(states) != 1:
         raise InvalidChainError(
             f"start has {len(states)} states and splitting_hitting_time needs one: excursions from "
             "a set are not independent"
         )
-    if validate.target_mask(target, chain.n_states)[states[0]]:
+    if validate.target_mask(target, chain.n_states, chain.labels)[states[0]]:
         raise InvalidChainError(
             f"start {states[0]} is on the target: its hitting time is 0; start elsewhere"
         )

@@ -1,0 +1,181 @@
+"""Arrays whose entries have names (pandas' Series and DataFrame), put into the order of the states.
+
+pandas is not imported. Its objects are recognised by their attributes, so that subclasses and
+libraries with the same interface are treated alike. Names are compared as text, because labels are
+saved as text. The default index 0, 1, ... holds positions, not names.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidChainError
+from .types import IntArray, Labels
+
+# Names that an error lists.
+_SHOWN = 5
+
+
+def is_series(values: Any) -> bool:
+    """Whether `values` is a one-dimensional array with an index, such as a pandas.Series."""
+    return _has_index(values) and not hasattr(values, "columns")
+
+
+def is_frame(values: Any) -> bool:
+    """Whether `values` is a table with an index and column names, such as a pandas.DataFrame."""
+    return _has_index(values) and hasattr(values, "columns")
+
+
+def _has_index(values: Any) -> bool:
+    return hasattr(values, "to_numpy") and hasattr(getattr(values, "index", None), "tolist")
+
+
+def state_labels(labels: Any) -> Labels | None:
+    """The labels that a caller gave. A pandas.Series, whose items are looked up by name instead of
+    position, becomes a tuple, and so does a pandas.Index."""
+    if is_series(labels):
+        labels = in_state_order(labels, None, "labels").tolist()
+    elif hasattr(labels, "get_indexer"):
+        labels = labels.tolist()
+    else:
+        given: Labels | None = labels
+        return given
+    return tuple(labels)
+
+
+def in_state_order(values: Any, labels: Labels | None, name: str, *, axis: int = 0) -> Any:
+    """`values` with its entries along `axis` in the order of the states, as an ndarray if they have
+    names; anything without names is returned as it is.
+
+    Raises
+    ------
+    InvalidChainError
+        A name occurs twice, or the names are not those of the states.
+    """
+    if is_frame(values):
+        names = (values.index, values.columns)[axis]
+    elif is_series(values):
+        names = values.index
+    else:
+        return values
+    array = np.asarray(values.to_numpy())
+    order = _order(names.tolist(), labels, name)
+    return array if order is None else np.take(array, order, axis=axis)
+
+
+def named_matrix(matrix: Any, labels: Any, name: str) -> tuple[Any, Labels | None]:
+    """(matrix, labels) with rows and columns in the order of the labels.
+
+    Without labels, those of a DataFrame are the names of its rows, in their order.
+
+    Raises
+    ------
+    InvalidChainError
+        Rows and columns have different names, a name occurs twice, or the names are not the labels.
+    """
+    labels = state_labels(labels)
+    if not is_frame(matrix):
+        if hasattr(matrix, "columns") and hasattr(matrix, "to_numpy"):
+            raise InvalidChainError(
+                f"{name} is a table whose rows have no names; if they are in the order of its "
+                f"columns, pass {name}.to_numpy() and labels={name}.columns"
+            )
+        return matrix, labels
+    rows, columns = matrix.index.tolist(), matrix.columns.tolist()
+    if not (_is_default(rows) and _is_default(columns)):
+        remedy = (
+            f"name rows and columns alike, or pass {name}.to_numpy() if both are in the order of "
+            "the states"
+        )
+        _check_names(rows, columns, f"the index of {name}", f"the columns of {name}", remedy)
+        labels = tuple(rows) if labels is None else labels
+    by_row = in_state_order(matrix, labels, name)
+    order = _order(columns, labels, name)
+    return by_row if order is None else by_row[:, order], labels
+
+
+def paired(**arrays: Any) -> list[Any]:
+    """The arrays, whose entries belong together by position; those with an index as ndarrays.
+
+    Raises
+    ------
+    InvalidChainError
+        Entries of equal positions have different names.
+    """
+    named = {name: array.index.tolist() for name, array in arrays.items() if is_series(array)}
+    first = next(iter(named), "")
+    for name, index in named.items():
+        if index != named[first]:
+            raise InvalidChainError(
+                f"{first} and {name} have different indexes; take both from one DataFrame, or pass "
+                f"{first}.to_numpy() and {name}.to_numpy() if their entries are in the same order"
+            )
+    return [np.asarray(array) if name in named else array for name, array in arrays.items()]
+
+
+def _is_default(names: Sequence[Any]) -> bool:
+    return names == list(range(len(names)))
+
+
+def _order(names: Sequence[Any], labels: Labels | None, what: str) -> IntArray | None:
+    """The position in `names` of every state; None if they are in the order of the states."""
+    own = [str(name) for name in names]
+    known = range(len(own)) if labels is None else [labels[i] for i in range(len(labels))]
+    wanted, positional = [str(label) for label in known], f"pass {what}.to_numpy()"
+    if own == wanted:
+        return None
+    if labels is None:
+        _check_names(
+            own,
+            wanted,
+            f"the index of {what}",
+            "the state numbers",
+            f"the states have no labels; if the entries are in their order, {positional}",
+        )
+    elif not _is_default(names):
+        _check_names(
+            own,
+            wanted,
+            f"the index of {what}",
+            "the labels of the states",
+            f"give one entry for every label, or {positional} if they are in the order of states",
+        )
+    elif {*own} & {*wanted}:
+        raise InvalidChainError(
+            f"the index of {what} is 0, 1, ..., which may mean positions or labels such as "
+            f"{next(name for name in own if name in wanted)!r}; index it by the labels, or "
+            f"{positional} if the entries are in the order of the states"
+        )
+    else:
+        return None
+    position = {name: i for i, name in enumerate(own)}
+    return np.array([position[name] for name in wanted], np.int64)
+
+
+def _check_names(
+    first: Sequence[Any], second: Sequence[Any], one: str, other: str, remedy: str
+) -> None:
+    """Refuse two lists of names unless each has every name of the other exactly once."""
+    sets: list[set[str]] = []
+    for names, where in ((first, one), (second, other)):
+        seen: set[str] = set()
+        for name in map(str, names):
+            if name in seen:
+                raise InvalidChainError(
+                    f"{name!r} occurs twice in {where}; names must differ to be matched"
+                )
+            seen.add(name)
+        sets.append(seen)
+    differing = [
+        f"only in {where}: {_listed(sorted(here - there))}"
+        for where, here, there in ((one, sets[0], sets[1]), (other, sets[1], sets[0]))
+        if here - there
+    ]
+    if differing:
+        raise InvalidChainError(f"{one} and {other} differ ({'; '.join(differing)}); {remedy}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(repr, names[:_SHOWN])) + rest
