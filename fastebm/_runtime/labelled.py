@@ -88,7 +88,7 @@ def named_matrix(matrix: Any, labels: Any, name: str) -> tuple[Any, Labels | Non
             f"name rows and columns alike, or pass {name}.to_numpy() if both are in the order of "
             "the states"
         )
-        _check_names(rows, columns, f"the index of {name}", f"the columns of {name}", remedy)
+        check_names(rows, columns, f"the index of {name}", f"the columns of {name}", remedy)
         labels = tuple(rows) if labels is None else labels
     by_row = in_state_order(matrix, labels, name)
     order = _order(columns, labels, name)
@@ -126,7 +126,7 @@ def _order(names: Sequence[Any], labels: Labels | None, what: str) -> IntArray |
     if own == wanted:
         return None
     if labels is None:
-        _check_names(
+        check_names(
             own,
             wanted,
             f"the index of {what}",
@@ -134,7 +134,7 @@ def _order(names: Sequence[Any], labels: Labels | None, what: str) -> IntArray |
             f"the states have no labels; if the entries are in their order, {positional}",
         )
     elif not _is_default(names):
-        _check_names(
+        check_names(
             own,
             wanted,
             f"the index of {what}",
@@ -153,7 +153,7 @@ def _order(names: Sequence[Any], labels: Labels | None, what: str) -> IntArray |
     return np.array([position[name] for name in wanted], np.int64)
 
 
-def _check_names(
+def check_names(
     first: Sequence[Any], second: Sequence[Any], one: str, other: str, remedy: str
 ) -> None:
     """Refuse two lists of names unless each has every name of the other exactly once."""
