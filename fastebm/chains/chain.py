@@ -43,6 +43,9 @@ class MarkovChain(ChainConstructors):
         label once. A Series with the default index 0, 1, ... is taken by position.
     reward : array_like (n_states,), optional
         A score of each state, kept with the chain (the datasets have one).
+    lag : int
+        Steps of the data in one step of the chain, if P was estimated at a lag. All times are in
+        steps of the chain; results state the lag. Derived chains keep it.
     normalize : bool
         Accept any positive row sums and divide by them. Otherwise sums off by up to 1e-6 are
         renormalised and larger errors are refused.
@@ -69,7 +72,9 @@ class MarkovChain(ChainConstructors):
     def _like(self, scaled: ScaledPattern, *, law: StationaryLaw | None = None) -> "MarkovChain":
         """A chain on the same states, with the same labels and reward."""
         reward = self.reward if isinstance(self.reward, np.ndarray) else None
-        return MarkovChain._from_scaled(scaled, labels=self.labels, reward=reward, law=law)
+        return MarkovChain._from_scaled(
+            scaled, labels=self.labels, reward=reward, lag=self.lag, law=law
+        )
 
     # --- derived chains ---------------------------------------------------------------------------
 
@@ -174,6 +179,7 @@ class MarkovChain(ChainConstructors):
             restricted(self._scaled, keep),
             labels=restricted_labels(self.labels, keep),
             reward=self.reward[keep] if isinstance(self.reward, np.ndarray) else None,
+            lag=self.lag,
         )
 
     def largest_class(self) -> "MarkovChain":
@@ -239,17 +245,19 @@ class MarkovChain(ChainConstructors):
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, Any]]:
         reward = self.reward if isinstance(self.reward, np.ndarray) else None
-        return take_apart(ChainParts(self._scaled, self._law, reward, self.rate))
+        return take_apart(ChainParts(self._scaled, self._law, reward, self.rate, self.lag))
 
     @classmethod
     def _assemble(
         cls, arrays: Mapping[str, Any], facts: Mapping[str, Any], labels: Labels | None
     ) -> Self:
         """The chain of `_parts`; arrays may be packed as `__reduce__` does."""
-        scaled, law, reward, rate = put_together(
+        scaled, law, reward, rate, lag = put_together(
             {name: unpack_array(array) for name, array in arrays.items()}, facts
         )
-        return cls._from_scaled(scaled, labels=labels, reward=reward, rate=rate, law=law.best)
+        return cls._from_scaled(
+            scaled, labels=labels, reward=reward, rate=rate, lag=lag, law=law.best
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         arrays, facts = self._parts()

@@ -24,6 +24,9 @@ class ChainOperator:
     __array_ufunc__ = None
     #: Jumps per unit of time of a uniformised continuous-time chain; None in discrete time.
     rate: float | None = None
+    #: Steps of the data in one step of the chain, if it was estimated at a lag. Times are in steps
+    #: of the chain: t of them are lag t steps of the data.
+    lag: int = 1
     #: Names of the states, or None.
     labels: Labels | None
     #: A score of each state, or None; of a tilted chain also of each transition.

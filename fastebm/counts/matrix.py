@@ -17,8 +17,16 @@ from ..patterns import passes
 from ..patterns.graph import components
 
 
+class NamedCounts:
+    """Base of the results that stand for their counts wherever counts are taken."""
+
+    counts: sp.csr_array
+    labels: Labels | None
+    lag: int
+
+
 @result
-class TransitionCounts(Result):
+class TransitionCounts(NamedCounts, Result):
     """Counted transitions. Every function that takes counts accepts them.
 
     Attributes
@@ -67,7 +75,7 @@ class TransitionCounts(Result):
 
 
 #: What is accepted as counts.
-CountsLike: TypeAlias = npt.ArrayLike | sp.sparray | sp.spmatrix | TransitionCounts
+CountsLike: TypeAlias = npt.ArrayLike | sp.sparray | sp.spmatrix | NamedCounts
 
 
 class CountMatrix:
@@ -76,9 +84,9 @@ class CountMatrix:
 
     Parameters
     ----------
-    counts : sparse or dense (n_states, n_states), or TransitionCounts
+    counts : sparse or dense (n_states, n_states), TransitionCounts or ConnectedSet
     labels : sequence, optional
-        Names of the states; default those of the TransitionCounts.
+        Names of the states; default those of the counts.
     name : str
         The name of the matrix in error messages.
     whole : str, optional
@@ -92,6 +100,8 @@ class CountMatrix:
         The entries of `matrix`.
     total : ndarray (n_states,)
         The row sums, diagonal included.
+    lag : int
+        Steps between the two states of a transition; 1 if that is not known.
     """
 
     def __init__(
@@ -102,8 +112,9 @@ class CountMatrix:
         name: str = "counts",
         whole: str | None = None,
     ) -> None:
-        if isinstance(counts, TransitionCounts):
-            labels = counts.labels if labels is None else labels
+        self.lag = 1
+        if isinstance(counts, NamedCounts):
+            labels, self.lag = counts.labels if labels is None else labels, counts.lag
             counts = counts.counts
         counts, labels = named_matrix(counts, labels, name)
         self.labels = labels

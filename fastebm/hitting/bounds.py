@@ -9,7 +9,7 @@ import numpy as np
 from .. import _core
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
@@ -37,7 +37,7 @@ MAX_ROUNDS = 60
 
 
 @result
-class BoundsResult(Result):
+class BoundsResult(StepsResult):
     """Hitting times of a target A, computed and bounded. B is the set of the other states.
 
     Attributes
@@ -302,6 +302,7 @@ class _ExitRateSolve:
             else math.inf
         )
         return BoundsResult(
+            lag=self.chain.lag,
             target_mass=mass,
             gap=lower_gap,
             mean_from_pi=from_pi,

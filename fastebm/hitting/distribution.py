@@ -7,7 +7,7 @@ import numpy as np
 from .. import _core
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, Path, States
@@ -16,7 +16,7 @@ from ..equilibrium.stationary import stationary
 
 
 @result
-class DistributionResult(Result):
+class DistributionResult(StepsResult):
     """The distribution of a hitting time up to a horizon.
 
     Attributes
@@ -147,7 +147,9 @@ class _BackwardEvolution:
     def result(self) -> DistributionResult:
         values = self.values[: self.done + 1]
         probability, survival = np.ascontiguousarray(values.transpose(1, 2, 0))
-        return DistributionResult(np.arange(self.done + 1), probability, survival, self.done)
+        return DistributionResult(
+            np.arange(self.done + 1), probability, survival, self.done, lag=self.chain.lag
+        )
 
 
 def _starts(

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._runtime import validate
 from .._runtime.progress import interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import Result, StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
@@ -19,7 +19,7 @@ from .times import MAX_ITER
 
 
 @result
-class AbsorptionResult(Result):
+class AbsorptionResult(StepsResult):
     """Which of several sets is hit first.
 
     Attributes
@@ -299,6 +299,7 @@ def _absorption(solve: FirstHitSolve) -> AbsorptionResult:
     u, lower, upper, error = solve.normalized()
     time = np.zeros(solve.chain.n_states) if solve.time is None else solve.time
     return AbsorptionResult(
+        lag=solve.chain.lag,
         probability=np.ascontiguousarray(u[:, :-1]),
         never=u[:, -1].copy(),
         lower=np.ascontiguousarray(lower[:, :-1]),

@@ -7,7 +7,7 @@ from scipy.special import stdtrit
 
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
@@ -26,7 +26,7 @@ KEMENY_MAX_ITER = 1_000_000
 
 
 @result
-class ReturnResult(Result):
+class ReturnResult(StepsResult):
     """Mean return times.
 
     Attributes
@@ -85,11 +85,11 @@ def return_times(
     if mask is not None:
         mass = min(float(found.pi[mask].sum()), 1.0)
         to_target = 1.0 / mass if mass > 0 else math.inf
-    return ReturnResult(mean=mean, log_mean=-found.log_pi, to_target=to_target)
+    return ReturnResult(mean=mean, log_mean=-found.log_pi, to_target=to_target, lag=chain.lag)
 
 
 @result
-class CommuteResult(Result):
+class CommuteResult(StepsResult):
     """Commute times of pairs of states.
 
     Attributes
@@ -184,12 +184,13 @@ def commute_times(
         upper=upper,
         forward=times[0, 0],
         backward=times[1, 0],
+        lag=chain.lag,
         converged=converged,
     )
 
 
 @result
-class KemenyResult(Result):
+class KemenyResult(StepsResult):
     """Kemeny's constant.
 
     Attributes
@@ -278,7 +279,7 @@ def kemeny_constant(
     generator, threads = np.random.default_rng(rng), resolve_threads(num_threads)
     chain = on_closed_class(chain)
     if chain.n_states == 1:
-        return KemenyResult(0.0, 0.0, 0.0, 0.0, "trace", 0, 0, True)
+        return KemenyResult(0.0, 0.0, 0.0, 0.0, "trace", 0, 0, True, lag=chain.lag)
     solve = _KemenySolve(chain, tol, threads)
     with interruptible(
         "kemeny_constant", solve.partial, progress=progress, callback=callback
@@ -324,6 +325,7 @@ class _KemenySolve:
         error = min(self.system.elimination_bound(self.longest), 1.0)
         value, slack = total - self.time, error * (total + self.time) + 8e-16 * total
         return KemenyResult(
+            lag=self.chain.lag,
             value=value,
             lower=max(value - slack, 0.0),
             upper=value + slack,
@@ -354,6 +356,7 @@ class _KemenySolve:
         error = float(np.std(self.samples, ddof=1) / math.sqrt(k))
         half = float(stdtrit(k - 1, 0.975)) * error
         return KemenyResult(
+            lag=self.chain.lag,
             value=value,
             lower=max(value - half, 0.0),
             upper=value + half,

@@ -15,7 +15,7 @@ import numpy as np
 from .. import _core
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
@@ -30,7 +30,7 @@ MAX_ITER = 100_000
 
 
 @result
-class HittingResult(Result):
+class HittingResult(StepsResult):
     """Mean hitting times with rigorous bounds.
 
     Attributes
@@ -259,6 +259,7 @@ class _MeanSolve:
         bound = None if self.gap is None else bound_from_gap(self.gap, mass)
         never = np.flatnonzero(self.never)
         return HittingResult(
+            lag=self.chain.lag,
             mean=mean,
             lower=lower,
             upper=upper,

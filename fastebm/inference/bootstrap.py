@@ -20,7 +20,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected_set
-from ..counts.matrix import CountMatrix, CountsLike, TransitionCounts
+from ..counts.matrix import CountMatrix, CountsLike, NamedCounts
 from ..counts.transitions import as_trajectories, count_transitions
 from ..errors import FastebmError, InvalidChainError
 
@@ -135,12 +135,12 @@ def bootstrap(
         data = CountMatrix(
             trajectories_or_counts, whole="rows are drawn as whole counts; round them"
         )
-        draw = _rows(data, key, threads)
+        draw, lag = _rows(data, key, threads), data.lag
     else:
         kind = "trajectories"
         draw, data = _trajectories(list(as_trajectories(trajectories_or_counts)), lag, mode, key)
-    estimate, _ = _evaluate(data.scipy(), statistic, reversible)
-    replicates = _Replicates(estimate)
+    estimate, _ = _evaluate(data.scipy(), statistic, reversible, lag)
+    replicates = _Replicates(estimate, lag)
 
     def so_far() -> BootstrapResult | None:
         return replicates.summary(level, kind, n) if len(replicates.values) >= 2 else None
@@ -164,7 +164,7 @@ def _is_counts(data: object) -> TypeGuard[CountsLike]:
     """Whether these are counts, not trajectories."""
     return (
         sp.issparse(data)
-        or isinstance(data, TransitionCounts)
+        or isinstance(data, NamedCounts)
         or is_frame(data)
         or (isinstance(data, np.ndarray) and data.ndim == 2 and data.shape[0] == data.shape[1])
     )
@@ -173,15 +173,15 @@ def _is_counts(data: object) -> TypeGuard[CountsLike]:
 class _Replicates:
     """Values of the statistic on the replicates so far, and why others have none."""
 
-    def __init__(self, estimate: npt.ArrayLike) -> None:
-        self.estimate = estimate
+    def __init__(self, estimate: npt.ArrayLike, lag: int) -> None:
+        self.estimate, self.lag = estimate, lag
         self.values: list[npt.ArrayLike] = []
         self.failures: dict[str, int] = {}
         self.n_reduced = 0
 
     def add(self, counts: sp.csr_array, statistic: Statistic, reversible: bool) -> None:
         try:
-            value, reduced = _evaluate(counts, statistic, reversible)
+            value, reduced = _evaluate(counts, statistic, reversible, self.lag)
             self.n_reduced += reduced
             if np.shape(value) != np.shape(self.estimate):
                 raise InvalidChainError(
@@ -221,11 +221,12 @@ class _Replicates:
 
 
 def _evaluate(
-    counts: sp.csr_array, statistic: Statistic, reversible: bool
+    counts: sp.csr_array, statistic: Statistic, reversible: bool, lag: int
 ) -> tuple[npt.ArrayLike, bool]:
     """(the statistic of the chain of `counts`, whether states were lost)."""
     kept = connected_set(counts)
-    chain = MarkovChain.from_counts(kept.counts, reversible=reversible, labels=kept.states.tolist())
+    labels = kept.states.tolist()
+    chain = MarkovChain.from_counts(kept, reversible=reversible, labels=labels, lag=lag)
     return statistic(chain), kept.fraction_states < 1.0
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .. import _core
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray
 from ..chains.chain import MarkovChain, require_chain
@@ -27,7 +27,7 @@ TIME_TOL = 1e-4
 
 
 @result
-class AutocorrelationResult(Result):
+class AutocorrelationResult(StepsResult):
     """The correlations of an observable along a stationary chain.
 
     Attributes
@@ -143,7 +143,8 @@ def autocorrelation(
     centred -= pi @ centred
     size = float(np.abs(centred).max())
     if chain.n_states == 1 or size <= 8 * UNIT * float(np.abs(values).max()):
-        return _constant(mean, n_lags, _on_all_states(np.zeros(chain.n_states), inside, n_states))
+        zero = _on_all_states(np.zeros(chain.n_states), inside, n_states)
+        return _constant(mean, n_lags, zero, chain.lag)
     unit = centred / size
     solve = _PoissonSolve(chain, log_pi, unit, threads)
     with interruptible(
@@ -157,6 +158,7 @@ def autocorrelation(
     square = size * size
     lower, upper = square * max(value - error, 0.0), square * max(value + error, 0.0)
     return AutocorrelationResult(
+        lag=chain.lag,
         mean=mean,
         variance=square * variance,
         asymptotic_variance=square * max(value, 0.0),
@@ -183,9 +185,10 @@ def _on_all_states(values: FloatArray, inside: BoolArray | None, n_states: int) 
     return whole
 
 
-def _constant(mean: float, n_lags: int, poisson: FloatArray) -> AutocorrelationResult:
+def _constant(mean: float, n_lags: int, poisson: FloatArray, lag: int) -> AutocorrelationResult:
     """The result for a constant function."""
     return AutocorrelationResult(
+        lag=lag,
         mean=mean,
         variance=0.0,
         asymptotic_variance=0.0,

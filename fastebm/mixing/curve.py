@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .. import _core
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, States
 from ..chains.chain import MarkovChain, require_chain
@@ -33,7 +33,7 @@ MONOTONE_SLACK, MONOTONE_FLOOR = 1e-12, 1e-26
 
 
 @result
-class MixingResult(Result):
+class MixingResult(StepsResult):
     """Distances from the stationary distribution after t steps.
 
     Attributes
@@ -164,7 +164,7 @@ def mixing_curve(
 
     def finish(n_recorded: int) -> MixingResult:
         values = curve.values[:, :, :n_recorded]
-        return _pack(recorded[:n_recorded], values, distances, gap, float(log_pi.min()))
+        return _pack(recorded[:n_recorded], values, distances, gap, float(log_pi.min()), chain.lag)
 
     with interruptible(
         "mixing_curve",
@@ -264,6 +264,7 @@ def _pack(
     distances: tuple[str, ...],
     gap: GapResult | None,
     log_pi_min: float,
+    lag: int,
 ) -> MixingResult:
     tv, kl, chi2, separation = values
     known = {
@@ -284,6 +285,7 @@ def _pack(
     largest = {name: float(rise.max()) if rise.size else 0.0 for name, rise in rises.items()}
     wanted = {name: known[name] if name in distances else None for name in ALL_DISTANCES}
     return MixingResult(
+        lag=lag,
         steps=steps,
         tv=wanted["tv"],
         kl=wanted["kl"],

@@ -340,6 +340,7 @@ class _Searches:
         accuracy = np.array([self.accuracy(value) for value in values])
         each = np.append(True, np.maximum(residuals, left_residuals) <= accuracy)
         return EigenResult(
+            lag=self.chain.lag,
             eigenvalues=eigenvalues,
             right=right,
             left=left,
