@@ -19,12 +19,15 @@ _SHOWN = 5
 
 def is_series(values: Any) -> bool:
     """Whether `values` is a one-dimensional array with an index, such as a pandas.Series."""
-    return _has_index(values) and not hasattr(values, "columns")
+    return _has_index(values) and len(values.shape) == 1
 
 
-def is_frame(values: Any) -> bool:
-    """Whether `values` is a table with an index and column names, such as a pandas.DataFrame."""
-    return _has_index(values) and hasattr(values, "columns")
+def is_table(values: Any) -> bool:
+    """Whether `values` is a table with column names: a DataFrame of pandas or polars, or a
+    pyarrow.Table. Only those of pandas have an index."""
+    is_one = hasattr(values, "to_numpy") or hasattr(values, "to_pandas")
+    # a Series with the label "columns" has that attribute, too
+    return is_one and hasattr(values, "columns") and len(values.shape) == 2
 
 
 def _has_index(values: Any) -> bool:
@@ -53,14 +56,14 @@ def in_state_order(values: Any, labels: Labels | None, name: str, *, axis: int =
     InvalidChainError
         A name occurs twice, or the names are not those of the states.
     """
-    if is_frame(values):
-        names = (values.index, values.columns)[axis]
-    elif is_series(values):
-        names = values.index
+    if is_table(values) and axis == -1:
+        names = _column_names(values)
+    elif _has_index(values):
+        names = values.index.tolist()
     else:
         return values
-    array = np.asarray(values.to_numpy())
-    order = _order(names.tolist(), labels, name)
+    array = np.asarray(values)
+    order = _order(names, labels, name)
     return array if order is None else np.take(array, order, axis=axis)
 
 
@@ -75,14 +78,15 @@ def named_matrix(matrix: Any, labels: Any, name: str) -> tuple[Any, Labels | Non
         Rows and columns have different names, a name occurs twice, or the names are not the labels.
     """
     labels = state_labels(labels)
-    if not is_frame(matrix):
-        if hasattr(matrix, "columns") and hasattr(matrix, "to_numpy"):
-            raise InvalidChainError(
-                f"{name} is a table whose rows have no names; if they are in the order of its "
-                f"columns, pass {name}.to_numpy() and labels={name}.columns"
-            )
+    if not is_table(matrix):
         return matrix, labels
-    rows, columns = matrix.index.tolist(), matrix.columns.tolist()
+    columns = _column_names(matrix)
+    if not _has_index(matrix):
+        raise InvalidChainError(
+            f"{name} is a table whose rows have no names; if they are in the order of its columns, "
+            f"pass numpy.asarray({name}) and their names as labels"
+        )
+    rows = matrix.index.tolist()
     if not (_is_default(rows) and _is_default(columns)):
         remedy = (
             f"name rows and columns alike, or pass {name}.to_numpy() if both are in the order of "
@@ -112,6 +116,10 @@ def paired(**arrays: Any) -> list[Any]:
                 f"{first}.to_numpy() and {name}.to_numpy() if their entries are in the same order"
             )
     return [np.asarray(array) if name in named else array for name, array in arrays.items()]
+
+
+def _column_names(table: Any) -> list[Any]:
+    return list(table.columns if hasattr(table, "to_numpy") else table.column_names)
 
 
 def _is_default(names: Sequence[Any]) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
-from .._runtime.labelled import is_frame, is_series, state_labels
+from .._runtime.labelled import is_series, is_table, state_labels
 from .._runtime.types import FloatArray, Int32Array, Labels
 from ..errors import InvalidChainError
 from .accumulator import CountAccumulator
@@ -97,10 +97,10 @@ def count_transitions(
 def as_trajectories(trajectories: Any) -> Iterable[npt.ArrayLike]:
     """The trajectories as an iterable of arrays. A single array or list of numbers is one
     trajectory."""
-    if is_frame(trajectories):
+    if is_table(trajectories):
         raise TypeError(
             "a DataFrame does not say where its trajectories begin; pass a list of arrays, such as "
-            "[group.state.to_numpy() for _, group in frame.groupby('trajectory')]"
+            "[group.state.to_numpy() for _, group in frame.groupby('trajectory')] in pandas"
         )
     if is_series(trajectories):  # in the order of its rows
         return [np.asarray(trajectories)]

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.labelled import is_frame
+from .._runtime.labelled import is_table
 from .._runtime.progress import interruptible
 from .._runtime.random import philox_key
 from .._runtime.results import Result, result
@@ -165,7 +165,7 @@ def _is_counts(data: object) -> TypeGuard[CountsLike]:
     return (
         sp.issparse(data)
         or isinstance(data, NamedCounts)
-        or is_frame(data)
+        or is_table(data)
         or (isinstance(data, np.ndarray) and data.ndim == 2 and data.shape[0] == data.shape[1])
     )
 

@@ -225,18 +225,30 @@ def test_whole_numbers_of_a_small_type_are_not_summed_in_it():
     np.testing.assert_allclose(chain.to_scipy().toarray(), np.full((3, 3), 1 / 3), rtol=1e-15)
 
 
-class Columns:
-    """A table of another library (polars): its columns have names, its rows have none."""
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_a_table_whose_rows_have_no_names(library):
+    module = pytest.importorskip(library)
+    make = module.DataFrame if library == "polars" else module.table
+    table = make({name: P[:, i] for i, name in enumerate(NAMES)})
+    for call in (fe.MarkovChain, fe.MarkovChain.from_counts, fe.connected_set):
+        with pytest.raises(fe.InvalidChainError, match="rows have no names"):
+            call(table)
+    with pytest.raises(TypeError, match="where its trajectories begin"):
+        fe.count_transitions(make({"trajectory": [0, 0], "state": [0, 1]}))
+    # one distribution per row: its columns are matched
+    start = make({"fog": [0.7], "sun": [0.1], "rain": [0.2]})
+    expected = fe.mixing_curve(CHAIN, [0.1, 0.2, 0.7], 3).tv
+    np.testing.assert_array_equal(fe.mixing_curve(CHAIN, start, 3).tv, expected)
+    with pytest.raises(fe.InvalidChainError, match="only in the index of start: 'snow'"):
+        fe.mixing_curve(CHAIN, make({"snow": [0.7], "sun": [0.1], "rain": [0.2]}), 3)
 
-    columns = NAMES
 
-    def to_numpy(self):
-        return P
-
-
-def test_a_table_whose_rows_have_no_names_is_refused():
-    with pytest.raises(fe.InvalidChainError, match="rows have no names"):
-        fe.MarkovChain(Columns())
+def test_labels_that_are_names_of_attributes():
+    names = ["columns", "index", "shape"]
+    chain = fe.MarkovChain(pd.DataFrame(P, index=names, columns=names))
+    assert list(chain.labels) == names
+    reward = pd.Series([3.0, 1.0, 2.0], index=["shape", "columns", "index"])
+    np.testing.assert_array_equal(fe.tilt(chain, reward, 1.0).reward, [1.0, 2.0, 3.0])
 
 
 def test_laws_of_answers_have_the_same_answers():
