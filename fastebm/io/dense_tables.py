@@ -68,7 +68,7 @@ def read_table(path: str, unit: str, rows: Iterator[Row]) -> DenseTable:
         if len(fields) != width:
             raise malformed(path, f"{unit} {line}: {len(fields)} fields, not {width}", _REMEDY)
         if not others:
-            forecast_memory(16 * width**2, f"a table of {width} columns")
+            forecast_memory(32 * width**2, f"a table of {width} columns")
         firsts.append(fields[0])
         others.append(_numbers(path, unit, line, fields[1:]))
     n_rows = len(firsts)

@@ -123,9 +123,12 @@ def _form(path: str, unit: str, head: list[Row]) -> Form:
 
 def _check_separator(path: str, unit: str, head: list[Row]) -> None:
     """Refuse lines such as a;b;0,5, which have two fields if split at the comma."""
-    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
-        last = [",".join(fields).rpartition(separator) for _, fields in head]
-        if all(sep and re.fullmatch("[0-9]+,[0-9]+", end) for _, sep, end in last):
+    lines = [",".join(fields) for _, fields in head]
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), (" ", "spaces")):
+        last = [line.rpartition(separator) for line in lines]
+        # a name may hold spaces: then all three fields must be there
+        complete = separator != " " or all(line.count(" ") == 2 for line in lines)
+        if complete and all(sep and re.fullmatch("[0-9]+,[0-9]+", end) for _, sep, end in last):
             raise malformed(
                 path,
                 f"{unit} {head[0][0]}: fields separated by {name}, and decimal commas",

@@ -310,6 +310,8 @@ def test_malformed_csv(write, text, fragments):
         ("dtmc\n0 -1 1\n", ["line 2", "state -1 is not in"]),
         ("2 1\n0 1 1 go on\n", ["line 2", "5 fields", "from to probability"]),
         ("2 1\n0.5 1 1\n", ["line 2", "'0.5'"]),
+        ("12 1\n1_0 1 1\n", ["line 2", "'1_0'"]),
+        ("2 1\n0 1 1_0\n", ["line 2", "'1_0'"]),
         ("2 1\n0 1 half\n", ["line 2", "'half'"]),
         ("2 1\n0 1 -0.5\n", ["line 2", "weight -0.5"]),
         ("0 0\n", ["no transitions"]),

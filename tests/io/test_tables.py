@@ -172,6 +172,8 @@ def test_a_format_is_for_lists_and_tables(write, tmp_path):
     [
         ("a;b;0,5\nb;a;0,25\n", "separated by semicolons, and decimal commas"),
         ("a\tb\t0,5\nb\ta\t0,25\n", "separated by tabs, and decimal commas"),
+        ("a b 0,5\nb a 0,25\n", "separated by spaces, and decimal commas"),
+        ("0,5;0,5\n0,25;0,75\n", "separated by semicolons, and decimal commas"),
         ("#a,b,1\nb,#a,1\n", "skipped as a comment"),
         ("first,second\na,b\nb,a\n", "first and second come first and do not occur again"),
         ("0,1,1\n1,1.0,1\n1.0,0,2\n2,0,1\n0,2,1\n", "the states 1 and 1.0 are the same number"),
@@ -186,6 +188,7 @@ def test_lists_that_would_be_misread(write, text, fragment):
 def test_what_looks_like_these_faults_and_is_none(write):
     assert read(write("0;1,0;2,0.5\n0;2,0;1,1\n"))[1] == ("0;1", "0;2")
     assert read(write("0;1,0;2\n0;2,0;1\n"))[1] == ("0;1", "0;2")
+    assert read(write("area 51,52\n52,area 51\n"))[1] == ("52", "area 51")
     assert read(write("source,target\n#a,b\nb,#a\n"))[1] == ("#a", "b")
     assert read(write("source,target\na,b\nc,d\nd,c\n"))[1] == ("a", "b", "c", "d")
     assert read(write("0,00,1\n00,0,1\n000,0,1\n0,000,1\n"))[1] == ("0", "00", "000")
