@@ -87,16 +87,19 @@ def named_matrix(matrix: Any, labels: Any, name: str) -> tuple[Any, Labels | Non
             f"pass numpy.asarray({name}) and their names as labels"
         )
     rows = matrix.index.tolist()
-    if not (_is_default(rows) and _is_default(columns)):
+    are_names = not (_is_default(rows) and _is_default(columns))
+    if are_names:
         remedy = (
             f"name rows and columns alike, or pass {name}.to_numpy() if both are in the order of "
             "the states"
         )
         check_names(rows, columns, f"the index of {name}", f"the columns of {name}", remedy)
         labels = tuple(rows) if labels is None else labels
-    by_row = in_state_order(matrix, labels, name)
-    order = _order(columns, labels, name)
-    return by_row if order is None else by_row[:, order], labels
+    array = np.asarray(matrix)
+    for axis, names in enumerate((rows, columns)):
+        order = _order(names, labels, name, are_names=are_names)
+        array = array if order is None else np.take(array, order, axis)
+    return array, labels
 
 
 def paired(**arrays: Any) -> list[Any]:
@@ -126,8 +129,11 @@ def _is_default(names: Sequence[Any]) -> bool:
     return names == list(range(len(names)))
 
 
-def _order(names: Sequence[Any], labels: Labels | None, what: str) -> IntArray | None:
-    """The position in `names` of every state; None if they are in the order of the states."""
+def _order(
+    names: Sequence[Any], labels: Labels | None, what: str, *, are_names: bool = False
+) -> IntArray | None:
+    """The position in `names` of every state; None if they are in the order of the states.
+    are_names: 0, 1, ... are names, not positions."""
     own = [str(name) for name in names]
     known = range(len(own)) if labels is None else [labels[i] for i in range(len(labels))]
     wanted, positional = [str(label) for label in known], f"pass {what}.to_numpy()"
@@ -141,7 +147,7 @@ def _order(names: Sequence[Any], labels: Labels | None, what: str) -> IntArray |
             "the state numbers",
             f"the states have no labels; if the entries are in their order, {positional}",
         )
-    elif not _is_default(names):
+    elif are_names or not _is_default(names):
         check_names(
             own,
             wanted,

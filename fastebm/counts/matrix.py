@@ -199,7 +199,7 @@ class CountMatrix:
         raise ReducibleChainError(
             f"{purpose} needs counts that lead from every state to every other, and these fall "
             f"into {n_classes} strongly connected components ({text}); keep the largest one with "
-            "connected_set(counts).counts, or collect more transitions"
+            "connected_set(counts), or collect more transitions"
         )
 
     def scipy(self) -> Any:

@@ -215,7 +215,7 @@ def require_minimum(data: CountMatrix) -> None:
             f"no finite minimum: transitions lead from state {data.name(x)} to state "
             f"{data.name(y)} but never back ({len(one_way)} such edges, {len(np.unique(labels))} "
             "strongly connected components), so the difference of their values would be infinite; "
-            "fit each component (connected_set(counts).counts is the largest), or use "
+            "fit each component (connected_set(counts) is the largest), or use "
             "method='least-squares', which leaves out one-way pairs"
         )
 

@@ -100,8 +100,8 @@ def _form(path: str, unit: str, head: list[Row]) -> Form:
         table = read_table(path, unit, iter(head))
     except InvalidChainError:
         return "edges"
-    if any(re.match("0[0-9]", field) for field in fields):  # 007 is a name
-        return "edges"
+    if not table.has_row_names and any(re.match("0[0-9]", field) for field in fields):
+        return "edges"  # 007 is a name
     if not table.has_header and table.has_row_names and INTEGER.fullmatch(fields[0]):
         return "edges"  # integers before each row are states, not names of rows
     problem = (

@@ -73,6 +73,11 @@ def test_numbers_as_names():
     chain = fe.MarkovChain(frame)
     assert list(chain.labels) == [2, 0, 1]
     np.testing.assert_array_equal(chain.to_scipy().toarray(), P)
+    for rows, columns in ((range(3), [2, 0, 1]), ([2, 0, 1], range(3))):  # one is shuffled
+        frame = pd.DataFrame(P[np.ix_(rows, columns)], index=rows, columns=columns)
+        found = fe.MarkovChain(frame)
+        np.testing.assert_array_equal(found.to_scipy().toarray(), P[np.ix_(rows, rows)])
+        assert list(found.labels) == list(rows)
     # The default index may mean positions or these labels.
     with pytest.raises(fe.InvalidChainError, match="positions or labels"):
         fe.tilt(chain, pd.Series([1.0, 2.0, 3.0]), 1.0)

@@ -85,6 +85,7 @@ def test_a_table_of_two_states_with_all_names(write):
     assert_reads(write("from/to,b,a\na,1,5\nb,8,2\n"), [[5, 1], [2, 8]], ("a", "b"))
     assert_reads(write(",0,1\n0,5,1\n1,2,8\n"), [[5, 1], [2, 8]])
     assert_reads(write("a,b\na,5,1\nb,2,8\n"), [[5, 1], [2, 8]], ("a", "b"))
+    assert_reads(write(",00,01\n00,5,1\n01,2,8\n"), [[5, 1], [2, 8]], ("00", "01"))
 
 
 # --- both readings are possible -------------------------------------------------------------------
