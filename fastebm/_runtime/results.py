@@ -71,6 +71,8 @@ class Result:
         parts = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.kw_only and value == field.default:
+                continue
             if isinstance(value, np.ndarray):
                 parts.append(f"{field.name}=<{value.dtype} {value.shape}>")
             elif isinstance(value, float):
@@ -80,6 +82,20 @@ class Result:
             else:
                 parts.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+class StepsResult(Result):
+    """Base of the results whose times are steps of a chain.
+
+    Attributes
+    ----------
+    lag : int
+        Steps of the data in one step of the chain (`MarkovChain.lag`): a time of t steps is lag t
+        steps of the data. 1 if the chain was not estimated at a lag.
+    """
+
+    lag: int = dataclasses.field(default=1, kw_only=True)
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from ..errors import InvalidChainError
-from .types import BoolArray, FloatArray, IntArray, States
+from .labelled import in_state_order, is_series
+from .types import BoolArray, FloatArray, IntArray, Labels, States
 
 Choice = TypeVar("Choice", bound=str | None)
 
@@ -86,10 +87,16 @@ def real_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
 
 
 def vector(
-    values: npt.ArrayLike, n_states: int, name: str, *, allow_minus_inf: bool = False
+    values: npt.ArrayLike,
+    n_states: int,
+    name: str,
+    labels: Labels | None = None,
+    *,
+    allow_minus_inf: bool = False,
 ) -> FloatArray:
-    """A contiguous float64 array (n_states,) without NaN or infinity."""
-    array = real_array(values, name)
+    """A contiguous float64 array (n_states,) without NaN or infinity. The entries of a
+    pandas.Series are matched to the labels of the states by name."""
+    array = real_array(in_state_order(values, labels, name), name)
     if array.shape != (n_states,):
         raise InvalidChainError(f"{name} must have shape ({n_states},), got {array.shape}")
     array = np.require(array, np.float64, "C")  # keeps a memory map one
@@ -102,10 +109,19 @@ def vector(
     return array
 
 
-def state_array(states: States, n_states: int, name: str) -> IntArray:
+def state_array(states: States, n_states: int, name: str, labels: Labels | None = None) -> IntArray:
     """State numbers as an int64 array that is not empty, from one state, an index array or a bool
-    mask (n_states,)."""
+    mask (n_states,). A mask that is a pandas.Series is matched to the labels by name."""
     array = np.atleast_1d(np.asarray(states))
+    if array.dtype == bool:
+        array = np.atleast_1d(np.asarray(in_state_order(states, labels, name)))
+    elif is_series(states) and labels is not None:
+        index: Any = states
+        if {*map(str, index.index)} >= {str(labels[i]) for i in range(n_states)}:
+            raise InvalidChainError(
+                f"{name} has a number for every label; make it a mask by {name}.astype(bool), or "
+                f"pass {name}.to_numpy() if these are state numbers"
+            )
     if array.ndim != 1:
         raise InvalidChainError(f"{name} must be one-dimensional, got shape {array.shape}")
     if array.dtype == bool:
@@ -117,7 +133,10 @@ def state_array(states: States, n_states: int, name: str) -> IntArray:
     if array.size == 0:
         raise InvalidChainError(f"{name} is empty; it needs at least one state")
     if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold state numbers or booleans, not dtype {array.dtype}")
+        raise TypeError(
+            f"{name} must hold state numbers or booleans, not dtype {array.dtype}; the number of a "
+            "label is chain.labels.index(label)"
+        )
     bad = (array < 0) | (array >= n_states)
     if bad.any():
         at = int(np.argmax(bad))
@@ -127,18 +146,20 @@ def state_array(states: States, n_states: int, name: str) -> IntArray:
     return array.astype(np.int64)
 
 
-def target_mask(target: States, n_states: int) -> BoolArray:
+def target_mask(target: States, n_states: int, labels: Labels | None = None) -> BoolArray:
     """A target as a bool array (n_states,) with at least one state; accepts what `state_array`
     does."""
     mask = np.zeros(n_states, dtype=bool)
-    mask[state_array(target, n_states, "target")] = True
+    mask[state_array(target, n_states, "target", labels)] = True
     return mask
 
 
-def distribution(values: npt.ArrayLike, n_states: int, name: str) -> FloatArray:
+def distribution(
+    values: npt.ArrayLike, n_states: int, name: str, labels: Labels | None = None
+) -> FloatArray:
     """A probability vector (n_states,): not negative to END_ROUNDING, with sum one to 1e-6, then
-    clipped at zero and normalised."""
-    array = vector(values, n_states, name)
+    clipped at zero and normalised. A pandas.Series is matched to the labels by name."""
+    array = vector(values, n_states, name, labels)
     if (array < 0).any():
         array = clipped(array, 0.0, np.inf)
     if (array < 0).any():
@@ -149,3 +170,26 @@ def distribution(values: npt.ArrayLike, n_states: int, name: str) -> FloatArray:
         raise InvalidChainError(f"{name} sums to {total:.17g}; divide it by its sum")
     normalised: FloatArray = array / total
     return normalised
+
+
+def start_laws(start: Any, n_states: int, labels: Labels | None = None) -> list[FloatArray] | None:
+    """The starting distributions of `start`, one (n_states,) or several (n_starts, n_states), each
+    checked; None if `start` holds states instead. The entries of a pandas.Series and the columns of
+    a DataFrame are matched to the labels by name."""
+    if isinstance(start, (list, tuple)) and any(map(is_series, start)):
+        named = [in_state_order(row, labels, f"start[{i}]") for i, row in enumerate(start)]
+        start = real_array(named, "start")
+    array = np.asarray(start)
+    if array.dtype.kind != "f":
+        return None
+    array = np.asarray(in_state_order(start, labels, "start", axis=-1))
+    if array.ndim > 2:
+        raise InvalidChainError(
+            "start must be one distribution (n_states,) or several (n_starts, n_states), got "
+            f"shape {array.shape}"
+        )
+    rows = np.atleast_2d(array)
+    return [
+        distribution(row, n_states, f"start[{i}]" if len(rows) > 1 else "start")
+        for i, row in enumerate(rows)
+    ]

@@ -34,12 +34,19 @@ class MarkovChain(ChainConstructors):
         float32, store symmetric conductances and pass normalize=True: they stay symmetric, and the
         chain reversible. Probabilities that were divided by their row sum before round differently
         in the two directions of an edge (flux violation of about 1e-8); `reversibilize` repairs it.
+        Of a pandas.DataFrame, whose index and columns must have the same names in any order, the
+        states are the rows in their order, with these names as labels.
     pi : array_like (n_states,), optional
         The stationary distribution, if known; it is checked against P.
     labels : sequence of length n_states, optional
-        Names of the states; kept as given and never interpreted.
+        Names of the states, kept as given. Wherever a function of the chain takes an array with one
+        entry per state, a pandas.Series is matched to them by name (as text); it must have every
+        label once. A Series with the default index 0, 1, ... is taken by position.
     reward : array_like (n_states,), optional
         A score of each state, kept with the chain (the datasets have one).
+    lag : int
+        Steps of the data in one step of the chain, if P was estimated at a lag. All times are in
+        steps of the chain; results state the lag. Derived chains keep it.
     normalize : bool
         Accept any positive row sums and divide by them. Otherwise sums off by up to 1e-6 are
         renormalised and larger errors are refused.
@@ -48,7 +55,8 @@ class MarkovChain(ChainConstructors):
     ------
     InvalidChainError
         A negative, NaN or infinite entry, an empty row, an index out of range, a wrong shape or a
-        row that does not sum to one; the text names the row, the entry and the remedy.
+        row that does not sum to one; the text names the row, the entry and the remedy. Or names
+        that do not match; the text lists those that differ.
     TypeError
         Complex or non-numeric input.
 
@@ -65,7 +73,9 @@ class MarkovChain(ChainConstructors):
     def _like(self, scaled: ScaledPattern, *, law: StationaryLaw | None = None) -> "MarkovChain":
         """A chain on the same states, with the same labels and reward."""
         reward = self.reward if isinstance(self.reward, np.ndarray) else None
-        return MarkovChain._from_scaled(scaled, labels=self.labels, reward=reward, law=law)
+        return MarkovChain._from_scaled(
+            scaled, labels=self.labels, reward=reward, lag=self.lag, law=law
+        )
 
     # --- derived chains ---------------------------------------------------------------------------
 
@@ -161,11 +171,12 @@ class MarkovChain(ChainConstructors):
         [[0.0, 1.0], [1.0, 0.0]]
         """
         keep = np.zeros(self.n_states, bool)
-        keep[validate.state_array(states, self.n_states, "states")] = True
+        keep[validate.state_array(states, self.n_states, "states", self.labels)] = True
         return MarkovChain._from_scaled(
             restricted(self._scaled, keep),
             labels=restricted_labels(self.labels, keep),
             reward=self.reward[keep] if isinstance(self.reward, np.ndarray) else None,
+            lag=self.lag,
         )
 
     def largest_class(self) -> "MarkovChain":
@@ -231,17 +242,19 @@ class MarkovChain(ChainConstructors):
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, Any]]:
         reward = self.reward if isinstance(self.reward, np.ndarray) else None
-        return take_apart(ChainParts(self._scaled, self._law, reward, self.rate))
+        return take_apart(ChainParts(self._scaled, self._law, reward, self.rate, self.lag))
 
     @classmethod
     def _assemble(
         cls, arrays: Mapping[str, Any], facts: Mapping[str, Any], labels: Labels | None
     ) -> Self:
         """The chain of `_parts`; arrays may be packed as `__reduce__` does."""
-        scaled, law, reward, rate = put_together(
+        scaled, law, reward, rate, lag = put_together(
             {name: unpack_array(array) for name, array in arrays.items()}, facts
         )
-        return cls._from_scaled(scaled, labels=labels, reward=reward, rate=rate, law=law.best)
+        return cls._from_scaled(
+            scaled, labels=labels, reward=reward, rate=rate, lag=lag, law=law.best
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         arrays, facts = self._parts()

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._runtime import validate
+from .._runtime.labelled import named_matrix, paired, state_labels
 from .._runtime.threads import resolve_threads
 from .._runtime.types import FloatArray, Labels
 from ..counts.connected_set import connected_set
-from ..counts.matrix import CountMatrix, CountsLike, TransitionCounts
+from ..counts.matrix import CountMatrix, CountsLike, NamedCounts
 from ..counts.reversible_mle import fit_reversible
 from ..counts.transitions import count_transitions
 from ..errors import InvalidChainError, SelectionWarning
@@ -34,11 +35,13 @@ class ChainConstructors(ChainOperator):
         labels: Labels | None = None,
         reward: npt.ArrayLike | None = None,
         normalize: bool = False,
+        lag: int = 1,
     ) -> None:
+        P, labels = named_matrix(P, labels, "P")
         matrix, row = prepare(P, labels, normalize)
-        self._set(ScaledPattern(Pattern(matrix), row), labels=labels, reward=reward)
+        self._set(ScaledPattern(Pattern(matrix), row), labels=labels, reward=reward, lag=lag)
         if pi is not None:
-            self._law.accept_given(validate.distribution(pi, self.n_states, "pi"))
+            self._law.accept_given(validate.distribution(pi, self.n_states, "pi", self.labels))
 
     def _set(
         self,
@@ -47,16 +50,18 @@ class ChainConstructors(ChainOperator):
         labels: Labels | None = None,
         reward: npt.ArrayLike | None = None,
         rate: float | None = None,
+        lag: int = 1,
         law: StationaryLaw | None = None,
     ) -> None:
-        n = scaled.n_states
+        n, labels = scaled.n_states, state_labels(labels)
         if labels is not None and len(labels) != n:
             raise InvalidChainError(f"labels has length {len(labels)}, the chain has {n} states")
         self._scaled, self._law = scaled, KnownLaw(scaled, law)
         self.labels = labels
-        self.reward = None if reward is None else validate.vector(reward, n, "reward")
+        self.reward = None if reward is None else validate.vector(reward, n, "reward", labels)
         if rate is not None:
             self.rate = rate
+        self.lag = validate.count(lag, "lag")
 
     @classmethod
     def _from_parts(
@@ -92,6 +97,7 @@ class ChainConstructors(ChainOperator):
         Parameters
         ----------
         source, target : int arrays (n_edges,)
+            Columns of one pandas.DataFrame, or arrays whose entries belong together by position.
         weight : array_like (n_edges,), optional
             Positive; None for ones. Duplicates add up, in float64; weights of zero are dropped.
             Float32 weights are stored as float32.
@@ -120,6 +126,8 @@ class ChainConstructors(ChainOperator):
         >>> path.pi
         array([0.25, 0.5 , 0.25])
         """
+        labels = state_labels(labels)
+        source, target, weight = paired(source=source, target=target, weight=weight)
         matrix, row = edges_to_csr(source, target, weight, n_states, symmetric, labels)
         pattern = Pattern(matrix, symmetric=symmetric)
         return cls._from_parts(pattern, row, labels=labels, reward=reward)
@@ -134,6 +142,7 @@ class ChainConstructors(ChainOperator):
         tol: float = 1e-10,
         labels: Labels | None = None,
         reward: npt.ArrayLike | None = None,
+        lag: int | None = None,
         num_threads: int | None = None,
     ) -> Self:
         """The maximum-likelihood chain of transition counts: each row divided by its sum, or the
@@ -141,7 +150,7 @@ class ChainConstructors(ChainOperator):
 
         Parameters
         ----------
-        counts : sparse or dense (n_states, n_states), or TransitionCounts
+        counts : sparse or dense (n_states, n_states), TransitionCounts or ConnectedSet
             Not negative; every state needs at least one observed departure.
         reversible : bool
             The reversible chain of largest likelihood, found by Newton's method. The counts must be
@@ -153,6 +162,9 @@ class ChainConstructors(ChainOperator):
             Newton's method stops when no log pi moves by more.
         labels, reward
             As in `MarkovChain`.
+        lag : int, optional
+            Steps of the data between the two states of a transition, which become one step of the
+            chain (`chain.lag`). Default: that of the TransitionCounts, or 1.
         num_threads : int, optional
 
         Returns
@@ -183,15 +195,18 @@ class ChainConstructors(ChainOperator):
             data = CountMatrix(counts, labels=labels)
             tol = validate.number(tol, "tol", above=0.0)
             pattern, row, col, _ = fit_reversible(data, pi, tol, resolve_threads(num_threads))
-            return cls._from_parts(pattern, row, col, labels=data.labels, reward=reward)
+            lag = data.lag if lag is None else lag
+            return cls._from_parts(pattern, row, col, labels=data.labels, reward=reward, lag=lag)
         if pi is not None:
             raise InvalidChainError(
                 "pi is used by the reversible fit only; pass reversible=True, or leave it out"
             )
-        if isinstance(counts, TransitionCounts):
+        if isinstance(counts, NamedCounts):
             labels = counts.labels if labels is None else labels
+            lag = counts.lag if lag is None else lag
             counts = counts.counts
-        return cls(counts, labels=labels, reward=reward, normalize=True)
+        lag = 1 if lag is None else lag
+        return cls(counts, labels=labels, reward=reward, normalize=True, lag=lag)
 
     @classmethod
     def from_trajectories(
@@ -211,7 +226,8 @@ class ChainConstructors(ChainOperator):
         Parameters
         ----------
         trajectories, lag, mode, n_states, labels
-            See `count_transitions`.
+            See `count_transitions`. One step of the chain is `lag` steps of the trajectories, and
+            times are in steps of the chain; `chain.lag` says so.
         reversible : bool
             The reversible chain of largest likelihood.
         connected : bool
@@ -250,7 +266,7 @@ class ChainConstructors(ChainOperator):
                 stacklevel=2,
             )
             labels = kept.labels if kept.labels is not None else kept.states.tolist()
-        return cls.from_counts(kept.counts, reversible=reversible, labels=labels)
+        return cls.from_counts(kept, reversible=reversible, labels=labels)
 
     @classmethod
     def from_generator(
@@ -289,6 +305,7 @@ class ChainConstructors(ChainOperator):
         >>> chain.rate, chain.to_scipy().toarray().tolist()
         (2.0, [[0.0, 1.0], [0.5, 0.5]])
         """
+        Q, labels = named_matrix(Q, labels, "Q")
         matrix, row, shift, rate = generator_to_csr(Q, labels)
         pattern = Pattern(matrix)
         return cls._from_parts(pattern, row, None, shift, labels=labels, reward=reward, rate=rate)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._runtime.checkpoint import fingerprint
+from .._runtime.labelled import in_state_order
 from .._runtime.types import FloatArray, Labels
 from ..patterns.scaled_pattern import ScaledPattern
 from .law import DEFAULT_LAW_TOL, KnownLaw
@@ -23,6 +24,9 @@ class ChainOperator:
     __array_ufunc__ = None
     #: Jumps per unit of time of a uniformised continuous-time chain; None in discrete time.
     rate: float | None = None
+    #: Steps of the data in one step of the chain, if it was estimated at a lag. Times are in steps
+    #: of the chain: t of them are lag t steps of the data.
+    lag: int = 1
     #: Names of the states, or None.
     labels: Labels | None
     #: A score of each state, or None; of a tilted chain also of each transition.
@@ -72,11 +76,13 @@ class ChainOperator:
 
     def __matmul__(self, x: npt.ArrayLike) -> FloatArray:
         """``P x`` for x (n_states,) or a block (n_states, k)."""
-        return self._scaled.apply(np.asarray(x))
+        return self._scaled.apply(np.asarray(in_state_order(x, self.labels, "the operand")))
 
     def __rmatmul__(self, x: npt.ArrayLike) -> FloatArray:
         """``x P`` for x (n_states,) or (k, n_states)."""
-        return self._scaled.apply(np.asarray(x).T, transposed=True).T
+        return self._scaled.apply(
+            np.asarray(in_state_order(x, self.labels, "the operand", axis=-1)).T, transposed=True
+        ).T
 
     def as_linear_operator(self) -> "LinearOperator":
         """A `scipy.sparse.linalg.LinearOperator` of P; its adjoint gives left products."""

@@ -18,14 +18,15 @@ class ChainParts(NamedTuple):
     law: KnownLaw
     reward: FloatArray | None
     rate: float | None
+    lag: int
 
 
 def take_apart(parts: ChainParts) -> tuple[dict[str, Any], dict[str, Any]]:
     """(arrays, facts) from which `put_together` makes the chain again."""
-    scaled, law, reward, rate = parts
+    scaled, law, reward, rate, lag = parts
     more, own = pattern_parts(scaled.pattern)
     arrays = {"row": scaled.row, "col": scaled.col, "shift": scaled.shift, "reward": reward}
-    facts: dict[str, Any] = {"rate": rate, **own}
+    facts: dict[str, Any] = {"rate": rate, "lag": lag, **own}
     if law.best is not None:
         arrays["log_pi"] = law.best.log_pi
         facts["law"] = {"tol": law.best.tol, "change": law.best.change}
@@ -42,7 +43,7 @@ def put_together(arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> ChainPa
     if "log_pi" in arrays and "law" not in facts:  # saved without its accuracy
         law.accept_unrated(arrays["log_pi"])
     _check_rule(scaled, facts)
-    return ChainParts(scaled, law, arrays.get("reward"), facts["rate"])
+    return ChainParts(scaled, law, arrays.get("reward"), facts["rate"], facts.get("lag", 1))
 
 
 def _check_rule(scaled: ScaledPattern, facts: Mapping[str, Any]) -> None:

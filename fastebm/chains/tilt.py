@@ -191,7 +191,7 @@ def tilt(
     if isinstance(reward, (sp.sparray, sp.spmatrix)):
         checked = _checked_sparse(reward, n)
     else:
-        checked = validate.vector(reward, n, "reward", allow_minus_inf=True)
+        checked = validate.vector(reward, n, "reward", reference.labels, allow_minus_inf=True)
     if beta == np.inf:
         return _make(
             reference, checked, beta, np.zeros(n), reference._scaled, law=reference._law.best
@@ -218,7 +218,7 @@ def _make(
     law: StationaryLaw | None = None,
 ) -> TiltedChain:
     chain = TiltedChain.__new__(TiltedChain)
-    chain._set(scaled, labels=reference.labels, law=law)
+    chain._set(scaled, labels=reference.labels, lag=reference.lag, law=law)
     chain.reference, chain.reward = reference, reward
     chain.beta, chain.log_partition = beta, log_partition
     return chain

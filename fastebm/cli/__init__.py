@@ -125,7 +125,7 @@ def _run(args: argparse.Namespace, answer: dict[str, Any]) -> int:
     try:
         if getattr(args, "chain", None) is not None:
             chain = load_chain(args)
-            answer |= {"chain": args.chain, "n_states": chain.n_states}
+            answer |= {"chain": args.chain, "n_states": chain.n_states, "lag": chain.lag}
             if args.lazy is not None:
                 answer["lazy"] = args.lazy
         if "rng" in args:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
-from .inputs import LISTS, one_line, read_vector, state_number
+from .inputs import one_line, read_vector, state_number
 from .remedies import with_options
 
 Answer: TypeAlias = dict[str, Any]
@@ -31,7 +31,7 @@ def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
         require_place(args.html, "page")
     report = analyze(
         chain,
-        score=read_vector(args.score, chain),
+        score=read_vector(args.score, chain, args.numbered),
         **_given(args, "level", "spectrum", "betas", "tol", "n_steps", "n_walkers", "max_steps"),
         **_given(args, "rng", "num_threads", "progress"),
     )
@@ -64,10 +64,16 @@ def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Non
     from ..spectral.gap import spectral_gap
 
     if args.target is not None:
-        target = np.array([state_number(name, chain) for name in args.target])
+        target = np.array([state_number(name, chain, args.numbered) for name in args.target])
     else:
-        target = np.flatnonzero(target_of(chain, read_vector(args.score, chain), args.level))
-    start = None if args.start is None else [state_number(name, chain) for name in args.start]
+        target = np.flatnonzero(
+            target_of(chain, read_vector(args.score, chain, args.numbered), args.level)
+        )
+    start = (
+        None
+        if args.start is None
+        else [state_number(name, chain, args.numbered) for name in args.start]
+    )
     answer["n_target"] = len(set(target.tolist()))
     common = _given(args, "num_threads", "progress")
     if args.bound:
@@ -101,7 +107,11 @@ def run_mix(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Non
     from ..report.facts import most_probable, named, reversible
     from ..spectral.gap import spectral_gap
 
-    start = None if args.start is None else [state_number(name, chain) for name in args.start]
+    start = (
+        None
+        if args.start is None
+        else [state_number(name, chain, args.numbered) for name in args.start]
+    )
     require_aperiodic(chain, "convergence to the stationary distribution")
     answer["start"] = [most_probable(chain)] if start is None else [named(chain, x) for x in start]
     common = _given(args, "num_threads", "progress")
@@ -120,7 +130,7 @@ def run_balance(chain: MarkovChain | None, args: argparse.Namespace, answer: Ans
         answer["counts"] = args.counts
         groups = study(
             args.counts,
-            **_given(args, "by", "trajectory", "order", "value", "state", "bins", "skip"),
+            **_given(args, "by", "trajectory", "order", "value", "state", "bins", "skip", "format"),
             **_given(args, "n_bootstrap", "rng", "num_threads", "progress"),
         )
         answer["groups"] = [with_options(group, args.spellings) for group in groups]
@@ -136,7 +146,7 @@ def run_tilt(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> No
     from ..report.facts import describe
     from ..report.files import errors_naming
 
-    reward = chain.reward if args.reward is None else read_vector(args.reward, chain)
+    reward = chain.reward if args.reward is None else read_vector(args.reward, chain, args.numbered)
     if reward is None:
         raise InvalidChainError("the chain has no reward of its own; give --reward FILE")
     tilted = tilt(chain, reward, args.beta, **_given(args, "num_threads"))
@@ -164,13 +174,16 @@ def run_info(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> No
 
 
 def run_convert(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
+    from ..io.read import LISTS
     from ..report.files import errors_naming
 
     if args.only_class is not None:
         from ..equilibrium.structure import structure
 
         labels = structure(chain).labels
-        chain = chain.restrict(labels == labels[state_number(args.only_class, chain)])
+        chain = chain.restrict(
+            labels == labels[state_number(args.only_class, chain, args.numbered)]
+        )
         answer["n_states"] = chain.n_states
     output = Path(args.output)
     if args.output.lower().endswith((".npz", ".mtx")):

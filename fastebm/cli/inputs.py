@@ -3,14 +3,19 @@
 import argparse
 import csv
 import os
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
+from ..io.transitions import real
 
-LISTS = (".csv", ".csv.gz", ".parquet")
+# Labels that are compared with a name that is none of them.
+MAX_COMPARED = 20_000
 
 
 def one_line(error: BaseException) -> str:
@@ -30,9 +35,10 @@ def _read_chain(args: argparse.Namespace) -> MarkovChain:
     from .. import datasets
     from ..chains.store import load
     from ..io import read
+    from ..io.read import LISTS, read_form
 
     name = args.chain
-    options = [option for option in ("symmetric", "normalize") if getattr(args, option)]
+    options = [x for x in ("symmetric", "normalize", "format") if getattr(args, x)]
     dataset = name.removeprefix("dataset:")
     if dataset != name or os.path.isdir(name):
         if options:
@@ -40,13 +46,15 @@ def _read_chain(args: argparse.Namespace) -> MarkovChain:
         if dataset != name and dataset not in datasets.names():
             raise InvalidChainError(f"no dataset {dataset!r}; known: {', '.join(datasets.names())}")
         return load(name) if dataset == name else datasets.load(dataset)
-    is_list = name.lower().endswith(LISTS)
+    is_list = name.lower().endswith(tuple(LISTS))
     if args.symmetric and not is_list:
         raise InvalidChainError(
             f"--symmetric is for edge lists ({', '.join(LISTS)}), not for {name}"
         )
-    matrix, labels = read(name)
     if args.symmetric:
+        matrix, labels, form = read_form(name, args.format)
+        if form == "table":
+            raise InvalidChainError(f"--symmetric is for edge lists; {name} is a table")
         edges = matrix.tocoo()
         return MarkovChain.from_edges(
             edges.row,
@@ -56,22 +64,49 @@ def _read_chain(args: argparse.Namespace) -> MarkovChain:
             symmetric=True,
             labels=labels,
         )
+    matrix, labels = read(name, format=args.format)
     return MarkovChain(matrix, labels=labels, normalize=is_list or args.normalize)
 
 
-def state_number(name: str, chain: MarkovChain) -> int:
-    """The number of the state with this label, or else with this number."""
+def state_number(name: str, chain: MarkovChain, numbered: bool) -> int:
+    """The number of the state with this label. The name is that number if the chain has no labels,
+    or with `numbered`."""
+    if chain.labels is None or numbered:
+        if not name.isdecimal() or int(name) >= chain.n_states:
+            raise InvalidChainError(
+                f"no state {name!r}: states are numbered 0 to {chain.n_states - 1}"
+            )
+        return int(name)
+    labels: Any = chain.labels
     try:
-        return int(chain.labels.index(name))  # type: ignore[union-attr]  # None raises
-    except (AttributeError, ValueError):  # no labels, or not one of them
-        pass
-    if not name.isdecimal() or int(name) >= chain.n_states:
-        kind = "states are" if chain.labels is None else "it is not a label, and states are"
-        raise InvalidChainError(f"no state {name!r}: {kind} numbered 0 to {chain.n_states - 1}")
-    return int(name)
+        found = int(labels.index(name))
+    except ValueError:
+        raise InvalidChainError(_unknown(name, chain)) from None
+    if isinstance(labels, (list, tuple)) and labels.count(name) > 1:
+        again = labels.index(name, found + 1)
+        raise InvalidChainError(
+            f"{name!r} is the label of the states {found} and {again}; give --numbered and the "
+            "number of one of them"
+        )
+    return found
 
 
-def read_vector(path: str | None, chain: MarkovChain) -> npt.NDArray[np.generic] | None:
+def _unknown(name: str, chain: MarkovChain) -> str:
+    """The error about a name that is no label."""
+    assert chain.labels is not None
+    text = f"no state {name!r}: it is not a label"
+    near = get_close_matches(name, islice(chain.labels, MAX_COMPARED), cutoff=0.5)
+    near = near or [*islice(chain.labels, 3)]
+    text += f"; labels are {', '.join(map(repr, near))}" + ", ..." * (chain.n_states > len(near))
+    if name.isdecimal() and int(name) < chain.n_states:
+        text += f"; for the state of number {name} (labelled {chain.labels[int(name)]!r}) give "
+        text += "--numbered"
+    return text
+
+
+def read_vector(
+    path: str | None, chain: MarkovChain, numbered: bool
+) -> npt.NDArray[np.generic] | None:
     """One number per state from a file; None for None."""
     if path is None:
         return None
@@ -79,7 +114,7 @@ def read_vector(path: str | None, chain: MarkovChain) -> npt.NDArray[np.generic]
         values = (
             np.load(path, allow_pickle=False)
             if path.endswith(".npy")
-            else _text_vector(path, chain)
+            else _text_vector(path, chain, numbered)
         )
     except (ValueError, TypeError, EOFError, csv.Error) as error:
         raise InvalidChainError(f"{path}: {error}; see --help for the format") from error
@@ -88,7 +123,7 @@ def read_vector(path: str | None, chain: MarkovChain) -> npt.NDArray[np.generic]
     return values
 
 
-def _text_vector(path: str, chain: MarkovChain) -> npt.NDArray[np.generic]:
+def _text_vector(path: str, chain: MarkovChain, numbered: bool) -> npt.NDArray[np.generic]:
     values = np.zeros(chain.n_states)
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
@@ -96,18 +131,23 @@ def _text_vector(path: str, chain: MarkovChain) -> npt.NDArray[np.generic]:
     width = len(rows[0][1]) if rows else 0
     if width not in (1, 2) or (width == 1 and len(rows) != chain.n_states):
         raise InvalidChainError(f"{len(rows)} lines of {width} fields for {chain.n_states} states")
-    numbers = (
-        {}
-        if chain.labels is None or width == 1
-        else {str(label): state for state, label in enumerate(chain.labels)}
-    )
+    numbers: dict[str, int] = {}
+    if width == 2 and chain.labels is not None and not numbered:
+        # the first state of a label that occurs twice is reported by state_number
+        numbers = {str(label): state for state, label in enumerate(chain.labels)}
+        numbers = numbers if len(numbers) == chain.n_states else {}
+    seen: set[int] = set()
     for at, (line, row) in enumerate(rows):
         try:
             if len(row) != width:
                 raise InvalidChainError(f"{len(row)} fields instead of {width}")
             if width == 2:
-                at = numbers[row[0]] if row[0] in numbers else state_number(row[0], chain)
-            values[at] = float(row[-1])
+                name = row[0].strip()
+                at = numbers[name] if name in numbers else state_number(name, chain, numbered)
+                if at in seen:
+                    raise InvalidChainError(f"the state {name!r} has a value already")
+                seen.add(at)
+            values[at] = real(row[-1])
         except ValueError as error:
             raise InvalidChainError(f"line {line}: {error}") from None
     return values

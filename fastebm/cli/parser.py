@@ -21,11 +21,13 @@ from .commands import (
 EPILOG = """\
 CHAIN is one of
   FILE.npz  .mtx[.gz]  .tra[.gz]   a row-stochastic matrix (SciPy, Matrix Market, PRISM or Storm)
-  FILE.csv[.gz]  .parquet          an edge or transition list; each row is divided by its sum
+  FILE.csv[.gz]  .parquet          an edge or transition list, or a table with a row and a column
+                                   for each state; each row is divided by its sum
   FOLDER                           a saved chain (by convert, by tilt, or from Python)
   dataset:NAME                     english-trigram or english-phones
-States are given by label or number. --score and --reward take a .npy file or a text file: one
-number per line, or lines STATE,NUMBER, where states that are not listed have the value 0.
+States are given by label, or by number (from 0) if the chain has no labels or with --numbered.
+--score and --reward take a .npy file or a text file: one number per line, or lines STATE,NUMBER,
+where states that are not listed have the value 0.
 
 One JSON document goes to stdout, everything else to stderr (demo prints a readable summary and
 writes its JSON to a file).
@@ -56,7 +58,8 @@ COMMANDS = {
         "every analysis that applies to the chain",
         (
             *("--score", "--level", "--spectrum", "--betas", "--tol", "--steps", "--walkers"),
-            *("--max-steps", "--seed", "--summary", "--html", "--threads", "--progress"),
+            *("--max-steps", "--seed", "--summary", "--html", "--numbered", "--threads"),
+            "--progress",
         ),
     ),
     "gap": Command(
@@ -69,14 +72,17 @@ COMMANDS = {
         "hitting times of a target: solved, simulated, bounded",
         (
             *("--score", "--start", "--method", "--bound", "--tol", "--max-iter", "--walkers"),
-            *("--max-steps", "--rel-ci", "--seed", "--threads", "--progress"),
+            *("--max-steps", "--rel-ci", "--seed", "--numbered", "--threads", "--progress"),
         ),
         {"--start": "where walks start; default: drawn from pi"},
     ),
     "mix": Command(
         run_mix,
         "distances to the stationary law, step by step",
-        ("--start", "--steps", "--bound", "--tol", "--seed", "--threads", "--progress"),
+        (
+            *("--start", "--steps", "--bound", "--tol", "--seed", "--numbered", "--threads"),
+            "--progress",
+        ),
         {
             "--start": "where walks start; default: the most probable state",
             "--steps": "length of the mixing curve, default 100",
@@ -95,10 +101,12 @@ COMMANDS = {
     "tilt": Command(
         run_tilt,
         "tilt the chain by a reward and save it",
-        ("--reward", "--beta", "--output", "--threads"),
+        ("--reward", "--beta", "--output", "--numbered", "--threads"),
     ),
     "info": Command(run_info, "size, storage and classes", ()),
-    "convert": Command(run_convert, "write the chain as a folder, .npz or .mtx", ("--class",)),
+    "convert": Command(
+        run_convert, "write the chain as a folder, .npz or .mtx", ("--class", "--numbered")
+    ),
 }
 
 
@@ -143,7 +151,14 @@ CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "each edge of a list counts in both directions",
     },
-    "--normalize": {"action": "store_true", "help": "divide each row by its sum (lists: always)"},
+    "--normalize": {
+        "action": "store_true",
+        "help": "divide each row by its sum (lists and tables: always)",
+    },
+    "--format": {
+        "choices": ("edges", "table"),
+        "help": "what a .csv or .parquet file holds, where it may be either",
+    },
     "--lazy": {
         "type": _holding,
         "metavar": "H",
@@ -187,6 +202,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--score": {"metavar": "FILE", "help": "scores of the states; default: the chain's own reward"},
     "--level": {"type": _real, "help": "states of score >= LEVEL are the target"},
     "--target": {"nargs": "+", "metavar": "STATE", "help": "the target, instead of --level"},
+    "--numbered": {
+        "action": "store_true",
+        "help": "states are given by number, 0 to n_states - 1, although they have labels",
+    },
     "--start": {"nargs": "+", "metavar": "STATE", "help": "where walks start"},
     "--steps": {
         "dest": "n_steps",

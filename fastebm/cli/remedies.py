@@ -33,6 +33,7 @@ CALLS = (
     (r"cannot be loaded when allow_pickle=False", "are not read"),
 )
 KEYWORD = re.compile(r"\b(?P<name>[a-z]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[\w.+-]*\w)?")
+QUOTES = "\"'"
 ARGUMENT = re.compile(r"^\w+(?= must )")
 
 
@@ -61,7 +62,9 @@ def in_options(text: str, spellings: Mapping[str, str], *, names_files: bool = T
         spelling, value = spellings.get(match["name"]), match["value"]
         if spelling is None:
             return match[0]
-        return spelling if value in (None, "True") else f"{spelling} {value}"
+        if value in (None, "True"):
+            return spelling
+        return f"{spelling} {value.strip(QUOTES)}"
 
     for call, replacement in CALLS:
         text = re.sub(call, replacement, text)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.labelled import in_state_order
 from .._runtime.pacing import Pacer, paced_ranges, run_paced
 from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
@@ -113,7 +114,7 @@ def lumpability(
     (True, 0.5)
     """
     n = require_chain(chain).n_states
-    labels, size = _sets(partition, n)
+    labels, size = _sets(partition, chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
     closed_class(chain)
@@ -161,7 +162,7 @@ class _DefectSearch:
         into = np.concatenate([columns for columns, _ in flows])
         flow = np.concatenate([values for _, values in flows])
         indptr = np.concatenate([[0], np.cumsum(search.degree)])
-        return MarkovChain((indptr, into, flow), normalize=True)
+        return MarkovChain((indptr, into, flow), normalize=True, lag=self.chain.lag)
 
     def result(self, coarse: MarkovChain | None = None) -> LumpabilityResult:
         defect, x, y, into = (0.0, -1, -1, -1) if self._pass is None else self._pass.defect
@@ -184,9 +185,10 @@ class _DefectSearch:
         )
 
 
-def _sets(partition: npt.ArrayLike, n: int) -> tuple[Int32Array, IntArray]:
+def _sets(partition: npt.ArrayLike, chain: MarkovChain) -> tuple[Int32Array, IntArray]:
     """(labels, sizes of the sets) of a valid partition."""
-    labels = np.asarray(partition)
+    n = chain.n_states
+    labels = np.asarray(in_state_order(partition, chain.labels, "partition"))
     if labels.shape != (n,):
         raise InvalidChainError(f"partition must have shape ({n},), got {labels.shape}")
     if labels.dtype.kind not in "biu":

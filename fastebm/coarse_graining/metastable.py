@@ -11,7 +11,7 @@ import numpy as np
 
 from .._runtime import validate
 from .._runtime.progress import interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, require_chain
@@ -34,7 +34,7 @@ MAX_CONDITION = 1e4
 
 
 @result
-class MetastableResult(Result):
+class MetastableResult(StepsResult):
     """k metastable sets.
 
     Attributes
@@ -211,6 +211,7 @@ def _pack(
     R = _rates(chain, X, pairs, threads)
     following = pairs.next_eigenvalue
     return MetastableResult(
+        lag=chain.lag,
         memberships=memberships,
         assignment=assignment,
         mass=A[0].copy(),
@@ -338,4 +339,4 @@ def _coarse(chain: MarkovChain, labels: Int32Array, k: int, threads: int) -> Mar
         )
         for j, column in enumerate(columns):
             flow[:, column] = np.bincount(labels, pi * reached[:, j], minlength=k)
-    return MarkovChain(flow, normalize=True)
+    return MarkovChain(flow, normalize=True, lag=chain.lag)

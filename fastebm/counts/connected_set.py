@@ -9,12 +9,13 @@ from .. import _core
 from .._runtime.results import Result, result
 from .._runtime.types import BoolArray, Int32Array, IntArray, Labels
 from ..patterns.graph import components
-from .matrix import CountMatrix, CountsLike
+from .matrix import CountMatrix, CountsLike, NamedCounts
 
 
 @result
-class ConnectedSet(Result):
+class ConnectedSet(NamedCounts, Result):
     """The largest strongly connected part of a count matrix, and what share of the data it is.
+    Every function that takes counts accepts it.
 
     Attributes
     ----------
@@ -28,6 +29,8 @@ class ConnectedSet(Result):
         Strongly connected components of the whole matrix.
     fraction_states, fraction_counts : float
         The fraction of the states, and of all counts, that is kept.
+    lag : int
+        Steps between the two states of a transition; 1 if that is not known.
     """
 
     states: IntArray
@@ -36,6 +39,7 @@ class ConnectedSet(Result):
     n_components: int
     fraction_states: float
     fraction_counts: float
+    lag: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, without the matrix."""
@@ -46,6 +50,7 @@ class ConnectedSet(Result):
             "n_components": self.n_components,
             "fraction_states": self.fraction_states,
             "fraction_counts": self.fraction_counts,
+            "lag": self.lag,
         }
 
 
@@ -87,6 +92,7 @@ def connected_set(counts: CountsLike) -> ConnectedSet:
         n_components=int(n_classes),
         fraction_states=len(states) / data.n_states,
         fraction_counts=float(kept.sum() / data.total.sum()),
+        lag=data.lag,
     )
 
 

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.labelled import named_matrix
 from .._runtime.results import Result, result
 from .._runtime.types import FloatArray, Int32Array, Labels
 from ..errors import InvalidChainError, ReducibleChainError
@@ -16,8 +17,16 @@ from ..patterns import passes
 from ..patterns.graph import components
 
 
+class NamedCounts:
+    """Base of the results that stand for their counts wherever counts are taken."""
+
+    counts: sp.csr_array
+    labels: Labels | None
+    lag: int
+
+
 @result
-class TransitionCounts(Result):
+class TransitionCounts(NamedCounts, Result):
     """Counted transitions. Every function that takes counts accepts them.
 
     Attributes
@@ -66,7 +75,7 @@ class TransitionCounts(Result):
 
 
 #: What is accepted as counts.
-CountsLike: TypeAlias = npt.ArrayLike | sp.sparray | sp.spmatrix | TransitionCounts
+CountsLike: TypeAlias = npt.ArrayLike | sp.sparray | sp.spmatrix | NamedCounts
 
 
 class CountMatrix:
@@ -75,9 +84,9 @@ class CountMatrix:
 
     Parameters
     ----------
-    counts : sparse or dense (n_states, n_states), or TransitionCounts
+    counts : sparse or dense (n_states, n_states), TransitionCounts or ConnectedSet
     labels : sequence, optional
-        Names of the states; default those of the TransitionCounts.
+        Names of the states; default those of the counts.
     name : str
         The name of the matrix in error messages.
     whole : str, optional
@@ -91,6 +100,8 @@ class CountMatrix:
         The entries of `matrix`.
     total : ndarray (n_states,)
         The row sums, diagonal included.
+    lag : int
+        Steps between the two states of a transition; 1 if that is not known.
     """
 
     def __init__(
@@ -101,9 +112,11 @@ class CountMatrix:
         name: str = "counts",
         whole: str | None = None,
     ) -> None:
-        if isinstance(counts, TransitionCounts):
-            labels = counts.labels if labels is None else labels
+        self.lag = 1
+        if isinstance(counts, NamedCounts):
+            labels, self.lag = counts.labels if labels is None else labels, counts.lag
             counts = counts.counts
+        counts, labels = named_matrix(counts, labels, name)
         self.labels = labels
         square = _square(counts, name)
         if labels is not None and len(labels) != square.shape[0]:
@@ -186,7 +199,7 @@ class CountMatrix:
         raise ReducibleChainError(
             f"{purpose} needs counts that lead from every state to every other, and these fall "
             f"into {n_classes} strongly connected components ({text}); keep the largest one with "
-            "connected_set(counts).counts, or collect more transitions"
+            "connected_set(counts), or collect more transitions"
         )
 
     def scipy(self) -> Any:

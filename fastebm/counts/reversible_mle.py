@@ -105,7 +105,7 @@ def fit_given_law(
 
 
 def _checked_law(data: CountMatrix, pi: npt.ArrayLike) -> FloatArray:
-    law = validate.distribution(pi, data.n_states, "pi")
+    law = validate.distribution(pi, data.n_states, "pi", data.labels)
     if not (law > 0).all():
         at = int(np.argmin(law))
         raise InvalidChainError(

@@ -9,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidChainError
+from ..io.dense_tables import INTEGER
 from ..io.edge_lists import SOURCE_NAMES, TARGET_NAMES
 from .accumulator import CountAccumulator
 
 _COUNT = ("count", "n", "weight", "wt", "w")
 _TRAJECTORY = ("trajectory", "trajectory_id", "traj", "chain", "run", "id")
 _STATE = ("state", "states", "x")
+_TIME = ("time", "t", "step", "frame")
+_MIXED = "states are words in one place and numbers in another; write them one way"
 _REMEDY = "name the columns trajectory, state or source, target[, count]"
 
 
@@ -22,15 +25,21 @@ class LabelledAccumulator(CountAccumulator):
     """A `CountAccumulator` of states by name. Integers stay numbers; other names become labels,
     numbered in the order in which they are first seen.
 
+    Parameters
+    ----------
+    is_text : bool
+        The file has no types: words are integers if all of them are.
+
     Attributes
     ----------
     labels : tuple of str, or None
         The names of the states; None if they are numbers.
     """
 
-    def __init__(self, lag: int, mode: str) -> None:
+    def __init__(self, lag: int, mode: str, is_text: bool) -> None:
         super().__init__(lag, mode)
-        self._has_names = False
+        self._is_text = is_text
+        self._has_names = self._is_numbered = False
         self._numbers: dict[str, int] = {}
 
     @property
@@ -42,24 +51,28 @@ class LabelledAccumulator(CountAccumulator):
         """State numbers of one column of a batch."""
         import pyarrow as pa
 
+        if not len(column):
+            return np.empty(0, np.int64)
         if pa.types.is_integer(column.type):
-            if self._has_names:
-                raise InvalidChainError(
-                    "states are words in one place and numbers in another; write them one way"
-                )
-            return np.asarray(column)
-        if not self.is_empty and not self._has_names:
-            raise InvalidChainError(
-                "states are words in one place and numbers in another; write them one way"
-            )
+            return self._as_numbers(np.asarray(column))
         encoded = column.dictionary_encode()
-        words = [str(word) for word in encoded.dictionary.to_pylist()]
+        words = [str(word).strip() for word in encoded.dictionary.to_pylist()]
+        if self._is_text and not self._has_names and all(map(INTEGER.fullmatch, words)):
+            return self._as_numbers(np.array([*map(int, words)])[np.asarray(encoded.indices)])
+        if self._is_numbered:
+            raise InvalidChainError(_MIXED)
         self._has_names = True
         known = np.array(
             [self._numbers.setdefault(word, len(self._numbers)) for word in words], np.int64
         )
         numbers: npt.NDArray[Any] = known[np.asarray(encoded.indices)]
         return numbers
+
+    def _as_numbers(self, states: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if self._has_names:
+            raise InvalidChainError(_MIXED)
+        self._is_numbered = True
+        return states
 
 
 class _BatchReader(Protocol):
@@ -72,7 +85,7 @@ class _BatchReader(Protocol):
 
 def read_transitions(path: str, lag: int, mode: str) -> LabelledAccumulator:
     """Count the transitions of a table."""
-    counts = LabelledAccumulator(lag, mode)
+    counts = LabelledAccumulator(lag, mode, is_text=not path.lower().endswith(".parquet"))
     reader = None
     for place, batch in enumerate(batches(path)):
         if reader is None:
@@ -107,8 +120,18 @@ def batches(path: str) -> Iterator[Any]:
             with pa.parquet.ParquetFile(path) as file:
                 yield from file.iter_batches()
         elif lower.endswith((".csv", ".csv.gz")):
-            # "null" and "NaN" are words like any other; only an empty field is missing
-            options = pa.csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
+            # states are read as text, because 01 is not the state 1; "null" and "NaN" are words
+            # like any other; only an empty field is missing
+            with pa.csv.open_csv(path) as file:
+                names = file.schema.names
+            states = (*SOURCE_NAMES, *TARGET_NAMES, *_STATE)
+            options = pa.csv.ConvertOptions(
+                null_values=[""],
+                strings_can_be_null=True,
+                column_types={
+                    name: pa.string() for name in names if name.strip().lower() in states
+                },
+            )
             with pa.csv.open_csv(path, convert_options=options) as file:
                 yield from file
         else:
@@ -131,9 +154,15 @@ def _reader(path: str, names: Sequence[str], counts: LabelledAccumulator) -> _Ba
                 f"{path} lists transitions, so lag must be 1; trajectories (columns trajectory, "
                 "state) allow any lag"
             )
-        return _Transitions(path, counts, source, target, find(_COUNT))
+        count = find(_COUNT)
+        if count is None and len(names) > 2:
+            raise InvalidChainError(
+                f"{path}: no count among the columns {', '.join(names)}; name it {_COUNT[0]}, or "
+                "keep two columns"
+            )
+        return _Transitions(path, counts, source, target, count)
     if trajectory and state:
-        return _Trajectories(counts, trajectory, state)
+        return _Trajectories(path, counts, trajectory, state, find(_TIME))
     raise InvalidChainError(f"{path}: the columns are {', '.join(names)}; {_REMEDY}")
 
 
@@ -168,21 +197,28 @@ class _Transitions:
 
 class _Trajectories:
     """Rows that are points of trajectories. The rows of one trajectory are consecutive; the last
-    `lag` states of a batch are kept, because transitions to the next batch start there."""
+    `lag` states of a batch are kept, because transitions to the next batch start there. If there is
+    a column of times, they must ascend."""
 
-    def __init__(self, counts: LabelledAccumulator, trajectory: str, state: str) -> None:
-        self.counts, self.trajectory, self.state = counts, trajectory, state
-        self.columns = [trajectory, state]
+    def __init__(
+        self, path: str, counts: LabelledAccumulator, trajectory: str, state: str, time: str | None
+    ) -> None:
+        self.path, self.counts = path, counts
+        self.trajectory, self.state, self.time = trajectory, state, time
+        self.columns = [name for name in (trajectory, state, time) if name]
+        self.seen: set[Any] = set()
         self._begin(None)
 
     def _begin(self, name: Any) -> None:
         self.name, self.n_seen = name, 0
         self.tail, self.phase = np.empty(0, np.int64), 0
+        self.last_time: npt.NDArray[Any] | None = None
 
     def take(self, batch: Any) -> None:
         states = self.counts.codes(batch.column(self.state)).astype(np.int64)
         encoded = batch.column(self.trajectory).dictionary_encode()
         ids, names = np.asarray(encoded.indices), encoded.dictionary.to_pylist()
+        times = np.asarray(batch.column(self.time)) if self.time else None
         starts = np.concatenate([[0], np.flatnonzero(np.diff(ids)) + 1, [len(ids)]])
         for begin, end in pairwise(starts):
             if begin == end:
@@ -191,7 +227,23 @@ class _Trajectories:
                 self.finish()
                 self._begin(names[ids[begin]])
                 self.counts.n_trajectories += 1
+                if self.name in self.seen:
+                    raise self._disordered("goes on after another one")
+                self.seen.add(self.name)
+            if times is not None:
+                self._check_times(times[begin:end])
             self._extend(states[begin:end])
+
+    def _check_times(self, times: npt.NDArray[Any]) -> None:
+        known = times if self.last_time is None else np.append(self.last_time, times)
+        if not (known[:-1] <= known[1:]).all():
+            raise self._disordered(f"has values of {self.time} that do not ascend")
+        self.last_time = times[-1:]
+
+    def _disordered(self, what: str) -> InvalidChainError:
+        return InvalidChainError(
+            f"{self.path}: trajectory {self.name} {what}; sort the table by trajectory and time"
+        )
 
     def _extend(self, states: npt.NDArray[np.int64]) -> None:
         lag, stride = self.counts.lag, self.counts.stride

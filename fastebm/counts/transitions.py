@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
+from .._runtime.labelled import is_series, is_table, state_labels
 from .._runtime.types import FloatArray, Int32Array, Labels
 from ..errors import InvalidChainError
 from .accumulator import CountAccumulator
@@ -59,7 +60,7 @@ def count_transitions(
     >>> found.counts.toarray().tolist(), found.n_too_short
     ([[0.0, 1.0], [1.0, 1.0]], 1)
     """
-    lag = validate.count(lag, "lag")
+    lag, labels = validate.count(lag, "lag"), state_labels(labels)
     validate.choice(mode, "mode", ("sliding", "sample"))
     n_states = None if n_states is None else validate.count(n_states, "n_states")
     if isinstance(trajectories, (str, os.PathLike)):
@@ -96,6 +97,13 @@ def count_transitions(
 def as_trajectories(trajectories: Any) -> Iterable[npt.ArrayLike]:
     """The trajectories as an iterable of arrays. A single array or list of numbers is one
     trajectory."""
+    if is_table(trajectories):
+        raise TypeError(
+            "a DataFrame does not say where its trajectories begin; pass a list of arrays, such as "
+            "[group.state.to_numpy() for _, group in frame.groupby('trajectory')] in pandas"
+        )
+    if is_series(trajectories):  # in the order of its rows
+        return [np.asarray(trajectories)]
     if (
         isinstance(trajectories, np.ndarray)
         and trajectories.ndim == 1
@@ -167,7 +175,7 @@ def discretize(
         # an edge with nothing below it would make an empty bin
         edges = np.unique(edges[(edges > x.min()) & (edges <= x.max())])
     else:
-        edges = validate.vector(bins, np.shape(bins)[0], "bins")
+        edges = validate.vector(np.asarray(bins), np.shape(bins)[0], "bins")
         if (np.diff(edges) <= 0).any():
             raise InvalidChainError(
                 "bins must ascend: give the inner edges, each larger than the one before"

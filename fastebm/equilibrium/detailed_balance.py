@@ -128,7 +128,7 @@ def detailed_balance(
         log_pi, converged = law.log_pi, law.converged
     else:
         with np.errstate(divide="ignore"):
-            log_pi = np.log(validate.distribution(pi, chain.n_states, "pi"))
+            log_pi = np.log(validate.distribution(pi, chain.n_states, "pi", chain.labels))
     scaled = chain._scaled
     found = balance(
         scaled.pattern.matrix,

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _core
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
@@ -29,7 +29,7 @@ MAX_ROUNDS = 60
 
 
 @result
-class BoundsResult(Result):
+class BoundsResult(StepsResult):
     """Hitting times of a target A, computed and bounded. B is the set of the other states.
 
     Attributes
@@ -154,7 +154,7 @@ def hitting_bounds(
     require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
-    mask = validate.target_mask(target, chain.n_states)
+    mask = validate.target_mask(target, chain.n_states, chain.labels)
     threads = resolve_threads(num_threads)
     require_bound(chain, gap)
     closed_class(chain)
@@ -296,6 +296,7 @@ class _ExitRateSolve:
             else math.inf
         )
         return BoundsResult(
+            lag=self.chain.lag,
             target_mass=mass,
             gap=lower_gap,
             mean_from_pi=from_pi,

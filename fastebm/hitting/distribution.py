@@ -7,16 +7,15 @@ import numpy as np
 from .. import _core
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
-from ..errors import InvalidChainError
 
 
 @result
-class DistributionResult(Result):
+class DistributionResult(StepsResult):
     """The distribution of a hitting time up to a horizon.
 
     Attributes
@@ -93,7 +92,7 @@ def hitting_distribution(
     """
     require_chain(chain)
     n_steps = validate.count(n_steps, "n_steps", minimum=0)
-    mask = validate.target_mask(target, chain.n_states)
+    mask = validate.target_mask(target, chain.n_states, chain.labels)
     threads = resolve_threads(num_threads)
     average, given, converged = _starts(chain, start, threads)
     evolution = _BackwardEvolution(chain, mask, n_steps, average, converged, threads)
@@ -152,7 +151,12 @@ class _BackwardEvolution:
         values = self.values[: self.done + 1]
         probability, survival = np.ascontiguousarray(values.transpose(1, 2, 0))
         return DistributionResult(
-            np.arange(self.done + 1), probability, survival, self.done, self.converged
+            np.arange(self.done + 1),
+            probability,
+            survival,
+            self.done,
+            self.converged,
+            lag=self.chain.lag,
         )
 
 
@@ -165,18 +169,10 @@ def _starts(
     if start is None:
         law = chain._law.take(threads)
         laws, converged = law.pi[None], law.converged
-    elif np.asarray(start).dtype.kind == "f":
-        rows = np.asarray(start)
-        if rows.ndim > 2:
-            raise InvalidChainError(
-                "start must be one distribution (n_states,) or several (n_starts, n_states), got "
-                f"shape {rows.shape}"
-            )
-        laws = np.array(
-            [validate.distribution(row, chain.n_states, "start") for row in np.atleast_2d(rows)]
-        )
+    elif (given := validate.start_laws(start, chain.n_states, chain.labels)) is not None:
+        laws = np.array(given)
     else:
-        states = validate.state_array(start, chain.n_states, "start")
+        states = validate.state_array(start, chain.n_states, "start", chain.labels)
         return (lambda x: x[states].T), states, True
 
     def average(x: FloatArray) -> FloatArray:

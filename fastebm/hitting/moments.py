@@ -8,7 +8,7 @@ import numpy as np
 from .. import _core
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
@@ -19,7 +19,7 @@ from .times import MAX_ITER, enclosure
 
 
 @result
-class MomentsResult(Result):
+class MomentsResult(StepsResult):
     """Mean, second moment and standard deviation of a hitting time, from every state.
 
     Attributes
@@ -108,7 +108,7 @@ def hitting_moments(
     require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
-    mask = validate.target_mask(target, chain.n_states)
+    mask = validate.target_mask(target, chain.n_states, chain.labels)
     solve = _MomentsSolve(chain, mask, tol, limit, resolve_threads(num_threads))
     with interruptible(
         "hitting_moments", solve.result, progress=progress, callback=callback
@@ -182,6 +182,7 @@ class _MomentsSolve:
         for array in arrays.values():
             array[self.never] = math.inf
         return MomentsResult(
+            lag=self.chain.lag,
             **arrays,
             error=error,
             method=self.system.method,

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._runtime import validate
 from .._runtime.progress import interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import Result, StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
@@ -19,7 +19,7 @@ from .times import MAX_ITER
 
 
 @result
-class AbsorptionResult(Result):
+class AbsorptionResult(StepsResult):
     """Which of several sets is hit first.
 
     Attributes
@@ -142,11 +142,11 @@ def hitting_probabilities(
     array([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
     require_chain(chain)
-    members = validate.target_mask(target, chain.n_states)
+    members = validate.target_mask(target, chain.n_states, chain.labels)
     avoided = (
         np.zeros(chain.n_states, bool)
         if avoid is None
-        else validate.target_mask(avoid, chain.n_states)
+        else validate.target_mask(avoid, chain.n_states, chain.labels)
     )
     _require_disjoint([members, avoided])
     solve = _first_hit(chain, [members], avoided, tol, max_iter, num_threads)
@@ -241,7 +241,7 @@ def absorption_probabilities(
     [[0.5, 0.5], [0.25, 0.75]]
     """
     require_chain(chain)
-    sets = [validate.target_mask(target, chain.n_states) for target in targets]
+    sets = [validate.target_mask(target, chain.n_states, chain.labels) for target in targets]
     if not sets:
         raise InvalidChainError("targets is empty; it needs at least one set of states")
     _require_disjoint(sets)
@@ -299,6 +299,7 @@ def _absorption(solve: FirstHitSolve) -> AbsorptionResult:
     u, lower, upper, error = solve.normalized()
     time = np.zeros(solve.chain.n_states) if solve.time is None else solve.time
     return AbsorptionResult(
+        lag=solve.chain.lag,
         probability=np.ascontiguousarray(u[:, :-1]),
         never=u[:, -1].copy(),
         lower=np.ascontiguousarray(lower[:, :-1]),

@@ -7,7 +7,7 @@ from scipy.special import stdtrit
 
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, States
 from .._runtime.warn import warn_unconverged
@@ -26,7 +26,7 @@ KEMENY_MAX_ITER = 1_000_000
 
 
 @result
-class ReturnResult(Result):
+class ReturnResult(StepsResult):
     """Mean return times.
 
     Attributes
@@ -80,7 +80,7 @@ def return_times(
     [1.333333333, 4.0]
     """
     require_chain(chain)
-    mask = None if target is None else validate.target_mask(target, chain.n_states)
+    mask = None if target is None else validate.target_mask(target, chain.n_states, chain.labels)
     law = chain._law.take(resolve_threads(num_threads))
     with np.errstate(over="ignore"):
         mean = np.exp(-law.log_pi)
@@ -89,12 +89,12 @@ def return_times(
         mass = min(float(law.pi[mask].sum()), 1.0)
         to_target = 1.0 / mass if mass > 0 else math.inf
     return ReturnResult(
-        mean=mean, log_mean=-law.log_pi, to_target=to_target, converged=law.converged
+        mean=mean, log_mean=-law.log_pi, to_target=to_target, converged=law.converged, lag=chain.lag
     )
 
 
 @result
-class CommuteResult(Result):
+class CommuteResult(StepsResult):
     """Commute times of pairs of states.
 
     Attributes
@@ -158,8 +158,8 @@ def commute_times(
     [18.0]
     """
     require_chain(chain)
-    sources = validate.state_array(source, chain.n_states, "source")
-    targets = validate.state_array(target, chain.n_states, "target")
+    sources = validate.state_array(source, chain.n_states, "source", chain.labels)
+    targets = validate.state_array(target, chain.n_states, "target", chain.labels)
     if sources.shape != targets.shape:
         raise InvalidChainError(
             f"source has {sources.size} states and target {targets.size}; they are pairs, so give "
@@ -190,12 +190,13 @@ def commute_times(
         upper=upper,
         forward=times[0, 0],
         backward=times[1, 0],
+        lag=chain.lag,
         converged=converged,
     )
 
 
 @result
-class KemenyResult(Result):
+class KemenyResult(StepsResult):
     """Kemeny's constant.
 
     Attributes
@@ -285,7 +286,7 @@ def kemeny_constant(
     generator, threads = np.random.default_rng(rng), resolve_threads(num_threads)
     chain = on_closed_class(chain)
     if chain.n_states == 1:
-        return KemenyResult(0.0, 0.0, 0.0, 0.0, "trace", 0, 0, True)
+        return KemenyResult(0.0, 0.0, 0.0, 0.0, "trace", 0, 0, True, lag=chain.lag)
     solve = _KemenySolve(chain, tol, threads)
     with interruptible(
         "kemeny_constant", solve.partial, progress=progress, callback=callback
@@ -338,6 +339,7 @@ class _KemenySolve:
         value, slack = total - self.time, error * (total + self.time) + 8e-16 * total
         known = self.law.converged
         return KemenyResult(
+            lag=self.chain.lag,
             value=value,
             lower=max(value - slack, 0.0) if known else 0.0,
             upper=value + slack if known else math.inf,
@@ -369,6 +371,7 @@ class _KemenySolve:
         half = float(stdtrit(k - 1, 0.975)) * error
         known = self.law.converged
         return KemenyResult(
+            lag=self.chain.lag,
             value=value,
             lower=max(value - half, 0.0) if known else 0.0,
             upper=value + half if known else math.inf,

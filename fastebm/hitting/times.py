@@ -14,7 +14,7 @@ import numpy as np
 from .. import _core
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
@@ -31,7 +31,7 @@ MAX_ITER = 100_000
 
 
 @result
-class HittingResult(Result):
+class HittingResult(StepsResult):
     """Mean hitting times with rigorous bounds.
 
     Attributes
@@ -189,7 +189,7 @@ def mean_times(
     require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
-    mask = validate.target_mask(target, chain.n_states)
+    mask = validate.target_mask(target, chain.n_states, chain.labels)
     require_bound(chain, gap)
     threads = resolve_threads(num_threads)
     solve = _MeanSolve(
@@ -305,6 +305,7 @@ class _MeanSolve:
             bound = bound_from_gap(self.gap, mass) if law_converged else math.inf
         never = np.flatnonzero(self.never)
         return HittingResult(
+            lag=self.chain.lag,
             mean=mean,
             lower=lower,
             upper=upper,

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.labelled import is_table
 from .._runtime.progress import interruptible
 from .._runtime.random import philox_key
 from .._runtime.results import Result, result
@@ -20,7 +21,7 @@ from .._runtime.types import RNG, Callback
 from .._runtime.warn import shortfalls, warn_unconverged
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected_set
-from ..counts.matrix import CountMatrix, CountsLike, TransitionCounts
+from ..counts.matrix import CountMatrix, CountsLike, NamedCounts
 from ..counts.transitions import as_trajectories, count_transitions
 from ..errors import FastebmError, InvalidChainError
 
@@ -138,13 +139,13 @@ def bootstrap(
         data = CountMatrix(
             trajectories_or_counts, whole="rows are drawn as whole counts; round them"
         )
-        draw = _rows(data, key, threads)
+        draw, lag = _rows(data, key, threads), data.lag
     else:
         kind = "trajectories"
         draw, data = _trajectories(list(as_trajectories(trajectories_or_counts)), lag, mode, key)
     with shortfalls() as reasons:
-        estimate, _ = _evaluate(data.scipy(), statistic, reversible)
-    replicates = _Replicates(estimate, reasons)
+        estimate, _ = _evaluate(data.scipy(), statistic, reversible, lag)
+    replicates = _Replicates(estimate, reasons, lag)
 
     def so_far() -> BootstrapResult | None:
         return replicates.summary(level, kind, n) if len(replicates.values) >= 2 else None
@@ -170,7 +171,8 @@ def _is_counts(data: object) -> TypeGuard[CountsLike]:
     """Whether these are counts, not trajectories."""
     return (
         sp.issparse(data)
-        or isinstance(data, TransitionCounts)
+        or isinstance(data, NamedCounts)
+        or is_table(data)
         or (isinstance(data, np.ndarray) and data.ndim == 2 and data.shape[0] == data.shape[1])
     )
 
@@ -178,8 +180,9 @@ def _is_counts(data: object) -> TypeGuard[CountsLike]:
 class _Replicates:
     """Values of the statistic on the replicates so far, and why others have none."""
 
-    def __init__(self, estimate: npt.ArrayLike, reasons: list[str]) -> None:
-        self.estimate, self.reasons = estimate, reasons  # why something did not converge
+    def __init__(self, estimate: npt.ArrayLike, reasons: list[str], lag: int) -> None:
+        self.estimate, self.lag = estimate, lag
+        self.reasons = reasons  # why something did not converge
         self.values: list[npt.ArrayLike] = []
         self.failures: dict[str, int] = {}
         self.n_reduced = 0
@@ -187,7 +190,7 @@ class _Replicates:
     def add(self, counts: sp.csr_array, statistic: Statistic, reversible: bool) -> None:
         try:
             with shortfalls() as reasons:
-                value, reduced = _evaluate(counts, statistic, reversible)
+                value, reduced = _evaluate(counts, statistic, reversible, self.lag)
             self.reasons += reasons
             self.n_reduced += reduced
             if np.shape(value) != np.shape(self.estimate):
@@ -229,11 +232,12 @@ class _Replicates:
 
 
 def _evaluate(
-    counts: sp.csr_array, statistic: Statistic, reversible: bool
+    counts: sp.csr_array, statistic: Statistic, reversible: bool, lag: int
 ) -> tuple[npt.ArrayLike, bool]:
     """(the statistic of the chain of `counts`, whether states were lost)."""
     kept = connected_set(counts)
-    chain = MarkovChain.from_counts(kept.counts, reversible=reversible, labels=kept.states.tolist())
+    labels = kept.states.tolist()
+    chain = MarkovChain.from_counts(kept, reversible=reversible, labels=labels, lag=lag)
     return statistic(chain), kept.fraction_states < 1.0
 
 

@@ -137,7 +137,7 @@ def fit_potential(
         data = CountMatrix(counts_or_chain.to_scipy(), labels=labels, name="probabilities")
     else:
         data = CountMatrix(counts_or_chain, labels=labels)
-    total = data.total if trials is None else _checked_trials(trials, data.n_states)
+    total = data.total if trials is None else _checked_trials(trials, data)
     least_squares = method == "least-squares"
     if least_squares:
         graph = data.graph
@@ -188,9 +188,13 @@ def fit_potential(
     )
 
 
-def _checked_trials(trials: npt.ArrayLike, n_states: int) -> FloatArray:
+def _checked_trials(trials: npt.ArrayLike, data: CountMatrix) -> FloatArray:
+    n_states = data.n_states
     total = validate.vector(
-        np.full(n_states, trials) if np.ndim(trials) == 0 else trials, n_states, "trials"
+        np.full(n_states, trials) if np.ndim(trials) == 0 else trials,
+        n_states,
+        "trials",
+        data.labels,
     )
     if not (total > 0).all():
         at = int(np.argmin(total > 0))
@@ -211,7 +215,7 @@ def require_minimum(data: CountMatrix) -> None:
             f"no finite minimum: transitions lead from state {data.name(x)} to state "
             f"{data.name(y)} but never back ({len(one_way)} such edges, {len(np.unique(labels))} "
             "strongly connected components), so the difference of their values would be infinite; "
-            "fit each component (connected_set(counts).counts is the largest), or use "
+            "fit each component (connected_set(counts) is the largest), or use "
             "method='least-squares', which leaves out one-way pairs"
         )
 

@@ -90,5 +90,7 @@ def reversible_fit(
     threads = resolve_threads(num_threads)
     data = CountMatrix(counts, labels=labels)
     pattern, row, col, evidence = fit_reversible(data, pi, tol, threads, progress, callback)
-    chain = MarkovChain._from_parts(pattern, row, col, labels=data.labels, reward=reward)
+    chain = MarkovChain._from_parts(
+        pattern, row, col, labels=data.labels, reward=reward, lag=data.lag
+    )
     return ReversibleFit(chain=chain, **evidence)

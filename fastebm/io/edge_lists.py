@@ -1,13 +1,16 @@
-"""Edge lists, .csv[.gz] and .parquet: a line is an edge with the names of its two states."""
+"""Edge lists, .csv[.gz] and .parquet: a line is an edge with the names of its two states. Files of
+these suffixes that hold a table instead are recognised and read as one."""
 
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count, repeat
-from typing import IO, Any
+from itertools import chain, count, islice, repeat
+from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
+from ..errors import InvalidChainError
+from .dense_tables import INTEGER, Row, read_table
 from .opening import malformed, opened, opened_text
 from .transitions import Record, collect, transition_matrix
 
@@ -22,44 +25,146 @@ _COLUMNS = {
 _NAME_THEM = "name the columns " + ", ".join(
     f"{role} ({' | '.join(names)})" for role, names in _COLUMNS.items()
 )
-# One spelling for each number, so that distinct names stay distinct.
-_INTEGER = re.compile("0|-?[1-9][0-9]{0,17}")
+# Columns up to which a table may look like an edge list.
+MAX_NARROW = 3
+# The name that pandas gives to the column of the index.
+_INDEX_COLUMN = "__index_level_0__"
+
+Form: TypeAlias = Literal["edges", "table"]
+#: (matrix, names of the states or None, what the file was read as).
+Listed: TypeAlias = tuple[Any, tuple[str, ...] | None, Form]
 
 
-def read_csv(path: str) -> tuple[Any, tuple[str, ...] | None]:
+def read_csv(path: str, form: Form | None = None) -> Listed:
     with opened_text(path) as file:
-        return _edge_matrix(path, "line", _csv_records(path, file))
+        return _read_rows(path, "line", _csv_rows(path, file), form)
 
 
-def _csv_records(path: str, file: IO[str]) -> Iterator[Record]:
+def _csv_rows(path: str, file: IO[str]) -> Iterator[Row]:
+    """The lines that are not empty, without the comments before them."""
     rows = csv.reader(file, skipinitialspace=True, strict=True)
-    columns: Sequence[int] | None = None
+    comments, is_head = set(), True
     try:
         for row in rows:
-            if not any(row) or (columns is None and row[0].startswith("#")):
+            fields = [field.strip() for field in row]
+            if not any(fields):
                 continue
-            if columns is None:
-                n_fields = len(row)
-                columns = _columns(path, row)
-                if columns is not None:
-                    continue
-                columns = range(n_fields)
-                if n_fields not in (2, 3):
-                    raise malformed(
-                        path,
-                        f"line {rows.line_num}: {n_fields} fields and no header",
-                        f"separate source,target[,weight] by commas, or {_NAME_THEM}",
-                    )
-            if len(row) != n_fields:
+            is_head = is_head and row[0].startswith("#")
+            if is_head:
+                comments.add(fields[0])
+                continue
+            if not comments.isdisjoint(fields[:2]):
                 raise malformed(
                     path,
-                    f"line {rows.line_num}: {len(row)} fields, not {n_fields}",
-                    "quote names that hold a comma",
+                    f"line {rows.line_num}: {', '.join(fields)} names a state like a line before "
+                    "that was skipped as a comment",
+                    f"begin the file with a header: {_NAME_THEM}",
                 )
-            source, target, *weight = [row[column].strip() for column in columns]
-            yield rows.line_num, source, target, weight[0] if weight else "1"
+            yield rows.line_num, fields
     except csv.Error as error:
         raise malformed(path, f"line {rows.line_num}: {error}", "check the quotes") from error
+
+
+def _read_rows(path: str, unit: str, rows: Iterator[Row], form: Form | None) -> Listed:
+    head = list(islice(rows, MAX_NARROW + 2))
+    rows = chain(head, rows)
+    found = _form(path, unit, head) if form is None else form
+    if found == "edges":
+        return *_edge_matrix(path, unit, *_records(path, unit, rows)), found
+    try:
+        matrix, labels, *_ = read_table(path, unit, rows)
+    except InvalidChainError as error:
+        if form == "table":
+            raise
+        place, first = head[0]
+        text = str(error).removeprefix(f"{path}: ")
+        raise malformed(
+            path,
+            f"{unit} {place}: {len(first)} fields and no header of an edge list",
+            f"separate source,target[,weight] by commas, or {_NAME_THEM}; as a table: {text}",
+        ) from error
+    return matrix, labels, found
+
+
+def _form(path: str, unit: str, head: list[Row]) -> Form:
+    """Whether the rows that begin with `head` are an edge list or a table; an error if they may be
+    either. Only a table of two or three columns, hence of few rows, can be like an edge list."""
+    if not head or len(head[0][1]) == 1 or _columns(path, head[0][1]) is not None:
+        return "edges"
+    width = max(len(fields) for _, fields in head)
+    if width > MAX_NARROW:
+        return "table"
+    _check_separator(path, unit, head)
+    fields = [field for _, row in head for field in row]
+    try:
+        table = read_table(path, unit, iter(head))
+    except InvalidChainError:
+        return "edges"
+    if not table.has_row_names and any(re.match("0[0-9]", field) for field in fields):
+        return "edges"  # 007 is a name
+    if not table.has_header and table.has_row_names and INTEGER.fullmatch(fields[0]):
+        return "edges"  # integers before each row are states, not names of rows
+    problem = (
+        f"{len(head)} {unit}s of {width} fields may be an edge list (source, target, weight) or a "
+        "table (a row and a column for each state)"
+    )
+    try:
+        matrix, labels = _edge_matrix(path, unit, *_records(path, unit, iter(head)))
+    except InvalidChainError as error:
+        if table.has_row_names:
+            return "table"
+        problem = str(error).removeprefix(f"{path}: ")
+    else:
+        if labels == table.labels and matrix.shape == table.matrix.shape:
+            if (matrix != table.matrix).nnz == 0:
+                return "edges"
+    raise malformed(path, problem, 'say which it is: format="edges" or format="table"')
+
+
+def _check_separator(path: str, unit: str, head: list[Row]) -> None:
+    """Refuse lines such as a;b;0,5, which have two fields if split at the comma."""
+    lines = [",".join(fields) for _, fields in head]
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), (" ", "spaces")):
+        last = [line.rpartition(separator) for line in lines]
+        # a name may hold spaces: then all three fields must be there
+        complete = separator != " " or all(line.count(" ") == 2 for line in lines)
+        if complete and all(sep and re.fullmatch("[0-9]+,[0-9]+", end) for _, sep, end in last):
+            raise malformed(
+                path,
+                f"{unit} {head[0][0]}: fields separated by {name}, and decimal commas",
+                'separate fields by commas and write decimal points, or say format="edges" if '
+                "names of states contain the separator",
+            )
+
+
+def _records(path: str, unit: str, rows: Iterator[Row]) -> tuple[Iterator[Record], int]:
+    """(the records, the number of fields if there is no header, else 0)."""
+    place, first = next(rows, (0, ["source", "target"]))
+    n_fields, columns = len(first), _columns(path, first)
+    has_header = columns is not None
+    if columns is None:
+        if n_fields not in (2, 3):
+            raise malformed(
+                path,
+                f"{unit} {place}: {n_fields} fields and no header",
+                f"separate source,target[,weight] by commas, or {_NAME_THEM}",
+            )
+        columns, rows = range(n_fields), chain([(place, first)], rows)
+    return _edges(path, unit, rows, columns, n_fields), 0 if has_header else n_fields
+
+
+def _edges(
+    path: str, unit: str, rows: Iterator[Row], columns: Sequence[int], n_fields: int
+) -> Iterator[Record]:
+    for line, row in rows:
+        if len(row) != n_fields:
+            raise malformed(
+                path,
+                f"{unit} {line}: {len(row)} fields, not {n_fields}",
+                "quote names that hold a comma",
+            )
+        source, target, *weight = [row[column] for column in columns]
+        yield line, source, target, weight[0] if weight else "1"
 
 
 def _columns(path: str, header: Sequence[str]) -> Sequence[int] | None:
@@ -81,7 +186,7 @@ def _columns(path: str, header: Sequence[str]) -> Sequence[int] | None:
     return source, target
 
 
-def read_parquet(path: str) -> tuple[Any, tuple[str, ...] | None]:
+def read_parquet(path: str, form: Form | None = None) -> Listed:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -94,19 +199,30 @@ def read_parquet(path: str) -> tuple[Any, tuple[str, ...] | None]:
             table = pq.read_table(file)
         except pa.ArrowException as error:
             raise malformed(path, error, "write the file again") from error
-    columns = _columns(path, table.column_names)
+    columns = None if form == "table" else _columns(path, table.column_names)
     if columns is None:
-        raise malformed(path, f"the columns are {', '.join(table.column_names)}", _NAME_THEM)
+        if form == "edges":
+            raise malformed(path, f"the columns are {', '.join(table.column_names)}", _NAME_THEM)
+        names = sorted(table.column_names, key=lambda name: name != _INDEX_COLUMN)
+        cells = [[_cell(x) for x in table.column(name).to_pylist()] for name in names]
+        rows = [(0, names), *enumerate(map(list, zip(*cells, strict=True)), 1)]
+        if form is None and _form(path, "row", rows[: MAX_NARROW + 2]) != "table":
+            raise malformed(path, f"the columns are {', '.join(table.column_names)}", _NAME_THEM)
+        return _read_rows(path, "row", iter(rows), form)
     source, target, *weight = (table.column(column).to_pylist() for column in columns)
-    names = (["" if name is None else str(name) for name in column] for column in (source, target))
-    records = zip(count(1), *names, *(weight or [repeat(1.0)]), strict=False)  # count() is endless
-    return _edge_matrix(path, "row", records)
+    ends = ([_cell(name) for name in column] for column in (source, target))
+    records = zip(count(1), *ends, *(weight or [repeat(1.0)]), strict=False)  # count() is endless
+    return *_edge_matrix(path, "row", records), "edges"
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _edge_matrix(
-    path: str, unit: str, records: Iterable[Record]
+    path: str, unit: str, records: Iterable[Record], n_fields: int = 0
 ) -> tuple[Any, tuple[str, ...] | None]:
-    """(matrix, labels) of an edge list."""
+    """(matrix, labels) of an edge list; n_fields is 0 if it has a header."""
     numbers: dict[str, int] = {}
 
     def number(name: str) -> int:
@@ -115,12 +231,24 @@ def _edge_matrix(
         return numbers.setdefault(name, len(numbers))
 
     source, target, weight = collect(path, unit, records, number)
-    words = [name for name in numbers if not _INTEGER.fullmatch(name)]
+    words = [name for name in numbers if not INTEGER.fullmatch(name)]
     occurrences = np.bincount(np.concatenate([source, target]))
-    if len(numbers) > 2 and words == list(numbers)[:2] and (occurrences[:2] == 1).all():
-        raise malformed(
-            path, f"{' and '.join(words)} come first, and only numbers follow", _NAME_THEM
-        )
+    # A header of three fields has a word for a weight, so two words are taken for one only if the
+    # other states are numbers.
+    is_like_header = len(numbers) > 2 and words[:2] == list(numbers)[:2]
+    if n_fields and is_like_header and (occurrences[:2] == 1).all():
+        if n_fields == 2 or len(words) == 2:
+            raise malformed(
+                path,
+                f"{words[0]} and {words[1]} come first and do not occur again, as in a header",
+                _NAME_THEM,
+            )
+    for name in words:
+        integer = re.sub(r"\.0*$", "", name)
+        if integer != name and integer in numbers:
+            raise malformed(
+                path, f"the states {integer} and {name} are the same number", "write it one way"
+            )
     names = sorted(numbers, key=None if words else int)
     position = np.empty(len(names), np.int64)
     position[[numbers[name] for name in names]] = np.arange(len(names))

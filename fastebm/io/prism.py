@@ -19,6 +19,8 @@ def read_tra(path: str) -> tuple[Any, None]:
         n_states, n_transitions = _announced(path, first, head)
 
         def number(text: str) -> int:
+            if "_" in text:  # Python would read 1_0 as 10
+                raise ValueError(f"invalid literal for int() with base 10: {text!r}")
             state = int(text)
             if not 0 <= state < n_states:
                 raise ValueError(f"state {state} is not in [0, {n_states})")

@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import numpy as np
 import scipy.sparse as sp
 
+from .._runtime import validate
 from .._runtime.types import Path
 from ..errors import InvalidChainError
-from .edge_lists import read_csv, read_parquet
+from .edge_lists import Form, Listed, read_csv, read_parquet
 from .matrix_market import read_mtx
 from .npz import read_npz
 from .opening import malformed
@@ -24,13 +24,12 @@ READERS: dict[str, Reader] = {
     ".mtx.gz": read_mtx,
     ".tra": read_tra,
     ".tra.gz": read_tra,
-    ".csv": read_csv,
-    ".csv.gz": read_csv,
-    ".parquet": read_parquet,
 }
+# Files whose suffix does not say whether they hold an edge list or a table.
+LISTS = {".csv": read_csv, ".csv.gz": read_csv, ".parquet": read_parquet}
 
 
-def read(path: Path) -> tuple[sp.csr_array, tuple[str, ...] | None]:
+def read(path: Path, *, format: Form | None = None) -> tuple[sp.csr_array, tuple[str, ...] | None]:
     """Read a matrix of transitions, weights or counts.
 
     The suffix, in upper or lower case, names the format:
@@ -44,13 +43,19 @@ def read(path: Path) -> tuple[sp.csr_array, tuple[str, ...] | None]:
         Storm (first line ``dtmc``) write them: lines ``from to probability [action]``, states from
         0. ``#`` starts a comment.
     .csv, .csv.gz
-        Edge list in UTF-8: source, target and optionally weight (default 1). Edges are directed. A
-        first line that names a source column (source, src, from, i) and a target column (target,
-        tgt, to, j) is a header. The columns are then found by name, the weight as weight, wt, w, p,
-        prob, probability, count or n; columns with other names are ignored if there is a weight.
+        Edge list in UTF-8: source, target and optionally weight (default 1), in this order. Edges
+        are directed. A first line that names a source column (source, src, from, i) and a target
+        column (target, tgt, to, j) is a header. The columns are then found by name, the weight as
+        weight, wt, w, p, prob, probability, count or n; columns with other names are ignored if
+        there is a weight.
         Lines that start with ``#`` are comments if they come before every other line.
+
+        Or a table of weights with a row and a column for each state: n rows of n numbers, with a
+        header of n names, a first column of n names, or both, with the same names in any order. The
+        states are then in the order of the rows. A file that may be read either way is refused
+        unless `format` says which it is; only those of at most four lines and three columns may.
     .parquet
-        Edge list whose columns have those names; needs pyarrow.
+        Edge list whose columns have those names, or a table; needs pyarrow.
 
     If all state names of an edge list are integers, they number the states: 0 to n_states - 1 are
     used as they are, other integers in increasing order. Otherwise the names are words in sorted
@@ -60,6 +65,8 @@ def read(path: Path) -> tuple[sp.csr_array, tuple[str, ...] | None]:
     Parameters
     ----------
     path : str or os.PathLike
+    format : "edges" | "table", optional
+        What a .csv[.gz] or .parquet file holds. Default: found out.
 
     Returns
     -------
@@ -87,18 +94,33 @@ def read(path: Path) -> tuple[sp.csr_array, tuple[str, ...] | None]:
     >>> labels, matrix.toarray().tolist()
     (('rain', 'sun'), [[0.0, 3.0], [2.0, 8.0]])
     """
+    return read_form(path, format)[:2]
+
+
+def read_form(path: Path, form: Form | None) -> Listed:
+    """(matrix, labels, "edges" or "table") of a file, as `read` reads it."""
     path = os.fspath(path)
+    validate.choice(form, "format", (None, "edges", "table"))
+    found: Form = "table"
     for suffix, reader in READERS.items():
         if path.lower().endswith(suffix):
+            if form is not None:
+                raise InvalidChainError(f"{path}: holds one matrix in one form; leave format= out")
             matrix, labels = reader(path)
             break
     else:
-        raise InvalidChainError(f"{path}: unknown suffix; fastebm reads {', '.join(READERS)}")
+        for suffix, list_reader in LISTS.items():
+            if path.lower().endswith(suffix):
+                matrix, labels, found = list_reader(path, form)
+                break
+        else:
+            known = ", ".join([*READERS, *LISTS])
+            raise InvalidChainError(f"{path}: unknown suffix; fastebm reads {known}")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise malformed(
             path, f"a matrix of shape {matrix.shape}", "it needs a row and a column for every state"
         )
     if matrix.dtype.kind == "c":
         raise malformed(path, "complex entries", "transitions are real")
-    # scipy-stubs take a matrix of unknown shape for a vector
-    return sp.csr_array(matrix, dtype=np.float64), labels  # type: ignore[return-value]
+    matrix = matrix if sp.issparse(matrix) else sp.csr_array(matrix)
+    return validate.sparse_float64(matrix, path), labels, found

@@ -16,6 +16,13 @@ from .opening import malformed
 Record: TypeAlias = tuple[int, str, str, str | float]
 
 
+def real(text: str | float) -> float:
+    """The number in a field. Python would read 1_000 as 1000; here it is no number."""
+    if isinstance(text, str) and "_" in text:
+        raise ValueError(f"could not convert string to float: {text!r}")
+    return float(text)
+
+
 def collect(
     path: str, unit: str, records: Iterable[Record], number: Callable[[str], int]
 ) -> tuple[IntArray, IntArray, FloatArray]:
@@ -33,7 +40,7 @@ def collect(
         try:
             source.append(number(i))
             target.append(number(j))
-            weight.append(float(w))
+            weight.append(real(w))
         except (TypeError, ValueError, OverflowError) as error:
             raise malformed(path, f"{unit} {place}: {error}", "correct or remove it") from None
         if not 0.0 <= weight[-1] < math.inf:

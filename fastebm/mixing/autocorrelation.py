@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .. import _core
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray
 from .._runtime.warn import warn_unconverged
@@ -27,7 +27,7 @@ TIME_TOL = 1e-4
 
 
 @result
-class AutocorrelationResult(Result):
+class AutocorrelationResult(StepsResult):
     """The correlations of an observable along a stationary chain.
 
     Attributes
@@ -131,7 +131,7 @@ def autocorrelation(
     (4.0, [1.0, 0.6, 0.36])
     """
     n_states = require_chain(chain).n_states
-    values: FloatArray = validate.vector(f, n_states, "f")
+    values: FloatArray = validate.vector(f, n_states, "f", chain.labels)
     n_lags = validate.count(n_lags, "n_lags", minimum=0)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
@@ -146,7 +146,8 @@ def autocorrelation(
     centred -= pi @ centred
     size = float(np.abs(centred).max())
     if chain.n_states == 1 or size <= 8 * UNIT * float(np.abs(values).max()):
-        return _constant(mean, n_lags, _on_all_states(np.zeros(chain.n_states), inside, n_states))
+        zero = _on_all_states(np.zeros(chain.n_states), inside, n_states)
+        return _constant(mean, n_lags, zero, chain.lag)
     unit = centred / size
     solve = _PoissonSolve(chain, log_pi, unit, threads)
     with interruptible(
@@ -165,6 +166,7 @@ def autocorrelation(
     square = size * size
     lower, upper = square * max(value - error, 0.0), square * max(value + error, 0.0)
     return AutocorrelationResult(
+        lag=chain.lag,
         mean=mean,
         variance=square * variance,
         asymptotic_variance=square * max(value, 0.0),
@@ -191,9 +193,10 @@ def _on_all_states(values: FloatArray, inside: BoolArray | None, n_states: int) 
     return whole
 
 
-def _constant(mean: float, n_lags: int, poisson: FloatArray) -> AutocorrelationResult:
+def _constant(mean: float, n_lags: int, poisson: FloatArray, lag: int) -> AutocorrelationResult:
     """The result for a constant function."""
     return AutocorrelationResult(
+        lag=lag,
         mean=mean,
         variance=0.0,
         asymptotic_variance=0.0,

@@ -120,13 +120,13 @@ def conductance(
     (0.333333333333, 0.5, True)
     """
     threads = resolve_threads(num_threads)
-    n_states = require_chain(chain).n_states
+    n_states, labels = require_chain(chain).n_states, chain.labels
     chain, inside = reversible_closed_class(chain, "conductance")
     generator = np.random.default_rng(rng)
     if gap is not None and getattr(gap, "kind", None) != "spectral":
         raise InvalidChainError('gap must be a GapResult of kind "spectral"; see spectral_gap')
     if vector is not None:
-        vector = validate.vector(vector, n_states, "vector")
+        vector = validate.vector(vector, n_states, "vector", labels)
         vector = vector if inside is None else vector[inside]
     converged = gap_converged(gap, "conductance")
     if vector is None or gap is None:

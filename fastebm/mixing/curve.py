@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .. import _core
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, States
 from ..chains.chain import MarkovChain, require_chain
@@ -34,7 +34,7 @@ MONOTONE_SLACK, MONOTONE_FLOOR = 1e-12, 1e-26
 
 
 @result
-class MixingResult(Result):
+class MixingResult(StepsResult):
     """Distances from the stationary distribution after t steps.
 
     Attributes
@@ -154,7 +154,7 @@ def mixing_curve(
     if gap is not None:
         rate_of(gap)
     threads = resolve_threads(num_threads)
-    starts = _starts(start, chain.n_states)
+    starts = _starts(start, chain)
     inside = closed_class(chain)
     if inside is not None:
         starts = _inside(starts, inside)
@@ -171,7 +171,7 @@ def mixing_curve(
 
     def finish(n_recorded: int) -> MixingResult:
         values = curve.values[:, :, :n_recorded]
-        found = _pack(recorded[:n_recorded], values, distances, converged)
+        found = _pack(recorded[:n_recorded], values, distances, converged, chain.lag)
         if gap is None:
             return found
         if not law.converged:
@@ -244,16 +244,13 @@ def _recorded(n_steps: int | None, steps: npt.ArrayLike | Literal["log"] | None)
     return array.astype(np.int64)
 
 
-def _starts(start: States | FloatArray, n_states: int) -> StartList:
+def _starts(start: States | FloatArray, chain: MarkovChain) -> StartList:
     """A list of states (int) and distributions (float arrays)."""
-    array = np.asarray(start)
-    if array.dtype.kind == "f":
-        rows = np.atleast_2d(array)
-        return [
-            validate.distribution(row, n_states, f"start[{i}]" if len(rows) > 1 else "start")
-            for i, row in enumerate(rows)
-        ]
-    return [int(x) for x in validate.state_array(start, n_states, "start")]
+    laws = validate.start_laws(start, chain.n_states, chain.labels)
+    if laws is not None:
+        return [*laws]
+    states = validate.state_array(start, chain.n_states, "start", chain.labels)
+    return [int(x) for x in states]
 
 
 def _inside(starts: StartList, inside: BoolArray) -> StartList:
@@ -275,7 +272,7 @@ def _inside(starts: StartList, inside: BoolArray) -> StartList:
 
 
 def _pack(
-    steps: IntArray, values: FloatArray, distances: tuple[str, ...], converged: bool
+    steps: IntArray, values: FloatArray, distances: tuple[str, ...], converged: bool, lag: int
 ) -> MixingResult:
     """The result without bounds."""
     tv, kl, chi2, separation = values
@@ -297,6 +294,7 @@ def _pack(
     largest = {name: float(rise.max()) if rise.size else 0.0 for name, rise in rises.items()}
     wanted = {name: known[name] if name in distances else None for name in ALL_DISTANCES}
     return MixingResult(
+        lag=lag,
         steps=steps,
         tv=wanted["tv"],
         kl=wanted["kl"],

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._runtime import validate
 from .._runtime.progress import interruptible
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, IntArray, States
 from ..chains.chain import MarkovChain, require_chain
@@ -21,7 +21,7 @@ MAX_STEPS = 1000
 
 
 @result
-class MixingTimeResult(Result):
+class MixingTimeResult(StepsResult):
     """A mixing time t_mix(eps), the first t with ``max_x TV(P^t(x, .), pi) <= eps``, or bounds on
     it.
 
@@ -171,7 +171,7 @@ def mixing_time(
     if isinstance(start, str):
         validate.choice(start, "start", ("worst",))
     else:
-        states = validate.state_array(start, chain.n_states, "start")
+        states = validate.state_array(start, chain.n_states, "start", chain.labels)
     if gap is not None:
         rate_of(gap)
     inside = closed_class(chain)
@@ -200,6 +200,7 @@ def _pack(search: MixingTimeSearch, number: IntArray) -> MixingTimeResult:
     lower, upper = search.best("lower"), search.best("upper")
     steps, tv = (None, None) if search.profile is None else search.profile
     return MixingTimeResult(
+        lag=search.chain.lag,
         steps=upper.steps,
         lower=lower.steps,
         upper=upper.steps,

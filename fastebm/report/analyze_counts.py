@@ -26,6 +26,7 @@ from ..inference.bootstrap import bootstrap
 from ..inference.markov_test import MarkovTest, markov_test
 from ..inference.potential import PotentialFit, fit_potential
 from ..inference.reversible_fit import reversible_fit
+from ..io.edge_lists import Form
 from ..io.opening import opened_text
 from ..io.read import read
 from ..spectral.gap import spectral_gap
@@ -93,6 +94,7 @@ def study(
     state: str | None = None,
     bins: int = 20,
     skip: float = 0,
+    format: Form | None = None,
     n_bootstrap: int = 999,
     rng: RNG = None,
     num_threads: int | None = None,
@@ -117,6 +119,8 @@ def study(
     skip : float
         Observations of time below this are left out (a start that does not come from the process
         itself).
+    format : "edges" | "table", optional
+        As in `fastebm.io.read`, for counts.
     n_bootstrap : int
         Bootstrap replicates of the p-values.
     rng : seed or Generator, optional
@@ -140,7 +144,7 @@ def study(
     if skip != 0 and order is None:
         raise InvalidChainError("--skip needs the time of the observations; give --order COLUMN")
     if value is None and state is None:
-        groups = _counted(path)
+        groups = _counted(path, format)
     else:
         groups = _observed(path, by, trajectory, order, value, state, bins, skip)
     return [
@@ -164,10 +168,10 @@ class Data(NamedTuple):
     trials: Any = None  # draws from each state, if known
 
 
-def _counted(path: str) -> Iterator[Data]:
+def _counted(path: str, form: Form | None) -> Iterator[Data]:
     """Every group of a file of counts."""
     if not path.lower().endswith(".json"):
-        matrix, labels = read(path)
+        matrix, labels = read(path, format=form)
         yield Data(path, _transition_counts(matrix, labels))
         return
     try:
@@ -219,7 +223,7 @@ def _observed(
             if order is not None and when < skip:
                 continue
             group, run = tuple(row[c] for c in by), tuple(row[c] for c in trajectory)
-            seen = float(row[value]) if value else str(row[str(state)])
+            seen = float(row[value]) if value else _name(row[str(state)])
             series.setdefault(group, {}).setdefault(run, []).append((when, seen))
         except (KeyError, TypeError, ValueError) as error:
             what = f"no column {error}" if isinstance(error, KeyError) else str(error)
@@ -247,6 +251,12 @@ def _observed(
         yield Data(name, counts, trajectories, values)
 
 
+def _name(field: Any) -> str:
+    if field is None or field == "":
+        raise ValueError("a state without a name")
+    return str(field)
+
+
 def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line, {column: value}) of a table."""
     if path.lower().endswith(".parquet"):
@@ -261,6 +271,11 @@ def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
         reader = csv.DictReader(file, strict=True)
         try:
             for row in reader:
+                if None in row or None in row.values():  # more or fewer fields than the header
+                    raise InvalidChainError(
+                        f"{path}: line {reader.line_num} has not {len(reader.fieldnames or ())} "
+                        "fields as the header; correct it, and quote fields that hold a comma"
+                    )
                 yield reader.line_num, row
         except csv.Error as error:
             raise InvalidChainError(

@@ -35,6 +35,11 @@ def _say_chain(report: Findings) -> Iterator[str]:
     c = report.chain
     size = f"{c['nbytes'] / 1e6:,.1f} MB" if c["nbytes"] >= 1e5 else f"{c['nbytes']:,} bytes"
     yield f"chain: {c['n_states']:,} states, {c['nnz']:,} entries, {size} ({c['storage']})"
+    if c["lag"] != 1:
+        yield (
+            f"  one step is {c['lag']} steps of the data (the lag of the counts); "
+            "all times below are in steps of the chain"
+        )
 
 
 def _say_structure(report: Findings) -> Iterator[str]:

@@ -62,7 +62,7 @@ def encloses(eigen: EigenResult) -> bool:
 
 
 def describe(chain: MarkovChain) -> dict[str, Any]:
-    """Size, storage, labels and reward of a chain."""
+    """Size, storage, labels, reward and lag of a chain."""
     facts = {
         "n_states": chain.n_states,
         "nnz": chain.nnz,
@@ -71,6 +71,7 @@ def describe(chain: MarkovChain) -> dict[str, Any]:
         "nbytes": chain.nbytes,
         "labels": chain.labels is not None,
         "reward": chain.reward is not None,
+        "lag": chain.lag,
     }
     return facts | {"beta": chain.beta} if hasattr(chain, "beta") else facts
 
@@ -112,7 +113,7 @@ def score_of(chain: MarkovChain, score: npt.ArrayLike | None) -> FloatArray | No
     values: Any = chain.reward if score is None else score
     if values is None or sp.issparse(values):
         return None
-    return validate.vector(values, chain.n_states, "score", allow_minus_inf=True)
+    return validate.vector(values, chain.n_states, "score", chain.labels, allow_minus_inf=True)
 
 
 def target_of(chain: MarkovChain, score: npt.ArrayLike | None, level: float | None) -> BoolArray:

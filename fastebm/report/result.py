@@ -27,7 +27,7 @@ class Report(Findings):
     parameters : dict
         tol, n_steps, n_walkers, max_steps, level, spectrum, betas.
     chain : dict
-        n_states, nnz, dtype, storage, nbytes, labels, reward, beta.
+        n_states, nnz, dtype, storage, nbytes, labels, reward, lag, beta.
     score : ndarray (n_states,) or None
         Scores of the states, by default the chain's reward.
     structure : StructureResult

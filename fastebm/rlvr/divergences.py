@@ -24,6 +24,7 @@ from scipy.special import logit as logit_of
 from scipy.special import logsumexp
 
 from .._runtime import validate
+from .._runtime.labelled import paired
 from .._runtime.results import Result, result
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
@@ -122,6 +123,7 @@ def divergence(
     >>> round(rlvr.divergence(*laws), 4), round(rlvr.divergence(*laws, "chi2"), 4)
     (0.2231, 0.5625)
     """
+    policy, reference = paired(policy=policy, reference=reference)
     reference = reference_law(reference)
     policy = validate.distribution(policy, reference.size, "policy")
     alpha, multiple = _order(divergence)
@@ -197,6 +199,7 @@ def optimal_policy(
     kl [0.777 0.191 0.031] 3 True
     chi2 [0.288 0.487 0.225] 3 True
     """
+    reference, reward = paired(reference=reference, reward=reward)
     reference = law_of_answers(reference)
     reward = validate.vector(reward, reference.size, "reward")
     if not reference.all():

@@ -9,6 +9,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import entr, log_softmax
 
 from .._runtime import validate
+from .._runtime.labelled import paired
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.types import BoolArray, Callback, FloatArray
@@ -77,6 +78,16 @@ def reference_law(reference: npt.ArrayLike) -> FloatArray:
     return checked
 
 
+def _law_and_correct(
+    reference: npt.ArrayLike, correct: npt.ArrayLike
+) -> tuple[FloatArray, BoolArray]:
+    """(the law of the answers, the correct ones as a mask)."""
+    if np.asarray(correct).dtype == bool:
+        reference, correct = paired(reference=reference, correct=correct)
+    law = reference_law(reference)
+    return law, _correct(correct, law.size)
+
+
 def _correct(correct: npt.ArrayLike, n_answers: int) -> BoolArray:
     """The correct answers as a mask (n_answers,); possibly none."""
     correct = np.asarray(correct)
@@ -119,8 +130,7 @@ def conditional_entropies(reference: npt.ArrayLike, correct: npt.ArrayLike) -> t
     >>> round(h_correct, 4), abs(h_wrong)
     (0.6931, 0.0)
     """
-    reference = reference_law(reference)
-    correct = _correct(correct, reference.size)
+    reference, correct = _law_and_correct(reference, correct)
     parts = (reference[correct], reference[~correct])
     h_correct, h_wrong = (
         float(entr(part / part.sum()).sum()) if part.size else np.nan for part in parts
@@ -191,8 +201,7 @@ def policy_flow(
     >>> vanilla.accuracy.round(4), bool(vanilla.excess_kl.max() > 1e-3)
     (array([0.2   , 0.2453, 0.6286]), True)
     """
-    reference = reference_law(reference)
-    correct = _correct(correct, reference.size)
+    reference, correct = _law_and_correct(reference, correct)
     beta = validate.number(beta, "beta", above=0.0, below=np.finfo(float).max, closed=True)
     kind = validate.choice(kind, "kind", FLOWS)
     # LSODA accepts no smaller tolerance.

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
 from .._runtime.random import philox_key
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, Path, States
@@ -22,7 +22,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @result
-class HittingSample(Result):
+class HittingSample(StepsResult):
     """Hitting times of simulated walkers, in steps; a walker that starts on the target counts 0.
 
     Attributes
@@ -166,7 +166,7 @@ def simulate_hitting_times(
     True
     """
     require_chain(chain)
-    mask = validate.target_mask(target, chain.n_states)
+    mask = validate.target_mask(target, chain.n_states, chain.labels)
     n_walkers = validate.count(n_walkers, "n_walkers")
     max_steps = validate.count(max_steps, "max_steps")
     rel_ci = None if rel_ci is None else validate.number(rel_ci, "rel_ci", above=0.0)
@@ -193,19 +193,19 @@ def simulate_hitting_times(
         identity,
         state=run.state,
         restore=run.restore,
-        partial=lambda: _sample(run) if run.statistics().n else None,
+        partial=lambda: _sample(run, chain.lag) if run.statistics().n else None,
         total=n_walkers,
         progress=progress,
         callback=callback,
     ) as monitor:
         run.run(n_walkers, monitor)
-        sample = _sample(run)
+        sample = _sample(run, chain.lag)
     if not run.is_converged(run.statistics()):
         _warn(sample, rel_ci)
     return sample
 
 
-def _sample(run: HittingRun) -> HittingSample:
+def _sample(run: HittingRun, lag: int) -> HittingSample:
     """The result of all walkers begun so far, at least one."""
     statistics = run.statistics()
     n = statistics.n
@@ -218,6 +218,7 @@ def _sample(run: HittingRun) -> HittingSample:
     hit = np.flatnonzero(statistics.hits)
     seconds, n_arrived = run.pacer.seconds, statistics.n_arrived
     return HittingSample(
+        lag=lag,
         mean=mean,
         ci=(ci[0], np.inf) if statistics.n_censored else ci,
         std=std,

@@ -99,7 +99,7 @@ class ImportanceRun:
     ) -> None:
         self.chain, self.n_walkers, self.max_steps = chain, n_walkers, max_steps
         self.seeded, self.key = rng is not None, philox_key(rng)
-        self.target, self.avoid = stop_sets(target, avoid, chain.n_states)
+        self.target, self.avoid = stop_sets(target, avoid, chain)
         self.stop = self.target | self.avoid
         self.warm = chain.with_beta(beta, num_threads=num_threads)
         self.starts = Starts(chain, start, self.key, num_threads)

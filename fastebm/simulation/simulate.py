@@ -40,8 +40,7 @@ def superior_states(score: npt.ArrayLike, level: float) -> BoolArray:
     >>> fe.superior_states([0.1, 0.9, 0.5], 0.5).tolist()
     [False, True, True]
     """
-    values = validate.real_array(score, "score")
-    values = validate.vector(values, values.size, "score", allow_minus_inf=True)
+    values = validate.vector(score, np.size(score), "score", allow_minus_inf=True)
     reaches: BoolArray = values >= validate.number(level, "level")
     return reaches
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from .._runtime import validate
-from .._runtime.results import Result, result
+from .._runtime.results import Result, StepsResult, result
 from .._runtime.types import RNG, Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import hits_almost_surely, reachable
@@ -63,7 +63,7 @@ class SplittingResult(Result):
 
 
 @result
-class SplittingTimeResult(Result):
+class SplittingTimeResult(StepsResult):
     """A mean hitting time: the mean length of an excursion over the probability that it arrives.
 
     Attributes
@@ -247,13 +247,13 @@ def splitting_hitting_time(
     True
     """
     require_chain(chain)
-    states = validate.state_array(start, chain.n_states, "start")
+    states = validate.state_array(start, chain.n_states, "start", chain.labels)
     if len(states) != 1:
         raise InvalidChainError(
             f"start has {len(states)} states and splitting_hitting_time needs one: excursions from "
             "a set are not independent"
         )
-    if validate.target_mask(target, chain.n_states)[states[0]]:
+    if validate.target_mask(target, chain.n_states, chain.labels)[states[0]]:
         raise InvalidChainError(
             f"start {states[0]} is on the target: its hitting time is 0; start elsewhere"
         )
@@ -345,6 +345,7 @@ def _mean_time(run: SplittingRun) -> SplittingTimeResult:
     cycle, n = float(cycles.mean()), len(cycles)
     if escape.probability == 0.0:
         return SplittingTimeResult(
+            lag=run.chain.lag,
             mean=np.inf,
             ci=(0.0, np.inf),
             std_error=np.inf,
@@ -361,6 +362,7 @@ def _mean_time(run: SplittingRun) -> SplittingTimeResult:
     with np.errstate(over="ignore"):
         factor = float(np.exp(stdtrit(n - 1, 0.975) * relative))
     return SplittingTimeResult(
+        lag=run.chain.lag,
         mean=mean,
         ci=(mean / factor, mean * factor),
         std_error=mean * relative,

@@ -73,7 +73,7 @@ class SplittingRun:
     ) -> None:
         require_chain(chain)
         self.name, self.chain, self.score_starts = name, chain, score_starts
-        self.target, self.avoid = stop_sets(target, avoid, chain.n_states)
+        self.target, self.avoid = stop_sets(target, avoid, chain)
         self.n_particles = validate.count(n_particles, "n_particles", 2)
         self.n_replicas = validate.count(n_replicas, "n_replicas", 2)
         threads = resolve_threads(num_threads)
@@ -84,7 +84,7 @@ class SplittingRun:
                     "per state"
                 )
             score = chain.reward
-        score = validate.vector(score, chain.n_states, "score", allow_minus_inf=True)
+        score = validate.vector(score, chain.n_states, "score", chain.labels, allow_minus_inf=True)
         self.score = np.where(self.target, np.inf, np.where(self.avoid, -np.inf, score))
         self.seeded, self.key = rng is not None, philox_key(rng)
         self.starts = Starts(chain, start, self.key, threads)

@@ -103,9 +103,9 @@ class Starts:
             law = chain._law.within(DEFAULT_LAW_TOL) or chain._law.take(num_threads)
             self.distribution, self.converged = law.pi, law.converged
         elif np.ndim(start) == 1 and np.size(start) and np.asarray(start).dtype.kind == "f":
-            self.distribution = validate.distribution(start, chain.n_states, "start")
+            self.distribution = validate.distribution(start, chain.n_states, "start", chain.labels)
         else:
-            self.given = validate.state_array(start, chain.n_states, "start")
+            self.given = validate.state_array(start, chain.n_states, "start", chain.labels)
         if self.distribution is not None:
             self._cdf = np.cumsum(self.distribution)
             self._cdf /= self._cdf[-1]  # then u < 1 finds a state, and never one of mass zero
@@ -138,11 +138,17 @@ class Starts:
         return 0.0 if self.distribution is None else 1.0 - 0.05 ** (1.0 / n)
 
 
-def stop_sets(target: States, avoid: States | None, n_states: int) -> tuple[BoolArray, BoolArray]:
+def stop_sets(
+    target: States, avoid: States | None, chain: MarkovChain
+) -> tuple[BoolArray, BoolArray]:
     """The masks (n_states,) of the target and of the states to avoid, which must be disjoint."""
-    target_mask, avoid_mask = validate.target_mask(target, n_states), np.zeros(n_states, dtype=bool)
+    n_states, labels = chain.n_states, chain.labels
+    target_mask, avoid_mask = (
+        validate.target_mask(target, n_states, labels),
+        np.zeros(n_states, dtype=bool),
+    )
     if avoid is not None:
-        avoid_mask[validate.state_array(avoid, n_states, "avoid")] = True
+        avoid_mask[validate.state_array(avoid, n_states, "avoid", labels)] = True
     both = np.flatnonzero(target_mask & avoid_mask)
     if len(both):
         raise InvalidChainError(

@@ -4,13 +4,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from .._runtime.types import BoolArray, FloatArray, IntArray
 from ..linalg.ritz import NumberArray, Projection
 
 
 @result
-class EigenResult(Result):
+class EigenResult(StepsResult):
     """Leading eigenpairs of P, best first: ``P right = right diag(eigenvalues)`` and
     ``left^T P = diag(eigenvalues) left^T``.
 
@@ -36,7 +36,8 @@ class EigenResult(Result):
         1 - eigenvalues; where they are small they are computed without cancellation for a
         reversible chain (by the Dirichlet form).
     timescales : ndarray (k,)
-        Implied timescales -1 / log |lambda| in steps; inf for modulus 1.
+        Implied timescales -1 / log |lambda| in steps of the chain; inf for modulus 1. Times `lag`
+        they are in steps of the data.
     multiplicities : ndarray int (k,)
         How many of the returned eigenvalues are copies of this one: closer than their residuals can
         resolve.

@@ -341,6 +341,7 @@ class _Searches:
         each = np.append(True, np.maximum(residuals, left_residuals) <= accuracy)
         each &= self.law.converged
         return EigenResult(
+            lag=self.chain.lag,
             eigenvalues=eigenvalues,
             right=right,
             left=left,

@@ -2,6 +2,7 @@
 it."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Path
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class, structure
-from ..errors import ConvergenceWarning, InvalidChainError
+from ..errors import ConvergenceWarning, Interrupted, InvalidChainError
 from . import gap_result
 from .gap_dense import dense, two_states
 from .gap_general import general_gap
@@ -122,7 +123,13 @@ def spectral_gap(
         kind, tol, certify, max_matvecs, failure_probability, num_threads, progress, callback
     )
     validate.choice(method, "method", METHODS)
-    return _solve(chain, options, method, rng, checkpoint, keep_vector=False)[0]
+    try:
+        found, _ = _solve(chain, options, method, rng, checkpoint, keep_vector=False)
+    except Interrupted as stop:
+        if isinstance(stop.partial, GapResult):
+            stop.partial = replace(stop.partial, lag=chain.lag)
+        raise
+    return replace(found, lag=chain.lag)
 
 
 def slowest_mode(
@@ -148,7 +155,7 @@ def slowest_mode(
     options = _options("spectral", tol, True, None, FAILURE, num_threads, progress, callback)
     found, f = _solve(chain, options, "auto", rng, None, keep_vector=True)
     assert f is not None
-    return found, f
+    return replace(found, lag=chain.lag), f
 
 
 def _options(

@@ -2,7 +2,7 @@
 
 import math
 
-from .._runtime.results import Result, result
+from .._runtime.results import StepsResult, result
 from ..linalg import dirichlet
 from ..linalg.rounding import RITZ_ROUNDING
 from .ends import Enclosed
@@ -20,7 +20,7 @@ FAILURE = 1e-6
 
 
 @result
-class GapResult(Result):
+class GapResult(StepsResult):
     """A spectral gap with its evidence.
 
     Attributes
@@ -42,7 +42,7 @@ class GapResult(Result):
     slem : float or None
         Second-largest eigenvalue modulus, where computed.
     relaxation_time : float or None
-        1 / (1 - lambda_2) in steps.
+        1 / (1 - lambda_2) in steps of the chain, of `lag` steps of the data each.
     absolute_relaxation_time : float or None
         1 / (1 - slem) in steps, where computed. Neither is a mixing time.
     residual : float

@@ -61,12 +61,117 @@ def test_folders_that_are_not_chains_and_options_that_do_not_apply(call, tmp_pat
     assert "--normalize is for files" in call("gap", "dataset:english-phones", "--normalize")[2]
 
 
-def test_a_state_is_its_label_before_its_number(call, tmp_path):
-    path = tmp_path / "chain.csv"
+@pytest.fixture
+def labelled(tmp_path):
+    """The path of a chain with the labels 1, 2, 3: from 1 to 2 or 3, from 2 to 3, from 3 to 1."""
+    path = tmp_path / "labelled.csv"
     path.write_text("1,2,1\n2,3,1\n3,1,1\n1,3,1\n")
-    document = call("hit", path, "--target", "3", "--start", "1", "2", "0")[1]
-    assert [item["state"] for item in document["start"]] == [0, 1, 0]
-    assert [item["mean"] for item in document["start"]] == pytest.approx([1.5, 1.0, 1.5])
+    return path
+
+
+def test_states_of_a_chain_with_labels_are_given_by_label(call, labelled):
+    document = call("hit", labelled, "--target", "3", "--start", "1", "2")[1]
+    assert [item["state"] for item in document["start"]] == [0, 1]
+    assert [item["mean"] for item in document["start"]] == pytest.approx([1.5, 1.0])
+    document = call("hit", labelled, "--numbered", "--target", "2", "--start", "0", "1")[1]
+    assert [item["mean"] for item in document["start"]] == pytest.approx([1.5, 1.0])
+    assert [item["label"] for item in document["start"]] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["hit", "{path}", "--target", "0"],
+        ["hit", "{path}", "--target", "1", "--start", "0"],
+        ["mix", "{path}", "--start", "0"],
+        ["convert", "{path}", "{path}.npz", "--class", "0"],
+        ["tilt", "{path}", "--reward", "{score}", "--beta", "1", "--output", "{path}-tilted"],
+        ["hit", "{path}", "--level", "1", "--score", "{score}"],
+        ["analyze", "{path}", "--level", "1", "--score", "{score}"],
+    ],
+)
+def test_a_number_that_is_no_label_is_an_error_in_every_option(args, call, labelled, tmp_path):
+    (tmp_path / "score.csv").write_text("0,1\n")
+    args = [arg.format(path=labelled, score=tmp_path / "score.csv") for arg in args]
+    code, document, err = call(*args)
+    assert code == 2 and document is None
+    assert "no state '0': it is not a label; labels are '1', '2', '3'" in err
+    assert "for the state of number 0 (labelled '1') give --numbered" in err
+    assert call(*args, "--numbered")[0] == 0
+
+
+def test_a_name_that_is_no_label_lists_those_that_are_near(call, tmp_path):
+    path = tmp_path / "words.csv"
+    path.write_text("morning,evening,1\nevening,night,2\nnight,morning,1\nnight,evening,3\n")
+    err = call("hit", path, "--target", "mornings")[2]
+    assert "no state 'mornings': it is not a label; labels are 'morning', " in err
+    assert "--numbered" not in err
+    assert (
+        "no state '3': states are numbered 0 to 2"
+        in (call("hit", path, "--target", "3", "--numbered")[2])
+    )
+
+
+def test_a_label_of_two_states_is_ambiguous(call, tmp_path):
+    P = np.array([[0.5, 0.5, 0.0], [0.25, 0.5, 0.25], [0.0, 0.5, 0.5]])
+    fe.MarkovChain(P, labels=["a", "b", "a"]).save(tmp_path / "chain")
+    (tmp_path / "score.csv").write_text("a,1\n")
+    for args in (["--target", "a"], ["--score", tmp_path / "score.csv", "--level", 1]):
+        code, _, err = call("hit", tmp_path / "chain", *args)
+        assert code == 2 and "'a' is the label of the states 0 and 2; give --numbered" in err
+    found = call("hit", tmp_path / "chain", "--target", "2", "--numbered")[1]
+    np.testing.assert_allclose(found["solve"]["mean"], [8.0, 6.0, 0.0], rtol=1e-9)
+
+
+def test_words_of_a_dataset_are_no_numbers(call):
+    code, _, err = call("mix", "dataset:english-phones", "--start", "4")
+    assert code == 2 and "no state '4': it is not a label" in err
+
+
+# 3 states; from sun to (sun, rain, fog) 8, 2, 0 and so on.
+TABLE = np.array([[8.0, 2, 0], [3, 9, 1], [0, 5, 5]])
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "target"),
+    [
+        (",sun,rain,fog\nsun,8,2,0\nrain,3,9,1\nfog,0,5,5\n", [], "fog"),
+        (",fog,rain,sun\nsun,0,2,8\nrain,1,9,3\nfog,5,5,0\n", [], "fog"),
+        ("8,2,0\n3,9,1\n0,5,5\n", ["--format", "table"], "2"),
+    ],
+)
+def test_a_table_of_counts(text, options, target, call, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    document = call("hit", path, "--target", target, *options)[1]
+    P = TABLE / TABLE.sum(axis=1, keepdims=True)
+    mean = np.linalg.solve(np.eye(2) - P[:2, :2], np.ones(2))
+    np.testing.assert_allclose(document["solve"]["mean"], [*mean, 0.0], rtol=1e-9)
+    found = call("balance", "--counts", path, "--bootstrap", 9, "--seed", 1, *options)[1]
+    expected = fe.balance_test(TABLE, n_bootstrap=9, rng=1).statistic
+    assert found["groups"][0]["balance"]["statistic"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_file_that_may_be_a_table_or_a_list_is_refused(call, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("8,2,0\n3,9,1\n0,5,5\n")
+    for command in (["gap", path], ["balance", "--counts", path]):
+        code, document, err = call(*command)
+        assert code == 2 and document is None
+        assert "may be an edge list (source, target, weight) or a table" in err
+        assert "--format edges or --format table" in err
+    # as edges 8 -> 2, 3 -> 9, 0 -> 5: the state 2 leads nowhere
+    assert "row 1 (2): a row has no positive entry" in call("info", path, "--format", "edges")[2]
+    assert (
+        "--symmetric is for edge lists" in call("gap", path, "--format", "table", "--symmetric")[2]
+    )
+    assert "leave --format out" in call("gap", tmp_path / "chain.npz", "--format", "table")[2]
+
+
+def test_a_state_has_one_score(call, labelled, tmp_path):
+    (tmp_path / "score.csv").write_text("1,2\n2,1\n1,3\n")
+    err = call("hit", labelled, "--score", tmp_path / "score.csv", "--level", 1)[2]
+    assert "line 3: the state '1' has a value already" in err
 
 
 def test_scores_come_from_npy_or_text(call, tmp_path, npz):

@@ -161,11 +161,26 @@ def test_words_become_labels_and_null_is_a_word(table):
         ("a,b\n1,2\n", "columns are a, b"),
         ("source,target,count\n0,1,-2\n", "not negative"),
         ("source,target\n-1,1\n", "not a state"),
+        ("source,target,frequency\n0,1,5\n1,0,2\n", "no count among the columns source, target"),
+        ("source,target\n1,root\n2,1\n", "words in one place and numbers in another"),
+        ("trajectory,state\n1,0\n2,1\n1,1\n", "trajectory 1 goes on after another one; sort"),
+        ("trajectory,time,state\n1,0,0\n1,2,1\n1,1,1\n", "values of time that do not ascend"),
     ),
 )
 def test_bad_tables(table, text, message):
     with pytest.raises(InvalidChainError, match=message):
         count_transitions(table(text))
+
+
+def test_01_is_not_the_state_1(table):
+    found = count_transitions(table("trajectory,state\n1,01\n1,1\n1,00\n1,01\n"))
+    assert found.labels == ("01", "1", "00")
+    assert found.counts.toarray().tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+
+
+def test_times_ascend_in_each_trajectory(table):
+    text = "trajectory,time,state\n1,0,0\n1,5,1\n1,6,1\n2,0,1\n2,1,0\n"
+    assert count_transitions(table(text)).counts.toarray().tolist() == [[0, 1], [1, 1]]
 
 
 def test_transitions_have_no_lag(table):

@@ -133,7 +133,7 @@ def test_csv_spellings_of_one_list(write, text):
 
 def test_csv_duplicates_add_up_and_zeros_leave_a_state_behind(write):
     matrix = assert_reads(
-        write("a.csv", "0,1,2\n0,1,3\n1,0,1\n2,1,0\n"), [[0, 5, 0], [1, 0, 0], [0, 0, 0]]
+        write("a.csv", "i,j,n\n0,1,2\n0,1,3\n1,0,1\n2,1,0\n"), [[0, 5, 0], [1, 0, 0], [0, 0, 0]]
     )
     assert matrix.nnz == 2
 
@@ -159,7 +159,7 @@ def test_csv_null_nan_and_hash_are_words(write):
 
 def test_integers_with_gaps_are_labelled_in_increasing_order(write):
     assert_reads(
-        write("a.csv", "10,9,1\n9,200,2\n200,10,3\n"),
+        write("a.csv", "i,j,n\n10,9,1\n9,200,2\n200,10,3\n"),
         [[0, 0, 2], [1, 0, 0], [0, 3, 0]],
         ("9", "10", "200"),
     )
@@ -310,6 +310,8 @@ def test_malformed_csv(write, text, fragments):
         ("dtmc\n0 -1 1\n", ["line 2", "state -1 is not in"]),
         ("2 1\n0 1 1 go on\n", ["line 2", "5 fields", "from to probability"]),
         ("2 1\n0.5 1 1\n", ["line 2", "'0.5'"]),
+        ("12 1\n1_0 1 1\n", ["line 2", "'1_0'"]),
+        ("2 1\n0 1 1_0\n", ["line 2", "'1_0'"]),
         ("2 1\n0 1 half\n", ["line 2", "'half'"]),
         ("2 1\n0 1 -0.5\n", ["line 2", "weight -0.5"]),
         ("0 0\n", ["no transitions"]),

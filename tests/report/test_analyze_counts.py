@@ -178,6 +178,15 @@ def test_bad_tables(table, capsys, options, text):
     assert text in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("line", ["b,1", "b,1,2,3", "b,1,"])
+def test_lines_with_other_fields_than_the_header(line, tmp_path, capsys):
+    (tmp_path / "table.csv").write_text(f"run,t,state\na,0,x\na,1,y\n{line}\n")
+    options = ["--state", "state", "--trajectory", "run"]
+    assert main(["balance", "--counts", str(tmp_path / "table.csv"), *options]) == 2
+    err = capsys.readouterr().err
+    assert "line 4" in err and ("fields" in err or "without a name" in err)
+
+
 def test_a_chain_or_counts_and_not_both(table, capsys):
     for args in (["balance"], ["balance", str(table), "--counts", str(table)]):
         assert main(args) == 2
