@@ -1,0 +1,76 @@
+"""The analyses that are checked, one entry each, and what each of them may refuse."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import fastebm as fe
+
+from .verdicts import CRASH, REFUSED, WRONG, Verdict
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A check of one public analysis on a case.
+
+    Attributes
+    ----------
+    name : str
+    check : callable
+        Yields a Verdict for each value and bound of the result.
+    needs : set of str
+        "one law" (one closed class), "irreducible", "aperiodic", "reversible", "range" (log pi
+        within the range that the docstring states): without it the analysis has to refuse.
+    """
+
+    name: str
+    check: Callable[..., Iterator[Verdict]]
+    needs: frozenset[str]
+
+
+ANALYSES: dict[str, Analysis] = {}
+
+
+def analysis(*needs):
+    """Enter a check under its own name."""
+
+    def enter(check):
+        ANALYSES[check.__name__] = Analysis(check.__name__, check, frozenset(needs))
+        return check
+
+    return enter
+
+
+def refusals(truth, needs):
+    """(errors that the analysis has to raise on this chain, errors that it may raise)."""
+    due, allowed = set(), set()
+    if ("one law" in needs and not truth.has_one_law) or (
+        "irreducible" in needs and not truth.is_irreducible
+    ):
+        due.add(fe.ReducibleChainError)
+    elif "reversible" in needs and truth.is_reversible is not True:
+        (allowed if truth.is_reversible is None else due).add(fe.NotReversibleError)
+    if "aperiodic" in needs and truth.period > 1:
+        due.add(fe.PeriodicChainError)
+    if "range" in needs and truth.has_one_law:
+        log_pi = truth.log_pi[truth.closed[0]]
+        if log_pi.min() < -1190 or max(log_pi) - min(log_pi) > 1190:
+            allowed.add(fe.InvalidChainError)
+    return due, allowed
+
+
+def verdicts_of(entry, case):
+    """Every verdict of one analysis on one case."""
+    truth = case.truth
+    due, allowed = refusals(truth, entry.needs)
+    try:
+        found = list(entry.check(case))
+    except fe.FastebmError as error:
+        if type(error) in due | allowed:
+            return [Verdict(entry.name, REFUSED)]
+        return [Verdict(entry.name, CRASH, f"{type(error).__name__}: {error}")]
+    except Exception as error:  # whatever it is, it is a finding
+        return [Verdict(entry.name, CRASH, f"{type(error).__name__}: {error}")]
+    if due:
+        names = " or ".join(sorted(kind.__name__ for kind in due))
+        return [Verdict(entry.name, WRONG, f"no {names} was raised")]
+    return found
