@@ -32,7 +32,8 @@ def mixing_curve(case):
     if case.rng.random() < 0.3:
         gap = fe.spectral_gap(case.chain, kind="multiplicative", rng=case.index)
     found = fe.mixing_curve(case.chain, start, n_steps, distances=DISTANCES, gap=gap)
-    digits = DIGITS + int(-truth.log_pi[inside].min() / 2.3)
+    # The divergence is a sum of terms of the first order in what cancels to the second.
+    digits = 3 * DIGITS + int(-truth.log_pi[inside].min() / 2.3)
     with mpmath.workdps(digits):
         core = truth.core.exact
         mu = core.P[0] * 0 + (inside == start)
@@ -41,20 +42,40 @@ def mixing_curve(case):
             want.append(_distances(mu, core.pi))
             mu = mu @ core.P
         want = {name: np.array([float(row[name]) for row in want]) for name in DISTANCES}
-    # A law that has nearly converged is a difference; entries that are off by eps move it by
-    # their part of what it was before the step.
-    slack = (n_steps + 1) * (truth.slack + 1e-12)
+    floors = _floors(truth.core, want, n_steps)
     for name in DISTANCES:
         got = getattr(found, name)[0]
-        floor = slack * np.maximum.accumulate(want[name][::-1])[::-1]
         known = want[name] < 1e290
-        smallest = 1e-24 if name in ("kl", "chi2") else 1e-12
-        yield near(name, got[known], want[name][known], 1e-9, (floor * smallest)[known] + 1e-280)
+        yield near(name, got[known], want[name][known], 1e-9, floors[name][known] + 1e-280)
         if gap is not None and name in found.bounds:
             bound = found.bounds[name][0]
-            yield holds("bounds", (bound >= want[name] * (1 - 1e-9) - 1e-12).all(),
-                        f"{name}: {bound} below {want[name]}", END)
+            low = bound < want[name] * (1 - 1e-9) - floors[name]
+            yield holds("bounds", not low.any(), f"{name}: {bound} below {want[name]}", END)
     yield holds("kl_is_monotone", found.kl_is_monotone, found.kl_largest_increase)
+
+
+def _floors(core, want, n_steps):
+    """What entries that are off by their rounding make of each distance.
+
+    A step from a law at distance d is off by slack d; the steps after it contract that as they
+    contract the norm of L2(pi).
+    """
+    with mpmath.workdps(DIGITS):
+        root = np.frompyfunc(mpmath.sqrt, 1, 1)(core.exact.pi)
+        S = (core.exact.P * root[:, None] / root).astype(float)
+    top, least = root.astype(float), float(min(root))
+    contraction, power = [], np.eye(core.n)
+    for _ in range(n_steps):
+        contraction.append(np.linalg.norm(power - np.outer(top, top), 2) + core.slack)
+        power = S @ power
+    l2 = np.zeros(n_steps + 1)
+    for t in range(n_steps + 1):
+        l2[t] = core.slack * sum(
+            (want["l2"][s] + l2[s]) * contraction[t - 1 - s] for s in range(t)
+        )
+        l2[t] += core.slack * want["l2"][t]
+    chi2 = l2 * (2 * want["l2"] + l2)
+    return {"tv": l2, "l2": l2, "chi2": chi2, "kl": chi2, "separation": l2 / max(least, 1e-150)}
 
 
 @analysis("one law", "aperiodic")
@@ -111,9 +132,11 @@ def least_conductance(core):
 @analysis("one law", "reversible")
 def conductance(case):
     truth = case.truth
-    if truth.core.n < 2 or truth.core.log_pi.min() < -600:
+    if truth.has_one_law and truth.core.n < 2:
         return
     found = fe.conductance(case.chain, rng=case.index)
+    if truth.core.log_pi.min() < -600:
+        return
     core, inside = truth.core, truth.closed[0]
     least = least_conductance(core)
     slack = truth.slack + 1e-12
@@ -134,10 +157,12 @@ def conductance(case):
 @analysis("one law", "reversible")
 def modified_log_sobolev(case):
     truth = case.truth
-    core = truth.core
-    if core.n < 2 or core.log_pi.min() < -300:
+    if truth.has_one_law and truth.core.n < 2:
         return
     found = fe.modified_log_sobolev(case.chain, rng=case.index)
+    core = truth.core
+    if core.log_pi.min() < -300:
+        return
     with mpmath.workdps(DIGITS):
         exact = core.exact
         P, pi = exact.P, exact.pi
@@ -214,10 +239,12 @@ def _encloses(found, want, allowed):
 @analysis("irreducible", "reversible")
 def metastable_sets(case):
     truth = case.truth
-    if case.n < 2 or truth.log_pi.min() < -300:
+    if case.n < 2:
         return
     k = int(case.rng.integers(2, min(case.n, 4) + 1))
     found = fe.metastable_sets(case.chain, k, rng=case.index)
+    if truth.log_pi.min() < -300:
+        return
     rates = truth.spectrum[0].real
     chi, pi = found.memberships, truth.pi.astype(float)
     yield holds("memberships", (chi >= 0).all() and np.allclose(chi.sum(axis=1), 1, atol=1e-12))

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 import fastebm as fe
 
 from .verdicts import CRASH, REFUSED, WRONG, Verdict
@@ -18,8 +20,9 @@ class Analysis:
     check : callable
         Yields a Verdict for each value and bound of the result.
     needs : set of str
-        "one law" (one closed class), "irreducible", "aperiodic", "reversible", "range" (log pi
-        within the range that the docstring states): without it the analysis has to refuse.
+        "one law" (one closed class), "irreducible", "aperiodic", "reversible", "strong
+        components" (every edge leads back), "range" (log pi within the range that the docstring
+        states): without it the analysis has to refuse.
     """
 
     name: str
@@ -47,8 +50,16 @@ def refusals(truth, needs):
         "irreducible" in needs and not truth.is_irreducible
     ):
         due.add(fe.ReducibleChainError)
+        if "reversible" in needs:
+            allowed.add(fe.NotReversibleError)
     elif "reversible" in needs and truth.is_reversible is not True:
         (allowed if truth.is_reversible is None else due).add(fe.NotReversibleError)
+    if "strong components" in needs:
+        x, y = np.nonzero(truth.adjacent)
+        if not truth.reach[y, x].all():
+            due.add(fe.ReducibleChainError)
+        elif truth.P[truth.adjacent].min() < 1e-300:
+            allowed.add(fe.ReducibleChainError)
     if "aperiodic" in needs and truth.period > 1:
         due.add(fe.PeriodicChainError)
     if "range" in needs and truth.has_one_law:

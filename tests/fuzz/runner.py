@@ -40,8 +40,8 @@ class Tally:
             if len(examples) < KEPT:
                 examples = [*examples, (replay, kind, verdict.detail)]
             self.failures[key] = (number + 1, examples)
-        if not bad:
-            outcomes = {verdict.outcome for verdict in verdicts} or {RIGHT}
+        if verdicts and not bad:
+            outcomes = {verdict.outcome for verdict in verdicts}
             outcome = next(o for o in (OPEN, REFUSED, RIGHT) if o in outcomes)
             self.counts[analysis, kind, outcome] += 1
 

@@ -93,7 +93,7 @@ def symmetric_rates(off, pi, dps=60):
     n = len(off)
     if n == 1:
         return np.zeros(1), np.zeros(1)
-    if off.dtype != object and off.sum(axis=1).min() > SMALL:
+    if off.dtype != object and pi.dtype != object and off.sum(axis=1).min() > SMALL:
         values, errors = _rates_in_doubles(off, pi)
         if (errors[1:] < 1e-10).all():
             return values, errors
@@ -155,7 +155,7 @@ def general_rates(off, pi, dps=60, wanted=1e-10):
     its real part and to 1 - |lambda|; otherwise in multiprecision.
     """
     n = len(off)
-    if off.dtype != object:
+    if off.dtype != object and pi.dtype != object:
         root = np.sqrt(pi)
         L = np.diag(off.sum(axis=1)) - off * (root[:, None] / root)
         if np.isfinite(L).all():
