@@ -71,8 +71,7 @@ def refusals(truth, needs):
 
 def verdicts_of(entry, case):
     """Every verdict of one analysis on one case."""
-    truth = case.truth
-    due, allowed = refusals(truth, entry.needs)
+    due, allowed = refusals(case.truth, entry.needs) if entry.needs else (set(), set())
     try:
         found = list(entry.check(case))
     except fe.FastebmError as error:

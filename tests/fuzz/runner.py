@@ -105,3 +105,9 @@ def small_chains(task, *, seed, only, share, kind):
     for index in task:
         run_case(tally, seed, index, only, share, kind)
     return tally
+
+
+def call(task):
+    """One part of the work: a function and its range."""
+    function, part = task
+    return function(part)
