@@ -14,6 +14,7 @@ from .registry import ANALYSES
 from .runner import CHUNK, Tally, call, run_case, small_chains
 from .table import cross_table, failures, table
 
+
 def arguments():
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--chains", type=int, default=1000, metavar="N", help="small chains")
@@ -21,8 +22,12 @@ def arguments():
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--only", action="append", default=[], choices=sorted({**ANALYSES, **HARD}))
     parser.add_argument("--kind", help="one kind of small chain")
-    parser.add_argument("--share", type=float, default=0.25,
-                        help="the part of the analyses that a chain goes through")
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=0.25,
+        help="the part of the analyses that a chain goes through",
+    )
     parser.add_argument("--minutes", type=float, help="stop after so many minutes")
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
     parser.add_argument("--replay", metavar="[hard:]SEED:INDEX", help="one case, every verdict")

@@ -40,8 +40,17 @@ class Case:
         self.kind = str(rng.choice(NAMES)) if only_kind is None else only_kind
         base = str(rng.choice(["dense", "sparse", "wide", "queue", "one_way"]))
         if self.kind == "tilted_reversible":
-            base = str(rng.choice(["dense_reversible", "sparse_reversible", "wide_reversible",
-                                   "repeated", "bipartite_reversible"]))
+            base = str(
+                rng.choice(
+                    [
+                        "dense_reversible",
+                        "sparse_reversible",
+                        "wide_reversible",
+                        "repeated",
+                        "bipartite_reversible",
+                    ]
+                )
+            )
         W = KINDS[base if self.kind in TILTS else self.kind](rng)
         order = rng.permutation(len(W))
         self.W = W[np.ix_(order, order)]
@@ -146,5 +155,7 @@ class Case:
         first = self.some_states(max(2, self.n // 2))
         rest = np.flatnonzero(~first)
         second = np.zeros(self.n, dtype=bool)
-        second[self.rng.choice(rest, size=int(self.rng.integers(1, len(rest) + 1)), replace=False)] = True
+        second[
+            self.rng.choice(rest, size=int(self.rng.integers(1, len(rest) + 1)), replace=False)
+        ] = True
         return first, second

@@ -36,12 +36,21 @@ def hitting_times(case):
         return
     inside = truth.closed[0]
     mean = (truth.pi[inside] * want[inside]).sum()
-    yield near("mean_from_pi", found.mean_from_pi, mean, _relative(truth) + 1e-12,
-               converged=found.converged)
+    yield near(
+        "mean_from_pi",
+        found.mean_from_pi,
+        mean,
+        _relative(truth) + 1e-12,
+        converged=found.converged,
+    )
     yield near("target_mass", found.target_mass, truth.pi[target].sum(), truth.slack + 1e-12)
     if gap is not None and mean < np.inf:
-        yield holds("bound_from_gap", found.bound_from_gap >= float(mean) * (1 - truth.slack),
-                    f"{found.bound_from_gap} below {float(mean)}", END)
+        yield holds(
+            "bound_from_gap",
+            found.bound_from_gap >= float(mean) * (1 - truth.slack),
+            f"{found.bound_from_gap} below {float(mean)}",
+            END,
+        )
 
 
 def _finite(values):
@@ -64,10 +73,12 @@ def hitting_probabilities(case):
     first, never, _ = truth.first_of([target] if avoid is None else [target, avoid])
     u = first[:, 0]
     v = never if avoid is None else never + first[:, 1]
-    yield near("probability", found.probability, u, _relative(truth), 1e-300,
-               converged=found.converged)
-    yield near("complement", found.complement, v, _relative(truth), 1e-300,
-               converged=found.converged)
+    yield near(
+        "probability", found.probability, u, _relative(truth), 1e-300, converged=found.converged
+    )
+    yield near(
+        "complement", found.complement, v, _relative(truth), 1e-300, converged=found.converged
+    )
     yield between("probability", found.lower, u, found.upper, truth.slack)
 
 
@@ -108,8 +119,9 @@ def hitting_moments(case):
     below = found.std_lower <= std + floor
     above = found.std_upper >= std - floor
     yield holds("std", (below & above).all(), f"{std} outside", END)
-    yield near("std", found.std, np.where(std < 1e-40, 0.0, std), 1e-6, floor,
-               converged=found.converged)
+    yield near(
+        "std", found.std, np.where(std < 1e-40, 0.0, std), 1e-6, floor, converged=found.converged
+    )
 
 
 @analysis()
@@ -152,8 +164,7 @@ def kemeny_constant(case):
     truth = case.truth
     tol = float(case.rng.choice([1e-10, 1e-10, 1e-4, 0.3]))
     found = fe.kemeny_constant(case.chain, tol=tol)
-    yield near("value", found.value, truth.kemeny, tol + 2 * truth.slack,
-               converged=found.converged)
+    yield near("value", found.value, truth.kemeny, tol + 2 * truth.slack, converged=found.converged)
     yield between("value", found.lower, truth.kemeny, found.upper, 2 * truth.slack)
 
 
@@ -172,21 +183,29 @@ def hitting_bounds(case):
     from_pi = float((truth.pi[inside] * mean[inside]).sum())
     slack = truth.slack + 1e-12
     yield near("mean", found.mean, mean, 1e-6 + slack, converged=found.converged)
-    yield near("mean_from_pi", found.mean_from_pi, from_pi, 1e-6 + slack,
-               converged=found.converged)
+    yield near("mean_from_pi", found.mean_from_pi, from_pi, 1e-6 + slack, converged=found.converged)
     yield near("target_mass", found.target_mass, mass, slack)
     if mass > 1e-290:
         yield near("return_time_kac", found.return_time_kac, 1 / mass, slack)
-        yield near("return_time", found.return_time, 1 / mass, 2e-6 + slack,
-                   converged=found.converged)
-    yield holds("bound_from_gap", found.bound_from_gap >= from_pi * (1 - slack),
-                f"{found.bound_from_gap} below {from_pi}", END)
+        yield near(
+            "return_time", found.return_time, 1 / mass, 2e-6 + slack, converged=found.converged
+        )
+    yield holds(
+        "bound_from_gap",
+        found.bound_from_gap >= from_pi * (1 - slack),
+        f"{found.bound_from_gap} below {from_pi}",
+        END,
+    )
     rate = _exit_rate(truth, target)
     if rate is not None:
         yield between("exit_rate", found.exit_rate_lower, rate, found.exit_rate_upper, slack)
         if found.exit_rate_bound is not None:
-            yield holds("exit_rate_bound", found.exit_rate_bound <= rate * (1 + slack),
-                        f"{found.exit_rate_bound} above {rate}", END)
+            yield holds(
+                "exit_rate_bound",
+                found.exit_rate_bound <= rate * (1 + slack),
+                f"{found.exit_rate_bound} above {rate}",
+                END,
+            )
     if found.mean_bound is not None:
         outside = np.argwhere(~(found.mean_bound >= mean.astype(float) * (1 - slack)))
         yield holds("mean_bound", not len(outside), f"at {outside[:1]}", END)

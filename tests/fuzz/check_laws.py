@@ -40,13 +40,22 @@ def stationary(case):
     tol = 1e-12 + truth.slack
     inside = np.isfinite(truth.log_pi)
     yield holds("log_pi", (np.isneginf(found.log_pi) == ~inside).all(), found.log_pi)
-    yield near("log_pi", found.log_pi[inside], truth.log_pi[inside], 4 * EPS, tol,
-               converged=found.converged)
+    yield near(
+        "log_pi",
+        found.log_pi[inside],
+        truth.log_pi[inside],
+        4 * EPS,
+        tol,
+        converged=found.converged,
+    )
     yield near("pi", found.pi, truth.pi, tol, 1e-300, converged=found.converged)
     P = truth.P.astype(float)
     residual = float(np.abs(found.pi @ P - found.pi).sum())
-    yield holds("residual", residual <= found.residual + 8 * case.n * EPS,
-                f"{found.residual}, not {residual}")
+    yield holds(
+        "residual",
+        residual <= found.residual + 8 * case.n * EPS,
+        f"{found.residual}, not {residual}",
+    )
 
 
 @analysis("one law")
@@ -67,11 +76,17 @@ def detailed_balance(case):
         x, y = np.nonzero(F)
         ratio = np.abs(np.log(F[x, y] / F[y, x]))
         error = slack * ((F[x, y] + F[y, x]) * (1 + ratio)).sum()
-        yield near("entropy_production", found.entropy_production,
-                   reference.entropy_production(F, np.ones(case.n)), slack, error)
+        yield near(
+            "entropy_production",
+            found.entropy_production,
+            reference.entropy_production(F, np.ones(case.n)),
+            slack,
+            error,
+        )
     else:
-        yield holds("entropy_production", found.entropy_production == np.inf,
-                    found.entropy_production)
+        yield holds(
+            "entropy_production", found.entropy_production == np.inf, found.entropy_production
+        )
 
 
 @analysis("one law", "range")
@@ -152,8 +167,12 @@ def dobrushin(case):
     P = truth.P.astype(float)
     want = max(np.abs(row - P).sum(axis=1).max() / 2 for row in P)
     rounding = 4 * truth.slack
-    yield holds("ends", found.lower <= want + rounding and want - rounding <= found.upper,
-                f"{want} outside [{found.lower}, {found.upper}]", "end")
+    yield holds(
+        "ends",
+        found.lower <= want + rounding and want - rounding <= found.upper,
+        f"{want} outside [{found.lower}, {found.upper}]",
+        "end",
+    )
     yield holds("is_exact", found.is_exact and found.coefficient is not None)
     yield near("coefficient", found.coefficient, want, 0.0, rounding)
     x, y = found.pair

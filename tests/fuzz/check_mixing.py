@@ -8,7 +8,7 @@ import fastebm as fe
 from .check_spectral import true_gap
 from .registry import analysis
 from .truth import DIGITS
-from .verdicts import END, Verdict, RIGHT, between, holds, near
+from .verdicts import END, RIGHT, Verdict, between, holds, near
 
 DISTANCES = ("tv", "kl", "chi2", "separation", "l2")
 _log = np.frompyfunc(mpmath.log, 1, 1)
@@ -19,8 +19,13 @@ def _distances(mu, pi):
     g = mu / pi - 1
     chi2 = (pi * g * g).sum()
     kl = sum(m * mpmath.log(m / p) for m, p in zip(mu, pi, strict=True) if m > 0)
-    return {"tv": abs(mu - pi).sum() / 2, "kl": kl, "chi2": chi2, "separation": max(-g),
-            "l2": mpmath.sqrt(chi2)}
+    return {
+        "tv": abs(mu - pi).sum() / 2,
+        "kl": kl,
+        "chi2": chi2,
+        "separation": max(-g),
+        "l2": mpmath.sqrt(chi2),
+    }
 
 
 @analysis("one law", "range")
@@ -70,9 +75,7 @@ def _floors(core, want, n_steps):
         power = S @ power
     l2 = np.zeros(n_steps + 1)
     for t in range(n_steps + 1):
-        l2[t] = core.slack * sum(
-            (want["l2"][s] + l2[s]) * contraction[t - 1 - s] for s in range(t)
-        )
+        l2[t] = core.slack * sum((want["l2"][s] + l2[s]) * contraction[t - 1 - s] for s in range(t))
         l2[t] += core.slack * want["l2"][t]
     chi2 = l2 * (2 * want["l2"] + l2)
     return {"tv": l2, "l2": l2, "chi2": chi2, "kl": chi2, "separation": l2 / max(least, 1e-150)}
@@ -83,8 +86,9 @@ def mixing_time(case):
     truth = case.truth
     eps = float(case.rng.choice([0.25, 0.1, 0.5, 1e-3, 0.9]))
     found = fe.mixing_time(case.chain, eps=eps)
-    yield holds("order", found.lower <= found.steps <= found.upper or found.steps == found.upper,
-                found)
+    yield holds(
+        "order", found.lower <= found.steps <= found.upper or found.steps == found.upper, found
+    )
     for end in (found.lower_kind, found.upper_kind):
         yield holds("kind", end in ("rigorous", "probabilistic", "none"), end, END)
     at = [t for t in (found.lower - 1, found.upper) if 0 <= t < 1e18]
@@ -92,7 +96,9 @@ def mixing_time(case):
     before, after = distance.get(found.lower - 1), distance.get(found.upper)
     rounding = 1e-9 + 10 * truth.slack
     if before is not None and found.lower > 0:
-        yield holds("lower", before > eps * (1 - rounding), f"TV({found.lower - 1}) = {before}", END)
+        yield holds(
+            "lower", before > eps * (1 - rounding), f"TV({found.lower - 1}) = {before}", END
+        )
     if after is not None:
         yield holds("upper", after <= eps * (1 + rounding), f"TV({found.upper}) = {after}", END)
 
@@ -186,8 +192,12 @@ def modified_log_sobolev(case):
     yield holds("lower", found.lower <= least * (1 + slack), f"{found.lower} > {least}", END)
     yield holds("order", found.lower <= found.upper * (1 + slack), found, END)
     if rates:
-        yield holds("discrete_rate", found.discrete_rate <= min(rates) * (1 + slack) + 1e-15,
-                    f"{found.discrete_rate} > {min(rates)}", END)
+        yield holds(
+            "discrete_rate",
+            found.discrete_rate <= min(rates) * (1 + slack) + 1e-15,
+            f"{found.discrete_rate} > {min(rates)}",
+            END,
+        )
     yield near("log_pi_min", found.log_pi_min, core.log_pi.min(), slack, slack)
 
 
@@ -213,7 +223,8 @@ def autocorrelation(case):
             # h with h(0) = 0 by elimination, for the positive and the negative part of g.
             zero = np.arange(core.n) == 0
             h = exact.times(zero, np.where(g > 0, g, 0 * g)) - exact.times(
-                zero, np.where(g < 0, -g, 0 * g))
+                zero, np.where(g < 0, -g, 0 * g)
+            )
             sigma2 = 2 * (pi * g * h).sum() - variance
         size = float(max(abs(f[inside])))
         want = float(sigma2)
@@ -223,13 +234,28 @@ def autocorrelation(case):
         correlation = [float(c / variance) if variance else np.nan for c in covariance]
     yield near("variance", found.variance, scale, 1e-10, floor)
     spread = 1e-10 + truth.slack
-    yield holds("ends", _encloses(found, want, spread * abs(want) + floor * 10),
-                f"{want} outside [{found.lower}, {found.upper}]", END)
+    yield holds(
+        "ends",
+        _encloses(found, want, spread * abs(want) + floor * 10),
+        f"{want} outside [{found.lower}, {found.upper}]",
+        END,
+    )
     if scale > 1e6 * floor:
-        yield near("autocorrelation", found.autocorrelation, np.array(correlation), 1e-9,
-                   1e-9 + floor / scale)
-        yield near("asymptotic_variance", found.asymptotic_variance, want, 1e-6,
-                   1e-6 * scale + floor, converged=found.converged)
+        yield near(
+            "autocorrelation",
+            found.autocorrelation,
+            np.array(correlation),
+            1e-9,
+            1e-9 + floor / scale,
+        )
+        yield near(
+            "asymptotic_variance",
+            found.asymptotic_variance,
+            want,
+            1e-6,
+            1e-6 * scale + floor,
+            converged=found.converged,
+        )
 
 
 def _encloses(found, want, allowed):
@@ -249,8 +275,14 @@ def metastable_sets(case):
     chi, pi = found.memberships, truth.pi.astype(float)
     yield holds("memberships", (chi >= 0).all() and np.allclose(chi.sum(axis=1), 1, atol=1e-12))
     converged = found.converged
-    yield near("eigenvalues", np.sort(found.eigenvalues)[::-1], 1 - rates[:k], 0.0, 1e-8,
-               converged=converged)
+    yield near(
+        "eigenvalues",
+        np.sort(found.eigenvalues)[::-1],
+        1 - rates[:k],
+        0.0,
+        1e-8,
+        converged=converged,
+    )
     yield near("mass", found.mass, pi @ chi, 1e-9, 1e-12)
     yield near("rows", found.coarse.sum(axis=1), np.ones(k), 0.0, 1e-8, converged=converged)
     with mpmath.workdps(DIGITS):
@@ -259,8 +291,12 @@ def metastable_sets(case):
         weight = member.T * exact.pi
         gram = mpmath.matrix((weight @ member).tolist())
         # Of 1 - coarse: (chi^T D chi)^-1 chi^T D (1 - P) chi
-        right = np.array([[(exact.off[x] * (member[x, j] - member[:, j])).sum() for j in range(k)]
-                          for x in range(case.n)])
+        right = np.array(
+            [
+                [(exact.off[x] * (member[x, j] - member[:, j])).sum() for j in range(k)]
+                for x in range(case.n)
+            ]
+        )
         try:
             coarse = np.array((gram**-1 * mpmath.matrix((weight @ right).tolist())).tolist())
         except ZeroDivisionError:

@@ -59,20 +59,31 @@ def rlvr_laws(case):
         kl = _kl(p, p0)
         yield near("kl_spent", rlvr.kl_spent(pf, p0f), float(kl), 1e-11)
         j = p - beta * kl
-        yield near("objective", rlvr.objective(pf, p0f, betaf), float(j), 1e-11,
-                   1e-11 * float(beta * kl) if kl < mpmath.inf else 0.0)
+        yield near(
+            "objective",
+            rlvr.objective(pf, p0f, betaf),
+            float(j),
+            1e-11,
+            1e-11 * float(beta * kl) if kl < mpmath.inf else 0.0,
+        )
         if p0 > 0 and p0 < 1:
             lost = beta * log_z - p + beta * kl
-            yield near("suboptimality", rlvr.suboptimality(pf, p0f, betaf), float(lost), 1e-10,
-                       1e-300)
+            yield near(
+                "suboptimality", rlvr.suboptimality(pf, p0f, betaf), float(lost), 1e-10, 1e-300
+            )
         if 0 < p0 < p < 1:
             shift = mpmath.log(p / (1 - p)) - mpmath.log(p0 / (1 - p0))
-            yield near("beta_for_accuracy", rlvr.beta_for_accuracy(p0f, pf), float(1 / shift),
-                       1e-11)
+            yield near(
+                "beta_for_accuracy", rlvr.beta_for_accuracy(p0f, pf), float(1 / shift), 1e-11
+            )
             rest = 1 - beta * shift
             if rest > 1e-3:
-                yield near("time_to_accuracy", rlvr.time_to_accuracy(p0f, pf, betaf),
-                           float(-mpmath.log(rest) / beta), 1e-10)
+                yield near(
+                    "time_to_accuracy",
+                    rlvr.time_to_accuracy(p0f, pf, betaf),
+                    float(-mpmath.log(rest) / beta),
+                    1e-10,
+                )
         yield from _budget(p0f, p0, rng)
 
 
@@ -84,6 +95,13 @@ def _budget(p0f, p0, rng):
     if 0 < p0f < 1 and budget < -np.log(p0f) * (1 - 1e-9) and p < 1 - 1e-9:
         spent = float(_kl(mpmath.mpf(float(p)), p0))
         # p is a double: what one ulp of it spends.
-        step = abs(float(mpmath.log(mpmath.mpf(float(p)) * (1 - p0)
-                                    / ((1 - mpmath.mpf(float(p))) * p0)))) * float(p) * 4e-16
+        step = (
+            abs(
+                float(
+                    mpmath.log(mpmath.mpf(float(p)) * (1 - p0) / ((1 - mpmath.mpf(float(p))) * p0))
+                )
+            )
+            * float(p)
+            * 4e-16
+        )
         yield near("accuracy_for_kl", spent, budget, 1e-9, step)

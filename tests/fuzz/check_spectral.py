@@ -59,8 +59,11 @@ def _gap(case, kind):
     yield holds("gap_upper", found.gap_upper >= want - rounding, f"{found.gap_upper} < {want}", END)
     inside = found.gap_lower <= found.gap <= found.gap_upper
     yield holds("ends", inside, f"{found.gap} not in [{found.gap_lower}, {found.gap_upper}]", END)
-    time = {"spectral": found.relaxation_time, "additive": found.relaxation_time,
-            "absolute": found.absolute_relaxation_time}.get(kind)
+    time = {
+        "spectral": found.relaxation_time,
+        "additive": found.relaxation_time,
+        "absolute": found.absolute_relaxation_time,
+    }.get(kind)
     if time is not None:
         yield near("time", time, 1 / found.gap if found.gap > 0 else np.inf, 1e-12)
 
@@ -106,7 +109,7 @@ def gap_multiplicative(case):
 def _in_order(truth, which):
     """The places of the eigenvalues in the order of `which`, but 1, which is first; None if a
     near-tie of the order leaves it open."""
-    rates, moduli, errors = truth.spectrum
+    rates, moduli, _ = truth.spectrum
     key = {"largest": rates.real, "smallest": -rates.real, "modulus": moduli}[which]
     others = np.argsort(key[1:], kind="stable") + 1
     return np.append(0, others), key
@@ -130,15 +133,21 @@ def eigenpairs(case):
         floor = errors[order[:got]] + truth.slack * want
         floor = floor + np.where(moduli[order[:got]] > 1e-5, 6e-14, 0.0)
     floor[0] = 1e-14
-    got_key = {"largest": np.real(found.rates), "smallest": -np.real(found.rates),
-               "modulus": 1 - np.abs(found.eigenvalues)}[which]
+    got_key = {
+        "largest": np.real(found.rates),
+        "smallest": -np.real(found.rates),
+        "modulus": 1 - np.abs(found.eigenvalues),
+    }[which]
     if which == "modulus":
         floor = floor + 8 * case.n * 2.3e-16
     for i in range(got):
         allowed = TOL * abs(moduli[order[i]]) + floor[i]
         wrong = not abs(got_key[i] - key[order[i]]) <= allowed
-        yield holds("rate", not (wrong and each[i]),
-                    f"number {i} of {which}: {got_key[i]!r}, not {key[order[i]]!r}")
+        yield holds(
+            "rate",
+            not (wrong and each[i]),
+            f"number {i} of {which}: {got_key[i]!r}, not {key[order[i]]!r}",
+        )
         if wrong or not each[i]:
             return  # what follows an unconverged pair may be shifted by one
     scale = np.abs(moduli[order[1:got]])
@@ -160,8 +169,12 @@ def _vectors(case, found):
             f = found.right[:, i]
             r = P @ f - value * f
             residual = np.sqrt((pi * abs(r) ** 2).sum() / (pi * abs(f) ** 2).sum())
-            yield holds("residual", residual <= found.residuals[i] * 1.01 + 1e-13,
-                        f"{found.residuals[i]}, not {residual}", WRONG)
+            yield holds(
+                "residual",
+                residual <= found.residuals[i] * 1.01 + 1e-13,
+                f"{found.residuals[i]}, not {residual}",
+                WRONG,
+            )
         if found.converged and truth.is_reversible:
             dual = found.left.T @ found.right
             yield near("dual", dual, np.eye(len(dual)), 0.0, 1e-9)

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 import fastebm as fe
 
-from .registry import verdicts_of, Analysis
+from .registry import Analysis, verdicts_of
 from .runner import Tally, guarded
 from .verdicts import END, between, holds, near
 
@@ -82,9 +82,7 @@ def hard_gap(case):
     tol = float(case.rng.choice([1e-8, 1e-8, 1e-6, 1e-3]))
     method = str(case.rng.choice(["auto", "auto", "auto", "lanczos"]))
     certify = bool(case.rng.random() < 0.2)
-    found = fe.spectral_gap(
-        case.chain, tol=tol, method=method, certify=certify, rng=case.index
-    )
+    found = fe.spectral_gap(case.chain, tol=tol, method=method, certify=certify, rng=case.index)
     right = case.is_at(1, found.gap, tol) if found.gap > 0 else False
     said = f"{method}: {found.gap:.9g}, "
     yield holds("gap", right or not found.converged, said + ("" if right else case.gap()))
@@ -105,7 +103,9 @@ def hard_eigenpairs(case):
         right = rate > 0 and case.is_at(place, rate, 1e-8 if rate > 1e-5 else 1e-6)
         detail = ""
         if not right:
-            detail = f"number {place}: {rate:.9g}, not {case.graph.inertia.eigenvalue(place + 1):.9g}"
+            detail = (
+                f"number {place}: {rate:.9g}, not {case.graph.inertia.eigenvalue(place + 1):.9g}"
+            )
         yield holds("rate", right, detail)
 
 

@@ -178,8 +178,9 @@ def absorbing(rng):
 
 @kind
 def several_closed(rng):
-    parts = [KINDS[rng.choice(["sparse", "dense_reversible", "periodic"])](rng)[:4, :4]
-             for _ in range(2)]
+    parts = [
+        KINDS[rng.choice(["sparse", "dense_reversible", "periodic"])](rng)[:4, :4] for _ in range(2)
+    ]
     transient_states = int(rng.integers(0, 4))
     n = sum(map(len, parts)) + transient_states
     W, at = np.zeros((n, n)), 0

@@ -4,8 +4,14 @@ from collections import defaultdict
 
 from .verdicts import OUTCOMES
 
-TITLES = {"right": "right", "open": "unconverged", "refused": "refused", "wrong": "wrong",
-          "end": "end violated", "crash": "crash"}
+TITLES = {
+    "right": "right",
+    "open": "unconverged",
+    "refused": "refused",
+    "wrong": "wrong",
+    "end": "end violated",
+    "crash": "crash",
+}
 
 
 def table(tally, by):

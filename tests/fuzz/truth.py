@@ -80,8 +80,13 @@ class Truth:
     @cached_property
     def period(self):
         """Of the chain in the long run."""
-        return lcm(*(d for mask, d in zip(self.classes, self.periods, strict=True)
-                     if any(mask is other for other in self.closed)))
+        return lcm(
+            *(
+                d
+                for mask, d in zip(self.classes, self.periods, strict=True)
+                if any(mask is other for other in self.closed)
+            )
+        )
 
     @property
     def is_irreducible(self):

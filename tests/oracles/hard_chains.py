@@ -78,8 +78,9 @@ class _Parts:
         self.edges.append(np.broadcast_arrays(*np.atleast_1d(x, y, log_weight)))
 
     def graph(self):
-        return WeightedGraph(*(np.concatenate(column) for column in zip(*self.edges, strict=True)),
-                             self.n)
+        return WeightedGraph(
+            *(np.concatenate(column) for column in zip(*self.edges, strict=True)), self.n
+        )
 
 
 def _on_potential(V, edges):

@@ -92,7 +92,11 @@ def _eliminate(n, begin, columns, flux, leak, safe):
     # 0 live, 1 eliminated, 2 without a safe pivot
     state = np.zeros(n, np.int8)
     # States by degree: doubly linked lists.
-    first, right, left = np.full(n + 1, -1, np.int64), np.full(n, -1, np.int64), np.full(n, -1, np.int64)
+    first, right, left = (
+        np.full(n + 1, -1, np.int64),
+        np.full(n, -1, np.int64),
+        np.full(n, -1, np.int64),
+    )
     for x in range(n):
         _insert(x, degree[x], first, right, left)
     place = np.full(n, -1, np.int64)
@@ -121,7 +125,11 @@ def _eliminate(n, begin, columns, flux, leak, safe):
         # Room for the fill: m (m - 1) entries at most.
         if used + m * m > room:
             room = 2 * room + m * m
-            column, value, after = _longer(column, room), _longer_floats(value, room), _longer(after, room)
+            column, value, after = (
+                _longer(column, room),
+                _longer_floats(value, room),
+                _longer(after, room),
+            )
         for a in range(m):
             x = names[a]
             share = weights[a] / pivot
