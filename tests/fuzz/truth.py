@@ -218,7 +218,7 @@ class Truth:
         """1 + lambda, ascending, of a reversible chain."""
         core = self.core
         with mpmath.workdps(DIGITS):
-            P, pi = core.exact.P, core.exact.pi
+            P = core.exact.P
             S = mpmath.matrix(core.n, core.n)
             for x in range(core.n):
                 for y in range(core.n):

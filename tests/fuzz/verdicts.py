@@ -25,8 +25,8 @@ class Verdict:
 
 
 def worst(error, allowed):
-    """The index at which error exceeds allowed by the largest factor, NaN counting as infinite; None
-    where it does nowhere."""
+    """The index at which error exceeds allowed by the largest factor, NaN counting as infinite;
+    None where it does nowhere."""
     with np.errstate(invalid="ignore", divide="ignore"):
         excess = np.where(error <= allowed, 0.0, np.abs(error) / np.maximum(allowed, TINY))
     excess = np.where(np.isnan(excess), np.inf, excess)

@@ -2,9 +2,9 @@
 makes accurate.
 
 Every function takes the off-diagonal entries as an array of floats or of mpmath numbers and returns
-numbers of that type. Each result of `solve` is a sum of products and quotients of non-negative
-numbers, so in doubles its relative error is a small multiple of n eps, however small it is (O'Cinneide
-1993). No value of this module comes from the package under test.
+numbers of that type. Each result of `solve` is made of sums, products and quotients of non-negative
+numbers, so in doubles its relative error is a small multiple of n eps, however small it is
+(O'Cinneide 1993).
 """
 
 import mpmath

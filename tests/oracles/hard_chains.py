@@ -1,5 +1,5 @@
-"""Families of reversible chains whose gaps are hard to find: deep wells, weak bridges, slow modes that
-nearly coincide. Their gaps are known by counting eigenvalues (`inertia`).
+"""Families of reversible chains whose gaps are hard to find: deep wells, weak bridges, slow modes
+that nearly coincide. Their gaps are known by counting eigenvalues (`inertia`).
 
 Each family is a function of a NumPy generator; `FAMILIES` has them by name.
 """
@@ -49,7 +49,7 @@ def family(function):
 
 
 def random_edges(rng, n, degree):
-    """A random recursive tree and further edges: connected, of that mean degree or a little more."""
+    """A random recursive tree and further edges: connected, of about that mean degree."""
     child = np.arange(1, n)
     parent = (rng.random(n - 1) * child).astype(int)
     extra = rng.integers(n, size=(2, max(0, int(n * degree / 2) - n + 1)))

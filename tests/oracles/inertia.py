@@ -2,11 +2,11 @@
 without subtractions.
 
 For a reversible chain with flux F = diag(pi) P, the matrix diag(pi) (I - P - sigma) has the
-off-diagonal entries -F and row sums -sigma pi. Elimination keeps the off-diagonal fluxes and the row
-sums: the fluxes stay sums of non-negative numbers, the row sums sums of numbers of one sign, and a
-pivot is the sum of both. A pivot is accurate unless its two parts cancel. States where they nearly
-do are kept for a dense block at the end, whose eigenvalues are counted; a block with an eigenvalue
-near zero leaves the count open.
+off-diagonal entries -F and row sums -sigma pi. Elimination keeps the off-diagonal fluxes and the
+row sums: the fluxes stay sums of non-negative numbers, the row sums sums of numbers of one sign,
+and a pivot is the sum of both. A pivot is accurate unless its two parts cancel. States where they
+nearly do are kept for a dense block at the end, whose eigenvalues are counted; a block with an
+eigenvalue near zero leaves the count open.
 """
 
 import numba
@@ -52,7 +52,7 @@ class Inertia:
         return int((values < -rounding).sum()), int((values < rounding).sum())
 
     def eigenvalue(self, k, rtol=1e-10, low=1e-300, high=2.0):
-        """The k-th smallest eigenvalue of I - P by bisection, to a relative rtol; 0 is the first."""
+        """The k-th smallest eigenvalue of I - P, of which 0 is the first, to a relative rtol."""
         low, high = np.log(low), np.log(high)
         while high - low > rtol:
             middle = (low + high) / 2
