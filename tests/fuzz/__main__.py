@@ -1,6 +1,7 @@
 """The command line of the fuzzer; see `python -m tests.fuzz --help`."""
 
 import argparse
+import contextlib
 import math
 import multiprocessing
 import re
@@ -11,7 +12,7 @@ from functools import partial
 from .hard import CHUNK as HARD_CHUNK
 from .hard import HARD, hard_chunk, run_hard
 from .registry import ANALYSES
-from .runner import CHUNK, Tally, call, run_case, small_chains
+from .runner import CHUNK, Tally, call, ignore_interrupts, run_case, small_chains
 from .table import cross_table, failures, table
 
 
@@ -57,7 +58,10 @@ def sweep(args):
     work += [(small, part) for part in chunks(args.chains, CHUNK)]
     end = math.inf if args.minutes is None else time.monotonic() + 60 * args.minutes
     total = Tally()
-    with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
+    with (
+        multiprocessing.get_context("spawn").Pool(args.jobs, ignore_interrupts) as pool,
+        contextlib.suppress(KeyboardInterrupt),  # report what is done
+    ):
         for done, tally in enumerate(pool.imap_unordered(call, work), 1):
             total.merge(tally)
             if sys.stderr.isatty():

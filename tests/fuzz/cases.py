@@ -5,11 +5,12 @@ Case `index` of a seed is a function of the two numbers alone.
 
 import copy
 import zlib
-from functools import cached_property
+from functools import cached_property, partial
 
 import elimination
 import mpmath
 import numpy as np
+import reference
 import scipy.sparse as sp
 
 import fastebm as fe
@@ -17,8 +18,38 @@ import fastebm as fe
 from .kinds import KINDS
 from .truth import DIGITS, EPS, Truth
 
-TILTS = ("tilted", "tilted_reversible")
-NAMES = (*KINDS, *TILTS)
+TILTS = ("tilted", "tilted_reversible", "tilted_steps")
+NAMES = (*KINDS, *TILTS, "lattice")
+
+
+def lattice(rng):
+    """(a chain computed from the state number, its matrix)."""
+    holding = float(rng.choice([0.0, 0.5, rng.random()]))
+    name = str(rng.choice(["cube", "torus", "words"]))
+    if name == "cube":
+        m = int(rng.integers(1, 4))
+        x = np.arange(2**m)
+        A = np.isin(x[:, None] ^ x, 1 << np.arange(m)).astype(float)
+        chain = partial(fe.Hypercube, m, holding=holding)
+    else:
+        shape = [(3,), (5,), (3, 3), (3, 4), (2, 2), (2, 3)][rng.integers(6)]
+        if name == "words":
+            shape = (shape[0],) * len(shape)
+        x, y = reference.lattice_steps(shape, cyclic=name == "torus")
+        A = np.zeros((np.prod(shape),) * 2)
+        np.add.at(A, (x, y), 1)
+        chain = partial(fe.Torus, shape, holding=holding)
+        if name == "words":
+            chain = partial(fe.HammingGraph, len(shape), shape[0], holding=holding)
+    return chain, (1 - holding) * A / A.sum(axis=1)[:, None] + holding * np.eye(len(A))
+
+
+def uniformised(W, rate):
+    """1 + Q / rate, Q with the off-diagonal rates W over the largest row sum of W."""
+    with mpmath.workdps(DIGITS):
+        off = elimination.precise(W / W.sum(axis=1).max())
+        np.fill_diagonal(off, 0)
+        return off / mpmath.mpf(rate) + np.diag(1 - off.sum(axis=1) / mpmath.mpf(rate))
 
 
 class Case:
@@ -51,21 +82,29 @@ class Case:
                     ]
                 )
             )
-        W = KINDS[base if self.kind in TILTS else self.kind](rng)
-        order = rng.permutation(len(W))
+        self.lattice = None
+        if self.kind == "lattice":
+            self.lattice, W = lattice(rng)
+            order = np.arange(len(W))
+        else:
+            W = KINDS[base if self.kind in TILTS else self.kind](rng)
+            order = rng.permutation(len(W))
         self.W = W[np.ix_(order, order)]
         self.n = len(W)
-        forms = ["dense", "csr", "csc", "coo", "tuple", "weights", "labels", "float32"]
+        forms = ["dense", "csr", "csc", "coo", "tuple", "weights", "labels", "float32", "generator"]
         if (self.W == self.W.T).all():
             forms += ["edges", "edges"]
         self.form = str(rng.choice(forms))
         self.lazy = float(rng.choice([0.0, 0.0, 0.0, 0.5, rng.random(), 1e-9]))
         self.reward = self.beta = None
         if self.kind in TILTS:
-            self.reward = rng.normal(size=self.n) * 10.0 ** rng.uniform(-1, 1.5)
+            shape = self.W.shape if self.kind == "tilted_steps" else self.n
+            self.reward = rng.normal(size=shape) * 10.0 ** rng.uniform(-1, 1.5)
             self.beta = float(10.0 ** rng.uniform(-2.3, 1.5))
-            if self.form == "float32":
+            if self.form in ("float32", "generator"):
                 self.form = "csr"
+        if self.lattice is not None:
+            self.form = "computed"
         self._sum_error = 10.0 ** -rng.uniform(7, 17) if rng.random() < 0.1 else 0.0
         self._exponents = rng.integers(-250, 250, size=self.n)
 
@@ -96,10 +135,15 @@ class Case:
     def truth(self):
         with mpmath.workdps(DIGITS):
             P, eps = self.rows.astype(float), EPS
+            if self.form == "generator":
+                P = uniformised(self.W, self.chain.rate)
             if self.beta is not None:
                 exponent = elimination.precise(self.reward) / mpmath.mpf(self.beta)
-                weight = np.frompyfunc(mpmath.exp, 1, 1)(exponent - exponent.max())
-                P = elimination.precise(P) * weight
+                if exponent.ndim == 2:
+                    exponent = exponent - exponent.max(axis=1)[:, None]
+                else:
+                    exponent = exponent - exponent.max()
+                P = elimination.precise(P) * np.frompyfunc(mpmath.exp, 1, 1)(exponent)
                 # exp(x) of a rounded x is off by |x| eps.
                 eps = EPS * (4 + 2 * np.ptp(self.reward) / self.beta)
             truth = Truth(P, eps)
@@ -111,11 +155,17 @@ class Case:
     def chain(self):
         chain = self._untilted()
         if self.beta is not None:
-            chain = fe.tilt(chain, self.reward, self.beta)
+            reward = self.reward
+            if reward.ndim == 2:
+                x, y = np.nonzero(self.rows)
+                reward = sp.coo_array((reward[x, y], (x, y)), shape=reward.shape).tocsr()
+            chain = fe.tilt(chain, reward, self.beta)
         return chain.lazy(self.lazy) if self.lazy else chain
 
     def _untilted(self):
         P = self.rows
+        if self.lattice is not None:
+            return self.lattice()
         if self.form == "edges":
             x, y = np.nonzero(np.triu(P))
             return fe.MarkovChain.from_edges(x, y, P[x, y], n_states=self.n, symmetric=True)
@@ -135,6 +185,10 @@ class Case:
             return fe.MarkovChain(np.ldexp(P, self._exponents[:, None]), normalize=True)
         if self.form == "float32":
             return fe.MarkovChain(P, normalize=True)
+        if self.form == "generator":
+            rates = self.W / self.W.sum(axis=1).max()
+            np.fill_diagonal(rates, 0)
+            return fe.MarkovChain.from_generator(rates - np.diag(rates.sum(axis=1)))
         if self.form == "labels":
             return fe.MarkovChain(P, labels=[f"s{x}" for x in range(self.n)])
         return fe.MarkovChain(P)

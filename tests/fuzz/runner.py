@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import check_hitting, check_laws, check_mixing, check_policies, check_spectral  # noqa: F401
+from . import check_hitting, check_laws, check_mixing, check_policies, check_samples, check_spectral  # noqa: F401  # they enter their checks
 from .cases import Case
 from .registry import ANALYSES, verdicts_of
 from .verdicts import BAD, CRASH, OPEN, REFUSED, RIGHT, Verdict
@@ -105,6 +105,11 @@ def small_chains(task, *, seed, only, share, kind):
     for index in task:
         run_case(tally, seed, index, only, share, kind)
     return tally
+
+
+def ignore_interrupts():
+    """In a process of the pool: Ctrl-C is for the command."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def call(task):
