@@ -7,7 +7,7 @@ import fastebm as fe
 
 from .check_spectral import true_gap
 from .registry import analysis
-from .truth import DIGITS
+from .truth import DIGITS, Truth
 from .verdicts import END, RIGHT, Verdict, between, holds, near
 
 DISTANCES = ("tv", "kl", "chi2", "separation", "l2")
@@ -40,7 +40,7 @@ def mixing_curve(case):
     # The divergence is a sum of terms of the first order in what cancels to the second.
     digits = 3 * DIGITS + int(-truth.log_pi[inside].min() / 2.3)
     with mpmath.workdps(digits):
-        core = truth.core.exact
+        core = Truth(truth.core.exact.P)
         mu = core.P[0] * 0 + (inside == start)
         want = []
         for _ in range(n_steps + 1):
@@ -208,9 +208,9 @@ def autocorrelation(case):
     f = case.rng.normal(size=case.n) if case.rng.random() < 0.7 else 1.0 * case.some_states()
     n_lags = int(case.rng.integers(0, 5))
     found = fe.autocorrelation(case.chain, f, n_lags=n_lags)
-    digits = DIGITS + int(-core.log_pi.min() / 2.3)
+    digits = DIGITS + int(-2 * core.log_pi.min() / 2.3)
     with mpmath.workdps(digits):
-        exact = core.exact
+        exact = Truth(core.exact.P)
         P, pi = exact.P, exact.pi
         g = f[inside] - (pi * f[inside]).sum()
         variance = (pi * g * g).sum()
@@ -220,8 +220,8 @@ def autocorrelation(case):
             at = P @ at
         sigma2 = variance
         if core.n > 1:
-            # h with h(0) = 0 by elimination, for the positive and the negative part of g.
-            zero = np.arange(core.n) == 0
+            # h, 0 at the likeliest state, by elimination for both signs of g.
+            zero = np.arange(core.n) == np.argmax(core.log_pi)
             h = exact.times(zero, np.where(g > 0, g, 0 * g)) - exact.times(
                 zero, np.where(g < 0, -g, 0 * g)
             )

@@ -112,7 +112,7 @@ class Truth:
             pi = np.zeros_like(self.P[0])
             pi[self.closed[0]] = self.core.pi
             return pi
-        with mpmath.workdps(DIGITS):
+        with mpmath.workdps(max(DIGITS, mpmath.mp.dps)):
             pi = elimination.stationary(self.off)
             if pi.dtype != object and pi.min() < elimination.SMALL:
                 pi = self.exact.pi
