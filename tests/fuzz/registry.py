@@ -28,16 +28,17 @@ class Analysis:
     name: str
     check: Callable[..., Iterator[Verdict]]
     needs: frozenset[str]
+    weight: float = 1.0  # how often it is taken, less where it is long
 
 
 ANALYSES: dict[str, Analysis] = {}
 
 
-def analysis(*needs):
+def analysis(*needs, weight=1.0):
     """Enter a check under its own name."""
 
     def enter(check):
-        ANALYSES[check.__name__] = Analysis(check.__name__, check, frozenset(needs))
+        ANALYSES[check.__name__] = Analysis(check.__name__, check, frozenset(needs), weight)
         return check
 
     return enter

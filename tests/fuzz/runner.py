@@ -4,13 +4,17 @@ import signal
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
+from importlib import import_module
 
 import numpy as np
 
-from . import check_hitting, check_laws, check_mixing, check_policies, check_samples, check_spectral  # noqa: F401  # they enter their checks
 from .cases import Case
 from .registry import ANALYSES, verdicts_of
 from .verdicts import BAD, CRASH, OPEN, REFUSED, RIGHT, Verdict
+
+# Each enters its checks under `registry.ANALYSES`.
+for _topic in ("hitting", "laws", "mixing", "policies", "reports", "samples", "spectral"):
+    import_module(f"{__package__}.check_{_topic}")
 
 SECONDS = 60  # for one analysis of one small chain
 CHUNK = 50  # cases that a process takes at once
@@ -78,7 +82,7 @@ def run_case(tally, seed, index, only=(), share=0.25, only_kind=None):
     """Case `index` through each analysis in `only`, or through a random share of all of them."""
     tally.cases += 1
     draw = np.random.default_rng([seed, index, 2])
-    chosen = [name for name in sorted(ANALYSES) if draw.random() < share]
+    chosen = [name for name in sorted(ANALYSES) if draw.random() < share * ANALYSES[name].weight]
     chosen = [name for name in sorted(ANALYSES) if name in only] if only else chosen
     # What one analysis leaves with a chain must not spoil the next one.
     one_chain = draw.random() < 0.5
