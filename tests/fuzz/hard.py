@@ -157,9 +157,9 @@ def run_hard(tally, seed, index, only=()):
     for name in only or chosen:
         if name not in HARD:
             continue
-        case = HardCase(seed, index)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            case = HardCase(seed, index)
             verdicts = guarded(SECONDS, verdicts_of, HARD[name], case)
         tally.add(name, case.kind, verdicts, f"hard:{seed}:{index}")
     return tally

@@ -28,7 +28,8 @@ class WeightedGraph:
         self.source, self.target = np.asarray(source), np.asarray(target)
         self.n = n or 1 + int(max(self.source.max(), self.target.max()))
         log_weight = np.asarray(log_weight, float)
-        self.weight = np.exp(log_weight - log_weight.max())
+        # Rows of a sum below 1e-300 are refused: nothing is to be gained there.
+        self.weight = np.exp(np.maximum(log_weight - log_weight.max(), -600.0))
 
     @cached_property
     def inertia(self):
