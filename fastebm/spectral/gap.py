@@ -196,11 +196,11 @@ def _solve(
     if inside is not None:
         chain = chain.restrict(inside)
     if chain.n_states == 1:
-        return closed_form(kind, 0.0, 1.0), None
+        return closed_form(kind, 0.0, 1.0, slem=0.0), None
     # P P* of a periodic chain never leaves a cyclic class
     if kind in MODULUS_KINDS and structure(chain).period > 1:
         value = -1.0 if kind == "absolute" and chain.is_reversible else 1.0
-        return closed_form(kind, value, 0.0, "period"), None
+        return closed_form(kind, value, 0.0, "period", slem=1.0), None
     if chain.n_states == 2:
         return two_states(chain, kind), np.array([0.0, 1.0])
     if method in ("inverse", "multigrid") and not chain.is_reversible:

@@ -8,6 +8,7 @@ import numpy as np
 from .._runtime.progress import interruptible
 from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain
+from ..chains.symmetrized import symmetrized
 from ..linalg import dirichlet
 from ..linalg.restriction import Report
 from ..linalg.rounding import EPS
@@ -24,16 +25,17 @@ HIDDEN = 1e-11
 
 
 def two_states(chain: MarkovChain, kind: str) -> GapResult:
-    """The gap of two states, of any size: 1 - lambda_2 = P(0, 1) + P(1, 0)."""
+    """The gap of two states, of any size: 1 - lambda_2 = P(0, 1) + P(1, 0), and
+    1 + lambda_2 = P(0, 0) + P(1, 1)."""
     P = chain.to_scipy().toarray()
-    rate = float(P[0, 1] + P[1, 0])
-    gap, eigenvalue = rate, 1.0 - rate
-    if kind == "absolute":
-        gap = min(gap, 2.0 - gap)
-    elif kind == "multiplicative":
+    top, bottom = float(P[0, 1] + P[1, 0]), float(P[0, 0] + P[1, 1])
+    gap, eigenvalue = top, 1.0 - top
+    if kind in MODULUS_KINDS:
+        gap = min(top, bottom)
+        eigenvalue = eigenvalue if top <= bottom else bottom - 1.0
+    if kind == "multiplicative":
         gap, eigenvalue = gap * (2.0 - gap), eigenvalue * eigenvalue
-    found = closed_form(kind, eigenvalue, gap)
-    return found
+    return closed_form(kind, eigenvalue, gap, slem=1.0 - min(top, bottom))
 
 
 def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArray | None]:
@@ -45,7 +47,7 @@ def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArra
         log_pi = law.log_pi
         root = np.exp(0.5 * log_pi)
         root /= np.linalg.norm(root)
-        values, vectors = _eigh(chain, log_pi, root)
+        values, vectors = _eigh(chain, root)
         # what the rounding of log pi does to an entry of S, and LAPACK's
         rounding = (len(root) * LAPACK_ROUNDING) + EPS * float(np.abs(log_pi).max())
         top = _within(1.0 - float(values[-1]), rounding)
@@ -86,14 +88,9 @@ def _within(value: float, rounding: float) -> Enclosed:
     return Enclosed.of(value, (value - rounding, "rigorous"), (value + rounding, "rigorous"))
 
 
-def _eigh(
-    chain: MarkovChain, log_pi: FloatArray, root: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _eigh(chain: MarkovChain, root: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Eigenvalues (ascending) and vectors of S on the complement of sqrt(pi)."""
-    half = 0.5 * log_pi
-    P = chain.to_scipy()
-    P.data *= np.exp(np.repeat(half, np.diff(P.indptr)) - half[P.indices])
-    S = P.toarray()
+    S = symmetrized(chain).to_scipy().toarray()
     S = 0.5 * (S + S.T)
     # 1 becomes -1, below all others or equal to them
     values, vectors = np.linalg.eigh(S - 2.0 * np.outer(root, root))

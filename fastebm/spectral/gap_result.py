@@ -130,11 +130,11 @@ def from_ends(
     )
 
 
-def closed_form(kind: str, eigenvalue: float, gap: float, method: str = "closed form") -> GapResult:
+def closed_form(
+    kind: str, eigenvalue: float, gap: float, method: str = "closed form", *, slem: float
+) -> GapResult:
     """A GapResult without error."""
-    return from_ends(
-        kind, Enclosed.exact(gap), eigenvalue=eigenvalue, method=method, slem=abs(eigenvalue)
-    )
+    return from_ends(kind, Enclosed.exact(gap), eigenvalue=eigenvalue, method=method, slem=slem)
 
 
 def rival_margin(leading: float, other: float, error: float = 0.0) -> float:

@@ -26,7 +26,14 @@ from .ends import Enclosed, smaller
 from .gap_options import MODULUS_KINDS, GapOptions
 from .gap_result import SMALL_GAP, GapResult, from_ends
 from .inverse import GroundedInverse, InverseLanczos, interlacing_lower
-from .lanczos import End, LanczosRecurrence, ProvenEnds, TridiagonalRitz
+from .lanczos import (
+    End,
+    LanczosRecurrence,
+    ProvenEnds,
+    TridiagonalRitz,
+    WideRecurrence,
+    fits_doubles,
+)
 from .lobpcg import PRODUCTS, Lobpcg, prepare
 
 # Steps of Lanczos before it may be left, and steps that it must still expect to need. To order an
@@ -81,7 +88,7 @@ class ReversibleGap:
         degree = int(np.diff(pattern.matrix.indptr).max()) if pattern.is_stored else COMPUTED_DEGREE
         self.proven = ProvenEnds(chain.n_states, degree, options.failure)
         self.schedule = CheckSchedule(chain.n_states)
-        self.recurrence: LanczosRecurrence | None = None
+        self.recurrence: LanczosRecurrence | WideRecurrence | None = None
         self.ritz: TridiagonalRitz | None = None
         self.second: TridiagonalRitz | None = None  # of a second start
         self.inverse: InverseLanczos | None = None
@@ -131,10 +138,10 @@ class ReversibleGap:
             if not self.lobpcg.is_whole:
                 return None
             found = self.lobpcg.state()
-        elif self.recurrence is None or not self.recurrence.is_whole:
-            return None
-        else:
+        elif isinstance(self.recurrence, LanczosRecurrence) and self.recurrence.is_whole:
             return {**self.recurrence.state(), "schedule": self.schedule.state()}
+        else:
+            return None
         if self.ritz is not None:
             found |= {"alpha": self.ritz.alpha, "beta": self.ritz.beta}
         if self.upper is not None:
@@ -144,7 +151,7 @@ class ReversibleGap:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state()`."""
         if "schedule" in state:
-            recurrence = self._new_recurrence()
+            recurrence = LanczosRecurrence(self.chain, self.seed, self.options.threads)
             recurrence.restore(state)
             self.schedule.restore(state["schedule"])
             self.recurrence = recurrence
@@ -217,8 +224,9 @@ class ReversibleGap:
 
     # --- Lanczos ----------------------------------------------------------------------------------
 
-    def _new_recurrence(self) -> LanczosRecurrence:
-        return LanczosRecurrence(self.chain, self.seed, self.options.threads)
+    def _new_recurrence(self, seed: int) -> LanczosRecurrence | WideRecurrence:
+        kind = LanczosRecurrence if fits_doubles(self.chain, self.law.log_pi) else WideRecurrence
+        return kind(self.chain, seed, self.options.threads)
 
     def _begin(self, run: Resumable) -> None:
         """Start with the method that was asked for. The kinds that the bottom of the spectrum may
@@ -235,7 +243,7 @@ class ReversibleGap:
 
     def _lanczos(self, run: Resumable) -> None:
         """Run Lanczos to its end, or until another method takes over."""
-        recurrence = self.recurrence = self.recurrence or self._new_recurrence()
+        recurrence = self.recurrence = self.recurrence or self._new_recurrence(self.seed)
         limit = self.options.limit
 
         def check(exhausted: bool) -> Check:
@@ -259,7 +267,8 @@ class ReversibleGap:
             return
         if recurrence.is_exhausted:
             self._start_again(run, ritz.n_steps)
-        if at_top and (self.options.certify or is_hidden):
+        wants_vector = at_top and (self.options.certify or is_hidden)
+        if wants_vector and isinstance(recurrence, LanczosRecurrence):
             self.upper = self._certify(run, recurrence, ritz)
         if at_top and is_hidden:
             self._interlace(run)
@@ -294,7 +303,7 @@ class ReversibleGap:
     def _start_again(self, run: Resumable, n_steps: int) -> None:
         """A second start where the first one spans an invariant subspace after few steps: more
         steps cannot show more, and a component that it lacks may be hidden by rounding."""
-        recurrence = LanczosRecurrence(self.chain, self.seed + 1, self.options.threads)
+        recurrence = self._new_recurrence(self.seed + 1)
         while len(recurrence.alpha) < n_steps and not recurrence.is_exhausted:
             recurrence.expand(n_steps - len(recurrence.alpha))
             run(n_steps + len(recurrence.alpha))

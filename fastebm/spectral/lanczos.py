@@ -18,9 +18,11 @@ from .. import _core
 from .._runtime.pacing import ENTRIES_PER_CALL
 from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain
+from ..chains.symmetrized import symmetrized
+from ..linalg.operator import Operator
 from ..linalg.proven_top import proven_top, start_component
 from ..linalg.rounding import EPS, RITZ_ROUNDING
-from ..linalg.three_term import NULL_COUPLING
+from ..linalg.three_term import NULL_COUPLING, ThreeTerm
 from .ends import Enclosed, EndKind
 from .gap_options import MODULUS_KINDS
 
@@ -33,6 +35,8 @@ SAME_VALUE = 1e-9
 # number of steps: errors are independent (Higham & Mary 2019), with a factor for a failure
 # probability of 1e-12. Observed after 14,000 steps: 5e-14.
 ROW_ROUNDING = 8 * EPS
+# Logs of numbers that are multiplied in pairs.
+MAX_LOG = 300.0
 # States whose logs give the value of pi row / col where it is a constant.
 SAMPLED = 1 << 16
 
@@ -319,3 +323,50 @@ class LanczosRecurrence:
         self._core.restore(dict(state))
         if "ritz" in state:
             self._ritz, self._restored_steps = state["ritz"], int(state["ritz_steps"])
+
+
+class WideRecurrence:
+    """The same for a chain whose pi or scalings leave the range of doubles, in the coordinates
+    sqrt(pi) f. A step costs more, there are no checkpoints, and a Ritz vector f is not a vector of
+    doubles."""
+
+    def __init__(self, chain: MarkovChain, seed: int, num_threads: int) -> None:
+        operator = Operator(
+            symmetrized(chain).operator, "right", symmetric=True, threads=num_threads
+        )
+        root = np.exp(0.5 * chain._law.take(num_threads).log_pi)
+        start = np.random.default_rng(seed).standard_normal(chain.n_states)
+        self._run = ThreeTerm(operator, root / np.linalg.norm(root), start)
+
+    @property
+    def alpha(self) -> FloatArray:
+        return self._run.alpha
+
+    @property
+    def beta(self) -> FloatArray:
+        return self._run.beta
+
+    @property
+    def is_exhausted(self) -> bool:
+        return len(self.beta) > 0 and bool(self.beta[-1] <= NULL_COUPLING)
+
+    @property
+    def is_whole(self) -> bool:
+        return False
+
+    def release(self) -> None:
+        """Nothing to free."""
+
+    def expand(self, n_steps: int) -> bool:
+        """Take at most n_steps more steps; returns whether the subspace is invariant."""
+        return self._run.expand(n_steps)
+
+
+def fits_doubles(chain: MarkovChain, log_pi: FloatArray) -> bool:
+    """Whether the coordinates of `LanczosRecurrence` fit doubles."""
+    scaled, logs = chain._scaled, [log_pi]
+    if scaled.log_row is not None:
+        logs += [scaled.log_row, log_pi + scaled.log_row]
+    if scaled.log_col is not None:
+        logs += [scaled.log_col, log_pi - scaled.log_col, log_pi - 2.0 * scaled.log_col]
+    return all(float(np.abs(log).max()) < MAX_LOG for log in logs)
