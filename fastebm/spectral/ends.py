@@ -80,7 +80,9 @@ class Enclosed:
         value, lower, upper = (
             min(g, 1.0) * (2.0 - min(g, 1.0)) for g in (self.value, self.lower, self.upper)
         )
-        return Enclosed(value, lower, upper, self.lower_kind, self.upper_kind)
+        return Enclosed(
+            min(max(value, lower), upper), lower, upper, self.lower_kind, self.upper_kind
+        )
 
 
 def smaller(a: Enclosed, b: Enclosed) -> Enclosed:

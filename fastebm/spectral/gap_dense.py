@@ -8,7 +8,6 @@ import numpy as np
 from .._runtime.progress import interruptible
 from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain
-from ..chains.symmetrized import symmetrized
 from ..linalg import dirichlet
 from ..linalg.restriction import Report
 from ..linalg.rounding import EPS
@@ -48,8 +47,7 @@ def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArra
         root = np.exp(0.5 * log_pi)
         root /= np.linalg.norm(root)
         values, vectors = _eigh(chain, root)
-        # what the rounding of log pi does to an entry of S, and LAPACK's
-        rounding = (len(root) * LAPACK_ROUNDING) + EPS * float(np.abs(log_pi).max())
+        rounding = len(root) * LAPACK_ROUNDING
         top = _within(1.0 - float(values[-1]), rounding)
         bottom = _within(1.0 + float(values[0]), rounding)
         v, method = vectors[:, -1], "lapack"
@@ -90,8 +88,8 @@ def _within(value: float, rounding: float) -> Enclosed:
 
 def _eigh(chain: MarkovChain, root: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Eigenvalues (ascending) and vectors of S on the complement of sqrt(pi)."""
-    S = symmetrized(chain).to_scipy().toarray()
-    S = 0.5 * (S + S.T)
+    P = chain.to_scipy().toarray()
+    S = np.sqrt(P) * np.sqrt(P.T)  # without the rounding of log pi
     # 1 becomes -1, below all others or equal to them
     values, vectors = np.linalg.eigh(S - 2.0 * np.outer(root, root))
     keep = np.ones(len(values), bool)
