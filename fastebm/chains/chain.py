@@ -34,7 +34,9 @@ class MarkovChain(ChainConstructors):
         chain reversible. Probabilities that were divided by their row sum before round differently
         in the two directions of an edge (flux violation of about 1e-8); `reversibilize` repairs it.
     pi : array_like (n_states,), optional
-        The stationary distribution, if known; it is checked against P.
+        The stationary distribution, if known. One that is wrong is refused, and where the right
+        one is in closed form or cheap, a less accurate one is replaced by it. Otherwise it is only
+        where `stationary` starts.
     labels : sequence of length n_states, optional
         Names of the states; kept as given and never interpreted.
     reward : array_like (n_states,), optional
