@@ -15,6 +15,7 @@ from thread_work import REWARD, N, fresh, report, work
 
 import fastebm as fe
 from fastebm._runtime import threads
+from fastebm.chains.law import StationaryLaw
 
 pytestmark = pytest.mark.threads
 
@@ -236,8 +237,15 @@ def long_cycle(n):
     return fe.MarkovChain.from_edges(np.arange(n), (np.arange(n) + 1) % n, symmetric=True)
 
 
+def with_uniform_law(P):
+    """A chain that knows its pi: that of a doubly stochastic matrix."""
+    chain = fe.MarkovChain(P)
+    chain._law.keep(StationaryLaw(np.full(chain.n_states, -np.log(chain.n_states))))
+    return chain
+
+
 def drift(n, up, down):
-    return fe.MarkovChain(gallery.biased_cycle(n, up, down).P, pi=np.full(n, 1 / n))
+    return with_uniform_law(gallery.biased_cycle(n, up, down).P)
 
 
 def torus(side, rates):
@@ -255,7 +263,7 @@ def torus(side, rates):
     chain = fe.MarkovChain.from_edges(
         np.tile(np.arange(side * side), 4), np.concatenate(to), np.repeat(rates, side * side)
     )
-    return fe.MarkovChain(chain.to_scipy(), pi=np.full(side * side, side**-2.0))
+    return with_uniform_law(chain.to_scipy())
 
 
 def hub(n=300_000, degree=30):

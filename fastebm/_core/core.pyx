@@ -42,8 +42,8 @@ __all__ = [
     # linalg
     "composed_apply", "basis_project", "basis_remove", "basis_rotate", "Lanczos",
     # linalg_solve
-    "Preconditioner", "Jacobi", "ConjugateGradients", "residual", "residual_add", "exit_rate",
-    "Sweep", "rates", "MinimumDegree", "Elimination",
+    "Preconditioner", "Jacobi", "ConjugateGradients", "residual", "residual_balance",
+    "residual_add", "exit_rate", "Sweep", "rates", "MinimumDegree", "Elimination",
     # linalg_multigrid
     "Flow", "flow_members", "Multigrid", "lobpcg_gram", "lobpcg_step", "lobpcg_residual",
     "lobpcg_put",

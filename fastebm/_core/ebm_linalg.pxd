@@ -45,6 +45,9 @@ cdef extern from "fastebm/linalg/residual.h" nogil:
     int ebm_residual(const ebm_csr_t *A, const double *row, const double *col,
                      const uint8_t *inside, const double *hi, const double *lo, const double *b,
                      int num_threads, double *r)
+    int ebm_residual_balance(const ebm_csr_t *A, const ebm_csr_t *T, const double *row,
+                             const double *col, const double *hi, const double *lo,
+                             const int32_t *exponent, int num_threads, double *r, double *flow)
     int ebm_residual_add(int64_t n, int num_threads, const double *x, double *hi, double *lo)
     int ebm_residual_exit_rate(const ebm_csr_t *A, const double *row, const double *col,
                              int num_threads, double *out)
@@ -76,6 +79,11 @@ cdef extern from "fastebm/linalg/min_degree.h" nogil:
     int ebm_mindeg_supernodes(int64_t n, const int64_t *indptr, const int32_t *indices,
                               int64_t limit, int64_t *work, int32_t *order, int64_t *first,
                               int64_t *height, int64_t *parent, ebm_fill_t *fill)
+
+cdef extern from "fastebm/base/wide.h" nogil:
+    ctypedef struct ebm_wide_t:
+        double value
+        int32_t exponent
 
 cdef extern from "fastebm/linalg/eliminate.h" nogil:
     int ebm_rates_count(const ebm_csr_t *A, const ebm_csr_t *T, const int32_t *number,
@@ -110,6 +118,9 @@ cdef extern from "fastebm/linalg/eliminate.h" nogil:
     int ebm_eliminate_expand(ebm_eliminate_t *state, double n_flops, int num_threads)
     int ebm_eliminate_solve(const ebm_eliminate_t *state, int64_t width, const double *b,
                             double *work, double *x)
+    int ebm_eliminate_solve_left(const ebm_eliminate_t *state, const double *b,
+                                 const int32_t *b_exponent, ebm_wide_t *work, double *x,
+                                 int32_t *x_exponent)
 
 cdef extern from "fastebm/linalg/basis.h" nogil:
     int ebm_basis_project(int64_t n, int64_t m, int64_t w, const double *V, const double *W,

@@ -110,6 +110,26 @@ def residual(Csr A not None, const double[::1] row, const double[::1] col,
     check(status)
 
 
+def residual_balance(Csr A not None, Csr T not None, const double[::1] row, const double[::1] col,
+                     const double[::1] hi not None, const double[::1] lo not None,
+                     const int32_t[::1] exponent not None, int num_threads):
+    """-> (r, flow) of the balance equations; see ebm_residual_balance."""
+    cdef int64_t n = A.c.n_states
+    cdef double[::1] r = doubles(n), flow = doubles(n)
+    cdef int status
+    need(T.c.n_states == n and hi.shape[0] == n and lo.shape[0] == n and exponent.shape[0] == n,
+         "lengths")
+    need((row is None or row.shape[0] == n) and (col is None or col.shape[0] == n),
+         "lengths of the scalings")
+    cdef const double *row_p = pointer(row)
+    cdef const double *col_p = pointer(col)
+    with nogil:
+        status = ebm_residual_balance(&A.c, &T.c, row_p, col_p, &hi[0], &lo[0], &exponent[0],
+                                      num_threads, &r[0], &flow[0])
+    check(status)
+    return as_array(r), as_array(flow)
+
+
 def residual_add(const double[::1] x not None, double[::1] hi not None, double[::1] lo not None,
                  int num_threads):
     """hi + lo += x."""
@@ -340,3 +360,18 @@ cdef class Elimination:
             status = ebm_eliminate_solve(&self.c, width, &b[0, 0], &work[0, 0], &x[0, 0])
         check(status)
         return np.asarray(x)
+
+    def solve_left(self, const double[::1] b not None, const int32_t[::1] exponent not None):
+        """-> (x, exponent) of x^T = b^T M^-1 for wide numbers b 2^(512 exponent) >= 0."""
+        cdef int64_t n = self.c.n
+        cdef int status
+        need(b.shape[0] == n and exponent.shape[0] == n
+             and self.c.supernode == self.c.n_supernodes, "lengths, or not eliminated")
+        cdef double[::1] x = doubles(n)
+        cdef int32_t[::1] x_exponent = int32s(n)
+        cdef double[::1] work = doubles(2 * n)  # a wide number has the size of two doubles
+        with nogil:
+            status = ebm_eliminate_solve_left(&self.c, &b[0], &exponent[0], <ebm_wide_t *>&work[0],
+                                              &x[0], &x_exponent[0])
+        check(status)
+        return as_array(x), as_array(x_exponent)

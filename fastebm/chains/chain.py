@@ -37,7 +37,9 @@ class MarkovChain(ChainConstructors):
         Of a pandas.DataFrame, whose index and columns must have the same names in any order, the
         states are the rows in their order, with these names as labels.
     pi : array_like (n_states,), optional
-        The stationary distribution, if known; it is checked against P.
+        The stationary distribution, if known. One that is wrong is refused, and where the right
+        one is in closed form or cheap, a less accurate one is replaced by it. Otherwise it is only
+        where `stationary` starts.
     labels : sequence of length n_states, optional
         Names of the states, kept as given. Wherever a function of the chain takes an array with one
         entry per state, a pandas.Series is matched to them by name (as text); it must have every

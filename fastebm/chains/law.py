@@ -16,17 +16,21 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, FloatArray
 from .._runtime.warn import warn_unconverged
 from ..errors import ConvergenceError, InvalidChainError
-from ..linalg.stationary_vector import StationarySearch
+from ..linalg.law_elimination import LawElimination
+from ..linalg.rounding import UNIT
+from ..linalg.stationary_vector import MAX_SMALL, StationarySearch
 from ..patterns.graph import only_closed_class
 from ..patterns.scaled_pattern import ScaledPattern
 from .restriction import restricted
 
 # The default tolerance of `stationary`, and the accuracy that `chain.pi` needs.
 DEFAULT_LAW_TOL = 1e-12
-# A given pi is accepted as the stationary law up to this L1 norm of pi P - pi.
-MAX_GIVEN_RESIDUAL = 1e-8
-# A saved law of unknown accuracy is kept up to this componentwise relative change in a step.
-MAX_UNRATED_CHANGE = 64 * float(np.finfo(np.float64).eps)
+# A given pi is refused if the L1 norm of pi P - pi, or of its difference from the law where that is
+# known, is larger.
+MAX_GIVEN_RESIDUAL = MAX_GIVEN_ERROR = 1e-8
+# A given pi is compared with the law where its elimination costs about 0.2 s: up to MAX_SMALL
+# states, or so many stored entries (the cost of ordering it), and so many operations.
+CHEAP_ENTRIES, CHEAP_FLOPS = 100_000, 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +42,14 @@ class StationaryLaw:
     log_pi, pi : ndarray (n_states,)
         -inf and 0 on transient states.
     tol : float
-        The componentwise relative accuracy to which it was found; 0 if it was given, found by
-        elimination or in closed form; inf if it did not converge.
+        The componentwise relative accuracy to which it may be used: its proven error, or the
+        tolerance that power steps met; 0 in closed form; inf if nothing is known of it.
     change : float
         The componentwise relative change in its last iteration.
     shortfall : str
         Why it did not converge; empty if it did.
+    error : float
+        Proven bound of the relative error of every component; inf if none is proven.
     converged : bool
         What is computed from a law that did not converge has not converged either, and no bound may
         rest on it.
@@ -53,6 +59,7 @@ class StationaryLaw:
     tol: float = 0.0
     change: float = 0.0
     shortfall: str = ""
+    error: float = math.inf
 
     @property
     def converged(self) -> bool:
@@ -92,14 +99,12 @@ class KnownLaw:
         pattern = self._scaled.pattern
         is_enough = self.best is not None and self.best.tol <= tol
         if not is_enough and pattern.potential is not None and len(pattern.classes[1]) == 1:
-            self.best = StationaryLaw(
-                _core.normalize_logs(self._scaled.log_measure, resolve_threads(None))[0]
-            )
+            self.best = self._closed_form()
         return self.best if self.best is not None and self.best.tol <= tol else None
 
     def keep(self, law: StationaryLaw) -> None:
-        """Keep a law that was found, unless a better one is known."""
-        if self.best is None or law.tol < self.best.tol:
+        """Keep a law that was found, unless a better one or nothing is known of it."""
+        if math.isfinite(law.tol) and (self.best is None or law.tol < self.best.tol):
             self.best = law
         if law.tol <= DEFAULT_LAW_TOL:
             self._unconverged = None
@@ -108,13 +113,14 @@ class KnownLaw:
         """The search for the law of an irreducible chain, not yet run."""
         scaled = self._scaled
         return StationarySearch(
+            scaled,
             lambda x: scaled.apply(x, transposed=True, num_threads=threads),
-            scaled.n_states,
-            dense=lambda: scaled.to_scipy().toarray(),
+            log_dense=scaled.log_dense,
             is_periodic=bool((scaled.classes[2] != 1).any()),
             tol=tol,
             max_iter=max_iter,
             threads=threads,
+            start=self._guess(),
         )
 
     def take(self, threads: int) -> StationaryLaw:
@@ -176,13 +182,21 @@ class KnownLaw:
         with interruptible("the stationary distribution", lambda: None) as monitor:
             search.run(monitor)
         if search.converged:
-            return StationaryLaw(search.log_pi, search.accuracy, search.change)
+            return StationaryLaw(search.log_pi, search.accuracy, search.change, error=search.error)
         problem = search.shortfall.partition(";")[0]
         remedy = "call stationary(chain, max_iter=...) with more products first"
-        return StationaryLaw(search.log_pi, math.inf, search.change, f"{problem}; {remedy}")
+        return StationaryLaw(
+            search.log_pi, math.inf, search.change, f"{problem}; {remedy}", search.error
+        )
 
     def accept_given(self, pi: FloatArray) -> None:
-        """Keep a probability vector given by the user, or refuse one that is not stationary."""
+        """Keep a probability vector given by the user, or refuse one that is not stationary.
+
+        A small norm of pi P - pi shows neither that the masses of loosely coupled parts are right
+        nor the small components. So pi is compared with the law where that is known in closed form
+        or cheap, and replaced by it where it is less accurate than `stationary` is by default.
+        Where it is not compared, it is no more than the start of the search.
+        """
         residual = self._residual(pi)
         if residual > MAX_GIVEN_RESIDUAL:
             raise InvalidChainError(
@@ -190,17 +204,85 @@ class KnownLaw:
                 "leave it out and call stationary(chain)"
             )
         with np.errstate(divide="ignore"):
-            self.best = StationaryLaw(np.log(pi))
+            log_pi = np.log(pi)
+        off = self._compare(log_pi)
+        if off.sum() > MAX_GIVEN_ERROR:
+            at = int(np.argmax(off))
+            self.best = None
+            raise InvalidChainError(
+                f"pi is not stationary: pi[{at}] is off by {off[at]:.3g}, although the L1 norm of "
+                f"pi P - pi is {residual:.3g}; leave it out and call stationary(chain)"
+            )
 
     def accept_unrated(self, log_pi: FloatArray) -> None:
-        """Keep a law of unknown accuracy (of folders saved before the accuracy was) if a step of
-        the chain changes no component by more than rounding. A small norm of pi P - pi would say
-        nothing about small components."""
-        pi = np.exp(log_pi)
-        moved = np.abs(self._scaled.apply(pi, transposed=True) - pi)
-        underflowed = (pi < np.finfo(np.float64).tiny) & np.isfinite(log_pi)
-        if not underflowed.any() and (moved <= MAX_UNRATED_CHANGE * pi).all():
-            self.best = StationaryLaw(log_pi)
+        """Keep a law of unknown accuracy (of folders saved before the accuracy was) as
+        `accept_given` does, but drop one that is wrong."""
+        if self._compare(log_pi).sum() > MAX_GIVEN_ERROR:
+            self.best = None
+
+    def _compare(self, log_pi: FloatArray) -> FloatArray:
+        """|pi - law| of each state, zero if the law is not known; `best` becomes the better of
+        them."""
+        pi, n = np.exp(log_pi), self._scaled.n_states
+        inside = only_closed_class(self._scaled.classes) if self._is_unique else None
+        if inside is None:
+            law = self._proven(pi) if self._is_unique else None
+        else:
+            own = KnownLaw(restricted(self._scaled, inside), None)._proven(pi[inside])
+            law = None if own is None else replace(own, log_pi=np.full(n, -np.inf))
+            if law is not None and own is not None:
+                law.log_pi[inside] = own.log_pi
+        if law is None:
+            self.best = StationaryLaw(log_pi, math.inf, math.inf)
+            return np.zeros(n)
+        with np.errstate(invalid="ignore"):  # two transient states: -inf - -inf
+            apart = np.where(log_pi == law.log_pi, 0.0, np.abs(np.expm1(log_pi - law.log_pi)))
+        error = float(apart.max()) + law.error
+        is_as_good = error <= DEFAULT_LAW_TOL
+        self.best = StationaryLaw(log_pi, error, 0.0, error=error) if is_as_good else law
+        off: FloatArray = np.abs(pi - np.exp(law.log_pi))
+        return off
+
+    @property
+    def _is_unique(self) -> bool:
+        """Whether there is one closed class."""
+        return int(np.count_nonzero(self._scaled.classes[1])) == 1
+
+    def _proven(self, guess: FloatArray) -> StationaryLaw | None:
+        """The law of an irreducible chain, where it is in closed form or its elimination cheap."""
+        pattern = self._scaled.pattern
+        if pattern.potential is not None:
+            return self._closed_form()
+        n = self._scaled.n_states
+        if n == 1 or (n > MAX_SMALL and pattern.nnz > CHEAP_ENTRIES):
+            return None
+        elimination = LawElimination(self._scaled, int(np.argmax(guess)), resolve_threads(None))
+        if not elimination.sparse.is_feasible(lambda *_: None, CHEAP_FLOPS):
+            return None
+        law = elimination.find(lambda *_: None)
+        if law is None or law.error > DEFAULT_LAW_TOL:
+            return None
+        return StationaryLaw(law.log_pi, law.error, 0.0, error=law.error)
+
+    def _closed_form(self) -> StationaryLaw:
+        """The law of a reversible irreducible chain.
+
+        It is exact for probabilities that differ from P's by a relative m: what detailed balance
+        is violated by, and rounding. A law is a ratio of sums of products with one factor a row
+        (Markov chain tree theorem), so its relative error is at most (1 + m)^(2 n) - 1."""
+        scaled = self._scaled
+        log_pi = _core.normalize_logs(scaled.log_measure, resolve_threads(None))[0]
+        parts = (scaled.pattern.potential, scaled.log_row, scaled.log_col, log_pi)
+        sizes = [float(np.abs(part).max()) for part in parts if part is not None]
+        m = scaled.pattern.mismatch + 8.0 * UNIT * (4.0 + sum(sizes))
+        return StationaryLaw(log_pi, error=math.expm1(min(2.0 * scaled.n_states * m, 700.0)))
+
+    def _guess(self) -> FloatArray | None:
+        """A law given by the user of which nothing is known, as a start."""
+        if self.best is None or math.isfinite(self.best.tol):
+            return None
+        pi = np.exp(self.best.log_pi)
+        return pi / pi.sum() if pi.min() > 0.0 else None
 
     def _residual(self, pi: FloatArray) -> float:
         return float(np.abs(self._scaled.apply(pi, transposed=True) - pi).sum())

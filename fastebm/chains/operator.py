@@ -113,9 +113,10 @@ class ChainOperator:
 
     @property
     def log_pi(self) -> FloatArray | None:
-        """log of the stationary distribution, float64 (n_states,), if it is known: given and
-        checked, found by `stationary` to its default tolerance or better, or in closed form because
-        the chain is reversible and irreducible. Otherwise None: call `stationary(chain)`."""
+        """log of the stationary distribution, float64 (n_states,), if it is known: given and found
+        right by elimination, found by `stationary` to its default tolerance or better, or in closed
+        form because the chain is reversible and irreducible. Otherwise None: call
+        `stationary(chain)`."""
         law = self._law.within(DEFAULT_LAW_TOL)
         return None if law is None else law.log_pi
 

@@ -1,5 +1,6 @@
 """A chain as named arrays and plain facts, the form that saving and pickling share."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -29,7 +30,9 @@ def take_apart(parts: ChainParts) -> tuple[dict[str, Any], dict[str, Any]]:
     facts: dict[str, Any] = {"rate": rate, "lag": lag, **own}
     if law.best is not None:
         arrays["log_pi"] = law.best.log_pi
-        facts["law"] = {"tol": law.best.tol, "change": law.best.change}
+        known = {name: getattr(law.best, name) for name in ("tol", "change", "error")}
+        if math.isfinite(law.best.tol):  # otherwise nothing is known of it
+            facts["law"] = {name: x for name, x in known.items() if math.isfinite(x)}
     return {k: array for k, array in (arrays | more).items() if array is not None}, facts
 
 

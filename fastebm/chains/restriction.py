@@ -1,10 +1,11 @@
 """The restriction of a chain to some of its states."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .._runtime.types import BoolArray, Labels
+from .._runtime.types import BoolArray, FloatArray, Labels
 from ..errors import InvalidChainError
 from ..patterns.pattern import Pattern
 from ..patterns.scaled_pattern import ScaledPattern
@@ -24,6 +25,7 @@ def restricted(scaled: ScaledPattern, keep: BoolArray) -> ScaledPattern:
         matrix,
         symmetric=scaled.pattern.is_symmetric,
         potential=None if potential is None else potential[keep],
+        log_entries=_log_entries(scaled.pattern, keep),
     )
     row = np.ones(pattern.n_states) if row is None else row
     # each row is scaled so that the moves and the holding together have probability one
@@ -38,6 +40,14 @@ def restricted(scaled: ScaledPattern, keep: BoolArray) -> ScaledPattern:
     row = np.where(off, row / total, row)
     shift = None if shift is None else np.where(off, shift / total, shift)
     return ScaledPattern(pattern, row, col, shift)
+
+
+def _log_entries(pattern: Pattern, keep: BoolArray) -> Callable[[], FloatArray] | None:
+    """The logs of the entries between the states with keep[i]."""
+    whole = pattern.log_entries
+    if whole is None:
+        return None
+    return lambda: whole()[keep[pattern.expand()] & keep[pattern.matrix.indices]]
 
 
 def restricted_labels(labels: Labels | None, keep: BoolArray) -> Labels | None:

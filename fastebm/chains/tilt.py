@@ -282,11 +282,29 @@ def _stored_tilt(
             f"row {empty}: the reward forbids every transition; allow one, or restrict the chain "
             "first"
         )
+
+    def log_entries() -> FloatArray:
+        """log P of every entry that is not forbidden."""
+        x, y = pattern.expand(), matrix.indices
+        found = -log_norm[x]
+        if matrix.values is not None:
+            found += np.log(matrix.values.astype(np.float64))
+        for more in (
+            None if log_row is None else log_row[x],
+            None if log_col is None else log_col[y],
+            entry,
+        ):
+            found = found if more is None else found + more
+        return found[~forbidden]
+
     if forbidden.any():
         # A forbidden transition is removed; one that merely underflows stays an edge of value zero.
         keep = ~forbidden
         indptr = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])[matrix.indptr]
-        tilted = Pattern(_core.Csr(indptr, matrix.indices[keep], values[keep]))
+        tilted = Pattern(
+            _core.Csr(indptr, matrix.indices[keep], values[keep]),
+            log_entries=_lost_logs(values[keep], log_entries),
+        )
         return _make(reference, reward, beta, log_norm, ScaledPattern(tilted))
     potential = None
     if logs is not None and pattern.potential is not None:
@@ -295,8 +313,19 @@ def _stored_tilt(
         potential = pattern.potential + log_norm + logs
         potential = potential if old_row is None else potential - old_row
         potential = potential if old_col is None else potential + old_col
-    tilted = Pattern(_core.Csr(matrix.indptr, matrix.indices, values), potential=potential)
+    tilted = Pattern(
+        _core.Csr(matrix.indptr, matrix.indices, values),
+        potential=potential,
+        log_entries=_lost_logs(values, log_entries),
+    )
     return _make(reference, reward, beta, log_norm, ScaledPattern(tilted))
+
+
+def _lost_logs(
+    values: FloatArray, log_entries: Callable[[], FloatArray]
+) -> Callable[[], FloatArray] | None:
+    """`log_entries` if some of the values underflowed."""
+    return log_entries if values.min(initial=1.0) < np.finfo(np.float64).tiny else None
 
 
 def _over(reward: FloatArray, beta: float) -> FloatArray:

@@ -1,6 +1,8 @@
 """The stationary distribution: in closed form if the chain has one, otherwise by iteration without
 subtractions. The algorithms are in `linalg.stationary_vector`."""
 
+import math
+
 import numpy as np
 
 from .. import _core
@@ -25,23 +27,35 @@ class StationaryResult(Result):
     pi, log_pi : ndarray float64 (n_states,)
         0 and -inf on transient states. pi underflows below 1e-308, log_pi does not.
     residual : float
-        L1 norm of ``pi P - pi``.
+        L1 norm of ``pi P - pi``. It is no error: on loosely coupled parts a small residual shows
+        nothing about their masses.
     relative_change : float
         Largest componentwise relative change in the last iteration (for a law found earlier, of
-        that iteration); 0 for a closed form. It covers small components, to which the L1 norm is
-        not sensitive.
+        that iteration); 0 for a closed form and an elimination. A residual, too; it covers small
+        components, to which the L1 norm is not sensitive.
+    error : float
+        Proven bound of the relative error of every component of pi, for the stored transition
+        probabilities between different states; inf if none is proven. log_pi has its own rounding
+        on top where pi is below 1e-308.
+    criterion : str
+        What `converged` was judged by. "error": `error` <= tol. "residual": by power iteration,
+        `relative_change` <= tol (1 - rate), where the rate is observed and not proven; in closed
+        form, detailed balance of every pair of states to rounding.
     method : str
         "known" (given, or found earlier to `tol` or better), "detailed balance" (closed form),
-        "elimination", "power" or "arnoldi + power".
+        "elimination", "aggregation", "power" or "arnoldi + power".
     n_iter : int
         Power steps.
     converged : bool
+        Whether the criterion is met.
     """
 
     pi: FloatArray
     log_pi: FloatArray
     residual: float
     relative_change: float
+    error: float
+    criterion: str
     method: str
     n_iter: int
     converged: bool
@@ -59,20 +73,29 @@ def stationary(
     """The stationary distribution ``pi P = pi`` of a chain with one closed class.
 
     A reversible chain, and every tilt of one by a reward vector, has it in closed form. Other
-    chains of up to 600 states: GTH elimination (Grassmann, Taksar & Heyman 1985: no subtraction,
-    every component accurate). Larger ones: power iteration with reduced rank extrapolation (Eddy
-    1979; Sidi 2017), restarted from an Arnoldi vector if it would be slow. The last steps are
-    always power steps, which only add non-negative numbers and so keep the smallest components
-    accurate, too.
+    chains of up to 600 states: sparse elimination without subtractions (Grassmann, Taksar & Heyman
+    1985), refined until its error is proven, component by component, however loosely the chain is
+    coupled. Larger ones: power iteration with reduced rank extrapolation (Eddy 1979; Sidi 2017),
+    until elimination is cheaper, or rounding keeps the iteration from the tolerance. Nearly
+    decomposable chains are solved by aggregation-disaggregation (Takahashi 1975; Koury, McAllister
+    & Stewart 1984) where elimination would be long, with the same proof of the error. Where neither
+    is feasible (computed chains, factors of more than 1e12 operations or 8 GB), a
+    slow iteration is restarted from an Arnoldi vector. The last steps are always power steps, which
+    only add non-negative numbers and so keep the smallest components accurate, too.
+
+    Transitions of a tilted chain that underflow count with their logs up to 600 states. Beyond, the
+    law converges only if they cannot matter, and no state that can be reached has ``log_pi =
+    -inf``.
 
     Parameters
     ----------
     chain : MarkovChain
     tol : float
-        Stop when the largest componentwise relative change of a step is at most tol times
-        (1 - rate of convergence), so that tol bounds the distance to the limit.
+        The largest relative error of a component. Elimination proves it. Power iteration stops when
+        the largest componentwise relative change of a step is at most tol (1 - rate), at the
+        observed rate of convergence: a criterion on the residual.
     max_iter : int, optional
-        Largest number of products.
+        Largest number of power steps. If it is reached, elimination is not tried.
 
     Returns
     -------
@@ -80,6 +103,8 @@ def stationary(
 
     Raises
     ------
+    InvalidChainError
+        Transitions underflowed to zero, and what is left does not determine pi.
     ReducibleChainError
         More than one closed class; names a state of each of two.
     Interrupted
@@ -100,7 +125,8 @@ def stationary(
     law = chain._law.within(tol)
     if law is not None:
         method = "detailed balance" if chain.is_reversible else "known"
-        return _finish(chain, law.log_pi, threads, law.change, method, 0, True)
+        criterion = "error" if law.error <= tol else "residual"
+        return _finish(chain, law, threads, criterion, method, 0, True)
     if inside is not None:
         own = chain.restrict(inside)
         part = stationary(
@@ -113,11 +139,11 @@ def stationary(
         )
         log_pi = np.full(chain.n_states, -np.inf)
         log_pi[inside] = part.log_pi
-        if part.converged:
-            found_to = 0.0 if own._law.best is None else own._law.best.tol
-            chain._law.keep(StationaryLaw(log_pi, found_to, part.relative_change))
+        found_to = math.inf if own._law.best is None else own._law.best.tol
+        law = StationaryLaw(log_pi, found_to, part.relative_change, error=part.error)
+        chain._law.keep(law)
         return _finish(
-            chain, log_pi, threads, part.relative_change, part.method, part.n_iter, part.converged
+            chain, law, threads, part.criterion, part.method, part.n_iter, part.converged
         )
     search = chain._law.search(tol, max_iter, threads)
     with interruptible(
@@ -129,37 +155,48 @@ def stationary(
     ) as monitor:
         search.run(monitor)
         found = _found(chain, search, threads)
-    if found.converged:
-        chain._law.keep(StationaryLaw(found.log_pi, search.accuracy, found.relative_change))
-    else:
+    chain._law.keep(_law_of(search))
+    if not found.converged:
         warn_unconverged(f"stationary: {search.shortfall}")
     return found
 
 
+def _law_of(search: StationarySearch) -> StationaryLaw:
+    return StationaryLaw(search.log_pi, search.accuracy, search.change, error=search.error)
+
+
 def _found(chain: MarkovChain, search: StationarySearch, threads: int) -> StationaryResult:
     return _finish(
-        chain, search.log_pi, threads, search.change, search.method, search.n_iter, search.converged
+        chain,
+        _law_of(search),
+        threads,
+        search.criterion,
+        search.method,
+        search.n_iter,
+        search.converged,
     )
 
 
 def _finish(
     chain: MarkovChain,
-    log_pi: FloatArray,
+    law: StationaryLaw,
     threads: int,
-    change: float,
+    criterion: str,
     method: str,
     n_iter: int,
     converged: bool,
 ) -> StationaryResult:
-    pi = np.exp(log_pi)
+    pi = np.exp(law.log_pi)
     residual = _core.vec_l1(
         chain._scaled.apply(pi, transposed=True, num_threads=threads), pi, threads
     )
     return StationaryResult(
         pi=pi,
-        log_pi=log_pi,
+        log_pi=law.log_pi,
         residual=residual,
-        relative_change=change,
+        relative_change=law.change,
+        error=law.error,
+        criterion=criterion,
         method=method,
         n_iter=n_iter,
         converged=converged,

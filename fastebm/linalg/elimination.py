@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
 from .._runtime.memory import forecast_memory
@@ -100,12 +101,13 @@ class SparseElimination:
         self.pause = cost
         return False
 
-    def is_feasible(self, report: Report) -> bool:
-        """Whether time and memory allow the elimination; orders it at the first call."""
+    def is_feasible(self, report: Report, max_flops: float = MAX_FLOPS) -> bool:
+        """Whether time, at most `max_flops` operations, and memory allow the elimination; orders it
+        at the first call."""
         if not self._was_ordered:
             self._was_ordered = True
             self._order(report)
-        return self._symbolic is not None
+        return self._symbolic is not None and self._symbolic[-1]["n_flops"] <= max_flops
 
     def _order(self, report: Report) -> None:
         M = self.matrix
@@ -171,19 +173,39 @@ class SparseElimination:
         x[inside] = self.solve_inside(np.ascontiguousarray(b[inside])[:, None])[:, 0]
         return x
 
+    def solve_left_inside(
+        self, b: FloatArray, exponent: npt.NDArray[np.int32]
+    ) -> tuple[FloatArray, npt.NDArray[np.int32]]:
+        """b M^-1 on the states of B alone, for wide numbers b 2^(512 exponent) >= 0."""
+        if self._factor is None:
+            raise RuntimeError("factorise first")
+        return self._factor.solve_left(b, exponent)
+
+    @property
+    def rounding(self) -> float:
+        """The relative error of M^-1 b, to first order, if nothing underflowed: six half-ulps,
+        twice, for each row next to a pivot, and the entries' own (see the C header of the
+        elimination)."""
+        if self._symbolic is None:
+            raise RuntimeError("factorise first")
+        entries = float(self._symbolic[-1]["n_entries"])
+        return 12.0 * UNIT * (entries + 2.0 * self.matrix.n_inside)
+
+    @property
+    def underflow(self) -> bool:
+        """Whether a product of the elimination underflowed."""
+        if self._factor is None:
+            raise RuntimeError("factorise first")
+        return self._factor.underflow
+
     def bound(self, largest: float) -> float:
         """The relative error, to first order, of the x >= 0 that elimination finds; `largest` is
         the largest entry of x.
 
-        Rounding: six half-ulps, twice, for each row next to a pivot, and the entries' own (see the
-        C header of the elimination). Underflow: a product that underflows is off by 5e-324. Like
-        any absolute change of a rate it moves x by at most that, times the time spent at the rate's
+        It is `rounding`, and what underflowed: a product that underflows is off by 5e-324. Like any
+        absolute change of a rate it moves x by at most that, times the time spent at the rate's
         state, times the largest x; times n^2 for all products. (As x >= M^-1 1 up to a factor this
         is a relative error, or an absolute one.)
         """
-        if self._symbolic is None or self._factor is None:
-            raise RuntimeError("factorise first")
         n_inside = self.matrix.n_inside
-        rounding = 12.0 * UNIT * (self._symbolic[-1]["n_entries"] + 2.0 * n_inside)
-        underflow = 1e-323 * float(n_inside) ** 2 * largest if self._factor.underflow else 0.0
-        return float(rounding + underflow)
+        return self.rounding + (1e-323 * float(n_inside) ** 2 * largest if self.underflow else 0.0)

@@ -1,8 +1,9 @@
 """The vector pi P = pi: elimination without subtractions, and power iteration with extrapolation.
 
-Power steps are extrapolated in vectors whose components all have a small relative error: a
-combination of iterates with weights of sum one keeps that, where Krylov vectors would lose the
-small components.
+Both add non-negative numbers only, so the smallest components keep a small relative error, where
+Krylov vectors would lose them. Elimination proves its error. Power steps are extrapolated in
+vectors whose components all have a small relative error: a combination of iterates with weights of
+sum one keeps that. Their end is a criterion on the residual, not a bound of the error.
 """
 
 from collections.abc import Callable
@@ -14,107 +15,233 @@ from .. import _core
 from .._runtime.memory import forecast_memory
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
-from .rounding import EPS
+from .law_elimination import EliminatedLaw, LawElimination
+from .power_steps import (
+    CHANGE_FLOOR,
+    SETTLE_STEPS,
+    TINY,
+    WINDOW,
+    Extrapolation,
+    Probe,
+    arnoldi_vector,
+    observed_rate,
+    settled,
+    steps_to,
+)
+from .restriction import Report, ScaledMatrix
+from .wide_elimination import eliminate_logs
 
-# Dense elimination costs n^3 / 3 multiplications: 0.1 s at this size, and every component is right
-# to a few ulp.
-MAX_DENSE = 600
+# Up to this many states elimination comes first: 0.1 s where nothing is sparse.
+MAX_SMALL = 600
 MAX_POWER_STEPS = 3000
-# Power steps before the observed rate decides whether Arnoldi takes over, and the power steps that
-# a rate is measured over.
-PROBE_STEPS, RATE_STEPS = 60, 20
+# Power steps before the observed rate decides whether Arnoldi or elimination takes over.
+PROBE_STEPS = 60
+# From then on the observed rate is trusted although the probe may still shrink.
+TRUSTED_STEPS = 3 * PROBE_STEPS
 # A search is slow if it is expected to need more than this many power steps.
 SLOW_STEPS = 10 * PROBE_STEPS
-# The first number of power steps after a jump are left to settle; a combination of the differences
-# of the next ones, the second number, jumps again. The trigram model, whose law takes 180 plain
-# steps, then takes 80.
-SETTLE_STEPS, WINDOW = 6, 7
-# Rounding keeps the componentwise change of a step about here.
-CHANGE_FLOOR = 4 * EPS
-# A change below this multiple of the floor is noise.
-NOISE_FACTOR = 1e3
+# An elimination of fewer operations, a second or two, comes before aggregation.
+QUICK_FLOPS = 1e10
 # The smallest positive double: what a component counts as that underflowed.
 SMALLEST = 5e-324
+# Transitions that underflowed change what flows into a state by less than 5e-324 each: nothing that
+# shows in a component of at least this size.
+LEAST_KNOWN = 1e-290
 
 
 class StationarySearch:
-    """pi P = pi of an irreducible P: by elimination up to MAX_DENSE states, beyond by power steps
-    with extrapolation, which restart from an Arnoldi vector where they would be slow.
+    """pi P = pi of an irreducible P: by elimination up to MAX_SMALL states; beyond by power steps
+    with extrapolation, which restart from an Arnoldi vector where they would be slow, until
+    elimination is cheaper or the steps cannot meet the tolerance.
 
     Parameters
     ----------
+    scaled : ScaledPattern
+        P.
     left : callable
         x -> x P.
-    n_states : int
-    dense : callable
-        -> P as a dense array; called only up to MAX_DENSE states.
+    log_dense : callable
+        -> log P as a dense array; called only up to MAX_SMALL states.
     is_periodic : bool
         Power steps then use (I + P) / 2, which has the same pi and converges.
     tol : float
         The largest componentwise relative error that is accepted.
     max_iter : int or None
-        Power steps at the most.
+        Power steps at the most. None: MAX_POWER_STEPS, and then elimination where it is feasible.
     threads : int
+    start : ndarray (n_states,), optional
+        A guess.
 
     Attributes
     ----------
     log_pi : ndarray (n_states,)
+    error : float
+        Proven bound of the relative error of every component of pi; inf if none is proven.
     accuracy : float
-        `tol`, or 0 where pi was found by elimination: right to a few ulp.
+        What pi may be used for: `error` if pi was found by elimination; `tol` if power steps met
+        it; otherwise inf.
     change : float
         The largest componentwise relative change of the last step.
     method : str
     n_iter : int
     converged : bool
+        error <= tol; or, by power steps, change <= tol (1 - rate) at the observed rate, a criterion
+        on the residual.
     """
 
     def __init__(
         self,
+        scaled: ScaledMatrix,
         left: Callable[[FloatArray], FloatArray],
-        n_states: int,
         *,
-        dense: Callable[[], FloatArray],
+        log_dense: Callable[[], FloatArray],
         is_periodic: bool,
         tol: float,
         max_iter: int | None,
         threads: int,
+        start: FloatArray | None = None,
     ) -> None:
-        self._left, self._dense, self._is_periodic = left, dense, is_periodic
-        self.n_states, self.tol, self.threads = n_states, tol, threads
+        self._scaled, self._left, self._log_dense = scaled, left, log_dense
+        self._is_periodic, self._limit = is_periodic, max_iter
+        self.n_states, self.tol, self.threads = scaled.n_states, tol, threads
         self.max_iter = MAX_POWER_STEPS if max_iter is None else max_iter
-        self.method, self.n_iter, self.converged = "power", 0, False
+        self.method, self.n_iter, self._settled = "power", 0, False
         self.change, self.rate = np.inf, 1.0
-        self._pi: FloatArray = np.full(n_states, 1.0 / n_states)
-        self._eliminated: FloatArray | None = None
+        n = self.n_states
+        self._pi: FloatArray = np.full(n, 1.0 / n) if start is None else start
+        self._eliminated: EliminatedLaw | None = None
+        self._elimination: LawElimination | None = None
+        self._was_aggregated = False
+
+    @property
+    def error(self) -> float:
+        return np.inf if self._eliminated is None else self._eliminated.error
+
+    @property
+    def converged(self) -> bool:
+        return self._settled if self._eliminated is None else self.error <= self.tol
+
+    @property
+    def criterion(self) -> str:
+        """What `converged` is judged by, "error" or "residual"."""
+        return "residual" if self._eliminated is None else "error"
 
     @property
     def accuracy(self) -> float:
-        return self.tol if self._eliminated is None else 0.0
+        if self._eliminated is not None:
+            return self.error
+        return self.tol if self._settled else np.inf
 
     @property
     def log_pi(self) -> FloatArray:
         """The best so far; components that underflowed count as the smallest double."""
         if self._eliminated is not None:
-            return self._eliminated
+            return self._eliminated.log_pi
         logs: FloatArray = np.log(np.maximum(self._pi, SMALLEST))
         return logs
 
     @property
     def shortfall(self) -> str:
         """Why the tolerance is not met, and the remedy."""
-        return (
-            f"a componentwise change of {self.change:.3g} a step after {self.n_iter} products, "
-            f"at a rate of {self.rate:.9g} a step, does not bound the error by {self.tol:.3g}; "
-            "raise tol, or max_iter"
-        )
+        loses = self._scaled.pattern.loses_transitions
+        if self._eliminated is not None:
+            what = f"{self.method} bounds the componentwise error by {self.error:.3g} only, not by "
+            remedy = "raise tol"
+        else:
+            what = (
+                f"a componentwise change of {self.change:.3g} a step after {self.n_iter} products, "
+                f"at a rate of {self.rate:.9g} a step, does not meet "
+            )
+            remedy = "raise tol, or max_iter"
+        lost = "transitions underflowed to zero: raise beta, or " if loses else ""
+        return f"{what}tol = {self.tol:.3g}; {lost}{remedy}"
 
     def run(self, monitor: Callable[..., None]) -> None:
         """Search to the end; monitor(n_iter, change=) is called after every step."""
-        if self.n_states <= MAX_DENSE:
-            self._eliminated = _eliminate(self._dense())
-            self.method, self.change, self.converged = "elimination", 0.0, True
-        else:
-            self._iterate(monitor)
+
+        def report(*_: Any) -> None:
+            monitor(self.n_iter, change=self.change)
+
+        if self.n_states == 1:
+            self._accept(EliminatedLaw(np.zeros(1), 0.0))
+        elif self.n_states <= MAX_SMALL:
+            self._eliminate(report)
+            if not self.converged:
+                self._eliminate_in_logs(report)
+        elif self._iterate(monitor, report) and self._eliminated is None:
+            self._eliminate(report)
+
+    # --- elimination ------------------------------------------------------------------------------
+
+    def _eliminate(self, report: Report) -> None:
+        """Eliminate all states but the heaviest that is known; the law itself may know better."""
+        law = self._candidate().find(report)
+        if law is not None and law.error > self.tol:
+            heaviest = int(np.argmax(law.log_pi))
+            if heaviest != self._candidate().ground:
+                self._elimination = LawElimination(self._scaled, heaviest, self.threads)
+                again = self._elimination.find(report)
+                law = again if again is not None and again.error < law.error else law
+        self._accept(law)
+
+    def _eliminate_in_logs(self, report: Report) -> None:
+        """Eliminate with the logs of the transition probabilities, if they are known."""
+        pattern = self._scaled.pattern
+        if not pattern.loses_transitions or pattern.log_entries is not None:
+            log_pi, error = eliminate_logs(self._log_dense(), report)
+            if np.isfinite(log_pi).all() and error < self.error:
+                self._accept(EliminatedLaw(log_pi, error))
+        if self._eliminated is None:
+            raise InvalidChainError(
+                "pi is unknown: transitions of the chain underflowed to zero; raise beta, or call "
+                "stationary on the tilted chain itself"
+            )
+
+    def _aggregate(self) -> bool:
+        """Aggregation-disaggregation, at the first call; whether it proves the tolerance."""
+        if self._was_aggregated:
+            return False
+        self._was_aggregated = True
+        ground = int(np.argmax(self._pi))
+        solver = LawElimination(self._scaled, ground, self.threads)
+        law = solver.find_by_aggregation(self._pi)
+        if law is None or not law.error <= self.tol:
+            return False
+        self._accept(law, "aggregation")
+        return True
+
+    def _accept(self, law: EliminatedLaw | None, method: str = "elimination") -> None:
+        if law is not None:
+            self._eliminated, self.method, self.change = law, method, 0.0
+
+    def _candidate(self) -> LawElimination:
+        """The elimination that competes with the iteration; ordered at most once."""
+        if self._elimination is None:
+            ground = int(np.argmax(self._pi))
+            self._elimination = LawElimination(self._scaled, ground, self.threads)
+            self._elimination.sparse.pause = float(PROBE_STEPS)
+        return self._elimination
+
+    def _direct(self, report: Report) -> bool:
+        """Whether aggregation has found pi, or elimination can."""
+        sparse = self._candidate().sparse
+        return (
+            sparse.is_feasible(report, QUICK_FLOPS)
+            or self._aggregate()
+            or sparse.is_feasible(report)
+        )
+
+    def _elimination_pays(self, expected: float, report: Report) -> bool:
+        """Whether elimination is cheaper than the `expected` power steps, or these can never meet
+        the tolerance."""
+        if self.n_iter < PROBE_STEPS or expected <= SLOW_STEPS:
+            return False
+        sparse = self._candidate().sparse
+        if 10.0 * CHANGE_FLOOR > self.tol * (1.0 - self.rate):  # out of reach, or nearly
+            return self._direct(report)
+        return sparse.pays(self.n_iter, expected, report)
+
+    # --- power steps ------------------------------------------------------------------------------
 
     def _product(self, x: FloatArray) -> FloatArray:
         y = self._left(x)
@@ -126,197 +253,36 @@ class StationarySearch:
         self.change = _core.vec_change(new, self._pi, self.threads)
         self._pi, self.n_iter = new, self.n_iter + 1
 
-    def _unit(self, x: FloatArray) -> tuple[FloatArray, float]:
-        """x without its part along pi, which would not shrink, at unit size; and its size
-        before."""
-        x = x - _core.vec_dot(x, None, self.threads) * self._pi
-        size = _core.vec_l1(x, None, self.threads)
-        x /= size or 1.0
-        return x, size
-
-    def _iterate(self, monitor: Callable[..., None]) -> None:
-        # If the start has little of a slow mode, the change of pi does not show that mode. So a
-        # random probe of sum zero, in which all modes have similar weight, makes the same steps. It
-        # has about 1 / sqrt(n_states) of a mode: once it has shrunk to far less than that, its last
-        # rates are those of the slowest mode, and it is dropped.
+    def _iterate(self, monitor: Callable[..., None], report: Report) -> bool:
+        """Power steps; returns whether elimination is to take over."""
         n = self.n_states
         forecast_memory(8 * (WINDOW + 6) * n, "the iteration for the stationary distribution")
-        probe, shrunk = np.random.default_rng(0).choice([-1.0, 1.0], n), 1.0
-        history: list[float] = []
-        factors: list[float] = []
-        stop, extrapolation = False, _Extrapolation(self.threads)
-        probe, _ = self._unit(probe)
+        probe, history = Probe(self._pi), list[float]()
+        stop, extrapolation = False, Extrapolation(self.threads)
         while self.n_iter < self.max_iter and not stop:
             old = self._pi
             self._step()
             extrapolation.add(self._pi, old, self.change)
-            if shrunk > 0.01 / np.sqrt(n):
-                probe, factor = self._unit(self._product(probe))
-                factors.append(factor)
-                shrunk *= factor
+            probe.step(self._product, old, self._pi)
             history.append(self.change)
             monitor(self.n_iter, change=self.change)
-            rate = self.rate = _rate(history, factors)
-            early = self.n_iter < RATE_STEPS and history[-1] > CHANGE_FLOOR
-            stop, self.converged = (False, False) if early else _settled(history, self.tol, rate)
-            expected = _steps_to(history, self.tol, rate)
+            rate = self.rate = observed_rate(history, probe.factors)
+            early = self.n_iter < TRUSTED_STEPS and not probe.is_done
+            stop, self._settled = (False, False) if early else settled(history, self.tol, rate)
+            expected = steps_to(history, self.tol, rate)
+            if not stop and self._elimination_pays(expected, report):
+                return True
             is_slow = self.n_iter >= PROBE_STEPS and expected > SLOW_STEPS
             if is_slow and self.method == "power" and not stop:
-                self._pi = _arnoldi(self._product, self._pi)
+                left = None if self._limit is None else self._limit - self.n_iter
+                self._pi = arnoldi_vector(self._product, self._pi, left)
                 self.method = "arnoldi + power"
                 history = []  # the change at a jump is not a rate
                 extrapolation.restart()
             elif not stop and extrapolation.is_ready and expected > SETTLE_STEPS + WINDOW:
                 self._pi = extrapolation.jump(self._pi)
                 history = []
-        # below the smallest normal double digits are lost
-        self.converged = self.converged and bool(self._pi.min() >= np.finfo(float).tiny)
-
-
-def _eliminate(P: FloatArray) -> FloatArray:
-    """log pi by the GTH algorithm (Grassmann, Taksar & Heyman 1985).
-
-    States are eliminated from the last to the first. The diagonal is the sum of the probabilities
-    of leaving a state, never 1 - P[x, x]."""
-    A, n = P.copy(), len(P)
-    pi, exit_rate = np.ones(n), np.ones(n)
-    with np.errstate(all="ignore"):
-        for k in range(n - 1, 0, -1):
-            exit_rate[k] = A[k, :k].sum()
-            A[:k, k] /= exit_rate[k]
-            A[:k, :k] += np.outer(A[:k, k], A[k, :k])
-        for k in range(1, n):
-            pi[k] = pi[:k] @ A[:k, k]
-        pi /= pi.sum()
-    if np.isfinite(pi).all() and min(pi.min(), exit_rate.min()) >= np.finfo(float).tiny:
-        logs: FloatArray = np.log(pi)
-        return logs
-    return _eliminate_logs(P)
-
-
-def _eliminate_logs(P: FloatArray) -> FloatArray:
-    """`_eliminate` in logs, for a pi beyond the range of a double."""
-    with np.errstate(divide="ignore"):
-        L = np.log(P)
-    for k in range(len(P) - 1, 0, -1):
-        exit_rate = np.logaddexp.reduce(L[k, :k])
-        if exit_rate == -np.inf:
-            raise InvalidChainError(
-                f"pi is unknown: all transitions by which state {k} reaches states 0..{k - 1} "
-                "underflowed to zero; raise beta"
-            )
-        L[:k, k] -= exit_rate
-        L[:k, :k] = np.logaddexp(L[:k, :k], L[:k, k, None] + L[k, :k])
-    log_pi = np.zeros(len(P))
-    for k in range(1, len(P)):
-        log_pi[k] = np.logaddexp.reduce(log_pi[:k] + L[:k, k])
-    normalised: FloatArray = log_pi - np.logaddexp.reduce(log_pi)
-    return normalised
-
-
-class _Extrapolation:
-    """Reduced rank extrapolation: among the combinations of the last iterates with weights of sum
-    one, the one whose step is smallest.
-
-    It cancels the few slowest modes in every component at once. Components that would not be
-    positive keep their value."""
-
-    def __init__(self, threads: int) -> None:
-        self._threads, self._before = threads, np.inf
-        self._change = np.inf
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget the iterates."""
-        self._differences: list[FloatArray] = []
-        self._age, self._pays = 0, True
-
-    def add(self, new: FloatArray, old: FloatArray, change: float) -> None:
-        """Record one power step."""
-        self._age += 1
-        # the last jump did not pay: no more of them before a restart
-        if self._age == SETTLE_STEPS and change >= self._before:
-            self._pays = False
-        if self._pays and self._age > SETTLE_STEPS:
-            self._differences = [*self._differences[-WINDOW + 1 :], new - old]
-            self._change = change
-
-    @property
-    def is_ready(self) -> bool:
-        is_clear = self._change > NOISE_FACTOR * CHANGE_FLOOR  # below, differences are noise
-        return len(self._differences) == WINDOW and is_clear
-
-    def jump(self, last: FloatArray) -> FloatArray:
-        """The combination, from the newest iterate and the differences that led to it."""
-        D = self._differences
-        gram = np.empty((WINDOW, WINDOW))
-        for i in range(WINDOW):
-            for j in range(i + 1):
-                gram[i, j] = gram[j, i] = _core.vec_dot(D[i], D[j], self._threads)
-        size = np.sqrt(np.diag(gram))
-        with np.errstate(all="ignore"):
-            scaled = gram / np.outer(size, size)
-            weights = np.linalg.lstsq(scaled, 1.0 / size, rcond=1e-14)[0] / size
-            weights /= weights.sum()
-            # the part of each difference that the older iterates lack
-            back = np.cumsum(weights) - weights
-            jumped = last.copy()
-            for share, difference in zip(back, D, strict=True):
-                jumped -= share * difference
-        self._before = self._change
-        self.restart()
-        return np.where(jumped > 0.0, jumped, last) if np.isfinite(jumped).all() else last
-
-
-def _rate(history: list[float], factors: list[float]) -> float:
-    """Observed factor a step of the slowest mode: the larger of what the probe and the change of pi
-    show."""
-    # fast modes make the factors smaller at first, and a conjugate pair makes them oscillate
-    rate = max(factors[-RATE_STEPS // 4 :])
-    if (
-        len(history) > RATE_STEPS
-        and history[-1] > NOISE_FACTOR * CHANGE_FLOOR
-        and np.isfinite(history[-1 - RATE_STEPS])
-    ):
-        rate = max(rate, (history[-1] / history[-1 - RATE_STEPS]) ** (1.0 / RATE_STEPS))
-    return min(rate, 1.0)
-
-
-def _settled(history: list[float], tol: float, rate: float) -> tuple[bool, bool]:
-    """(stop, converged): change / (1 - rate) bounds what all later steps can still move.
-
-    Rounding keeps the change above about 4 ulp, so no tolerance below 4 ulp / (1 - rate) can be
-    met."""
-    if max(history[-1], CHANGE_FLOOR) <= tol * (1.0 - rate):
-        return True, True
-    stalled = len(history) > 2 * RATE_STEPS and min(history[-RATE_STEPS:]) >= min(
-        history[:-RATE_STEPS]
-    )
-    at_floor = history[-1] <= CHANGE_FLOOR
-    return at_floor or (stalled and history[-1] <= NOISE_FACTOR * CHANGE_FLOOR), False
-
-
-def _steps_to(history: list[float], tol: float, rate: float) -> float:
-    """Power steps to the tolerance at this rate."""
-    if rate >= 1.0:
-        return np.inf
-    return float(np.log(tol * (1.0 - rate) / history[-1]) / np.log(rate))
-
-
-def _arnoldi(left: Callable[[FloatArray], FloatArray], start: FloatArray) -> FloatArray:
-    """The leading left eigenvector by ARPACK; components that are not positive are taken from the
-    start."""
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
-
-    n = len(start)
-    operator = LinearOperator((n, n), matvec=left, dtype=np.float64)
-    options: dict[str, Any] = {"k": 1, "which": "LM", "tol": 1e-14, "ncv": min(n - 1, 40)}
-    try:
-        _, vectors = eigs(operator, v0=start, **options)
-    except ArpackNoConvergence:
-        return start
-    vector = np.real(vectors[:, 0])
-    vector /= vector.sum()
-    vector = np.where(vector > 0, vector, start)
-    total: float = vector.sum()
-    return vector / total
+        least = LEAST_KNOWN if self._scaled.pattern.loses_transitions else TINY
+        self._settled = self._settled and bool(self._pi.min() >= least)
+        may_go_on = self._limit is None or self.n_iter < self._limit
+        return not self._settled and may_go_on and self._direct(report)

@@ -118,6 +118,10 @@ class ComputedPattern(Pattern):
             for i in range(0, self.n_states, size)
         )
 
+    @property
+    def loses_transitions(self) -> bool:
+        return False  # the entries of a rule are positive
+
     # --- rows -------------------------------------------------------------------------------------
 
     def _enumerate(self, states: IntArray | None) -> Rows:
@@ -182,8 +186,8 @@ class ComputedPattern(Pattern):
     def potential(self) -> FloatArray | None:
         if self.is_symmetric:
             return np.zeros(self.n_states)
-        w, mismatch = self._search(_core.rows_potential, self._kernel)
-        return w if mismatch <= REVERSIBLE_MISMATCH else None
+        w, self.mismatch = self._search(_core.rows_potential, self._kernel)
+        return w if self.mismatch <= REVERSIBLE_MISMATCH else None
 
     @cached_property
     def classes(self) -> graph.Classes:

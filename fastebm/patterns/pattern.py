@@ -15,7 +15,7 @@ on single edges bounds the effect along a cycle of a thousand edges. Conductance
 symmetric: they are the way to store a reversible chain in single precision.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -54,12 +54,27 @@ class Pattern:
         Whether A is known to be symmetric.
     potential : ndarray (n_states,), optional
         The w of the module's docstring, if it is known by construction (zeros for a symmetric A).
+    log_entries : callable, optional
+        -> log of every entry, of those that underflowed, too.
     """
 
+    #: A bound of |log A[x, y] + w[x] - log A[y, x] - w[y]| for the potential w: measured where w
+    #: was found, otherwise what is accepted.
+    mismatch: float = REVERSIBLE_MISMATCH
+    #: The argument of that name.
+    log_entries: Callable[[], FloatArray] | None = None
+
     def __init__(
-        self, matrix: _core.Csr, *, symmetric: bool = False, potential: FloatArray | None = None
+        self,
+        matrix: _core.Csr,
+        *,
+        symmetric: bool = False,
+        potential: FloatArray | None = None,
+        log_entries: Callable[[], FloatArray] | None = None,
     ) -> None:
         self.matrix = matrix
+        if log_entries is not None:
+            self.log_entries = log_entries
         self._kernel: _core.Kernel = _core.CsrKernel(matrix, matrix if symmetric else None)
         if symmetric:
             self.transpose = matrix
@@ -159,8 +174,8 @@ class Pattern:
         """The w that makes diag(exp(w)) A symmetric, or None if there is none."""
         if self.transpose is self.matrix:
             return np.zeros(self.n_states)
-        w, mismatch = graph.potential(self.matrix, self.transpose)
-        return w if mismatch <= REVERSIBLE_MISMATCH else None
+        w, self.mismatch = graph.potential(self.matrix, self.transpose)
+        return w if self.mismatch <= REVERSIBLE_MISMATCH else None
 
     @property
     def known_potential(self) -> FloatArray | None:
@@ -172,6 +187,14 @@ class Pattern:
     def classes(self) -> graph.Classes:
         """The communicating classes of A. The search is quick if A is known to be reversible."""
         return graph.classes(self.matrix, symmetric=self.known_potential is not None)
+
+    @cached_property
+    def loses_transitions(self) -> bool:
+        """Whether an entry underflowed to zero, or lost digits below the normal doubles: entries
+        are positive, and those that a user stores are what they are."""
+        if self.log_entries is not None or self.matrix.values is None:
+            return self.log_entries is not None
+        return bool(self.matrix.values.min() <= 0.0)
 
     @cached_property
     def log_span(self) -> float:

@@ -146,6 +146,21 @@ class ScaledPattern:
         """P[begin:end]."""
         return self._as_scipy(*self.pattern.row_range(begin, end), slice(begin, end))
 
+    def log_dense(self) -> FloatArray:
+        """log P(x, y) of different states as an array (n_states, n_states), also where P(x, y) as a
+        double underflows; the diagonal is not meant."""
+        if self.pattern.log_entries is None:
+            with np.errstate(divide="ignore"):
+                dense: FloatArray = np.log(self.to_scipy().toarray())
+            return dense
+        x, y = self.pattern.expand(), self.pattern.matrix.indices
+        logs = self.pattern.log_entries()
+        logs = logs if self.log_row is None else logs + self.log_row[x]
+        logs = logs if self.log_col is None else logs + self.log_col[y]
+        dense = np.full((self.n_states, self.n_states), -np.inf)
+        np.logaddexp.at(dense, (x, y), logs)  # repeated edges are summed
+        return dense
+
     def _as_scipy(
         self,
         indptr: IntArray,

@@ -215,6 +215,53 @@ static void test_birth_death(void)
     free(c), free(h);
 }
 
+/* The law of a birth-death chain, from 1 down to 2^-4400, by a left solve: right to rounding; its
+   residual is zero, and that of a law with one wrong entry is the change of the flow there. */
+static void test_left_solve_beyond_doubles(void)
+{
+    enum { N = 401 };
+    const double up = 0x1p-12, down = 0.5;
+    chain_t *c = chain_new(N, up, down);
+    int32_t number[N], indices[3 * N], exponent[N] = {0}, b_exponent[N] = {0};
+    int64_t indptr[N];
+    double out[3 * N], in[3 * N], leak[N], b[N] = {up}, hi[N] = {1}, lo[N] = {0}, r[N], flow[N];
+    ebm_wide_t work[N];
+    for (int32_t i = 0; i < N; i++) number[i] = i - 1;
+    CHECK(ebm_rates_count(&c->A, &c->T, number, indptr) == EBM_OK &&
+          ebm_rates_fill(&c->A, &c->T, NULL, NULL, number, 1, 1, indptr, indices, out, in, leak) ==
+              EBM_OK);
+    work_t *w = work_new(N - 1, indptr, indices, out, in, leak, 9);
+    CHECK(ebm_eliminate_expand(&w->E, 1e9, 1) == EBM_OK);
+    CHECK(ebm_eliminate_solve_left(&w->E, b, b_exponent, work, hi + 1, exponent + 1) == EBM_OK);
+    for (int i = 0; i < N; i++) CLOSE(ldexp(hi[i], 512 * exponent[i] + 11 * i), 1, 1e-15);
+    CHECK(exponent[N - 1] < -7);
+    CHECK(ebm_residual_balance(&c->A, &c->T, NULL, NULL, hi, lo, exponent, 1, r, flow) == EBM_OK);
+    for (int i = 0; i < N; i++) CHECK(fabs(r[i]) <= 1e-14 * flow[i]);
+    const double was = hi[200];
+    lo[200] = 0x1p-60 * was; /* invisible in plain doubles */
+    CHECK(ebm_residual_balance(&c->A, &c->T, NULL, NULL, hi, lo, exponent, 4, out, flow) == EBM_OK);
+    CLOSE(out[200] - r[200], -0x1p-60 * was * (up + down), 1e-12);
+    hi[200] = 2 * was, lo[200] = 0;
+    CHECK(ebm_residual_balance(&c->A, &c->T, NULL, NULL, hi, lo, exponent, 4, r, flow) == EBM_OK);
+    CLOSE(r[200], -was * (up + down), 1e-12);
+    CLOSE(ldexp(r[199], 512 * (exponent[199] - exponent[200])), was * down, 1e-12);
+    /* a flow in beyond the unit of a state: exact while a double holds it, then no number */
+    hi[200] = was, exponent[200] = exponent[201] + 2;
+    CHECK(ebm_residual_balance(&c->A, &c->T, NULL, NULL, hi, lo, exponent, 4, r, flow) == EBM_OK);
+    CLOSE(r[201], ldexp(was * up, 1000) * 0x1p24, 1e-12);
+    exponent[200] += 2;
+    CHECK(ebm_residual_balance(&c->A, &c->T, NULL, NULL, hi, lo, exponent, 4, r, flow) == EBM_OK);
+    CHECK(!(fabs(r[201]) < INFINITY));
+    work_free(w);
+    /* factors and right-hand sides near the ends of the range of a double */
+    const ebm_wide_t tiny = ebm_wide_of(0x1p-1070, 0), huge = ebm_wide_over(tiny, 0x1p-1070);
+    CHECK(tiny.value == 0x1p-46 && tiny.exponent == -2 && huge.value == 1 && huge.exponent == 0);
+    const ebm_wide_t small = ebm_wide_times(tiny, 0x1p-1000), sum = ebm_wide_sum(small, tiny);
+    CHECK(ldexp(small.value, 512 * (small.exponent + 4)) == 0x1p-22);
+    CHECK(sum.value == tiny.value && sum.exponent == tiny.exponent);
+    free(c);
+}
+
 /* A side x side grid with wrap-around and a leak at state 0, rates that differ by direction: M x =
    b is solved, in pieces and by any number of threads with the same bits. At side 90 the last
    fronts are shared among threads. */
@@ -248,6 +295,18 @@ static void test_grid(int64_t side)
                 r += out[e] * (x[2 * i + v] - x[2 * indices[e] + v]);
             CHECK(fabs(r - b[2 * i + v]) < 1e-14 * x[2 * i] * 10);
         }
+    int32_t *exponent = take(n, sizeof *exponent);
+    ebm_wide_t *wide = take(n, sizeof *wide);
+    memset(exponent, 0, (size_t)n * sizeof *exponent);
+    double *left = doubles(n, 0), *ones = doubles(n, 1);
+    CHECK(ebm_eliminate_solve_left(&w->E, ones, exponent, wide, left, exponent) == EBM_OK);
+    for (int64_t i = 0; i < n; i++) {
+        double r = leak[i] * left[i];
+        for (int64_t e = indptr[i]; e < indptr[i + 1]; e++)
+            r += out[e] * left[i] - in[e] * left[indices[e]];
+        CHECK(exponent[i] == 0 && fabs(r - 1) < 1e-13 * left[0]);
+    }
+    free(exponent), free(wide), free(left), free(ones);
     /* the uniform law is stationary: the mean time at state 0 is the same as elsewhere */
     CLOSE(x[0], (double)n / 0.01, 1e-10);
     work_free(w);
@@ -321,6 +380,7 @@ int main(void)
     test_conjugate_gradients();
     test_residual();
     test_birth_death();
+    test_left_solve_beyond_doubles();
     test_star();
     for (int64_t side = 3; side < 12; side++) test_grid(side);
     test_grid(90);

@@ -291,3 +291,41 @@ int ebm_eliminate_solve(const ebm_eliminate_t *E, int64_t width, const double *b
         for (int64_t v = 0; v < width; v++) x[E->order[k] * width + v] = work[k * width + v];
     return EBM_OK;
 }
+
+int ebm_eliminate_solve_left(const ebm_eliminate_t *E, const double *b, const int32_t *b_exponent,
+                             ebm_wide_t *work, double *x, int32_t *x_exponent)
+{
+    for (int64_t k = 0; k < E->n; k++)
+        work[k] = ebm_wide_of(b[E->order[k]], b_exponent[E->order[k]]);
+    for (int64_t s = 0; s < E->n_supernodes; s++) {
+        const int64_t first = E->first[s], n_columns = E->first[s + 1] - first,
+                      size = n_columns + E->height[s];
+        const double *upper = E->factor + E->factor_begin[s];
+        const int32_t *rows = E->rows + E->row_begin[s];
+        for (int64_t k = 0; k < n_columns; k++) {
+            const ebm_wide_t x_k = work[first + k];
+            if (x_k.value == 0.0) continue;
+            for (int64_t j = k + 1; j < size; j++) {
+                ebm_wide_t *to = work + (j < n_columns ? first + j : rows[j - n_columns]);
+                *to = ebm_wide_sum(*to, ebm_wide_times(x_k, upper[k * size + j]));
+            }
+        }
+    }
+    for (int64_t s = E->n_supernodes - 1; s >= 0; s--) {
+        const int64_t first = E->first[s], n_columns = E->first[s + 1] - first,
+                      size = n_columns + E->height[s];
+        const double *upper = E->factor + E->factor_begin[s], *lower = upper + n_columns * size;
+        const int32_t *rows = E->rows + E->row_begin[s];
+        for (int64_t k = n_columns - 1; k >= 0; k--) {
+            ebm_wide_t sum = work[first + k];
+            for (int64_t i = k + 1; i < n_columns; i++)
+                sum = ebm_wide_sum(sum, ebm_wide_times(work[first + i], upper[i * size + k]));
+            for (int64_t a = 0; a < E->height[s]; a++)
+                sum = ebm_wide_sum(sum, ebm_wide_times(work[rows[a]], lower[a * n_columns + k]));
+            work[first + k] = ebm_wide_over(sum, E->exit_rate[first + k]);
+        }
+    }
+    for (int64_t k = 0; k < E->n; k++)
+        x[E->order[k]] = work[k].value, x_exponent[E->order[k]] = work[k].exponent;
+    return EBM_OK;
+}

@@ -11,6 +11,7 @@
 #ifndef FASTEBM_LINALG_ELIMINATE_H
 #define FASTEBM_LINALG_ELIMINATE_H
 
+#include "fastebm/base/wide.h"
 #include "fastebm/patterns/csr.h"
 #include "fastebm/linalg/min_degree.h"
 
@@ -56,5 +57,13 @@ int ebm_eliminate_expand(ebm_eliminate_t *state, double n_flops, int num_threads
    work: (n, width). */
 int ebm_eliminate_solve(const ebm_eliminate_t *state, int64_t width, const double *b, double *work,
                         double *x);
+
+/* x^T = b^T M^-1 for one b >= 0 in the order of the states, as wide numbers: the entries of a
+   stationary law may lie beyond the range of a double. Sums, products and quotients of non-negative
+   numbers only: each of the stored entries is used twice, with three half-ulps a use. work:
+   (n,). */
+int ebm_eliminate_solve_left(const ebm_eliminate_t *state, const double *b,
+                             const int32_t *b_exponent, ebm_wide_t *work, double *x,
+                             int32_t *x_exponent);
 
 #endif

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "fastebm/patterns/pairs.h"
 #include "fastebm/base/parallel.h"
 
 /* a + b = sum + error, exactly (Knuth); fma makes a product exact in the same way. */
@@ -34,6 +35,39 @@ int ebm_residual(const ebm_csr_t *A, const double *row, const double *col, const
         }
         const double scale = row ? row[i] : 1.0, whole = scale * sum;
         r[i] = (b[i] - whole) - (fma(scale, sum, -whole) + scale * rest);
+    }
+    return EBM_OK;
+}
+
+int ebm_residual_balance(const ebm_csr_t *A, const ebm_csr_t *T, const double *row,
+                         const double *col, const double *hi, const double *lo,
+                         const int32_t *exponent, int num_threads, double *r, double *flow)
+{
+    (void)num_threads;
+#pragma omp parallel for num_threads(num_threads)                   \
+    schedule(dynamic, EBM_TILE) if (A->n_states > EBM_BLOCK_STATES)
+    for (int64_t x = 0; x < A->n_states; x++) {
+        double in = 0.0, in_rest = 0.0, leave = 0.0, leave_rest = 0.0, lost;
+        ebm_pairs_t pair = ebm_pairs_of(A, T, x);
+        while (ebm_pairs_next(&pair)) {
+            const int32_t y = pair.other;
+            if (y == x) continue;
+            const double away = pair.forward * (row ? row[x] : 1.0) * (col ? col[y] : 1.0);
+            double back = pair.backward * (row ? row[y] : 1.0) * (col ? col[x] : 1.0);
+            leave = two_sum(leave, away, &lost);
+            leave_rest += lost;
+            int32_t more = exponent[y] - exponent[x];
+            if (more < -1 || back == 0.0) continue; /* less than 2^-512 of y[x] */
+            for (; more > 1 && back < INFINITY; more--) back *= 0x1p512;
+            const double unit = more > 0 ? 0x1p512 : more < 0 ? 0x1p-512 : 1.0, high = hi[y] * unit,
+                         product = high * back;
+            in = two_sum(in, product, &lost);
+            in_rest += lost + (fma(high, back, -product) + lo[y] * unit * back);
+        }
+        const double out = hi[x] * leave, difference = two_sum(in, -out, &lost);
+        lost -= fma(hi[x], leave, -out) + (hi[x] * leave_rest + lo[x] * leave);
+        r[x] = difference + (lost + in_rest);
+        flow[x] = in + out;
     }
     return EBM_OK;
 }
