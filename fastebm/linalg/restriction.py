@@ -1,5 +1,6 @@
 """The matrix M = I - P_BB of a chain restricted to a set B of states, and one solve with it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +15,6 @@ from .rounding import UNIT
 # Up to this many states a computed pattern is written out, and elimination comes first: 0.3 s where
 # nothing is sparse.
 MAX_SMALL = 1000
-# Entries in a row that a computed pattern is assumed to have at most.
-COMPUTED_DEGREE = 1000
 
 #: monitor(n_products, **info): called after every piece of work.
 Report: TypeAlias = Callable[..., None]
@@ -34,6 +33,8 @@ class SparsePattern(Protocol):
     def potential(self) -> FloatArray | None: ...
     @property
     def nnz(self) -> int: ...
+    @property
+    def max_degree(self) -> int: ...
 
 
 class ScaledMatrix(Protocol):
@@ -68,6 +69,8 @@ class SolveTask:
     least : float
         No solution is smaller on B.
     monitor : callable
+    support : ndarray bool (n_states,), optional
+        Where x is positive. If given, the residual is measured against x itself.
     """
 
     b: FloatArray
@@ -75,11 +78,24 @@ class SolveTask:
     scale: float | FloatArray
     least: float
     monitor: Report
+    support: BoolArray | None = None
 
     @property
     def absolute(self) -> float:
-        """The smallest entry of `scale`."""
-        return float(np.min(self.scale))
+        """The smallest entry that the residual is measured against, 0 if it is not known."""
+        return float(np.min(self.scale)) if self.support is None else 0.0
+
+    def measured(self, size: FloatArray, x: FloatArray) -> float:
+        """The largest entry of `size` >= 0, a residual or its rounding error at x, relative to what
+        it is measured against; inf where that is unknown or zero."""
+        if self.support is None:
+            largest = float((size / self.scale).max(initial=0.0))
+        elif (x[self.support] <= 0.0).any():
+            return math.inf
+        else:
+            with np.errstate(over="ignore"):
+                largest = float((size[self.support] / x[self.support]).max(initial=0.0))
+        return largest if math.isfinite(largest) else math.inf
 
 
 class Restriction:
@@ -130,10 +146,10 @@ class Restriction:
         pattern = self.scaled.pattern
         return pattern.matrix if pattern.is_stored or self.n_states <= MAX_SMALL else None
 
-    @cached_property
+    @property
     def max_degree(self) -> int:
         """The largest number of entries in a row."""
-        return COMPUTED_DEGREE if self.matrix is None else int(np.diff(self.matrix.indptr).max())
+        return self.scaled.pattern.max_degree
 
     @cached_property
     def exit_rate(self) -> FloatArray:
@@ -163,9 +179,23 @@ class Restriction:
         """(I - P) x, as sums of differences."""
         _core.scaled_difference(self.scaled.operator, x, out, 1, self.threads)
 
-    def floor(self, hi: FloatArray) -> float:
-        """Bound of the rounding error of `residual`."""
-        largest = float(np.abs(hi).max(initial=0.0))
+    @cached_property
+    def _rounding(self) -> tuple[float, float]:
+        """(c, d): the error of `residual` at state i is at most c times the sum over j of
+        P[i, j] |x[i]| + |x[j]|, plus d for products that underflow."""
+        row = 1.0 if self.scaled.row is None else max(1.0, float(self.scaled.row.max()))
+        underflow = 1e-323 * (self.max_degree + 2.0) * row
         if self.matrix is None:
-            return 8.0 * UNIT * largest
-        return 2.0 * (8.0 + self.max_degree) ** 2 * UNIT**2 * largest
+            return (self.max_degree + 8.0) * UNIT, underflow
+        return ((self.max_degree + 8.0) * UNIT) ** 2, underflow
+
+    def floor(self, hi: FloatArray) -> float:
+        """Bound of the rounding error of `residual`, for hi + lo of any sign."""
+        relative, underflow = self._rounding
+        return 2.0 * relative * float(np.abs(hi).max(initial=0.0)) + underflow
+
+    def floor_at(self, hi: FloatArray, r: FloatArray) -> FloatArray:
+        """The same at every state for hi >= 0 with residual r of a right-hand side b >= 0: there
+        P hi = hi - b + r <= hi + |r|."""
+        relative, underflow = self._rounding
+        return relative * (2.0 * hi + np.abs(r)) + underflow
