@@ -120,7 +120,7 @@ class ChainConstructors(ChainOperator):
         >>> path.pi
         array([0.25, 0.5 , 0.25])
         """
-        matrix, row = edges_to_csr(source, target, weight, n_states, symmetric, labels)
+        matrix, row, symmetric = edges_to_csr(source, target, weight, n_states, symmetric, labels)
         pattern = Pattern(matrix, symmetric=symmetric)
         return cls._from_parts(pattern, row, labels=labels, reward=reward)
 

@@ -1,11 +1,13 @@
 """The restriction of a chain to some of its states."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from .._runtime.types import BoolArray, Labels
 from ..errors import InvalidChainError
+from ..patterns.magnitudes import balanced
 from ..patterns.pattern import Pattern
 from ..patterns.scaled_pattern import ScaledPattern
 
@@ -17,17 +19,9 @@ def restricted(scaled: ScaledPattern, keep: BoolArray) -> ScaledPattern:
         None if a is None else np.ascontiguousarray(a[keep])
         for a in (scaled.row, scaled.col, scaled.shift)
     )
-    # Detailed balance survives the restriction. A known potential is passed on, because it could
-    # not be found again from entries that underflowed.
-    potential = scaled.pattern.known_potential
-    pattern = Pattern(
-        matrix,
-        symmetric=scaled.pattern.is_symmetric,
-        potential=None if potential is None else potential[keep],
-    )
-    row = np.ones(pattern.n_states) if row is None else row
+    row = np.ones(matrix.n_states) if row is None else row
     # each row is scaled so that the moves and the holding together have probability one
-    total = ScaledPattern(pattern, row, col, shift).apply(np.ones(pattern.n_states))
+    total = ScaledPattern(Pattern(matrix), row, col, shift).apply(np.ones(matrix.n_states))
     if not total.all():
         at = int(np.flatnonzero(keep)[np.argmin(total)])
         raise InvalidChainError(
@@ -35,8 +29,18 @@ def restricted(scaled: ScaledPattern, keep: BoolArray) -> ScaledPattern:
             "leave it out or add its successors"
         )
     off = np.abs(total - 1.0) > 4e-16 * np.sqrt(np.diff(matrix.indptr) + 1.0)
-    row = np.where(off, row / total, row)
     shift = None if shift is None else np.where(off, shift / total, shift)
+    part = matrix
+    matrix, total, exponents = balanced(part, total)
+    # Detailed balance survives the restriction. A known potential is passed on, because it could
+    # not be found again from entries that underflowed.
+    potential = scaled.pattern.known_potential
+    if potential is not None:
+        potential = potential[keep]
+        potential = potential if exponents is None else potential - math.log(2.0) * exponents
+    symmetric = scaled.pattern.is_symmetric and exponents is None
+    pattern = Pattern(matrix, symmetric=symmetric, potential=potential)
+    row = row / total if matrix is not part else np.where(off, row / total, row)
     return ScaledPattern(pattern, row, col, shift)
 
 

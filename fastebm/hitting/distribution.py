@@ -15,6 +15,10 @@ from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.stationary import stationary
 from ..errors import InvalidChainError
 
+# What is evolved is multiplied by 2^SHIFT, so that small probabilities times small weights do not
+# underflow before the row scaling. Scalings are below e^300, half of `pattern.MAX_LOG_SPAN`.
+SHIFT = 500
+
 
 @result
 class DistributionResult(Result):
@@ -27,7 +31,8 @@ class DistributionResult(Result):
         P(tau = t).
     survival : ndarray (n_starts, n_steps + 1)
         P(tau > t), evolved separately and not one minus a sum: it keeps its relative accuracy
-        however small it becomes.
+        down to the smallest double of full precision, 2.2e-308, below which it is rounded
+        absolutely and ends as zero.
     n_steps : int
         The horizon that was reached.
     """
@@ -111,8 +116,8 @@ def hitting_distribution(
 
 
 class _BackwardEvolution:
-    """The columns P_x(tau = t) and P_x(tau > t) at all states x after `done` steps, and their
-    averages over the starts at every step so far."""
+    """The columns P_x(tau = t) and P_x(tau > t), times 2^SHIFT, at all states x after `done` steps,
+    and their averages over the starts at every step so far, without that factor."""
 
     def __init__(
         self,
@@ -124,10 +129,13 @@ class _BackwardEvolution:
     ) -> None:
         self.chain, self.mask, self.n_steps = chain, mask, n_steps
         self.average, self.threads = average, threads
-        self.x = np.stack([mask, ~mask], axis=1).astype(np.float64)
-        first = average(self.x)
+        self.x = np.ldexp(np.stack([mask, ~mask], axis=1).astype(np.float64), SHIFT)
+        first = self._averages(self.x)
         self.values, self.done = np.zeros((n_steps + 1, 2, first.shape[1])), 0
         self.values[0] = first
+
+    def _averages(self, x: FloatArray) -> FloatArray:
+        return np.ldexp(self.average(x), -SHIFT)
 
     def state(self) -> State:
         return {"x": self.x, "done": np.int64(self.done), "values": self.values[: self.done + 1]}
@@ -140,7 +148,7 @@ class _BackwardEvolution:
         for t in range(self.done + 1, self.n_steps + 1):
             x = self.chain._scaled.apply(self.x, num_threads=self.threads)
             x[self.mask] = 0.0
-            self.values[t] = self.average(x)
+            self.values[t] = self._averages(x)
             self.x, self.done = x, t
             run(t)
             run.save()

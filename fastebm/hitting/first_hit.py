@@ -16,7 +16,7 @@ from .times import enclosure
 
 # Relative accuracy of the mean times that only serve in bounds.
 CRUDE = 0.1
-# Solves for one set at most: the tolerance of the residual is tightened where the bound asks for it.
+# Solves for one set at most: the bound may ask for a smaller residual.
 MAX_SOLVES = 3
 
 

@@ -131,7 +131,7 @@ class SparseElimination:
         M = self.matrix
         assert M.matrix is not None and self._rates is not None
         degree = np.diff(M.matrix.indptr)
-        self._n_leaks = int(degree[M.inside].sum()) - np.count_nonzero(self._rates[2])
+        self._n_leaks = int(degree[M.inside].sum() - np.count_nonzero(self._rates[2]))
         values = M.matrix.values
         parts = [part for part in (values, M.scaled.row, M.scaled.col) if part is not None]
         with np.errstate(under="ignore"):

@@ -8,7 +8,7 @@ import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastebm as fe
-from fastebm.hitting import returns
+from fastebm.hitting import kemeny
 from fastebm.linalg import elimination, restriction
 
 
@@ -95,7 +95,7 @@ def test_kemeny_of_a_metastable_chain_is_its_relaxation_time():
 def test_the_estimate_covers_the_exact_value(iterate, monkeypatch):
     """A cycle, whose constant is (n^2 - 1) / 6. Of 30 intervals of 95 %, fewer than 24 cover it
     once in 10^4 runs."""
-    monkeypatch.setattr(returns, "MAX_EXACT", 1)
+    monkeypatch.setattr(kemeny, "MAX_EXACT", 1)
     if iterate:
         monkeypatch.setattr(restriction, "MAX_SMALL", 0)
         monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
@@ -124,7 +124,7 @@ def test_kemeny_of_one_state_and_of_a_reducible_chain():
 
 
 def test_an_interrupted_estimate_has_the_probes_so_far(monkeypatch):
-    monkeypatch.setattr(returns, "MAX_EXACT", 1)
+    monkeypatch.setattr(kemeny, "MAX_EXACT", 1)
     monkeypatch.setattr(restriction, "MAX_SMALL", 0)
     monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
     left = [12]
