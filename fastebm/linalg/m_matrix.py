@@ -271,10 +271,13 @@ class MMatrixSystem:
         while self._best.size > tol and self.n_iter < self.limit and stalled < MAX_STALLED:
             before = self._best.size if math.isnan(before) else before
             self._round = _Round(at, stalled, before)
-            step, last = self._correction(at.r), at.largest
+            last = at.largest
+            # squares of small residuals would underflow
+            unit = 2.0 ** math.frexp(last)[1] if self._task.support is not None else 1.0
+            step = self._correction(at.r / unit)
             if step is None:
                 return False
-            at = self._swept(self._moved(at, step))
+            at = self._swept(self._moved(at, step * unit))
             gained = self._best.size < math.inf and self._best.size <= 0.5 * before
             if self._task.support is not None:  # small entries come after the large ones
                 gained |= at.largest <= 0.5 * last
