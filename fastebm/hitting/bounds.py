@@ -36,7 +36,8 @@ from .times import (
 # (1 - lambda_B) / (1 - second eigenvalue of P_BB): a rare target needs three, the 24 x 30 torus
 # without one state needs four to reach 1e-6.
 MAX_ROUNDS = 60
-LARGEST = float(np.finfo(np.float64).max)
+# A right-hand side is at most one; below this it is taken to be absolute.
+LEAST, LARGEST = 1e-300, float(np.finfo(np.float64).max)
 
 
 @result
@@ -58,6 +59,7 @@ class BoundsResult(Result):
         1 - lambda_B, where lambda_B is the largest eigenvalue of P_BB on the closed class: the
         probability of hitting A in the next step, given that it has not been hit for a long time.
         The bounds are rigorous (Collatz & Wielandt; on reversible chains also the Dirichlet form).
+        `exit_rate` is NaN where the means are not known, and the bounds are 0 and 1.
     exit_rate_bound : float or None
         gap pi(A) <= `exit_rate` (reversible chains).
     quasi_stationary_mean : float
@@ -281,16 +283,23 @@ class _ExitRateSolve:
             if self.high - self.low <= self.tol * self.high:
                 break
             f = g / g[self.recurrent_inside].max()
-            start = np.minimum(f / max(self.rate, 1e-300), LARGEST)
-            scale = np.where(self.inside, f, 1.0)
-            found = self.system.solve(f, 0.1 * self.tol, monitor, start=start, scale=scale)
-            g, error = found.hi, self.system.error(found)
-            if self.system.underflow > 0.0:  # an absolute error, see there
-                seen = self.recurrent_inside
-                ratio = float((self.mean[seen] / np.maximum(g[seen], 1e-300)).max())
-                error += 2.0 * self.system.underflow * ratio * float(g.max())
+            start = np.minimum(f / max(self.rate, LEAST), LARGEST)
+            found = self.system.solve(
+                f, 0.1 * self.tol, monitor, start=start, scale=np.maximum(f, LEAST)
+            )
+            g, error = found.hi, self._with_absolute(found.hi, self.system.error(found))
             if error >= 1.0 or not (g[self.recurrent_inside] > 0.0).all():
                 break
+
+    def _with_absolute(self, g: FloatArray, error: float) -> float:
+        """A relative error of g with what is absolute in the solve: residuals below LEAST, and
+        underflow. Both enter times the mean time in B."""
+        assert self.mean is not None
+        seen = self.recurrent_inside
+        absolute = LEAST + 2.0 * self.system.underflow * float(g.max())
+        with np.errstate(over="ignore"):
+            times = float((self.mean[seen] / np.maximum(g[seen], LEAST)).max())
+        return error + absolute * times
 
     def _enclose(self, f: FloatArray, g: FloatArray, error: float) -> None:
         """From M g = f up to a relative error: the quotients f / g enclose 1 - lambda_B (Collatz
@@ -359,7 +368,15 @@ class _ExitRateSolve:
         )
 
     def _mean_bound(self) -> FloatArray:
-        log_outside = math.log(max(1.0 - float(self.pi[self.mask].sum()), 5e-324))
-        log_k = np.maximum(0.5 * (log_outside - self.log_pi), 0.0)
+        # pi(B) as a sum: 1 - pi(A) would be rounding where the target has nearly all mass
+        logs = self.log_pi[self.inside]
+        largest = float(logs.max(initial=-math.inf))
+        log_k = np.full(self.chain.n_states, math.inf)  # on transient states
+        if largest > -math.inf:
+            log_outside = largest + math.log(float(np.exp(logs - largest).sum()))
+            log_k = np.maximum(0.5 * (log_outside - self.log_pi), 0.0)
         decay = -math.log1p(-self.low) if self.low < 1.0 else math.inf
-        return np.where(self.inside, 1.0 + log_k / decay + 1.0 / self.low, 0.0)
+        rest = 1.0 + 1.0 / self.low
+        with np.errstate(invalid="ignore"):
+            bound = np.where(log_k > 0.0, log_k / decay, 0.0) + rest
+        return np.where(self.inside, bound * (1.0 + 8.0 * UNIT), 0.0)

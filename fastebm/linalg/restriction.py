@@ -88,12 +88,12 @@ class SolveTask:
     def measured(self, size: FloatArray, x: FloatArray) -> float:
         """The largest entry of `size` >= 0, a residual or its rounding error at x, relative to what
         it is measured against; inf where that is unknown or zero."""
-        if self.support is None:
-            largest = float((size / self.scale).max(initial=0.0))
-        elif (x[self.support] <= 0.0).any():
-            return math.inf
-        else:
-            with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.support is None:
+                largest = float((size / self.scale).max(initial=0.0))
+            elif (x[self.support] <= 0.0).any():
+                return math.inf
+            else:
                 largest = float((size[self.support] / x[self.support]).max(initial=0.0))
         return largest if math.isfinite(largest) else math.inf
 
@@ -179,23 +179,36 @@ class Restriction:
         """(I - P) x, as sums of differences."""
         _core.scaled_difference(self.scaled.operator, x, out, 1, self.threads)
 
-    @cached_property
-    def _rounding(self) -> tuple[float, float]:
-        """(c, d): the error of `residual` at state i is at most c times the sum over j of
-        P[i, j] |x[i]| + |x[j]|, plus d for products that underflow."""
+    def _underflow(self) -> float:
+        """What products that underflow add to the error of `residual`, at most."""
         row = 1.0 if self.scaled.row is None else max(1.0, float(self.scaled.row.max()))
-        underflow = 1e-323 * (self.max_degree + 2.0) * row
-        if self.matrix is None:
-            return (self.max_degree + 8.0) * UNIT, underflow
-        return ((self.max_degree + 8.0) * UNIT) ** 2, underflow
+        return 1e-323 * (self.max_degree + 2.0) * row
+
+    def _rounding(self, hi: FloatArray) -> FloatArray:
+        """Bound of the rounding error of `residual` at every state where P is computed: that of a
+        sum of differences, which are exact to a relative error. The sum over j of
+        P[i, j] |x[i] - x[j]| is at most the root of that of P[i, j] (x[i] - x[j])^2."""
+        squares = np.empty_like(hi)
+        _core.scaled_difference(self.scaled.operator, hi, squares, 2, self.threads)
+        self.n_products += 1
+        lows = 2.0 * UNIT * float(np.abs(hi).max(initial=0.0))
+        rounding: FloatArray = (self.max_degree + 8.0) * UNIT * (np.sqrt(squares) + lows)
+        return rounding
 
     def floor(self, hi: FloatArray) -> float:
-        """Bound of the rounding error of `residual`, for hi + lo of any sign."""
-        relative, underflow = self._rounding
-        return 2.0 * relative * float(np.abs(hi).max(initial=0.0)) + underflow
+        """Bound of the rounding error of `residual` but for one ulp of itself, for hi + lo of any
+        sign."""
+        if self.matrix is None:
+            largest = float(self._rounding(hi)[self.inside].max(initial=0.0))
+        else:
+            rounding = ((self.max_degree + 8.0) * UNIT) ** 2
+            largest = 2.0 * rounding * float(np.abs(hi).max(initial=0.0))
+        return largest + self._underflow()
 
     def floor_at(self, hi: FloatArray, r: FloatArray) -> FloatArray:
         """The same at every state for hi >= 0 with residual r of a right-hand side b >= 0: there
-        P hi = hi - b + r <= hi + |r|."""
-        relative, underflow = self._rounding
-        return relative * (2.0 * hi + np.abs(r)) + underflow
+        P hi = hi - b + r <= hi + |r|, which bounds sums of P[i, j] |x[i] - x[j]|."""
+        if self.matrix is None:
+            return self._rounding(hi) + self._underflow()
+        rounding = ((self.max_degree + 8.0) * UNIT) ** 2
+        return rounding * (2.0 * hi + np.abs(r)) + self._underflow()

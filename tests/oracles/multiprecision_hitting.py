@@ -117,11 +117,12 @@ def kemeny(P):
 
 
 def exit_rate(P, inside):
-    """1 - lambda_B, B = `inside`: N^(2^k) grows like (1 - lambda_B)^(-2^k)."""
-    N = mp.matrix(green(rates(P), inside))
-    log_scale, k = mp.mpf(0), 80
+    """1 - lambda_B, B = `inside`, to 1e-18: N^(2^k) grows like (1 - lambda_B)^(-2^k)."""
+    N = np.array(green(rates(P), inside))
+    log_scale, k = mp.mpf(0), 64
     for step in range(k):
-        largest = max(N)
-        N = (N / largest) ** 2
-        log_scale = log_scale + mp.log(largest) / 2**step
-    return mp.exp(-(log_scale + mp.log(max(N)) / 2**k))
+        largest = N.max()
+        N = N / largest
+        N = N @ N
+        log_scale += mp.log(largest) / 2**step
+    return mp.exp(-(log_scale + mp.log(N.max()) / 2**k))
