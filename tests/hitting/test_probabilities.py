@@ -283,11 +283,10 @@ def test_mean_times_of_absorption(rate, method):
 
 def test_what_underflows_is_not_converged():
     """(2/3)^2999 is 1e-528."""
-    n, up = 3000, np.full(3001, 0.4)
-    up[-1] = 0.0
-    down = 1.0 - up
-    down[0], down[-1] = 0.0, 0.6
-    chain = fe.MarkovChain(gallery.birth_death(up, down, gap=False).P)
+    n, x = 3000, np.arange(1, 3000)
+    source, target = np.r_[x, x, 0, n], np.r_[x + 1, x - 1, 0, n]
+    weight = np.r_[np.full(n - 1, 0.4), np.full(n - 1, 0.6), 1.0, 1.0]
+    chain = fe.MarkovChain.from_edges(source, target, weight)
     found = quietly(fe.hitting_probabilities, chain, [n], avoid=[0])
     assert found.probability[1] == found.lower[1] == 0 < found.upper[1] < 1e-300
     assert found.error == np.inf and not found.converged
