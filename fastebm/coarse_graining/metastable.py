@@ -205,7 +205,8 @@ def _pack(
     memberships = np.maximum(X @ A, 0.0)  # negative by rounding only
     memberships /= memberships.sum(axis=1, keepdims=True)
     assignment = memberships.argmax(axis=1).astype(np.int32)
-    crisp_mass: FloatArray = np.bincount(assignment, chain.pi, minlength=k).astype(np.float64)
+    pi = chain._law.take(threads).pi
+    crisp_mass: FloatArray = np.bincount(assignment, pi, minlength=k).astype(np.float64)
     crisp = _coarse(chain, assignment, k, threads) if (crisp_mass > 0.0).all() else None
     R = _rates(chain, X, pairs, threads)
     following = pairs.next_eigenvalue
@@ -236,8 +237,7 @@ def _rates(chain: MarkovChain, X: FloatArray, pairs: EigenResult, threads: int) 
     are small. The form keeps its relative accuracy, and is right for a mixture of eigenvectors
     whose eigenvalues agree in double precision."""
     R = np.diag(1.0 - pairs.eigenvalues)
-    pi = chain.pi
-    assert pi is not None
+    pi = chain._law.take(threads).pi
 
     def energy(f: FloatArray) -> float:
         return dirichlet.energy(chain._scaled, pi, f, threads)
@@ -330,8 +330,7 @@ def _transformation(X: FloatArray) -> FloatArray:
 def _coarse(chain: MarkovChain, labels: Int32Array, k: int, threads: int) -> MarkovChain:
     """The chain on the sets of a partition, with weights pi; its flows are sums of non-negative
     terms."""
-    flow, pi = np.empty((k, k)), chain.pi
-    assert pi is not None
+    flow, pi = np.empty((k, k)), chain._law.take(threads).pi
     for first in range(0, k, COLUMNS):
         columns = np.arange(first, min(first + COLUMNS, k))
         reached = chain._scaled.apply(

@@ -9,9 +9,8 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
 from ..errors import InvalidChainError
-from .times import hitting_times
+from .times import mean_times
 
 
 @result
@@ -27,11 +26,14 @@ class ReturnResult(Result):
     to_target : float or None
         1 / pi(A): the mean return time to the target A from pi conditioned on A. None without a
         target.
+    converged : bool
+        The stationary distribution did.
     """
 
     mean: FloatArray
     log_mean: FloatArray
     to_target: float | None
+    converged: bool
 
 
 def return_times(
@@ -67,14 +69,16 @@ def return_times(
     """
     require_chain(chain)
     mask = None if target is None else validate.target_mask(target, chain.n_states)
-    found = stationary(chain, num_threads=resolve_threads(num_threads))
+    law = chain._law.take(resolve_threads(num_threads))
     with np.errstate(over="ignore"):
-        mean = np.exp(-found.log_pi)
+        mean = np.exp(-law.log_pi)
     to_target = None
     if mask is not None:
-        mass = min(float(found.pi[mask].sum()), 1.0)
+        mass = min(float(law.pi[mask].sum()), 1.0)
         to_target = 1.0 / mass if mass > 0 else math.inf
-    return ReturnResult(mean=mean, log_mean=-found.log_pi, to_target=to_target)
+    return ReturnResult(
+        mean=mean, log_mean=-law.log_pi, to_target=to_target, converged=law.converged
+    )
 
 
 @result
@@ -152,13 +156,14 @@ def commute_times(
     times = np.zeros((2, 3, sources.size))  # there, back; mean, lower, upper
     converged = True
     for state in np.unique([sources, targets]):
-        found = hitting_times(
+        found = mean_times(
             chain,
             [int(state)],
             tol=tol,
             num_threads=num_threads,
             progress=progress,
             callback=callback,
+            averaged=False,
         )
         converged &= found.converged
         for way, (start, end) in enumerate(((sources, targets), (targets, sources))):

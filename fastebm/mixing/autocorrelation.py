@@ -13,8 +13,8 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
@@ -49,6 +49,8 @@ class AutocorrelationResult(Result):
     residual : float
         max |f - pi f - (I - P) h| / max |f - pi f|.
     converged : bool
+        The residual is below tol, and the stationary distribution converged. The bounds include the
+        errors of both, and hold in any case.
     method : str
     n_iter : int
     """
@@ -136,7 +138,8 @@ def autocorrelation(
     inside = closed_class(chain)
     if inside is not None:
         chain, values = chain.restrict(inside), values[inside]
-    log_pi = stationary(chain, num_threads=threads).log_pi
+    law = chain._law.take(threads)
+    log_pi = law.log_pi
     pi = np.exp(log_pi)
     mean = float(pi @ values)
     centred = values - mean
@@ -151,6 +154,11 @@ def autocorrelation(
     ) as monitor:
         solve.run(tol, monitor)
         correlation = solve.correlations(n_lags, monitor)
+    if not solve.converged:
+        warn_unconverged(
+            f"autocorrelation: the Poisson equation has a residual of {solve.residual:.3g}, tol is "
+            f"{tol:.3g}, or the time to the most probable state is not known; the bounds hold"
+        )
     h, variance = solve.h, correlation[0]
     value = 2.0 * float(pi @ (unit * h)) - variance
     error = solve.error(value, variance)
@@ -168,7 +176,7 @@ def autocorrelation(
         autocorrelation=np.array(correlation) / variance,
         poisson=_on_all_states(size * (h - pi @ h), inside, n_states),
         residual=solve.residual,
-        converged=solve.converged,
+        converged=solve.converged and law.converged,
         method=solve.system.method,
         n_iter=solve.system.n_iter,
     )

@@ -11,6 +11,7 @@ from .._runtime.types import RNG, BoolArray, Callback, FloatArray
 from ..chains.chain import MarkovChain, require_chain
 from ..errors import InvalidChainError
 from ..spectral.gap import slowest_mode
+from ..spectral.gap_ends import end_kind, gap_converged, lower_end, upper_end
 from ..spectral.gap_result import GapResult
 from .closed_class import reversible_closed_class
 from .sweep_cut import best_cut
@@ -35,13 +36,15 @@ class ConductanceResult(Result):
         Cheeger: lower <= Phi* <= upper, from gap / 2 <= Phi* <= sqrt(2 gap) and
         Phi* <= conductance. `lower` is as accurate as the lower end of the gap.
     lower_kind, upper_kind : str
-        "rigorous", "probabilistic", "estimate" or "none". `lower` has the kind of the gap's lower
-        end (see GapResult), "none" if it is 0 and says nothing. `upper` is rigorous if it is the
-        conductance of the cut; otherwise it has the kind of the gap's upper end.
+        "rigorous", "probabilistic" or "none". `lower` has the kind of the gap's lower end (see
+        GapResult), "none" if it is 0 and says nothing. `upper` is rigorous if it is the conductance
+        of the cut; otherwise it has the kind of the gap's upper end.
     gap_lower, gap_upper : float
         The converse, Phi*^2 / 2 <= gap <= 2 Phi*, from the bounds on Phi*. gap_lower is of
         `lower_kind`. gap_upper = 2 conductance holds for any cut and is rigorous.
     gap : GapResult
+    converged : bool
+        The gap did. The bounds hold in any case.
     """
 
     conductance: float
@@ -55,6 +58,7 @@ class ConductanceResult(Result):
     gap_lower: float
     gap_upper: float
     gap: GapResult
+    converged: bool
 
 
 def conductance(
@@ -124,10 +128,12 @@ def conductance(
     if vector is not None:
         vector = validate.vector(vector, n_states, "vector")
         vector = vector if inside is None else vector[inside]
+    converged = gap_converged(gap, "conductance")
     if vector is None or gap is None:
         found, mode = slowest_mode(
             chain, tol=tol, rng=generator, num_threads=threads, progress=progress, callback=callback
         )
+        converged &= found.converged
         gap = found if gap is None else gap
         vector = mode if vector is None else vector
     best = best_cut(chain, vector, threads)
@@ -135,17 +141,18 @@ def conductance(
     if inside is not None:
         cut = np.zeros(n_states, bool)
         cut[inside] = best.states
-    cheeger = math.sqrt(2.0 * gap.gap_upper)
+    cheeger, low = math.sqrt(2.0 * upper_end(gap)), lower_end(gap)
     return ConductanceResult(
         conductance=best.conductance,
         cut=cut,
         mass=best.mass,
         flow=best.flow,
-        lower=0.5 * float(gap.gap_lower),
+        lower=0.5 * low,
         upper=min(best.conductance, cheeger),
-        lower_kind=gap.lower_kind,
+        lower_kind=end_kind(gap.lower_kind),
         upper_kind="rigorous" if best.conductance <= cheeger else gap.upper_kind,
-        gap_lower=0.125 * gap.gap_lower**2,
+        gap_lower=0.125 * low**2,
         gap_upper=2.0 * best.conductance,
         gap=gap,
+        converged=converged,
     )

@@ -55,7 +55,9 @@ class DensityEvolution:
     ) -> None:
         depth = _depth(starts, log_pi)
         root = np.where(log_pi > MIN_LOG_PI, np.exp(0.5 * log_pi), 0.0)
-        scaled = (chain if dual else chain.reverse())._scaled
+        scaled = chain._scaled
+        if not (dual or chain.is_reversible):
+            scaled = scaling.reversed_in_time(scaled, log_pi)
         scalings = [np.log(a) for a in (scaled.row, scaled.col) if a is not None]
         scale: FloatArray | None
         unit: FloatArray | None

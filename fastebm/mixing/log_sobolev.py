@@ -11,6 +11,7 @@ from .._runtime.types import RNG, Callback, FloatArray
 from ..chains.chain import MarkovChain
 from ..linalg.rounding import UNIT
 from ..spectral.gap import slowest_mode, spectral_gap
+from ..spectral.gap_ends import end_kind, lower_end, upper_end
 from .closed_class import reversible_closed_class
 
 # Trial densities exp(s v), with either sign of s.
@@ -45,6 +46,8 @@ class LogSobolevResult(Result):
         `comparison` times the gap.
     log_pi_min : float
         log p.
+    converged : bool
+        Both gaps did. The bounds hold in any case.
     """
 
     lower: float
@@ -56,6 +59,7 @@ class LogSobolevResult(Result):
     discrete_kind: str
     comparison: float
     log_pi_min: float
+    converged: bool
 
 
 def modified_log_sobolev(
@@ -129,21 +133,21 @@ def modified_log_sobolev(
         progress=progress,
         callback=callback,
     )
-    upper, trial = _best_trial(chain, gap.gap_upper, v / np.abs(v).max(), threads)
-    assert chain.log_pi is not None
-    log_p = float(chain.log_pi.min())
+    upper, trial = _best_trial(chain, upper_end(gap), v / np.abs(v).max(), threads)
+    log_p = float(chain._law.take(threads).log_pi.min())
     comparison = _comparison(log_p)
-    alpha = min(comparison * float(step.gap_lower), 1.0)
+    alpha = min(comparison * lower_end(step), 1.0)
     return LogSobolevResult(
-        lower=float(min(2.0 * comparison * float(gap.gap_lower), upper)),
+        lower=float(min(2.0 * comparison * lower_end(gap), upper)),
         upper=float(upper),
-        lower_kind=gap.lower_kind,
-        upper_kind=gap.upper_kind if trial == 0.0 else "rigorous",
+        lower_kind=end_kind(gap.lower_kind),
+        upper_kind=end_kind(gap.upper_kind) if trial == 0.0 else "rigorous",
         trial=trial,
         discrete_rate=-0.5 * math.log1p(-alpha) if alpha < 1.0 else math.inf,
-        discrete_kind=step.lower_kind,
+        discrete_kind=end_kind(step.lower_kind),
         comparison=comparison,
         log_pi_min=log_p,
+        converged=gap.converged and step.converged,
     )
 
 
@@ -174,8 +178,7 @@ def _comparison(log_p: float) -> float:
 def _entropy_quotient(chain: MarkovChain, logs: FloatArray, threads: int) -> float:
     """E(f, log f) / Ent(f) at f proportional to exp(logs), from above: the rounding of the form is
     added."""
-    pi = chain.pi
-    assert pi is not None
+    pi = chain._law.take(threads).pi
     logs = logs - np.log(pi @ np.exp(logs))
     f, flow = np.exp(logs), np.empty(chain.n_states)
     _core.scaled_difference(chain._scaled.operator, f, flow, 1, threads)

@@ -30,8 +30,7 @@ def best_cut(chain: MarkovChain, vector: FloatArray, threads: int) -> Cut:
     order = np.argsort(vector, kind="stable")
     rank = np.empty(chain.n_states, np.int32)
     rank[order] = np.arange(chain.n_states, dtype=np.int32)
-    scaled, pi = chain._scaled, chain.pi
-    assert pi is not None
+    scaled, pi = chain._scaled, chain._law.take(threads).pi
     step = cut_steps(scaled.pattern.matrix, scaled.col, rank, threads)
     gain = ((pi if scaled.row is None else pi * scaled.row) * step)[order]
     pi = pi[order]
@@ -53,8 +52,7 @@ def _evaluated(chain: MarkovChain, states: BoolArray, threads: int) -> Cut:
     """The cut of a set or its complement, all numbers from sums of non-negative terms."""
     square = np.empty(chain.n_states)
     _core.scaled_difference(chain._scaled.operator, states.astype(np.float64), square, 2, threads)
-    pi = chain.pi
-    assert pi is not None
+    pi = chain._law.take(threads).pi
     mass, rest = float(pi[states].sum()), float(pi[~states].sum())
     if rest < mass:
         states, mass = ~states, rest

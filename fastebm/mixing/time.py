@@ -31,7 +31,7 @@ class MixingTimeResult(Result):
         t_mix if it is exact, otherwise `upper`: a sufficient number of steps.
     lower, upper : int or inf
     is_exact : bool
-        lower == upper, and neither rests on an estimate.
+        lower == upper, and both are rigorous.
     worst_start : int or None
         The start that takes longest, of those evolved.
     lower_method, upper_method : str
@@ -39,8 +39,8 @@ class MixingTimeResult(Result):
         after some steps of averaging over P), "minorisation" (Doeblin) or "none" (then the bound is
         0 or inf and says nothing).
     lower_kind, upper_kind : str
-        "rigorous"; "probabilistic" or "estimate" if the end of the gap that the bound uses is of
-        that kind (see GapResult); or "none".
+        "rigorous"; "probabilistic" if the end of the gap that the bound uses is (see GapResult); or
+        "none".
     bounds : dict
         Every bound found, by method: {"lower": {...}, "upper": {...}}.
     eps : float
@@ -54,6 +54,9 @@ class MixingTimeResult(Result):
         The gap of the spectral bounds. 1 / gap is a relaxation time, not a mixing time.
     method : str
         "dense powers", "evolution" or "bounds".
+    converged : bool
+        The stationary distribution and every gap used did. If the former did not, there are no
+        bounds: `lower` is 0 and `upper` is inf.
     """
 
     steps: int | float
@@ -73,6 +76,7 @@ class MixingTimeResult(Result):
     profile_tv: FloatArray | None
     gap: GapResult | None
     method: str
+    converged: bool
 
 
 def mixing_time(
@@ -213,4 +217,5 @@ def _pack(search: MixingTimeSearch, number: IntArray) -> MixingTimeResult:
         profile_tv=tv,
         gap=search.gap,
         method=search.method,
+        converged=search.converged,
     )
