@@ -165,3 +165,4 @@ def test_a_target_of_nearly_all_mass():
     expected = 1 + log_k / -np.log1p(-found.exit_rate_lower) + 1 / found.exit_rate_lower
     assert_allclose(found.mean_bound[2], expected, rtol=1e-12)
     assert log_k > 20
+    assert_allclose(found.bound_from_gap, np.exp(inside).sum() / 0.1, rtol=1e-12)
