@@ -132,8 +132,8 @@ class FirstHitSolve:
         self, best: Iterate, support: BoolArray, longest: float, monitor: Monitor
     ) -> float:
         """The largest relative error of u, by the bound of an elimination or as in the notes."""
-        if math.isfinite(best.bound):
-            return best.bound
+        if math.isfinite(best.bound):  # relative to the exact solution
+            return best.bound / (1.0 - best.bound) if best.bound < 1.0 else math.inf
         size = best.size + best.rounding
         if not size < 1.0:
             return math.inf

@@ -41,14 +41,14 @@ class HittingResult(Result):
         from which the target is missed with positive probability.
     lower, upper : ndarray (n_states,)
         Componentwise bounds ``mean / (1 + delta)`` and ``mean / (1 - delta)``, with delta =
-        residual + residual_floor, or less if elimination has a better bound of its own. `upper` is
-        inf if delta >= 1.
+        residual + residual_floor, or less if elimination has a better bound of its own, and the
+        rounding of a row sum. `upper` is inf if delta >= 1.
     residual : float
         max |1 - (I - P_BB) h| in the original (unsymmetrised) system, where h is the mean as a sum
         of two doubles. Evaluated on sums of differences in twice the working precision.
     residual_floor : float
-        Rounding error of that evaluation: about 1e-30 of the largest mean (1e-15 if the chain is
-        not stored).
+        Rounding error of that evaluation: about 1e-30 of the largest mean (if the chain is not
+        stored, 1e-15 of the largest differences between neighbours).
     mean_from_pi : float
         sum pi(x) E_x tau. NaN if pi is not unique.
     target_mass : float

@@ -196,20 +196,25 @@ def test_bounds_hold_on_chains_of_every_kind(part, iterate):
     assert iterate or all(done)
 
 
-if __name__ == "__main__":
+def run(n_chains, first):
+    """Examine n_chains seeds from `first`, print the faults, and the counts even after Ctrl-C."""
     counts = {}
-    for number in range(int(sys.argv[2]), int(sys.argv[2]) + int(sys.argv[1])):
-        for by_iteration in (False, True):
-            try:
-                kind, _, found, converged = examine(number, by_iteration)
-            except Exception as error:  # the chain is named, and the others still run
-                kind, found, converged = "crash", [repr(error)], False
-            key = (kind, by_iteration)
-            total = counts.setdefault(key, [0, 0, 0])
-            total[0] += 1
-            total[1] += converged
-            total[2] += bool(found)
-            if found:
-                print(number, kind, by_iteration, *found[:2], sep="\n    ", flush=True)
-    for key, (total, converged, wrong) in sorted(counts.items()):
-        print(*key, f"{total} chains, {converged} converged, {wrong} wrong")
+    try:
+        for number in range(first, first + n_chains):
+            for by_iteration in (False, True):
+                try:
+                    kind, _, found, converged = examine(number, by_iteration)
+                except Exception as error:  # the chain is named, and the others still run
+                    kind, found, converged = "crash", [repr(error)], False
+                total = counts.setdefault((kind, by_iteration), [0, 0, 0])
+                for i, one in enumerate((True, converged, found)):
+                    total[i] += bool(one)
+                if found:
+                    print(number, kind, by_iteration, *found[:2], sep="\n    ", flush=True)
+    finally:
+        for key, (total, converged, wrong) in sorted(counts.items()):
+            print(*key, f"{total} chains, {converged} converged, {wrong} wrong", flush=True)
+
+
+if __name__ == "__main__":
+    run(int(sys.argv[1]), int(sys.argv[2]))

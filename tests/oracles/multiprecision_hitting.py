@@ -104,15 +104,14 @@ def law(P):
 
 
 def kemeny(P):
-    """Kemeny's constant: trace N - sum pi h for any state z of the closed class."""
-    pi = law(P)
-    members = [x for x in range(len(P)) if pi[x] > 0]
-    A = rates(P)
-    if len(members) == 1:
-        return mp.mpf(0)
-    N = green([[A[x][y] for y in members] for x in members], list(range(1, len(members))))
+    """Kemeny's constant: trace N - sum pi h without the most probable state, where the difference
+    cancels least."""
+    A, pi = rates(P), law(P)
+    z = max(range(len(P)), key=lambda x: pi[x])
+    members = [x for x in range(len(P)) if pi[x] > 0 and x != z]
+    N = green(A, members)
     h = _times(N, [mp.mpf(1)] * len(N))
-    mean = mp.fsum(pi[x] * value for x, value in zip(members[1:], h, strict=True))
+    mean = mp.fsum(pi[x] * value for x, value in zip(members, h, strict=True))
     return mp.fsum(N[i][i] for i in range(len(N))) - mean
 
 
