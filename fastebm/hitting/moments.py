@@ -5,14 +5,13 @@ import warnings
 
 import numpy as np
 
-from .. import _core
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.structure import hits_almost_surely
+from ..equilibrium.structure import hits_almost_surely, reachable
 from ..errors import ConvergenceWarning
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
@@ -20,7 +19,7 @@ from .times import MAX_ITER, enclosure
 
 # Squares of larger means may leave the range of a double.
 MAX_SQUARED = 1e150
-LARGEST, LEAST_SCALE = float(np.finfo(np.float64).max), 1e-300
+LARGEST = float(np.finfo(np.float64).max)
 
 
 @result
@@ -99,8 +98,8 @@ def hitting_moments(
     Notes
     -----
     With M = I - P_BB and h the means, ``M E tau^2 = 2 h - 1`` and
-    ``M Var tau = sum_y P(x, y) (h(y) - h(x))^2 - 1``. The first has a positive right-hand side, so
-    the error bound of `hitting_times` applies to it, too.
+    ``M Var tau = sum_y P(x, y) (h(y) - h(x) + 1)^2``, the variance of h after one step. The first
+    has a positive right-hand side, so the error bound of `hitting_times` applies to it, too.
 
     Examples
     --------
@@ -167,12 +166,23 @@ class _MomentsSolve:
             b, 0.2 * self.tol, monitor, start=start, scale=b, least=1.0 / unit
         )
         self.second, self.second_error = found.hi, self.system.error(found)
-        square, scaled = np.empty(self.chain.n_states), self.mean / unit
-        _core.scaled_difference(self.chain._scaled.operator, scaled, square, 2, self.threads)
-        one = unit**-2
-        b = np.where(self.inside, np.maximum(square - one, 0.0), 0.0)
-        found = self.system.solve(b, 0.2 * self.tol, monitor, scale=max(one, LEAST_SCALE) + b)
-        self.variance, self.is_solved = found.hi, True
+        b = self._step_variance()
+        if b.any():
+            support = self.inside & reachable(self.chain, b > 0.0, ~self.inside)
+            found = self.system.solve(b, 0.2 * self.tol, monitor, support=support)
+            self.variance = found.hi
+        self.is_solved = True
+
+    def _step_variance(self) -> FloatArray:
+        """The variance of h(X_1) from each state of B, where E_x h(X_1) = h(x) - 1."""
+        scaled, variance = self.chain._scaled, np.zeros(self.chain.n_states)
+        h, one = self.mean / self.unit, 1.0 / self.unit
+        for begin, end in scaled.pattern.row_ranges():
+            P = scaled.row_range(begin, end)
+            here = np.repeat(h[begin:end], np.diff(P.indptr))
+            P.data *= (h[P.indices] - here + one) ** 2
+            variance[begin:end] = P.sum(axis=1)
+        return np.where(self.inside, variance, 0.0)
 
     def result(self) -> MomentsResult:
         mean, mean_lower, mean_upper = enclosure(self.mean, self.mean_error)

@@ -32,8 +32,7 @@ from .rounding import UNIT
 MAX_SWEEPS, SWEEP_GAIN = 50, 0.9
 # Rounds in a row that do not halve the residual before the refinement stops.
 MAX_STALLED = 3
-# Where entries of any size count, b <= 1 is scaled by this for an elimination, so that no product
-# of the two substitutions underflows; the solution is at most one.
+# Scale of b in an elimination where entries of any size count: no product of it underflows.
 POSITIVE_SCALE = 2.0**900
 
 State: TypeAlias = Mapping[str, Any]
@@ -367,9 +366,12 @@ class MMatrixSystem:
         task, elimination = self._task, self._elimination
         if not self._factorise(task.monitor):
             return
-        scale = POSITIVE_SCALE if task.support is not None else 1.0
-        x = elimination.solve(task.b * scale) / scale
-        if not np.isfinite(x).all():
+        for scale in (POSITIVE_SCALE, 1.0) if task.support is not None else (1.0,):
+            with np.errstate(over="ignore"):
+                x = elimination.solve(task.b * scale) / scale
+            if np.isfinite(x).all():
+                break
+        else:
             return
         at = self._accept(x, np.zeros_like(x), elimination.bound(float(x.max())))
         if relative:
