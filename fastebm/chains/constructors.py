@@ -128,7 +128,7 @@ class ChainConstructors(ChainOperator):
         """
         labels = state_labels(labels)
         source, target, weight = paired(source=source, target=target, weight=weight)
-        matrix, row = edges_to_csr(source, target, weight, n_states, symmetric, labels)
+        matrix, row, symmetric = edges_to_csr(source, target, weight, n_states, symmetric, labels)
         pattern = Pattern(matrix, symmetric=symmetric)
         return cls._from_parts(pattern, row, labels=labels, reward=reward)
 

@@ -2,6 +2,7 @@
 
 from .bounds import BoundsResult, hitting_bounds
 from .distribution import DistributionResult, hitting_distribution
+from .kemeny import KemenyResult, kemeny_constant
 from .moments import MomentsResult, hitting_moments
 from .probabilities import (
     AbsorptionResult,
@@ -10,14 +11,7 @@ from .probabilities import (
     committor,
     hitting_probabilities,
 )
-from .returns import (
-    CommuteResult,
-    KemenyResult,
-    ReturnResult,
-    commute_times,
-    kemeny_constant,
-    return_times,
-)
+from .returns import CommuteResult, ReturnResult, commute_times, return_times
 from .times import HittingResult, hitting_times
 
 __all__ = [

@@ -17,6 +17,8 @@ from ..equilibrium.structure import closed_class, hits_almost_surely, on_closed_
 from ..errors import ConvergenceWarning, InvalidChainError
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
+from ..patterns.graph import mismatch
+from ..patterns.pattern import REVERSIBLE_MISMATCH
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_ends import gap_converged, lower_end
 from ..spectral.gap_result import GapResult
@@ -26,6 +28,8 @@ from .times import MAX_ITER, HittingResult, averages, bound_from_gap, enclosure,
 # (1 - lambda_B) / (1 - second eigenvalue of P_BB): a rare target needs three, the 24 x 30 torus
 # without one state needs four to reach 1e-6.
 MAX_ROUNDS = 60
+# A right-hand side is at most one; below this it is taken to be absolute.
+LEAST, LARGEST = 1e-300, float(np.finfo(np.float64).max)
 
 
 @result
@@ -48,6 +52,7 @@ class BoundsResult(StepsResult):
         1 - lambda_B, where lambda_B is the largest eigenvalue of P_BB on the closed class: the
         probability of hitting A in the next step, given that it has not been hit for a long time.
         The bounds are rigorous (Collatz & Wielandt; on reversible chains also the Dirichlet form).
+        `exit_rate` is NaN where the means are not known, and the bounds are 0 and 1.
     exit_rate_bound : float or None
         gap pi(A) <= `exit_rate` (reversible chains).
     quasi_stationary_mean : float
@@ -141,7 +146,9 @@ def hitting_bounds(
     lambda_B comes from inverse iteration, ``M g = f``: the smallest and the largest quotient f / g
     enclose 1 - lambda_B. On reversible chains the Dirichlet form ``sum pi f g / sum pi g^2`` is an
     upper bound that takes no difference of nearly equal numbers: 1 - lambda_B may be 1e-18 and is
-    still accurate to `tol`.
+    still accurate to `tol`. Where detailed balance holds only up to a factor 1 + m, the form bounds
+    the rate of the symmetrised chain, whose rates differ by such factors; they move the rate of n
+    states by a factor of at most (1 + m)^(2 n) (O'Cinneide 1996).
 
     Examples
     --------
@@ -184,6 +191,24 @@ def hitting_bounds(
     return found
 
 
+def _balanced_measure(chain: MarkovChain) -> tuple[FloatArray, float]:
+    """(a measure with which a reversible irreducible chain is in detailed balance, the largest
+    relative error of that)."""
+    scaled = chain._scaled
+    pattern, log_measure = scaled.pattern, scaled.log_measure
+    if pattern.is_symmetric:
+        error = 0.0
+    elif pattern.is_stored:
+        assert pattern.potential is not None
+        error = mismatch(pattern.matrix, pattern.transpose, pattern.potential)
+    else:
+        error = REVERSIBLE_MISMATCH
+    parts = [pattern.potential, scaled.log_row, scaled.log_col, log_measure - log_measure.max()]
+    largest = sum(float(np.abs(part).max()) for part in parts if part is not None)
+    measure: FloatArray = np.exp(parts[-1])
+    return measure, error + 4.0 * UNIT * (largest + 2.0)
+
+
 class _ExitRateSolve:
     """The means, and bounds on the exit rate 1 - lambda_B by inverse iteration."""
 
@@ -203,9 +228,15 @@ class _ExitRateSolve:
         self.law = law = chain._law.take(threads)
         self.pi, self.log_pi = law.pi, law.log_pi
         recurrent = closed_class(chain)
-        self.reversible = on_closed_class(chain).is_reversible
+        closed = on_closed_class(chain)
+        self.reversible = closed.is_reversible
         # transient states have rates of their own, which do not affect the stationary chain
         self.recurrent_inside = self.inside if recurrent is None else self.inside & recurrent
+        self.measure, self.imbalance = np.zeros(chain.n_states), 0.0
+        if self.reversible:
+            whole = slice(None) if recurrent is None else recurrent
+            self.measure[whole], imbalance = _balanced_measure(closed)
+            self.imbalance = imbalance * 2.0 * np.count_nonzero(self.recurrent_inside)
         self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)
         self.mean: FloatArray | None = None
         self.error = math.inf
@@ -246,12 +277,23 @@ class _ExitRateSolve:
             if self.high - self.low <= self.tol * self.high:
                 break
             f = g / g[self.recurrent_inside].max()
+            start = np.minimum(f / max(self.rate, LEAST), LARGEST)
             found = self.system.solve(
-                f, 0.1 * self.tol, monitor, start=f / self.rate, scale=np.maximum(f, 1e-300)
+                f, 0.1 * self.tol, monitor, start=start, scale=np.maximum(f, LEAST)
             )
-            g, error = found.hi, self.system.error(found)
+            g, error = found.hi, self._with_absolute(found.hi, self.system.error(found))
             if error >= 1.0 or not (g[self.recurrent_inside] > 0.0).all():
                 break
+
+    def _with_absolute(self, g: FloatArray, error: float) -> float:
+        """A relative error of g with what is absolute in the solve: residuals below LEAST, and
+        underflow. Both enter times the mean time in B."""
+        assert self.mean is not None
+        seen = self.recurrent_inside
+        absolute = LEAST + 2.0 * self.system.underflow * float(g.max())
+        with np.errstate(over="ignore"):
+            times = float((self.mean[seen] / np.maximum(g[seen], LEAST)).max())
+        return error + absolute * times
 
     def _enclose(self, f: FloatArray, g: FloatArray, error: float) -> None:
         """From M g = f up to a relative error: the quotients f / g enclose 1 - lambda_B (Collatz
@@ -263,10 +305,14 @@ class _ExitRateSolve:
         if self.reversible:
             largest = float(g[seen].max())
             h = np.where(seen, g / largest, 0.0)
-            square = _core.vec_dot(self.pi * h, h, self.threads)
+            square = _core.vec_dot(self.measure * h, h, self.threads)
             if square > 0.0:
-                form = _core.vec_dot(self.pi * h, f, self.threads)
-                self.high = min(self.high, form / square / largest * (1.0 + error))
+                form = _core.vec_dot(self.measure * h, f, self.threads)
+                # for g known to `error`, and a sum of n products
+                error = (1.0 + error) ** 2 / (1.0 - error) - 1.0 + 4.0 * UNIT * len(h)
+                quotient_bound = form / square / largest * (1.0 + error)
+                if self.imbalance < 1.0:
+                    self.high = min(self.high, quotient_bound / (1.0 - self.imbalance))
         self.high = max(min(self.high, self._without_fast_states(quotient, g)), self.low)
         self.rate = self.high if self.reversible else math.sqrt(self.low * self.high)
 
@@ -289,6 +335,7 @@ class _ExitRateSolve:
         mean, _, _ = enclosure(self.mean, self.error)
         mass, from_pi = averages(self.law.pi, self.mask, mean, self.threads)
         lower_gap, pi_converged = lower_end(self.gap), self.law.converged
+        above = bound_from_gap(self.gap, self.pi, self.mask) if pi_converged else math.inf
         after = self.chain._scaled.apply(self.mean, num_threads=self.threads)
         back = (
             1.0 + _core.vec_dot(np.where(self.mask, self.pi, 0.0), after, self.threads) / mass
@@ -300,7 +347,7 @@ class _ExitRateSolve:
             target_mass=mass,
             gap=lower_gap,
             mean_from_pi=from_pi,
-            bound_from_gap=bound_from_gap(self.gap, mass) if pi_converged else math.inf,
+            bound_from_gap=above,
             exit_rate=self.rate,
             exit_rate_lower=self.low,
             exit_rate_upper=self.high,
@@ -317,7 +364,15 @@ class _ExitRateSolve:
         )
 
     def _mean_bound(self) -> FloatArray:
-        log_outside = math.log(max(1.0 - float(self.pi[self.mask].sum()), 5e-324))
-        log_k = np.maximum(0.5 * (log_outside - self.log_pi), 0.0)
+        # pi(B) as a sum: 1 - pi(A) would be rounding where the target has nearly all mass
+        logs = self.log_pi[self.inside]
+        largest = float(logs.max(initial=-math.inf))
+        log_k = np.full(self.chain.n_states, math.inf)  # on transient states
+        if largest > -math.inf:
+            log_outside = largest + math.log(float(np.exp(logs - largest).sum()))
+            log_k = np.maximum(0.5 * (log_outside - self.log_pi), 0.0)
         decay = -math.log1p(-self.low) if self.low < 1.0 else math.inf
-        return np.where(self.inside, 1.0 + log_k / decay + 1.0 / self.low, 0.0)
+        rest = 1.0 + 1.0 / self.low
+        with np.errstate(invalid="ignore"):
+            bound = np.where(log_k > 0.0, log_k / decay, 0.0) + rest
+        return np.where(self.inside, bound * (1.0 + 8.0 * UNIT), 0.0)

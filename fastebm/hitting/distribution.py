@@ -13,6 +13,10 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
 
+# What is evolved is multiplied by 2^SHIFT, so that small probabilities times small weights do not
+# underflow before the row scaling. Scalings are below e^300, half of `pattern.MAX_LOG_SPAN`.
+SHIFT = 500
+
 
 @result
 class DistributionResult(StepsResult):
@@ -25,7 +29,8 @@ class DistributionResult(StepsResult):
         P(tau = t).
     survival : ndarray (n_starts, n_steps + 1)
         P(tau > t), evolved separately and not one minus a sum: it keeps its relative accuracy
-        however small it becomes.
+        down to the smallest double of full precision, 2.2e-308, below which it is rounded
+        absolutely and ends as zero.
     n_steps : int
         The horizon that was reached.
     converged : bool
@@ -112,8 +117,8 @@ def hitting_distribution(
 
 
 class _BackwardEvolution:
-    """The columns P_x(tau = t) and P_x(tau > t) at all states x after `done` steps, and their
-    averages over the starts at every step so far."""
+    """The columns P_x(tau = t) and P_x(tau > t), times 2^SHIFT, at all states x after `done` steps,
+    and their averages over the starts at every step so far, without that factor."""
 
     def __init__(
         self,
@@ -126,10 +131,13 @@ class _BackwardEvolution:
     ) -> None:
         self.chain, self.mask, self.n_steps = chain, mask, n_steps
         self.average, self.converged, self.threads = average, converged, threads
-        self.x = np.stack([mask, ~mask], axis=1).astype(np.float64)
-        first = average(self.x)
+        self.x = np.ldexp(np.stack([mask, ~mask], axis=1).astype(np.float64), SHIFT)
+        first = self._averages(self.x)
         self.values, self.done = np.zeros((n_steps + 1, 2, first.shape[1])), 0
         self.values[0] = first
+
+    def _averages(self, x: FloatArray) -> FloatArray:
+        return np.ldexp(self.average(x), -SHIFT)
 
     def state(self) -> State:
         return {"x": self.x, "done": np.int64(self.done), "values": self.values[: self.done + 1]}
@@ -142,7 +150,7 @@ class _BackwardEvolution:
         for t in range(self.done + 1, self.n_steps + 1):
             x = self.chain._scaled.apply(self.x, num_threads=self.threads)
             x[self.mask] = 0.0
-            self.values[t] = self.average(x)
+            self.values[t] = self._averages(x)
             self.x, self.done = x, t
             run(t)
             run.save()

@@ -5,17 +5,21 @@ import warnings
 
 import numpy as np
 
-from .. import _core
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.structure import hits_almost_surely
+from ..equilibrium.structure import hits_almost_surely, reachable
 from ..errors import ConvergenceWarning
 from ..linalg.m_matrix import MMatrixSystem
+from ..linalg.rounding import UNIT
 from .times import MAX_ITER, enclosure
+
+# Squares of larger means may leave the range of a double.
+MAX_SQUARED = 1e150
+LARGEST = float(np.finfo(np.float64).max)
 
 
 @result
@@ -94,8 +98,8 @@ def hitting_moments(
     Notes
     -----
     With M = I - P_BB and h the means, ``M E tau^2 = 2 h - 1`` and
-    ``M Var tau = sum_y P(x, y) (h(y) - h(x))^2 - 1``. The first has a positive right-hand side, so
-    the error bound of `hitting_times` applies to it, too.
+    ``M Var tau = sum_y P(x, y) (h(y) - h(x) + 1)^2``, the variance of h after one step. The first
+    has a positive right-hand side, so the error bound of `hitting_times` applies to it, too.
 
     Examples
     --------
@@ -126,7 +130,11 @@ def hitting_moments(
 
 
 class _MomentsSolve:
-    """Mean, second moment and variance, one solve of M = I - P_BB each."""
+    """Mean, second moment and variance, one solve of M = I - P_BB each.
+
+    Second moments are in units of `unit`, a power of four, and variances of its square, where
+    squares of the means leave the range of a double; otherwise unit = 1.
+    """
 
     def __init__(
         self, chain: MarkovChain, mask: BoolArray, tol: float, limit: int, threads: int
@@ -138,6 +146,7 @@ class _MomentsSolve:
         ones = self.inside.astype(np.float64)
         done = not self.inside.any()
         self.mean, self.second, self.variance = ones, ones, np.zeros(chain.n_states)
+        self.unit = 1.0
         self.mean_error = self.second_error = 0.0 if done else math.inf
         self.is_solved = done  # whether `variance` is known, too
 
@@ -147,33 +156,58 @@ class _MomentsSolve:
         ones = self.inside.astype(np.float64)
         found = self.system.solve(ones, 0.2 * self.tol, monitor, start=ones, least=1.0)
         self.mean, self.mean_error = found.hi, self.system.error(found)
-        b = np.where(self.inside, 2.0 * self.mean - 1.0, 0.0)
+        largest = float(self.mean.max())
+        if largest > MAX_SQUARED:
+            self.unit = 4.0 ** (math.frexp(largest)[1] // 2)
+        unit = self.unit
+        b = np.where(self.inside, (2.0 * self.mean - 1.0) / unit, 0.0)
+        start = self.mean * (self.mean / unit)
         found = self.system.solve(
-            b, 0.2 * self.tol, monitor, start=self.mean**2, scale=b, least=1.0
+            b, 0.2 * self.tol, monitor, start=start, scale=b, least=1.0 / unit
         )
         self.second, self.second_error = found.hi, self.system.error(found)
-        square = np.empty(self.chain.n_states)
-        _core.scaled_difference(self.chain._scaled.operator, self.mean, square, 2, self.threads)
-        b = np.where(self.inside, np.maximum(square - 1.0, 0.0), 0.0)
-        found = self.system.solve(b, 0.2 * self.tol, monitor, scale=1.0 + b)
-        self.variance, self.is_solved = found.hi, True
+        b = self._step_variance()
+        if b.any():
+            support = self.inside & reachable(self.chain, b > 0.0, ~self.inside)
+            found = self.system.solve(b, 0.2 * self.tol, monitor, support=support)
+            self.variance = found.hi
+        self.is_solved = True
+
+    def _step_variance(self) -> FloatArray:
+        """The variance of h(X_1) from each state of B, where E_x h(X_1) = h(x) - 1."""
+        scaled, variance = self.chain._scaled, np.zeros(self.chain.n_states)
+        h, one = self.mean / self.unit, 1.0 / self.unit
+        for begin, end in scaled.pattern.row_ranges():
+            P = scaled.row_range(begin, end)
+            here = np.repeat(h[begin:end], np.diff(P.indptr))
+            P.data *= (h[P.indices] - here + one) ** 2
+            variance[begin:end] = P.sum(axis=1)
+        return np.where(self.inside, variance, 0.0)
 
     def result(self) -> MomentsResult:
         mean, mean_lower, mean_upper = enclosure(self.mean, self.mean_error)
-        second, second_lower, second_upper, error = self._second_moment()
         mean_lower = np.where(self.inside, np.maximum(mean_lower, 1.0), 0.0)
-        second_lower = np.maximum(second_lower, mean_lower**2)
-        with np.errstate(invalid="ignore"):
-            std_lower = np.sqrt(np.maximum(second_lower - mean_upper**2, 0.0))
-            std_upper = np.sqrt(np.maximum(second_upper - mean_lower**2, 0.0))
-        std_lower = np.where(np.isfinite(std_lower), std_lower, 0.0)
-        std = np.clip(np.sqrt(self.variance), std_lower, std_upper)
+        second, second_lower, second_upper, error = self._second_moment()
+        with np.errstate(over="ignore", invalid="ignore"):
+            least, most = (end * (end / self.unit) for end in (mean_lower, mean_upper))
+            second_lower = np.maximum(second_lower, least * (1.0 - 4.0 * UNIT))
+            spread = second_lower - most * (1.0 + 4.0 * UNIT)
+            std_lower = math.sqrt(self.unit) * np.sqrt(np.where(spread > 0.0, spread, 0.0))
+            spread = second_upper - least * (1.0 - 4.0 * UNIT)
+            std_upper = math.sqrt(self.unit) * np.sqrt(np.where(spread >= 0.0, spread, math.inf))
+            second, second_lower, second_upper = (
+                end * self.unit for end in (second, second_lower, second_upper)
+            )
+        std_upper[~self.inside] = 0.0
+        if not np.isfinite(second).all():  # beyond a double
+            error = math.inf
+        std = np.clip(np.sqrt(self.variance) * self.unit, std_lower, std_upper)
         arrays = {
             "mean": mean,
             "mean_lower": mean_lower,
             "mean_upper": mean_upper,
             "second": second,
-            "second_lower": second_lower,
+            "second_lower": np.minimum(second_lower, LARGEST),
             "second_upper": second_upper,
             "std": std,
             "std_lower": std_lower,
@@ -191,11 +225,11 @@ class _MomentsSolve:
         )
 
     def _second_moment(self) -> tuple[FloatArray, FloatArray, FloatArray, float]:
-        """(E tau^2, lower, upper, relative error). An error of the means moves the right-hand side
-        2 h - 1 >= h by at most twice the relative error of h."""
+        """(E tau^2, lower, upper, relative error), in units of `unit`. An error of the means moves
+        the right-hand side 2 h - 1 >= h by at most twice the relative error of h."""
         second, lower, upper = enclosure(self.second, self.second_error)
         if self.mean_error >= 1.0:
-            lower = np.where(self.inside, 1.0, 0.0)
+            lower = np.where(self.inside, 1.0 / self.unit, 0.0)
             return second, lower, np.where(self.inside, math.inf, 0.0), math.inf
         lower = lower * max(1.0 - 2.0 * self.mean_error, 0.0)
         upper = upper * (1.0 + 2.0 * self.mean_error / (1.0 - self.mean_error))

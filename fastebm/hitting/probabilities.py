@@ -14,7 +14,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
 from ..errors import ConvergenceWarning, InvalidChainError
-from .first_hit import FirstHitSolve
+from .first_hit import CRUDE, FirstHitSolve
 from .times import MAX_ITER
 
 
@@ -30,26 +30,36 @@ class AbsorptionResult(StepsResult):
         Probability of never hitting any of them.
     lower, upper : ndarray (n_states, n_targets)
         Componentwise bounds within [0, 1].
+    never_lower, never_upper : ndarray (n_states,)
+        Bounds on `never`.
     error : float
-        The largest distance from `probability` to a bound.
-    mean_time : ndarray (n_states,)
+        The largest relative error that the bounds allow in a probability, `never` included; inf if
+        nothing is known of one but that it is small.
+    mean_time, mean_time_lower, mean_time_upper : ndarray (n_states,)
         Mean number of steps until the chain enters a target, or a state from which no target can be
-        reached.
+        reached, with bounds.
+    mean_time_error : float
+        The largest relative error that the bounds allow in a mean time.
     residual : float
         max |b - (I - P_BB) u| over the targets, in twice the working precision.
     method : str
     n_iter : int
         Products with P.
     converged : bool
-        error <= tol.
+        error <= tol and mean_time_error <= tol.
     """
 
     probability: FloatArray
     never: FloatArray
     lower: FloatArray
     upper: FloatArray
+    never_lower: FloatArray
+    never_upper: FloatArray
     error: float
     mean_time: FloatArray
+    mean_time_lower: FloatArray
+    mean_time_upper: FloatArray
+    mean_time_error: float
     residual: float
     method: str
     n_iter: int
@@ -69,8 +79,11 @@ class HitProbabilityResult(Result):
         nearly one.
     lower, upper : ndarray (n_states,)
         Componentwise bounds on the probability, within [0, 1].
+    complement_lower, complement_upper : ndarray (n_states,)
+        The same for the complement.
     error : float
-        The largest distance from `probability` to a bound.
+        The largest relative error that the bounds allow in a probability or a complement; inf if
+        nothing is known of one but that it is small.
     residual : float
         max |b - (I - P_BB) u|, in twice the working precision.
     method : str
@@ -84,6 +97,8 @@ class HitProbabilityResult(Result):
     complement: FloatArray
     lower: FloatArray
     upper: FloatArray
+    complement_lower: FloatArray
+    complement_upper: FloatArray
     error: float
     residual: float
     method: str
@@ -110,7 +125,7 @@ def hitting_probabilities(
     target, avoid : bool mask (n_states,) or state numbers
         Disjoint.
     tol : float
-        Absolute accuracy of the probabilities.
+        Componentwise relative accuracy of the probabilities and of their complements.
     max_iter : int, optional
         Largest number of products.
     num_threads, progress, callback
@@ -130,9 +145,11 @@ def hitting_probabilities(
     Notes
     -----
     The probabilities u solve ``(I - P_BB) u = P_BA 1`` on the states B from which the target can be
-    reached. Any approximation u~ obeys ``|u - u~| <= |r|_inf E_x[time in B]``, and the mean time is
-    enclosed by bounds of its own. A solution by elimination is also accurate to a relative error,
-    even for probabilities of 1e-130.
+    reached. A solution by elimination is accurate to a relative error, even for probabilities of
+    1e-130. One by iteration, u~ with residual r, obeys ``|u - u~| <= max(|r| / u~) M^-1 u~`` with
+    ``M = I - P_BB``, where ``M^-1 u~`` is enclosed by a further solve; and ``|u - u~| <= |r|_inf
+    E_x[time in B]``, which encloses also what is too small for the first bound. Such a probability
+    makes `converged` False, as does one below the range of a double.
 
     Examples
     --------
@@ -216,7 +233,7 @@ def absorption_probabilities(
     targets : list of bool masks (n_states,) or of state numbers
         Disjoint sets.
     tol : float
-        Absolute accuracy.
+        Componentwise relative accuracy of the probabilities and of the mean times.
     max_iter : int, optional
         Largest number of products in all.
     num_threads, progress, callback
@@ -246,7 +263,7 @@ def absorption_probabilities(
         raise InvalidChainError("targets is empty; it needs at least one set of states")
     _require_disjoint(sets)
     none = np.zeros(chain.n_states, bool)
-    solve = _first_hit(chain, sets, none, tol, max_iter, num_threads)
+    solve = _first_hit(chain, sets, none, tol, max_iter, num_threads, accurate_times=True)
     return _run("absorption_probabilities", solve, _absorption, progress, callback)
 
 
@@ -265,10 +282,14 @@ def _first_hit(
     tol: float,
     max_iter: int | None,
     num_threads: int | None,
+    *,
+    accurate_times: bool = False,
 ) -> FirstHitSolve:
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
-    return FirstHitSolve(chain, sets, avoid, tol, limit, resolve_threads(num_threads))
+    time_tol = min(tol, CRUDE) if accurate_times else CRUDE
+    threads = resolve_threads(num_threads)
+    return FirstHitSolve(chain, sets, avoid, tol, limit, threads, time_tol)
 
 
 ResultT = TypeVar("ResultT", AbsorptionResult, HitProbabilityResult)
@@ -285,10 +306,12 @@ def _run(
         solve.run(monitor)
         found = pack(solve)
     if not found.converged:
+        times = getattr(found, "mean_time_error", 0.0)
         warnings.warn(
-            f"{call}: probabilities have an error of up to {found.error:.3g} after "
-            f"{found.n_iter} products, above tol = {solve.tol:.3g}; lower and upper still enclose "
-            "them",
+            f"{call}: probabilities have a relative error of up to {found.error:.3g}"
+            + (f", mean times of up to {times:.3g}" if times > 0.0 else "")
+            + f" after {found.n_iter} products, above tol = {solve.tol:.3g}; lower and upper still "
+            "enclose them",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -296,30 +319,37 @@ def _run(
 
 
 def _absorption(solve: FirstHitSolve) -> AbsorptionResult:
-    u, lower, upper, error = solve.normalized()
-    time = np.zeros(solve.chain.n_states) if solve.time is None else solve.time
+    u, lower, upper, error = solve.enclosed()
+    time = solve.mean_time()
     return AbsorptionResult(
         lag=solve.chain.lag,
         probability=np.ascontiguousarray(u[:, :-1]),
         never=u[:, -1].copy(),
         lower=np.ascontiguousarray(lower[:, :-1]),
         upper=np.ascontiguousarray(upper[:, :-1]),
+        never_lower=lower[:, -1].copy(),
+        never_upper=upper[:, -1].copy(),
         error=error,
-        mean_time=time,
+        mean_time=time.value,
+        mean_time_lower=time.lower,
+        mean_time_upper=time.upper,
+        mean_time_error=time.error,
         residual=solve.residual,
         method=solve.system.method,
         n_iter=solve.system.n_iter,
-        converged=bool(error <= solve.tol),
+        converged=bool(max(error, time.error) <= solve.tol),
     )
 
 
 def _hit_probability(solve: FirstHitSolve) -> HitProbabilityResult:
-    u, lower, upper, error = solve.normalized()
+    u, lower, upper, error = solve.enclosed()
     return HitProbabilityResult(
         probability=u[:, 0].copy(),
         complement=u[:, 1].copy(),
         lower=lower[:, 0].copy(),
         upper=upper[:, 0].copy(),
+        complement_lower=lower[:, 1].copy(),
+        complement_upper=upper[:, 1].copy(),
         error=error,
         residual=solve.residual,
         method=solve.system.method,

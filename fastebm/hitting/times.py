@@ -41,14 +41,14 @@ class HittingResult(StepsResult):
         from which the target is missed with positive probability.
     lower, upper : ndarray (n_states,)
         Componentwise bounds ``mean / (1 + delta)`` and ``mean / (1 - delta)``, with delta =
-        residual + residual_floor, or less if elimination has a better bound of its own. `upper` is
-        inf if delta >= 1.
+        residual + residual_floor, or less if elimination has a better bound of its own, and the
+        rounding of a row sum. `upper` is inf if delta >= 1.
     residual : float
         max |1 - (I - P_BB) h| in the original (unsymmetrised) system, where h is the mean as a sum
         of two doubles. Evaluated on sums of differences in twice the working precision.
     residual_floor : float
-        Rounding error of that evaluation: about 1e-30 of the largest mean (1e-15 if the chain is
-        not stored).
+        Rounding error of that evaluation: about 1e-30 of the largest mean (if the chain is not
+        stored, 1e-15 of the largest differences between neighbours).
     mean_from_pi : float
         sum pi(x) E_x tau. NaN if pi is not unique.
     target_mass : float
@@ -302,7 +302,8 @@ class _MeanSolve:
         law_converged = law is None or law.converged
         bound = None
         if self.gap is not None:
-            bound = bound_from_gap(self.gap, mass) if law_converged else math.inf
+            pi = None if law is None else law.pi
+            bound = bound_from_gap(self.gap, pi, self.mask) if law_converged else math.inf
         never = np.flatnonzero(self.never)
         return HittingResult(
             lag=self.chain.lag,
@@ -332,11 +333,16 @@ def enclosure(x: FloatArray, delta: float) -> tuple[FloatArray, FloatArray, Floa
     )
 
 
-def bound_from_gap(gap: GapResult | float, mass: float) -> float:
+def bound_from_gap(gap: GapResult | float, pi: FloatArray | None, target: BoolArray) -> float:
     """(1 - pi(A)) / (gap pi(A)) >= E_pi tau_A (Aldous & Fill, ch. 3), where gap is a number or the
-    lower end of a GapResult."""
-    lower = lower_end(gap)
-    return (1.0 - mass) / (lower * mass) if lower * mass > 0 else math.inf
+    lower end of a GapResult; NaN without pi. 1 - pi(A) is summed: where A has nearly all mass, a
+    difference would be rounding."""
+    if pi is None:
+        return math.nan
+    scale = lower_end(gap) * float(pi[target].sum())
+    outside = float(pi[~target].sum())
+    with np.errstate(over="ignore"):
+        return float(np.float64(outside) / scale) if scale > 0 else math.inf
 
 
 def averages(

@@ -117,7 +117,15 @@ class FluxConjugateGradients:
         self, r: FloatArray, task: SolveTask, should_stop: ShouldStop, save: Save
     ) -> FloatArray | None:
         """M^-1 r to ROUND_REDUCTION in the weighted norm, or until the unsymmetrised residual is
-        small; None if should_stop ended it."""
+        small; None if should_stop ended it, zero if it left the range of a double."""
+        try:
+            return self._correction(r, task, should_stop, save)
+        except ArithmeticError:
+            return np.zeros_like(r)
+
+    def _correction(
+        self, r: FloatArray, task: SolveTask, should_stop: ShouldStop, save: Save
+    ) -> FloatArray | None:
         M, limit = self.matrix, self.limit
         weight, F, jacobi = self._flux
         precond = self._multigrid if self._multigrid is not None else jacobi

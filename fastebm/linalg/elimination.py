@@ -28,6 +28,8 @@ FLOPS_PER_ENTRY = 8
 # Limits of an elimination: more operations would take two minutes and more, at 7e9 a second (one
 # core, torus 512); more entries are factors of over 8 GB.
 MAX_FLOPS, MAX_ENTRIES = 1e12, 500_000_000
+# The smallest number that is not rounded to fewer digits.
+TINY = float(np.finfo(np.float64).tiny)
 # Pivots ordered in one call.
 PIVOTS_PER_CALL = 20_000
 
@@ -49,6 +51,8 @@ class SparseElimination:
     def __init__(self, matrix: Restriction) -> None:
         self.matrix, self.pause = matrix, float(FIRST_PRODUCTS)
         self._was_ordered = False
+        self._n_leaks = 0  # entries of P from B to other states
+        self._rates_underflow = False
         self._rates: tuple[Any, ...] | None = None
         self._symbolic: tuple[Any, ...] | None = None
         self._factor: _core.Elimination | None = None
@@ -128,6 +132,7 @@ class SparseElimination:
             1,
             M.threads,
         )
+        self._examine_rates()
         search = _core.MinimumDegree(*self._rates[:2])
         while not search.expand(PIVOTS_PER_CALL):
             report(M.n_products)
@@ -140,6 +145,18 @@ class SparseElimination:
         except MemoryForecastError:
             return
         self._symbolic = symbolic
+
+    def _examine_rates(self) -> None:
+        """Count the entries that leave B, and see whether a rate may have underflowed."""
+        M = self.matrix
+        assert M.matrix is not None and self._rates is not None
+        degree = np.diff(M.matrix.indptr)
+        self._n_leaks = int(degree[M.inside].sum() - np.count_nonzero(self._rates[2]))
+        values = M.matrix.values
+        parts = [part for part in (values, M.scaled.row, M.scaled.col) if part is not None]
+        with np.errstate(under="ignore"):
+            least = math.prod(float(part.min()) for part in parts)
+        self._rates_underflow = least < TINY
 
     def factorise(self, report: Report) -> bool:
         """Eliminate B, where it is feasible; returns whether M is factorised."""
@@ -182,30 +199,31 @@ class SparseElimination:
         return self._factor.solve_left(b, exponent)
 
     @property
-    def rounding(self) -> float:
-        """The relative error of M^-1 b, to first order, if nothing underflowed: six half-ulps,
-        twice, for each row next to a pivot, and the entries' own (see the C header of the
-        elimination)."""
-        if self._symbolic is None:
-            raise RuntimeError("factorise first")
-        entries = float(self._symbolic[-1]["n_entries"])
-        return 12.0 * UNIT * (entries + 2.0 * self.matrix.n_inside)
+    def underflow(self) -> float:
+        """The sum of what products of the factorisation lost by underflow, at most.
 
-    @property
-    def underflow(self) -> bool:
-        """Whether a product of the elimination underflowed."""
+        Each such loss changes a rate by at most 5e-324, and a change of rates by d moves the
+        solution of M x = b at state i by at most d, times the mean time in B from i, times the
+        largest entry of x (from x - x' = M^-1 (M' - M) x')."""
         if self._factor is None:
             raise RuntimeError("factorise first")
-        return self._factor.underflow
+        if not (self._factor.underflow or self._rates_underflow):
+            return 0.0
+        return 1e-323 * (self.n_flops + float(self.matrix.n_inside) ** 2)
+
+    @property
+    def rounding(self) -> float:
+        """The relative error of M^-1 b if nothing underflowed: six half-ulps, twice, for each row
+        next to a pivot, and the entries' own (see the C header of the elimination); a sum of rates
+        out of B, one half-ulp an entry, twice."""
+        n_rounded = 12.0 * (self.n_entries + 2.0 * self.matrix.n_inside)
+        first_order = UNIT * (n_rounded + 2.0 * self._n_leaks)
+        return first_order / (1.0 - first_order) if first_order < 1.0 else math.inf
 
     def bound(self, largest: float) -> float:
-        """The relative error, to first order, of the x >= 0 that elimination finds; `largest` is
-        the largest entry of x.
+        """The relative error of the x >= 0 that elimination finds; `largest` is the largest entry
+        of x.
 
-        It is `rounding`, and what underflowed: a product that underflows is off by 5e-324. Like any
-        absolute change of a rate it moves x by at most that, times the time spent at the rate's
-        state, times the largest x; times n^2 for all products. (As x >= M^-1 1 up to a factor this
-        is a relative error, or an absolute one.)
-        """
-        n_inside = self.matrix.n_inside
-        return self.rounding + (1e-323 * float(n_inside) ** 2 * largest if self.underflow else 0.0)
+        `rounding`, and `underflow`: where x >= M^-1 1 up to a factor that moves x by a relative
+        error, and elsewhere the caller has to add the absolute one."""
+        return float(self.rounding + self.underflow * largest)

@@ -32,6 +32,8 @@ from .rounding import UNIT
 MAX_SWEEPS, SWEEP_GAIN = 50, 0.9
 # Rounds in a row that do not halve the residual before the refinement stops.
 MAX_STALLED = 3
+# Scale of b in an elimination where entries of any size count: no product of it underflows.
+POSITIVE_SCALE = 2.0**900
 
 State: TypeAlias = Mapping[str, Any]
 
@@ -47,15 +49,23 @@ class Iterate:
         b - M x.
     size : float
         max |r| / scale; inf where it is not finite.
+    rounding : float
+        Bound of the rounding error of r on the same scale.
     bound : float
-        A relative error that is known without the residual.
+        A relative error that is known without the residual, up to `underflow` of the elimination.
     """
 
     hi: FloatArray
     lo: FloatArray
     r: FloatArray
     size: float
+    rounding: float
     bound: float = math.inf
+
+    @property
+    def largest(self) -> float:
+        """max |r|."""
+        return float(np.abs(self.r).max(initial=0.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +143,7 @@ class MMatrixSystem:
 
     @property
     def max_degree(self) -> int:
-        """The largest number of entries in a row; 1000 is assumed where P is computed."""
+        """The largest number of entries in a row."""
         return self._M.max_degree
 
     def floor(self, hi: FloatArray) -> float:
@@ -152,6 +162,7 @@ class MMatrixSystem:
         scale: FloatArray | None = None,
         least: float = 0.0,
         relative: bool = False,
+        support: BoolArray | None = None,
     ) -> Iterate:
         """Solve M x = b.
 
@@ -171,6 +182,10 @@ class MMatrixSystem:
             No solution is smaller on B.
         relative : bool
             Keep what elimination finds as it is: its `bound` holds for entries of any size.
+        support : bool mask (n_states,), optional
+            The states where the solution is positive; it is zero elsewhere, exactly. If given, the
+            residual is measured against the iterate itself, and x may have entries of any size.
+            Implies `relative`.
 
         Returns
         -------
@@ -178,7 +193,7 @@ class MMatrixSystem:
             With size <= tol, or the best that was reached.
         """
         measure = 1.0 if scale is None else np.where(self.inside, scale, 1.0)
-        task = SolveTask(b, tol, measure, least, monitor)
+        task = SolveTask(b, tol, measure, least, monitor, support)
         self._task = task
         self.best, self._round = None, None
         start = np.zeros(self._M.n_states) if start is None else start
@@ -194,7 +209,7 @@ class MMatrixSystem:
             self._M.is_small and elimination.is_feasible(monitor)
         )
         if comes_first or self._iterate():
-            self._eliminate(relative)
+            self._eliminate(relative or support is not None)
         return self._best
 
     @property
@@ -212,9 +227,16 @@ class MMatrixSystem:
         low = self.inside & (hi < task.least)
         if low.any():
             hi, lo = np.where(low, task.least, hi), np.where(low, 0.0, lo)
+        if task.support is not None:
+            hi, lo = np.where(task.support, hi, 0.0), np.where(task.support, lo, 0.0)
         r = self._M.residual(hi, lo, task.b)
-        size = float((np.abs(r) / task.scale).max())
-        found = Iterate(hi, lo, r, size if math.isfinite(size) else math.inf, bound)
+        floor = (
+            self._M.floor_at(hi, r)
+            if task.least >= 0.0
+            else np.where(self.inside, self._M.floor(hi), 0.0)
+        )
+        size, rounding = (task.measured(part, hi) for part in (np.abs(r), floor))
+        found = Iterate(hi, lo, r, size, rounding, bound)
         if self.best is None or self.error(found) < self.error(self.best):
             self.best = found
         return found
@@ -222,8 +244,9 @@ class MMatrixSystem:
     def error(self, iterate: Iterate) -> float:
         """The delta of the module docstring, from the residual with its rounding or from the bound
         of the elimination."""
-        by_residual = iterate.size + self.floor(iterate.hi) / self._task.absolute
-        return min(by_residual, iterate.bound) + 4.0 * UNIT
+        # a row of P is divided by its sum, which is rounded at every entry
+        own = (4.0 + self.max_degree) * UNIT
+        return min(iterate.size + iterate.rounding, iterate.bound) + own
 
     def _moved(self, at: Iterate, step: FloatArray) -> Iterate:
         hi, lo = at.hi.copy(), at.lo.copy()
@@ -247,11 +270,17 @@ class MMatrixSystem:
         while self._best.size > tol and self.n_iter < self.limit and stalled < MAX_STALLED:
             before = self._best.size if math.isnan(before) else before
             self._round = _Round(at, stalled, before)
-            step = self._correction(at.r)
+            last = at.largest
+            # squares of small residuals would underflow
+            unit = 2.0 ** math.frexp(last)[1] if self._task.support is not None else 1.0
+            step = self._correction(at.r / unit)
             if step is None:
                 return False
-            at = self._swept(self._moved(at, step))
-            stalled, before = stalled + 1 if self._best.size > 0.5 * before else 0, math.nan
+            at = self._swept(self._moved(at, step * unit))
+            gained = self._best.size < math.inf and self._best.size <= 0.5 * before
+            if self._task.support is not None:  # small entries come after the large ones
+                gained |= at.largest <= 0.5 * last
+            stalled, before = 0 if gained else stalled + 1, math.nan
             self._round = _Round(at, stalled, before)
             self._note()
         self._round = None
@@ -337,8 +366,12 @@ class MMatrixSystem:
         task, elimination = self._task, self._elimination
         if not self._factorise(task.monitor):
             return
-        x = elimination.solve(task.b)
-        if not np.isfinite(x).all():
+        for scale in (POSITIVE_SCALE, 1.0) if task.support is not None else (1.0,):
+            with np.errstate(over="ignore"):
+                x = elimination.solve(task.b * scale) / scale
+            if np.isfinite(x).all():
+                break
+        else:
             return
         at = self._accept(x, np.zeros_like(x), elimination.bound(float(x.max())))
         if relative:
@@ -355,6 +388,11 @@ class MMatrixSystem:
     def eliminate(self, b: FloatArray) -> FloatArray:
         """M^-1 b for a block (n_inside, width) on the states of B alone, after `prepare`."""
         return self._elimination.solve_inside(b)
+
+    @property
+    def underflow(self) -> float:
+        """See `SparseElimination.underflow`; 0 if nothing was eliminated."""
+        return self._elimination.underflow if self._elimination.is_factorised else 0.0
 
     def elimination_bound(self, largest: float) -> float:
         """The relative error, to first order, of the x >= 0 that elimination finds; `largest` is

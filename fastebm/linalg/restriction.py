@@ -1,5 +1,6 @@
 """The matrix M = I - P_BB of a chain restricted to a set B of states, and one solve with it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +15,6 @@ from .rounding import UNIT
 # Up to this many states a computed pattern is written out, and elimination comes first: 0.3 s where
 # nothing is sparse.
 MAX_SMALL = 1000
-# Entries in a row that a computed pattern is assumed to have at most.
-COMPUTED_DEGREE = 1000
 
 #: monitor(n_products, **info): called after every piece of work.
 Report: TypeAlias = Callable[..., None]
@@ -38,6 +37,8 @@ class SparsePattern(Protocol):
     def loses_transitions(self) -> bool: ...
     @property
     def log_entries(self) -> Callable[[], FloatArray] | None: ...
+    @property
+    def max_degree(self) -> int: ...
 
 
 class ScaledMatrix(Protocol):
@@ -72,6 +73,8 @@ class SolveTask:
     least : float
         No solution is smaller on B.
     monitor : callable
+    support : ndarray bool (n_states,), optional
+        Where x is positive. If given, the residual is measured against x itself.
     """
 
     b: FloatArray
@@ -79,11 +82,24 @@ class SolveTask:
     scale: float | FloatArray
     least: float
     monitor: Report
+    support: BoolArray | None = None
 
     @property
     def absolute(self) -> float:
-        """The smallest entry of `scale`."""
-        return float(np.min(self.scale))
+        """The smallest entry that the residual is measured against, 0 if it is not known."""
+        return float(np.min(self.scale)) if self.support is None else 0.0
+
+    def measured(self, size: FloatArray, x: FloatArray) -> float:
+        """The largest entry of `size` >= 0, a residual or its rounding error at x, relative to what
+        it is measured against; inf where that is unknown or zero."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.support is None:
+                largest = float((size / self.scale).max(initial=0.0))
+            elif (x[self.support] <= 0.0).any():
+                return math.inf
+            else:
+                largest = float((size[self.support] / x[self.support]).max(initial=0.0))
+        return largest if math.isfinite(largest) else math.inf
 
 
 class Restriction:
@@ -134,10 +150,10 @@ class Restriction:
         pattern = self.scaled.pattern
         return pattern.matrix if pattern.is_stored or self.n_states <= MAX_SMALL else None
 
-    @cached_property
+    @property
     def max_degree(self) -> int:
         """The largest number of entries in a row."""
-        return COMPUTED_DEGREE if self.matrix is None else int(np.diff(self.matrix.indptr).max())
+        return self.scaled.pattern.max_degree
 
     @cached_property
     def exit_rate(self) -> FloatArray:
@@ -167,9 +183,36 @@ class Restriction:
         """(I - P) x, as sums of differences."""
         _core.scaled_difference(self.scaled.operator, x, out, 1, self.threads)
 
+    def _underflow(self) -> float:
+        """What products that underflow add to the error of `residual`, at most."""
+        row = 1.0 if self.scaled.row is None else max(1.0, float(self.scaled.row.max()))
+        return 1e-323 * (self.max_degree + 2.0) * row
+
+    def _rounding(self, hi: FloatArray) -> FloatArray:
+        """Bound of the rounding error of `residual` at every state where P is computed: that of a
+        sum of differences, which are exact to a relative error. The sum over j of
+        P[i, j] |x[i] - x[j]| is at most the root of that of P[i, j] (x[i] - x[j])^2."""
+        squares = np.empty_like(hi)
+        _core.scaled_difference(self.scaled.operator, hi, squares, 2, self.threads)
+        self.n_products += 1
+        lows = 2.0 * UNIT * float(np.abs(hi).max(initial=0.0))
+        rounding: FloatArray = (self.max_degree + 8.0) * UNIT * (np.sqrt(squares) + lows)
+        return rounding
+
     def floor(self, hi: FloatArray) -> float:
-        """Bound of the rounding error of `residual`."""
-        largest = float(np.abs(hi).max(initial=0.0))
+        """Bound of the rounding error of `residual` but for one ulp of itself, for hi + lo of any
+        sign."""
         if self.matrix is None:
-            return 8.0 * UNIT * largest
-        return 2.0 * (8.0 + self.max_degree) ** 2 * UNIT**2 * largest
+            largest = float(self._rounding(hi)[self.inside].max(initial=0.0))
+        else:
+            rounding = ((self.max_degree + 8.0) * UNIT) ** 2
+            largest = 2.0 * rounding * float(np.abs(hi).max(initial=0.0))
+        return largest + self._underflow()
+
+    def floor_at(self, hi: FloatArray, r: FloatArray) -> FloatArray:
+        """The same at every state for hi >= 0 with residual r of a right-hand side b >= 0: there
+        P hi = hi - b + r <= hi + |r|, which bounds sums of P[i, j] |x[i] - x[j]|."""
+        if self.matrix is None:
+            return self._rounding(hi) + self._underflow()
+        rounding = ((self.max_degree + 8.0) * UNIT) ** 2
+        return rounding * (2.0 * hi + np.abs(r)) + self._underflow()

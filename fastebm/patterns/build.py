@@ -17,6 +17,7 @@ from .._runtime import validate
 from .._runtime.types import FloatArray, Labels
 from ..errors import InvalidChainError
 from . import passes
+from .magnitudes import balanced
 
 ROW_SUM_TOLERANCE = 1e-6
 MAX_STATES = 2**31 - 1  # indices are int32
@@ -44,6 +45,7 @@ def prepare(
         matrix = _core.Csr(matrix.indptr, matrix.indices, None)
     if matrix.values is None:
         return matrix, 1.0 / np.diff(matrix.indptr)
+    matrix, row_sum, _ = balanced(matrix, row_sum)
     return matrix, None if (row_sum == 1.0).all() else 1.0 / row_sum
 
 
@@ -185,9 +187,10 @@ def edges_to_csr(
     n_states: int | None,
     symmetric: bool,
     labels: Labels | None,
-) -> tuple[_core.Csr, FloatArray]:
-    """(Csr, row scaling) of the random walk on weighted edges. No values are stored if all weights
-    are small multiples of one number: a repeated edge stays a repeated index."""
+) -> tuple[_core.Csr, FloatArray, bool]:
+    """(Csr, row scaling, whether the Csr is symmetric) of the random walk on weighted edges. No
+    values are stored if all weights are small multiples of one number: a repeated edge stays a
+    repeated index."""
     x, y, n_states = _checked_ends(np.asarray(source), np.asarray(target), n_states)
     storage = np.float32 if getattr(weight, "dtype", None) == np.float32 else np.float64
     w = np.ones(x.size) if weight is None else validate.vector(weight, x.size, "weight")
@@ -213,8 +216,10 @@ def edges_to_csr(
     if (counts == np.rint(counts)).all() and counts.sum() <= 2 * counts.size:
         counts = counts.astype(np.int64)
         indptr = np.concatenate([[0], np.cumsum(counts)])[matrix.indptr]
-        return _core.Csr(indptr, np.repeat(matrix.indices, counts), None), 1.0 / np.diff(indptr)
-    return matrix, 1.0 / row_sum
+        repeated = _core.Csr(indptr, np.repeat(matrix.indices, counts), None)
+        return repeated, 1.0 / np.diff(indptr), symmetric
+    matrix, row_sum, exponents = balanced(matrix, row_sum)
+    return matrix, 1.0 / row_sum, symmetric and exponents is None
 
 
 def _checked_ends(
@@ -283,4 +288,5 @@ def generator_to_csr(
         raise InvalidChainError("Q has no transition at all; a chain needs at least one")
     indptr = np.append(0, np.cumsum(moves, dtype=np.int64))[Q.indptr]
     matrix = _core.Csr(indptr, Q.indices[moves].astype(np.int32), Q.data[moves])
-    return matrix, np.full(Q.shape[0], 1.0 / rate), 1.0 - exit_rate / rate, rate
+    matrix, scale, _ = balanced(matrix, np.full(Q.shape[0], rate))
+    return matrix, 1.0 / scale, 1.0 - exit_rate / rate, rate

@@ -41,6 +41,7 @@ class LatticePattern(ComputedPattern):
         super().__init__(
             kernel, kernel.n_states * kernel.degree, columns=kernel, log_span=0.0, all_ones=True
         )
+        self.max_degree = kernel.degree
 
     @property
     def degree(self) -> int:

@@ -93,6 +93,11 @@ class Pattern:
         """Entries of A."""
         return self.matrix.nnz
 
+    @cached_property
+    def max_degree(self) -> int:
+        """The largest number of entries in a row."""
+        return int(np.diff(self.matrix.indptr).max())
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the entries; float64 if none are stored."""

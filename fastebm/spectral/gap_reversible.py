@@ -20,7 +20,7 @@ from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 from ..linalg import dirichlet
 from ..linalg.check_schedule import Check, CheckSchedule, run_until_converged
-from ..linalg.restriction import COMPUTED_DEGREE, Report
+from ..linalg.restriction import Report
 from ..linalg.rounding import RITZ_ROUNDING
 from .ends import Enclosed, smaller
 from .gap_options import MODULUS_KINDS, GapOptions
@@ -84,8 +84,7 @@ class ReversibleGap:
         self.chain, self.options, self.method, self.seed = chain, options, method, seed
         self.kind, self.checkpoint, self.keep_vector = options.kind, checkpoint, keep_vector
         self.law = chain._law.take(options.threads)
-        pattern = chain._scaled.pattern
-        degree = int(np.diff(pattern.matrix.indptr).max()) if pattern.is_stored else COMPUTED_DEGREE
+        degree = chain._scaled.pattern.max_degree
         self.proven = ProvenEnds(chain.n_states, degree, options.failure)
         self.schedule = CheckSchedule(chain.n_states)
         self.recurrence: LanczosRecurrence | WideRecurrence | None = None

@@ -146,3 +146,23 @@ def test_interrupt():
         fe.hitting_bounds(
             fe.MarkovChain(gallery.double_well(60, 8).P), [59], gap=0.1, callback=callback
         )
+
+
+def test_a_target_of_nearly_all_mass():
+    """B has mass 1e-20, and one of its states 1e-40: 1 - pi(A) is zero in doubles, and the bound
+    for every start needs pi(B)."""
+    rare = 1e-20
+    edges = fe.MarkovChain.from_edges(
+        [0, 0, 1, 1, 2],
+        [0, 1, 1, 2, 2],
+        [1.0, rare / 4, rare, rare**2 / 4, rare**2],
+        symmetric=True,
+    )
+    found = fe.hitting_bounds(edges, [0], gap=0.1)
+    assert (found.mean <= found.mean_bound).all()
+    inside = edges.log_pi[1:]
+    log_k = 0.5 * (np.logaddexp(*inside) - inside[1])
+    expected = 1 + log_k / -np.log1p(-found.exit_rate_lower) + 1 / found.exit_rate_lower
+    assert_allclose(found.mean_bound[2], expected, rtol=1e-12)
+    assert log_k > 20
+    assert_allclose(found.bound_from_gap, np.exp(inside).sum() / 0.1, rtol=1e-12)

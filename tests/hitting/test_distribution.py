@@ -102,3 +102,23 @@ def test_bad_arguments_of_the_law(options, error):
         fe.hitting_distribution(
             fe.MarkovChain(gallery.cycle(7).P), **({"target": [0], "n_steps": 3} | options)
         )
+
+
+@pytest.mark.parametrize("weight", [1e-300, 1e-200, 1e-116, 1e-30, 1.0, 1e116, 1e250])
+def test_the_size_of_the_weights_does_not_matter(weight):
+    """Staying has probability p, so survival is p^t: down to 1e-300, whatever a row sums to."""
+    p = 1e-6
+    for rows in ([weight, weight], [1.0, weight], [weight, 1.0]):
+        W = np.array([[p, 1.0], [0.5, 0.5]]) * np.array(rows)[:, None]
+        law = fe.hitting_distribution(fe.MarkovChain(W, normalize=True), [1], 49, start=0)
+        assert_allclose(law.survival[0], (p / (1 + p)) ** np.arange(50), rtol=1e-13)
+
+
+def test_a_tilt_does_not_underflow():
+    """Scalings of e^-300 and e^300."""
+    chain = fe.tilt(fe.MarkovChain([[0.5, 0.5], [0.5, 0.5]]), [0.0, 590.0], 1.0)
+    law = fe.hitting_distribution(chain, [1], 1, start=0)
+    assert_allclose(law.survival[0, 1], np.exp(-590.0), rtol=1e-12)
+    back = fe.hitting_distribution(chain, [0], 3, start=1)
+    assert_allclose(back.survival[0], 1.0)
+    assert_allclose(back.probability[0, 1:], np.exp(-590.0), rtol=1e-12)

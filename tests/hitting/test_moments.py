@@ -112,3 +112,14 @@ def test_a_partial_result_without_the_variance_is_not_converged():
     with pytest.raises(fe.Interrupted) as caught:
         fe.hitting_moments(chain, [0], callback=callback)
     assert caught.value.partial.error <= 1e-8 and not caught.value.partial.converged
+
+
+@pytest.mark.parametrize("rare", [1e-3, 1e-10, 1e-60])
+def test_a_time_that_is_nearly_certain_has_a_small_spread(rare, method):
+    """One step, or with probability `rare` one more: the variance is rare (1 - rare). It must not
+    come from a difference with one."""
+    P = np.array([[0, 1 - rare, rare], [0, 1, 0], [0, 1, 0]])
+    chain = fe.MarkovChain(P, normalize=True)
+    found = fe.hitting_moments(chain, [1])
+    assert_allclose(found.std, [np.sqrt(rare * (1 - rare)), 0, 0], rtol=1e-7)
+    assert (found.std_lower <= found.std).all() and (found.std <= found.std_upper).all()

@@ -249,3 +249,45 @@ def test_same_bits_for_any_number_of_threads(reversible, monkeypatch):
     assert_array_equal(one.probability, four.probability)
     assert_array_equal(one.upper, four.upper)
     assert one.converged
+
+
+# --- small probabilities --------------------------------------------------------------------------
+
+
+def test_a_probability_of_1e_12_is_not_zero():
+    """Within 1e-12 of (1/3, 1) times 1e-12 / (7/12): solved by hand for the two inner states."""
+    rare = 1e-12
+    P = [[1, 0, 0, 0], [0.5, 0.25, 0.25, 0], [0.25, 0.5, 0.25 - rare, rare], [0, 0, 0, 1]]
+    found = fe.hitting_probabilities(fe.MarkovChain(P), [3])
+    assert_allclose(found.probability[1:3], [4 / 7 * 1e-12, 12 / 7 * 1e-12], rtol=1e-11)
+    assert found.converged and (found.lower[1:3] > 5e-13).all()
+    other = fe.hitting_probabilities(fe.MarkovChain(P), [0])
+    assert_allclose(other.complement[1:3], found.probability[1:3], rtol=1e-12)
+    assert (other.complement_lower[1:3] > 5e-13).all()
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e-100, 1e-300])
+def test_mean_times_of_absorption(rate, method):
+    """From 1 at rate `rate` to each side; from 2 by way of 1 or directly."""
+    P = [[1, 0, 0, 0], [rate, 1 - 2 * rate, 0, rate], [0.45, 0.05, 0.05, 0.45], [0, 0, 0, 1]]
+    found = quietly(fe.absorption_probabilities, fe.MarkovChain(P), [[0], [3]])
+    from_1 = 0.5 / rate
+    if method == "iteration" and rate < 1e-50:  # 1e-100 is nothing next to the rates from 2
+        assert not found.converged and (found.mean_time_upper[1:3] >= from_1 / 20).all()
+        return
+    assert_allclose(found.mean_time, [0, from_1, (1 + 0.05 * from_1) / 0.95, 0], rtol=1e-8)
+    assert (found.mean_time_lower <= found.mean_time).all() and found.mean_time_error <= 1e-8
+    assert (found.mean_time <= found.mean_time_upper).all() and found.converged
+    assert_allclose(found.probability[1:3], 0.5, rtol=1e-12)
+
+
+def test_what_underflows_is_not_converged():
+    """(2/3)^2999 is 1e-528."""
+    n, x = 3000, np.arange(1, 3000)
+    source, target = np.r_[x, x, 0, n], np.r_[x + 1, x - 1, 0, n]
+    weight = np.r_[np.full(n - 1, 0.4), np.full(n - 1, 0.6), 1.0, 1.0]
+    chain = fe.MarkovChain.from_edges(source, target, weight)
+    found = quietly(fe.hitting_probabilities, chain, [n], avoid=[0])
+    assert found.probability[1] == found.lower[1] == 0 < found.upper[1] < 1e-300
+    assert found.error == np.inf and not found.converged
+    assert_allclose(found.probability[n - 1], 2 / 3, rtol=1e-12)

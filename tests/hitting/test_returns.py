@@ -8,7 +8,7 @@ import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastebm as fe
-from fastebm.hitting import returns
+from fastebm.hitting import kemeny
 from fastebm.linalg import elimination, restriction
 
 
@@ -95,7 +95,7 @@ def test_kemeny_of_a_metastable_chain_is_its_relaxation_time():
 def test_the_estimate_covers_the_exact_value(iterate, monkeypatch):
     """A cycle, whose constant is (n^2 - 1) / 6. Of 30 intervals of 95 %, fewer than 24 cover it
     once in 10^4 runs."""
-    monkeypatch.setattr(returns, "MAX_EXACT", 1)
+    monkeypatch.setattr(kemeny, "MAX_EXACT", 1)
     if iterate:
         monkeypatch.setattr(restriction, "MAX_SMALL", 0)
         monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
@@ -124,7 +124,7 @@ def test_kemeny_of_one_state_and_of_a_reducible_chain():
 
 
 def test_an_interrupted_estimate_has_the_probes_so_far(monkeypatch):
-    monkeypatch.setattr(returns, "MAX_EXACT", 1)
+    monkeypatch.setattr(kemeny, "MAX_EXACT", 1)
     monkeypatch.setattr(restriction, "MAX_SMALL", 0)
     monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
     left = [12]
@@ -137,3 +137,28 @@ def test_an_interrupted_estimate_has_the_probes_so_far(monkeypatch):
     with pytest.raises(fe.Interrupted) as caught:
         fe.kemeny_constant(fe.MarkovChain(gallery.cycle(20).P), rng=0, callback=callback)
     assert caught.value.partial is None or caught.value.partial.n_probes < 30
+
+
+def test_the_bounds_of_kemeny_hold_at_a_loose_tolerance():
+    """sum 1 / (1 - lambda) by hand: the trace of (I - P) without state 0 inverted, less
+    E_pi tau_0."""
+    P = np.array([[0, 0.5, 0.5], [0.8, 0.2, 0], [0.8, 0, 0.2]])
+    exact = 2 / 0.8 - (1 / 1.8 * 1.25 * 1.25 / 1.25)
+    for tol in (0.3, 1e-10):
+        found = fe.kemeny_constant(fe.MarkovChain(P), tol=tol)
+        assert found.lower <= exact <= found.upper and found.converged
+        assert_allclose(found.value, exact, rtol=1e-14)
+
+
+@pytest.mark.parametrize("iterate", [False, True])
+def test_the_estimate_includes_the_errors_of_its_solves(iterate, monkeypatch):
+    """At tol = 0.3 the means are off by up to a third, and the interval says so."""
+    monkeypatch.setattr(kemeny, "MAX_EXACT", 1)
+    if iterate:
+        monkeypatch.setattr(restriction, "MAX_SMALL", 0)
+        monkeypatch.setattr(elimination, "MAX_FLOPS", -1.0)
+    P = np.array([[0, 0.5, 0.5], [0.8, 0.2, 0], [0.8, 0, 0.2]])
+    exact = 2 / 0.8 - 1.25 / 1.8
+    for seed in range(10):
+        found = fe.kemeny_constant(fe.MarkovChain(P), tol=0.3, n_probes=4, rng=seed)
+        assert found.lower <= exact <= found.upper
