@@ -53,6 +53,11 @@ class ScaledMatrix(Protocol):
     def n_states(self) -> int: ...
 
 
+def largest_degree(pattern: SparsePattern) -> int:
+    """The largest number of entries in a row, for bounds on rounding."""
+    return int(np.diff(pattern.matrix.indptr).max()) if pattern.is_stored else COMPUTED_DEGREE
+
+
 @dataclass(frozen=True)
 class SolveTask:
     """One solve of M x = b.
