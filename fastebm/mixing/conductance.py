@@ -10,9 +10,11 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, BoolArray, Callback, FloatArray
 from ..chains.chain import MarkovChain, require_chain
 from ..errors import InvalidChainError
+from ..linalg.rounding import UNIT
 from ..spectral.gap import slowest_mode
 from ..spectral.gap_result import GapResult
 from .closed_class import reversible_closed_class
+from .gap_failure import failure_of
 from .sweep_cut import best_cut
 
 
@@ -35,12 +37,15 @@ class ConductanceResult(Result):
         Cheeger: lower <= Phi* <= upper, from gap / 2 <= Phi* <= sqrt(2 gap) and
         Phi* <= conductance. `lower` is as accurate as the lower end of the gap.
     lower_kind, upper_kind : str
-        "rigorous", "probabilistic", "estimate" or "none". `lower` has the kind of the gap's lower
-        end (see GapResult), "none" if it is 0 and says nothing. `upper` is rigorous if it is the
-        conductance of the cut; otherwise it has the kind of the gap's upper end.
+        "rigorous", "probabilistic" or "none". `lower` has the kind of the gap's lower end (see
+        GapResult), "none" if it is 0 and says nothing. `upper` is rigorous if it is the conductance
+        of the cut, with its rounding; otherwise it has the kind of the gap's upper end.
+    failure_probability : float or None
+        With which the probabilistic bounds fail, that of the gap.
     gap_lower, gap_upper : float
         The converse, Phi*^2 / 2 <= gap <= 2 Phi*, from the bounds on Phi*. gap_lower is of
-        `lower_kind`. gap_upper = 2 conductance holds for any cut and is rigorous.
+        `lower_kind`. gap_upper = 2 conductance, with its rounding, holds for any cut and is
+        rigorous.
     gap : GapResult
     """
 
@@ -52,6 +57,7 @@ class ConductanceResult(Result):
     upper: float
     lower_kind: str
     upper_kind: str
+    failure_probability: float | None
     gap_lower: float
     gap_upper: float
     gap: GapResult
@@ -135,17 +141,20 @@ def conductance(
     if inside is not None:
         cut = np.zeros(n_states, bool)
         cut[inside] = best.states
-    cheeger = math.sqrt(2.0 * gap.gap_upper)
+    # the ends include the rounding of the cut, and of their own evaluation
+    above = best.conductance * (1.0 + best.error)
+    cheeger = math.sqrt(2.0 * gap.gap_upper) * (1.0 + 4 * UNIT)
     return ConductanceResult(
         conductance=best.conductance,
         cut=cut,
         mass=best.mass,
         flow=best.flow,
         lower=0.5 * float(gap.gap_lower),
-        upper=min(best.conductance, cheeger),
+        upper=min(above, cheeger),
         lower_kind=gap.lower_kind,
-        upper_kind="rigorous" if best.conductance <= cheeger else gap.upper_kind,
-        gap_lower=0.125 * gap.gap_lower**2,
-        gap_upper=2.0 * best.conductance,
+        upper_kind="rigorous" if above <= cheeger else gap.upper_kind,
+        failure_probability=failure_of(gap, gap.lower_kind, gap.upper_kind),
+        gap_lower=0.125 * gap.gap_lower**2 * (1.0 - 4 * UNIT),
+        gap_upper=2.0 * above,
         gap=gap,
     )
