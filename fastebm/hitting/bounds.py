@@ -13,12 +13,11 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.law_error import relative_law_error
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class, hits_almost_surely, on_closed_class
 from ..errors import ConvergenceWarning, InvalidChainError
 from ..linalg.m_matrix import MMatrixSystem
-from ..linalg.rounding import UNIT, block_sum_terms
+from ..linalg.rounding import UNIT
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 from .times import (
@@ -214,12 +213,6 @@ class _ExitRateSolve:
         # transient states have rates of their own, which do not affect the stationary chain
         self.recurrent_inside = self.inside if recurrent is None else self.inside & recurrent
         self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)
-        # relative error of a quotient of two sums over the states, with weights pi
-        self._form_error = 2.0 * UNIT * (block_sum_terms(chain.n_states) + 16.0)
-        if self.reversible:
-            own = on_closed_class(chain)
-            assert own.log_pi is not None
-            self._form_error += 2.0 * relative_law_error(own, own.log_pi, threads)
         self.mean: FloatArray | None = None
         self.error = math.inf
         if hitting is not None:
@@ -271,16 +264,15 @@ class _ExitRateSolve:
         1942, Wielandt 1950)."""
         seen = self.recurrent_inside
         quotient = f[seen] / g[seen]
-        self.low = max(self.low, float(quotient.min()) * (1.0 - error - 4 * UNIT))
-        self.high = min(self.high, float(quotient.max()) * (1.0 + error + 4 * UNIT))
+        self.low = max(self.low, float(quotient.min()) * (1.0 - error))
+        self.high = min(self.high, float(quotient.max()) * (1.0 + error))
         if self.reversible:
             largest = float(g[seen].max())
             h = np.where(seen, g / largest, 0.0)
             square = _core.vec_dot(self.pi * h, h, self.threads)
             if square > 0.0:
                 form = _core.vec_dot(self.pi * h, f, self.threads)
-                above = 1.0 + error + self._form_error
-                self.high = min(self.high, form / square / largest * above)
+                self.high = min(self.high, form / square / largest * (1.0 + error))
         self.high = max(min(self.high, self._without_fast_states(quotient, g)), self.low)
         self.rate = self.high if self.reversible else math.sqrt(self.low * self.high)
 
