@@ -22,6 +22,7 @@ from .equilibrium import (
     structure,
 )
 from .errors import (
+    ConvergenceError,
     ConvergenceWarning,
     FastebmError,
     Interrupted,
@@ -125,6 +126,7 @@ __all__ = [
     "CommuteResult",
     "ConductanceResult",
     "ConnectedSet",
+    "ConvergenceError",
     "ConvergenceWarning",
     "DistributionResult",
     "DobrushinResult",

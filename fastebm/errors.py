@@ -30,6 +30,11 @@ class MemoryForecastError(FastebmError, MemoryError):
     text says how many bytes."""
 
 
+class ConvergenceError(FastebmError, ArithmeticError):
+    """An iteration did not meet its tolerance, and the result of the call, such as a chain, could
+    not say so. The text says what did not converge and the remedy."""
+
+
 class ConvergenceWarning(UserWarning):
     """An iteration stopped before its tolerance was met; `converged` of the result is False."""
 

@@ -8,16 +8,17 @@ from typing import Any, Self
 import numpy as np
 
 from .._runtime import validate
+from .._runtime.threads import resolve_threads
 from .._runtime.types import Labels, States
 from ..errors import InvalidChainError
 from ..patterns.graph import only_closed_class
 from ..patterns.scaled_pattern import ScaledPattern
 from .archive import pack_array, unpack_array, write_arrays, write_facts, write_folder, write_labels
 from .constructors import ChainConstructors
-from .law import DEFAULT_LAW_TOL, StationaryLaw
+from .law import StationaryLaw
 from .parts import ChainParts, put_together, take_apart
 from .restriction import restricted, restricted_labels
-from .scaling import rescaled
+from .scaling import reversed_in_time
 
 
 class MarkovChain(ChainConstructors):
@@ -114,6 +115,8 @@ class MarkovChain(ChainConstructors):
             There are transient states.
         ReducibleChainError
             There are several closed classes.
+        ConvergenceError
+            The stationary distribution does not converge.
 
         Examples
         --------
@@ -129,14 +132,8 @@ class MarkovChain(ChainConstructors):
                 "transient states have no reversed step; restrict the chain to its closed class "
                 "first"
             )
-        law = self._law.within(DEFAULT_LAW_TOL)
-        if law is None:
-            law = self._law.find()
-        log_pi, old_row, old_col = law.log_pi, self._scaled.log_row, self._scaled.log_col
-        log_row = log_pi * -1.0 if old_col is None else old_col - log_pi
-        log_col = log_pi if old_row is None else old_row + log_pi
-        pattern, row, col = rescaled(self._scaled.pattern.reversed, log_row, log_col)
-        return self._like(ScaledPattern(pattern, row, col, self._scaled.shift), law=self._law.best)
+        law = self._law.require(resolve_threads(None), "the reversed chain")
+        return self._like(reversed_in_time(self._scaled, law.log_pi), law=law)
 
     def restrict(self, states: States) -> "MarkovChain":
         """The chain on `states`: transitions that leave them are forbidden and the rows

@@ -7,6 +7,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import FloatArray
 from ..patterns.passes import by_rows
 from ..patterns.pattern import MAX_LOG_SPAN, Pattern
+from ..patterns.scaled_pattern import ScaledPattern
 
 
 def log_values(
@@ -54,3 +55,12 @@ def rescaled(
     )
     # an entry that underflows is stored as zero: it is still an edge of the chain
     return Pattern(_core.Csr(pattern.matrix.indptr, pattern.matrix.indices, values)), None, None
+
+
+def reversed_in_time(scaled: ScaledPattern, log_pi: FloatArray) -> ScaledPattern:
+    """``P* = D^-1 P^T D`` with D = diag(exp(log_pi))."""
+    old_row, old_col = scaled.log_row, scaled.log_col
+    log_row = -log_pi if old_col is None else old_col - log_pi
+    log_col = log_pi if old_row is None else old_row + log_pi
+    pattern, row, col = rescaled(scaled.pattern.reversed, log_row, log_col)
+    return ScaledPattern(pattern, row, col, scaled.shift)

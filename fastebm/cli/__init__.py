@@ -8,13 +8,16 @@ import argparse
 import os
 import sys
 import time
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from errno import EBADF
 from typing import Any
 
+import numpy as np
+
+from .._runtime.results import Result
+from .._runtime.warn import shortfalls
 from .._version import __version__
-from ..errors import ConvergenceWarning, FastebmError, InvalidChainError
+from ..errors import FastebmError, InvalidChainError
 from .inputs import load_chain, one_line
 from .parser import make_parser
 from .remedies import in_options, with_options
@@ -77,10 +80,9 @@ def _print_answer(args: argparse.Namespace) -> int:
     """Run the command, print its answer as JSON and return the exit status."""
     begin = time.perf_counter()
     answer = {"fastebm": __version__, "command": args.command, "converged": False}
+    reasons: list[str] = []
     try:
-        with warnings.catch_warnings():
-            # The field `converged` and the exit status say the same.
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with shortfalls() as reasons:
             code = _run(args, answer)
     except KeyboardInterrupt as stop:
         code, partial = STOPPED, with_options(getattr(stop, "partial", None), args.spellings)
@@ -89,6 +91,8 @@ def _print_answer(args: argparse.Namespace) -> int:
             "partial_kind": None if partial is None else type(partial).__name__,
             "partial": partial,
         }
+    for line in _complaints(args, answer, reasons):
+        print(f"fastebm {args.command}: {line}", file=sys.stderr)
     if args.command != "demo" or code == STOPPED:  # a finished demo has printed its own summary
         from ..report.files import plain, write_json
 
@@ -134,7 +138,38 @@ def _run(args: argparse.Namespace, answer: dict[str, Any]) -> int:
         text = in_options(str(error), args.spellings)
         answer["error"] = {"error": type(error).__name__, "text": text}
         return NO_ANSWER
-    parts = list(answer.values())
-    answer["converged"] = all(getattr(part, "converged", True) for part in parts)
-    has_errors = "error" in answer or any(getattr(part, "errors", ()) for part in parts)
-    return DONE if answer["converged"] and not has_errors else NO_ANSWER
+    answer["converged"] = "error" not in answer and not any(_unconverged(answer))
+    return DONE if answer["converged"] else NO_ANSWER
+
+
+def _unconverged(found: Any, name: str = "") -> Iterator[str]:
+    """The names of the results in an answer whose `converged` is False."""
+    if isinstance(found, Result):
+        if not np.all(getattr(found, "converged", True)):
+            yield name
+    elif isinstance(found, dict):
+        for key, value in found.items():
+            if key == "converged" and name and not value:
+                yield name
+            yield from _unconverged(value, str(key))
+    elif isinstance(found, (list, tuple)):
+        for item in found:
+            yield from _unconverged(item, name)
+
+
+def _complaints(
+    args: argparse.Namespace, answer: dict[str, Any], reasons: Iterable[str]
+) -> list[str]:
+    """Why the exit status is not 0, in lines for stderr."""
+    lines = [f"error: {answer['error']['text']}"] if "error" in answer else []
+    for part in answer.values():
+        for result in part if isinstance(part, list) else [part]:
+            for error in getattr(result, "errors", ()):  # its text names options already
+                lines.append(f"no answer: {error['part']}: {error['text']}")
+    for reason in reasons:
+        text = in_options(reason, args.spellings, names_files=False)
+        lines.append(f"not converged: {text}")
+    names = dict.fromkeys(_unconverged(answer))
+    if names and not lines:
+        lines.append(f"not converged: {', '.join(names)}")
+    return lines

@@ -44,7 +44,6 @@ def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
                 "error": type(error).__name__,
                 "text": f"the page was not written: {one_line(error)}",
             }
-            print(f"fastebm analyze: error: {answer['error']['text']}", file=sys.stderr)
     if args.summary:
         print(report.summary(), file=sys.stderr)
 
@@ -204,4 +203,4 @@ def run_demo(chain: None, args: argparse.Namespace, answer: Answer) -> None:
     found = run(
         **_given(args, "output", "html", "dataset", "betas", "rng", "num_threads", "progress")
     )
-    answer["converged"] = found["converged"]
+    answer["report"] = found

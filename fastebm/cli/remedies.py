@@ -21,6 +21,7 @@ CALLS = (
         "'fastebm convert CHAIN OUTPUT --class STATE'",
     ),
     (r"chain\.largest_class\(\)", "'fastebm convert CHAIN OUTPUT --class STATE'"),
+    (r"; call stationary\(chain, max_iter=\.\.\.\) with more products first", ""),
     (r"\bstructure\(chain\)", "'fastebm info CHAIN'"),
     (r"\bdetailed_balance\(chain\)", "'fastebm balance CHAIN'"),
     # From float() and int(), about the fields of a file.
@@ -35,7 +36,7 @@ KEYWORD = re.compile(r"\b(?P<name>[a-z]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[\w.+-]
 ARGUMENT = re.compile(r"^\w+(?= must )")
 
 
-def in_options(text: str, spellings: Mapping[str, str]) -> str:
+def in_options(text: str, spellings: Mapping[str, str], *, names_files: bool = True) -> str:
     """The text of an error with options of the command in place of Python.
 
     Parameters
@@ -43,6 +44,8 @@ def in_options(text: str, spellings: Mapping[str, str]) -> str:
     text : str
     spellings : mapping of str to str
         Parameter of the library's functions -> option of the command, as `parser` declares them.
+    names_files : bool
+        Whether the problem, before the first semicolon, may name a file: it is then kept.
 
     Returns
     -------
@@ -64,6 +67,8 @@ def in_options(text: str, spellings: Mapping[str, str]) -> str:
         text = re.sub(call, replacement, text)
     problem, semicolon, remedy = text.partition(";")
     remedy = KEYWORD.sub(option, remedy)
+    if not names_files:
+        problem = KEYWORD.sub(option, problem)
     problem = ARGUMENT.sub(lambda match: spellings.get(match[0], match[0]), problem)
     return problem + semicolon + remedy
 

@@ -42,8 +42,7 @@ def extended(
 ) -> tuple[FloatArray, FloatArray]:
     """(X, error): the right eigenvectors of `pairs`, (n_states, k), and for each column its largest
     error at any state, (k,); inf if a harmonic extension replaces the eigenvector."""
-    assert chain.log_pi is not None
-    root = np.exp(0.5 * chain.log_pi)
+    root = np.exp(0.5 * chain._law.take(threads).log_pi)
     X, error = np.ascontiguousarray(pairs.right.real).copy(), np.zeros(len(pairs.eigenvalues))
     extension = None
     for j in range(1, X.shape[1]):

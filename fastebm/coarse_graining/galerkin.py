@@ -45,8 +45,7 @@ def project(
     law_error : float
         The relative error of pi.
     """
-    pi, k = chain.pi, chi.shape[1]
-    assert pi is not None
+    pi, k = chain._law.take(threads).pi, chi.shape[1]
     B = np.linalg.inv(A)
     Y = np.ascontiguousarray((chi @ B).T)
     # roots of the Dirichlet forms of the rounding of Y, at most the norm times sqrt(2)

@@ -16,7 +16,7 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
+from ..chains.law import StationaryLaw
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
 
@@ -43,11 +43,13 @@ class LumpabilityResult(Result):
     chain : MarkovChain or None
         The coarse chain with weights pi: the exact one if the partition is lumpable, otherwise that
         of the stationary process. States of a transient set have equal weights. None after an
-        interruption.
+        interruption, and where it would rest on a pi that did not converge.
     mass : ndarray (k,)
         pi of the sets.
     n_checked : int
         Number of states checked, in the order of their sets: n_states unless interrupted.
+    converged : bool
+        The stationary distribution did. The defect does not depend on it.
     """
 
     is_lumpable: bool | None
@@ -58,6 +60,7 @@ class LumpabilityResult(Result):
     chain: MarkovChain | None
     mass: FloatArray
     n_checked: int
+    converged: bool
 
 
 def lumpability(
@@ -96,8 +99,8 @@ def lumpability(
     TypeError
         Set numbers that are not integers.
     Interrupted
-        Ctrl-C. `partial` is the LumpabilityResult of the states checked so far (while the
-        stationary distribution is computed, what `stationary` has reached).
+        Ctrl-C. `partial` is the LumpabilityResult of the states checked so far, or None while the
+        stationary distribution is computed.
 
     Notes
     -----
@@ -115,8 +118,8 @@ def lumpability(
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
     closed_class(chain)
-    law = stationary(chain, num_threads=threads)
-    search = _DefectSearch(chain, labels, size, law.pi, law.log_pi, tol)
+    law = chain._law.take(threads)
+    search = _DefectSearch(chain, labels, size, law, tol)
     with interruptible(
         "lumpability", search.result, total=n, progress=progress, callback=callback
     ) as monitor:
@@ -127,16 +130,10 @@ class _DefectSearch:
     """The defect over the states seen so far, and the flows between the sets."""
 
     def __init__(
-        self,
-        chain: MarkovChain,
-        labels: Int32Array,
-        size: IntArray,
-        pi: FloatArray,
-        log_pi: FloatArray,
-        tol: float,
+        self, chain: MarkovChain, labels: Int32Array, size: IntArray, law: StationaryLaw, tol: float
     ) -> None:
-        self.chain, self.labels, self.size, self.log_pi, self.tol = chain, labels, size, log_pi, tol
-        self.mass: FloatArray = np.bincount(labels, pi, minlength=len(size)).astype(np.float64)
+        self.chain, self.labels, self.size, self.law, self.tol = chain, labels, size, law, tol
+        self.mass: FloatArray = np.bincount(labels, law.pi, minlength=len(size)).astype(np.float64)
         self._pass: _core.Lump | None = None
 
     def run(self, monitor: Monitor) -> MarkovChain:
@@ -151,7 +148,7 @@ class _DefectSearch:
             self.labels,
             order,
             len(self.size),
-            _weights(self.log_pi, self.labels, order, self.size),
+            _weights(self.law.log_pi, self.labels, order, self.size),
         )
         flows = []
 
@@ -173,6 +170,8 @@ class _DefectSearch:
             x = y = 0
             into = int(self.labels[0])
         is_open = coarse is None and defect <= self.tol
+        if not (self.law.converged or defect <= self.tol):
+            coarse = None
         return LumpabilityResult(
             is_lumpable=None if is_open else defect <= self.tol,
             defect=defect,
@@ -182,6 +181,7 @@ class _DefectSearch:
             chain=coarse,
             mass=self.mass,
             n_checked=0 if self._pass is None else self._pass.n_seen,
+            converged=self.law.converged,
         )
 
 

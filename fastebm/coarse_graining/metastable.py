@@ -217,13 +217,13 @@ def _pack(
     A = np.ascontiguousarray(A[:, np.argsort(-A[0], kind="stable")])
     memberships = np.maximum(X @ A, 0.0)  # negative by rounding only
     memberships /= memberships.sum(axis=1, keepdims=True)
-    assert chain.log_pi is not None
-    law_error = relative_law_error(chain, chain.log_pi, threads)
+    law = chain._law.take(threads)
+    pi = law.pi
+    law_error = relative_law_error(chain, law.log_pi, threads)
     projection = project(chain, memberships, A, law_error, threads)
-    assert chain.pi is not None
-    mass = chain.pi @ memberships
+    mass = pi @ memberships
     assignment = memberships.argmax(axis=1).astype(np.int32)
-    crisp_mass: FloatArray = np.bincount(assignment, chain.pi, minlength=k).astype(np.float64)
+    crisp_mass: FloatArray = np.bincount(assignment, pi, minlength=k).astype(np.float64)
     crisp = _coarse(chain, assignment, k, threads) if (crisp_mass > 0.0).all() else None
     # twice: the error of the state that bounds a membership is added
     error = 2.0 * float((errors @ np.abs(A)).max())
@@ -241,7 +241,7 @@ def _pack(
         crisp_metastability=(
             float("nan") if crisp is None else float(np.trace(crisp.to_scipy().toarray()))
         ),
-        crispness=float(np.mean((chain.pi @ memberships**2) / mass)),
+        crispness=float(np.mean((pi @ memberships**2) / mass)),
         eigenvalues=pairs.eigenvalues.real,
         timescales=pairs.timescales,
         next_eigenvalue=None if following is None else float(np.real(following)),
@@ -331,8 +331,7 @@ def _transformation(X: FloatArray) -> FloatArray:
 def _coarse(chain: MarkovChain, labels: Int32Array, k: int, threads: int) -> MarkovChain:
     """The chain on the sets of a partition, with weights pi; its flows are sums of non-negative
     terms."""
-    flow, pi = np.empty((k, k)), chain.pi
-    assert pi is not None
+    flow, pi = np.empty((k, k)), chain._law.take(threads).pi
     for first in range(0, k, COLUMNS):
         columns = np.arange(first, min(first + COLUMNS, k))
         reached = chain._scaled.apply(

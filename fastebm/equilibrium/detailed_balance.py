@@ -14,7 +14,6 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray
 from ..chains.chain import MarkovChain, require_chain
 from .hodge import hodge_split
-from .stationary import stationary
 
 
 @result
@@ -24,7 +23,7 @@ class BalanceResult(Result):
     Attributes
     ----------
     is_reversible : bool
-        flux_violation <= tol.
+        flux_violation <= tol; False if pi did not converge.
     max_violation : float
         max |F - F^T| of the flux F(x, y) = pi(x) P(x, y).
     flux_violation : float
@@ -43,6 +42,9 @@ class BalanceResult(Result):
         -log pi: the canonical potential of arXiv 2512.18730 if the chain is reversible; +inf on
         transient states.
     pi : ndarray (n_states,)
+    converged : bool
+        The stationary distribution did (otherwise the fluxes are those of another law), and the
+        solve of `hodge`.
     gradient_fraction : float or None
         With hodge=True: the fraction of the squared log ratios log P(x, y) / P(y, x), weighted by
         1 / (1 / F(x, y) + 1 / F(y, x)), that a potential explains (their gradient part). The rest
@@ -65,6 +67,7 @@ class BalanceResult(Result):
     worst_edges: list[dict[str, Any]]
     potential: FloatArray
     pi: FloatArray
+    converged: bool
     gradient_fraction: float | None = None
     cycle_space: int | None = None
     worst_cycles: list[dict[str, Any]] | None = None
@@ -119,8 +122,10 @@ def detailed_balance(
     require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
+    converged = split_converged = True
     if pi is None:
-        log_pi = stationary(chain, num_threads=threads).log_pi
+        law = chain._law.take(threads)
+        log_pi, converged = law.log_pi, law.converged
     else:
         with np.errstate(divide="ignore"):
             log_pi = np.log(validate.distribution(pi, chain.n_states, "pi"))
@@ -133,12 +138,14 @@ def detailed_balance(
         log_pi,
         threads,
     )
-    split = hodge_split(scaled, log_pi, threads, progress, callback) if hodge else {}
+    split: dict[str, Any] = {}
+    if hodge:
+        split, split_converged = hodge_split(scaled, log_pi, threads, progress, callback)
     edges = [
         {"source": s, "target": t, "flux": f, "reverse_flux": b} for s, t, f, b in found["worst"]
     ]
     return BalanceResult(
-        is_reversible=found["violation"] <= tol,
+        is_reversible=converged and found["violation"] <= tol,
         max_violation=found["max_violation"],
         flux_violation=found["violation"],
         one_way_flux=found["one_way"],
@@ -148,6 +155,7 @@ def detailed_balance(
         worst_edges=edges,
         potential=-log_pi,
         pi=np.exp(log_pi),
+        converged=converged and split_converged,
         **split,
     )
 

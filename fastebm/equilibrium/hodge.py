@@ -9,7 +9,7 @@ from .._runtime.memory import forecast_memory
 from .._runtime.types import Callback, FloatArray
 from ..counts.connected_set import connected
 from ..counts.cycles import rank_cycles
-from ..counts.newton import newton
+from ..counts.newton import MAX_NEWTON, newton
 from ..patterns.scaled_pattern import ScaledPattern
 
 # Cycles listed, as many as worst edges.
@@ -22,8 +22,9 @@ def hodge_split(
     threads: int,
     progress: bool,
     callback: Callback | None,
-) -> dict[str, Any]:
-    """gradient_fraction, cycle_space and worst_cycles of `BalanceResult`."""
+) -> tuple[dict[str, Any], bool]:
+    """(gradient_fraction, cycle_space and worst_cycles of `BalanceResult`, whether the solve
+    converged)."""
     n, pattern = scaled.n_states, scaled.pattern
     forecast_memory(100 * pattern.nnz, "the Hodge split")
     graph = _core.PairGraph(pattern.matrix, pattern.transpose)
@@ -50,7 +51,7 @@ def hodge_split(
     upper = two_way & (graph.indices > rows)
     n_components = connected(n, graph.indptr, graph.indices, two_way)[1]
     if not upper.any():
-        return {"gradient_fraction": 1.0, "cycle_space": 0, "worst_cycles": []}
+        return {"gradient_fraction": 1.0, "cycle_space": 0, "worst_cycles": []}, True
     flux = np.exp(log_flux - log_flux.max())
     graph.forward[:], graph.backward[:] = flux, flux[graph.mirror]
     fit = newton(
@@ -70,10 +71,11 @@ def hodge_split(
     curl = np.log(forward) - np.log(backward) - fit.v[x] + fit.v[y]
     size = float((weight * ratio[weighted] ** 2).sum())
     found, _ = rank_cycles(graph, cycle_ratio, None, CYCLES_LISTED)
-    return {
+    split = {
         "gradient_fraction": 1.0 - float((weight * curl**2).sum()) / size if size > 0 else 1.0,
         "cycle_space": int(upper.sum()) - n + int(n_components),
         "worst_cycles": [
             {"states": states, "affinity": affinity} for states, affinity, _, _ in found
         ],
     }
+    return split, fit.n_newton < MAX_NEWTON

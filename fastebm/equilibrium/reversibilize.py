@@ -17,7 +17,6 @@ from ..errors import InvalidChainError
 from ..patterns import passes
 from ..patterns.pattern import Pattern
 from ..patterns.scaled_pattern import ScaledPattern
-from .stationary import stationary
 from .structure import closed_class
 
 
@@ -44,6 +43,8 @@ def reversibilize(
     ------
     ReducibleChainError
         More than one closed class.
+    ConvergenceError
+        The stationary distribution does not converge.
     InvalidChainError
         log pi spans more than 1200.
 
@@ -62,7 +63,7 @@ def reversibilize(
         return reversibilize(chain.restrict(inside), kind, num_threads=threads)
     if chain.is_reversible:
         return chain
-    log_pi = stationary(chain, num_threads=threads).log_pi
+    log_pi = chain._law.require(threads, "the reversibilisation").log_pi
     span = log_pi.max() - log_pi.min()
     if span > 1200.0:  # sqrt(pi) is the scaling, and must fit a double
         raise InvalidChainError(

@@ -1,8 +1,6 @@
 """The stationary distribution: in closed form if the chain has one, otherwise by iteration without
 subtractions. The algorithms are in `linalg.stationary_vector`."""
 
-import warnings
-
 import numpy as np
 
 from .. import _core
@@ -11,9 +9,9 @@ from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.law import DEFAULT_LAW_TOL, StationaryLaw
-from ..errors import ConvergenceWarning
 from ..linalg.stationary_vector import StationarySearch
 from .structure import closed_class
 
@@ -134,7 +132,7 @@ def stationary(
     if found.converged:
         chain._law.keep(StationaryLaw(found.log_pi, search.accuracy, found.relative_change))
     else:
-        warnings.warn(f"stationary: {search.shortfall}", ConvergenceWarning, stacklevel=2)
+        warn_unconverged(f"stationary: {search.shortfall}")
     return found
 
 

@@ -13,22 +13,14 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class, hits_almost_surely, on_closed_class
 from ..errors import ConvergenceWarning, InvalidChainError
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from ..spectral.gap import spectral_gap
+from ..spectral.gap_ends import gap_converged, lower_end
 from ..spectral.gap_result import GapResult
-from .times import (
-    MAX_ITER,
-    HittingResult,
-    averages,
-    bound_from_gap,
-    enclosure,
-    lower_end,
-    require_bound,
-)
+from .times import MAX_ITER, HittingResult, averages, bound_from_gap, enclosure, require_bound
 
 # Largest number of inverse iterations for lambda_B. Each gains a factor
 # (1 - lambda_B) / (1 - second eigenvalue of P_BB): a rare target needs three, the 24 x 30 torus
@@ -45,12 +37,13 @@ class BoundsResult(Result):
     target_mass : float
         pi(A).
     gap : float
-        The lower end of the gap that was given or found: the gap of (P + P*) / 2 in general.
+        The lower end of the gap that was given or found, 0 if it is not proven: the gap of
+        (P + P*) / 2 in general.
     mean_from_pi : float
         E_pi tau_A, from the solved means.
     bound_from_gap : float
         (1 - pi(A)) / (gap pi(A)) >= mean_from_pi (Aldous & Fill, ch. 3; for any chain with the
-        additive gap).
+        additive gap). inf if pi did not converge.
     exit_rate, exit_rate_lower, exit_rate_upper : float
         1 - lambda_B, where lambda_B is the largest eigenvalue of P_BB on the closed class: the
         probability of hitting A in the next step, given that it has not been hit for a long time.
@@ -74,9 +67,9 @@ class BoundsResult(Result):
     n_iter : int
         Products with P.
     converged : bool
-        The means are known to a relative `tol`. The accuracy of the exit rate is shown by its
-        bounds. They converge slowly only if no eigenvalue of P_BB dominates, for example if a walk
-        must hit A within n steps.
+        The means are known to a relative `tol`, and pi and the gap converged. The accuracy of the
+        exit rate is shown by its bounds. They converge slowly only if no eigenvalue of P_BB
+        dominates, for example if a walk must hit A within n steps.
     """
 
     target_mass: float
@@ -181,7 +174,7 @@ def hitting_bounds(
     ) as monitor:
         solve.run(monitor)
         found = solve.result()
-    if not found.converged:
+    if found.error > tol:
         warnings.warn(
             f"hitting_bounds: the means have a relative error of up to {found.error:.3g}, "
             f"above tol = {tol:.3g}",
@@ -204,9 +197,10 @@ class _ExitRateSolve:
         limit: int,
         threads: int,
     ) -> None:
+        self.gap_converged = gap_converged(gap, "hitting_bounds")
         self.chain, self.mask, self.gap, self.tol, self.threads = chain, mask, gap, tol, threads
         self.inside = ~mask
-        law = stationary(chain, num_threads=threads)
+        self.law = law = chain._law.take(threads)
         self.pi, self.log_pi = law.pi, law.log_pi
         recurrent = closed_class(chain)
         self.reversible = on_closed_class(chain).is_reversible
@@ -293,8 +287,8 @@ class _ExitRateSolve:
     def result(self) -> BoundsResult:
         assert self.mean is not None
         mean, _, _ = enclosure(self.mean, self.error)
-        mass, from_pi = averages(self.chain, self.mask, mean, self.threads)
-        lower_gap = lower_end(self.gap)
+        mass, from_pi = averages(self.law.pi, self.mask, mean, self.threads)
+        lower_gap, pi_converged = lower_end(self.gap), self.law.converged
         after = self.chain._scaled.apply(self.mean, num_threads=self.threads)
         back = (
             1.0 + _core.vec_dot(np.where(self.mask, self.pi, 0.0), after, self.threads) / mass
@@ -305,7 +299,7 @@ class _ExitRateSolve:
             target_mass=mass,
             gap=lower_gap,
             mean_from_pi=from_pi,
-            bound_from_gap=bound_from_gap(self.gap, mass),
+            bound_from_gap=bound_from_gap(self.gap, mass) if pi_converged else math.inf,
             exit_rate=self.rate,
             exit_rate_lower=self.low,
             exit_rate_upper=self.high,
@@ -318,7 +312,7 @@ class _ExitRateSolve:
             error=self.error,
             method=self.system.method,
             n_iter=self.system.n_iter,
-            converged=bool(self.error <= self.tol),
+            converged=bool(self.error <= self.tol) and pi_converged and self.gap_converged,
         )
 
     def _mean_bound(self) -> FloatArray:

@@ -12,7 +12,6 @@ from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
 from ..errors import InvalidChainError
 
 
@@ -30,12 +29,15 @@ class DistributionResult(Result):
         however small it becomes.
     n_steps : int
         The horizon that was reached.
+    converged : bool
+        The stationary distribution did, if the starts are drawn from it.
     """
 
     steps: IntArray
     probability: FloatArray
     survival: FloatArray
     n_steps: int
+    converged: bool
 
 
 def hitting_distribution(
@@ -93,8 +95,8 @@ def hitting_distribution(
     n_steps = validate.count(n_steps, "n_steps", minimum=0)
     mask = validate.target_mask(target, chain.n_states)
     threads = resolve_threads(num_threads)
-    average, given = _starts(chain, start, threads)
-    evolution = _BackwardEvolution(chain, mask, n_steps, average, threads)
+    average, given, converged = _starts(chain, start, threads)
+    evolution = _BackwardEvolution(chain, mask, n_steps, average, converged, threads)
     with resumable(
         "hitting_distribution",
         checkpoint,
@@ -120,10 +122,11 @@ class _BackwardEvolution:
         mask: BoolArray,
         n_steps: int,
         average: Callable[[FloatArray], FloatArray],
+        converged: bool,
         threads: int,
     ) -> None:
         self.chain, self.mask, self.n_steps = chain, mask, n_steps
-        self.average, self.threads = average, threads
+        self.average, self.converged, self.threads = average, converged, threads
         self.x = np.stack([mask, ~mask], axis=1).astype(np.float64)
         first = average(self.x)
         self.values, self.done = np.zeros((n_steps + 1, 2, first.shape[1])), 0
@@ -148,16 +151,20 @@ class _BackwardEvolution:
     def result(self) -> DistributionResult:
         values = self.values[: self.done + 1]
         probability, survival = np.ascontiguousarray(values.transpose(1, 2, 0))
-        return DistributionResult(np.arange(self.done + 1), probability, survival, self.done)
+        return DistributionResult(
+            np.arange(self.done + 1), probability, survival, self.done, self.converged
+        )
 
 
 def _starts(
     chain: MarkovChain, start: States | FloatArray | None, threads: int
-) -> tuple[Callable[[FloatArray], FloatArray], FloatArray | IntArray]:
+) -> tuple[Callable[[FloatArray], FloatArray], FloatArray | IntArray, bool]:
     """(a function that averages a block (n_states, 2) over each start and returns (2, n_starts),
-    the starts as an array)."""
+    the starts as an array, whether they converged)."""
+    converged = True
     if start is None:
-        laws = stationary(chain, num_threads=threads).pi[None]
+        law = chain._law.take(threads)
+        laws, converged = law.pi[None], law.converged
     elif np.asarray(start).dtype.kind == "f":
         rows = np.asarray(start)
         if rows.ndim > 2:
@@ -170,7 +177,7 @@ def _starts(
         )
     else:
         states = validate.state_array(start, chain.n_states, "start")
-        return (lambda x: x[states].T), states
+        return (lambda x: x[states].T), states, True
 
     def average(x: FloatArray) -> FloatArray:
         columns = [np.ascontiguousarray(column) for column in x.T]
@@ -178,4 +185,4 @@ def _starts(
             [[_core.vec_dot(law, column, threads) for law in laws] for column in columns]
         )
 
-    return average, laws
+    return average, laws, converged

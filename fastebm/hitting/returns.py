@@ -10,12 +10,12 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, States
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import on_closed_class
 from ..errors import InvalidChainError
 from ..linalg.m_matrix import MMatrixSystem
-from .times import hitting_times
+from .times import mean_times
 
 # Up to this many states the trace of the fundamental matrix is summed exactly, with one solve for
 # each state: 1 s.
@@ -38,11 +38,14 @@ class ReturnResult(Result):
     to_target : float or None
         1 / pi(A): the mean return time to the target A from pi conditioned on A. None without a
         target.
+    converged : bool
+        The stationary distribution did.
     """
 
     mean: FloatArray
     log_mean: FloatArray
     to_target: float | None
+    converged: bool
 
 
 def return_times(
@@ -78,14 +81,16 @@ def return_times(
     """
     require_chain(chain)
     mask = None if target is None else validate.target_mask(target, chain.n_states)
-    found = stationary(chain, num_threads=resolve_threads(num_threads))
+    law = chain._law.take(resolve_threads(num_threads))
     with np.errstate(over="ignore"):
-        mean = np.exp(-found.log_pi)
+        mean = np.exp(-law.log_pi)
     to_target = None
     if mask is not None:
-        mass = min(float(found.pi[mask].sum()), 1.0)
+        mass = min(float(law.pi[mask].sum()), 1.0)
         to_target = 1.0 / mass if mass > 0 else math.inf
-    return ReturnResult(mean=mean, log_mean=-found.log_pi, to_target=to_target)
+    return ReturnResult(
+        mean=mean, log_mean=-law.log_pi, to_target=to_target, converged=law.converged
+    )
 
 
 @result
@@ -163,13 +168,14 @@ def commute_times(
     times = np.zeros((2, 3, sources.size))  # there, back; mean, lower, upper
     converged = True
     for state in np.unique([sources, targets]):
-        found = hitting_times(
+        found = mean_times(
             chain,
             [int(state)],
             tol=tol,
             num_threads=num_threads,
             progress=progress,
             callback=callback,
+            averaged=False,
         )
         converged &= found.converged
         for way, (start, end) in enumerate(((sources, targets), (targets, sources))):
@@ -199,7 +205,8 @@ class KemenyResult(Result):
         1 / (1 - lambda_k).
     lower, upper : float
         If the trace is summed exactly: the bounds of the solves. If it is estimated: a 95 %
-        confidence interval (Student's t over the probes).
+        confidence interval (Student's t over the probes). 0 and inf if the stationary distribution
+        did not converge.
     std_error : float
         Standard error of the estimate; 0 if the trace is summed.
     method : str
@@ -209,7 +216,7 @@ class KemenyResult(Result):
     n_iter : int
         Products with P.
     converged : bool
-        All solves met their tolerance.
+        All solves met their tolerance, and the stationary distribution did.
     """
 
     value: float
@@ -283,12 +290,10 @@ def kemeny_constant(
     with interruptible(
         "kemeny_constant", solve.partial, progress=progress, callback=callback
     ) as monitor:
-        solve.begin(monitor)
-        if chain.n_states <= MAX_EXACT and solve.system.prepare(monitor):
-            return solve.exact(monitor)
-        for _ in range(n_probes):
-            solve.probe(generator, monitor)
-        return solve.estimate()
+        found = solve.run(n_probes, generator, monitor)
+    if not solve.converged:
+        warn_unconverged(f"kemeny_constant: a solve did not reach tol = {tol:.3g}; raise tol")
+    return found
 
 
 class _KemenySolve:
@@ -296,7 +301,7 @@ class _KemenySolve:
 
     def __init__(self, chain: MarkovChain, tol: float, threads: int) -> None:
         self.chain, self.tol = chain, tol
-        law = stationary(chain, num_threads=threads)
+        self.law = law = chain._law.take(threads)
         self.pi, self.log_pi = law.pi, law.log_pi
         self.inside = np.ones(chain.n_states, bool)
         self.inside[np.argmax(self.pi)] = False
@@ -304,6 +309,14 @@ class _KemenySolve:
         self.samples: list[float] = []
         self.time = self.longest = math.nan
         self.converged = True
+
+    def run(self, n_probes: int, rng: np.random.Generator, monitor: Monitor) -> KemenyResult:
+        self.begin(monitor)
+        if self.chain.n_states <= MAX_EXACT and self.system.prepare(monitor):
+            return self.exact(monitor)
+        for _ in range(n_probes):
+            self.probe(rng, monitor)
+        return self.estimate()
 
     def begin(self, monitor: Monitor) -> None:
         """E_pi tau_z."""
@@ -323,15 +336,16 @@ class _KemenySolve:
             monitor(first, trace=total)
         error = min(self.system.elimination_bound(self.longest), 1.0)
         value, slack = total - self.time, error * (total + self.time) + 8e-16 * total
+        known = self.law.converged
         return KemenyResult(
             value=value,
-            lower=max(value - slack, 0.0),
-            upper=value + slack,
+            lower=max(value - slack, 0.0) if known else 0.0,
+            upper=value + slack if known else math.inf,
             std_error=0.0,
             method=f"trace, {self.system.method}",
             n_probes=0,
             n_iter=self.system.n_iter,
-            converged=self.converged,
+            converged=self.converged and known,
         )
 
     def probe(self, rng: np.random.Generator, monitor: Monitor) -> None:
@@ -353,13 +367,14 @@ class _KemenySolve:
         value = float(np.mean(self.samples)) - self.time
         error = float(np.std(self.samples, ddof=1) / math.sqrt(k))
         half = float(stdtrit(k - 1, 0.975)) * error
+        known = self.law.converged
         return KemenyResult(
             value=value,
-            lower=max(value - half, 0.0),
-            upper=value + half,
+            lower=max(value - half, 0.0) if known else 0.0,
+            upper=value + half if known else math.inf,
             std_error=error,
             method=f"stochastic trace, {self.system.method}",
             n_probes=k,
             n_iter=self.system.n_iter,
-            converged=self.converged,
+            converged=self.converged and known,
         )

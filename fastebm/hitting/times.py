@@ -7,7 +7,6 @@ would hide it at means of 1e8.
 """
 
 import math
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -19,11 +18,13 @@ from .._runtime.results import Result, result
 from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
+from ..chains.law import StationaryLaw
 from ..equilibrium.structure import hits_almost_surely, on_closed_class
-from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
+from ..errors import InvalidChainError, ReducibleChainError
 from ..linalg.m_matrix import MMatrixSystem
+from ..spectral.gap_ends import gap_converged, lower_end
 from ..spectral.gap_result import GapResult
 
 MAX_ITER = 100_000
@@ -54,7 +55,7 @@ class HittingResult(Result):
         pi(target). NaN if pi is not unique.
     bound_from_gap : float or None
         (1 - pi(A)) / (gap pi(A)) >= mean_from_pi (Aldous & Fill, ch. 3) if a gap was given. The
-        lower end of a GapResult is used.
+        lower end of a GapResult is used, if it is proven.
     n_infinite : int
         Number of states with mean inf.
     unreachable_example : int or None
@@ -63,7 +64,9 @@ class HittingResult(Result):
     n_iter : int
         Products with P.
     converged : bool
-        delta <= tol.
+        delta <= tol, and the stationary distribution and a given gap converged. `lower` and `upper`
+        hold in any case; `mean_from_pi` and `target_mass` are estimates where pi did not converge,
+        and `bound_from_gap` is then inf.
     """
 
     mean: FloatArray
@@ -155,13 +158,42 @@ def hitting_times(
     >>> fe.hitting_times(walk, [0]).mean
     array([0., 3., 4., 3.])
     """
+    return mean_times(
+        chain,
+        target,
+        tol=tol,
+        gap=gap,
+        max_iter=max_iter,
+        num_threads=num_threads,
+        progress=progress,
+        callback=callback,
+        checkpoint=checkpoint,
+    )
+
+
+def mean_times(
+    chain: MarkovChain,
+    target: States,
+    *,
+    tol: float,
+    gap: GapResult | float | None = None,
+    max_iter: int | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+    checkpoint: Path | None = None,
+    averaged: bool = True,
+) -> HittingResult:
+    """`hitting_times`; with averaged=False without the averages over pi, which is then not
+    needed."""
     require_chain(chain)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
     mask = validate.target_mask(target, chain.n_states)
     require_bound(chain, gap)
+    threads = resolve_threads(num_threads)
     solve = _MeanSolve(
-        chain, mask, tol, limit, gap, resolve_threads(num_threads), keep=checkpoint is not None
+        chain, mask, tol, limit, gap, threads, keep=checkpoint is not None, averaged=averaged
     )
     with resumable(
         "hitting_times",
@@ -175,13 +207,11 @@ def hitting_times(
     ) as run:
         solve.run(run)
         found = solve.result()
-    if not found.converged:
-        warnings.warn(
+    if not solve.is_solved:
+        warn_unconverged(
             f"hitting_times: residual {found.residual:.3g} (rounding {found.residual_floor:.3g}) "
             f"after {found.n_iter} products is above tol = {tol:.3g}; lower and upper still "
-            "enclose the means",
-            ConvergenceWarning,
-            stacklevel=2,
+            "enclose the means"
         )
     return found
 
@@ -213,10 +243,14 @@ class _MeanSolve:
         threads: int,
         *,
         keep: bool,
+        averaged: bool,
     ) -> None:
         sure = hits_almost_surely(chain, mask)
         self.chain, self.mask, self.tol, self.gap, self.threads = chain, mask, tol, gap, threads
         self.inside, self.never = sure & ~mask, ~sure
+        self.gap_converged = gap_converged(gap, "hitting_times")
+        self.averaged = averaged
+        self.is_solved = False  # whether the means of the last result are known to tol
         self.system = MMatrixSystem(
             chain._scaled, self.inside, limit, threads, self._keep if keep else None
         )
@@ -243,6 +277,13 @@ class _MeanSolve:
         # least=1: tau >= 1 outside the target
         self.system.solve(ones, self.tol, run, start=ones, least=1.0)
 
+    def _law(self) -> StationaryLaw | None:
+        """None if it is not unique, or not needed."""
+        try:
+            return self.chain._law.take(self.threads) if self.averaged else None
+        except ReducibleChainError:
+            return None
+
     def result(self) -> HittingResult:
         found, delta = self.system.best, 0.0
         h, residual, floor = np.zeros(self.chain.n_states), 0.0, 0.0
@@ -251,12 +292,17 @@ class _MeanSolve:
             floor, delta = self.system.floor(found.hi), self.system.error(found)
         elif self.inside.any():
             h, residual, delta = self.inside.astype(np.float64), math.inf, math.inf
+        self.is_solved = bool(delta <= self.tol)
         mean, lower, upper = enclosure(h, delta)
         lower = np.where(self.inside, np.maximum(lower, 1.0), 0.0)
         for array in (mean, lower, upper):
             array[self.never] = math.inf
-        mass, from_pi = averages(self.chain, self.mask, mean, self.threads)
-        bound = None if self.gap is None else bound_from_gap(self.gap, mass)
+        law = self._law()
+        mass, from_pi = averages(None if law is None else law.pi, self.mask, mean, self.threads)
+        law_converged = law is None or law.converged
+        bound = None
+        if self.gap is not None:
+            bound = bound_from_gap(self.gap, mass) if law_converged else math.inf
         never = np.flatnonzero(self.never)
         return HittingResult(
             mean=mean,
@@ -271,7 +317,7 @@ class _MeanSolve:
             unreachable_example=int(never[0]) if len(never) else None,
             method=self.system.method,
             n_iter=self.system.n_iter,
-            converged=bool(delta <= self.tol),
+            converged=self.is_solved and law_converged and self.gap_converged,
         )
 
 
@@ -292,18 +338,11 @@ def bound_from_gap(gap: GapResult | float, mass: float) -> float:
     return (1.0 - mass) / (lower * mass) if lower * mass > 0 else math.inf
 
 
-def lower_end(gap: GapResult | float) -> float:
-    """The largest number that is known not to exceed the gap."""
-    return float(gap.gap_lower if isinstance(gap, GapResult) else gap)
-
-
 def averages(
-    chain: MarkovChain, target: BoolArray, values: FloatArray, threads: int
+    pi: FloatArray | None, target: BoolArray, values: FloatArray, threads: int
 ) -> tuple[float, float]:
-    """(pi(target), sum pi values), both NaN if pi is not unique."""
-    try:
-        pi = stationary(chain, num_threads=threads).pi
-    except ReducibleChainError:
+    """(pi(target), sum pi values), both NaN without pi."""
+    if pi is None:
         return math.nan, math.nan
     infinite = np.isinf(values) & (pi > 0)
     finite = np.where(np.isinf(values), 0.0, values)

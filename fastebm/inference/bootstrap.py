@@ -17,6 +17,7 @@ from .._runtime.random import philox_key
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback
+from .._runtime.warn import shortfalls, warn_unconverged
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected_set
 from ..counts.matrix import CountMatrix, CountsLike, TransitionCounts
@@ -51,6 +52,8 @@ class BootstrapResult(Result):
         Replicates whose chain lost states, because they were not drawn or no path led back from
         them; the statistic was computed on the largest strongly connected set.
     replicates : ndarray (n - n_failed, ...)
+    converged : bool
+        No fit of a chain and no statistic issued a `ConvergenceWarning`.
     """
 
     estimate: float | npt.NDArray[Any]
@@ -64,6 +67,7 @@ class BootstrapResult(Result):
     failures: dict[str, int]
     n_reduced: int
     replicates: npt.NDArray[Any]
+    converged: bool
 
 
 def bootstrap(
@@ -138,8 +142,9 @@ def bootstrap(
     else:
         kind = "trajectories"
         draw, data = _trajectories(list(as_trajectories(trajectories_or_counts)), lag, mode, key)
-    estimate, _ = _evaluate(data.scipy(), statistic, reversible)
-    replicates = _Replicates(estimate)
+    with shortfalls() as reasons:
+        estimate, _ = _evaluate(data.scipy(), statistic, reversible)
+    replicates = _Replicates(estimate, reasons)
 
     def so_far() -> BootstrapResult | None:
         return replicates.summary(level, kind, n) if len(replicates.values) >= 2 else None
@@ -151,6 +156,8 @@ def bootstrap(
             replicates.add(draw(replicate), statistic, reversible)
             monitor(replicate + 1)
     found = so_far()
+    if replicates.reasons:
+        warn_unconverged(f"bootstrap: the estimate or a replicate: {replicates.reasons[0]}")
     if found is None:
         failures = replicates.failures
         raise InvalidChainError(
@@ -171,15 +178,17 @@ def _is_counts(data: object) -> TypeGuard[CountsLike]:
 class _Replicates:
     """Values of the statistic on the replicates so far, and why others have none."""
 
-    def __init__(self, estimate: npt.ArrayLike) -> None:
-        self.estimate = estimate
+    def __init__(self, estimate: npt.ArrayLike, reasons: list[str]) -> None:
+        self.estimate, self.reasons = estimate, reasons  # why something did not converge
         self.values: list[npt.ArrayLike] = []
         self.failures: dict[str, int] = {}
         self.n_reduced = 0
 
     def add(self, counts: sp.csr_array, statistic: Statistic, reversible: bool) -> None:
         try:
-            value, reduced = _evaluate(counts, statistic, reversible)
+            with shortfalls() as reasons:
+                value, reduced = _evaluate(counts, statistic, reversible)
+            self.reasons += reasons
             self.n_reduced += reduced
             if np.shape(value) != np.shape(self.estimate):
                 raise InvalidChainError(
@@ -215,6 +224,7 @@ class _Replicates:
             failures=dict(self.failures),
             n_reduced=self.n_reduced,
             replicates=replicates,
+            converged=not self.reasons,
         )
 
 

@@ -13,9 +13,9 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.law_error import relative_law_error
-from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
@@ -50,7 +50,8 @@ class AutocorrelationResult(Result):
     residual : float
         max |f - pi f - (I - P) h| / max |f - pi f|, with the rounding of its evaluation.
     converged : bool
-        The residual is at most `tol`, and `upper` is finite.
+        The residual is at most `tol`, `upper` is finite, and the stationary distribution converged.
+        The bounds include the errors of both, and hold in any case.
     method : str
     n_iter : int
     """
@@ -138,7 +139,8 @@ def autocorrelation(
     inside = closed_class(chain)
     if inside is not None:
         chain, values = chain.restrict(inside), values[inside]
-    log_pi = stationary(chain, num_threads=threads).log_pi
+    law = chain._law.take(threads)
+    log_pi = law.log_pi
     pi = np.exp(log_pi)
     # differences from one value are as accurate as f; the power of two keeps them in range
     exponent = math.frexp(float(np.abs(values).max()))[1]
@@ -157,6 +159,11 @@ def autocorrelation(
     ) as monitor:
         solve.run(tol, monitor)
         correlation = solve.correlations(n_lags, monitor)
+    if not solve.converged:
+        warn_unconverged(
+            f"autocorrelation: the Poisson equation has a residual of {solve.residual:.3g}, tol is "
+            f"{tol:.3g}, or the time to the most probable state is not known; the bounds hold"
+        )
     h, variance = solve.h, correlation[0]
     value = float((pi * (2.0 * unit * h)).sum()) - variance
     error = solve.error(value, variance)
@@ -175,7 +182,7 @@ def autocorrelation(
         autocorrelation=rho,
         poisson=_on_all_states(np.ldexp(size * (h - pi @ h), exponent), inside, n_states),
         residual=solve.residual,
-        converged=solve.converged and upper < math.inf,
+        converged=solve.converged and upper < math.inf and law.converged,
         method=solve.system.method,
         n_iter=solve.system.n_iter,
     )

@@ -12,6 +12,7 @@ from ..chains.chain import MarkovChain, require_chain
 from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
 from ..spectral.gap import slowest_mode
+from ..spectral.gap_ends import end_kind, gap_converged, lower_end, upper_end
 from ..spectral.gap_result import GapResult
 from .closed_class import reversible_closed_class
 from .gap_failure import failure_of
@@ -47,6 +48,8 @@ class ConductanceResult(Result):
         `lower_kind`. gap_upper = 2 conductance, with its rounding, holds for any cut and is
         rigorous.
     gap : GapResult
+    converged : bool
+        The gap did. The bounds hold in any case.
     """
 
     conductance: float
@@ -61,6 +64,7 @@ class ConductanceResult(Result):
     gap_lower: float
     gap_upper: float
     gap: GapResult
+    converged: bool
 
 
 def conductance(
@@ -130,10 +134,12 @@ def conductance(
     if vector is not None:
         vector = validate.vector(vector, n_states, "vector")
         vector = vector if inside is None else vector[inside]
+    converged = gap_converged(gap, "conductance")
     if vector is None or gap is None:
         found, mode = slowest_mode(
             chain, tol=tol, rng=generator, num_threads=threads, progress=progress, callback=callback
         )
+        converged &= found.converged
         gap = found if gap is None else gap
         vector = mode if vector is None else vector
     best = best_cut(chain, vector, threads)
@@ -142,19 +148,22 @@ def conductance(
         cut = np.zeros(n_states, bool)
         cut[inside] = best.states
     # the ends include the rounding of the cut, and of their own evaluation
-    above = best.conductance * (1.0 + best.error)
-    cheeger = math.sqrt(2.0 * gap.gap_upper) * (1.0 + 4 * UNIT)
+    above, low = best.conductance * (1.0 + best.error), lower_end(gap)
+    cheeger = math.sqrt(2.0 * upper_end(gap)) * (1.0 + 4 * UNIT)
     return ConductanceResult(
         conductance=best.conductance,
         cut=cut,
         mass=best.mass,
         flow=best.flow,
-        lower=0.5 * float(gap.gap_lower),
+        lower=0.5 * low,
         upper=min(above, cheeger),
-        lower_kind=gap.lower_kind,
+        lower_kind=end_kind(gap.lower_kind),
         upper_kind="rigorous" if above <= cheeger else gap.upper_kind,
-        failure_probability=failure_of(gap, gap.lower_kind, gap.upper_kind),
-        gap_lower=0.125 * gap.gap_lower**2 * (1.0 - 4 * UNIT),
+        failure_probability=failure_of(
+            gap, gap.lower_kind, "rigorous" if above <= cheeger else gap.upper_kind
+        ),
+        gap_lower=0.125 * low**2 * (1.0 - 4 * UNIT),
         gap_upper=2.0 * above,
         gap=gap,
+        converged=converged,
     )

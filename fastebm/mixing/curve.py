@@ -2,6 +2,7 @@
 (docs/theory.md, section 3)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -14,10 +15,10 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, States
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
+from ..spectral.gap_ends import end_kind, gap_converged, lower_end
 from ..spectral.gap_result import GapResult
 from .evolution import DensityEvolution, StartList
 from .evolution_error import SMALLEST
@@ -68,10 +69,13 @@ class MixingResult(Result):
         a separation says nothing.
     bounds_kind : str or None
         What the bounds rest on, the kind of the gap's lower end: "rigorous", "probabilistic", or
-        "none" if that end is 0, so that the bounds do not decrease. A rigorous gap of 0, as a
-        periodic chain has, gives bounds that do not decrease either.
+        "none" if that end is 0 or not proven, so that the bounds do not decrease. A rigorous gap of
+        0, as a periodic chain has, gives bounds that do not decrease either.
     failure_probability : float or None
         With which probabilistic bounds fail, that of the gap.
+    converged : bool
+        The stationary distribution and a given gap did. If the former did not, there are no bounds
+        and the distances are to another law.
     """
 
     steps: IntArray
@@ -87,6 +91,7 @@ class MixingResult(Result):
     bounds: dict[str, FloatArray]
     bounds_kind: str | None
     failure_probability: float | None
+    converged: bool
 
 
 def mixing_curve(
@@ -169,22 +174,34 @@ def mixing_curve(
     if inside is not None:
         starts = _inside(starts, inside)
         chain = chain.restrict(inside)
-    log_pi = stationary(chain, num_threads=threads).log_pi
+    law = chain._law.take(threads)
+    log_pi = law.log_pi
     if getattr(gap, "kind", None) == "absolute" and not chain.is_reversible:
         raise InvalidChainError(
             "on a chain that is not reversible the absolute gap bounds no distance; "
             'pass a gap of kind "multiplicative"'
         )
+    converged = gap_converged(gap, "mixing_curve") and law.converged
     curve = _CurveRecorder(recorded, len(starts))
 
     def finish(n_recorded: int) -> MixingResult:
-        return _pack(
+        found = _pack(
             recorded[:n_recorded],
             curve.values[:, :, :n_recorded],
             curve.errors[:, :, :n_recorded],
             distances,
-            gap,
-            float(log_pi.min()),
+            converged,
+        )
+        if gap is None:
+            return found
+        if not law.converged:
+            return replace(found, bounds_kind="none")
+        first = np.sqrt(curve.values[2, :, :1]) + curve.errors[4, :, :1]
+        return replace(
+            found,
+            bounds=_bounds(found.steps, first, distances, gap, float(log_pi.min())),
+            bounds_kind=end_kind(gap.lower_kind),
+            failure_probability=failure_of(gap, gap.lower_kind),
         )
 
     with interruptible(
@@ -291,9 +308,9 @@ def _pack(
     values: FloatArray,
     errors: FloatArray,
     distances: tuple[str, ...],
-    gap: GapResult | None,
-    log_pi_min: float,
+    converged: bool,
 ) -> MixingResult:
+    """The result without bounds."""
     tv, kl, chi2, separation = values
     error = dict(zip(ERROR_ORDER, errors, strict=True))
     known = {
@@ -324,13 +341,10 @@ def _pack(
         kl_is_monotone=bool((rises["kl"] <= allowed).all()) if with_kl else None,
         kl_largest_increase=largest["kl"] if with_kl else None,
         largest_increase=largest,
-        bounds=(
-            {}
-            if gap is None
-            else _bounds(steps, known["l2"][:, :1] + error["l2"][:, :1], distances, gap, log_pi_min)
-        ),
-        bounds_kind=None if gap is None else gap.lower_kind,
-        failure_probability=None if gap is None else failure_of(gap, gap.lower_kind),
+        bounds={},
+        bounds_kind=None,
+        failure_probability=None,
+        converged=converged,
     )
 
 
@@ -370,5 +384,5 @@ def rate_of(gap: GapResult) -> float:
         raise InvalidChainError(
             'gap must be a GapResult of kind "absolute" or "multiplicative"; see spectral_gap'
         )
-    slowest = max(1.0 - gap.gap_lower, 0.0) + RATE_ROUNDING
+    slowest = max(1.0 - lower_end(gap), 0.0) + RATE_ROUNDING
     return slowest if kind == "absolute" else float(np.sqrt(slowest))

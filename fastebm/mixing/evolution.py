@@ -62,7 +62,9 @@ class DensityEvolution:
         log_density = _depths(starts, log_pi)
         depth = max(float(log_density.max()), 0.0)
         root = np.where(log_pi > MIN_LOG_PI, np.exp(0.5 * log_pi), 0.0)
-        scaled = (chain if dual else chain.reverse())._scaled
+        scaled = chain._scaled
+        if not (dual or chain.is_reversible):
+            scaled = scaling.reversed_in_time(scaled, log_pi)
         scalings = [np.log(a) for a in (scaled.row, scaled.col) if a is not None]
         scale: FloatArray | None
         unit: FloatArray | None

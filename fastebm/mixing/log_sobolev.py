@@ -13,6 +13,7 @@ from ..equilibrium.law_error import relative_law_error
 from ..linalg.restriction import largest_degree
 from ..linalg.rounding import UNIT
 from ..spectral.gap import slowest_mode, spectral_gap
+from ..spectral.gap_ends import end_kind, lower_end, upper_end
 from .closed_class import reversible_closed_class
 from .gap_failure import failure_of
 
@@ -53,6 +54,8 @@ class LogSobolevResult(Result):
         `comparison` times the gap.
     log_pi_min : float
         log p.
+    converged : bool
+        Both gaps did. The bounds hold in any case.
     """
 
     lower: float
@@ -65,6 +68,7 @@ class LogSobolevResult(Result):
     failure_probability: float | None
     comparison: float
     log_pi_min: float
+    converged: bool
 
 
 def modified_log_sobolev(
@@ -138,27 +142,28 @@ def modified_log_sobolev(
         progress=progress,
         callback=callback,
     )
-    assert chain.log_pi is not None
-    law_error = relative_law_error(chain, chain.log_pi, threads)
+    log_pi = chain._law.take(threads).log_pi
+    law_error = relative_law_error(chain, log_pi, threads)
     error = SUM_ROUNDING + 2.0 * UNIT * largest_degree(chain._scaled.pattern) + 2.0 * law_error
-    upper, trial = _best_trial(chain, gap.gap_upper, v / np.abs(v).max(), error, threads)
-    log_p = float(chain.log_pi.min())
+    upper, trial = _best_trial(chain, upper_end(gap), v / np.abs(v).max(), error, threads)
+    log_p = float(log_pi.min())
     comparison = _comparison(log_p, law_error)
-    upper_kind = gap.upper_kind if trial == 0.0 else "rigorous"
+    upper_kind = end_kind(gap.upper_kind) if trial == 0.0 else "rigorous"
     failures = [failure_of(gap, gap.lower_kind, upper_kind), failure_of(step, step.lower_kind)]
     known = [failure for failure in failures if failure is not None]
-    alpha = min(comparison * float(step.gap_lower), 1.0)
+    alpha = min(comparison * lower_end(step), 1.0)
     return LogSobolevResult(
-        lower=float(min(2.0 * comparison * float(gap.gap_lower), upper)),
+        lower=float(min(2.0 * comparison * lower_end(gap), upper)),
         upper=float(upper),
-        lower_kind=gap.lower_kind,
+        lower_kind=end_kind(gap.lower_kind),
         upper_kind=upper_kind,
         trial=trial,
         discrete_rate=-0.5 * math.log1p(-alpha) if alpha < 1.0 else math.inf,
-        discrete_kind=step.lower_kind,
+        discrete_kind=end_kind(step.lower_kind),
         failure_probability=sum(known) if known else None,
         comparison=comparison,
         log_pi_min=log_p,
+        converged=gap.converged and step.converged,
     )
 
 
@@ -189,8 +194,7 @@ def _comparison(log_p: float, law_error: float) -> float:
 def _entropy_quotient(chain: MarkovChain, logs: FloatArray, error: float, threads: int) -> float:
     """E(f, log f) / Ent(f) at f proportional to exp(logs), from above: `error` is the relative
     error of the weights and sums of both forms."""
-    pi = chain.pi
-    assert pi is not None
+    pi = chain._law.take(threads).pi
     logs = logs - np.log((pi * np.exp(logs)).sum())
     f, u, flow = np.exp(logs), np.expm1(logs), np.empty(chain.n_states)
     _core.scaled_difference(chain._scaled.operator, f, flow, 1, threads)

@@ -38,8 +38,7 @@ def best_cut(chain: MarkovChain, vector: FloatArray, threads: int) -> Cut:
     order = np.argsort(vector, kind="stable")
     rank = np.empty(chain.n_states, np.int32)
     rank[order] = np.arange(chain.n_states, dtype=np.int32)
-    scaled, pi = chain._scaled, chain.pi
-    assert pi is not None
+    scaled, pi = chain._scaled, chain._law.take(threads).pi
     step = cut_steps(scaled.pattern.matrix, scaled.col, rank, threads)
     gain = ((pi if scaled.row is None else pi * scaled.row) * step)[order]
     pi = pi[order]
@@ -50,9 +49,8 @@ def best_cut(chain: MarkovChain, vector: FloatArray, threads: int) -> Cut:
     with np.errstate(divide="ignore", invalid="ignore"):
         phi = np.where(small > 0.0, np.maximum(flow, 0.0) / small, np.inf)
     change = int(np.clip(np.searchsorted(vector[order], 0.0), 1, chain.n_states - 1))
-    assert chain.log_pi is not None
     error = SUM_ROUNDING + 2.0 * UNIT * largest_degree(scaled.pattern)
-    error += 2.0 * relative_law_error(chain, chain.log_pi, threads)
+    error += 2.0 * relative_law_error(chain, chain._law.take(threads).log_pi, threads)
     candidates = {int(np.argmin(phi)) + 1, change}
     return min(
         (_evaluated(chain, rank < first, error, threads) for first in sorted(candidates)),
@@ -64,8 +62,7 @@ def _evaluated(chain: MarkovChain, states: BoolArray, error: float, threads: int
     """The cut of a set or its complement, all numbers from sums of non-negative terms."""
     square = np.empty(chain.n_states)
     _core.scaled_difference(chain._scaled.operator, states.astype(np.float64), square, 2, threads)
-    pi = chain.pi
-    assert pi is not None
+    pi = chain._law.take(threads).pi
     mass, rest = float(pi[states].sum()), float(pi[~states].sum())
     if rest < mass:
         states, mass = ~states, rest

@@ -57,6 +57,9 @@ class MixingTimeResult(Result):
         The gap of the spectral bounds. 1 / gap is a relaxation time, not a mixing time.
     method : str
         "dense powers", "evolution" or "bounds".
+    converged : bool
+        The stationary distribution and every gap used did. If the former did not, there are no
+        bounds: `lower` is 0 and `upper` is inf.
     """
 
     steps: int | float
@@ -77,6 +80,7 @@ class MixingTimeResult(Result):
     profile_tv: FloatArray | None
     gap: GapResult | None
     method: str
+    converged: bool
 
 
 def mixing_time(
@@ -220,4 +224,5 @@ def _pack(search: MixingTimeSearch, number: IntArray) -> MixingTimeResult:
         profile_tv=tv,
         gap=search.gap,
         method=search.method,
+        converged=search.converged,
     )

@@ -17,10 +17,10 @@ from .._runtime.progress import Monitor
 from .._runtime.types import FloatArray, IntArray
 from ..chains.chain import MarkovChain
 from ..equilibrium.law_error import relative_law_error
-from ..equilibrium.stationary import stationary
 from ..linalg.restriction import largest_degree
 from ..linalg.rounding import UNIT
 from ..spectral.gap import spectral_gap
+from ..spectral.gap_ends import end_kind, gap_converged, upper_end
 from ..spectral.gap_result import GapResult
 from .curve import mixing_curve, rate_of
 from .dense_powers import MAX_DENSE, DensePowers, profile_steps
@@ -74,6 +74,8 @@ class MixingTimeSearch:
     starts, start_steps : ndarray
     profile : (steps, tv) or None
     method : str
+    converged : bool
+        The stationary distribution and every gap used did.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class MixingTimeSearch:
         self.chain, self.states, self.eps, self.gap = chain, states, eps, gap
         self.max_steps, self.threads = max_steps, threads
         self.reached = eps * (1.0 + TIE)  # a computed distance up to this counts as eps
-        self.log_pi = stationary(chain, num_threads=threads).log_pi
+        self.law = chain._law.take(threads)
+        self.log_pi = self.law.log_pi
+        self.converged = self.law.converged
         self.bounds: dict[Side, dict[str, int | float]] = {"lower": {}, "upper": {}}
         self._known: dict[tuple[Side, str], Bound] = {}
         self.worst: int | None = None
@@ -102,6 +106,8 @@ class MixingTimeSearch:
 
     def run(self, monitor: Monitor) -> None:
         self._monitor = monitor
+        if not self.law.converged:
+            return  # the distance to another law bounds nothing
         if self.chain.n_states <= MAX_DENSE:
             powers = DensePowers(self.chain, self.log_pi, self.states, self._report, self.threads)
             if powers.fit(self.eps):
@@ -233,16 +239,19 @@ class MixingTimeSearch:
         reversible = self.chain.is_reversible
         for gap in self._gaps(reversible):
             self.gap = self.gap or gap
+            self.converged &= gap.converged
             self._report(gap=gap.gap)
             # a single start may be orthogonal to the slowest function: no lower bound then
             if gap.kind == "absolute" and self.states is None:
-                self._set("lower", "spectral", self._below(gap.gap_upper), gap.upper_kind, gap)
+                steps = self._below(upper_end(gap))
+                self._set("lower", "spectral", steps, end_kind(gap.upper_kind), gap)
             if gap.kind == "multiplicative" or reversible:
                 self._above(rate_of(gap), gap)
 
     def _gaps(self, reversible: bool) -> Iterable[GapResult]:
         """The gap that was given, or those that are needed, each found when it is asked for."""
         if self.gap is not None:
+            gap_converged(self.gap, "mixing_time")
             yield self.gap
             return
         kinds = ["absolute"] if reversible else ["multiplicative"]
@@ -279,7 +288,9 @@ class MixingTimeSearch:
         log_top = 0.5 * float(-self.log_pi[own].min())
         top = float(b[own].max())
         best = self._after(log_top if math.isinf(top) else _log(top), rate)
-        self._set("upper", "spectral", best, gap.lower_kind, gap)
+        # no norm ever grows, so a rate of 1 rests on no gap
+        kind = gap.lower_kind if rate < 1.0 else "rigorous"
+        self._set("upper", "spectral", best, kind, gap)
         if not np.isfinite(b).all() or best == math.inf:
             return
         t, idle = 0, 0
@@ -290,7 +301,7 @@ class MixingTimeSearch:
             idle = 0 if bound < best else idle + 1
             best = min(best, bound)
             self._report(upper=float(best))
-        self._set("upper", "averaged", best, gap.lower_kind, gap)
+        self._set("upper", "averaged", best, kind, gap)
 
     def _after(self, log_norm: float, rate: float) -> int | float:
         """The least t with rate^t exp(log_norm) / 2 <= eps."""

@@ -326,6 +326,8 @@ class Analysis:
             else standard_errors(solve.mean_from_pi, sample),
             errors=list(self.errors),
             interrupted=None if interruption is None else self.current,
-            converged=all(np.all(getattr(item, "converged", True)) for _, item in parts_of(found)),
+            converged=not self.errors
+            and interruption is None
+            and all(np.all(getattr(item, "converged", True)) for _, item in parts_of(found)),
             timings=dict(self.timings),
         )

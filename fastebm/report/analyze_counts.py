@@ -5,6 +5,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import scipy.sparse as sp
 from .._runtime.random import philox_key
 from .._runtime.results import Result, result
 from .._runtime.types import RNG, IntArray
+from .._runtime.warn import shortfalls, warn_unconverged
 from ..counts.connected_set import connected_set
 from ..counts.matrix import TransitionCounts
 from ..counts.transitions import count_transitions, discretize
@@ -60,6 +62,8 @@ class Group(Result):
         the value where the potential is lowest.
     errors : list of dict
         part, error (class name), text: the parts without an answer.
+    converged : bool
+        Every part has an answer, and every fit, gap and solve behind it converged.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Group(Result):
     gap_interval: list[float] | None
     drift: dict[str, float] | None
     errors: list[dict[str, str]]
+    converged: bool
 
 
 def study(
@@ -139,7 +144,7 @@ def study(
     else:
         groups = _observed(path, by, trajectory, order, value, state, bins, skip)
     return [
-        _group(
+        _checked_group(
             data,
             n_bootstrap,
             np.random.SeedSequence([*map(int, key), number]),
@@ -263,6 +268,16 @@ def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
             ) from error
 
 
+def _checked_group(
+    data: Data, n_bootstrap: int, seed: np.random.SeedSequence, options: dict[str, Any]
+) -> Group:
+    with shortfalls() as reasons:
+        group = _group(data, n_bootstrap, seed, options)
+    for reason in reasons:
+        warn_unconverged(f"{data.name}: {reason}")
+    return replace(group, converged=not (reasons or group.errors))
+
+
 def _group(
     data: Data, n_bootstrap: int, seed: np.random.SeedSequence, options: dict[str, Any]
 ) -> Group:
@@ -330,6 +345,7 @@ def _group(
         gap_interval=interval,
         drift=_drift(values, trajectories, kept.states, action) if has_drift else None,
         errors=errors,
+        converged=not errors,
     )
 
 

@@ -54,7 +54,10 @@ def _say_structure(report: Findings) -> Iterator[str]:
 def _say_stationary(report: Findings) -> Iterator[str]:
     law, few = report.stationary, report.rare
     if law is not None and few is not None:
-        yield f"stationary law: method {law.method}, sum of |pi P - pi| = {law.residual:.2g}"
+        yield (
+            f"stationary law: method {law.method}, sum of |pi P - pi| = {law.residual:.2g}"
+            f"{_CAVEAT[law.converged]}"
+        )
         n_states, mass = few["n_states"], few["mass"]
         yield f"  states of pi < {RARE:g}: {n_states:,}, with total mass {mass:.3g}"
 
@@ -64,7 +67,10 @@ def _say_balance(report: Findings) -> Iterator[str]:
         return
     rate = "infinite" if math.isinf(b.entropy_production) else f"{b.entropy_production:.6g}"
     word = "holds" if b.is_reversible else "fails"
-    yield f"detailed balance: {word}; flux violation {b.flux_violation:.6g} (at most 1)"
+    yield (
+        f"detailed balance: {word}; flux violation {b.flux_violation:.6g} (at most 1)"
+        f"{_CAVEAT[b.converged]}"
+    )
     yield (
         f"  share of the flux on one-way transitions {b.one_way_flux:.6g}; "
         f"entropy production {rate} nats per step"
@@ -129,7 +135,7 @@ def _say_mixing(report: Findings) -> Iterator[str]:
     yield f"mixing from {name}, the most probable state, over {m.steps[-1]} steps:"
     yield (
         f"  KL to pi falls from {m.kl[0, 0]:.4g} to {m.kl[0, -1]:.4g} nats and {fall}; "
-        f"total variation ends at {m.tv[0, -1]:.4g}{bound}"
+        f"total variation ends at {m.tv[0, -1]:.4g}{bound}{_CAVEAT[m.converged]}"
     )
 
 
@@ -146,7 +152,7 @@ def _say_hitting(report: Findings) -> Iterator[str]:
         kind = " (a lower bound)" if s.mean_is_lower_bound else ""
         yield (
             f"  Monte Carlo {s.mean:,.8g}{kind}, 95 % interval {s.ci[0]:,.6g} to {s.ci[1]:,.6g}, "
-            f"{s.n_walkers:,} walkers"
+            f"{s.n_walkers:,} walkers{_CAVEAT[s.converged]}"
         )
         if s.n_censored:
             yield f"  {s.n_censored:,} of them were stopped after {s.max_steps:,} steps"
@@ -175,7 +181,10 @@ def _say_solved(report: Findings, h: HittingResult) -> Iterator[str]:
 
 
 def _say_bounds(b: BoundsResult) -> Iterator[str]:
-    yield f"  mean return time {b.return_time:,.8g}, by Kac's formula {b.return_time_kac:,.8g}"
+    yield (
+        f"  mean return time {b.return_time:,.8g}, by Kac's formula {b.return_time_kac:,.8g}"
+        f"{_CAVEAT[b.converged]}"
+    )
     floor = "" if b.exit_rate_bound is None else f", at least gap pi(A) = {b.exit_rate_bound:.6g}"
     yield (
         f"  exit rate 1 - lambda_B {b.exit_rate:.6g}{floor}; "

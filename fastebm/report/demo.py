@@ -195,7 +195,7 @@ class _Demo:
         few, self.start = rare(law.pi), self.labels.index(start)
         # States that no run ever visits are no meaningful target.
         self.target = superior_states(self.reward, self.level) & (law.pi >= RARE)
-        self.checks += [law.converged, slem.converged]
+        self.checks += [law.converged, slem.converged, balance.converged]
         self.facts |= {
             "n_states": chain.n_states,
             "nnz": chain.nnz,
@@ -301,6 +301,7 @@ class _Demo:
             gap.converged,
             solve.converged,
             sample.converged,
+            curve.converged,
             bool(curve.kl_is_monotone),
         ]
         assert curve.kl is not None  # a default distance

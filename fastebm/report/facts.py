@@ -12,10 +12,10 @@ import scipy.sparse as sp
 
 from .._runtime import validate
 from .._runtime.results import Result
+from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, BoolArray, FloatArray
 from .._version import __version__
 from ..chains.chain import MarkovChain
-from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import on_closed_class
 from ..errors import InvalidChainError, ReducibleChainError
 from ..simulation.hitting_sample import HittingSample
@@ -93,7 +93,7 @@ def named(chain: MarkovChain, state: int | np.integer) -> dict[str, Any]:
 
 def most_probable(chain: MarkovChain) -> dict[str, Any]:
     """The state of largest stationary mass, with that mass."""
-    pi = stationary(chain).pi
+    pi = chain._law.take(resolve_threads(None)).pi
     return named(chain, np.argmax(pi)) | {"pi": float(pi.max())}
 
 

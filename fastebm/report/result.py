@@ -62,7 +62,8 @@ class Report(Findings):
     interrupted : str or None
         The part that Ctrl-C stopped.
     converged : bool
-        Whether every part that ran converged.
+        Every part has an answer, and it converged: False with `errors`, after Ctrl-C, and where
+        `converged` of a part is.
     timings : dict str -> float
         Seconds.
     """

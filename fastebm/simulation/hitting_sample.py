@@ -34,7 +34,8 @@ class HittingSample(Result):
     ci : tuple of two floats
         95 % interval of the mean, asymptotic: Student's quantiles corrected for the skewness of the
         times (Hall 1992), so that it extends further up where few walkers contribute most of the
-        sum. With censored walkers its upper end is infinite and its lower end remains valid.
+        sum. With censored walkers its upper end is infinite and its lower end remains valid. 0 and
+        inf if starts are drawn from a pi that did not converge.
     std : float
         Standard deviation of one hitting time (nan for one walker, infinite with an infinite mean).
     mean_given_hit : float
@@ -65,7 +66,8 @@ class HittingSample(Result):
     steps_per_second : float
         Of all walkers together, without tables, graph searches and what a checkpoint restored.
     converged : bool
-        No walker was censored and, with `rel_ci`, the interval is that narrow.
+        No walker was censored and, with `rel_ci`, the interval is that narrow; and pi converged, if
+        starts are drawn from it.
     """
 
     mean: float
@@ -198,7 +200,7 @@ def simulate_hitting_times(
     ) as monitor:
         run.run(n_walkers, monitor)
         sample = _sample(run)
-    if not sample.converged:
+    if not run.is_converged(run.statistics()):
         _warn(sample, rel_ci)
     return sample
 
@@ -210,6 +212,8 @@ def _sample(run: HittingRun) -> HittingSample:
     mean, ci, std = np.inf, (np.inf, np.inf), np.inf
     if run.all_hit_surely:
         mean, ci, std = statistics.moments()
+    if not run.starts.converged:
+        ci = (0.0, np.inf)
     survival = statistics.survival()
     hit = np.flatnonzero(statistics.hits)
     seconds, n_arrived = run.pacer.seconds, statistics.n_arrived
@@ -234,7 +238,7 @@ def _sample(run: HittingRun) -> HittingSample:
         steps_per_second=(statistics.total - run.n_steps_before) / seconds if seconds else 0.0,
         n_walkers=n,
         max_steps=run.max_steps,
-        converged=run.is_converged(statistics),
+        converged=run.is_converged(statistics) and run.starts.converged,
     )
 
 

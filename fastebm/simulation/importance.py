@@ -202,12 +202,13 @@ def _result(run: ImportanceRun) -> ImportanceResult:
     is_one = abs(mean_weight - 1.0) <= MAX_DEVIATION * weight_error + 1e-9
     collapsed = bool(n_censored or effective < MIN_EFFECTIVE or not is_one)
     low, high = arrived.interval(n)
+    converged = run.starts.converged and not collapsed
     return ImportanceResult(
         probability=arrived.mean(n),
-        ci=(0.0, 1.0) if collapsed else (low, min(high, 1.0)),
+        ci=(low, min(high, 1.0)) if converged else (0.0, 1.0),
         std_error=arrived.error(n),
         mean_steps=steps.mean(n),
-        mean_steps_ci=(0.0, np.inf) if collapsed else steps.interval(n),
+        mean_steps_ci=steps.interval(n) if converged else (0.0, np.inf),
         effective_sample_size=effective,
         largest_share=arrived.largest / first if first > 0 else 0.0,
         mean_weight=mean_weight,
@@ -220,5 +221,5 @@ def _result(run: ImportanceRun) -> ImportanceResult:
         n_steps_total=n_steps,
         max_steps=run.max_steps,
         steps_per_second=run.walks.steps_per_second,
-        converged=not collapsed,
+        converged=converged,
     )

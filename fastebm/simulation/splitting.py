@@ -45,7 +45,8 @@ class SplittingResult(Result):
     n_particles, n_replicas, n_steps_total : int
     steps_per_second : float
     converged : bool
-        The standard error is at most a quarter of the probability.
+        The standard error is at most a quarter of the probability; and pi converged, if starts are
+        drawn from it (otherwise `ci` is from 0 to 1).
     """
 
     probability: float
@@ -185,7 +186,7 @@ def splitting_probability(
     if known is not None:
         return known
     found = run.run(progress, callback, checkpoint, lambda: _probability(run))
-    if not found.converged:
+    if not found.converged and run.starts.converged:
         _warn(run.name, found.std_error, found.probability, found)
     return found
 
@@ -321,6 +322,8 @@ def _probability(run: SplittingRun) -> SplittingResult:
     elif mean > 0.0:
         low = high = mean
     error = std / n**0.5
+    if not run.starts.converged:
+        low, high = 0.0, 1.0
     return SplittingResult(
         probability=mean,
         ci=(max(low, 0.0), min(high, 1.0)),
@@ -332,7 +335,7 @@ def _probability(run: SplittingRun) -> SplittingResult:
         n_replicas=n,
         n_steps_total=run.finished.n_steps,
         steps_per_second=run.walks.steps_per_second,
-        converged=bool(mean > 0.0 and error <= MAX_REL_ERROR * mean),
+        converged=bool(mean > 0.0 and error <= MAX_REL_ERROR * mean) and run.starts.converged,
     )
 
 

@@ -17,7 +17,7 @@ from .._runtime import validate
 from .._runtime.pacing import Pacer
 from .._runtime.types import BoolArray, FloatArray, IntArray, States
 from ..chains.chain import MarkovChain
-from ..equilibrium.stationary import stationary
+from ..chains.law import DEFAULT_LAW_TOL
 from ..equilibrium.structure import hits_almost_surely
 from ..errors import InvalidChainError
 
@@ -87,20 +87,21 @@ class Starts:
         The distribution that starts are drawn from.
     given : ndarray int64 or None
         The states that are assigned round robin.
+    converged : bool
+        pi did, if starts are drawn from it.
     """
 
     distribution: FloatArray | None
     given: IntArray | None
+    converged: bool
 
     def __init__(
         self, chain: MarkovChain, start: npt.ArrayLike | None, key: Words, num_threads: int
     ) -> None:
-        self.key, self.distribution, self.given = key, None, None
+        self.key, self.distribution, self.given, self.converged = key, None, None, True
         if start is None:
-            known = chain.pi
-            if known is None:
-                known = stationary(chain, num_threads=num_threads).pi
-            self.distribution = known
+            law = chain._law.within(DEFAULT_LAW_TOL) or chain._law.take(num_threads)
+            self.distribution, self.converged = law.pi, law.converged
         elif np.ndim(start) == 1 and np.size(start) and np.asarray(start).dtype.kind == "f":
             self.distribution = validate.distribution(start, chain.n_states, "start")
         else:

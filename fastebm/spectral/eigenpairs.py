@@ -23,7 +23,6 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, IntArray, Path
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.symmetrized import balanced, symmetrized
-from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import structure
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from ..linalg import dirichlet
@@ -167,7 +166,7 @@ def eigenpairs(
         work.is_whole = True
         work.run(limit, step_done)
         found = work.result(run.wall_s)
-    if not found.converged:
+    if not found.converged and work.law.converged:
         warnings.warn(
             f"eigenpairs: {np.count_nonzero(found.converged_each)} of {k} pairs converged to "
             f"{tol:.3g} after {found.n_matvecs} products; raise max_matvecs",
@@ -195,7 +194,8 @@ class _Searches:
     ) -> None:
         self.chain, self.k, self.threads, self.tol = chain, k, threads, tol
         self.is_whole = False
-        self.log_pi: FloatArray = stationary(chain, num_threads=threads).log_pi
+        self.law = chain._law.take(threads)
+        self.log_pi = self.law.log_pi
         self.symmetric = chain.is_reversible
         kinds: tuple[OperatorKind, ...] = () if k == 1 else ("right", "left")
         if self.symmetric:
@@ -339,19 +339,20 @@ class _Searches:
                 rates[i] = self._dirichlet(np.ascontiguousarray(right[:, i]))
         accuracy = np.array([self.accuracy(value) for value in values])
         each = np.append(True, np.maximum(residuals, left_residuals) <= accuracy)
+        each &= self.law.converged
         return EigenResult(
             eigenvalues=eigenvalues,
             right=right,
             left=left,
             residuals=np.append(0.0, residuals),
-            left_residuals=np.append(0.0, left_residuals),
+            left_residuals=np.append(0.0 if self.law.converged else np.inf, left_residuals),
             conditions=np.append(1.0, conditions),
             rates=rates,
             timescales=timescales(eigenvalues, rates),
             multiplicities=self._multiplicities(eigenvalues),
             next_eigenvalue=self.searches[0].following if self.searches else None,
             is_cut=self._is_cut(values),
-            verified=all(search.verified for search in self.searches),
+            verified=self.law.converged and all(search.verified for search in self.searches),
             converged=len(eigenvalues) >= self.k and bool(each.all()),
             converged_each=each,
             n_matvecs=self.n_matvecs,

@@ -208,7 +208,7 @@ def _solve(
                 found, f = deep, vector
     else:
         found, f = iterated()
-    if not found.converged:
+    if not (found.converged or chain._law.has_failed):
         _warn(found, options)
     return found, f
 

@@ -17,8 +17,9 @@ from .._runtime.progress import Monitor, interruptible
 from .._runtime.random import philox_key
 from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain
+from ..chains.law import StationaryLaw
+from ..chains.scaling import reversed_in_time
 from ..chains.symmetrized import balanced
-from ..equilibrium.stationary import stationary
 from ..linalg import dirichlet
 from ..linalg.check_schedule import Check, CheckSchedule, run_until_converged
 from ..linalg.eigensearch import n_rows
@@ -30,9 +31,9 @@ from ..linalg.ritz import Projection, RitzPairs
 from ..linalg.rounding import EPS, RITZ_ROUNDING
 from ..linalg.three_term import ThreeTerm
 from . import gap_result
+from .gap_ends import without_ends
 from .gap_result import SMALL_GAP, SMALLEST_GAP, GapResult, pack
 from .gap_reversible import GapOptions
-from .known_law import known_pi
 from .lanczos import TridiagonalRitz
 
 # Convergence also needs this many of the following Ritz values to be clear of the leading one:
@@ -43,7 +44,15 @@ GUARDS, CLEAR = 2, 0.1
 def general_gap(chain: MarkovChain, options: GapOptions, rng: np.random.Generator) -> GapResult:
     """The leading eigenvalue by Krylov-Schur on S, whose left and right vector of the eigenvalue 1
     is sqrt(pi); the two reversibilisations by Lanczos on operators that are never formed."""
-    log_pi = stationary(chain, num_threads=options.threads).log_pi
+    law = chain._law.take(options.threads)
+    found = _general_gap(chain, law, options, rng)
+    return found if law.converged else without_ends(found)
+
+
+def _general_gap(
+    chain: MarkovChain, law: StationaryLaw, options: GapOptions, rng: np.random.Generator
+) -> GapResult:
+    log_pi = law.log_pi
     S, root = balanced(chain, log_pi), np.exp(0.5 * log_pi)
     kind: OperatorKind
     if options.kind == "additive":
@@ -57,8 +66,8 @@ def general_gap(chain: MarkovChain, options: GapOptions, rng: np.random.Generato
         return _LeadingEigenvalue(chain, operator, root, options).solve(rng)
     operator = Operator(S, kind, symmetric=True, threads=options.threads)
     if chain.n_states <= gap_result.MAX_DENSE:
-        return _composed_dense(chain, operator, root, options)
-    return _composed(chain, operator, root, options, rng)
+        return _composed_dense(chain, law, operator, root, options)
+    return _composed(chain, law, operator, root, options, rng)
 
 
 class _LeadingEigenvalue:
@@ -195,16 +204,18 @@ def _has_several_classes(chain: MarkovChain) -> bool:
     return cast(int, count) > 1
 
 
-def _energy(chain: MarkovChain, kind: str, f: FloatArray, threads: int) -> float:
+def _energy(
+    chain: MarkovChain, law: StationaryLaw, kind: str, f: FloatArray, threads: int
+) -> float:
     """<f, (I - M) f> / Var f for M = (P + P*)/2 or M = P P*: a rigorous upper bound of the gap, for
     any f.
 
     The Dirichlet form of (P + P*)/2 is that of P. That of P P* is
     E(f, f) = sum_x pi(x) Var_{P*(x, .)} f, which also consists of differences."""
+    pi = law.pi
     if kind == "additive":
-        return dirichlet.quotient(chain._scaled, known_pi(chain), f, threads)
-    reverse = chain.reverse()._scaled.operator
-    pi = known_pi(chain)
+        return dirichlet.quotient(chain._scaled, pi, f, threads)
+    reverse = reversed_in_time(chain._scaled, law.log_pi).operator
     f = dirichlet.centred(pi, f, threads)
     first, second = np.empty(chain.n_states), np.empty(chain.n_states)
     _core.scaled_difference(reverse, f, first, 1, threads)
@@ -220,14 +231,18 @@ def _function(vector: FloatArray, root: FloatArray) -> FloatArray:
 
 
 def _composed_dense(
-    chain: MarkovChain, operator: Operator, root: FloatArray, options: GapOptions
+    chain: MarkovChain,
+    law: StationaryLaw,
+    operator: Operator,
+    root: FloatArray,
+    options: GapOptions,
 ) -> GapResult:
     """The gap of a reversibilisation by LAPACK."""
     kind = options.kind
     with interruptible("spectral_gap", lambda: None, callback=options.callback) as monitor:
         Q, M = _complement(operator, root)
         values, vectors = np.linalg.eigh(0.5 * (M + M.T))
-        upper = _energy(chain, kind, _function(Q @ vectors[:, -1], root), options.threads)
+        upper = _energy(chain, law, kind, _function(Q @ vectors[:, -1], root), options.threads)
         slem = float(np.sqrt(max(values[-1], 0.0))) if kind == "multiplicative" else None
         return pack(
             kind, float(values[-1]), 0.0, "lapack", 0, monitor.wall_s, slem=slem, upper=upper
@@ -236,6 +251,7 @@ def _composed_dense(
 
 def _composed(
     chain: MarkovChain,
+    law: StationaryLaw,
     operator: Operator,
     root: FloatArray,
     options: GapOptions,
@@ -284,5 +300,5 @@ def _composed(
         upper = None
         if options.certify or 1.0 - ritz.values["top"] < SMALL_GAP:
             vector = recurrence.vector(ritz.vectors["top"], lambda: monitor(operator.n_matvecs))
-            upper = _energy(chain, options.kind, _function(vector, root), options.threads)
+            upper = _energy(chain, law, options.kind, _function(vector, root), options.threads)
     return describe(upper, converged)

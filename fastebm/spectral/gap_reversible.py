@@ -21,7 +21,6 @@ from ..linalg import dirichlet
 from ..linalg.check_schedule import Check, CheckSchedule, run_until_converged
 from ..linalg.rounding import RITZ_ROUNDING
 from .gap_result import SMALL_GAP, SMALLEST_GAP, GapResult, gap_of, pack, rival_margin
-from .known_law import known_log_pi, known_pi
 from .lanczos import End, LanczosRecurrence, TridiagonalRitz, probabilistic_lower
 from .lobpcg import PRODUCTS, Lobpcg, prepare
 
@@ -253,9 +252,10 @@ class ReversibleGap:
 
         f = recurrence.vector(ritz.vectors["top"], step_done)
         self.extra = ritz.n_steps
-        f = dirichlet.trimmed(f, np.exp(0.5 * known_log_pi(self.chain)))
+        law = self.chain._law.take(self.options.threads)
+        f = dirichlet.trimmed(f, np.exp(0.5 * law.log_pi))
         self.vector = f if self.keep_vector else None
-        return dirichlet.quotient(self.chain._scaled, known_pi(self.chain), f, self.options.threads)
+        return dirichlet.quotient(self.chain._scaled, law.pi, f, self.options.threads)
 
     def _from_recurrence(self, ritz: TridiagonalRitz, n_steps: int, wall_s: float) -> GapResult:
         end, error = ritz.choose(self.kind)
@@ -361,7 +361,8 @@ def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArra
     away; the Dirichlet quotient of f is the upper end."""
     kind = options.kind
     with interruptible("spectral_gap", lambda: None, callback=options.callback) as monitor:
-        half = 0.5 * known_log_pi(chain)
+        law = chain._law.take(options.threads)
+        half = 0.5 * law.log_pi
         P = chain.to_scipy()
         P.data *= np.exp(np.repeat(half, np.diff(P.indptr)) - half[P.indices])
         S = P.toarray()
@@ -379,7 +380,7 @@ def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArra
         if kind != "multiplicative" and top:
             with np.errstate(all="ignore"):
                 f = dirichlet.trimmed(vectors[:, -1] / root, root)
-            upper = dirichlet.quotient(chain._scaled, known_pi(chain), f, options.threads)
+            upper = dirichlet.quotient(chain._scaled, law.pi, f, options.threads)
         found = pack(
             kind,
             theta * theta if kind == "multiplicative" else theta,

@@ -21,7 +21,6 @@ from ..chains.chain import MarkovChain
 from ..linalg.rounding import RITZ_ROUNDING
 from ..linalg.three_term import NULL_COUPLING
 from .gap_result import FAILURE, rival_margin
-from .known_law import known_log_pi
 
 # Ritz values at each end of the spectrum that are computed in a check.
 VALUES_AT_END = 4
@@ -190,7 +189,7 @@ class LanczosRecurrence:
     def _coordinates(self) -> tuple[FloatArray | None, float]:
         """(ratio or None, top_scale) of the core's recurrence: pi row / col, which is a constant
         where A is symmetric."""
-        scaled, log_pi = self.chain._scaled, known_log_pi(self.chain)
+        scaled, log_pi = self.chain._scaled, self.chain._law.take(self.threads).log_pi
         potential = scaled.pattern.potential
         assert potential is not None  # the chain is reversible
         constant = not potential.any()
@@ -213,7 +212,8 @@ class LanczosRecurrence:
                 if scaling is not None:
                     w *= np.sqrt(scaling)
         else:
-            w *= np.exp(-0.5 * np.maximum(known_log_pi(chain), -600.0))
+            log_pi = chain._law.take(self.threads).log_pi
+            w *= np.exp(-0.5 * np.maximum(log_pi, -600.0))
             if scaled.col is not None:
                 w *= scaled.col
         return _core.Lanczos(scaled.operator, self.ratio, self.top_scale, w, self.threads)

@@ -18,11 +18,11 @@ from scipy.linalg import eigh
 
 from .. import _core
 from .._runtime.memory import forecast_memory
+from .._runtime.threads import resolve_threads
 from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain
 from ..linalg.dirichlet import NOISE
 from ..linalg.multigrid import hierarchy
-from .known_law import known_log_pi
 
 # The positions of the pairs (x,x) (x,w) (x,p) (w,w) (w,p) (p,p) in a symmetric 3 x 3 matrix.
 PAIRS = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
@@ -48,7 +48,7 @@ def flow_of(chain: MarkovChain) -> tuple[_core.Flow, FloatArray] | None:
 
     Both are multiplied by the same constant, chosen so that the smallest stay in range; None where
     they do not fit a double."""
-    scaled, log_pi = chain._scaled, known_log_pi(chain)
+    scaled, log_pi = chain._scaled, chain._law.take(resolve_threads(None)).log_pi
     log_row = scaled.log_row
     logs = log_pi if log_row is None else log_pi + log_row
     low, high = min(logs.min(), log_pi.min()), max(logs.max(), log_pi.max())
@@ -130,7 +130,7 @@ class Lobpcg:
     ) -> None:
         self.flow, self.weights, self.cycle = flow, weights, cycle
         self.seed, self.threads, self.keep_vector = seed, num_threads, keep_vector
-        self.log_pi = known_log_pi(chain)
+        self.log_pi = chain._law.take(num_threads).log_pi
         self.total = _core.vec_dot(weights, None, num_threads)
         # columns x, w, p and the constant function, in the coordinates of the flow
         self.basis: FloatArray = np.zeros((chain.n_states, 4))

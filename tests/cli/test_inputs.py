@@ -103,7 +103,8 @@ def test_bad_scores(name, content, fragment, call, tmp_path, npz):
 def test_lazy_makes_a_periodic_chain_aperiodic(call, npz, tmp_path):
     path = npz(tmp_path, np.eye(2)[::-1])
     code, document, err = call("mix", path)
-    assert (code, err) == (1, "") and document["error"]["text"].endswith("use --lazy 0.5")
+    assert code == 1 and document["error"]["text"].endswith("use --lazy 0.5")
+    assert err == f"fastebm mix: error: {document['error']['text']}\n"
     code, document, _ = call("mix", path, "--lazy", 0.25, "--start", 0, "--steps", 3)
     assert code == 0 and document["lazy"] == 0.25
     # The eigenvalue besides 1 is 2 h - 1: the distance is |2 h - 1|^t / 2.

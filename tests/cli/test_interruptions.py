@@ -24,22 +24,24 @@ from strict_json import strict_json
 )
 def test_a_missing_answer_is_json_with_the_error(P, args, error, call, tmp_path, npz):
     code, document, err = call(args[0], npz(tmp_path, P), *args[1:])
-    assert (
-        code == 1
-        and err == ""
-        and document["error"]["error"] == error
-        and not document["converged"]
-    )
+    assert code == 1 and document["error"]["error"] == error and not document["converged"]
+    assert err == f"fastebm {args[0]}: error: {document['error']['text']}\n"
     assert ("solve" in document) == (args[0] == "hit")  # what was reached before
 
 
 def test_analyze_of_a_reducible_chain_exits_1_with_the_parts_that_have_answers(call, tmp_path, npz):
-    code, document, _ = call("analyze", npz(tmp_path, np.eye(3)))
-    assert code == 1 and document["report"]["structure"]["n_classes"] == 3
-    assert {error["error"] for error in document["report"]["errors"]} == {"ReducibleChainError"}
+    code, document, err = call("analyze", npz(tmp_path, np.eye(3)))
+    report = document["report"]
+    assert code == 1 and report["structure"]["n_classes"] == 3
+    assert {error["error"] for error in report["errors"]} == {"ReducibleChainError"}
+    assert not document["converged"] and not report["converged"]
+    assert err.splitlines() == [
+        f"fastebm analyze: no answer: {error['part']}: {error['text']}"
+        for error in report["errors"]
+    ]
 
 
-def test_not_converging_exits_1_without_a_warning(tmp_path, run, npz):
+def test_not_converging_exits_1_and_says_so(tmp_path, run, npz):
     path = npz(tmp_path, gallery.random_reversible(1500, 0.005, 8).P)
     for args in (
         ["gap", path, "--max-matvecs", 12],
@@ -48,7 +50,8 @@ def test_not_converging_exits_1_without_a_warning(tmp_path, run, npz):
     ):
         code, out, err = run(*args)
         document = strict_json(out)
-        assert (code, err) == (1, "") and not document["converged"]
+        assert code == 1 and not document["converged"] and err.count("\n") == 1
+        assert err.startswith(f"fastebm {args[0]}: not converged: ")
         assert not document.get("gap", document.get("solve", document.get("sample")))["converged"]
 
 

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from small_chains import joined
 
 import fastebm as fe
-from fastebm import ConvergenceWarning, MarkovChain, stationary
+from fastebm import ConvergenceError, MarkovChain, stationary
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +147,10 @@ def test_a_small_residual_does_not_make_a_saved_law_accurate(tmp_path):
         assert (fe.load(tmp_path / "chain").pi is not None) == kept
 
 
-def test_an_unconverged_law_is_not_kept_by_the_reversed_chain(scattered):
+def test_no_chain_is_made_from_an_unconverged_law(scattered):
+    """A chain could not say so: P* would not be stochastic, (P + P*) / 2 have another law."""
     chain = MarkovChain(joined(scattered[0], scattered[0], 1e-9))
-    with pytest.warns(ConvergenceWarning):
-        reversed_chain = chain.reverse()
-    assert reversed_chain.pi is None and chain.pi is None
+    for make in (chain.reverse, lambda: fe.reversibilize(chain)):
+        with pytest.raises(ConvergenceError, match="needs the stationary distribution"):
+            make()
+    assert chain.pi is None

@@ -64,6 +64,7 @@ def test_autocorrelation_of_constants_transients_and_bad_input():
         fe.autocorrelation(fe.MarkovChain(np.eye(2)), [0, 1])
 
 
+@pytest.mark.filterwarnings("ignore::fastebm.ConvergenceWarning")  # a residual above tol
 @pytest.mark.parametrize(
     "case, orders, width",
     [

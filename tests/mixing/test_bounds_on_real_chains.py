@@ -152,7 +152,7 @@ def test_bounds_on_a_whole_network_against_its_evolution():
         (tv <= 0.25).all()
         and found.lower > 1
         and m.discrete_rate > 0
-        and curve.bounds_kind == "estimate"
+        and curve.bounds_kind in ("rigorous", "probabilistic")
     )
 
     cut = fe.conductance(chain, tol=1e-4, rng=0)

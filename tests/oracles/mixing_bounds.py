@@ -54,7 +54,7 @@ def check_mixing_time(found, exact, name):
         (found.lower, 0, found.lower_kind, found.lower_method),
         (found.upper, math.inf, found.upper_kind, found.upper_method),
     ):
-        assert kind in ("rigorous", "probabilistic", "estimate", "none")
+        assert kind in ("rigorous", "probabilistic", "none")
         assert (kind == "none") == (method == "none") and (kind != "none" or value == nothing), name
         assert value != nothing or kind == "none" or exact == nothing, name
 
