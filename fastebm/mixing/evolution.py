@@ -16,6 +16,7 @@ from ..chains.chain import MarkovChain
 from ..equilibrium.law_error import relative_law_error
 from ..errors import InvalidChainError
 from ..linalg.restriction import largest_degree
+from ..patterns.pattern import Pattern
 from .evolution_error import EvolutionError
 
 # Logarithms of what a double can hold, with a margin for sums. MAX_LOG: densities and scalings
@@ -81,7 +82,7 @@ class DensityEvolution:
             logs -= 2.0 * float(log_pi.min())
         self._core = _core.Evolution(kernel, scale, scaled.shift, unit, root)
         self.unit, self.n_starts, self._threads, self._pacer = unit, len(starts), threads, Pacer(1)
-        self.error = self._error_bounds(chain, log_pi, starts, log_density, logs)
+        self.error = self._error_bounds(chain, scaled.pattern, log_pi, starts, log_density, logs)
         self._now = _deviations(starts, log_pi, unit)
         self._next = _aligned(*self._now.shape)
         width = self._now.shape[1]
@@ -112,13 +113,14 @@ class DensityEvolution:
     def _error_bounds(
         self,
         chain: MarkovChain,
+        pattern: Pattern,
         log_pi: FloatArray,
         starts: StartList,
         log_density: FloatArray,
         logs: float,
     ) -> EvolutionError:
-        """`logs`: the largest sum of absolute logs from which a value of the kernel is computed."""
-        pattern = chain._scaled.pattern
+        """`pattern`: of the products; `logs`: the largest sum of absolute logs from which a value
+        of the kernel is computed."""
         return EvolutionError(
             n_states=chain.n_states,
             degree=(largest_degree(pattern)),

@@ -125,6 +125,14 @@ def test_the_constants_from_the_ends_of_the_gaps(monkeypatch):
     assert fe.modified_log_sobolev(TWO).failure_probability == FAILURE
 
 
+@pytest.mark.parametrize("size", [1e-7, 1e-5, 1e-3])
+def test_the_functional_of_a_density_near_one_is_its_dirichlet_quotient(size):
+    """E(f, log f) / Ent(f) tends to 2 E(v, v) / Var(v) for f = 1 + size v; of two states, twice the
+    gap."""
+    value = log_sobolev._entropy_quotient(TWO, size * np.array([3.0, -1.0]), 1e-14, 1)
+    assert value == pytest.approx(2 * 0.4, rel=10 * size + 1e-6) and value > 0.8 * (1 - 10 * size)
+
+
 # --- mixing times -------------------------------------------------------------------------------
 
 
@@ -165,3 +173,32 @@ def test_spectral_ends_carry_the_failure_probability_of_their_gap(monkeypatch):
     assert found.bounds["upper"]["spectral"] == steps
     rigorous = replace(gap, lower_kind="rigorous", upper_kind="rigorous")
     assert fe.mixing_time(chain, gap=rigorous, max_steps=5).failure_probability is None
+
+
+@pytest.mark.parametrize("depth", [300, 900, 1350, 2000])
+def test_the_spectral_bound_where_pi_underflows(monkeypatch, depth):
+    monkeypatch.setattr(time_search, "MAX_DENSE", 0)
+    walk = fe.MarkovChain(gallery.path(12).P).lazy(0.5)
+    chain = fe.tilt(walk, np.linspace(0, 1, 12), 2.0 / depth)
+    gap = gap_of(walk, "absolute", 0.05, 0.06)
+    found = fe.mixing_time(chain, gap=gap, max_steps=1)
+    log_b = -0.5 * chain.log_pi.min()
+    steps = math.ceil((log_b + math.log(2)) / -math.log(0.95))
+    assert chain.log_pi.min() < -0.8 * depth
+    assert found.bounds["upper"]["spectral"] in (steps, steps + 1)
+
+
+def test_the_averaged_bound_by_its_recursion(monkeypatch):
+    """b <- min(rate b, P b): a rare state leads to frequent ones."""
+    monkeypatch.setattr(time_search, "MAX_DENSE", 0)
+    chain = fe.MarkovChain(gallery.birth_death([0.7] * 9 + [0], [0] + [0.2] * 9, gap=False).P)
+    for lower in (0.02, 0.05, 0.1):
+        gap, P = gap_of(chain, "absolute", lower, 0.2), chain.to_scipy().toarray()
+        b, rate, eps = np.sqrt(1 / chain.pi - 1), 1 - lower, 0.01
+        bounds = []
+        for t in range(200):
+            bounds.append(t + max(math.ceil(math.log(b.max() / (2 * eps)) / -math.log(rate)), 0))
+            b = np.minimum(rate * b, P @ b)
+        found = fe.mixing_time(chain, eps=eps, gap=gap, max_steps=1)
+        assert found.bounds["upper"]["spectral"] == bounds[0]
+        assert found.bounds["upper"]["averaged"] == min(bounds) < bounds[0]
