@@ -168,8 +168,9 @@ def autocorrelation(
     value = float((pi * (2.0 * unit * h)).sum()) - variance
     error = solve.error(value, variance)
     lower, upper = _ends(value, error, size, exponent)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         ratio, rho = np.float64(max(value, 0.0)) / variance, np.array(correlation) / variance
+        poisson = np.ldexp(size * (h - pi @ h), exponent)
     return AutocorrelationResult(
         mean=mean,
         variance=_squared(size, variance, exponent),
@@ -180,7 +181,7 @@ def autocorrelation(
         upper_kind="rigorous" if upper < math.inf else "none",
         integrated_time=float(ratio) if variance > 0.0 else math.nan,
         autocorrelation=rho,
-        poisson=_on_all_states(np.ldexp(size * (h - pi @ h), exponent), inside, n_states),
+        poisson=_on_all_states(poisson, inside, n_states),
         residual=solve.residual,
         converged=solve.converged and upper < math.inf and law.converged,
         method=solve.system.method,

@@ -134,9 +134,10 @@ class DensityEvolution:
         )
 
     def deviations(self) -> FloatArray:
-        """g of each start, (n_states, n_starts)."""
+        """g of each start, (n_states, n_starts); inf where it exceeds the range of doubles."""
         g = self._now[:, : self.n_starts]
-        return g if self.unit is None else g / self.unit[:, None]
+        with np.errstate(over="ignore"):
+            return g if self.unit is None else g / self.unit[:, None]
 
 
 def _log_density(start: int | FloatArray, log_pi: FloatArray) -> tuple[IntArray, FloatArray]:

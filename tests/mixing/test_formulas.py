@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import fastebm as fe
-from fastebm.mixing import log_sobolev, time_search
+from fastebm.mixing import dense_powers, log_sobolev, time_search
 from fastebm.mixing.curve import ALL_DISTANCES, rate_of
 
 TWO = fe.MarkovChain(gallery.two_state(0.3, 0.1).P)  # pi = (1/4, 3/4), gap 0.4
@@ -202,3 +202,11 @@ def test_the_averaged_bound_by_its_recursion(monkeypatch):
         found = fe.mixing_time(chain, eps=eps, gap=gap, max_steps=1)
         assert found.bounds["upper"]["spectral"] == bounds[0]
         assert found.bounds["upper"]["averaged"] == min(bounds) < bounds[0]
+
+
+@pytest.mark.parametrize("doublings", [0, 10, 40])
+def test_the_rounding_of_powers_grows_with_the_root_of_the_steps(doublings):
+    powers = dense_powers.DensePowers(TWO, TWO.log_pi, None, lambda **_: None, 1)
+    entry = 4 * 6 * 2.0**-53
+    grown = entry * (2 * 2 ** (doublings / 2) + dense_powers.MAX_DOUBLINGS)
+    assert grown < powers.rounding(doublings) < grown + 1e-13
