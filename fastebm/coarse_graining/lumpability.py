@@ -32,7 +32,8 @@ class LumpabilityResult(Result):
         defect <= tol: then the sequence of sets visited is a Markov chain from every start (Kemeny
         & Snell 1960, theorem 6.3.2). None if an interruption left this open.
     defect : float
-        Largest |P(x, B) - P(y, B)| over x, y in one set and sets B. After an interruption it is the
+        Largest |P(x, B) - P(y, B)| over x, y in one set and sets B, up to the rounding of a sum
+        over a row (1e-16 for each of its entries). After an interruption it is the
         maximum over the first `n_checked` states, hence a lower bound.
     states : tuple of int
         x, y that attain it; equal if the defect is 0.

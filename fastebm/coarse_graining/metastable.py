@@ -1,8 +1,8 @@
 """Metastable sets of a reversible chain, and the coarse chain between them (PCCA+).
 
-The coarse matrix comes from k x k algebra: with X^T D X = I it is A^-1 diag(eigenvalues) A and
-takes no further product with P. Memberships at states of negligible stationary mass are solved for
-and not smoothed, see `eigenvector_extension`.
+The coarse matrix is the Galerkin projection on the memberships as they are, see `galerkin`: its
+error is proven whatever that of the eigenvectors. Memberships at states of negligible stationary
+mass are solved for and not smoothed, see `eigenvector_extension`.
 """
 
 import warnings
@@ -15,11 +15,13 @@ from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, require_chain
+from ..equilibrium.law_error import relative_law_error
 from ..errors import ConvergenceWarning, InvalidChainError, NotReversibleError
-from ..linalg import dirichlet
+from ..linalg.rounding import UNIT
 from ..spectral.eigen_result import EigenResult
-from ..spectral.eigenpairs import SMALL_RATE, eigenpairs
+from ..spectral.eigenpairs import eigenpairs
 from .eigenvector_extension import extended
+from .galerkin import project
 
 # During the optimisation the memberships are bounded at the states that are extreme in so many
 # random directions. The result is bounded at all states.
@@ -31,6 +33,8 @@ ROWS = 8192
 # dependent. Crispness alone may choose k sets of which some coincide, and the coarse matrix is then
 # rounding error.
 MAX_CONDITION = 1e4
+# Error of a membership above which the sets do not count as converged.
+MAX_ERROR = 1e-4
 
 
 @result
@@ -44,15 +48,17 @@ class MetastableResult(StepsResult):
     assignment : ndarray int32 (n_states,)
         The set of largest membership.
     mass : ndarray (k,)
-        sum_x pi(x) chi(x, i) of each set, largest first.
+        sum_x pi(x) chi(x, i) of each set, largest first; accurate as `coarse` is.
     coarse : ndarray (k, k)
-        Galerkin projection ``(chi^T D chi)^-1 chi^T D P chi``, D = diag(pi). Rows sum to one and
-        its eigenvalues are exactly the k leading ones of P. Entries may be slightly negative.
-        Entries off the diagonal are accurate to a relative tol and an absolute 1e-29 if the
-        eigenvalues are within 1e-3 of one and k ends at an eigenvalue gap, otherwise to an absolute
-        1e-14.
+        Galerkin projection ``(chi^T D chi)^-1 chi^T D P chi`` on these memberships,
+        D = diag(pi). Rows sum to one. Its eigenvalues are those of P in the space that the
+        memberships span, the k leading ones up to the square of their error. Entries may be
+        slightly negative.
+    coarse_error : ndarray (k, k)
+        Bound on the absolute error of each entry, rounding and the error of pi. Off the diagonal
+        it is small against the entry, down to entries of about 1e-29.
     metastability : float
-        trace(coarse) = sum of the k eigenvalues, at most k.
+        trace(coarse), at most the sum of the k leading eigenvalues.
     chain : MarkovChain or None
         The crisp coarse chain, pi(S_i) P(i, j) = F(S_i, S_j) with S_i the states assigned to set i.
         None if a set is empty (no state has its largest membership there).
@@ -73,16 +79,19 @@ class MetastableResult(StepsResult):
         its eigenvectors were found.
     error : float
         Estimate of the largest error of a membership: the errors of the eigenvectors (at states of
-        negligible stationary mass, of their extension, see Notes) times the entries of A. inf if
-        the error of an extension is unknown.
+        negligible stationary mass, of their extension, see Notes) times the entries of A, to first
+        order and with `next_eigenvalue` for the eigenvalue that follows. inf if the error of an
+        extension is unknown.
     converged : bool
-        All k eigenvectors converged.
+        All k eigenvectors converged, and `error` is at most 1e-4. It is large if k separates
+        eigenvalues that are nearly equal: the sets are then not determined.
     """
 
     memberships: FloatArray
     assignment: Int32Array
     mass: FloatArray
     coarse: FloatArray
+    coarse_error: FloatArray
     metastability: float
     chain: MarkovChain | None
     crisp_mass: FloatArray
@@ -122,7 +131,7 @@ def metastable_sets(
     Returns
     -------
     MetastableResult
-        A warning is given if `error` is not finite.
+        A warning is given if it is not converged.
 
     Raises
     ------
@@ -141,8 +150,7 @@ def metastable_sets(
     chi = X A with X the k leading eigenvectors. The inner simplex algorithm gives a first A. The
     crispness is then maximised by Nelder-Mead over the (k - 1)^2 free entries of A; the other
     entries follow from chi >= 0 and from rows that sum to one. During that search only extreme
-    states bound chi; at the end all do, so that the memberships are feasible. As X^T D X = I, the
-    coarse matrix is A^-1 diag(eigenvalues) A, k by k.
+    states bound chi; at the end all do, so that the memberships are feasible.
 
     Eigenvectors are found in the norm of pi. Where pi is 1e-30 of its value elsewhere (between
     wells), that norm does not resolve them. There X is solved for: ``P f = lambda f`` determines it
@@ -184,10 +192,15 @@ def metastable_sets(
     ) as monitor:
         X, errors = extended(chain, pairs, threads, monitor)
         found = _pack(chain, X, errors, pairs, threads)
-    if not np.isfinite(found.error):
+    if pairs.converged and not found.converged:  # otherwise eigenpairs has said so
+        reason = (
+            f"a membership may be off by {found.error:.2g}"
+            if np.isfinite(found.error)
+            else "eigenvectors are unresolved at states of tiny stationary mass (harmonic "
+            "extension used)"
+        )
         warnings.warn(
-            "metastable_sets: eigenvectors are unresolved at states of tiny stationary mass "
-            "(harmonic extension used); choose k at a spectral gap",
+            f"metastable_sets: {reason}; choose k at a spectral gap",
             ConvergenceWarning,
             stacklevel=2,
         )
@@ -204,51 +217,39 @@ def _pack(
     A = np.ascontiguousarray(A[:, np.argsort(-A[0], kind="stable")])
     memberships = np.maximum(X @ A, 0.0)  # negative by rounding only
     memberships /= memberships.sum(axis=1, keepdims=True)
+    law = chain._law.take(threads)
+    pi = law.pi
+    law_error = relative_law_error(chain, law.log_pi, threads)
+    projection = project(chain, memberships, A, law_error, threads)
+    mass = pi @ memberships
     assignment = memberships.argmax(axis=1).astype(np.int32)
-    pi = chain._law.take(threads).pi
     crisp_mass: FloatArray = np.bincount(assignment, pi, minlength=k).astype(np.float64)
     crisp = _coarse(chain, assignment, k, threads) if (crisp_mass > 0.0).all() else None
-    R = _rates(chain, X, pairs, threads)
+    # twice: the error of the state that bounds a membership is added
+    error = 2.0 * float((errors @ np.abs(A)).max())
+    error = error if np.isfinite(error) else float("inf")
     following = pairs.next_eigenvalue
     return MetastableResult(
         lag=chain.lag,
         memberships=memberships,
         assignment=assignment,
-        mass=A[0].copy(),
-        coarse=np.eye(k) - np.linalg.solve(A, R @ A),
-        metastability=float(k - np.trace(R)),
+        mass=mass,
+        coarse=np.eye(k) - projection.rates,
+        coarse_error=projection.error + 2 * UNIT * np.eye(k) * (1.0 + np.abs(projection.rates)),
+        metastability=float(k - np.trace(projection.rates)),
         chain=crisp,
         crisp_mass=crisp_mass,
         crisp_metastability=(
             float("nan") if crisp is None else float(np.trace(crisp.to_scipy().toarray()))
         ),
-        crispness=_crispness(A),
+        crispness=float(np.mean((pi @ memberships**2) / mass)),
         eigenvalues=pairs.eigenvalues.real,
         timescales=pairs.timescales,
         next_eigenvalue=None if following is None else float(np.real(following)),
         is_cut=pairs.is_cut,
-        # twice: the error of the state that bounds a membership is added
-        error=2.0 * float((errors @ np.abs(A)).max()),
-        converged=pairs.converged,
+        error=error,
+        converged=bool(pairs.converged and error <= MAX_ERROR),
     )
-
-
-def _rates(chain: MarkovChain, X: FloatArray, pairs: EigenResult, threads: int) -> FloatArray:
-    """The k x k matrix <f_i, (I - P) f_j>: diag(1 - eigenvalues), or the Dirichlet form where these
-    are small. The form keeps its relative accuracy, and is right for a mixture of eigenvectors
-    whose eigenvalues agree in double precision."""
-    R = np.diag(1.0 - pairs.eigenvalues)
-    pi = chain._law.take(threads).pi
-
-    def energy(f: FloatArray) -> float:
-        return dirichlet.energy(chain._scaled, pi, f, threads)
-
-    small = np.flatnonzero(pairs.eigenvalues > 1.0 - SMALL_RATE)[1:].tolist()
-    for i in small:
-        R[i, i] = energy(X[:, i])
-        for j in small[: small.index(i)]:
-            R[i, j] = R[j, i] = 0.25 * (energy(X[:, i] + X[:, j]) - energy(X[:, i] - X[:, j]))
-    return R
 
 
 def _crispness(A: FloatArray) -> float:

@@ -2,12 +2,12 @@
 equation."""
 
 import math
+import sys
 from collections.abc import Callable as Function
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _core
 from .._runtime import validate
 from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import StepsResult, result
@@ -15,15 +15,16 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, IntArray
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
+from ..equilibrium.law_error import relative_law_error
 from ..equilibrium.structure import closed_class
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
-from ..patterns import graph
-from ..patterns.pattern import REVERSIBLE_MISMATCH
 
 MAX_MATVECS = 100_000
 # Relative accuracy of the bound on E_x tau_z.
 TIME_TOL = 1e-4
+# Rounding of a mean, NumPy's pairwise sum of up to 2^40 terms, and of the evaluation of a bound.
+SUM_ROUNDING, BOUND_ROUNDING = 80 * UNIT, 1e-9
 
 
 @result
@@ -41,16 +42,16 @@ class AutocorrelationResult(StepsResult):
         "rigorous", or "none" if the bound is 0 or inf and says nothing.
     integrated_time : float
         sigma^2 / variance = 1 + 2 sum_{t >= 1} rho(t): the mean of n steps has the variance of
-        n / integrated_time independent draws. nan if f is constant.
+        n / integrated_time independent draws. nan if f is constant, or if its variance underflows.
     autocorrelation : ndarray (n_lags + 1,)
         rho(0) = 1, rho(1), ...
     poisson : ndarray (n_states,)
         h with (I - P) h = f - pi f and pi h = 0; nan on transient states.
     residual : float
-        max |f - pi f - (I - P) h| / max |f - pi f|.
+        max |f - pi f - (I - P) h| / max |f - pi f|, with the rounding of its evaluation.
     converged : bool
-        The residual is below tol, and the stationary distribution converged. The bounds include the
-        errors of both, and hold in any case.
+        The residual is at most `tol`, `upper` is finite, and the stationary distribution converged.
+        The bounds include the errors of both, and hold in any case.
     method : str
     n_iter : int
     """
@@ -141,11 +142,15 @@ def autocorrelation(
     law = chain._law.take(threads)
     log_pi = law.log_pi
     pi = np.exp(log_pi)
-    mean = float(pi @ values)
-    centred = values - mean
+    # differences from one value are as accurate as f; the power of two keeps them in range
+    exponent = math.frexp(float(np.abs(values).max()))[1]
+    centred = np.ldexp(values, -exponent)
+    centred -= centred[np.argmax(pi)]
+    is_constant = not centred.any()
     centred -= pi @ centred
     size = float(np.abs(centred).max())
-    if chain.n_states == 1 or size <= 8 * UNIT * float(np.abs(values).max()):
+    mean = float(values.min() if is_constant else pi @ values)
+    if chain.n_states == 1 or is_constant:
         zero = _on_all_states(np.zeros(chain.n_states), inside, n_states)
         return _constant(mean, n_lags, zero, chain.lag)
     unit = centred / size
@@ -161,27 +166,46 @@ def autocorrelation(
             f"{tol:.3g}, or the time to the most probable state is not known; the bounds hold"
         )
     h, variance = solve.h, correlation[0]
-    value = 2.0 * float(pi @ (unit * h)) - variance
+    value = float((pi * (2.0 * unit * h)).sum()) - variance
     error = solve.error(value, variance)
-    square = size * size
-    lower, upper = square * max(value - error, 0.0), square * max(value + error, 0.0)
+    lower, upper = _ends(value, error, size, exponent)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        ratio, rho = np.float64(max(value, 0.0)) / variance, np.array(correlation) / variance
+        poisson = np.ldexp(size * (h - pi @ h), exponent)
     return AutocorrelationResult(
         lag=chain.lag,
         mean=mean,
-        variance=square * variance,
-        asymptotic_variance=square * max(value, 0.0),
+        variance=_squared(size, variance, exponent),
+        asymptotic_variance=_squared(size, max(value, 0.0), exponent),
         lower=lower,
         upper=upper,
         lower_kind="rigorous" if lower > 0.0 else "none",
         upper_kind="rigorous" if upper < math.inf else "none",
-        integrated_time=max(value, 0.0) / variance,
-        autocorrelation=np.array(correlation) / variance,
-        poisson=_on_all_states(size * (h - pi @ h), inside, n_states),
+        integrated_time=float(ratio) if variance > 0.0 else math.nan,
+        autocorrelation=rho,
+        poisson=_on_all_states(poisson, inside, n_states),
         residual=solve.residual,
-        converged=solve.converged and law.converged,
+        converged=solve.converged and upper < math.inf and law.converged,
         method=solve.system.method,
         n_iter=solve.system.n_iter,
     )
+
+
+def _squared(size: float, value: float, exponent: int) -> float:
+    """(size 2^exponent)^2 value, where the square alone may be out of range."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.ldexp(np.ldexp(value * size * size, exponent), exponent))
+
+
+def _ends(value: float, error: float, size: float, exponent: int) -> tuple[float, float]:
+    """Bounds on the asymptotic variance from that of f / (size 2^exponent) and its error."""
+    if not (math.isfinite(value) and math.isfinite(error)):
+        return 0.0, math.inf
+    lower = _squared(size, max(value - error, 0.0) * (1.0 - 8 * UNIT), exponent)
+    upper = _squared(size, max(value + error, 0.0) * (1.0 + 8 * UNIT), exponent)
+    # a result below the normal range is off by one of the smallest doubles
+    smallest = 5e-324
+    return min(max(lower - smallest, 0.0), sys.float_info.max), upper + smallest
 
 
 def _on_all_states(values: FloatArray, inside: BoolArray | None, n_states: int) -> FloatArray:
@@ -241,15 +265,15 @@ class _PoissonSolve:
         found = self.system.solve(b, tol, monitor, least=-math.inf)
         self.h: FloatArray = found.hi + found.lo
         self.residual = float(found.size + self.system.floor(found.hi))
-        self.converged = bool(found.size <= tol and self._slack < 1.0)
+        self.converged = bool(self.residual <= tol and self._slack < 1.0)
 
     def correlations(self, n_lags: int, monitor: Monitor) -> list[float]:
         """<f, P^lag f> for lag = 0, ..., n_lags."""
-        correlation = [float(self.pi @ self.f**2)]
+        correlation = [self._mean(self.f**2)]
         g = self.f
         for lag in range(n_lags):
             g = self.chain._scaled.apply(g, num_threads=self.threads)
-            correlation.append(float(self.pi @ (self.f * g)))
+            correlation.append(self._mean(self.f * g))
             monitor(self.system.n_iter + lag + 1)
         return correlation
 
@@ -258,24 +282,27 @@ class _PoissonSolve:
         variance; inf if E_x tau_z is not bounded."""
         if self._slack >= 1.0:
             return math.inf
-        f, h, pi = self.f, self.h, self.pi
+        f, h = self.f, self.h
         times = self._times / (1.0 - self._slack)  # not below E_x tau_z
-        off = self._law_error(times)
-        mean_off = off(f) + abs(float(pi @ f)) + 4 * UNIT
-        steps, size_h = np.abs(f) + mean_off, np.abs(h)
-        error = (
-            off(2.0 * f * h - f**2)
-            + 2.0 * mean_off * (float(pi @ size_h) + off(size_h))
-            + mean_off**2
-        )
-        error += (
-            2.0 * (self.residual + mean_off) * (float(pi @ (steps * times)) + off(steps * times))
-        )
-        error += 16 * UNIT * (2.0 * float(pi @ np.abs(f * h)) + variance)
-        # f was rounded by at most four ulp. sigma is a seminorm, and a function d has
-        # sigma^2 <= 2 max(d)^2 E_pi tau_z.
-        rounded = 2.0 * (4 * UNIT) ** 2 * (float(pi @ times) + off(times))
-        return error + (2.0 * math.sqrt((value + error) * rounded) + rounded)
+        with np.errstate(over="ignore", invalid="ignore"):
+            off = self._law_error(times)
+
+            def above(q: FloatArray) -> float:  # not below the exact pi q, q >= 0
+                return self._mean(q) * (1.0 + SUM_ROUNDING) + off(q)
+
+            mean_off = off(f) + abs(self._mean(f)) + 4 * UNIT + SUM_ROUNDING
+            steps = np.abs(f) + mean_off
+            error = off(2.0 * f * h - f**2) + 2.0 * mean_off * above(np.abs(h)) + mean_off**2
+            error += 2.0 * (self.residual + mean_off) * above(steps * times)
+            error += (16 * UNIT + SUM_ROUNDING) * (2.0 * self._mean(np.abs(f * h)) + variance)
+            # f was rounded by at most four ulp. sigma is a seminorm, and a function d has
+            # sigma^2 <= 2 max(d)^2 E_pi tau_z.
+            rounded = 2.0 * (4 * UNIT) ** 2 * above(times)
+            total = error + 2.0 * math.sqrt(max(value + error, 0.0) * rounded) + rounded
+        return total * (1.0 + BOUND_ROUNDING) if total < math.inf else math.inf
+
+    def _mean(self, q: FloatArray) -> float:
+        return float((self.pi * q).sum())
 
     def _law_error(self, times: FloatArray) -> Function[[FloatArray], float]:
         """off(q) >= |pi q - exact pi q| for a function q.
@@ -293,37 +320,18 @@ class _PoissonSolve:
             + (degree + 8.0) * UNIT * pi
             + 1e-300
         )
-        general, each = float(r @ times), math.inf
+        unnormalized = abs(float(pi.sum()) - 1.0) + 2.0 * SUM_ROUNDING
+        general, each = float(r @ times) * (1.0 + BOUND_ROUNDING), math.inf
         if self.chain.is_reversible:
-            each = self._relative_law_error()
+            each = relative_law_error(self.chain, self.log_pi, self.threads)
 
         def off(q: FloatArray) -> float:
-            distance, found = np.abs(q - pi @ q), math.inf
+            mean = self._mean(q)
+            distance, found = np.abs(q - mean), math.inf
             if general < 1.0:
                 found = general * float(distance.max()) / (1.0 - general)
-            return min(found, each * float(pi @ distance)) if each < math.inf else found
+            if each < math.inf:
+                found = min(found, each * self._mean(distance))
+            return found + unnormalized * abs(mean)
 
         return off
-
-    def _relative_law_error(self) -> float:
-        """The largest relative error of pi(x), by detailed balance.
-
-        pi is exactly that of a chain whose transitions differ by factors exp(m / 2), with m the
-        mismatch of an edge, and a stationary mass is a ratio of sums of products of n - 1
-        transitions (the Markov chain tree theorem)."""
-        scaled = self.chain._scaled
-        pattern = scaled.pattern
-        logs = [
-            log for log in (pattern.potential, scaled.log_row, scaled.log_col) if log is not None
-        ]
-        rounding = (
-            8.0 * UNIT * (1.0 + pattern.log_span + sum(float(np.abs(log).max()) for log in logs))
-        )
-        edge = 0.0 if pattern.is_symmetric else REVERSIBLE_MISMATCH
-        if pattern.is_stored and not pattern.is_symmetric:
-            assert pattern.potential is not None
-            edge = graph.mismatch(pattern.matrix, pattern.transpose, pattern.potential)
-        # a pi given by the user may differ from that of detailed balance
-        own = _core.normalize_logs(scaled.log_measure, self.threads)[0]
-        exponent = self.chain.n_states * (edge + rounding) + float(np.abs(own - self.log_pi).max())
-        return math.expm1(exponent) if exponent < 1.0 else math.inf

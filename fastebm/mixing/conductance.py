@@ -10,10 +10,12 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, BoolArray, Callback, FloatArray
 from ..chains.chain import MarkovChain, require_chain
 from ..errors import InvalidChainError
+from ..linalg.rounding import UNIT
 from ..spectral.gap import slowest_mode
 from ..spectral.gap_ends import end_kind, gap_converged, lower_end, upper_end
 from ..spectral.gap_result import GapResult
 from .closed_class import reversible_closed_class
+from .gap_failure import failure_of
 from .sweep_cut import best_cut
 
 
@@ -38,10 +40,13 @@ class ConductanceResult(Result):
     lower_kind, upper_kind : str
         "rigorous", "probabilistic" or "none". `lower` has the kind of the gap's lower end (see
         GapResult), "none" if it is 0 and says nothing. `upper` is rigorous if it is the conductance
-        of the cut; otherwise it has the kind of the gap's upper end.
+        of the cut, with its rounding; otherwise it has the kind of the gap's upper end.
+    failure_probability : float or None
+        With which the probabilistic bounds fail, that of the gap.
     gap_lower, gap_upper : float
         The converse, Phi*^2 / 2 <= gap <= 2 Phi*, from the bounds on Phi*. gap_lower is of
-        `lower_kind`. gap_upper = 2 conductance holds for any cut and is rigorous.
+        `lower_kind`. gap_upper = 2 conductance, with its rounding, holds for any cut and is
+        rigorous.
     gap : GapResult
     converged : bool
         The gap did. The bounds hold in any case.
@@ -55,6 +60,7 @@ class ConductanceResult(Result):
     upper: float
     lower_kind: str
     upper_kind: str
+    failure_probability: float | None
     gap_lower: float
     gap_upper: float
     gap: GapResult
@@ -141,18 +147,23 @@ def conductance(
     if inside is not None:
         cut = np.zeros(n_states, bool)
         cut[inside] = best.states
-    cheeger, low = math.sqrt(2.0 * upper_end(gap)), lower_end(gap)
+    # the ends include the rounding of the cut, and of their own evaluation
+    above, low = best.conductance * (1.0 + best.error), lower_end(gap)
+    cheeger = math.sqrt(2.0 * upper_end(gap)) * (1.0 + 4 * UNIT)
     return ConductanceResult(
         conductance=best.conductance,
         cut=cut,
         mass=best.mass,
         flow=best.flow,
         lower=0.5 * low,
-        upper=min(best.conductance, cheeger),
+        upper=min(above, cheeger),
         lower_kind=end_kind(gap.lower_kind),
-        upper_kind="rigorous" if best.conductance <= cheeger else gap.upper_kind,
-        gap_lower=0.125 * low**2,
-        gap_upper=2.0 * best.conductance,
+        upper_kind="rigorous" if above <= cheeger else gap.upper_kind,
+        failure_probability=failure_of(
+            gap, gap.lower_kind, "rigorous" if above <= cheeger else gap.upper_kind
+        ),
+        gap_lower=0.125 * low**2 * (1.0 - 4 * UNIT),
+        gap_upper=2.0 * above,
         gap=gap,
         converged=converged,
     )

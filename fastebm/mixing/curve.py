@@ -17,15 +17,21 @@ from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, States
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
+from ..linalg.rounding import UNIT
 from ..spectral.gap_ends import end_kind, gap_converged, lower_end
 from ..spectral.gap_result import GapResult
 from .evolution import DensityEvolution, StartList
+from .evolution_error import SMALLEST
+from .gap_failure import failure_of
 
 DISTANCES = ("tv", "kl", "chi2")
 ALL_DISTANCES = (*DISTANCES, "separation", "l2")
+ERROR_ORDER = ("tv", "kl", "chi2", "separation", "l2")
 # Rounding error of a gap that is known in closed form, and of 1 - gap. Other gaps include more of
 # it in their lower end.
 RATE_ROUNDING = 2.0**-51
+# Relative rounding of a bound besides, and of the pow in it (glibc: below one ulp).
+BOUND_ROUNDING = 16 * UNIT
 PER_DECADE = 20  # recorded steps with steps="log"
 # KL counts as rising if it rises by more than this multiple of its value, the rounding of a
 # weighted sum of n terms, and by more than the square of a density's rounding (1e-13 after some
@@ -45,6 +51,11 @@ class MixingResult(StepsResult):
         Total variation in [0, 1], Kullback-Leibler divergence KL(mu_t || pi) in nats, chi-square,
         separation max (1 - mu_t / pi) in [0, 1] (over the states with pi > 1e-608), and
         l2 = sqrt(chi2), the norm of mu_t / pi - 1 in L2(pi). inf where chi-square exceeds 1e308.
+    error : dict
+        Bounds on the absolute error of each distance, arrays of the same shape: rounding, and the
+        error of pi (that to which it was found, if the chain is not reversible). They are about
+        1e-15 times the distances at the steps before, summed: a distance that falls to 1e-20
+        within a few steps may have no digit left.
     kl_is_monotone : bool or None
         KL never rises by more than rounding, a relative 1e-12 and an absolute 1e-26. In exact
         arithmetic it never rises (data processing inequality).
@@ -60,6 +71,8 @@ class MixingResult(StepsResult):
         What the bounds rest on, the kind of the gap's lower end: "rigorous", "probabilistic", or
         "none" if that end is 0 or not proven, so that the bounds do not decrease. A rigorous gap of
         0, as a periodic chain has, gives bounds that do not decrease either.
+    failure_probability : float or None
+        With which probabilistic bounds fail, that of the gap.
     converged : bool
         The stationary distribution and a given gap did. If the former did not, there are no bounds
         and the distances are to another law.
@@ -71,11 +84,13 @@ class MixingResult(StepsResult):
     chi2: FloatArray | None
     separation: FloatArray | None
     l2: FloatArray | None
+    error: dict[str, FloatArray]
     kl_is_monotone: bool | None
     kl_largest_increase: float | None
     largest_increase: dict[str, float]
     bounds: dict[str, FloatArray]
     bounds_kind: str | None
+    failure_probability: float | None
     converged: bool
 
 
@@ -130,9 +145,9 @@ def mixing_curve(
     The deviation of the density, ``g = mu / pi - 1``, evolves by ``g <- P* g``. Then
     TV = sum pi |g| / 2, chi2 = sum pi g^2 and KL = sum pi ((1 + g) log(1 + g) - g) are sums of
     non-negative terms without differences of nearly equal numbers, and the separation is max(-g).
-    Rounding errors along constants are removed in every step, so that all distances keep their
-    relative accuracy until they underflow. Where densities exceed the range of doubles,
-    sqrt(pi) g evolves instead.
+    Rounding errors along constants are removed in every step. The others decay with g, unless the
+    start does not contain the slowest modes, which rounding excites: `error` bounds them. Where
+    densities exceed the range of doubles, sqrt(pi) g evolves instead.
 
     The bounds (Levin & Peres, ch. 12): ``chi2_t <= rate^t chi2_0``; ``KL <= log(1 + chi2)``;
     ``TV <= sqrt(chi2) / 2``, and ``TV <= chi2 / (1 + chi2)`` if chi2 >= 1, which is the best
@@ -170,14 +185,25 @@ def mixing_curve(
     curve = _CurveRecorder(recorded, len(starts))
 
     def finish(n_recorded: int) -> MixingResult:
-        values = curve.values[:, :, :n_recorded]
-        found = _pack(recorded[:n_recorded], values, distances, converged, chain.lag)
+        found = _pack(
+            recorded[:n_recorded],
+            curve.values[:, :, :n_recorded],
+            curve.errors[:, :, :n_recorded],
+            distances,
+            converged,
+            chain.lag,
+        )
         if gap is None:
             return found
         if not law.converged:
             return replace(found, bounds_kind="none")
-        bounds = _bounds(found.steps, values[2, :, :1], distances, gap, float(log_pi.min()))
-        return replace(found, bounds=bounds, bounds_kind=end_kind(gap.lower_kind))
+        first = np.sqrt(curve.values[2, :, :1]) + curve.errors[4, :, :1]
+        return replace(
+            found,
+            bounds=_bounds(found.steps, first, distances, gap, float(log_pi.min())),
+            bounds_kind=end_kind(gap.lower_kind),
+            failure_probability=failure_of(gap, gap.lower_kind),
+        )
 
     with interruptible(
         "mixing_curve",
@@ -193,13 +219,15 @@ def mixing_curve(
 
 
 class _CurveRecorder:
-    """The distances at the recorded steps, `values` (4, n_starts, n_recorded), found group by group
-    of starts; `n_complete` steps are known for all starts."""
+    """The distances at the recorded steps, `values` (4, n_starts, n_recorded), and bounds on the
+    `errors` of these and of l2, found group by group of starts; `n_complete` steps are known for
+    all starts."""
 
     def __init__(self, recorded: IntArray, n_starts: int) -> None:
         self.recorded = recorded
         self.groups = range(0, n_starts, _core.EVOLVE_WIDTH)
         self.values = np.full((4, n_starts, len(recorded)), np.nan)
+        self.errors = np.full((5, n_starts, len(recorded)), np.nan)
         self.n_complete = 0
 
     def run(self, first: int, evolution: DensityEvolution, monitor: Monitor) -> None:
@@ -212,6 +240,8 @@ class _CurveRecorder:
             info = {}
             if wanted:
                 self.values[:, first : first + width, at] = evolution.distances
+                self.errors[:4, first : first + width, at] = evolution.error.distances
+                self.errors[4, first : first + width, at] = evolution.error.l2
                 at += 1
                 # a partial result has all starts, so only the last group advances it
                 self.n_complete = at if first == self.groups[-1] else 0
@@ -272,10 +302,16 @@ def _inside(starts: StartList, inside: BoolArray) -> StartList:
 
 
 def _pack(
-    steps: IntArray, values: FloatArray, distances: tuple[str, ...], converged: bool, lag: int
+    steps: IntArray,
+    values: FloatArray,
+    errors: FloatArray,
+    distances: tuple[str, ...],
+    converged: bool,
+    lag: int,
 ) -> MixingResult:
     """The result without bounds."""
     tv, kl, chi2, separation = values
+    error = dict(zip(ERROR_ORDER, errors, strict=True))
     known = {
         "tv": tv,
         "kl": kl,
@@ -301,31 +337,43 @@ def _pack(
         chi2=wanted["chi2"],
         separation=wanted["separation"],
         l2=wanted["l2"],
+        error={name: error[name] for name in ALL_DISTANCES if name in distances},
         kl_is_monotone=bool((rises["kl"] <= allowed).all()) if with_kl else None,
         kl_largest_increase=largest["kl"] if with_kl else None,
         largest_increase=largest,
         bounds={},
         bounds_kind=None,
+        failure_probability=None,
         converged=converged,
     )
 
 
 def _bounds(
-    steps: IntArray, chi2: FloatArray, distances: tuple[str, ...], gap: GapResult, log_pi_min: float
+    steps: IntArray, l2: FloatArray, distances: tuple[str, ...], gap: GapResult, log_pi_min: float
 ) -> dict[str, FloatArray]:
-    """Upper bounds at `steps` from chi-square at step 0."""
-    chi2 = chi2 * rate_of(gap) ** (2.0 * steps)
-    with np.errstate(over="ignore", invalid="ignore"):
+    """Upper bounds at the recorded `steps` from l2 at the first of them."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        l2 = l2 * (rate_of(gap) ** (steps - steps[0]) * (1.0 + BOUND_ROUNDING))
+        l2 = np.where(np.isnan(l2), np.inf, l2)  # inf times 0
+        chi2 = l2 * l2
+        spread = np.exp(min(-0.5 * log_pi_min, 700.0)) * np.sqrt(-np.expm1(log_pi_min))
         known: dict[str, FloatArray] = {
             "tv": np.where(
-                chi2 <= 1.0, 0.5 * np.sqrt(chi2), np.where(np.isinf(chi2), 1.0, chi2 / (1.0 + chi2))
+                chi2 <= 1.0, 0.5 * l2, np.where(np.isinf(chi2), 1.0, chi2 / (1.0 + chi2))
             ),
             "kl": np.log1p(chi2),
             "chi2": chi2,
-            "separation": np.minimum(np.sqrt(chi2) * np.exp(min(-0.5 * log_pi_min, 700.0)), 1.0),
-            "l2": np.sqrt(chi2),
+            "separation": l2 * spread,
+            "l2": l2,
         }
-    return {name: known[name] for name in ALL_DISTANCES if name in distances}
+        found = {
+            name: known[name] * (1.0 + BOUND_ROUNDING) + SMALLEST
+            for name in ALL_DISTANCES
+            if name in distances
+        }
+    for name in {"tv", "separation"} & set(found):
+        found[name] = np.minimum(found[name], 1.0)
+    return found
 
 
 def rate_of(gap: GapResult) -> float:

@@ -14,6 +14,8 @@ import numpy as np
 from .._runtime.memory import free_memory
 from .._runtime.types import FloatArray, IntArray
 from ..chains.chain import MarkovChain
+from ..equilibrium.law_error import relative_law_error
+from ..linalg.rounding import UNIT
 
 # Up to this size the powers P^(2^k) are formed: 0.1 s a product at this size, and 8 MB each.
 MAX_DENSE, MAX_DOUBLINGS = 1024, 62
@@ -47,12 +49,15 @@ class DenseMixingTime(NamedTuple):
 
 
 class DensePowers:
-    """The rows of P^t of the starts from the powers P^(2^k), k < len(self.powers), with relative
-    accuracy in all entries.
+    """The rows of P^t of the starts from the powers P^(2^k), k < len(self.powers).
 
-    Rows are divided by their sums after every product. Otherwise errors of the sums would double
-    with every squaring, while relative errors of entries only add up, even those of tiny entries
-    that lead out of a well.
+    Rows are divided by their sums after every product, so that a product is a stochastic matrix
+    whose entries are right up to a relative r, even tiny ones that lead out of a well. For the
+    indicator h of a set, such a change of a matrix X changes X h by at most r times the standard
+    deviation of h in a step of X. Along the m steps that follow, the variances of the conditional
+    probability of the set add up to at most 1/4 (orthogonal increments of a martingale). So total
+    variation is off by at most r sqrt(m) / 2, to first order in that, and by
+    ``sum_k r sqrt(t / 2^k) / 2 < 2 r sqrt(t)`` after all squarings, not by r t.
 
     Parameters
     ----------
@@ -62,6 +67,7 @@ class DensePowers:
         The starts; None for all states.
     report : callable
         Reports progress by keywords.
+    threads : int
     """
 
     def __init__(
@@ -70,35 +76,44 @@ class DensePowers:
         log_pi: FloatArray,
         states: IntArray | None,
         report: Callable[..., None],
+        threads: int,
     ) -> None:
         self.chain, self.pi, self.states, self._report = chain, np.exp(log_pi), states, report
         self.rows: slice | IntArray = slice(None) if states is None else states
         self.powers: list[FloatArray] = []
-        # sums of n terms each, in at most MAX_DOUBLINGS products
-        self.rounding: float = float(np.finfo(float).eps) * chain.n_states * MAX_DOUBLINGS
+        # of an entry: the sum of a product, those of the rows of both factors, and of its own row
+        self._entry_rounding = 4.0 * UNIT * (chain.n_states + 4)
+        # of pi, and of the sum of a distance
+        self._law_rounding = relative_law_error(chain, log_pi, threads) + UNIT * chain.n_states
+
+    def rounding(self, doublings: int) -> float:
+        """A bound on the error of a total variation after at most 2^doublings steps, found by at
+        most MAX_DOUBLINGS products besides the squarings."""
+        grown = 2.0 * math.sqrt(2.0**doublings) + MAX_DOUBLINGS
+        return self._entry_rounding * grown + self._law_rounding
 
     def fit(self, eps: float) -> bool:
         """Whether memory and accuracy allow to form the powers."""
         free: int | None = free_memory()
         if free is not None and 8 * self.chain.n_states**2 * (MAX_DOUBLINGS + 6) >= free:
             return False
-        return self.rounding <= 1e-3 * eps
+        return self.rounding(0) <= 1e-3 * eps
 
     def mixing_time(self, threshold: float) -> DenseMixingTime:
         """The first step at which the distance of every start is at most `threshold`."""
         P = self.chain.to_scipy().toarray()
         self.powers = [P / P.sum(axis=1, keepdims=True)]
-        while (
-            self._distance(self.powers[-1][self.rows]).max() > threshold - 2.0 * self.rounding
-            and len(self.powers) < MAX_DOUBLINGS
-        ):
+        while len(self.powers) < MAX_DOUBLINGS and self._distance(
+            self.powers[-1][self.rows]
+        ).max() > threshold - 2.0 * self.rounding(len(self.powers) - 1):
             self.powers.append(self._product(self.powers[-1], self.powers[-1]))
             self._report(doubled=len(self.powers))
         t, before, after, at = self._crossing(threshold)
         low = high = t
-        if after > threshold - self.rounding or before <= threshold + self.rounding:
-            low = self._crossing(threshold + self.rounding).step
-            high = self._crossing(threshold - self.rounding).step
+        rounding = self.rounding(len(self.powers) - 1)
+        if after > threshold - rounding or before <= threshold + rounding:
+            low = self._crossing(threshold + rounding).step
+            high = self._crossing(threshold - rounding).step
         if low == math.inf:
             low = 2 ** (len(self.powers) - 1) + 1
         if t == math.inf:

@@ -12,6 +12,7 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Int32Array, IntArray
 from ..chains.chain import MarkovChain, require_chain
+from ..linalg.rounding import UNIT
 
 # Up to this many states every pair of rows is compared: 0.5 s and 8 MB.
 MAX_PAIRS = 1000
@@ -20,9 +21,9 @@ MAX_PAIRS = 1000
 MAX_ROWS_SEARCHED = 256
 # Passes from a row to the one farthest from it; each gains or is the last.
 MAX_CLIMBS = 8
-# Rounding of a sum over a row, whose entries have errors of a few ulp each, or over the columns'
-# least entries.
-ROW_SUM_ROUNDING = 2e-14
+# Rounding of the entries of two rows that sum to one, and of NumPy's pairwise sum of the columns'
+# least entries; the sum over a row has an error of UNIT for each term besides.
+ENTRY_ROUNDING = 80 * UNIT
 
 
 @result
@@ -35,13 +36,14 @@ class DobrushinResult(Result):
         ``lower <= coefficient <= upper``: TV(mu P, nu P) <= coefficient TV(mu, nu) for all
         distributions.
     lower_kind, upper_kind : str
-        "rigorous" (rounding of 2e-14 is included), or "none" if the bound is 0 or 1 and says
-        nothing.
+        "rigorous" (rounding is included, about 1e-16 for each entry of a row), or "none" if the
+        bound is 0 or 1 and says nothing.
     coefficient : float or None
-        The coefficient up to the rounding of a row's sum, or None if only bounds are known.
+        The coefficient up to that rounding, or None if only bounds are known.
     is_exact : bool
+        All pairs of rows were compared, or two have no column in common.
     pair : tuple of int
-        Two states whose rows are `lower` apart.
+        Two states whose rows are at least `lower` apart.
     method : str
         "all pairs", "disjoint rows" or "bounds": the farthest rows found give the lower bound,
         Doeblin's minorisation 1 - sum_y min_x P(x, y) the upper one.
@@ -114,6 +116,9 @@ class _FarthestRows:
         self.chain, self.n = chain, chain.n_states
         self.lower, self.upper = 0.0, 1.0
         self.pair, self.method, self.n_passes = (0, 0), "bounds", 0
+        self.coefficient: float | None = None
+        degree = min(chain._scaled.pattern.max_degree, self.n)
+        self.rounding = ENTRY_ROUNDING + 2.0 * UNIT * degree
 
     def result(self) -> DobrushinResult:
         is_exact = self.method != "bounds"
@@ -122,7 +127,7 @@ class _FarthestRows:
             upper=self.upper,
             lower_kind="rigorous" if is_exact or self.lower > 0.0 else "none",
             upper_kind="rigorous" if is_exact or self.upper < 1.0 else "none",
-            coefficient=self.lower if is_exact else None,
+            coefficient=self.coefficient,
             is_exact=is_exact,
             pair=self.pair,
             method=self.method,
@@ -132,14 +137,18 @@ class _FarthestRows:
         from scipy.spatial.distance import cdist  # slow to import and needed only here
 
         P, farthest = self.chain.to_scipy().toarray(), -1.0
+        # each distance is a sum of n terms
+        rounding = self.rounding + UNIT * self.n
         for begin, end in paced_ranges(self.n, Pacer(16)):
             distance = 0.5 * cdist(P[begin:end], P, "cityblock")
             x, y = np.unravel_index(np.argmax(distance), distance.shape)
             if distance[x, y] > farthest:
                 farthest = float(distance[x, y])
-                self.lower, self.pair = min(farthest, 1.0), (begin + int(x), int(y))
+                self.lower = max(min(farthest, 1.0) - rounding, 0.0)
+                self.pair = begin + int(x), int(y)
             monitor(end)
-        self.upper, self.method = self.lower, "all pairs"
+        self.coefficient, self.method = min(max(farthest, 0.0), 1.0), "all pairs"
+        self.upper = min(farthest + rounding, 1.0)
 
     def run(self, monitor: Monitor) -> None:
         self._monitor = monitor
@@ -152,7 +161,7 @@ class _FarthestRows:
             return
         count, least = self._columns()
         full = count == self.n
-        self.upper = min(1.0 - float(least[full].sum()) + ROW_SUM_ROUNDING, 1.0)
+        self.upper = min(1.0 - float(least[full].sum()) + self.rounding, 1.0)
         del least, full
         # rows that share a column with each row, once for each such column
         shared = self._gather(lambda P: np.add.reduceat(count[P.indices], P.indptr[:-1]))
@@ -199,7 +208,7 @@ class _FarthestRows:
                 at = int(np.argmax(missing != 0))
                 bit = int(missing[at])
                 self.pair = int(rows[(bit & -bit).bit_length() - 1]), begin + at
-                self.lower = self.upper = 1.0
+                self.lower = self.upper = self.coefficient = 1.0
                 self.method = "disjoint rows"
                 return True
         return False
@@ -212,7 +221,7 @@ class _FarthestRows:
             own[columns] = values
             common = self._common(own)
             y = int(np.argmin(common))
-            lower = max(1.0 - float(common[y]) - ROW_SUM_ROUNDING, 0.0)
+            lower = max(1.0 - float(common[y]) - self.rounding, 0.0)
             if lower <= self.lower:
                 return
             self.lower, self.pair, x = lower, (x, y), y

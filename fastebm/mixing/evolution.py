@@ -13,7 +13,10 @@ from .._runtime.pacing import Pacer, paced_ranges
 from .._runtime.types import FloatArray, IntArray
 from ..chains import scaling
 from ..chains.chain import MarkovChain
+from ..equilibrium.law_error import relative_law_error
 from ..errors import InvalidChainError
+from ..patterns.pattern import Pattern
+from .evolution_error import EvolutionError
 
 # Logarithms of what a double can hold, with a margin for sums. MAX_LOG: densities and scalings
 # together. MAX_DEPTH and MIN_LOG_PI: the largest initial density and the smallest pi if sqrt(pi)
@@ -42,6 +45,8 @@ class DensityEvolution:
     ----------
     distances : ndarray (4, n_starts)
         tv, kl, chi2 and separation of each start at the last step that was measured.
+    error : EvolutionError
+        Bounds on their errors.
     """
 
     def __init__(
@@ -53,7 +58,9 @@ class DensityEvolution:
         *,
         dual: bool = False,
     ) -> None:
-        depth = _depth(starts, log_pi)
+        log_pi = complemented(log_pi)
+        log_density = _depths(starts, log_pi)
+        depth = max(float(log_density.max()), 0.0)
         root = np.where(log_pi > MIN_LOG_PI, np.exp(0.5 * log_pi), 0.0)
         scaled = chain._scaled
         if not (dual or chain.is_reversible):
@@ -61,7 +68,8 @@ class DensityEvolution:
         scalings = [np.log(a) for a in (scaled.row, scaled.col) if a is not None]
         scale: FloatArray | None
         unit: FloatArray | None
-        if depth + 2.0 * sum(np.abs(logs).max() for logs in scalings) <= MAX_LOG:
+        logs = sum(float(np.abs(log).max()) for log in scalings)
+        if depth + 2.0 * logs <= MAX_LOG:
             kernel, unit = scaled.pattern._kernel, scaled.col
             if unit is None or scaled.row is None:
                 scale = scaled.row if unit is None else unit
@@ -70,18 +78,22 @@ class DensityEvolution:
         else:
             kernel, scale = _symmetrized(chain, log_pi, dual, threads), None
             unit = np.exp(0.5 * np.maximum(log_pi, MIN_LOG_PI))
+            logs -= 2.0 * float(log_pi.min())
         self._core = _core.Evolution(kernel, scale, scaled.shift, unit, root)
         self.unit, self.n_starts, self._threads, self._pacer = unit, len(starts), threads, Pacer(1)
+        self.error = self._error_bounds(chain, scaled.pattern, log_pi, starts, log_density, logs)
         self._now = _deviations(starts, log_pi, unit)
         self._next = _aligned(*self._now.shape)
         width = self._now.shape[1]
         self._mean = np.zeros(width)
         self._partial = np.empty((self._core.n_blocks, _core.EVOLVE_KINDS, width))
         self.distances = np.empty((_core.EVOLVE_KINDS - 1, len(starts)))
+        self._since = 0
         self._pass(None, self._now, True)
 
     def step(self, measured: bool = True) -> None:
-        """One step of all starts; updates `distances` if `measured`."""
+        """One step of all starts; updates `distances` and `error` if `measured`."""
+        self._since += 1
         self._pass(self._now, self._next, measured)
         self._now, self._next = self._next, self._now
 
@@ -94,11 +106,37 @@ class DensityEvolution:
         self._mean = total[0]
         if measured:
             self.distances = total[1:, : self.n_starts]
+            self.error.measure(self.distances, self._since)
+            self._since = 0
+
+    def _error_bounds(
+        self,
+        chain: MarkovChain,
+        pattern: Pattern,
+        log_pi: FloatArray,
+        starts: StartList,
+        log_density: FloatArray,
+        logs: float,
+    ) -> EvolutionError:
+        """`pattern`: of the products; `logs`: the largest sum of absolute logs from which a value
+        of the kernel is computed."""
+        return EvolutionError(
+            n_states=chain.n_states,
+            degree=(pattern.max_degree),
+            law_error=relative_law_error(chain, log_pi, self._threads),
+            is_law_in_kernel=not chain.is_reversible,
+            logs=logs,
+            log_density=log_density,
+            is_state=np.array([isinstance(start, int) for start in starts]),
+            log_pi_min=float(log_pi.min()),
+            log_hidden=float(np.logaddexp.reduce(log_pi[log_pi <= MIN_LOG_PI], initial=-np.inf)),
+        )
 
     def deviations(self) -> FloatArray:
-        """g of each start, (n_states, n_starts)."""
+        """g of each start, (n_states, n_starts); inf where it exceeds the range of doubles."""
         g = self._now[:, : self.n_starts]
-        return g if self.unit is None else g / self.unit[:, None]
+        with np.errstate(over="ignore"):
+            return g if self.unit is None else g / self.unit[:, None]
 
 
 def _log_density(start: int | FloatArray, log_pi: FloatArray) -> tuple[IntArray, FloatArray]:
@@ -110,9 +148,23 @@ def _log_density(start: int | FloatArray, log_pi: FloatArray) -> tuple[IntArray,
     return states, np.log(start[states]) - log_pi[states]
 
 
-def _depth(starts: StartList, log_pi: FloatArray) -> float:
-    """The largest log of a density mu / pi."""
-    depth = 0.0
+def complemented(log_pi: FloatArray) -> FloatArray:
+    """log pi with log(1 - the mass of the others) at a state of more than half of the mass: there
+    1 - pi, its total variation, may be 1e-20."""
+    top = int(np.argmax(log_pi))
+    others = np.exp(log_pi)
+    others[top] = 0.0
+    rest = float(others.sum())
+    if rest >= 0.5:
+        return log_pi
+    log_pi = log_pi.copy()
+    log_pi[top] = np.log1p(-rest)
+    return log_pi
+
+
+def _depths(starts: StartList, log_pi: FloatArray) -> FloatArray:
+    """The largest log of a density mu / pi of each start."""
+    depths = []
     for start in starts:
         states, log_density = _log_density(start, log_pi)
         at = np.argmax(log_density)
@@ -121,8 +173,8 @@ def _depth(starts: StartList, log_pi: FloatArray) -> float:
                 f"a start has mass on state {states[at]} with log pi = {log_pi[states[at]]:.1f}, "
                 "where its density exceeds the range of doubles; start elsewhere"
             )
-        depth = max(depth, float(log_density[at]))
-    return depth
+        depths.append(float(log_density[at]))
+    return np.array(depths)
 
 
 def _symmetrized(

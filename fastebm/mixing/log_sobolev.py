@@ -9,11 +9,15 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray
 from ..chains.chain import MarkovChain
+from ..equilibrium.law_error import relative_law_error
 from ..linalg.rounding import UNIT
 from ..spectral.gap import slowest_mode, spectral_gap
 from ..spectral.gap_ends import end_kind, lower_end, upper_end
 from .closed_class import reversible_closed_class
+from .gap_failure import failure_of
 
+# Rounding of the terms of a form and of NumPy's pairwise sum of them.
+SUM_ROUNDING = 200 * UNIT
 # Trial densities exp(s v), with either sign of s.
 TRIALS = np.array([0.01, 0.1, 0.3, 1.0, 2.0, 4.0])
 
@@ -41,6 +45,9 @@ class LogSobolevResult(Result):
     discrete_kind : str
         The kind of the rate, that of the lower end of the multiplicative gap. The rate of a
         periodic chain is 0, rigorously.
+    failure_probability : float or None
+        With which the probabilistic bounds fail: the sum of those of the two gaps, if both are
+        used.
     comparison : float
         (1 - 2 p) / log(1 / p - 1) with p = min pi. The log-Sobolev constant is at least
         `comparison` times the gap.
@@ -57,6 +64,7 @@ class LogSobolevResult(Result):
     trial: float
     discrete_rate: float
     discrete_kind: str
+    failure_probability: float | None
     comparison: float
     log_pi_min: float
     converged: bool
@@ -133,18 +141,25 @@ def modified_log_sobolev(
         progress=progress,
         callback=callback,
     )
-    upper, trial = _best_trial(chain, upper_end(gap), v / np.abs(v).max(), threads)
-    log_p = float(chain._law.take(threads).log_pi.min())
-    comparison = _comparison(log_p)
+    log_pi = chain._law.take(threads).log_pi
+    law_error = relative_law_error(chain, log_pi, threads)
+    error = SUM_ROUNDING + 2.0 * UNIT * chain._scaled.pattern.max_degree + 2.0 * law_error
+    upper, trial = _best_trial(chain, upper_end(gap), v / np.abs(v).max(), error, threads)
+    log_p = float(log_pi.min())
+    comparison = _comparison(log_p, law_error)
+    upper_kind = end_kind(gap.upper_kind) if trial == 0.0 else "rigorous"
+    failures = [failure_of(gap, gap.lower_kind, upper_kind), failure_of(step, step.lower_kind)]
+    known = [failure for failure in failures if failure is not None]
     alpha = min(comparison * lower_end(step), 1.0)
     return LogSobolevResult(
         lower=float(min(2.0 * comparison * lower_end(gap), upper)),
         upper=float(upper),
         lower_kind=end_kind(gap.lower_kind),
-        upper_kind=end_kind(gap.upper_kind) if trial == 0.0 else "rigorous",
+        upper_kind=upper_kind,
         trial=trial,
         discrete_rate=-0.5 * math.log1p(-alpha) if alpha < 1.0 else math.inf,
         discrete_kind=end_kind(step.lower_kind),
+        failure_probability=sum(known) if known else None,
         comparison=comparison,
         log_pi_min=log_p,
         converged=gap.converged and step.converged,
@@ -152,19 +167,19 @@ def modified_log_sobolev(
 
 
 def _best_trial(
-    chain: MarkovChain, upper: float, v: FloatArray, threads: int
+    chain: MarkovChain, upper: float, v: FloatArray, error: float, threads: int
 ) -> tuple[float, float]:
     """(upper bound on rho, its trial s): the least of `upper` and the functional at exp(s v)."""
     trial = 0.0
     for s in np.concatenate([-TRIALS, TRIALS]).tolist():
-        value = 0.5 * _entropy_quotient(chain, s * v, threads)
+        value = 0.5 * _entropy_quotient(chain, s * v, error, threads)
         if value < upper:
             upper, trial = value, s
     return upper, trial
 
 
-def _comparison(log_p: float) -> float:
-    """(1 - 2 p) / log(1 / p - 1), rounded down."""
+def _comparison(log_p: float, law_error: float) -> float:
+    """(1 - 2 p) / log(1 / p - 1), rounded down. Its relative error is at most that of p."""
     p = math.exp(log_p)
     difference = 1.0 - 2.0 * p
     # log(1 / p - 1) = 2 artanh(1 - 2 p), which keeps the ratio accurate if p is near 1/2
@@ -172,18 +187,23 @@ def _comparison(log_p: float) -> float:
         comparison = difference / (math.log1p(-p) - log_p)
     else:
         comparison = 0.5 * difference / math.atanh(difference) if difference > 0.0 else 0.5
-    return comparison * (1.0 - 1e-12)
+    return comparison * max(1.0 - 1e-12 - law_error, 0.0)
 
 
-def _entropy_quotient(chain: MarkovChain, logs: FloatArray, threads: int) -> float:
-    """E(f, log f) / Ent(f) at f proportional to exp(logs), from above: the rounding of the form is
-    added."""
+def _entropy_quotient(chain: MarkovChain, logs: FloatArray, error: float, threads: int) -> float:
+    """E(f, log f) / Ent(f) at f proportional to exp(logs), from above: `error` is the relative
+    error of the weights and sums of both forms."""
     pi = chain._law.take(threads).pi
-    logs = logs - np.log(pi @ np.exp(logs))
-    f, flow = np.exp(logs), np.empty(chain.n_states)
+    logs = logs - np.log((pi * np.exp(logs)).sum())
+    f, u, flow = np.exp(logs), np.expm1(logs), np.empty(chain.n_states)
     _core.scaled_difference(chain._scaled.operator, f, flow, 1, threads)
-    u = f - 1.0
     terms = np.where(np.abs(u) < 1e-4, u * u * (0.5 - u / 6.0 + u * u / 12.0), f * logs - u)
-    entropy = float(pi @ np.maximum(terms, 0.0))
-    form = float(pi @ (logs * flow)) + 64 * UNIT * float(pi @ (np.abs(logs) * f))
-    return form / (entropy * (1.0 - 1e-9)) if entropy > 1e-200 else math.inf
+    # The mean of f is one up to `error`: the sum exceeds the entropy by at most its square.
+    entropy = float((pi * np.maximum(terms, 0.0)).sum()) * (1.0 - 1e-9 - error) - error**2
+    form = float((pi * logs * flow).sum())
+    # |flow| <= |u| + P |u|, and pi(|logs| P |u|) is at most the product of the norms. The logarithm
+    # of the rounded f is `logs` up to two ulp of one.
+    size = float((pi * np.abs(logs * u)).sum())
+    size += math.sqrt(float((pi * logs**2).sum()) * float((pi * u**2).sum()))
+    form += error * size + 8 * UNIT * float((pi * np.abs(u)).sum())
+    return form * (1.0 + 1e-12) / entropy if entropy > 1e-200 else math.inf

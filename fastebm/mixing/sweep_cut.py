@@ -13,16 +13,23 @@ import numpy as np
 from .. import _core
 from .._runtime.types import BoolArray, FloatArray, Int32Array
 from ..chains.chain import MarkovChain
+from ..equilibrium.law_error import relative_law_error
+from ..linalg.rounding import UNIT
 from ..patterns.passes import by_rows
+
+# Rounding of two of NumPy's pairwise sums, of their terms and of the quotient.
+SUM_ROUNDING = 200 * UNIT
 
 
 class Cut(NamedTuple):
-    """A set S with pi(S) <= 1/2, its mass pi(S), flow F(S, S^c) and conductance flow / mass."""
+    """A set S with pi(S) <= 1/2, its mass pi(S), flow F(S, S^c) and conductance flow / mass, and a
+    bound on the relative error of the conductance."""
 
     conductance: float
     states: BoolArray
     mass: float
     flow: float
+    error: float
 
 
 def best_cut(chain: MarkovChain, vector: FloatArray, threads: int) -> Cut:
@@ -41,14 +48,16 @@ def best_cut(chain: MarkovChain, vector: FloatArray, threads: int) -> Cut:
     with np.errstate(divide="ignore", invalid="ignore"):
         phi = np.where(small > 0.0, np.maximum(flow, 0.0) / small, np.inf)
     change = int(np.clip(np.searchsorted(vector[order], 0.0), 1, chain.n_states - 1))
+    error = SUM_ROUNDING + 2.0 * UNIT * scaled.pattern.max_degree
+    error += 2.0 * relative_law_error(chain, chain._law.take(threads).log_pi, threads)
     candidates = {int(np.argmin(phi)) + 1, change}
     return min(
-        (_evaluated(chain, rank < first, threads) for first in sorted(candidates)),
+        (_evaluated(chain, rank < first, error, threads) for first in sorted(candidates)),
         key=lambda found: found.conductance,
     )
 
 
-def _evaluated(chain: MarkovChain, states: BoolArray, threads: int) -> Cut:
+def _evaluated(chain: MarkovChain, states: BoolArray, error: float, threads: int) -> Cut:
     """The cut of a set or its complement, all numbers from sums of non-negative terms."""
     square = np.empty(chain.n_states)
     _core.scaled_difference(chain._scaled.operator, states.astype(np.float64), square, 2, threads)
@@ -56,8 +65,8 @@ def _evaluated(chain: MarkovChain, states: BoolArray, threads: int) -> Cut:
     mass, rest = float(pi[states].sum()), float(pi[~states].sum())
     if rest < mass:
         states, mass = ~states, rest
-    flow = float(pi[states] @ square[states])
-    return Cut(flow / mass if mass > 0.0 else math.inf, states, mass, flow)
+    flow = float((pi[states] * square[states]).sum())
+    return Cut(flow / mass if mass > 0.0 else math.inf, states, mass, flow, error)
 
 
 def cut_steps(

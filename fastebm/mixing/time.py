@@ -39,8 +39,11 @@ class MixingTimeResult(StepsResult):
         after some steps of averaging over P), "minorisation" (Doeblin) or "none" (then the bound is
         0 or inf and says nothing).
     lower_kind, upper_kind : str
-        "rigorous"; "probabilistic" if the end of the gap that the bound uses is (see GapResult); or
-        "none".
+        "rigorous"; "probabilistic" if the end of the gap that the bound uses is of that kind (see
+        GapResult); or "none".
+    failure_probability : float or None
+        With which a probabilistic bound fails: the sum of those of the gaps that `lower` and
+        `upper` use.
     bounds : dict
         Every bound found, by method: {"lower": {...}, "upper": {...}}.
     eps : float
@@ -68,6 +71,7 @@ class MixingTimeResult(StepsResult):
     upper_method: str
     lower_kind: str
     upper_kind: str
+    failure_probability: float | None
     bounds: dict[str, dict[str, int | float]]
     eps: float
     starts: IntArray
@@ -130,7 +134,8 @@ def mixing_time(
     divided by their sums: the only place in the package where a sparse chain becomes a dense
     matrix. Total variation never rises (data processing inequality), so bisection over these powers
     finds t_mix exactly, from all starts, in 2 log2 t_mix products. If a distance is as near to eps
-    as rounding, the bounds are those of eps plus and minus that rounding.
+    as rounding, at most about 1e-15 n_states sqrt(t), the bounds are those of eps plus and minus
+    that rounding.
 
     Larger chains from given starts: exact evolution up to `max_steps`, one pass over the matrix for
     16 starts.
@@ -198,6 +203,7 @@ def mixing_time(
 def _pack(search: MixingTimeSearch, number: IntArray) -> MixingTimeResult:
     """The result so far; `number` has the states of the closed class."""
     lower, upper = search.best("lower"), search.best("upper")
+    failures = [bound.failure for bound in (lower, upper) if bound.failure is not None]
     steps, tv = (None, None) if search.profile is None else search.profile
     return MixingTimeResult(
         lag=search.chain.lag,
@@ -210,6 +216,7 @@ def _pack(search: MixingTimeSearch, number: IntArray) -> MixingTimeResult:
         upper_method=upper.method,
         lower_kind=lower.kind,
         upper_kind=upper.kind,
+        failure_probability=sum(failures) if failures else None,
         bounds={side: dict(found) for side, found in search.bounds.items()},
         eps=search.eps,
         starts=number[search.starts],

@@ -16,12 +16,15 @@ from .. import _core
 from .._runtime.progress import Monitor
 from .._runtime.types import FloatArray, IntArray
 from ..chains.chain import MarkovChain
+from ..equilibrium.law_error import relative_law_error
+from ..linalg.rounding import UNIT
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_ends import end_kind, gap_converged, upper_end
 from ..spectral.gap_result import GapResult
 from .curve import mixing_curve, rate_of
 from .dense_powers import MAX_DENSE, DensePowers, profile_steps
-from .evolution import MAX_DEPTH, DensityEvolution
+from .evolution import MAX_DEPTH, DensityEvolution, complemented
+from .gap_failure import failure_of
 
 # A distance that exceeds eps by less than this part of it counts as eps: ties are common (the
 # complete graph of four states has TV 1/4 after one step), and rounding would decide them. An
@@ -33,7 +36,7 @@ PROBE_STEPS, N_PROBES, N_STARTS = 32, 8, 16
 # Largest number of steps over which the bound is averaged, and the number of them without a gain
 # that ends it.
 AVERAGED_STEPS, PATIENCE = 200, 10
-# Relative rounding of a bound, a sum of as many products as a bound takes.
+# Relative rounding of the last operations of a bound.
 BOUND_ROUNDING = 1e-10
 GAP_TOL = 1e-3
 
@@ -44,6 +47,7 @@ class Bound(NamedTuple):
     steps: int | float
     method: str
     kind: str
+    failure: float | None = None
 
 
 class MixingTimeSearch:
@@ -89,28 +93,33 @@ class MixingTimeSearch:
         self.log_pi = self.law.log_pi
         self.converged = self.law.converged
         self.bounds: dict[Side, dict[str, int | float]] = {"lower": {}, "upper": {}}
-        self._kinds: dict[tuple[Side, str], str] = {}
+        self._known: dict[tuple[Side, str], Bound] = {}
         self.worst: int | None = None
         self.starts: IntArray = np.empty(0, np.int64)
         self.start_steps: FloatArray = np.empty(0)
         self.profile: tuple[IntArray, FloatArray] | None = None
         self.method, self._n_done = "bounds", 0
+        # relative error of a bound: of pi, of as many products as a bound takes, and the rest
+        products = 2.0 * UNIT * AVERAGED_STEPS * (chain._scaled.pattern.max_degree + 8.0)
+        self._slack = BOUND_ROUNDING + products + relative_law_error(chain, self.log_pi, threads)
 
     def run(self, monitor: Monitor) -> None:
         self._monitor = monitor
         if not self.law.converged:
             return  # the distance to another law bounds nothing
         if self.chain.n_states <= MAX_DENSE:
-            powers = DensePowers(self.chain, self.log_pi, self.states, self._report)
+            powers = DensePowers(self.chain, self.log_pi, self.states, self._report, self.threads)
             if powers.fit(self.eps):
                 self.method = "dense powers"
                 self._from_powers(powers)
+                if "dense powers" not in self.bounds["upper"]:  # hidden by rounding
+                    self._spectral()
                 return
         if self.states is not None:
             self.method = "evolution"
             self._evolve(self.states)
-            if np.isfinite(self.start_steps).all():
-                self._set("upper", "evolution", self.bounds["lower"]["evolution"])
+            if np.isfinite(self._closed).all():
+                self._set("upper", "evolution", int(self._closed.max()))
             else:
                 self._spectral()
         else:
@@ -122,21 +131,31 @@ class MixingTimeSearch:
         self._n_done += 1
         self._monitor(self._n_done, **info)
 
-    def _set(self, side: Side, method: str, value: int | float, kind: str = "rigorous") -> None:
-        self.bounds[side][method], self._kinds[side, method] = value, kind
+    def _set(
+        self,
+        side: Side,
+        method: str,
+        value: int | float,
+        kind: str = "rigorous",
+        gap: GapResult | None = None,
+    ) -> None:
+        """Note a bound; `gap`: the one that it uses, with an end of this kind."""
+        failure = None if gap is None else failure_of(gap, kind)
+        self.bounds[side][method] = value
+        self._known[side, method] = Bound(value, method, kind, failure)
 
     def best(self, side: Side) -> Bound:
         """The best bound on one side."""
         nothing: int | float = 0 if side == "lower" else math.inf
         found = self.bounds[side]
         # of equal bounds, a rigorous one
-        order = sorted(found, key=lambda method: self._kinds[side, method] != "rigorous")
+        order = sorted(found, key=lambda method: self._known[side, method].kind != "rigorous")
         if not order:
             return Bound(nothing, "none", "none")
         method = (max if side == "lower" else min)(order, key=lambda method: found[method])
         if found[method] == nothing and method not in ("evolution", "dense powers"):
             return Bound(nothing, "none", "none")
-        return Bound(found[method], method, self._kinds[side, method])
+        return self._known[side, method]
 
     def _from_powers(self, powers: DensePowers) -> None:
         found = powers.mixing_time(self.reached)
@@ -153,8 +172,11 @@ class MixingTimeSearch:
     # --- evolution ------------------------------------------------------------------------------
 
     def _evolve(self, states: IntArray) -> None:
-        """The mixing times of single starts, each a lower bound on the worst one."""
+        """The mixing times of single starts, each a lower bound on the worst one. A start counts as
+        open while its distance less its error exceeds eps, and as closed once its distance with its
+        error does not; between the two it may be either."""
         self.starts, self.start_steps = states, np.full(len(states), math.inf)
+        closed = np.full(len(states), math.inf)
         known = 0
         for first in range(0, len(states), _core.EVOLVE_WIDTH):
             group = slice(first, first + _core.EVOLVE_WIDTH)
@@ -164,18 +186,21 @@ class MixingTimeSearch:
             for t in range(self.max_steps + 1):
                 if t:
                     evolution.step()
-                tv = evolution.distances[0]
-                own = self.start_steps[group]  # a view
+                tv, error = evolution.distances[0], evolution.error.distances[0]
+                own, late = self.start_steps[group], closed[group]  # views
                 own[(tv <= self.reached) & np.isinf(own)] = t
-                is_open = np.isinf(own).any()
-                known = max(known, t + 1 if is_open else int(own.max()))
+                late[(tv + error <= self.reached) & np.isinf(late)] = t
+                if (tv - error > self.reached).any():
+                    known = max(known, t + 1)
                 self._set("lower", "evolution", known)
                 self._report(tv=float(tv.max()))
-                if not is_open:
+                if not np.isinf(late).any():
                     break
-            late = int(np.argmax(tv)) if is_open else int(np.argmax(own))
-            if self.worst is None or own[late] > self._own(self.worst):
-                self.worst = int(states[group][late])
+            is_open = np.isinf(own).any()
+            last = int(np.argmax(tv)) if is_open else int(np.argmax(own))
+            if self.worst is None or own[last] > self._own(self.worst):
+                self.worst = int(states[group][last])
+        self._closed = closed
 
     def _own(self, state: int) -> float:
         return float(self.start_steps[np.flatnonzero(self.starts == state)[0]])
@@ -186,7 +211,7 @@ class MixingTimeSearch:
         minorisation."""
         order = np.argsort(self.log_pi, kind="stable")
         probes = [int(x) for x in order[::-1][:N_PROBES]]
-        mass = np.exp(self.log_pi[probes])
+        mass = np.exp(self.log_pi[probes]) * (1.0 - self._slack)
         evolution = DensityEvolution(self.chain, self.log_pi, [*probes], self.threads, dual=True)
         # `fewest`: blocks that the minorisation needs at best, if P^t(x, y) = pi(y)
         best, fewest, t = math.inf, blocks_needed(self.eps, float(mass.sum())), 0
@@ -195,7 +220,8 @@ class MixingTimeSearch:
             evolution.step()
             t += 1
             # least P^t(x, y) / pi(y)
-            least = np.maximum(1.0 - evolution.distances[3] - BOUND_ROUNDING, 0.0)
+            highest = evolution.distances[3] + evolution.error.distances[3]
+            least = np.maximum(1.0 - highest - BOUND_ROUNDING, 0.0)
             best = min(best, t * blocks_needed(self.eps, float((mass * least).sum())))
             self._report(minorisation=float(best))
         if best < math.inf:
@@ -217,11 +243,9 @@ class MixingTimeSearch:
             # a single start may be orthogonal to the slowest function: no lower bound then
             if gap.kind == "absolute" and self.states is None:
                 steps = self._below(upper_end(gap))
-                self._set("lower", "spectral", steps, end_kind(gap.upper_kind))
+                self._set("lower", "spectral", steps, end_kind(gap.upper_kind), gap)
             if gap.kind == "multiplicative" or reversible:
-                rate = rate_of(gap)
-                # no norm ever grows, so a rate of 1 rests on no gap
-                self._above(rate, gap.lower_kind if rate < 1.0 else "rigorous")
+                self._above(rate_of(gap), gap)
 
     def _gaps(self, reversible: bool) -> Iterable[GapResult]:
         """The gap that was given, or those that are needed, each found when it is asked for."""
@@ -250,19 +274,22 @@ class MixingTimeSearch:
         steps = math.log(0.5 / self.reached) / -math.log1p(-gap_upper)
         return math.ceil(steps * (1.0 - BOUND_ROUNDING))
 
-    def _above(self, rate: float, kind: str) -> None:
+    def _above(self, rate: float, gap: GapResult) -> None:
         """The spectral bound, and the averaged one."""
         own = slice(None) if self.states is None else self.states
         with np.errstate(over="ignore"):
+            log_pi = complemented(self.log_pi)
             b = np.where(
-                self.log_pi > -700.0,
-                np.sqrt(np.expm1(np.minimum(-self.log_pi, 700.0))),
-                np.exp(-0.5 * self.log_pi),
+                log_pi > -700.0,
+                np.sqrt(np.expm1(np.minimum(-log_pi, 700.0))),
+                np.exp(-0.5 * log_pi),
             )
-        log_top = max(0.5 * float(-self.log_pi[own].min()), -700.0)
+        log_top = 0.5 * float(-self.log_pi[own].min())
         top = float(b[own].max())
         best = self._after(log_top if math.isinf(top) else _log(top), rate)
-        self._set("upper", "spectral", best, kind)
+        # no norm ever grows, so a rate of 1 rests on no gap
+        kind = gap.lower_kind if rate < 1.0 else "rigorous"
+        self._set("upper", "spectral", best, kind, gap)
         if not np.isfinite(b).all() or best == math.inf:
             return
         t, idle = 0, 0
@@ -273,17 +300,15 @@ class MixingTimeSearch:
             idle = 0 if bound < best else idle + 1
             best = min(best, bound)
             self._report(upper=float(best))
-        self._set("upper", "averaged", best, kind)
+        self._set("upper", "averaged", best, kind, gap)
 
     def _after(self, log_norm: float, rate: float) -> int | float:
         """The least t with rate^t exp(log_norm) / 2 <= eps."""
-        log_excess = log_norm + BOUND_ROUNDING - math.log(2.0 * self.eps)
+        log_excess = log_norm + self._slack - math.log(2.0 * self.eps)
         if log_excess <= 0.0:
             return 0
         if rate >= 1.0:
             return math.inf
-        if rate == 0.0:
-            return 1
         return max(1, math.ceil(log_excess / -math.log(rate) * (1.0 + BOUND_ROUNDING)))
 
     # --- the profile ----------------------------------------------------------------------------

@@ -119,3 +119,38 @@ def test_bounds_hold_for_a_pi_that_is_inexact(case):
         assert found.lower <= exact <= found.upper and found.upper - found.lower < 1e-4 * exact
         missed += abs(found.asymptotic_variance - exact) > 1e-11 * exact
     assert missed > 10
+
+
+@pytest.mark.parametrize("tol", [0.5, 0.1, 1e-2])
+def test_bounds_include_the_residual_of_a_loose_solve(tol):
+    """The variance of an eigenvector of the cycle is known; the solve stops far from it."""
+    n = 1500
+    lam = 0.5 + 0.5 * np.cos(2 * np.pi / n)
+    found = fe.autocorrelation(
+        fe.MarkovChain(gallery.cycle(n, 0.5).P), np.cos(2 * np.pi * np.arange(n) / n), tol=tol
+    )
+    exact = 0.5 * (1 + lam) / (1 - lam)
+    assert abs(found.asymptotic_variance - exact) > 1e-9 * exact  # more than rounding
+    assert found.lower <= exact <= found.upper and found.residual <= tol
+
+
+@pytest.mark.filterwarnings("ignore::fastebm.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "P, f, variance",
+    [
+        ([[1 - 1e-25, 1e-25], [1e-25, 1]], [0.0, 1.0], 2.5e24),
+        ([[1, 1e-200], [1e-200, 1]], [0.0, 1.0], 2.5e199),
+        ([[1, 1e-320], [1e-320, 1]], [0.0, 1.0], np.inf),
+        ([[0.9, 0.1], [0.3, 0.7]], [1e200, -1e200], np.inf),  # 3e400
+        ([[0.9, 0.1], [0.3, 0.7]], [1e-170, -1e-170], 5e-324),  # 3e-340
+        ([[0.9, 0.1], [0.3, 0.7]], [1.7e308, -1.7e308], np.inf),
+        ([[0.9, 0.1], [0.3, 0.7]], [1.0, 1 + 2.0**-52], 0.75 * 2.0**-104),
+    ],
+)
+def test_ends_at_the_edges_of_the_range(P, f, variance):
+    """No end is NaN; 0 and inf are ends, and f that differ in the last digit are not constant."""
+    found = fe.autocorrelation(fe.MarkovChain(np.array(P)), f)
+    assert found.lower <= variance <= found.upper
+    assert (found.lower_kind == "none") == (found.lower == 0)
+    assert (found.upper_kind == "none") == (found.upper == np.inf)
+    assert found.converged == (found.residual <= 1e-10 and found.upper < np.inf)

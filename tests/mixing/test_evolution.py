@@ -1,5 +1,7 @@
 """Distances where densities exceed the range of doubles, and until they underflow."""
 
+import math
+
 import gallery
 import mpmath
 import numpy as np
@@ -9,7 +11,9 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastebm as fe
+from fastebm.linalg.rounding import UNIT
 from fastebm.mixing.curve import ALL_DISTANCES
+from fastebm.mixing.evolution_error import EvolutionError
 
 
 def curve(P, start, n_steps=None, **options):
@@ -141,3 +145,27 @@ def test_calls_of_any_size_give_the_same_bits(monkeypatch):
     pieces = fe.mixing_curve(chain, np.arange(7), 5)
     for name in ("tv", "kl", "chi2"):
         np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))
+
+
+def test_the_error_of_a_distance_is_what_its_steps_add():
+    """A start of error e_0 |g|, and in each step a multiple of the last |g|, in L1, L2 and at each
+    state; at the end the rounding of the sums."""
+    n, degree, law = 100, 3, 1e-13
+    error = EvolutionError(
+        n, degree, law, True, 2.0, np.array([4.0]), np.array([True]), -4.0, -np.inf
+    )
+    step = UNIT * (2 * degree + 16 * 3) + 2 * law
+    last = UNIT * (n + 48) + law
+    start = 8 * UNIT * 5
+    tv, chi2, separation = 0.9, 50.0, 0.99
+    error.measure(np.array([[tv], [3.0], [chi2], [separation]]), 0)
+    assert_allclose(error.distances[0], 2 * start * tv + last * tv, rtol=1e-9)
+    assert_allclose(error.l2, (start + last) * math.sqrt(chi2), rtol=1e-9)
+    error.measure(np.array([[0.5], [1.0], [8.0], [0.6]]), 7)
+    e1 = 2 * (start + 7 * step) * 2 * tv
+    assert_allclose(error.distances[0], 0.5 * e1 + last * 0.5, rtol=2e-3)
+    e2 = (start + 7 * step) * math.sqrt(chi2)
+    assert_allclose(error.l2, e2 + last * math.sqrt(8), rtol=2e-3)
+    assert_allclose(error.distances[2], 2 * math.sqrt(8) * e2 + 2 * last * 8, rtol=2e-3)
+    each = 4 * (start + 7 * step)
+    assert_allclose(error.distances[3], each + 2 * last * 0.6, rtol=3e-3)

@@ -68,7 +68,8 @@ def test_a_symmetric_double_well(n, depth):
     assert found.steps == pytest.approx(math.log(5) / case.gap, rel=0.02)
     if depth == 20:  # the walk inside a well is far faster
         assert found.steps == pytest.approx(math.log(5) / case.gap, rel=1e-3)
-    assert found.upper - found.lower <= 1e-8 * found.steps
+    # a total variation of 0.1 may be off by some n 1e-16 sqrt(t), and falls by 0.16 / t in a step
+    assert found.upper - found.lower <= 1 + 3e-14 * n * found.steps**1.5
     assert found.is_exact == (found.upper == found.lower)
 
 
@@ -76,7 +77,7 @@ def test_a_time_that_rounding_leaves_open_has_both_ends():
     case = gallery.double_well(50, 24)
     found = fe.mixing_time(chain_of(case.P))
     assert not found.is_exact and found.steps == found.upper and found.steps > 10**10
-    assert 0 < found.upper - found.lower < 1e-9 * found.steps
+    assert 0 < found.upper - found.lower < 3e-14 * 50 * found.steps**1.5
     assert found.lower_kind == found.upper_kind == "rigorous"
 
 
