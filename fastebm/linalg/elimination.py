@@ -56,6 +56,18 @@ class SparseElimination:
     def is_factorised(self) -> bool:
         return self._factor is not None
 
+    @property
+    def n_factor(self) -> int:
+        """Entries of the factors, once they are ordered."""
+        return 0 if self._symbolic is None else int(self._symbolic[-1]["n_factor"])
+
+    @property
+    def n_products(self) -> float:
+        """What the elimination costs, in products, once it is ordered."""
+        assert self._symbolic is not None
+        flops_per_product = FLOPS_PER_ENTRY * self.matrix.entries_per_product
+        return float(self._symbolic[-1]["n_flops"] / flops_per_product)
+
     def pays(self, n_products: int, left: float, report: Report) -> bool:
         """Whether elimination is cheaper than to go on with an iteration.
 
@@ -74,9 +86,7 @@ class SparseElimination:
         self.pause = math.inf
         if not self.is_feasible(report):
             return False
-        assert self._symbolic is not None
-        flops_per_product = FLOPS_PER_ENTRY * self.matrix.entries_per_product
-        cost = self._symbolic[-1]["n_flops"] / flops_per_product  # in products
+        cost = self.n_products
         if n_products >= cost or cost < left < math.inf:
             return True
         self.pause = cost
