@@ -93,11 +93,16 @@ def spectral_gap(
     number of steps does not grow as the gap shrinks. A second random start is a safeguard against
     missing the slowest mode.
 
-    Non-reversible chains: Krylov-Schur (Stewart 2001) on D^(1/2) P D^(-1/2) with sqrt(pi) deflated.
-    It stops where residual times condition number, the error to first order, is below tol times the
-    gap. The interval is an estimate: for a chain far from normal a residual bounds only the
-    distance to the pseudospectrum. (P + P*)/2 and P P* of such a chain are applied and never
-    formed.
+    Non-reversible chains: up to 128 states by LAPACK, with Gershgorin discs that prove the gap
+    (criterion "error") where the eigenvectors are well conditioned. Larger ones by Krylov-Schur
+    (Stewart 2001) on S = D^(1/2) P D^(-1/2) with sqrt(pi) deflated. Where that is slow: by LAPACK up
+    to 1,000 states, else on the inverse of I - S through sparse elimination ("shift-invert"). It
+    stops where residual times condition number, the error to first order, is below tol times the
+    gap (criterion "residual"): for a chain far from normal that is no proof, and there is no
+    interval.
+
+    (P + P*)/2 and P P* of such a chain are formed, where memory allows, and their gaps are those of
+    reversible chains. Otherwise Lanczos applies them without forming them.
 
     Examples
     --------
@@ -197,7 +202,13 @@ def _solve(
     found: GapResult
     f: FloatArray | None
     if not chain.is_reversible:
-        found, f = general_gap(chain, options, generator), None
+
+        def reversible(other: MarkovChain, inner: GapOptions) -> GapResult:
+            with warnings.catch_warnings():  # one warning is enough
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                return _solve(other, inner, "auto", generator, None, keep_vector=False)[0]
+
+        found, f = general_gap(chain, options, generator, reversible), None
     elif chain.n_states <= gap_result.MAX_DENSE and method == "auto":
         found, f = dense(chain, options)
         if found.gap < DEEP_GAP and kind != "multiplicative":
@@ -214,7 +225,8 @@ def _solve(
 
 
 def _warn(found: GapResult, options: GapOptions) -> None:
-    if found.n_matvecs < options.limit and found.gap_lower == 0.0:
+    is_bounded = found.upper_kind != "none"
+    if found.n_matvecs < options.limit and found.gap_lower == 0.0 and is_bounded:
         reason = f"the gap is below {found.gap_upper:.3g}, the limit of double precision here"
     else:
         reason = (

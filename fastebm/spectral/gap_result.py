@@ -52,6 +52,11 @@ class GapResult(Result):
     n_matvecs : int
         Products with P.
     method : str
+    criterion : str
+        What `converged` means. "error": |gap - truth| <= tol gap, proven or with the stated
+        probability. "residual": the change of the operator for which the eigenvalue would be exact
+        moves the gap by less than tol gap to first order; for operators that are not normal this
+        proves neither the error nor that no eigenvalue was missed.
     converged : bool
     wall_s : float
         Seconds.
@@ -73,6 +78,7 @@ class GapResult(Result):
     rounding: float
     n_matvecs: int
     method: str
+    criterion: str
     converged: bool
     wall_s: float
 
@@ -158,6 +164,7 @@ def pack(
         rounding=rounding,
         n_matvecs=n_matvecs,
         method=method,
+        criterion="error",
         converged=bool(converged),
         wall_s=wall_s,
     )
