@@ -95,8 +95,8 @@ def spectral_gap(
 
     Non-reversible chains: up to 128 states by LAPACK, with Gershgorin discs that prove the gap
     (criterion "error") where the eigenvectors are well conditioned. Larger ones by Krylov-Schur
-    (Stewart 2001) on S = D^(1/2) P D^(-1/2) with sqrt(pi) deflated. Where that is slow: by LAPACK up
-    to 1,000 states, else on the inverse of I - S through sparse elimination ("shift-invert"). It
+    (Stewart 2001) on S = D^(1/2) P D^(-1/2) with sqrt(pi) deflated. Where that is slow: by LAPACK
+    up to 1,000 states, else on the inverse of I - S through sparse elimination ("shift-invert"). It
     stops where residual times condition number, the error to first order, is below tol times the
     gap (criterion "residual"): for a chain far from normal that is no proof, and there is no
     interval.
