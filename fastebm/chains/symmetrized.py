@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _core
 from .._runtime.types import FloatArray
+from ..errors import InvalidChainError
 from ..patterns.scaled_pattern import ScaledPattern
 from .chain import MarkovChain
 from .scaling import rescaled
@@ -37,12 +38,29 @@ def symmetrized(chain: MarkovChain) -> ScaledPattern:
     return ScaledPattern(pattern, row, col, scaled.shift)
 
 
-def balanced(chain: MarkovChain, log_pi: FloatArray) -> _core.Scaled:
-    """S of any irreducible chain, with left products."""
+def balanced_pattern(chain: MarkovChain, log_pi: FloatArray) -> ScaledPattern:
+    """S of any irreducible chain.
+
+    Raises
+    ------
+    InvalidChainError
+        pi is not known in all states.
+    """
+    unknown = np.flatnonzero(~np.isfinite(log_pi))
+    if len(unknown):
+        raise InvalidChainError(
+            f"pi is unknown in {len(unknown)} states, the first of them {unknown[0]}: transitions "
+            "that lead to them underflowed to zero; raise beta, or restrict the chain to its "
+            "likelier states"
+        )
     scaled, half = chain._scaled, 0.5 * log_pi
     old_row, old_col = scaled.log_row, scaled.log_col
     log_row = half if old_row is None else half + old_row
     log_col = -half if old_col is None else old_col - half
-    pattern, row, col = rescaled(scaled.pattern, log_row, log_col)
-    operator, _ = pattern.left(row, col, scaled.shift)
+    return ScaledPattern(*rescaled(scaled.pattern, log_row, log_col), scaled.shift)
+
+
+def balanced(chain: MarkovChain, log_pi: FloatArray) -> _core.Scaled:
+    """S of any irreducible chain, with left products."""
+    operator, _ = balanced_pattern(chain, log_pi).left
     return operator

@@ -1,30 +1,35 @@
-"""The additive reversibilisation of a chain.
+"""The additive and the multiplicative reversibilisation of a chain.
 
-It is stored balanced, as ``B = D^(1/2) (P + P*) / 2 D^(-1/2)`` with sqrt(pi) as a scaling:
-symmetric to the last bit whatever the accuracy of pi, and in the range of a double even where
-fluxes of 1e-200 would not be.
+They are stored balanced, as ``B = (S + S^T) / 2`` or ``S S^T`` of S = D^(1/2) P D^(-1/2) with
+sqrt(pi) as a scaling: symmetric to the last bit whatever the accuracy of pi, and in the range of a
+double even where fluxes of 1e-200 would not be.
 """
 
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from .. import _core
 from .._runtime import validate
 from .._runtime.memory import forecast_memory
 from .._runtime.threads import resolve_threads
+from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain, require_chain
+from ..chains.symmetrized import balanced_pattern
 from ..errors import InvalidChainError
 from ..patterns import passes
 from ..patterns.pattern import Pattern
 from ..patterns.scaled_pattern import ScaledPattern
 from .structure import closed_class
 
+Kind: TypeAlias = Literal["additive", "multiplicative"]
+
 
 def reversibilize(
-    chain: MarkovChain, kind: Literal["additive"] = "additive", *, num_threads: int | None = None
+    chain: MarkovChain, kind: Kind = "additive", *, num_threads: int | None = None
 ) -> MarkovChain:
-    """The additive reversibilisation ``(P + P*) / 2``: the reversible chain of the same pi that is
-    nearest in flux.
+    """The additive reversibilisation ``(P + P*) / 2``, the reversible chain of the same pi that is
+    nearest in flux, or the multiplicative one, ``P P*`` (Fill 1991).
 
     It is reversible to the last bit whatever the accuracy of pi.
 
@@ -32,12 +37,13 @@ def reversibilize(
     ----------
     chain : MarkovChain
         Irreducible, or with one closed class (the result then lives on that class).
-    kind : "additive"
+    kind : {"additive", "multiplicative"}
+        P P* may have several classes. Where P has long rows it has far more entries than P.
 
     Returns
     -------
     MarkovChain
-        The chain itself if it is reversible.
+        Of a reversible chain "additive" is the chain itself.
 
     Raises
     ------
@@ -56,14 +62,19 @@ def reversibilize(
     [[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]
     """
     require_chain(chain)
-    validate.choice(kind, "kind", ("additive",))
+    validate.choice(kind, "kind", ("additive", "multiplicative"))
     threads = resolve_threads(num_threads)
     inside = closed_class(chain)
     if inside is not None:
         return reversibilize(chain.restrict(inside), kind, num_threads=threads)
-    if chain.is_reversible:
+    if chain.is_reversible and kind == "additive":
         return chain
-    log_pi = chain._law.require(threads, "the reversibilisation").log_pi
+    law = chain._law.require(threads, "the reversibilisation")
+    return formed(chain, kind, law.log_pi, threads)
+
+
+def formed(chain: MarkovChain, kind: Kind, log_pi: FloatArray, threads: int) -> MarkovChain:
+    """The reversibilisation of an irreducible chain with this law."""
     span = log_pi.max() - log_pi.min()
     if span > 1200.0:  # sqrt(pi) is the scaling, and must fit a double
         raise InvalidChainError(
@@ -71,14 +82,37 @@ def reversibilize(
             "restrict the chain to its likelier states"
         )
     old = chain._scaled
-    forecast_memory(2 * 12 * chain.nnz, "the additive reversibilisation")
-    matrix = passes.symmetric_part(
-        old.pattern.matrix, old.pattern.transpose, old.log_row, old.log_col, log_pi, threads
-    )
+    if kind == "additive":
+        forecast_memory(2 * 12 * chain.nnz, "the additive reversibilisation")
+        pattern, shift = old.pattern, old.shift
+        matrix = passes.symmetric_part(
+            pattern.matrix, pattern.transpose, old.log_row, old.log_col, log_pi, threads
+        )
+    else:
+        forecast_memory(int(60 * fill(chain)), "P P*")
+        matrix, shift = _square(balanced_pattern(chain, log_pi).to_scipy()), None
     symmetric = Pattern(matrix, symmetric=True)
     # The rows of diag(pi)^-1/2 B diag(pi)^1/2 sum to 1 - shift up to rounding in pi; the row
     # scaling makes it exact.
     col = np.exp(0.5 * (log_pi - 0.5 * (log_pi.max() + log_pi.min())))
     total = ScaledPattern(symmetric).apply(col, num_threads=threads)
-    moving = 1.0 if old.shift is None else 1.0 - old.shift
-    return chain._like(ScaledPattern(symmetric, moving / total, col, old.shift))
+    moving = 1.0 if shift is None else 1.0 - shift
+    return chain._like(ScaledPattern(symmetric, moving / total, col, shift))
+
+
+def fill(chain: MarkovChain) -> float:
+    """Entries of P P*, at most."""
+    matrix = chain._scaled.pattern.matrix
+    into = np.bincount(matrix.indices, minlength=chain.n_states).astype(float)
+    if chain._scaled.shift is not None:
+        into += 1.0
+    return float(into @ into)
+
+
+def _square(S: Any) -> _core.Csr:
+    """S S^T, symmetric to the last bit."""
+    B = S @ S.T
+    B = (0.5 * (B + B.T)).tocsr()
+    B.sort_indices()
+    indices = np.ascontiguousarray(B.indices, dtype=np.int32)
+    return _core.Csr(np.ascontiguousarray(B.indptr, dtype=np.int64), indices, B.data)

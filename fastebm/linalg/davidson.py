@@ -65,7 +65,9 @@ class BlockDavidson:
     @classmethod
     def take_over(cls, krylov: KrylovSchur, precondition: Callable[[FloatArray], None]) -> Self:
         """Continue from a Krylov basis after its last restart; the basis is used up."""
-        new = cls(krylov.operator, krylov.basis, krylov.full_width, precondition)
+        operator = krylov.operator
+        assert isinstance(operator, Operator)
+        new = cls(operator, krylov.basis, krylov.full_width, precondition)
         new.H, new.size, new.is_new = krylov.H, krylov.size, False
         new.H[new.size :] = new.H[:, new.size :] = 0.0
         return new

@@ -5,9 +5,8 @@ in rounds: converged pairs are locked and deflated, and the next round starts fr
 their complement. The last round finds no pair that precedes a wanted one. This verifies the wanted
 pairs, and the leading value of that round is the one that follows them.
 
-The search for the pairs changes over from Krylov-Schur to block Davidson where it expects to be
-slow, which shows in the convergence of a case and not in its size. The search for missed copies
-starts from new random vectors, with the method that found the pairs.
+A slow search changes over: with a symmetric operator to block Davidson, otherwise as `change_over`
+describes. The search for missed copies starts from new random vectors, with the same method.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,13 +15,15 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .._runtime.types import FloatArray, IntArray
+from .change_over import ChangeOver
 from .davidson import BlockDavidson
-from .eigen_iteration import EigenIteration, reporter
+from .eigen_iteration import Accuracy, EigenIteration, converged_pairs, reporter
 from .eigenvalue_selection import EigenvalueSelection
+from .inverse_operator import InverseOperator
 from .krylov_schur import KrylovSchur
 from .operator import Operator, RandomVectors
 from .orthonormal_basis import OrthonormalBasis
-from .ritz import NumberArray, Projection, RitzPairs
+from .ritz import InverseProjection, NumberArray, Projection, RitzPairs
 from .rounding import RITZ_ROUNDING
 
 # The value that follows the wanted ones is settled once its residual is this part of its distance
@@ -35,18 +36,18 @@ CLEAR = 0.03
 BLOCK = 4
 # Vectors beyond the wanted ones that a basis grows to before it restarts: at least MIN_EXTRA (on
 # large chains), at most MAX_EXTRA (without symmetry MAX_EXTRA_GENERAL), and MAX_EXTRA_NUMBERS
-# numbers (256 MB). Restarts cost products. A large basis costs dense eigenproblems, which are far
-# more expensive without symmetry. Chains of fewer than MAX_EXTRA states are spanned as a whole.
+# numbers (256 MB). Restarts cost products; a large basis costs dense eigenproblems, above all
+# without symmetry. Chains of fewer than MAX_EXTRA states are spanned as a whole.
 MIN_EXTRA, MAX_EXTRA, MAX_EXTRA_GENERAL, MAX_EXTRA_NUMBERS = 24, 120, 48, 2**25
 # A preconditioned search takes over after PRECONDITION_AFTER products if, at the rate so far, more
-# than PRECONDITIONED_COST would still be needed: about what the preconditioned search takes for a
-# block of pairs (benchmarks, 4 eigenpairs).
+# than PRECONDITIONED_COST would still be needed: about its own cost (benchmarks, 4 eigenpairs).
 PRECONDITION_AFTER, PRECONDITIONED_COST = 100, 400
+# With a pair of a smaller rate locked, the search leaves the inverse of I - S for S: what such a
+# pair adds to a product of the inverse is removed, but its rounding would hide the other pairs.
+HIDING = 1e-6
 
 #: Replaces vectors (width, n_states) in place by about (1 - A)^-1 times them.
 Precondition: TypeAlias = Callable[[FloatArray], None]
-#: value -> the residual at which a pair has converged.
-Accuracy: TypeAlias = Callable[[Any], float]
 
 
 def n_rows(count: int, n_states: int, width: int, symmetric: bool) -> int:
@@ -73,8 +74,9 @@ class EigenpairSearch:
     width : int
         Vectors of a block.
     preconditioner : callable, optional
-        -> what `BlockDavidson` takes as `precondition`, or None. Called once, if the search is
-        slow.
+        -> what `BlockDavidson` takes as `precondition`, or None. Called once, if it is slow.
+    inverse : callable, optional
+        As in `ChangeOver`, for an operator that is not symmetric.
 
     Attributes
     ----------
@@ -82,6 +84,7 @@ class EigenpairSearch:
         Eigenvalues of the locked pairs.
     following : float or complex or None
         The value that follows the wanted ones, where it was found.
+    change : ChangeOver
     verified, stopped : bool
         Whether the last round found nothing more; whether the limit of products ended the search.
     """
@@ -97,20 +100,21 @@ class EigenpairSearch:
         *,
         width: int = BLOCK,
         preconditioner: Callable[[], Precondition | None] | None = None,
+        inverse: Callable[[float], InverseOperator | None] | None = None,
     ) -> None:
         self.operator, self.accuracy, self.random = operator, accuracy, random
-        self.preconditioner = preconditioner
+        self.preconditioner, self.change = preconditioner, ChangeOver(inverse)
         self.selection = EigenvalueSelection.of(which, count)
         n_states = operator.n_states
         rows = np.empty((n_rows(count, n_states, width, operator.symmetric), n_states))
         rows[0] = known
-        self._basis = OrthonormalBasis(rows, 1, random, operator.threads)
+        self._width, self._basis = width, OrthonormalBasis(rows, 1, random, operator.threads)
         self._iteration: EigenIteration = KrylovSchur(operator, self._basis, width)
         self.values: NumberArray = np.empty(0)
         self.following: float | complex | None = None
         self.verified, self.stopped = False, False
-        # (number of fixed rows, eigenvalues, stopped) after the lock under way
-        self._locking: tuple[int, NumberArray, bool] | None = None
+        # (number of fixed rows, eigenvalues, stopped, verified, following) after the lock under way
+        self._locking: tuple[int, NumberArray, bool, bool, float | complex | None] | None = None
         # what the preconditioned search under way, or about to begin, takes
         self._cycle: Precondition | None = None
 
@@ -127,11 +131,15 @@ class EigenpairSearch:
     def state(self) -> dict[str, Any]:
         """Arrays from which `restore` goes on with the same bits."""
         self._complete()
-        following = np.nan if self.following is None else self.following
         flags = [self.verified, self.stopped, self.is_preconditioned, self.preconditioner is None]
+        flags += [
+            self.change.inverse is not None,
+            self._iteration.operator.is_inverse,
+            self.change.is_grown,
+        ]
         return {
             "values": self.values,
-            "following": np.array(following),
+            "following": np.array(np.nan if self.following is None else self.following),
             "flags": np.array(flags),
             **self._iteration.state(),
         }
@@ -140,17 +148,22 @@ class EigenpairSearch:
         """Go on from `state()`."""
         self.values = state["values"]
         self.following = None if np.isnan(state["following"]) else state["following"][()]
-        self.verified, self.stopped, preconditioned, was_asked = map(bool, state["flags"])
+        flags = [bool(flag) for flag in state["flags"]]
+        self.verified, self.stopped, preconditioned, was_asked, *inverted, grown = flags
         rows = len(state["H"])
         if rows > len(self._basis):
             self._iteration.grow(rows)
         if preconditioned:
             precondition = self.preconditioner() if self.preconditioner is not None else None
             assert precondition is not None  # it was made before, from the same chain
-            width = self._iteration.full_width
-            self._iteration = BlockDavidson(self.operator, self._basis, width, precondition)
+            self._iteration = BlockDavidson(self.operator, self._basis, self._width, precondition)
         if was_asked:
             self.preconditioner = None
+        if inverted[0] and isinstance(self._iteration, KrylovSchur):
+            self._iteration = self.change.take(self._iteration)
+            if not inverted[1]:
+                self._iteration = KrylovSchur(self.operator, self._basis, self._width)
+        self.change.is_grown = grown
         self._iteration.restore(state)
 
     def _complete(self) -> None:
@@ -160,9 +173,10 @@ class EigenpairSearch:
         if isinstance(run, KrylovSchur) and run.is_last and self._cycle is not None:
             self._iteration = BlockDavidson.take_over(run, self._cycle)
         if self._locking is not None:
-            fixed, values, stopped = self._locking
+            fixed, values, stopped, verified, following = self._locking
             if self._basis.fixed == fixed:  # else it had not begun, and is done again
                 self.values, self.stopped = values, stopped
+                self.verified, self.following = verified, following
             self._locking = None
 
     # --- rounds -----------------------------------------------------------------------------------
@@ -192,33 +206,11 @@ class EigenpairSearch:
         return self.selection.with_counts([max(count - n, 0) for count, n in counts])
 
     def converged(self, ritz: RitzPairs, selection: EigenvalueSelection) -> tuple[IntArray, bool]:
-        """Which leading Ritz values have converged at each end.
-
-        Returns
-        -------
-        chosen : ndarray int
-            Their positions.
-        complete : bool
-            Whether they are all that `selection` wants, or hold as many copies of one value as a
-            block can find.
-        """
-        found, complete, saturated = [], True, False
-        width = self._iteration.full_width
-        for count, chosen in zip(selection.counts, selection.choose(ritz.values), strict=True):
-            good = [ritz.residuals[i] <= self.accuracy(ritz.values[i]) for i in chosen]
-            prefix = chosen[: good.index(False)] if False in good else chosen
-            # a conjugate pair is kept whole
-            if len(prefix) and np.imag(ritz.values[prefix[-1]]) > 0.0:
-                prefix = prefix[:-1]
-            complete &= len(prefix) >= count
-            for i in range(len(prefix) - width + 1):
-                first, last = ritz.values[prefix[i]], ritz.values[prefix[i + width - 1]]
-                saturated |= width > 1 and abs(first - last) <= self.same(first)
-            found.append(prefix)
-        return np.concatenate(found), bool(complete or saturated)
+        """As `converged_pairs`."""
+        return converged_pairs(ritz, selection, self.accuracy, self.same, self._width)
 
     def same(self, value: Any) -> float:
-        """The distance up to which another value counts as a copy."""
+        """The distance at which another value counts as a copy."""
         return 2.0 * self.accuracy(value) + RITZ_ROUNDING
 
     def _extend_basis(self) -> None:
@@ -228,7 +220,15 @@ class EigenpairSearch:
         if is_small and self._basis.fixed < self.operator.n_states:
             run.grow(len(self._basis) + MIN_EXTRA)
 
-    def _lock(self, ritz: RitzPairs, chosen: IntArray, *, stops: bool = False) -> None:
+    def _lock(
+        self,
+        ritz: RitzPairs,
+        chosen: IntArray,
+        *,
+        stops: bool = False,
+        following: float | complex | None = None,
+    ) -> None:
+        """Lock pairs; with `following` all are known, and none was missed."""
         if len(chosen) == 0:
             if stops:
                 self._end(stopped=True)
@@ -237,7 +237,7 @@ class EigenpairSearch:
 
         def announce(values: NumberArray) -> None:
             fixed, values = self._basis.fixed + len(values), np.append(self.values, values)
-            self._locking = fixed, values, stops
+            self._locking = fixed, values, stops, following is not None, following
 
         run = self._iteration
         if isinstance(run, BlockDavidson):
@@ -261,7 +261,12 @@ class EigenpairSearch:
         run.committed = counts
 
     def _is_slow(self, ritz: RitzPairs, selection: EigenvalueSelection) -> bool:
-        """Whether many products are still needed, if the residuals fall as they fell so far."""
+        """Whether another method should take over: many products are still needed, if the residuals
+        fall as they fell so far."""
+        if isinstance(self._iteration, KrylovSchur) and not self.operator.symmetric:
+            chosen = selection.positions(ritz.values)
+            goals = np.array([self.accuracy(value) for value in ritz.values[chosen]])
+            return self.change.is_due(self._iteration, ritz.residuals[chosen], goals)
         done = self.operator.n_matvecs
         if self.preconditioner is None or self.is_preconditioned or done < PRECONDITION_AFTER:
             return False
@@ -274,10 +279,14 @@ class EigenpairSearch:
         digits_left, digits_done = np.log(left / wanted), np.log(1.0 / left)
         return bool(left > wanted and digits_left * done > PRECONDITIONED_COST * digits_done)
 
-    def _precondition(self, selection: EigenvalueSelection) -> None:
-        """Change over to a preconditioned search, if a preconditioner can be made."""
+    def _change_over(self, selection: EigenvalueSelection) -> None:
+        """Change over to another method, if it is possible."""
         krylov = self._iteration
-        assert self.preconditioner is not None and isinstance(krylov, KrylovSchur)
+        assert isinstance(krylov, KrylovSchur)
+        if not self.operator.symmetric:
+            self._iteration = self.change.take(krylov)
+            return
+        assert self.preconditioner is not None
         precondition = self.preconditioner()
         if precondition is None:
             self.preconditioner = None
@@ -290,9 +299,12 @@ class EigenpairSearch:
         self, selection: EigenvalueSelection, limit: int, step_done: Callable[[Any, float], None]
     ) -> None:
         """A round that searches for missing pairs."""
+        rates = np.abs(1.0 - self.values)
+        if self._iteration.operator.is_inverse and rates.min(initial=1.0) < HIDING:
+            self._iteration = KrylovSchur(self.operator, self._basis, self._width)
         if self.is_preconditioned:  # it follows one block of vectors at a time
-            width = self._iteration.full_width
-            selection = selection.with_counts([min(count, width) for count in selection.counts])
+            most = [min(count, self._width) for count in selection.counts]
+            selection = selection.with_counts(most)
 
         def is_settled(ritz: RitzPairs) -> bool:
             return self.converged(ritz, selection)[1] or self._is_slow(ritz, selection)
@@ -302,17 +314,32 @@ class EigenpairSearch:
         )
         chosen, complete = self.converged(ritz, selection)
         exhausted = self._iteration.is_exhausted
-        if done and not complete and not exhausted:
-            self._precondition(selection)
+        changes = not complete and not exhausted
+        if not self.operator.symmetric:
+            changes = self._is_slow(ritz, selection)
+        if done and changes:
+            self._change_over(selection)
             return
-        if not complete and not exhausted:  # the limit: lock what there is, with its residuals
+        exhausted &= not (ritz.inverse and len(chosen))  # others may be hidden
+        if exhausted and not self.operator.symmetric:
+            # the Ritz values are all eigenvalues
+            chosen, following = selection.positions(ritz.values), None
+            if len(rest := np.delete(ritz.values, chosen)):
+                following = rest[self._leaders.positions(rest)[0]]
+            self._lock(ritz, chosen, following=following)
+        elif not done:  # the limit: lock what there is, with its residuals
             self._lock(ritz, selection.positions(ritz.values), stops=True)
         else:
             self._lock(ritz, selection.positions(ritz.values) if exhausted else chosen)
 
+    @property
+    def _leaders(self) -> EigenvalueSelection:
+        """The best eigenvalue at each end."""
+        return self.selection.with_counts([min(count, 1) for count in self.selection.counts])
+
     def _verify(self, limit: int, step_done: Callable[[Any, float], None]) -> None:
         """A round that searches for pairs that were missed."""
-        leaders = self.selection.with_counts([min(count, 1) for count in self.selection.counts])
+        leaders = self._leaders
 
         def is_settled(ritz: RitzPairs) -> bool:
             return self._ahead(ritz, leaders)[1]
@@ -332,8 +359,8 @@ class EigenpairSearch:
     def _ahead(self, ritz: RitzPairs, leaders: EigenvalueSelection) -> tuple[IntArray, bool]:
         """(positions of Ritz values that precede a wanted one, whether each end is
         settled)."""
-        width = self._iteration.full_width
-        top = leaders.with_counts([width * count for count in leaders.counts]).choose(ritz.values)
+        counts = [self._width * count for count in leaders.counts]
+        top = leaders.with_counts(counts).choose(ritz.values)
         wanted = self.selection.choose(self.values)
         found, settled = [], True
         for key, chosen, mine in zip(self.selection.keys, top, wanted, strict=True):
@@ -368,20 +395,6 @@ class EigenpairSearch:
         X = rows[1:fixed]
         free = rows[fixed : fixed + len(X)]
         images = free if len(free) == len(X) else np.empty_like(X)
+        if self.change.inverse is not None:
+            return X, InverseProjection(self.operator, self.change.inverse, X, images)
         return X, Projection(self.operator, X, images)
-
-    def splits(self, values: NumberArray) -> bool:
-        """Whether a locked value that is not among `values` is a copy of one of them."""
-        left_out = len(self.values) - len(values)
-        return left_out > 0 and any(
-            np.count_nonzero(np.abs(self.values - v) <= self.same(v))
-            > np.count_nonzero(np.abs(values - v) <= self.same(v))
-            for v in values
-        )
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the value that follows is a copy of a locked one."""
-        return self.following is not None and bool(
-            (np.abs(self.values - self.following) <= self.same(self.following)).any()
-        )

@@ -73,6 +73,16 @@ class SparseElimination:
         return int(self._fill["n_entries"])
 
     @property
+    def n_factor(self) -> int:
+        """Entries of the factors, once they are ordered."""
+        return 0 if self._symbolic is None else int(self._symbolic[-1]["n_factor"])
+
+    @property
+    def n_products(self) -> float:
+        """What the elimination costs, in products, once it is ordered."""
+        return self.n_flops / (FLOPS_PER_ENTRY * self.matrix.entries_per_product)
+
+    @property
     def _fill(self) -> dict[str, float]:
         if self._symbolic is None:
             raise RuntimeError("order first")
@@ -97,9 +107,7 @@ class SparseElimination:
         self.pause = math.inf
         if not self.is_feasible(report):
             return False
-        assert self._symbolic is not None
-        flops_per_product = FLOPS_PER_ENTRY * self.matrix.entries_per_product
-        cost = self._symbolic[-1]["n_flops"] / flops_per_product  # in products
+        cost = self.n_products
         if n_products >= cost or cost < left < math.inf:
             return True
         self.pause = cost

@@ -14,9 +14,10 @@ from scipy.linalg.lapack import dtrsen
 from .._runtime.types import FloatArray, IntArray
 from .check_schedule import EAGER_STATES
 from .eigenvalue_selection import EigenvalueSelection
+from .inverse_operator import InverseOperator
 from .operator import Operator
 from .orthonormal_basis import OrthonormalBasis
-from .ritz import NumberArray, RitzPairs, schur_eigenvalues
+from .ritz import NumberArray, RitzPairs
 from .rounding import EPS
 
 # Where a check costs more than a step: steps between two checks of a small basis. A large basis
@@ -33,7 +34,8 @@ class KrylovSchur:
 
     Parameters
     ----------
-    operator : Operator
+    operator : Operator or InverseOperator
+        The Ritz pairs are those of S for both.
     basis : OrthonormalBasis
         Its work space decides how large V grows before a restart.
     width : int
@@ -47,7 +49,9 @@ class KrylovSchur:
         Whether the first block is still to be drawn.
     """
 
-    def __init__(self, operator: Operator, basis: OrthonormalBasis, width: int) -> None:
+    def __init__(
+        self, operator: Operator | InverseOperator, basis: OrthonormalBasis, width: int
+    ) -> None:
         self.operator, self.basis, self.full_width = operator, basis, width
         self.H: FloatArray = np.zeros((len(basis), len(basis)))
         # (Q, T, B, columns done, whether it locks) of the restart under way
@@ -138,7 +142,8 @@ class KrylovSchur:
         """The Ritz pairs of V."""
         self.finish_restart()
         s = self.size
-        return RitzPairs(self.H[:s, :s], self.H[s : s + self.width, :s], self.operator.symmetric)
+        B = self.H[s : s + self.width, :s]
+        return RitzPairs(self.H[:s, :s], B, self.operator.symmetric, self.operator.is_inverse)
 
     def _subspace(self, ritz: RitzPairs, chosen: IntArray) -> tuple[FloatArray, FloatArray]:
         """(Q, T): an orthonormal basis of the span of the chosen Ritz vectors and the operator on
@@ -148,7 +153,7 @@ class KrylovSchur:
         T, Z = schur(ritz.H, output="real")
         # LAPACK's order on the diagonal of T is its own: an entry is chosen if it is nearer to a
         # chosen value than to the others
-        diagonal = schur_eigenvalues(T)
+        diagonal = ritz.schur_values(T)
         dropped = np.delete(ritz.values, chosen)
         if len(dropped):
             near, far = (
@@ -191,7 +196,7 @@ class KrylovSchur:
         Q, T = self._subspace(ritz, chosen)
         restart = self._prepared(Q, T, locks=True)
         if announce is not None:
-            announce(schur_eigenvalues(T))
+            announce(ritz.schur_values(T))
         self._restart = restart
         self.finish_restart()
 

@@ -25,11 +25,15 @@ class Operator:
 
     Attributes
     ----------
+    is_inverse : bool
+        False: its eigenvalues are those that are wanted. (See `InverseOperator`.)
     per_vector : int
         Products with S or S^T for one vector.
     n_matvecs : int
         Products so far.
     """
+
+    is_inverse = False
 
     def __init__(
         self, S: _core.Scaled, kind: OperatorKind, *, symmetric: bool, threads: int

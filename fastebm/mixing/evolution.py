@@ -122,7 +122,7 @@ class DensityEvolution:
         of the kernel is computed."""
         return EvolutionError(
             n_states=chain.n_states,
-            degree=(pattern.max_degree),
+            degree=pattern.max_degree,
             law_error=relative_law_error(chain, log_pi, self._threads),
             is_law_in_kernel=not chain.is_reversible,
             logs=logs,

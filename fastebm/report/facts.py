@@ -58,7 +58,7 @@ def parts_of(found: Mapping[str, Any]) -> Iterator[tuple[str, Result]]:
 def encloses(eigen: EigenResult) -> bool:
     """Whether each eigenvalue is within its residual of an exact one: true of reversible chains,
     whose S is symmetric."""
-    return eigen.method != "block krylov-schur"
+    return eigen.criterion == "error"
 
 
 def describe(chain: MarkovChain) -> dict[str, Any]:

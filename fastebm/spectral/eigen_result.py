@@ -1,5 +1,7 @@
 """Leading eigenpairs with their evidence, and what is derived from the eigenvectors."""
 
+from dataclasses import dataclass, fields
+
 import numpy as np
 import numpy.typing as npt
 
@@ -50,6 +52,12 @@ class EigenResult(StepsResult):
     verified : bool
         A search from new random vectors in the complement of what was found met no eigenvalue that
         precedes a wanted one; a copy escapes it with a probability of about 1e-6.
+    criterion : str
+        What `converged` means. "error", of a reversible chain: each eigenvalue is within its
+        residual of an exact one. "residual", without detailed balance: the change of the operator
+        for which the pair would be exact moves the eigenvalue, to first order and but for
+        `conditions`, by less than tol (1 - |lambda|). This proves neither the error nor that no
+        eigenvalue was missed.
     converged : bool
         Whether all k pairs have.
     converged_each : ndarray bool (k,)
@@ -77,6 +85,7 @@ class EigenResult(StepsResult):
     converged_each: BoolArray
     n_matvecs: int
     method: str
+    criterion: str
     wall_s: float
 
 
@@ -92,7 +101,7 @@ def biorthogonal(
 
     They combine those left eigenvectors in the span of Y whose values are the nearest to `values`.
     None where there are fewer of them, or where the two spaces do not match."""
-    if len(Y) < len(values):
+    if len(Y) < len(values) or not np.isfinite(left.values).all():
         return None
     from scipy.optimize import linear_sum_assignment  # slow to import, and needed here alone
 
@@ -133,6 +142,60 @@ def combine(
         row.real = work[at]
         row.imag = sign * work[at + 1] if sign else 0.0
     return out
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Eigenpairs other than the first, vectors as rows in the coordinates of S; `moves` is what
+    their residuals move the rates by."""
+
+    values: NumberArray
+    rates: NumberArray
+    right: NumberArray
+    left: NumberArray
+    residuals: FloatArray
+    left_residuals: FloatArray
+    moves: FloatArray
+    conditions: FloatArray
+
+    @classmethod
+    def none(cls, n_states: int) -> "Pairs":
+        """No pair."""
+        rows, empty = np.empty((0, n_states)), np.empty(0)
+        return cls(empty, empty, rows, rows, empty, empty, empty, empty)
+
+    @classmethod
+    def of(
+        cls,
+        spans: list[tuple[FloatArray, Projection]],
+        chosen: IntArray,
+        symmetric: bool,
+        threads: int,
+    ) -> "Pairs":
+        """The chosen pairs of the span of the right vectors, with left vectors from that of the
+        left ones; without symmetry these may be unknown (NaN)."""
+        X, right = spans[0]
+        values, rates, W = right.values[chosen], right.rates[chosen], right.vectors[:, chosen]
+        residuals, moves = right.residuals(W, values), right.moves(W, rates)
+        M = None
+        if not symmetric:
+            Y, left = spans[1]
+            M = biorthogonal(X, W, values, Y, left, threads)
+        R = combine(X, W, values, right.work, threads)
+        if symmetric:
+            size: FloatArray = np.linalg.norm(W, axis=0)
+            return cls(values, rates, R, R, residuals, residuals, moves, size)
+        if M is None:
+            L, unknown = np.full_like(R, np.nan), np.full(len(values), np.inf)
+            return cls(values, rates, R, L, residuals, unknown, unknown, unknown)
+        left_residuals, conditions = left.residuals(M, values), np.linalg.norm(M, axis=0)
+        moves = np.maximum(moves, left.moves(M, rates))
+        L = combine(Y, M, values, left.work, threads)
+        return cls(values, rates, R, L, residuals, left_residuals, moves, conditions)
+
+    def first(self, k: int) -> "Pairs":
+        """The first k."""
+        return Pairs(*(getattr(self, field.name)[:k] for field in fields(self)))
 
 
 def phases(R: NumberArray) -> NumberArray:

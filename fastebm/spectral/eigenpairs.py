@@ -28,10 +28,11 @@ from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
 from ..linalg import dirichlet
 from ..linalg.eigensearch import BLOCK, EigenpairSearch, n_rows
 from ..linalg.eigenvalue_selection import EigenvalueSelection
+from ..linalg.inverse_operator import InverseOperator
 from ..linalg.operator import Operator, OperatorKind, RandomVectors
 from ..linalg.ritz import NumberArray
 from ..linalg.rounding import RITZ_ROUNDING
-from .eigen_result import EigenResult, biorthogonal, combine, phases, timescales
+from .eigen_result import EigenResult, Pairs, phases, timescales
 from .lobpcg import preconditioner
 
 WHICH = tuple(EigenvalueSelection.KEYS)
@@ -71,9 +72,9 @@ def eigenpairs(
         The others: of largest real part (the slowest processes), of largest modulus, alternately of
         the largest and the smallest real part, or of smallest real part.
     tol : float
-        A pair has converged when its residual is below tol (1 - |lambda|), or at rounding (6e-14).
-        The timescale is then right to tol, and the vector to the residual over the distance to the
-        next eigenvalue.
+        A pair has converged when its residual is below tol (1 - |lambda|), or at rounding (6e-14;
+        without detailed balance only for eigenvalues of modulus one of a periodic chain). See
+        `criterion` of the result for what that means.
     max_matvecs : int, optional
         Products at most, 100 000 by default.
     rng : seed or Generator, optional
@@ -111,7 +112,8 @@ def eigenpairs(
     preconditioned by a multigrid cycle (which counts as two products).
 
     Other chains: block Krylov-Schur (Stewart 2001), a second time on the transpose for the left
-    vectors.
+    vectors. Where this would be slow for the slowest processes, or their rates are below what
+    products resolve, on the inverse of I - S through sparse elimination; elsewhere the basis grows.
 
     Converged pairs are locked. New searches in their complement follow until one finds no further
     copy.
@@ -217,6 +219,11 @@ class _Searches:
         def precondition() -> Callable[[FloatArray], None] | None:
             return preconditioner(self.chain, self.threads)
 
+        def invert(worth: float) -> InverseOperator | None:
+            chain = self.chain if kind == "right" else self.chain.reverse()
+            inverse = InverseOperator(chain._scaled, self.root, operator)
+            return inverse if inverse.prepare(lambda *_, **__: None, worth) else None
+
         return EigenpairSearch(
             operator,
             self.root,
@@ -225,12 +232,24 @@ class _Searches:
             locked,
             RandomVectors(self.key),
             preconditioner=precondition if slow_end else None,
+            inverse=invert if self.which == "largest" and not self.symmetric else None,
         )
 
     def accuracy(self, value: Any) -> float:
         """The residual at which a pair has converged."""
         size: float = max(self.tol * (1.0 - abs(value)), ACCURATE * RITZ_ROUNDING)
         return size
+
+    def _wanted(self, rates: NumberArray) -> FloatArray:
+        """What rates of a chain without detailed balance may move by: tol (1 - |lambda|). Of a
+        periodic chain, eigenvalues of modulus one count where they are known to rounding."""
+        modulus = np.abs(1.0 - rates)
+        wanted = self.tol * (2.0 * np.real(rates) - np.abs(rates) ** 2) / (1.0 + modulus)
+        floor = ACCURATE * RITZ_ROUNDING
+        if structure(self.chain).period > 1:
+            wanted = np.where(np.abs(1.0 - modulus) <= floor, floor, wanted)
+        found: FloatArray = wanted
+        return found
 
     @property
     def n_matvecs(self) -> int:
@@ -279,32 +298,10 @@ class _Searches:
     def result(self, wall_s: float) -> EigenResult:
         """The EigenResult of the locked pairs."""
         if not self.searches or not len(self.searches[0].values):
-            none: FloatArray = np.empty((0, self.chain.n_states))
-            empty: FloatArray = np.empty(0)
-            return self._pack(empty, none, none, empty, empty, empty, wall_s)
+            return self._pack(Pairs.none(self.chain.n_states), wall_s)
         spans = [search.span() for search in self.searches]
-        X, right = spans[0]
-        chosen = self._order(right.values)
-        values, W = right.values[chosen], right.vectors[:, chosen]
-        residuals = right.residuals(W, values)
-        if self.symmetric:
-            R = L = combine(X, W, values, right.work, self.threads)
-            left_residuals, conditions = residuals, np.linalg.norm(W, axis=0)
-        else:
-            Y, left = spans[1]
-            M = biorthogonal(X, W, values, Y, left, self.threads)
-            R = combine(X, W, values, right.work, self.threads)
-            if M is None:
-                L = np.full_like(R, np.nan)
-                left_residuals = conditions = np.full(len(values), np.inf)
-            else:
-                left_residuals = left.residuals(M, values)
-                conditions = np.linalg.norm(M, axis=0)
-                L = combine(Y, M, values, left.work, self.threads)
-        k = self.k - 1
-        return self._pack(
-            values[:k], R[:k], L[:k], residuals[:k], left_residuals[:k], conditions[:k], wall_s
-        )
+        found = Pairs.of(spans, self._order(spans[0][1].values), self.symmetric, self.threads)
+        return self._pack(found.first(self.k - 1), wall_s)
 
     def _best(self, values: NumberArray) -> IntArray:
         """Positions of the k - 1 wanted values; one more where they end within a conjugate pair."""
@@ -317,37 +314,31 @@ class _Searches:
         ordered = EigenvalueSelection.of(which, len(best)).choose(values[best])[0]
         return best[ordered]
 
-    def _pack(
-        self,
-        values: NumberArray,
-        R: NumberArray,
-        L: NumberArray,
-        residuals: FloatArray,
-        left_residuals: FloatArray,
-        conditions: FloatArray,
-        wall_s: float,
-    ) -> EigenResult:
-        """The result from the pairs other than the first, their vectors as rows."""
-        phase = phases(R)
+    def _pack(self, found: Pairs, wall_s: float) -> EigenResult:
+        """The result from the pairs other than the first."""
+        phase, values = phases(found.right), found.values
+        R, L = found.right / phase[:, None], found.left * phase[:, None]
         with np.errstate(all="ignore"):
-            right = np.concatenate([np.ones((1, len(self.root))), R / phase[:, None] / self.root]).T
-            left = np.concatenate([np.exp(self.log_pi)[None], L * phase[:, None] * self.root]).T
-        eigenvalues = np.append(1.0, values)
-        rates = 1.0 - eigenvalues
+            right = np.concatenate([np.ones((1, len(self.root))), R / self.root]).T
+            left = np.concatenate([np.exp(self.log_pi)[None], L * self.root]).T
+        eigenvalues, rates = np.append(1.0, values), np.append(0.0, found.rates)
         if self.symmetric:
             for i in np.flatnonzero(rates < SMALL_RATE)[1:]:
                 rates[i] = self._dirichlet(np.ascontiguousarray(right[:, i]))
-        accuracy = np.array([self.accuracy(value) for value in values])
-        each = np.append(True, np.maximum(residuals, left_residuals) <= accuracy)
+        if self.symmetric:
+            accuracy = np.array([self.accuracy(value) for value in values])
+            each = np.append(True, np.maximum(found.residuals, found.left_residuals) <= accuracy)
+        else:
+            each = np.append(True, found.moves <= self._wanted(rates[1:]))
         each &= self.law.converged
         return EigenResult(
             lag=self.chain.lag,
             eigenvalues=eigenvalues,
             right=right,
             left=left,
-            residuals=np.append(0.0, residuals),
-            left_residuals=np.append(0.0 if self.law.converged else np.inf, left_residuals),
-            conditions=np.append(1.0, conditions),
+            residuals=np.append(0.0, found.residuals),
+            left_residuals=np.append(0.0 if self.law.converged else np.inf, found.left_residuals),
+            conditions=np.append(1.0, found.conditions),
             rates=rates,
             timescales=timescales(eigenvalues, rates),
             multiplicities=self._multiplicities(eigenvalues),
@@ -358,6 +349,7 @@ class _Searches:
             converged_each=each,
             n_matvecs=self.n_matvecs,
             method=self._method(),
+            criterion="error" if self.symmetric else "residual",
             wall_s=wall_s,
         )
 
@@ -365,7 +357,8 @@ class _Searches:
         if not self.searches:
             return "closed form"
         if not self.symmetric:
-            return "block krylov-schur"
+            inverted = any(search.change.inverse for search in self.searches)
+            return "shift-invert" if inverted else "block krylov-schur"
         return "block davidson" if self.searches[0].is_preconditioned else "block lanczos"
 
     def _multiplicities(self, values: NumberArray) -> IntArray:
@@ -379,7 +372,18 @@ class _Searches:
             return False
         conjugate_missing = np.iscomplexobj(values) and np.imag(values[-1]) > 0.0
         search = self.searches[0]
-        return bool(conjugate_missing or search.is_cut or search.splits(values))
+        left_out = len(search.values) - len(values)
+        if conjugate_missing or self._copies(search.values, search.following):
+            return True
+        return left_out > 0 and any(
+            self._copies(search.values, value) > self._copies(values, value) for value in values
+        )
+
+    def _copies(self, values: NumberArray, value: Any) -> int:
+        """How many of the values are copies of `value`, which may be None."""
+        if value is None:
+            return 0
+        return int(np.count_nonzero(np.abs(values - value) <= self.searches[0].same(value)))
 
     def _dirichlet(self, f: FloatArray) -> float:
         """1 - lambda as E(f, f) / <f, f>, a sum of non-negative terms (Levin & Peres, lemma

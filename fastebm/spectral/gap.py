@@ -9,6 +9,7 @@ import numpy as np
 from .._runtime import validate
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Path
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class, structure
 from ..errors import ConvergenceWarning, Interrupted, InvalidChainError
@@ -105,11 +106,16 @@ def spectral_gap(
     the exit rate from all states but the heaviest, by interlacing: rigorous, but rarely within
     `tol`.
 
-    Non-reversible chains: Krylov-Schur (Stewart 2001) on D^(1/2) P D^(-1/2) with sqrt(pi) deflated.
-    It stops where residual times condition number, the error to first order, is below tol times the
-    gap. The interval is an estimate: for a chain far from normal a residual bounds only the
-    distance to the pseudospectrum. (P + P*)/2 and P P* of such a chain are applied and never
-    formed.
+    Non-reversible chains: up to 128 states by LAPACK, with Gershgorin discs that prove the gap
+    (criterion "error") where the eigenvectors are well conditioned. Larger ones by Krylov-Schur
+    (Stewart 2001) on S = D^(1/2) P D^(-1/2) with sqrt(pi) deflated. Where that is slow: by LAPACK
+    up to 1,000 states, else on the inverse of I - S through sparse elimination ("shift-invert"). It
+    stops where residual times condition number, the error to first order, is below tol times the
+    gap (criterion "residual"): for a chain far from normal that is no proof, and there is no
+    interval.
+
+    (P + P*)/2 and P P* of such a chain are formed, where memory allows, and their gaps are those of
+    reversible chains. Otherwise Lanczos applies them without forming them.
 
     Examples
     --------
@@ -210,7 +216,13 @@ def _solve(
     found: GapResult
     f: FloatArray | None
     if not chain.is_reversible:
-        found, f = general_gap(chain, options, generator), None
+
+        def reversible(other: MarkovChain, inner: GapOptions) -> GapResult:
+            with warnings.catch_warnings():  # one warning is enough
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                return _solve(other, inner, "auto", generator, None, keep_vector=False)[0]
+
+        found, f = general_gap(chain, options, generator, reversible), None
     elif chain.n_states <= gap_result.MAX_DENSE and method == "auto":
         found, f = dense(chain, options)
     else:
@@ -226,16 +238,14 @@ def _solve(
 
 
 def _warn(found: GapResult, options: GapOptions) -> None:
-    if found.criterion == "residual":
+    if found.lower_kind == "none" and found.upper_kind == "none":
         known = f"its residual is {found.residual:.3g}"
     elif found.gap_lower > 0.0:
         known = f"it is between {found.gap_lower:.6g} and {found.gap_upper:.6g}"
     else:
         known = f"it is at most {found.gap_upper:.3g}, and no lower end is known"
     remedy = "raise max_matvecs" if found.n_matvecs >= options.limit else "raise tol"
-    warnings.warn(
+    warn_unconverged(
         f"spectral_gap: the gap is not known to tol = {options.tol:.3g} after {found.n_matvecs} "
-        f"products: {known}; {remedy}",
-        ConvergenceWarning,
-        stacklevel=4,
+        f"products: {known}; {remedy}"
     )

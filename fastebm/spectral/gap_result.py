@@ -3,8 +3,6 @@
 import math
 
 from .._runtime.results import StepsResult, result
-from ..linalg import dirichlet
-from ..linalg.rounding import RITZ_ROUNDING
 from .ends import Enclosed
 
 # Up to this many states LAPACK solves the dense problem at once.
@@ -12,9 +10,6 @@ MAX_DENSE = 128
 # Below this gap 1 - theta has lost more digits than the default tol allows: the Dirichlet form
 # takes over.
 SMALL_GAP = 2e-6
-# The smallest gap that a Lanczos iteration, with the Dirichlet form of its vector, can distinguish
-# from zero.
-SMALLEST_GAP = 1e-22
 # The default probability, over the random start, that a probabilistic end fails.
 FAILURE = 1e-6
 
@@ -34,9 +29,11 @@ class GapResult(StepsResult):
         What each end rests on: a proof; a proof but for `failure_probability`; nothing (then it is
         0 or 2).
     criterion : {"error", "residual"}
-        What `converged` states: "error" that the ends leave a relative error of at most tol;
-        "residual" that the eigenvalue is one of a chain that differs by tol times the gap (chains
-        without detailed balance, kinds "spectral" and "absolute").
+        What `converged` states. "error": the ends leave a relative error of at most tol.
+        "residual", for chains without detailed balance: the change of the operator for which the
+        eigenvalue would be exact moves the gap by less than tol to first order, which proves
+        neither the error nor that no eigenvalue was missed; or the gap rests on a stationary
+        distribution whose own criterion is the residual.
     eigenvalue : float or complex
         The eigenvalue that sets the gap.
     slem : float or None
@@ -135,94 +132,6 @@ def closed_form(
 ) -> GapResult:
     """A GapResult without error."""
     return from_ends(kind, Enclosed.exact(gap), eigenvalue=eigenvalue, method=method, slem=slem)
-
-
-def rival_margin(leading: float, other: float, error: float = 0.0) -> float:
-    """Upper bound on |other| - |leading|, rounding included; 0 if they are the same eigenvalue.
-
-    `leading` and `other` are Ritz values; `error` is the error of `other`."""
-    if leading == other:
-        return 0.0
-    return max(abs(other) + error + RITZ_ROUNDING - abs(leading), 0.0)
-
-
-def gap_of(kind: str, theta: float) -> float:
-    """The gap of this kind that an eigenvalue theta of S sets."""
-    if kind == "multiplicative":
-        return (1.0 - abs(theta)) * (1.0 + abs(theta))
-    return 1.0 - (abs(theta) if kind == "absolute" else theta)
-
-
-def pack(
-    kind: str,
-    eigenvalue: float | complex,
-    error: float,
-    method: str,
-    n_matvecs: int,
-    wall_s: float,
-    *,
-    slem: float | None = None,
-    gap: float | None = None,
-    upper: float | None = None,
-    residual: float = 0.0,
-    converged: bool = True,
-    probable: float | None = None,
-) -> GapResult:
-    """A GapResult from an eigenvalue with an estimated error.
-
-    Parameters
-    ----------
-    gap : float, optional
-        By default that of `eigenvalue`.
-    upper : float, optional
-        A rigorous upper end; it is also the gap where that is small.
-    probable : float, optional
-        The probabilistic lower end.
-    """
-    if gap is None:
-        gap = 1.0 - (abs(eigenvalue) if kind == "absolute" else eigenvalue.real)
-    exact = method in ("closed form", "period")
-    rounding = 0.0 if exact else RITZ_ROUNDING
-    if upper is not None and not math.isfinite(upper):
-        upper = None  # pi is beyond a double's range
-    gap = upper if upper is not None and upper < SMALL_GAP else max(gap, 0.0)
-    # a recurrence resolves no gap below its rounding, except from above; the Dirichlet form of a
-    # minimisation resolves far smaller ones
-    if method == "multigrid":
-        rounding = dirichlet.SLACK * gap + dirichlet.NOISE
-    lower = gap - error - rounding if converged else 0.0
-    upper_kind = "rigorous" if exact else "estimate"
-    # otherwise no digit is known: the gap is below the upper end
-    converged = converged and (exact or lower > 0.0)
-    if upper is not None:
-        upper, upper_kind = upper * (1.0 + dirichlet.SLACK), "rigorous"
-    else:
-        upper = min(2.0, gap + error + rounding)
-        if upper == 2.0 and not converged:
-            upper_kind = "none"
-    relaxation, absolute = _relaxation_times(kind, gap, slem)
-    return GapResult(
-        kind=kind,
-        gap=gap,
-        gap_lower=lower if exact else max(lower, 0.0),
-        gap_upper=upper,
-        lower_kind="rigorous" if exact else "estimate" if lower > 0.0 else "none",
-        upper_kind=upper_kind,
-        criterion="residual",
-        eigenvalue=eigenvalue,
-        slem=slem,
-        relaxation_time=relaxation,
-        absolute_relaxation_time=absolute,
-        residual=residual,
-        probabilistic_lower=probable,
-        failure_probability=None if probable is None else FAILURE,
-        rounding=rounding,
-        n_matvecs=n_matvecs,
-        n_solves=0,
-        method=method,
-        converged=bool(converged),
-        wall_s=wall_s,
-    )
 
 
 def _relaxation_times(

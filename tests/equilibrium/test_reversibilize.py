@@ -116,7 +116,9 @@ def test_reversibilisation_lives_on_the_closed_class():
     with pytest.raises(ReducibleChainError):
         reversibilize(MarkovChain(sp.block_diag([P[1:, 1:], P[1:, 1:]]).tocsr()))
     with pytest.raises(InvalidChainError, match="kind"):
-        reversibilize(chain, kind="multiplicative")
+        reversibilize(chain, kind="square")
+    square = dense(reversibilize(chain, kind="multiplicative"))
+    np.testing.assert_allclose(square, dense(chain) @ dense(chain), rtol=1e-14)
 
 
 @given(st.floats(0, 0.9), irreducible_chains(max_states=8))
