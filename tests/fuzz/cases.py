@@ -44,14 +44,14 @@ def lattice(rng):
     return chain, (1 - holding) * A / A.sum(axis=1)[:, None] + holding * np.eye(len(A))
 
 
-def uniformised(W, rate):
-    """1 + Q / rate, Q with the off-diagonal rates W over the largest row sum of W."""
+def uniformised(rates, rate):
+    """1 + Q / rate, Q with those off-diagonal rates; the state of the largest exit rate, which
+    `rate` is but for rounding, never holds."""
     with mpmath.workdps(DIGITS):
-        off = elimination.precise(W / W.sum(axis=1).max())
-        np.fill_diagonal(off, 0)
-        return off / mpmath.mpf(rate) + np.diag(
-            np.maximum(0, 1 - off.sum(axis=1) / mpmath.mpf(rate))
-        )
+        off = elimination.precise(rates) / mpmath.mpf(rate)
+        hold = 1 - off.sum(axis=1)
+        hold[np.asarray(abs(hold) < 1e-12, dtype=bool)] = 0
+        return off + np.diag(hold)
 
 
 class Case:
@@ -94,8 +94,7 @@ class Case:
         self.W = W[np.ix_(order, order)]
         self.n = len(W)
         forms = ["dense", "csr", "csc", "coo", "tuple", "weights", "labels", "float32"]
-        if self.kind not in ("periodic", "bipartite_reversible", "nearly_periodic", "tiny"):
-            # Elsewhere holding is not what cancellation leaves of one minus the exit rate.
+        if (self.W > np.diag(np.diag(self.W))).any():
             forms += ["generator"]
         if (self.W == self.W.T).all():
             forms += ["edges", "edges"]
@@ -111,6 +110,11 @@ class Case:
         if self.lattice is not None:
             self.form = "computed"
         self._sum_error = 10.0 ** -rng.uniform(7, 17) if rng.random() < 0.1 else 0.0
+        # Exit rates of a generator, one of them the largest, so that no holding probability is what
+        # cancellation leaves of one.
+        self._exits = np.where(
+            np.arange(self.n) == rng.integers(self.n), 1.0, rng.uniform(0.1, 0.9, self.n)
+        )
         self._exponents = rng.integers(-250, 250, size=self.n)
 
     def for_analysis(self, name, *, same_chain):
@@ -137,11 +141,17 @@ class Case:
         return P.astype(np.float32) if self.form == "float32" else P * (1 + self._sum_error)
 
     @cached_property
+    def _rates(self):
+        off = self.W - np.diag(np.diag(self.W))
+        sums = off.sum(axis=1)
+        return off * (self._exits / np.where(sums > 0, sums, 1))[:, None]
+
+    @cached_property
     def truth(self):
         with mpmath.workdps(DIGITS):
             P, eps = self.rows.astype(float), EPS
             if self.form == "generator":
-                P = uniformised(self.W, self._untilted().rate)
+                P = uniformised(self._rates, self._untilted().rate)
             if self.beta is not None:
                 exponent = elimination.precise(self.reward) / mpmath.mpf(self.beta)
                 if exponent.ndim == 2:
@@ -191,9 +201,7 @@ class Case:
         if self.form == "float32":
             return fe.MarkovChain(P, normalize=True)
         if self.form == "generator":
-            rates = self.W / self.W.sum(axis=1).max()
-            np.fill_diagonal(rates, 0)
-            return fe.MarkovChain.from_generator(rates - np.diag(rates.sum(axis=1)))
+            return fe.MarkovChain.from_generator(self._rates - np.diag(self._rates.sum(axis=1)))
         if self.form == "labels":
             return fe.MarkovChain(P, labels=[f"s{x}" for x in range(self.n)])
         return fe.MarkovChain(P)
