@@ -91,7 +91,7 @@ def run_case(tally, seed, index, only=(), share=SHARE, only_kind=None):
     chosen = [name for name in sorted(ANALYSES) if name in only] if only else chosen
     # What one analysis leaves with a chain must not spoil the next one.
     one_chain = draw.random() < 0.5
-    replay = f"{seed}:{index}"
+    replay = f"{seed}:{index}" + (f" --kind {only_kind}" if only_kind else "")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         case = Case(seed, index, only_kind)
