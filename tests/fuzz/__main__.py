@@ -12,7 +12,7 @@ from functools import partial
 from .hard import CHUNK as HARD_CHUNK
 from .hard import HARD, hard_chunk, run_hard
 from .registry import ANALYSES
-from .runner import CHUNK, Tally, call, ignore_interrupts, run_case, small_chains
+from .runner import CHUNK, SHARE, Tally, call, ignore_interrupts, run_case, small_chains
 from .table import cross_table, failures, table
 
 
@@ -26,7 +26,7 @@ def arguments():
     parser.add_argument(
         "--share",
         type=float,
-        default=0.25,
+        default=SHARE,
         help="the part of the analyses that a chain goes through",
     )
     parser.add_argument("--minutes", type=float, help="stop after so many minutes")

@@ -19,6 +19,17 @@ from .kinds import KINDS
 from .truth import DIGITS, EPS, Truth
 
 TILTS = ("tilted", "tilted_reversible", "tilted_steps")
+# What is tilted: chains that are not reversible, and chains that are.
+BASES = (
+    ("dense", "sparse", "wide", "queue", "one_way"),
+    (
+        "dense_reversible",
+        "sparse_reversible",
+        "wide_reversible",
+        "repeated",
+        "bipartite_reversible",
+    ),
+)
 NAMES = (*KINDS, *TILTS, "lattice")
 
 
@@ -44,14 +55,14 @@ def lattice(rng):
     return chain, (1 - holding) * A / A.sum(axis=1)[:, None] + holding * np.eye(len(A))
 
 
-def uniformised(W, rate):
-    """1 + Q / rate, Q with the off-diagonal rates W over the largest row sum of W."""
+def uniformised(rates, rate):
+    """1 + Q / rate, Q with those off-diagonal rates; the state of the largest exit rate, which
+    `rate` is but for rounding, never holds."""
     with mpmath.workdps(DIGITS):
-        off = elimination.precise(W / W.sum(axis=1).max())
-        np.fill_diagonal(off, 0)
-        return off / mpmath.mpf(rate) + np.diag(
-            np.maximum(0, 1 - off.sum(axis=1) / mpmath.mpf(rate))
-        )
+        off = elimination.precise(rates) / mpmath.mpf(rate)
+        hold = 1 - off.sum(axis=1)
+        hold[np.asarray(abs(hold) < 1e-12, dtype=bool)] = 0
+        return off + np.diag(hold)
 
 
 class Case:
@@ -70,48 +81,47 @@ class Case:
     def __init__(self, seed, index, only_kind=None):
         rng = np.random.default_rng([seed, index])
         self.seed, self.index, self.rng = seed, index, rng
-        self.kind = str(rng.choice(NAMES)) if only_kind is None else only_kind
-        base = str(rng.choice(["dense", "sparse", "wide", "queue", "one_way"]))
-        if self.kind == "tilted_reversible":
-            base = str(
-                rng.choice(
-                    [
-                        "dense_reversible",
-                        "sparse_reversible",
-                        "wide_reversible",
-                        "repeated",
-                        "bipartite_reversible",
-                    ]
-                )
-            )
-        self.lattice = None
-        if self.kind == "lattice":
-            self.lattice, W = lattice(rng)
-            order = np.arange(len(W))
-        else:
-            W = KINDS[base if self.kind in TILTS else self.kind](rng)
-            order = rng.permutation(len(W))
-        self.W = W[np.ix_(order, order)]
-        self.n = len(W)
-        forms = ["dense", "csr", "csc", "coo", "tuple", "weights", "labels", "float32"]
-        if self.kind not in ("periodic", "bipartite_reversible", "nearly_periodic", "tiny"):
-            # Elsewhere holding is not what cancellation leaves of one minus the exit rate.
-            forms += ["generator"]
-        if (self.W == self.W.T).all():
-            forms += ["edges", "edges"]
-        self.form = str(rng.choice(forms))
+        self.kind = str(rng.choice(NAMES))
+        self.kind = only_kind or self.kind
+        self.lattice, self.reward, self.beta = None, None, None
+        self.W = self._matrix(rng)
+        self.n = len(self.W)
+        self.form = self._form(rng)
         self.lazy = float(rng.choice([0.0, 0.0, 0.0, 0.5, rng.random(), 1e-9]))
-        self.reward = self.beta = None
         if self.kind in TILTS:
             shape = self.W.shape if self.kind == "tilted_steps" else self.n
             self.reward = rng.normal(size=shape) * 10.0 ** rng.uniform(-1, 1.5)
             self.beta = float(10.0 ** rng.uniform(-2.3, 1.5))
-            if self.form in ("float32", "generator"):
-                self.form = "csr"
-        if self.lattice is not None:
-            self.form = "computed"
         self._sum_error = 10.0 ** -rng.uniform(7, 17) if rng.random() < 0.1 else 0.0
+        # Exit rates of a generator, one of them the largest, so that no holding probability is what
+        # cancellation leaves of one.
+        exits = rng.uniform(0.1, 0.9, self.n)
+        self._exits = np.where(np.arange(self.n) == rng.integers(self.n), 1.0, exits)
         self._exponents = rng.integers(-250, 250, size=self.n)
+
+    def _matrix(self, rng):
+        """Weights of the transitions, states in any order."""
+        if self.kind == "lattice":
+            self.lattice, W = lattice(rng)
+            return W
+        base = self.kind
+        if self.kind in TILTS:
+            base = str(rng.choice(BASES[self.kind == "tilted_reversible"]))
+        W = KINDS[base](rng)
+        order = rng.permutation(len(W))
+        return W[np.ix_(order, order)]
+
+    def _form(self, rng):
+        """How the package gets the chain."""
+        forms = ["dense", "csr", "csc", "coo", "tuple", "weights", "labels"]
+        if self.kind not in TILTS:
+            forms += ["float32"]
+            if (self.W > np.diag(np.diag(self.W))).any():
+                forms += ["generator"]
+        if (self.W == self.W.T).all():
+            forms += ["edges", "edges"]
+        form = str(rng.choice(forms))
+        return "computed" if self.lattice is not None else form
 
     def for_analysis(self, name, *, same_chain):
         """This case for one more analysis, with arguments that depend on its name only."""
@@ -137,11 +147,17 @@ class Case:
         return P.astype(np.float32) if self.form == "float32" else P * (1 + self._sum_error)
 
     @cached_property
+    def _rates(self):
+        off = self.W - np.diag(np.diag(self.W))
+        sums = off.sum(axis=1)
+        return off * (self._exits / np.where(sums > 0, sums, 1))[:, None]
+
+    @cached_property
     def truth(self):
         with mpmath.workdps(DIGITS):
             P, eps = self.rows.astype(float), EPS
             if self.form == "generator":
-                P = uniformised(self.W, self._untilted().rate)
+                P = uniformised(self._rates, self._untilted().rate)
             if self.beta is not None:
                 exponent = elimination.precise(self.reward) / mpmath.mpf(self.beta)
                 if exponent.ndim == 2:
@@ -191,9 +207,7 @@ class Case:
         if self.form == "float32":
             return fe.MarkovChain(P, normalize=True)
         if self.form == "generator":
-            rates = self.W / self.W.sum(axis=1).max()
-            np.fill_diagonal(rates, 0)
-            return fe.MarkovChain.from_generator(rates - np.diag(rates.sum(axis=1)))
+            return fe.MarkovChain.from_generator(self._rates - np.diag(self._rates.sum(axis=1)))
         if self.form == "labels":
             return fe.MarkovChain(P, labels=[f"s{x}" for x in range(self.n)])
         return fe.MarkovChain(P)
