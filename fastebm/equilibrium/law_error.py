@@ -8,8 +8,6 @@ from .. import _core
 from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain
 from ..linalg.rounding import UNIT
-from ..patterns import graph
-from ..patterns.pattern import REVERSIBLE_MISMATCH
 
 
 def relative_law_error(chain: MarkovChain, log_pi: FloatArray, threads: int) -> float:
@@ -25,13 +23,7 @@ def relative_law_error(chain: MarkovChain, log_pi: FloatArray, threads: int) -> 
     pattern = scaled.pattern
     logs = [log for log in (pattern.potential, scaled.log_row, scaled.log_col) if log is not None]
     rounding = 8.0 * UNIT * (1.0 + pattern.log_span + sum(float(np.abs(log).max()) for log in logs))
-    edge = 0.0
-    if not pattern.is_symmetric:
-        edge = REVERSIBLE_MISMATCH
-        if pattern.is_stored:
-            assert pattern.potential is not None
-            edge = graph.mismatch(pattern.matrix, pattern.transpose, pattern.potential)
-        edge += rounding
+    edge = 0.0 if pattern.is_symmetric else pattern.mismatch + rounding
     # a pi given by the user may differ from that of detailed balance
     own = _core.normalize_logs(scaled.log_measure, threads)[0]
     exponent = chain.n_states * edge + 2.0 * rounding + float(np.abs(own - log_pi).max())

@@ -185,6 +185,7 @@ class ComputedPattern(Pattern):
     @cached_property
     def potential(self) -> FloatArray | None:
         if self.is_symmetric:
+            self.mismatch = 0.0
             return np.zeros(self.n_states)
         w, self.mismatch = self._search(_core.rows_potential, self._kernel)
         return w if self.mismatch <= REVERSIBLE_MISMATCH else None

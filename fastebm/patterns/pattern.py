@@ -58,9 +58,6 @@ class Pattern:
         -> log of every entry, of those that underflowed, too.
     """
 
-    #: A bound of |log A[x, y] + w[x] - log A[y, x] - w[y]| for the potential w: measured where w
-    #: was found, otherwise what is accepted.
-    mismatch: float = REVERSIBLE_MISMATCH
     #: The argument of that name.
     log_entries: Callable[[], FloatArray] | None = None
 
@@ -181,6 +178,16 @@ class Pattern:
             return np.zeros(self.n_states)
         w, self.mismatch = graph.potential(self.matrix, self.transpose)
         return w if self.mismatch <= REVERSIBLE_MISMATCH else None
+
+    @cached_property
+    def mismatch(self) -> float:
+        """The largest |log A[x, y] + w[x] - log A[y, x] - w[y]| for the potential w."""
+        w = self.potential  # sets the mismatch where it searches for w
+        if w is None or "mismatch" in self.__dict__:
+            return float(self.__dict__.get("mismatch", np.inf))
+        if self.transpose is self.matrix:
+            return 0.0
+        return graph.mismatch(self.matrix, self.transpose, w)
 
     @property
     def known_potential(self) -> FloatArray | None:

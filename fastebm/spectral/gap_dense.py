@@ -11,7 +11,7 @@ from ..chains.chain import MarkovChain
 from ..linalg import dirichlet
 from ..linalg.restriction import Report
 from ..linalg.rounding import EPS
-from .ends import Enclosed, smaller
+from .ends import Enclosed, imbalance, smaller
 from .gap_options import MODULUS_KINDS, GapOptions
 from .gap_result import GapResult, closed_form, from_ends
 from .inverse import GroundedInverse
@@ -68,9 +68,10 @@ def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArra
         eigenvalue = 1.0 - top.value if at_top else bottom.value - 1.0
         if kind == "multiplicative":
             gap, eigenvalue = gap.squared(), eigenvalue * eigenvalue
+        slack = imbalance(chain.n_states, chain._scaled.pattern.mismatch)
         found_gap = from_ends(
             kind,
-            gap,
+            gap.widened(slack),
             eigenvalue=eigenvalue,
             method=method,
             tol=options.tol,
