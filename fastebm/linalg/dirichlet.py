@@ -5,6 +5,7 @@ The form is a sum of squares of differences, and the core evaluates it as such: 
 products P f it would lose every digit in metastable chains.
 """
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -50,7 +51,7 @@ def variance(pi: FloatArray, f: FloatArray, num_threads: int) -> float:
 
 def quotient(scaled: HasOperator, pi: FloatArray, f: FloatArray, num_threads: int) -> float:
     """E(f, f) / Var_pi(f) of P: an upper bound of the gap of a reversible chain for any f that is
-    not constant (Levin & Peres, lemma 13.7).
+    not constant (Levin & Peres, lemma 13.7); inf where the variance leaves the range of a double.
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ def quotient(scaled: HasOperator, pi: FloatArray, f: FloatArray, num_threads: in
     f : ndarray (n_states,)
     """
     f = centred(pi, f, num_threads)
-    return energy(scaled, pi, f, num_threads) / variance(pi, f, num_threads)
+    below = variance(pi, f, num_threads)
+    return energy(scaled, pi, f, num_threads) / below if below > 0.0 else math.inf
 
 
 def trimmed(f: FloatArray, weight: FloatArray) -> FloatArray:

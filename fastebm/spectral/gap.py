@@ -208,7 +208,7 @@ def _solve(
         value = -1.0 if kind == "absolute" and chain.is_reversible else 1.0
         return closed_form(kind, value, 0.0, "period", slem=1.0), None
     if chain.n_states == 2:
-        return two_states(chain, kind), np.array([0.0, 1.0])
+        return two_states(chain, kind, options.tol), np.array([0.0, 1.0])
     if method in ("inverse", "multigrid") and not chain.is_reversible:
         raise InvalidChainError(
             f'method="{method}" needs a reversible chain; take kind="additive", or method="auto"'

@@ -51,7 +51,8 @@ def composed_gap(
     else:
         inner = replace(options, kind="spectral", tol=0.9 * options.tol)
         found = _of_formed(reversible(formed_chain, inner), options, error)
-    if not law.converged:
+    # P* has no transition where one of P underflowed, though its probability need not be small
+    if not law.converged or chain._scaled.pattern.loses_transitions:
         return without_ends(found)
     return found if math.isfinite(law.error) else replace(found, criterion="residual")
 

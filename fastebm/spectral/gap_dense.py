@@ -13,7 +13,7 @@ from ..linalg.restriction import Report
 from ..linalg.rounding import EPS
 from .ends import Enclosed, imbalance, smaller
 from .gap_options import MODULUS_KINDS, GapOptions
-from .gap_result import GapResult, closed_form, from_ends
+from .gap_result import GapResult, from_ends
 from .inverse import GroundedInverse
 
 # The backward error of LAPACK's symmetric eigenvalues is a modest multiple of n u |A|, and seen to
@@ -23,7 +23,7 @@ LAPACK_ROUNDING = 4 * EPS
 HIDDEN = 1e-11
 
 
-def two_states(chain: MarkovChain, kind: str) -> GapResult:
+def two_states(chain: MarkovChain, kind: str, tol: float) -> GapResult:
     """The gap of two states, of any size: 1 - lambda_2 = P(0, 1) + P(1, 0), and
     1 + lambda_2 = P(0, 0) + P(1, 1)."""
     P = chain.to_scipy().toarray()
@@ -32,9 +32,20 @@ def two_states(chain: MarkovChain, kind: str) -> GapResult:
     if kind in MODULUS_KINDS:
         gap = min(top, bottom)
         eigenvalue = eigenvalue if top <= bottom else bottom - 1.0
+    # rows sum to one but for rounding, which P(0, 0) + P(1, 1) inherits
+    rounding = 4.0 * EPS * (top if gap == top else 1.0)
+    ends = _within(gap, rounding)
     if kind == "multiplicative":
-        gap, eigenvalue = gap * (2.0 - gap), eigenvalue * eigenvalue
-    return closed_form(kind, eigenvalue, gap, slem=1.0 - min(top, bottom))
+        ends, eigenvalue = ends.squared(), eigenvalue * eigenvalue
+    return from_ends(
+        kind,
+        ends,
+        eigenvalue=eigenvalue,
+        method="closed form",
+        tol=tol,
+        rounding=rounding,
+        slem=1.0 - min(top, bottom),
+    )
 
 
 def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArray | None]:

@@ -230,25 +230,24 @@ class _LeadingEigenvalue:
             chosen = np.array([lead, partner])
         condition = float(ritz.conditions[lead])
         run.lock(ritz, chosen)
-        self._evaluate(operator, rows[: 2 * basis.fixed - 1], basis.fixed, condition, settled)
+        self._evaluate(operator, rows[1 : basis.fixed], condition, settled)
         return False
 
     def _evaluate(
         self,
         operator: Operator | InverseOperator,
         rows: FloatArray,
-        fixed: int,
         condition: float,
         settled: bool,
     ) -> None:
         """The leading pair from products with the final vectors."""
-        found = Projection(operator, rows[1:fixed], rows[fixed:])
+        found = Projection(operator, rows, np.empty_like(rows))
         rates = rates_of(found.values, operator.is_inverse)
         at = int(np.lexsort((np.imag(rates), _gaps(self.kind, rates)))[0])
         rate, c = rates[at], found.vectors[:, [at]]
         residual = float(found.residuals(c, found.values[[at]])[0])
         if isinstance(operator, InverseOperator):
-            solve = float(np.abs(c[:, 0]) @ operator.solve_error(rows[1:fixed]))
+            solve = float(np.abs(c[:, 0]) @ operator.solve_error(rows))
             residual = (residual + solve) * abs(rate) ** 2 + 8.0 * EPS * abs(rate)
         else:
             residual += RITZ_ROUNDING
