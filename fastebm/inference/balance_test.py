@@ -160,7 +160,7 @@ def balance_test(
     Given the sums n(x, y) + n(y, x), the row totals, and the first states of trajectories, the law
     of the counts under detailed balance has no unknown parameter. The p-values are computed from
     that conditional law by Besag & Clifford's (1989) Monte Carlo test. P(p <= a) <= a for every a
-    then holds exactly, whatever the number of states and counts and however uneven they are,
+    then holds, up to rounding and the tolerance of the fit, whatever the number of states and counts and however uneven they are,
 
     - for independent rows with sampling="rows";
     - for one trajectory with sampling="trajectories": its conditional law is uniform over the
@@ -168,11 +168,11 @@ def balance_test(
     - for several trajectories that start in distinct states from those where others end, and whose
       lengths are random by a constant chance to end at each step.
 
-    For trajectories of fixed lengths, and for independent rows tested with the default, it holds
-    approximately: the sizes found at nominal 5 % are 0.037 to 0.055 (standard error 0.009; see
-    benchmarks/null_calibration.py). Independent rows are the wrong law for trajectories of slow
-    chains with few counts: sizes up to 0.08. Overlapping windows (`mode="sliding"` with a lag above
-    1) are not Markov counts, and give no p-value.
+    For several trajectories of fixed lengths, and for independent rows tested with the default, the
+    law is an approximation. The sizes that were measured at nominal 5 % are 0.05 or less within
+    three standard errors of 0.007 to 0.011 (benchmarks/null_calibration.py). Independent rows are
+    the wrong law for trajectories of slow chains with few counts: sizes up to 0.08. Overlapping
+    windows (`mode="sliding"` with a lag above 1) are not Markov counts, and give no p-value.
 
     Raises
     ------
