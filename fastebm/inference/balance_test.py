@@ -160,7 +160,8 @@ def balance_test(
     Given the sums n(x, y) + n(y, x), the row totals, and the first states of trajectories, the law
     of the counts under detailed balance has no unknown parameter. The p-values are computed from
     that conditional law by Besag & Clifford's (1989) Monte Carlo test. P(p <= a) <= a for every a
-    then holds, up to rounding and the tolerance of the fit, whatever the number of states and counts and however uneven they are,
+    then holds, up to rounding and the tolerance of the fit, whatever the number of states and
+    counts and however uneven they are,
 
     - for independent rows with sampling="rows";
     - for one trajectory with sampling="trajectories": its conditional law is uniform over the
