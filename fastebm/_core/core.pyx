@@ -51,7 +51,7 @@ __all__ = [
     "EVOLVE_WIDTH", "EVOLVE_KINDS", "cut_steps", "lump_order", "Lump", "tilt_values", "Balance",
     "flux_additive_count", "flux_additive_fill", "Evolution",
     # counts
-    "PairGraph", "PairNewton", "resample_rows", "balance_statistics", "balance_bootstrap",
+    "PairGraph", "PairNewton", "resample_rows", "balance_expected", "BalanceWalk",
     "CycleRanking",
     # simulation
     "AliasKernel", "walk_hit", "walk_watch", "walk_paths",

@@ -165,42 +165,79 @@ def resample_rows(const int64_t[::1] indptr not None, const double[::1] weight n
     return as_array(out)
 
 
-def balance_statistics(PairGraph counts not None, const int32_t[::1] labels,
-                          const double[::1] v not None):
-    """-> (likelihood ratio, score, fitted (nnz,)); labels None: one class."""
-    cdef double lr, score
-    cdef double[::1] fitted = doubles(max(counts.nnz, 1))
+def balance_expected(PairGraph counts not None, const int32_t[::1] labels,
+                     const double[::1] v not None):
+    """-> array (nnz,): counts expected under the reversible fit; labels None: one class."""
+    cdef double[::1] expected = doubles(max(counts.nnz, 1))
     cdef int status
     need(v.shape[0] == counts.c.n_states and (labels is None or labels.shape[0] == v.shape[0]),
          "lengths")
     cdef const int32_t *labels_p = &labels[0] if labels is not None else NULL
     with nogil:
-        status = ebm_balance_statistics(&counts.c, labels_p, &v[0], &fitted[0], &lr, &score)
+        status = ebm_balance_expected(&counts.c, labels_p, &v[0], &expected[0])
     check(status)
-    return lr, score, as_array(fitted)[:counts.nnz]
+    return as_array(expected)[:counts.nnz]
 
 
-def balance_bootstrap(PairGraph pattern not None, const double[::1] expected not None,
-                         const double[::1] total not None, const double[::1] v not None,
-                         const uint64_t[::1] key not None, int64_t first, int64_t n_replicates,
-                         int n_slots, bint deviations):
-    """-> (likelihood ratios, scores, deviations (n_replicates, nnz) or None)."""
-    cdef int64_t n = pattern.c.n_states, nnz = pattern.nnz
-    need(expected.shape[0] == nnz and nnz > 0 and total.shape[0] == n and v.shape[0] == n
-         and key.shape[0] == 2, "lengths")
-    need(n_replicates > 0 and n_slots > 0, "counts")
-    cdef double[::1] work = doubles(n_slots * ebm_balance_work(n, nnz)), lr = doubles(n_replicates)
-    cdef double[::1] score = doubles(n_replicates)
-    cdef int64_t[::1] work_index = int64s(n_slots * ebm_balance_work_index(n, nnz))
-    cdef double[:, ::1] deviation = np.empty((n_replicates, nnz)) if deviations else None
-    cdef double *deviation_p = &deviation[0, 0] if deviations else NULL
-    cdef int status
-    with nogil:
-        status = ebm_balance_bootstrap(&pattern.c, pattern.mirror_p, &expected[0], &total[0], &v[0],
-                                       &key[0], first, n_replicates, n_slots, &work[0],
-                                       &work_index[0], &lr[0], &score[0], deviation_p)
-    check(status)
-    return as_array(lr), as_array(score), np.asarray(deviation) if deviations else None
+cdef class BalanceWalk:
+    """Random tables with the pair sums and row totals of a PairGraph; see balance_walk.h. ends
+    None: independent rows."""
+
+    cdef PairGraph graph
+    cdef const double[::1] expected
+    cdef const int64_t[::1] up, chords, start_range, starts
+    cdef const int32_t[::1] depth, labels
+    cdef const double[::1] ends, start_sum
+    cdef ebm_balance_walk_t c
+
+    def __cinit__(self, PairGraph graph not None, const double[::1] expected not None,
+                  const int64_t[::1] up not None, const int32_t[::1] depth not None,
+                  const int64_t[::1] chords not None, const int32_t[::1] labels not None,
+                  const double[::1] ends, const int64_t[::1] start_range not None,
+                  const int64_t[::1] starts not None, const double[::1] start_sum not None):
+        cdef int64_t n = graph.c.n_states
+        need(expected.shape[0] == graph.nnz and graph.nnz > 0, "length of expected")
+        need(up.shape[0] == n and depth.shape[0] == n and labels.shape[0] == n
+             and (ends is None or ends.shape[0] == n), "lengths of states")
+        need(chords.shape[0] > 0, "length of chords")
+        need(start_range.shape[0] > 1 and starts.shape[0] == start_range[start_range.shape[0] - 1]
+             and start_sum.shape[0] == starts.shape[0], "length of starts")
+        self.graph, self.expected, self.up, self.depth = graph, expected, up, depth
+        self.chords, self.labels, self.ends = chords, labels, ends
+        self.start_range, self.starts, self.start_sum = start_range, starts, start_sum
+        self.c.counts, self.c.mirror, self.c.expected = graph.c, graph.mirror_p, &expected[0]
+        self.c.up, self.c.depth, self.c.n_chords = &up[0], &depth[0], chords.shape[0]
+        self.c.chords, self.c.labels = &chords[0], &labels[0]
+        self.c.ends, self.c.starts = pointer(ends), &starts[0] if starts.shape[0] else NULL
+        self.c.start_sum = &start_sum[0] if starts.shape[0] else NULL
+        self.c.n_classes, self.c.start_range = start_range.shape[0] - 1, &start_range[0]
+
+    def tree_steps(self, const uint64_t[::1] key not None, int64_t max_steps):
+        """-> the steps that a tree of the data costs; max_steps + 1 if more."""
+        cdef double[::1] spare_total = doubles(self.c.counts.n_states)
+        cdef int64_t[::1] place = int64s(ebm_balance_walk_place(&self.c))
+        cdef double[::1] table = np.array(self.graph.forward)
+        cdef int64_t steps
+        need(key.shape[0] == 2 and self.ends is not None, "a tree of trajectories")
+        with nogil:
+            steps = ebm_balance_walk_tree_steps(&self.c, &key[0], max_steps, &spare_total[0],
+                                                &place[0], &table[0])
+        return steps
+
+    def run(self, double[:, ::1] tables not None, int64_t n_moves,
+            const uint64_t[::1] key not None, int64_t leg, int64_t first, int n_slots):
+        """Walk from each of the tables (n_tables, nnz), in place."""
+        cdef int64_t n_tables = tables.shape[0]
+        need(n_tables > 0 and tables.shape[1] == self.graph.nnz, "shape of tables")
+        need(key.shape[0] == 2 and n_slots > 0, "counts")
+        cdef double[::1] spare_total = doubles(n_slots * self.c.counts.n_states)
+        cdef int64_t[::1] place = int64s(n_slots * ebm_balance_walk_place(&self.c))
+        cdef int status
+        with nogil:
+            status = ebm_balance_walk_run(&self.c, n_moves, &key[0], leg, first,
+                                          n_tables, n_slots, &spare_total[0], &place[0],
+                                          &tables[0, 0])
+        check(status)
 
 
 cdef class CycleRanking:

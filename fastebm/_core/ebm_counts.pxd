@@ -61,17 +61,32 @@ cdef extern from "fastebm/counts/resample.h" nogil:
                           const double *mass, const double *total, const uint64_t *key,
                           int64_t replicate, int num_threads, double *out)
 
-cdef extern from "fastebm/counts/balance_statistics.h" nogil:
-    int ebm_balance_statistics(const ebm_pairgraph_t *counts, const int32_t *labels,
-                               const double *v, double *fitted, double *likelihood_ratio,
-                               double *score)
-    int64_t ebm_balance_work(int64_t n_states, int64_t nnz)
-    int64_t ebm_balance_work_index(int64_t n_states, int64_t nnz)
-    int ebm_balance_bootstrap(const ebm_pairgraph_t *pattern, const int64_t *mirror,
-                              const double *expected, const double *total, const double *v,
-                              const uint64_t *key, int64_t first, int64_t n_replicates, int n_slots,
-                              double *work, int64_t *work_index, double *likelihood_ratio,
-                              double *score, double *deviation)
+cdef extern from "fastebm/counts/balance_expected.h" nogil:
+    int ebm_balance_expected(const ebm_pairgraph_t *counts, const int32_t *labels, const double *v,
+                             double *expected)
+
+cdef extern from "fastebm/counts/balance_walk.h" nogil:
+    ctypedef struct ebm_balance_walk_t:
+        ebm_pairgraph_t counts
+        const int64_t *mirror
+        const double *expected
+        const int64_t *up
+        const int32_t *depth
+        int64_t n_chords
+        const int64_t *chords
+        const double *ends
+        int64_t n_classes
+        const int32_t *labels
+        const int64_t *start_range
+        const int64_t *starts
+        const double *start_sum
+    int64_t ebm_balance_walk_place(const ebm_balance_walk_t *walk)
+    int ebm_balance_walk_run(const ebm_balance_walk_t *walk, int64_t n_moves,
+                             const uint64_t *key, int64_t leg, int64_t first, int64_t n_tables,
+                             int n_slots, double *spare_total, int64_t *place, double *tables)
+    int64_t ebm_balance_walk_tree_steps(const ebm_balance_walk_t *walk, const uint64_t *key,
+                                        int64_t max_steps, double *spare_total, int64_t *place,
+                                        double *table)
 
 cdef extern from "fastebm/counts/cycle.h" nogil:
     ctypedef struct ebm_cycle_t:

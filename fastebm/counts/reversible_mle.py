@@ -195,7 +195,7 @@ def fit_any_law(
 
 def _log_likelihood(data: CountMatrix, fit: _core.PairNewton) -> float:
     """sum n(x, y) log P(x, y) of the fit of any law."""
-    _, _, fitted = _core.balance_statistics(data.graph, None, fit.v)
+    fitted = _core.balance_expected(data.graph, None, fit.v)
     seen, n = data.graph.forward > 0, data.graph.forward
     log_likelihood = float(
         (n[seen] * np.log(fitted[seen])).sum() - (data.total * np.log(data.total)).sum()

@@ -1,11 +1,13 @@
-"""Counts with their reversible fit, and the parametric bootstrap of the fit.
+"""Counts with their reversible fit, and tables drawn from the exact law of such counts.
 
-Data and replicates must be judged by one statistic, and replicates have zeros where the data have
-none. So the cycle statistic is the score form, not the Wald form.
+Given the sums n(x, y) + n(y, x) and the row totals, the law of the counts of a reversible chain has
+no parameter, and the reversible fit is the same for all tables with these sums. The replicates are
+such tables, made from the data by a random walk (`csrc/fastebm/counts/balance_walk.h`): from the
+data to a hub, and from there to each replicate. As every step is reversible, the data and the
+replicates are exchangeable, however short the walks are (Besag & Clifford 1989).
 
-Pairs between strongly connected components are not tested: they are one-way, fitted exactly in the
-limit, and on no cycle. Replicates that are not strongly connected are treated in the same way, so
-every replicate has a finite fit.
+Pairs between strongly connected components are not tested: they are one-way, the same in all such
+tables, and on no cycle.
 """
 
 from typing import Any, NamedTuple
@@ -13,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from scipy.sparse.csgraph import dijkstra
+from scipy.special import xlogy
 
 from .. import _core
 from .._runtime.checkpoint import fingerprint
@@ -21,17 +25,25 @@ from .._runtime.pacing import ENTRIES_PER_CALL
 from .._runtime.resumable import Resumable, State
 from .._runtime.types import BoolArray, FloatArray
 from ..counts.matrix import CountMatrix
-from ..counts.newton import newton
+from ..counts.newton import MAX_NEWTON, newton
 from ..patterns import passes
 
-# A replicate costs about this many passes over the pairs (draws, five Newton steps), as measured by
-# benchmarks/null_calibration.py.
-PASSES_PER_REPLICATE = 100
-# Passes over pairs per thread: with fewer, starting the thread costs more than it saves
-# (benchmarks/null_calibration.py).
-WORK_PER_THREAD = 5_000_000
-# Doubles that the deviations of all replicates of a batch may take (128 MB).
-DEVIATIONS_AT_ONCE = 16_000_000
+# Moves of the walk to the hub, and from it to a replicate: this many per independent cycle, and
+# some more. Fewer cost power, not size (benchmarks/null_calibration.py).
+MOVES_PER_CYCLE = 4
+MOVES_AT_LEAST = 50
+# A walk is cut into legs of at most this many moves, about 0.1 s, so that Ctrl-C is answered.
+MOVES_PER_LEG = 200_000
+# A move costs about as much as this many passes over an entry.
+ENTRIES_PER_MOVE = 50
+# Steps that a tree of the law of trajectories may cost, and more for each state. It costs more if
+# the chain moves rarely between parts of the states.
+TREE_STEPS = 100_000
+TREE_STEPS_PER_STATE = 100
+# Moves per thread: with fewer, starting the thread costs more than it saves.
+MOVES_PER_THREAD = 20_000
+# Doubles that the tables of a batch may take (128 MB).
+TABLES_AT_ONCE = 16_000_000
 
 
 class FittedCounts:
@@ -46,8 +58,12 @@ class FittedCounts:
         Source state of each entry.
     upper, inside : ndarray bool (nnz,)
         Entries above the diagonal; entries within one component.
+    within : PairGraph
+        The pairs within components: the entries of `data.graph` with `inside`.
     dof : int
         Independent cycles.
+    converged : bool
+        Whether the fit reached its tolerance.
     ratio, score : float
         Likelihood ratio and score statistic of the data.
     expected : ndarray (nnz,)
@@ -72,7 +88,9 @@ class FittedCounts:
         self.within = data.graph if self.inside.all() else _pairs(data, self.inside)
         fit = newton(self.within, "logistic", 1e-9, threads, "the reversible fit")
         self.v = fit.v
-        self.ratio, self.score, self.expected = _core.balance_statistics(graph, labels, fit.v)
+        self.converged = fit.n_newton < MAX_NEWTON
+        self.expected = _core.balance_expected(graph, labels, fit.v)
+        self.ratio, self.score = statistics(self.within.forward, self.expected[self.inside])
         with np.errstate(divide="ignore"):
             self.potential: FloatArray = fit.v - np.log(data.total)
 
@@ -102,91 +120,157 @@ def _pairs(data: CountMatrix, keep: BoolArray) -> _core.PairGraph:
     return _core.PairGraph(matrix, passes.transpose(matrix))
 
 
+def statistics(n: FloatArray, m: FloatArray) -> tuple[float, float]:
+    """The likelihood ratio 2 sum n log(n / m) and its score form sum (n - m)^2 / m."""
+    ratio = 2.0 * float(xlogy(n, n / m).sum())
+    return max(ratio, 0.0), float(((n - m) ** 2 / m).sum())
+
+
+def balance_walk(fitted: FittedCounts, sampling: str) -> _core.BalanceWalk:
+    """The walk over tables with the sums of the data.
+
+    Its cycles are closed by a spanning forest of least resistance: the steps that are possible
+    along a cycle are limited by sum 1 / m over its arcs.
+    """
+    graph, labels, n = fitted.within, fitted.data.classes[0], fitted.data.n_states
+    rows, m = fitted.rows[fitted.inside], fitted.expected[fitted.inside]
+    by_class = np.lexsort((fitted.data.total, labels))
+    roots = by_class[np.diff(labels[by_class], append=-1) != 0]  # heaviest of their components
+    with np.errstate(over="ignore", divide="ignore"):
+        resistance = np.minimum(1.0 / m + 1.0 / (graph.forward + graph.backward - m), 1e300)
+    _, parent, _ = dijkstra(
+        sp.csr_array((resistance, graph.indices, graph.indptr), shape=(n, n)),
+        indices=roots,
+        min_only=True,
+        return_predecessors=True,
+    )
+    child = np.flatnonzero(parent >= 0)
+    entry = rows * n + graph.indices
+    up = np.full(n, -1, dtype=np.int64)
+    up[child] = np.searchsorted(entry, child * n + parent[child])
+    depth, jump = (parent >= 0).astype(np.int32), np.where(parent >= 0, parent, np.arange(n))
+    while depth[jump].any():  # depth counts the steps to jump, which doubles
+        depth, jump = depth + depth[jump], jump[jump]
+    is_chord = graph.indices > rows
+    is_chord[up[child]] = is_chord[np.searchsorted(entry, parent[child] * n + child)] = False
+
+    excess = np.bincount(rows, graph.forward - graph.backward, n).astype(np.float64)
+    starts = np.flatnonzero(excess > 0)
+    starts = starts[np.argsort(labels[starts], kind="stable")]
+    start_range = np.searchsorted(labels[starts], np.arange(fitted.data.classes[1] + 1))
+    start_sum = np.cumsum(excess[starts])
+    before = np.concatenate(([0.0], start_sum))[start_range[labels[starts]]]
+    return _core.BalanceWalk(
+        graph,
+        m,
+        up,
+        depth,
+        np.flatnonzero(is_chord),
+        labels,
+        np.maximum(-excess, 0.0) if sampling == "trajectories" else None,
+        start_range,
+        starts,
+        start_sum - before,
+    )
+
+
 class FinishedReplicates(NamedTuple):
     """Finished replicates; replaced as a whole, so that an interruption never sees a part."""
 
     n: int
-    squares: FloatArray  # (nnz,): sum of the squared deviations n - m
+    sums: FloatArray  # (2, nnz): of the deviations n - m and of their squares
 
 
 class BalanceBootstrap:
-    """Replicates drawn from the reversible fit, each refitted.
+    """Replicates of the data under detailed balance.
 
     Attributes
     ----------
     ratios, scores : ndarray (n_bootstrap,)
-        Statistics of the replicates; nan where a fit did not converge.
+        Statistics of the replicates.
+    asked, sampling : str
+        The law that was asked for, and the one used: "rows" if that of trajectories costs too much.
     """
 
     def __init__(
-        self, fitted: FittedCounts, n_bootstrap: int, key: npt.NDArray[np.uint64], threads: int
+        self,
+        fitted: FittedCounts,
+        n_bootstrap: int,
+        key: npt.NDArray[np.uint64],
+        threads: int,
+        sampling: str,
     ) -> None:
         self.fitted, self.n_bootstrap, self.key, self.threads = fitted, n_bootstrap, key, threads
-        self.ratios, self.scores = np.full(n_bootstrap, np.nan), np.full(n_bootstrap, np.nan)
-        self.finished = FinishedReplicates(0, np.zeros(fitted.data.graph.nnz))
+        self.asked = self.sampling = sampling
+        self.ratios, self.scores = np.zeros(n_bootstrap), np.zeros(n_bootstrap)
+        self.finished = FinishedReplicates(0, np.zeros((2, fitted.within.nnz)))
 
     @property
     def variance(self) -> FloatArray:
-        """Variance of n - m for every entry, (nnz,)."""
-        n_good = int(np.isfinite(self.ratios).sum())
-        return self.finished.squares / max(n_good, 1)
-
-    def skip(self) -> None:
-        """There is no cycle to test: all statistics are zero."""
-        self.ratios, self.scores = np.zeros(self.n_bootstrap), np.zeros(self.n_bootstrap)
+        """Variance of n for every entry of `data.graph`, (nnz,). It is taken about the mean of the
+        replicates: where the data are far from the fit, all are still on one side of it."""
+        mean, square = self.finished.sums / max(self.finished.n, 1)
+        variance = np.zeros(self.fitted.data.graph.nnz)
+        variance[self.fitted.inside] = np.maximum(square - mean**2, 0.0)
+        return variance
 
     def run(self, progress: Resumable) -> None:
-        """Draw and fit the remaining replicates."""
-        fitted, graph, threads = self.fitted, self.fitted.data.graph, self.threads
+        """Draw the remaining replicates."""
+        fitted, graph, threads = self.fitted, self.fitted.within, self.threads
+        n_moves = MOVES_PER_CYCLE * fitted.dof + MOVES_AT_LEAST
+        n_legs = -(-n_moves // MOVES_PER_LEG)
+        n_moves = -(-n_moves // n_legs)
         batch = max(
             threads,
             min(
                 self.n_bootstrap,
-                ENTRIES_PER_CALL * threads // (PASSES_PER_REPLICATE * graph.nnz),
-                DEVIATIONS_AT_ONCE // graph.nnz,
+                ENTRIES_PER_CALL * threads // (ENTRIES_PER_MOVE * n_moves),
+                TABLES_AT_ONCE // graph.nnz,
             ),
         )
-        forecast_memory(8 * graph.nnz * (batch + 4 * threads), "the bootstrap's replicates")
+        forecast_memory(8 * graph.nnz * (batch + 4), "the replicates")
+        walk = balance_walk(fitted, self.sampling)
+        most = TREE_STEPS + TREE_STEPS_PER_STATE * fitted.data.n_states
+        if self.sampling == "trajectories" and walk.tree_steps(self.key, most) > most:
+            self.sampling = "rows"
+            walk = balance_walk(fitted, self.sampling)
+        # the numbers of the replicates begin with 1
+        hub = graph.forward[np.newaxis].copy()
+        for leg in range(n_legs):
+            walk.run(hub, n_moves, self.key, leg, 0, 1)
         while (done := self.finished.n) < self.n_bootstrap:
             size = min(batch, self.n_bootstrap - done)
-            work = size * graph.nnz * PASSES_PER_REPLICATE
-            slots = max(1, min(threads, size, work // WORK_PER_THREAD))
-            ratio, score, off = _core.balance_bootstrap(
-                graph,
-                fitted.expected,
-                fitted.data.total,
-                fitted.v,
-                self.key,
-                done,
-                size,
-                slots,
-                True,
-            )
-            assert off is not None
-            squares = self.finished.squares.copy()
-            for r in np.flatnonzero(np.isfinite(ratio)):  # one by one: the same sum for any batch
-                squares += off[r] ** 2
-            self.ratios[done : done + size], self.scores[done : done + size] = ratio, score
-            self.finished = FinishedReplicates(done + size, squares)
+            slots = max(1, min(threads, size, size * n_moves // MOVES_PER_THREAD))
+            tables = np.repeat(hub, size, axis=0)
+            for leg in range(n_legs):
+                walk.run(tables, n_moves, self.key, leg, done + 1, slots)
+            expected, sums = fitted.expected[fitted.inside], self.finished.sums.copy()
+            for r, table in enumerate(tables):  # one by one: the same sum for any batch
+                self.ratios[done + r], self.scores[done + r] = statistics(table, expected)
+                deviation = table - expected
+                sums += deviation, deviation**2
+            self.finished = FinishedReplicates(done + size, sums)
             progress.save()
             progress(done + size)
 
     def identity(self) -> str:
         """The fingerprint of everything that the replicates depend on."""
         matrix = self.fitted.data.matrix
-        return fingerprint(matrix.indptr, matrix.indices, matrix.values, self.n_bootstrap, self.key)
+        return fingerprint(
+            matrix.indptr,
+            matrix.indices,
+            matrix.values,
+            self.n_bootstrap,
+            self.key,
+            [self.asked, MOVES_PER_CYCLE],
+        )
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays of a checkpoint."""
-        n, squares = self.finished
-        return {
-            "done": np.array(n),
-            "ratios": self.ratios,
-            "scores": self.scores,
-            "squares": squares,
-        }
+        n, sums = self.finished
+        return {"done": np.array(n), "ratios": self.ratios, "scores": self.scores, "sums": sums}
 
     def restore(self, state: State) -> None:
         """Continue from the arrays that `state` returned."""
         self.ratios, self.scores = state["ratios"], state["scores"]
-        self.finished = FinishedReplicates(int(state["done"]), state["squares"])
+        self.finished = FinishedReplicates(int(state["done"]), state["sums"])

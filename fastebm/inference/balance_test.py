@@ -1,11 +1,13 @@
 """Does the process behind transition counts satisfy detailed balance?
 
 Both statistics compare the counts with their reversible fit. Neither has a known distribution when
-counts are few, so both p-values come from one parametric bootstrap: rows are drawn from the fit,
-and each replicate is refitted. A rejection speaks of reversibility only if the process is Markov at
-the resolution of the states: see `markov_test`.
+counts are few or uneven, so both p-values compare the data with tables from the law of the counts
+under detailed balance, given the sums n(x, y) + n(y, x) and the row totals. That law has no unknown
+parameter. A rejection speaks of reversibility only if the process is Markov at the resolution of
+the states: see `markov_test`.
 """
 
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -19,15 +21,15 @@ from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Labels, Path
 from ..counts.cycles import rank_cycles
-from ..counts.matrix import CountMatrix, CountsLike
+from ..counts.matrix import CountMatrix, CountsLike, TransitionCounts
 from ..counts.newton import newton
+from ..errors import ConvergenceWarning
 from .balance_bootstrap import BalanceBootstrap, FittedCounts
 from .p_values import p_value
 from .violations import worst_cycles, worst_edges
 
-# Mean count per pair (both directions) below which the bootstrap itself is inaccurate. At nominal
-# 5 % the size is 5 to 6.5 % from here on, 8 to 9 % at half of it, above 15 % at a quarter
-# (benchmarks/null_calibration.py).
+# Mean count per pair (both directions) below which the chi-square law is inaccurate: its size at
+# nominal 5 % is 13 % here and 8 % at twice as many (benchmarks/null_calibration.py).
 SPARSE_COUNT = 8.0
 
 
@@ -39,22 +41,25 @@ class BalanceTest(Result):
     ----------
     method : str
     statistic, p_value : float
-        Method "reversible": the likelihood ratio 2 sum n log(n / m) of free against reversible rows
-        and its bootstrap p-value (1 + number of replicates at least as large) / (1 + n_bootstrap).
-        "pairs", "triangles": the chi-square of that method.
+        Method "reversible": the likelihood ratio 2 sum n log(n / m) of free against reversible
+        rows, and its p-value (1 + number of replicates at least as large) / (1 + n_bootstrap).
+        "pairs", "triangles": the chi-square of that method, whose size is not known to hold. nan if
+        no size is known at all, with the reason in `shortfall`.
     dof : int
         Independent cycles among the pairs that can break detailed balance (0: nothing to test,
         p = 1). For the other methods the number of terms, which they use as degrees of freedom.
     asymptotic_p_value : float
-        From the chi-square distribution with dof degrees of freedom; wrong if counts are sparse.
+        From the chi-square distribution with dof degrees of freedom; wrong if counts are sparse or
+        uneven.
     cycle_statistic, cycle_p_value : float or None
-        The score form sum (n - m)^2 / m, and its bootstrap p-value.
+        The score form sum (n - m)^2 / m, and its p-value from the same replicates.
     wald_statistic : float or None
         Residual of the weighted least squares of the log ratios on gradients, which equals the
         cycle-space chi-square. None if a pair was seen in one direction only.
     worst_edges : list of dict
-        source, target, count, reverse_count, expected, z (deviation over its bootstrap standard
-        deviation), p_value, q_value.
+        source, target, count, reverse_count, expected, z (deviation over its standard deviation
+        among the replicates), p_value, q_value. These and those of the cycles take z as normal,
+        which is approximate and wrong for pairs of few counts: they rank, they do not test.
     worst_cycles : list of dict
         states, affinity (log product of forward over backward counts), std_error, z, p_value,
         q_value. Triangles, and the cycles that close a breadth-first tree. Q-values are
@@ -62,7 +67,7 @@ class BalanceTest(Result):
     potential : ndarray (n_states,)
         -log pi of the reversible fit, with a free constant in each strongly connected component.
     n_bootstrap, n_failed : int
-        Replicates, and those left out because their fit did not converge.
+        Replicates, and those left out (none: they need no fit of their own).
     n_components : int
         Strongly connected components. Pairs between two of them are one-way and uninformative.
     n_one_way_pairs, one_way_counts : int, float
@@ -70,10 +75,17 @@ class BalanceTest(Result):
     counts_per_pair : float
         Mean n(x, y) + n(y, x) over the pairs tested.
     is_sparse : bool
-        Fewer than 8 counts per pair: even the p-values of the bootstrap are then too small (at half
-        of that the size is 9 % at nominal 5 %).
+        Fewer than 8 counts per pair: `asymptotic_p_value` is then too small. `p_value` and
+        `cycle_p_value` hold at any density.
     seed_key : ndarray uint64 (2,)
         Key of the random streams.
+    sampling : str
+        The law of the replicates: "trajectories" or "rows". "rows" with converged=False: that of
+        trajectories cost too much, as the chain moves rarely between parts of the states.
+    converged : bool
+        Whether the reversible fit reached its tolerance, and the p-values with it.
+    shortfall : str
+        Why there is no p-value or why it does not hold; empty if it holds.
     """
 
     method: str
@@ -95,6 +107,9 @@ class BalanceTest(Result):
     counts_per_pair: float
     is_sparse: bool
     seed_key: npt.NDArray[np.uint64]
+    sampling: str = "trajectories"
+    converged: bool = True
+    shortfall: str = ""
 
 
 def balance_test(
@@ -102,6 +117,7 @@ def balance_test(
     *,
     n_bootstrap: int = 999,
     method: Literal["reversible", "pairs", "triangles"] = "reversible",
+    sampling: Literal["trajectories", "rows"] = "trajectories",
     labels: Labels | None = None,
     rng: RNG = None,
     num_threads: int | None = None,
@@ -115,7 +131,7 @@ def balance_test(
     ----------
     counts : sparse or dense (n_states, n_states) of whole numbers, or TransitionCounts
     n_bootstrap : int
-        Replicates of the parametric bootstrap.
+        Replicates: tables drawn under detailed balance. No p-value is below 1 / (1 + n_bootstrap).
     method : "reversible" | "pairs" | "triangles"
         "pairs" and "triangles" are the chi-squares of the published code of arXiv 2512.10047, for
         comparison only. Pairs: the unweighted sum of squares of log T(x, y) / T(y, x) - V(x) + V(y)
@@ -123,6 +139,10 @@ def balance_test(
         the number of pairs is used as the degrees of freedom. Triangles: squared log ratios of both
         directions over a variance that includes the row totals (which cancel); triangles that share
         an edge are taken as independent.
+    sampling : "trajectories" | "rows"
+        How the counts came about. "rows": the departures of each state were drawn independently of
+        all others, as by sampling successors of given states. "trajectories": they were counted
+        along trajectories.
     labels : sequence of length n_states, optional
     rng : seed or Generator, optional
     num_threads, progress, callback
@@ -134,6 +154,26 @@ def balance_test(
     Returns
     -------
     BalanceTest
+
+    Notes
+    -----
+    Given the sums n(x, y) + n(y, x), the row totals, and the first states of trajectories, the law
+    of the counts under detailed balance has no unknown parameter. The p-values are computed from
+    that conditional law by Besag & Clifford's (1989) Monte Carlo test. P(p <= a) <= a for every a
+    then holds, up to rounding and the tolerance of the fit, whatever the number of states and
+    counts and however uneven they are,
+
+    - for independent rows with sampling="rows";
+    - for one trajectory with sampling="trajectories": its conditional law is uniform over the
+      Eulerian trails, and the last state is determined by the sums;
+    - for several trajectories that start in distinct states from those where others end, and whose
+      lengths are random by a constant chance to end at each step.
+
+    For several trajectories of fixed lengths, and for independent rows tested with the default, the
+    law is an approximation. The sizes that were measured at nominal 5 % are 0.05 or less within
+    three standard errors of 0.007 to 0.011 (benchmarks/null_calibration.py). Independent rows are
+    the wrong law for trajectories of slow chains with few counts: sizes up to 0.08. Overlapping
+    windows (`mode="sliding"` with a lag above 1) are not Markov counts, and give no p-value.
 
     Raises
     ------
@@ -151,21 +191,20 @@ def balance_test(
     (1, 12.081, 0.005)
     """
     validate.choice(method, "method", ("reversible", "pairs", "triangles"))
+    validate.choice(sampling, "sampling", ("trajectories", "rows"))
     n_bootstrap = validate.count(n_bootstrap, "n_bootstrap")
     threads = resolve_threads(num_threads)
     data = CountMatrix(
         counts,
         labels=labels,
-        whole="the bootstrap draws whole counts; round them, or use fit_potential or from_counts",
+        whole="the test draws whole counts; round them, or use fit_potential or from_counts",
     )
     if method != "reversible":
         return _published(data, method, threads)
     key = philox_key(rng)
     fitted = FittedCounts(data, threads)
-    bootstrap = BalanceBootstrap(fitted, n_bootstrap, key, threads)
-    if fitted.dof == 0:
-        bootstrap.skip()
-    else:
+    bootstrap = BalanceBootstrap(fitted, n_bootstrap, key, threads, sampling)
+    if fitted.dof > 0:
         with resumable(
             "balance_test",
             checkpoint,
@@ -178,28 +217,63 @@ def balance_test(
             callback=callback,
         ) as monitor:
             bootstrap.run(monitor)
-    good = np.isfinite(bootstrap.ratios)
+    shortfall = _overlap(counts)
+    p_values = [1.0, 1.0]
+    if shortfall:
+        p_values = [np.nan, np.nan]
+    elif fitted.dof > 0:
+        p_values = [
+            p_value(bootstrap.ratios, fitted.ratio),
+            p_value(bootstrap.scores, fitted.score),
+        ]
+    if not fitted.converged:
+        shortfall = shortfall or "the reversible fit did not converge, so the p-values may be off"
+    if bootstrap.sampling != sampling and not shortfall:
+        shortfall = _warn(
+            "the counts lead so rarely from one part of the states to another that the law of "
+            "trajectories was not drawn from; the p-values are those of independent rows, and may "
+            'be too small unless the rows are independent (say so by sampling="rows")'
+        )
     return BalanceTest(
         method=method,
         statistic=fitted.ratio,
-        p_value=p_value(bootstrap.ratios[good], fitted.ratio),
+        p_value=p_values[0],
         dof=fitted.dof,
         asymptotic_p_value=float(chdtrc(fitted.dof, fitted.ratio)) if fitted.dof else 1.0,
         cycle_statistic=fitted.score,
-        cycle_p_value=p_value(bootstrap.scores[good], fitted.score),
+        cycle_p_value=p_values[1],
         wald_statistic=fitted.wald(threads),
         worst_edges=worst_edges(fitted, bootstrap.variance),
         worst_cycles=worst_cycles(data, fitted.inside),
         potential=fitted.potential,
         n_bootstrap=n_bootstrap,
-        n_failed=int((~good).sum()),
+        n_failed=0,
         n_components=int(data.classes[1]),
         n_one_way_pairs=fitted.n_one_way,
         one_way_counts=fitted.one_way_counts,
         counts_per_pair=fitted.counts_per_pair,
         is_sparse=bool(fitted.dof and fitted.counts_per_pair < SPARSE_COUNT),
         seed_key=key,
+        sampling=bootstrap.sampling,
+        converged=fitted.converged and not shortfall,
+        shortfall=shortfall,
     )
+
+
+def _overlap(counts: CountsLike) -> str:
+    """Why counts of overlapping windows give no p-value: their steps depend on each other."""
+    if not (isinstance(counts, TransitionCounts) and counts.mode == "sliding" and counts.lag > 1):
+        return ""
+    reason = (
+        f"the transitions at lag {counts.lag} overlap, so they are not independent and no p-value "
+        'holds; count them with count_transitions(..., mode="sample")'
+    )
+    return _warn(reason)
+
+
+def _warn(reason: str) -> str:
+    warnings.warn(f"balance_test: {reason}", ConvergenceWarning, stacklevel=4)
+    return reason
 
 
 def _published(data: CountMatrix, method: str, threads: int) -> BalanceTest:
@@ -253,4 +327,5 @@ def _published(data: CountMatrix, method: str, threads: int) -> BalanceTest:
         counts_per_pair=float(pairs.mean()) if len(pairs) else 0.0,
         is_sparse=False,
         seed_key=np.zeros(2, np.uint64),
+        shortfall="the chi-square law of the published statistic is not known to hold",
     )

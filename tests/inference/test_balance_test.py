@@ -12,8 +12,9 @@ from scipy import stats
 from strategies import strongly_connected_counts
 
 import fastebm as fe
-from fastebm import _core, balance_test
+from fastebm import balance_test
 from fastebm.inference import balance_bootstrap
+from fastebm.inference.balance_bootstrap import statistics
 from fastebm.inference.p_values import q_values
 
 
@@ -275,7 +276,7 @@ def stop_at(n):
 def batched(tmp_path, monkeypatch):
     """call(**more), in batches of seven replicates, with a checkpoint unless more has one."""
     counts = drawn(reversible_rows(8, 9), 50, np.random.default_rng(10))
-    monkeypatch.setattr(balance_bootstrap, "DEVIATIONS_AT_ONCE", 7 * 56)
+    monkeypatch.setattr(balance_bootstrap, "TABLES_AT_ONCE", 7 * 56)
 
     def call(**more):
         more = {"checkpoint": tmp_path / "state", "num_threads": 1, **more}
@@ -310,25 +311,43 @@ def test_an_interrupted_test_resumes_with_the_same_bits(batched, tmp_path):
 def test_ctrl_c_while_a_batch_is_added_up_leaves_a_consistent_checkpoint(batched, monkeypatch):
     """The signal arrives after three of the seven replicates of the second batch."""
     whole = batched(checkpoint=None)
-    draw = _core.balance_bootstrap
-
-    class Deviations:
-        def __init__(self, rows):
-            self.rows = rows
-
-        def __getitem__(self, r):
-            if r == 3:
-                raise KeyboardInterrupt
-            return self.rows[r]
+    calls = []
 
     def interrupted(*arguments):
-        ratio, score, deviations = draw(*arguments)
-        is_second = arguments[5] == 7
-        return ratio, score, Deviations(deviations) if is_second else deviations
+        calls.append(1)
+        if len(calls) == 1 + 7 + 4:  # the data, the first batch, three replicates
+            raise KeyboardInterrupt
+        return statistics(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(fe.Interrupted):
-        patch.setattr(_core, "balance_bootstrap", interrupted)
+        patch.setattr(balance_bootstrap, "statistics", interrupted)
         batched()
+    assert batched().to_dict() == whole.to_dict()
+
+
+def test_a_walk_of_many_legs_is_interrupted_between_them(batched, monkeypatch):
+    """A replicate of several legs is a function of its number alone, and Ctrl-C is answered before
+    it is complete."""
+    monkeypatch.setattr(balance_bootstrap, "MOVES_PER_LEG", 30)
+    whole = batched(checkpoint=None)
+    assert whole.to_dict() == batched(checkpoint=None, num_threads=2).to_dict()
+    legs, made = [], balance_bootstrap.balance_walk
+
+    class Walk:
+        def __init__(self, *arguments):
+            self.walk = made(*arguments)
+            self.tree_steps = self.walk.tree_steps
+
+        def run(self, tables, n_moves, key, leg, *more):
+            legs.append(leg)
+            if len(legs) == 5 + 5 + 4:  # the hub, the first batch
+                raise KeyboardInterrupt
+            self.walk.run(tables, n_moves, key, leg, *more)
+
+    with monkeypatch.context() as patch, pytest.raises(fe.Interrupted):
+        patch.setattr(balance_bootstrap, "balance_walk", Walk)
+        batched()
+    assert legs == [0, 1, 2, 3, 4] * 2 + [0, 1, 2, 3]
     assert batched().to_dict() == whole.to_dict()
 
 

@@ -50,6 +50,13 @@ static double stirling_tail(double k)
     return (1.0 / 12 - (1.0 / 360 - square / 1260) * square) * x;
 }
 
+double ebm_log_falling(double a, double j)
+{
+    const double rest = a - j + 1.0; /* Stirling's terms as differences, which do not cancel */
+    return (rest - 0.5) * log1p(j / rest) + j * (log(a + 1.0) - 1.0) + stirling_tail(a) -
+           stirling_tail(a - j);
+}
+
 static double by_rejection(ebm_stream_t *stream, double n, double p)
 {
     const double spread = sqrt(n * p * (1.0 - p)), odds = p / (1.0 - p),

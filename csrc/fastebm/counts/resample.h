@@ -17,6 +17,9 @@ typedef struct ebm_stream {
 ebm_stream_t ebm_stream_of(const uint64_t key[2], int64_t row, int64_t replicate);
 double ebm_stream_uniform(ebm_stream_t *stream); /* in (0, 1), 53 bits */
 
+/* log(a! / (a - j)!) of whole numbers 0 <= j <= a. */
+double ebm_log_falling(double a, double j);
+
 /* A binomial count of n trials (an integer below 2^53) of probability p in [0, 1]. Inversion where
    n min(p, 1 - p) < 10, else transformed rejection (Hoermann 1993, algorithm BTRS). */
 double ebm_resample_binomial(ebm_stream_t *stream, double n, double p);
