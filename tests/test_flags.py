@@ -36,11 +36,12 @@ LARGE = fe.Torus((40, 40)).lazy(0.5)
 class FailedSearch:
     """A search that ends with the uniform distribution, unconverged."""
 
-    method, n_iter, max_iter, accuracy, change, converged = "power", 3, 3, math.inf, 0.1, False
+    method, n_iter, max_iter, change, converged = "power", 3, 3, 0.1, False
+    accuracy, error, criterion = math.inf, math.inf, "residual"
     shortfall = "a change of 0.1 a step bounds nothing; raise tol, or max_iter"
 
-    def __init__(self, left, n_states, **options):
-        self.log_pi = np.full(n_states, -math.log(n_states))
+    def __init__(self, scaled, left, **options):
+        self.log_pi = np.full(scaled.n_states, -math.log(scaled.n_states))
 
     def run(self, monitor):
         monitor(self.n_iter, change=self.change)
@@ -266,7 +267,7 @@ def test_bounds_that_include_the_error_of_the_law_hold(off, monkeypatch):
     """Those of an autocorrelation follow from pi P - pi, whatever pi is."""
 
     class NearSearch(FailedSearch):
-        def __init__(self, left, n_states, **options):
+        def __init__(self, scaled, left, **options):
             law = reference.gth(P) * (1.0 + off * np.cos(np.arange(N)))
             self.log_pi = np.log(law / law.sum())
 

@@ -182,11 +182,11 @@ class Pattern:
     @cached_property
     def mismatch(self) -> float:
         """The largest |log A[x, y] + w[x] - log A[y, x] - w[y]| for the potential w."""
+        if self.is_symmetric:
+            return 0.0
         w = self.potential  # sets the mismatch where it searches for w
         if w is None or "mismatch" in self.__dict__:
             return float(self.__dict__.get("mismatch", np.inf))
-        if self.transpose is self.matrix:
-            return 0.0
         return graph.mismatch(self.matrix, self.transpose, w)
 
     @property

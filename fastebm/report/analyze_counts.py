@@ -1,16 +1,12 @@
 """Detailed balance of observed transitions, one result per group of the data:
 ``fastebm balance --counts FILE``."""
 
-import csv
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._runtime.random import philox_key
@@ -19,7 +15,6 @@ from .._runtime.types import RNG, IntArray
 from .._runtime.warn import shortfalls, warn_unconverged
 from ..counts.connected_set import connected_set
 from ..counts.matrix import TransitionCounts
-from ..counts.transitions import count_transitions, discretize
 from ..errors import FastebmError, InvalidChainError
 from ..inference.balance_test import BalanceTest, balance_test
 from ..inference.bootstrap import bootstrap
@@ -27,10 +22,9 @@ from ..inference.markov_test import MarkovTest, markov_test
 from ..inference.potential import PotentialFit, fit_potential
 from ..inference.reversible_fit import reversible_fit
 from ..io.edge_lists import Form
-from ..io.opening import opened_text
-from ..io.read import read
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
+from .observations import Observations, counted, observed
 
 
 @result
@@ -144,9 +138,9 @@ def study(
     if skip != 0 and order is None:
         raise InvalidChainError("--skip needs the time of the observations; give --order COLUMN")
     if value is None and state is None:
-        groups = _counted(path, format)
+        groups = counted(path, format)
     else:
-        groups = _observed(path, by, trajectory, order, value, state, bins, skip)
+        groups = observed(path, by, trajectory, order, value, state, bins, skip)
     return [
         _checked_group(
             data,
@@ -158,133 +152,8 @@ def study(
     ]
 
 
-class Data(NamedTuple):
-    """The observations of one group."""
-
-    name: str
-    counts: TransitionCounts
-    trajectories: Sequence[npt.NDArray[np.integer[Any]]] | None = None
-    values: list[npt.NDArray[np.float64]] | None = None  # of the trajectories, if numeric
-    trials: Any = None  # draws from each state, if known
-
-
-def _counted(path: str, form: Form | None) -> Iterator[Data]:
-    """Every group of a file of counts."""
-    if not path.lower().endswith(".json"):
-        matrix, labels = read(path, format=form)
-        yield Data(path, _transition_counts(matrix, labels))
-        return
-    try:
-        with open(path, encoding="utf-8") as file:
-            models = json.load(file)["models"]
-        for name, model in models.items():
-            source, target, n = zip(*model["counts"], strict=False)
-            names = sorted({*source, *target})
-            number = {label: i for i, label in enumerate(names)}
-            pairs = [number[x] for x in source], [number[x] for x in target]
-            shape = (len(names), len(names))
-            matrix = sp.csr_array((np.array(n, float), pairs), shape=shape)
-            yield Data(name, _transition_counts(matrix, names), trials=model.get("N0"))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidChainError(
-            f"{path} holds no counts of models; its form must be "
-            '{"models": {name: {"counts": [[source, target, n], ...]}}}'
-        ) from error
-
-
-def _transition_counts(matrix: Any, labels: Any) -> TransitionCounts:
-    return TransitionCounts(
-        counts=sp.csr_array(matrix),
-        labels=labels,
-        lag=1,
-        mode="sliding",
-        n_transitions=round(float(matrix.sum())),
-        n_trajectories=0,
-        n_too_short=0,
-    )
-
-
-def _observed(
-    path: str,
-    by: Sequence[str],
-    trajectory: Sequence[str],
-    order: str | None,
-    value: str | None,
-    state: str | None,
-    bins: int,
-    skip: float,
-) -> Iterator[Data]:
-    """Every group of a table of trajectories."""
-    # group -> trajectory -> (time, observation) of each row
-    series: dict[tuple[Any, ...], dict[tuple[Any, ...], list[tuple[float, Any]]]] = {}
-    for line, row in _rows(path):
-        try:
-            when = len(series) if order is None else float(row[order])
-            if order is not None and when < skip:
-                continue
-            group, run = tuple(row[c] for c in by), tuple(row[c] for c in trajectory)
-            seen = float(row[value]) if value else _name(row[str(state)])
-            series.setdefault(group, {}).setdefault(run, []).append((when, seen))
-        except (KeyError, TypeError, ValueError) as error:
-            what = f"no column {error}" if isinstance(error, KeyError) else str(error)
-            raise InvalidChainError(
-                f"{path}: line {line}: {what}; the columns are {', '.join(map(str, row))}"
-            ) from None
-    if not series:
-        raise InvalidChainError(f"{path}: no observations; check the file and --skip")
-    for group, runs in series.items():
-        ordered = [[x for _, x in sorted(run, key=lambda pair: pair[0])] for run in runs.values()]
-        flat = [x for run in ordered for x in run]
-        if value:
-            numbers, edges = discretize(np.array(flat), bins)
-            limits = [-math.inf, *edges, math.inf]
-            labels = [f"[{low:.4g}, {high:.4g})" for low, high in pairwise(limits)]
-        else:
-            labels = sorted(set(flat))
-            place = {label: i for i, label in enumerate(labels)}
-            numbers = np.array([place[x] for x in flat])
-        cuts = np.cumsum([len(run) for run in ordered])[:-1]
-        trajectories = np.split(numbers, cuts)
-        counts = count_transitions(trajectories, n_states=len(labels), labels=labels)
-        name = " ".join(map(str, group)) or path
-        values = np.split(np.array(flat), cuts) if value else None
-        yield Data(name, counts, trajectories, values)
-
-
-def _name(field: Any) -> str:
-    if field is None or field == "":
-        raise ValueError("a state without a name")
-    return str(field)
-
-
-def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, {column: value}) of a table."""
-    if path.lower().endswith(".parquet"):
-        from ..counts.tables import batches
-
-        line = 0
-        for batch in batches(path):
-            for row in batch.to_pylist():
-                yield (line := line + 1), row
-        return
-    with opened_text(path) as file:
-        reader = csv.DictReader(file, strict=True)
-        try:
-            for row in reader:
-                if None in row or None in row.values():  # more or fewer fields than the header
-                    raise InvalidChainError(
-                        f"{path}: line {reader.line_num} has not {len(reader.fieldnames or ())} "
-                        "fields as the header; correct it, and quote fields that hold a comma"
-                    )
-                yield reader.line_num, row
-        except csv.Error as error:
-            raise InvalidChainError(
-                f"{path}: line {reader.line_num}: {error}; check the quotes"
-            ) from error
-
-
 def _checked_group(
-    data: Data, n_bootstrap: int, seed: np.random.SeedSequence, options: dict[str, Any]
+    data: Observations, n_bootstrap: int, seed: np.random.SeedSequence, options: dict[str, Any]
 ) -> Group:
     with shortfalls() as reasons:
         group = _group(data, n_bootstrap, seed, options)
@@ -294,7 +163,7 @@ def _checked_group(
 
 
 def _group(
-    data: Data, n_bootstrap: int, seed: np.random.SeedSequence, options: dict[str, Any]
+    data: Observations, n_bootstrap: int, seed: np.random.SeedSequence, options: dict[str, Any]
 ) -> Group:
     errors: list[dict[str, str]] = []
 

@@ -17,7 +17,7 @@ AS_GOOD = 1e-10
 
 
 @dataclass(frozen=True)
-class Enclosed:
+class EnclosedDistance:
     """A distance, 1 - lambda_2 or 1 + lambda_n or what is made of them, and an interval that holds
     it.
 
@@ -36,20 +36,20 @@ class Enclosed:
     upper_kind: EndKind = "none"
 
     @staticmethod
-    def exact(value: float) -> "Enclosed":
+    def exact(value: float) -> "EnclosedDistance":
         """A closed form."""
-        return Enclosed(value, value, value, "rigorous", "rigorous")
+        return EnclosedDistance(value, value, value, "rigorous", "rigorous")
 
     @staticmethod
     def of(
         value: float, lower: tuple[float, EndKind] | None, upper: tuple[float, EndKind] | None
-    ) -> "Enclosed":
+    ) -> "EnclosedDistance":
         """From ends that may say nothing: then they are 0 and 2, of no kind."""
         low, low_kind = lower if lower is not None and lower[0] > 0.0 else (0.0, "none")
         high, high_kind = upper if upper is not None and upper[0] < 2.0 else (2.0, "none")
         if math.isnan(value):
             value = high
-        return Enclosed(min(max(value, low), high), low, high, low_kind, high_kind)
+        return EnclosedDistance(min(max(value, low), high), low, high, low_kind, high_kind)
 
     @property
     def error(self) -> float:
@@ -61,7 +61,7 @@ class Enclosed:
         has_ends = "none" not in (self.lower_kind, self.upper_kind)
         return has_ends and self.error <= tol * self.value
 
-    def improved(self, other: "Enclosed") -> "Enclosed":
+    def improved(self, other: "EnclosedDistance") -> "EnclosedDistance":
         """The value of `other` with the better of the ends. A rigorous end is preferred where it is
         as good but for rounding."""
         low, high = (self.lower, self.lower_kind), (self.upper, self.upper_kind)
@@ -71,30 +71,30 @@ class Enclosed:
         margin = AS_GOOD if other.upper_kind == "rigorous" else -AS_GOOD
         if other.upper <= self.upper * (1.0 + margin):
             high = other.upper, other.upper_kind
-        return Enclosed.of(other.value, low, high)
+        return EnclosedDistance.of(other.value, low, high)
 
-    def valued(self, value: float) -> "Enclosed":
+    def valued(self, value: float) -> "EnclosedDistance":
         """The same ends for another estimate, moved into them."""
         low, high = (self.lower, self.lower_kind), (self.upper, self.upper_kind)
-        return Enclosed.of(value, low, high)
+        return EnclosedDistance.of(value, low, high)
 
-    def widened(self, relative: float) -> "Enclosed":
+    def widened(self, relative: float) -> "EnclosedDistance":
         """The same with ends that are relatively farther away."""
         low = self.lower * (1.0 - min(relative, 1.0)), self.lower_kind
         high = self.upper * (1.0 + relative), self.upper_kind
-        return Enclosed.of(self.value, low, high)
+        return EnclosedDistance.of(self.value, low, high)
 
-    def squared(self) -> "Enclosed":
+    def squared(self) -> "EnclosedDistance":
         """1 - lambda^2 = g (2 - g) for this distance g = 1 - |lambda|, which grows with g."""
         value, lower, upper = (
             min(g, 1.0) * (2.0 - min(g, 1.0)) for g in (self.value, self.lower, self.upper)
         )
-        return Enclosed(
+        return EnclosedDistance(
             min(max(value, lower), upper), lower, upper, self.lower_kind, self.upper_kind
         )
 
 
-def smaller(a: Enclosed, b: Enclosed) -> Enclosed:
+def smaller(a: EnclosedDistance, b: EnclosedDistance) -> EnclosedDistance:
     """The smaller of two distances."""
     low, high = (a if a.lower <= b.lower else b), (a if a.upper <= b.upper else b)
     # the smaller one may be either: its lower end is as weak as the weaker of the two
@@ -104,7 +104,7 @@ def smaller(a: Enclosed, b: Enclosed) -> Enclosed:
         b.lower_kind,
     ):
         kind = "probabilistic"
-    return Enclosed(min(a.value, b.value), low.lower, high.upper, kind, high.upper_kind)
+    return EnclosedDistance(min(a.value, b.value), low.lower, high.upper, kind, high.upper_kind)
 
 
 def imbalance(n_states: int, mismatch: float) -> float:

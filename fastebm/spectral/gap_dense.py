@@ -11,7 +11,7 @@ from ..chains.chain import MarkovChain
 from ..linalg import dirichlet
 from ..linalg.restriction import Report
 from ..linalg.rounding import EPS
-from .ends import Enclosed, imbalance, smaller
+from .ends import EnclosedDistance, imbalance, smaller
 from .gap_options import MODULUS_KINDS, GapOptions
 from .gap_result import GapResult, from_ends
 from .inverse import GroundedInverse
@@ -73,7 +73,7 @@ def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArra
         quotient = dirichlet.quotient(chain._scaled, law.pi, f, options.threads)
         if math.isfinite(quotient):
             end = quotient * (1.0 + dirichlet.SLACK)
-            top = top.improved(Enclosed.of(top.value, None, (end, "rigorous")))
+            top = top.improved(EnclosedDistance.of(top.value, None, (end, "rigorous")))
         slem = 1.0 - min(top.value, bottom.value)
         gap = smaller(top, bottom) if kind in MODULUS_KINDS else top
         eigenvalue = 1.0 - top.value if at_top else bottom.value - 1.0
@@ -94,8 +94,10 @@ def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArra
     return found_gap, f if at_top else None
 
 
-def _within(value: float, rounding: float) -> Enclosed:
-    return Enclosed.of(value, (value - rounding, "rigorous"), (value + rounding, "rigorous"))
+def _within(value: float, rounding: float) -> EnclosedDistance:
+    return EnclosedDistance.of(
+        value, (value - rounding, "rigorous"), (value + rounding, "rigorous")
+    )
 
 
 def _eigh(chain: MarkovChain, root: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -111,7 +113,7 @@ def _eigh(chain: MarkovChain, root: FloatArray) -> tuple[FloatArray, FloatArray]
 
 def _from_inverse(
     chain: MarkovChain, log_pi: FloatArray, threads: int, report: Report
-) -> tuple[Enclosed, FloatArray, int] | None:
+) -> tuple[EnclosedDistance, FloatArray, int] | None:
     """(1 - lambda_2 with its ends, the vector sqrt(pi) f, solves) by LAPACK on the inverse of
     I - S, or None where that leaves the range of doubles."""
     inverse = GroundedInverse(chain, log_pi, threads)
@@ -135,7 +137,7 @@ def _from_inverse(
     if not error < 1.0:
         return None
     low = max(value / (1.0 + error), inverse.exit_rate)
-    found = Enclosed.of(value, (low, "rigorous"), (value / (1.0 - error), "rigorous"))
+    found = EnclosedDistance.of(value, (low, "rigorous"), (value / (1.0 - error), "rigorous"))
     return found, vectors[:, -1], inverse.n_solves
 
 

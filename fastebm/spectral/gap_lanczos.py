@@ -16,7 +16,7 @@ from ..chains.law import StationaryLaw
 from ..linalg import dirichlet
 from ..linalg.check_schedule import Check, CheckSchedule, run_until_converged
 from ..linalg.rounding import RITZ_ROUNDING
-from .ends import Enclosed, smaller
+from .ends import EnclosedDistance, smaller
 from .gap_options import MODULUS_KINDS, GapOptions
 from .lanczos import (
     End,
@@ -187,11 +187,11 @@ class LanczosGap:
 
     # --- what is proven ---------------------------------------------------------------------------
 
-    def distance(self, ritz: TridiagonalRitz, end: End) -> Enclosed:
+    def distance(self, ritz: TridiagonalRitz, end: End) -> EnclosedDistance:
         """1 - lambda_2 or 1 + lambda_n with its ends."""
         found = self.proven.distance(ritz, end, self.second)
         if end == "bottom" and self._holding > 0.0:
-            least = Enclosed.of(found.value, (2.0 * self._holding, "rigorous"), None)
+            least = EnclosedDistance.of(found.value, (2.0 * self._holding, "rigorous"), None)
             return found.improved(least)
         return found
 

@@ -3,7 +3,7 @@
 import math
 
 from .._runtime.results import StepsResult, result
-from .ends import Enclosed
+from .ends import EnclosedDistance
 
 # Up to this many states LAPACK solves the dense problem at once.
 MAX_DENSE = 128
@@ -86,7 +86,7 @@ class GapResult(StepsResult):
 
 def from_ends(
     kind: str,
-    ends: Enclosed,
+    ends: EnclosedDistance,
     *,
     eigenvalue: float | complex,
     method: str,
@@ -131,7 +131,9 @@ def closed_form(
     kind: str, eigenvalue: float, gap: float, method: str = "closed form", *, slem: float
 ) -> GapResult:
     """A GapResult without error."""
-    return from_ends(kind, Enclosed.exact(gap), eigenvalue=eigenvalue, method=method, slem=slem)
+    return from_ends(
+        kind, EnclosedDistance.exact(gap), eigenvalue=eigenvalue, method=method, slem=slem
+    )
 
 
 def _relaxation_times(

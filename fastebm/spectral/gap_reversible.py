@@ -16,7 +16,7 @@ from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 from ..linalg import dirichlet
 from ..linalg.restriction import Report
-from .ends import Enclosed, imbalance, smaller
+from .ends import EnclosedDistance, imbalance, smaller
 from .gap_lanczos import LanczosGap
 from .gap_options import MODULUS_KINDS, GapOptions
 from .gap_result import SMALL_GAP, GapResult, from_ends
@@ -152,7 +152,7 @@ class ReversibleGap:
             residual, rounding = self.inverse.residual * top.value, top.error
         elif self.lobpcg is not None:
             quotient, _, residual = self.lobpcg.best()
-            top, method = _below(Enclosed(quotient), quotient), "multigrid"
+            top, method = _below(EnclosedDistance(quotient), quotient), "multigrid"
             rounding = dirichlet.SLACK * quotient + dirichlet.NOISE
         elif (ritz := self.lanczos.ritz) is not None:
             top, method = self.lanczos.distance(ritz, "top"), "lanczos"
@@ -162,10 +162,12 @@ class ReversibleGap:
             return None
         top = _below(_below(top, self.lanczos.upper), self._upper)
         if self.lower is not None:
-            top = top.improved(Enclosed.of(top.value, (self.lower, "rigorous"), None))
+            top = top.improved(EnclosedDistance.of(top.value, (self.lower, "rigorous"), None))
         return self._pack(top, method, residual, rounding)
 
-    def _pack(self, top: Enclosed, method: str, residual: float, rounding: float) -> GapResult:
+    def _pack(
+        self, top: EnclosedDistance, method: str, residual: float, rounding: float
+    ) -> GapResult:
         gap, eigenvalue, slem = top, 1.0 - top.value, None
         if self.kind in MODULUS_KINDS:
             assert self.lanczos.ritz is not None
@@ -316,12 +318,12 @@ class ReversibleGap:
         self._extra += products
 
 
-def _below(top: Enclosed, upper: float | None) -> Enclosed:
+def _below(top: EnclosedDistance, upper: float | None) -> EnclosedDistance:
     """1 - lambda_2 with the Dirichlet quotient of a function as an upper end. Below that end the
     value itself is at least as near as the quotient."""
     if upper is None or not math.isfinite(upper):
         return top
-    end = Enclosed.of(upper, None, (upper * (1.0 + dirichlet.SLACK), "rigorous"))
+    end = EnclosedDistance.of(upper, None, (upper * (1.0 + dirichlet.SLACK), "rigorous"))
     value = upper if upper < top.value or top.value < SMALL_GAP else top.value
     return top.improved(end).valued(value)
 

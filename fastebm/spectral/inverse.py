@@ -29,7 +29,7 @@ from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.proven_top import proven_top, start_component
 from ..linalg.restriction import Report, Restriction
 from ..linalg.rounding import EPS, UNIT
-from .ends import Enclosed
+from .ends import EnclosedDistance
 
 # Solves for the bound of Collatz & Wielandt: it converges like the power method on M^-1.
 WIELANDT_SOLVES = 3
@@ -230,16 +230,16 @@ class InverseLanczos:
         return (8.0 + self.n_steps) * EPS
 
     @property
-    def ends(self) -> Enclosed:
+    def ends(self) -> EnclosedDistance:
         """The gap with its ends. A Ritz value is the Rayleigh quotient of its vector, so that the
         gap is at most 1 / theta."""
         if not self.theta > 0.0:
-            return Enclosed(math.nan, upper=2.0)
+            return EnclosedDistance(math.nan, upper=2.0)
         rounding = 3.0 * self.inverse.rigorous_error(self.theta) + self._orthogonality
         value = 1.0 / self.theta if math.isnan(self._gap) else self._gap
         exit_rate = self.inverse.exit_rate
         is_rigorous = exit_rate >= self._lower
-        return Enclosed.of(
+        return EnclosedDistance.of(
             value,
             (exit_rate, "rigorous") if is_rigorous else (self._lower, "probabilistic"),
             (value * (1.0 + rounding), "rigorous"),

@@ -23,7 +23,7 @@ from ..linalg.operator import Operator
 from ..linalg.proven_top import proven_top, start_component
 from ..linalg.rounding import EPS, RITZ_ROUNDING
 from ..linalg.three_term import NULL_COUPLING, ThreeTerm
-from .ends import Enclosed, EndKind
+from .ends import EnclosedDistance, EndKind
 from .gap_options import MODULUS_KINDS
 
 # Ritz values at each end of the spectrum that are computed in a check.
@@ -121,7 +121,8 @@ class TridiagonalRitz:
 
     def distance(self, end: End) -> float:
         """1 - theta at the top, 1 + theta at the bottom."""
-        return 1.0 - self.values[end] if end == "top" else 1.0 + self.values[end]
+        value = self.values[end]
+        return float(1.0 - value if end == "top" else 1.0 + value)
 
     def leading(self, kind: str) -> End:
         """The end that sets the gap of this kind."""
@@ -146,7 +147,7 @@ class ProvenEnds:
 
     def distance(
         self, ritz: TridiagonalRitz, end: End, second: TridiagonalRitz | None = None
-    ) -> Enclosed:
+    ) -> EnclosedDistance:
         """1 - lambda_2 or 1 + lambda_n with its ends.
 
         Two independent starts both have a small component of an eigenvector with the product of
@@ -160,7 +161,7 @@ class ProvenEnds:
             value = min(value, second.distance(end))
         kind: EndKind = "probabilistic"
         value = max(value, 0.0)
-        return Enclosed.of(value, (1.0 - reach - rounding, kind), (value + rounding, kind))
+        return EnclosedDistance.of(value, (1.0 - reach - rounding, kind), (value + rounding, kind))
 
     def _reach(self, ritz: TridiagonalRitz, end: End, failure: float) -> float:
         sign = 1.0 if end == "top" else -1.0

@@ -1,0 +1,145 @@
+"""The observations that `fastebm balance` reads: counts of transitions, or tables of
+trajectories."""
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from ..counts.matrix import TransitionCounts
+from ..counts.transitions import count_transitions, discretize
+from ..errors import InvalidChainError
+from ..io.edge_lists import Form
+from ..io.opening import opened_text
+from ..io.read import read
+
+
+class Observations(NamedTuple):
+    """The observations of one group."""
+
+    name: str
+    counts: TransitionCounts
+    trajectories: Sequence[npt.NDArray[np.integer[Any]]] | None = None
+    values: list[npt.NDArray[np.float64]] | None = None  # of the trajectories, if numeric
+    trials: Any = None  # draws from each state, if known
+
+
+def counted(path: str, form: Form | None) -> Iterator[Observations]:
+    """Every group of a file of counts."""
+    if not path.lower().endswith(".json"):
+        matrix, labels = read(path, format=form)
+        yield Observations(path, _transition_counts(matrix, labels))
+        return
+    try:
+        with open(path, encoding="utf-8") as file:
+            models = json.load(file)["models"]
+        for name, model in models.items():
+            source, target, n = zip(*model["counts"], strict=False)
+            names = sorted({*source, *target})
+            number = {label: i for i, label in enumerate(names)}
+            pairs = [number[x] for x in source], [number[x] for x in target]
+            shape = (len(names), len(names))
+            matrix = sp.csr_array((np.array(n, float), pairs), shape=shape)
+            yield Observations(name, _transition_counts(matrix, names), trials=model.get("N0"))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidChainError(
+            f"{path} holds no counts of models; its form must be "
+            '{"models": {name: {"counts": [[source, target, n], ...]}}}'
+        ) from error
+
+
+def _transition_counts(matrix: Any, labels: Any) -> TransitionCounts:
+    return TransitionCounts(
+        counts=sp.csr_array(matrix),
+        labels=labels,
+        lag=1,
+        mode="sliding",
+        n_transitions=round(float(matrix.sum())),
+        n_trajectories=0,
+        n_too_short=0,
+    )
+
+
+def observed(
+    path: str,
+    by: Sequence[str],
+    trajectory: Sequence[str],
+    order: str | None,
+    value: str | None,
+    state: str | None,
+    bins: int,
+    skip: float,
+) -> Iterator[Observations]:
+    """Every group of a table of trajectories."""
+    # group -> trajectory -> (time, observation) of each row
+    series: dict[tuple[Any, ...], dict[tuple[Any, ...], list[tuple[float, Any]]]] = {}
+    for line, row in _rows(path):
+        try:
+            when = len(series) if order is None else float(row[order])
+            if order is not None and when < skip:
+                continue
+            group, run = tuple(row[c] for c in by), tuple(row[c] for c in trajectory)
+            seen = float(row[value]) if value else _name(row[str(state)])
+            series.setdefault(group, {}).setdefault(run, []).append((when, seen))
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"no column {error}" if isinstance(error, KeyError) else str(error)
+            raise InvalidChainError(
+                f"{path}: line {line}: {what}; the columns are {', '.join(map(str, row))}"
+            ) from None
+    if not series:
+        raise InvalidChainError(f"{path}: no observations; check the file and --skip")
+    for group, runs in series.items():
+        ordered = [[x for _, x in sorted(run, key=lambda pair: pair[0])] for run in runs.values()]
+        flat = [x for run in ordered for x in run]
+        if value:
+            numbers, edges = discretize(np.array(flat), bins)
+            limits = [-math.inf, *edges, math.inf]
+            labels = [f"[{low:.4g}, {high:.4g})" for low, high in pairwise(limits)]
+        else:
+            labels = sorted(set(flat))
+            place = {label: i for i, label in enumerate(labels)}
+            numbers = np.array([place[x] for x in flat])
+        cuts = np.cumsum([len(run) for run in ordered])[:-1]
+        trajectories = np.split(numbers, cuts)
+        counts = count_transitions(trajectories, n_states=len(labels), labels=labels)
+        name = " ".join(map(str, group)) or path
+        values = np.split(np.array(flat), cuts) if value else None
+        yield Observations(name, counts, trajectories, values)
+
+
+def _name(field: Any) -> str:
+    if field is None or field == "":
+        raise ValueError("a state without a name")
+    return str(field)
+
+
+def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, {column: value}) of a table."""
+    if path.lower().endswith(".parquet"):
+        from ..counts.tables import batches
+
+        line = 0
+        for batch in batches(path):
+            for row in batch.to_pylist():
+                yield (line := line + 1), row
+        return
+    with opened_text(path) as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            for row in reader:
+                if None in row or None in row.values():  # more or fewer fields than the header
+                    raise InvalidChainError(
+                        f"{path}: line {reader.line_num} has not {len(reader.fieldnames or ())} "
+                        "fields as the header; correct it, and quote fields that hold a comma"
+                    )
+                yield reader.line_num, row
+        except csv.Error as error:
+            raise InvalidChainError(
+                f"{path}: line {reader.line_num}: {error}; check the quotes"
+            ) from error
