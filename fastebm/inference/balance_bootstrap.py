@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from scipy.sparse.csgraph import dijkstra
 from scipy.special import xlogy
 
 from .. import _core
@@ -132,6 +131,8 @@ def balance_walk(fitted: FittedCounts, sampling: str) -> _core.BalanceWalk:
     Its cycles are closed by a spanning forest of least resistance: the steps that are possible
     along a cycle are limited by sum 1 / m over its arcs.
     """
+    from scipy.sparse.csgraph import dijkstra  # slow to import
+
     graph, labels, n = fitted.within, fitted.data.classes[0], fitted.data.n_states
     rows, m = fitted.rows[fitted.inside], fitted.expected[fitted.inside]
     by_class = np.lexsort((fitted.data.total, labels))

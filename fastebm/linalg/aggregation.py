@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
 from .._runtime.types import FloatArray
 from .restriction import Restriction
@@ -75,6 +74,8 @@ class AggregationSolver:
 
 def blocks(matrix: Restriction) -> npt.NDArray[np.int32] | None:
     """The block of each state, or None if no cut makes between 2 and MAX_BLOCKS blocks."""
+    from scipy.sparse.csgraph import connected_components  # slow to import
+
     P = _between_states(matrix)
     for cut in CUTS:
         kept = P.copy()

@@ -165,6 +165,12 @@ class ComputedPattern(Pattern):
             return search(*args, **options)
 
     @cached_property
+    def max_degree(self) -> int:
+        """An upper bound of the number of entries in a row, where the kind of the pattern does not
+        know it."""
+        return super().max_degree if self.is_stored else min(self.n_states, self.nnz)
+
+    @cached_property
     def transpose(self) -> _core.Csr:
         return self.matrix if self.is_symmetric else super().transpose
 
