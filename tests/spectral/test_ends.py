@@ -50,8 +50,8 @@ def test_an_estimate_is_moved_into_its_ends(value, moved):
 
 
 def test_error_is_that_of_the_farther_end():
-    assert enclosed(0.3, 0.2, 0.7).error == pytest.approx(0.4, rel=1e-14)
-    assert enclosed(0.6, 0.2, 0.7).error == pytest.approx(0.4, rel=1e-14)
+    assert enclosed(0.3, 0.2, 0.7).error == pytest.approx(0.4, rel=1e-14, abs=0.0)
+    assert enclosed(0.6, 0.2, 0.7).error == pytest.approx(0.4, rel=1e-14, abs=0.0)
     exact = EnclosedDistance.exact(0.25)
     assert exact == enclosed(0.25, 0.25, 0.25, "rr") and exact.error == 0.0
 
@@ -131,5 +131,5 @@ def test_smaller_is_as_weak_as_the_weaker_lower_end(first, second):
 def test_imbalance_accumulates_only_where_it_is_no_rounding():
     assert imbalance(1000, 0.0) == 0.0
     assert imbalance(1000, ROUNDED_MISMATCH) == 4.0 * ROUNDED_MISMATCH == 4e-12
-    assert imbalance(1000, 1.001e-12) == pytest.approx(4.004e-9, rel=1e-12)
-    assert imbalance(10, 1e-6) == pytest.approx(4e-5, rel=1e-12)
+    assert imbalance(1000, 1.001e-12) == pytest.approx(4.004e-9, rel=1e-12, abs=0.0)
+    assert imbalance(10, 1e-6) == pytest.approx(4e-5, rel=1e-12, abs=0.0)

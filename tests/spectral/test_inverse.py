@@ -209,7 +209,7 @@ def test_vector_is_the_slowest_mode(exact):
     before = lanczos.ends.value
     f, ends = lanczos.vector(), lanczos.ends
     root = lanczos.inverse.root
-    assert np.linalg.norm(root * f) == pytest.approx(1.0, rel=1e-13)
+    assert np.linalg.norm(root * f) == pytest.approx(1.0, rel=1e-13, abs=0.0)
     assert abs(root @ (root * f)) < 1e-14
     # u = A z for the Ritz vector z: <z, u> / <u, u> with no more than the quotient of z
     assert ends.value <= before * (1.0 + 1e-14)
@@ -217,8 +217,8 @@ def test_vector_is_the_slowest_mode(exact):
     with mp.workdps(500):
         u = exact.apply(z)
         quotient = mp.fdot(mp.matrix(z), u) / mp.fdot(u, u)
-        assert before == pytest.approx(float(mp.fdot(z, z) / mp.fdot(z, u)), rel=1e-13)
-        assert ends.value == pytest.approx(float(quotient), rel=1e-12)
+        assert before == pytest.approx(float(mp.fdot(z, z) / mp.fdot(z, u)), rel=1e-13, abs=0.0)
+        assert ends.value == pytest.approx(float(quotient), rel=1e-12, abs=0.0)
         assert mp.norm(mp.matrix(root * f) - u / mp.norm(u)) < 1e-12
 
 
@@ -236,7 +236,7 @@ def test_ritz_value_and_residual(exact):
                 for b in range(k):
                     T[a, b] = mp.fdot(basis[a], images[b])
             theta = float(max(mp.eigsy((T + T.T) / 2, eigvals_only=True)))
-            assert lanczos.theta == pytest.approx(theta, rel=1e-13)
+            assert lanczos.theta == pytest.approx(theta, rel=1e-13, abs=0.0)
             z = lanczos._ritz @ basis
             residual = mp.norm(exact.apply(z) - theta * mp.matrix(z)) / theta
         assert lanczos.residual == pytest.approx(float(residual), rel=1e-6, abs=1e-13)
@@ -250,7 +250,7 @@ def test_lower_end_is_where_the_polynomial_reaches_the_start():
     failure = 1e-6
     lanczos = InverseLanczos(exact.grounded(), 5, failure)
     c, best = start_component(exact.n - 1, failure), 0.0
-    assert c == pytest.approx(failure / math.sqrt(2 * 9 / math.pi), rel=1e-15)
+    assert c == pytest.approx(failure / math.sqrt(2 * 9 / math.pi), rel=1e-15, abs=0.0)
     for _ in range(5):
         lanczos.step()
         steps = [(a, b) for _, a, b in lanczos._steps]
@@ -302,12 +302,14 @@ def test_errors_of_apply():
             return self.m * UNIT
 
     inverse._elimination = Elimination()
-    assert inverse.rigorous_error(8.0) == pytest.approx(1e6 * UNIT / 2.0, rel=1e-15)
+    assert inverse.rigorous_error(8.0) == pytest.approx(1e6 * UNIT / 2.0, rel=1e-15, abs=0.0)
     # sqrt(2 log(2 m / failure)) sqrt(m) of them add up: 7.52650 * 1e3
-    assert inverse.probable_error(8.0, 1e-6) == pytest.approx(7526.50 * UNIT / 2.0, rel=1e-5)
+    assert inverse.probable_error(8.0, 1e-6) == pytest.approx(
+        7526.50 * UNIT / 2.0, rel=1e-5, abs=0.0
+    )
     assert asked == [4.0, 4.0]
     Elimination.m = 20.0  # few half-ulps may all add up
-    assert inverse.probable_error(8.0, 1e-6) == pytest.approx(10.0 * UNIT, rel=1e-15)
+    assert inverse.probable_error(8.0, 1e-6) == pytest.approx(10.0 * UNIT, rel=1e-15, abs=0.0)
 
 
 def test_convergence_is_of_the_end_or_of_its_rounding():
@@ -330,7 +332,7 @@ def test_ends_name_the_better_lower_end():
     assert (lanczos.ends.lower, lanczos.ends.lower_kind) == (0.0100001, "probabilistic")
     rigorous = 3.0 * lanczos.inverse.rigorous_error(lanczos.theta) + 9.0 * EPS
     value = 1.0 / lanczos.theta
-    assert lanczos.ends.upper / value - 1.0 == pytest.approx(rigorous, rel=1e-3)
+    assert lanczos.ends.upper / value - 1.0 == pytest.approx(rigorous, rel=1e-3, abs=0.0)
 
 
 def test_copies_of_the_gap_are_one_ritz_value():
@@ -339,11 +341,11 @@ def test_copies_of_the_gap_are_one_ritz_value():
     exact = Exact(GRAPHS["complete"])
     lanczos = InverseLanczos(exact.grounded(), 0, 1e-6)
     lanczos.step()
-    assert lanczos.theta == pytest.approx(6.0 / 7.0, rel=1e-14)
+    assert lanczos.theta == pytest.approx(6.0 / 7.0, rel=1e-14, abs=0.0)
     assert lanczos.residual < 1e-14
     excess = STEP_ROUNDING * LENGTH / start_component(6, 1e-6)
     assert excess * (1.0 - 1e-9) <= lanczos._excess <= 1.003 * excess
-    assert lanczos.ends.lower == pytest.approx(7.0 / 6.0, rel=1.1 * excess)
+    assert lanczos.ends.lower == pytest.approx(7.0 / 6.0, rel=1.1 * excess, abs=0.0)
 
 
 def test_restored_run_goes_on_with_the_same_bits(exact):
@@ -368,7 +370,7 @@ def test_start_is_normal_without_its_part_along_the_root():
     first = InverseLanczos(inverse, 9, 1e-6)._first
     start = np.random.default_rng(9).standard_normal(10)
     start -= (inverse.root @ start) * inverse.root
-    assert first == pytest.approx(start / np.linalg.norm(start), rel=1e-13)
+    assert first == pytest.approx(start / np.linalg.norm(start), rel=1e-13, abs=0.0)
 
 
 def test_cost_counts_the_elimination_and_usual_solves():
@@ -377,7 +379,7 @@ def test_cost_counts_the_elimination_and_usual_solves():
     elimination = inverse._elimination
     flops = elimination.n_flops + 4 * elimination.n_entries * USUAL_SOLVES
     products = flops / (FLOPS_PER_ENTRY * inverse._restriction.entries_per_product)
-    assert cost == pytest.approx(products, rel=1e-15)
+    assert cost == pytest.approx(products, rel=1e-15, abs=0.0)
 
 
 def test_range_of_doubles_is_kept():
