@@ -210,9 +210,9 @@ class Pattern:
 
     @cached_property
     def log_span(self) -> float:
-        """log of the largest entry over the smallest one."""
+        """log of the largest entry over the smallest one; 0 where there are none."""
         values = self.matrix.values
-        if values is None:
+        if values is None or not values.size:
             return 0.0
         with np.errstate(divide="ignore"):  # an entry that underflowed: infinite
             return float(np.log(values.max()) - np.log(values.min()))
