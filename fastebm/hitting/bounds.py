@@ -65,7 +65,8 @@ class BoundsResult(StepsResult):
         E_x tau_A, solved.
     mean_bound : ndarray (n_states,) or None
         1 + log K / -log lambda_B + 1 / (1 - lambda_B) >= mean, with K = sqrt(pi(B) / pi(x)) and
-        lambda_B at its upper end (reversible chains). 0 on A.
+        lambda_B at its upper end (reversible chains). 0 on A, inf on transient states, where pi
+        is 0.
     error : float
         Relative error of the solved means.
     method : str
@@ -375,4 +376,5 @@ class _ExitRateSolve:
         rest = 1.0 + 1.0 / self.low
         with np.errstate(invalid="ignore"):
             bound = np.where(log_k > 0.0, log_k / decay, 0.0) + rest
+        bound[np.isinf(log_k)] = math.inf  # also where the decay is infinite
         return np.where(self.inside, bound * (1.0 + 8.0 * UNIT), 0.0)

@@ -158,10 +158,10 @@ def test_the_error_of_a_distance_is_what_its_steps_add():
     last = UNIT * (n + 48) + law
     start = 8 * UNIT * 5
     tv, chi2, separation = 0.9, 50.0, 0.99
-    error.measure(np.array([[tv], [3.0], [chi2], [separation]]), 0)
+    error.measure(np.array([[tv], [3.0], [chi2], [separation]]), np.sqrt([chi2]), 0)
     assert_allclose(error.distances[0], 2 * start * tv + last * tv, rtol=1e-9)
     assert_allclose(error.l2, (start + last) * math.sqrt(chi2), rtol=1e-9)
-    error.measure(np.array([[0.5], [1.0], [8.0], [0.6]]), 7)
+    error.measure(np.array([[0.5], [1.0], [8.0], [0.6]]), np.sqrt([8.0]), 7)
     e1 = 2 * (start + 7 * step) * 2 * tv
     assert_allclose(error.distances[0], 0.5 * e1 + last * 0.5, rtol=2e-3)
     e2 = (start + 7 * step) * math.sqrt(chi2)
