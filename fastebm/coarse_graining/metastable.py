@@ -386,4 +386,6 @@ def _coarse(chain: MarkovChain, labels: Int32Array, k: int, threads: int) -> Mar
         )
         for j, column in enumerate(columns):
             flow[:, column] = np.bincount(labels, pi * reached[:, j], minlength=k)
-    return MarkovChain(flow, normalize=True, lag=chain.lag)
+    coarse = MarkovChain(flow, normalize=True, lag=chain.lag)
+    coarse.rate = chain.rate
+    return coarse

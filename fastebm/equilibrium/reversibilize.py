@@ -97,7 +97,9 @@ def formed(chain: MarkovChain, kind: Kind, log_pi: FloatArray, threads: int) -> 
     col = np.exp(0.5 * (log_pi - 0.5 * (log_pi.max() + log_pi.min())))
     total = ScaledPattern(symmetric).apply(col, num_threads=threads)
     moving = 1.0 if shift is None else 1.0 - shift
-    return chain._like(ScaledPattern(symmetric, moving / total, col, shift))
+    # (Q + Q*) / 2 = rate ((P + P*) / 2 - 1); P P* takes two steps of different chains
+    rate = chain.rate if kind == "additive" else None
+    return chain._like(ScaledPattern(symmetric, moving / total, col, shift), rate=rate)
 
 
 def fill(chain: MarkovChain) -> float:

@@ -219,9 +219,9 @@ def mixing_curve(
 
 
 class _CurveRecorder:
-    """The distances at the recorded steps, tv, kl, chi2, separation and l2, `values` (5, n_starts,
-    n_recorded), and bounds on the `errors` of these, found group by group of starts; `n_complete` steps are known for
-    all starts."""
+    """tv, kl, chi2, separation and l2 at the recorded steps: `values` (5, n_starts, n_recorded) and
+    bounds on their `errors`, found group by group of starts; `n_complete` steps are known for all
+    starts."""
 
     def __init__(self, recorded: IntArray, n_starts: int) -> None:
         self.recorded = recorded

@@ -88,8 +88,8 @@ class EvolutionError:
         self._each = self._start
 
     def measure(self, distances: FloatArray, l2: FloatArray, steps: int) -> None:
-        """Update the bounds for the `distances` and their l2 = sqrt(chi2), which may be finite where
-        chi2 is not, after `steps` more steps; 0: at the start."""
+        """Update the bounds for the `distances` and l2 = sqrt(chi2), which may be finite where chi2
+        is not, after `steps` more steps; 0: at the start."""
         tv, kl, chi2, separation = distances
         with np.errstate(all="ignore"):
             if steps == 0:
