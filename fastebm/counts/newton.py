@@ -16,9 +16,11 @@ from .._runtime.pacing import ENTRIES_PER_CALL
 from .._runtime.progress import interruptible
 from .._runtime.types import Callback
 from ..errors import ConvergenceWarning
-from .cluster_shift import largest_shift
+from .cluster_shift import cluster_balance
 
 MAX_NEWTON = 200
+# Rounds of Newton's method, between which clusters are balanced.
+MAX_BALANCES = 8
 
 
 class NewtonFit(NamedTuple):
@@ -66,18 +68,24 @@ def newton(
 ) -> NewtonFit:
     """The fit of the pair graph; warns if it did not converge."""
     potential = _core.PairNewton(graph, kind, guess, tol, max_newton, threads)
-    run_newton(potential, description, progress=progress, callback=callback)
-    if potential.n_newton >= max_newton:
-        reason = (
-            f"the step of log pi is still {potential.step_size:.3g} after {max_newton} Newton steps"
-        )
-    else:
-        shift, rounding = largest_shift(potential, kind)
-        if shift <= max(2.0 * tol, rounding):
+    for left in reversed(range(MAX_BALANCES)):
+        run_newton(potential, description, progress=progress, callback=callback)
+        if potential.n_newton >= max_newton:
+            reason = (
+                f"the step of log pi is still {potential.step_size:.3g} after {max_newton} Newton "
+                "steps"
+            )
+            break
+        balance = cluster_balance(potential, kind)
+        if balance.shift <= max(2.0 * tol, balance.rounding):
             return NewtonFit(potential, True)
-        reason = (
-            f"a set of states is so weakly connected to the others that rounding hides where its "
-            f"values lie among theirs: they may be off by {shift:.3g}, above tol = {tol:.3g}"
-        )
+        if not left:
+            reason = (
+                "a set of states is so weakly connected to the others that rounding hides where "
+                f"its values lie among theirs: they may be off by {balance.shift:.3g}, above "
+                f"tol = {tol:.3g}"
+            )
+            break
+        potential.restart(balance.step)
     warnings.warn(f"{description}: {reason}", ConvergenceWarning, stacklevel=3)
     return NewtonFit(potential, False)
