@@ -31,6 +31,9 @@ from . import graph, passes
 # arithmetic. These errors accumulate along the spanning forest (3e-13 on a torus 1000 wide). The
 # error of the potential, and so of log pi, is at most this mismatch an edge of the forest.
 REVERSIBLE_MISMATCH = 1e-10
+# The mismatch up to which a reversible chain counts as exactly reversible but for rounding. Beyond
+# it the closed form of its law has an error that shows, and it differs from its reversed chain.
+ROUNDED_MISMATCH = 1e-12
 # Scalings are doubles only while the logs of everything they multiply span less than this: then no
 # product of a scaling, an entry and a scaling leaves the range of a double (logs from -708 to 709).
 # Beyond it, new values are computed in the log domain.
@@ -188,6 +191,11 @@ class Pattern:
         if w is None or "mismatch" in self.__dict__:
             return float(self.__dict__.get("mismatch", np.inf))
         return graph.mismatch(self.matrix, self.transpose, w)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether detailed balance holds but for rounding."""
+        return self.potential is not None and self.mismatch <= ROUNDED_MISMATCH
 
     @property
     def known_potential(self) -> FloatArray | None:

@@ -5,13 +5,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ..patterns.pattern import ROUNDED_MISMATCH
+
 #: What an end of an interval rests on: a proof; a proof but for a stated failure probability;
 #: nothing (then it is the trivial one).
 EndKind: TypeAlias = Literal["rigorous", "probabilistic", "none"]
 
-# The mismatch up to which a chain is reversible but for the rounding of log pi: 3e-13 was seen on
-# a torus 1000 wide.
-ROUNDED_MISMATCH = 1e-12
 # Ends that differ by less than this part are equally good.
 AS_GOOD = 1e-10
 
