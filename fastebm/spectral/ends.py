@@ -45,7 +45,8 @@ class EnclosedDistance:
     ) -> "EnclosedDistance":
         """From ends that may say nothing: then they are 0 and 2, of no kind."""
         low, low_kind = lower if lower is not None and lower[0] > 0.0 else (0.0, "none")
-        high, high_kind = upper if upper is not None and upper[0] < 2.0 else (2.0, "none")
+        high, high_kind = upper if upper is not None else (2.0, "none")
+        high = min(high, 2.0)
         if math.isnan(value):
             value = high
         return EnclosedDistance(min(max(value, low), high), low, high, low_kind, high_kind)
