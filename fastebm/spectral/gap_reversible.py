@@ -28,7 +28,8 @@ from .lobpcg import PRODUCTS, Lobpcg, prepare
 # elimination costs up to some 200 products on large chains and nothing on small ones.
 FIRST_STEPS, LEAST_LEFT = 30, 20
 LARGE_STEPS, LARGE_LEFT, LARGE_NNZ = 100, 200, 200_000
-# Lanczos is left for multigrid, which proves less, where a proof would take more steps than this.
+# Where a proof would take more steps than this, Lanczos is left for the inverse whatever that costs,
+# or else for multigrid, which proves less.
 MAX_STEPS = 5000
 
 
@@ -231,7 +232,7 @@ class ReversibleGap:
             return False
         if self.method != "multigrid":
             cost = self._inverse_cost(run)
-            pays = is_hidden or is_asked or cost < left or ritz.n_steps >= cost
+            pays = left > MAX_STEPS or cost < left or ritz.n_steps >= cost
             if cost < math.inf and pays and self._start_inverse(run):
                 return True
         if self.method == "multigrid" or (self.method == "auto" and left > MAX_STEPS):
