@@ -27,7 +27,8 @@ from .lobpcg import PRODUCTS, Lobpcg, prepare
 # Steps of Lanczos before it may be left, and steps that it must still expect to need. To order an
 # elimination costs up to some 200 products on large chains and nothing on small ones.
 FIRST_STEPS, LEAST_LEFT = 30, 20
-LARGE_STEPS, LARGE_LEFT, LARGE_NNZ = 100, 200, 200_000
+LARGE_STEPS, LARGE_LEFT = 100, 200
+LARGE_STATES, LARGE_NNZ = 2000, 200_000
 # Where a proof would take more steps than this, Lanczos is left for the inverse whatever that costs,
 # or else for multigrid, which proves less.
 MAX_STEPS = 5000
@@ -148,7 +149,7 @@ class ReversibleGap:
 
     def result(self) -> GapResult | None:
         """The result so far, or None."""
-        if self.inverse is not None:
+        if self.inverse is not None and self.inverse.n_steps > 0:
             top, method = self.inverse.ends, "inverse"
             residual, rounding = self.inverse.residual * top.value, top.error
         elif self.lobpcg is not None:
@@ -225,7 +226,7 @@ class ReversibleGap:
         is_asked = self.method != "auto"
         is_hidden = self.lanczos.is_hidden(ritz, "top")
         left = math.inf if is_hidden or is_asked else self.lanczos.steps_left(ritz)
-        is_large = self.chain.nnz > LARGE_NNZ
+        is_large = self.chain.n_states > LARGE_STATES or self.chain.nnz > LARGE_NNZ
         first, least = (LARGE_STEPS, LARGE_LEFT) if is_large else (FIRST_STEPS, LEAST_LEFT)
         too_early = ritz.n_steps < first or left <= least
         if (too_early and not at_once) or not self.lanczos.top_leads(ritz):
