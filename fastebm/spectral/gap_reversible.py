@@ -29,7 +29,7 @@ from .lobpcg import PRODUCTS, Lobpcg, prepare
 FIRST_STEPS, LEAST_LEFT = 30, 20
 LARGE_STEPS, LARGE_LEFT = 100, 200
 LARGE_STATES, LARGE_NNZ = 2000, 200_000
-# Where a proof would take more steps than this, Lanczos is left for the inverse whatever that costs,
+# Where a proof would take more steps than this, Lanczos is left for the inverse whatever it costs,
 # or else for multigrid, which proves less.
 MAX_STEPS = 5000
 
