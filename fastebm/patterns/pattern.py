@@ -187,6 +187,8 @@ class Pattern:
         """The largest |log A[x, y] + w[x] - log A[y, x] - w[y]| for the potential w."""
         if self.is_symmetric:
             return 0.0
+        if self.known_potential is not None and self.loses_transitions:
+            return ROUNDED_MISMATCH  # w was derived; entries that underflowed cannot be compared
         w = self.potential  # sets the mismatch where it searches for w
         if w is None or "mismatch" in self.__dict__:
             return float(self.__dict__.get("mismatch", np.inf))
@@ -194,8 +196,12 @@ class Pattern:
 
     @property
     def is_balanced(self) -> bool:
-        """Whether detailed balance holds but for rounding."""
-        return self.potential is not None and self.mismatch <= ROUNDED_MISMATCH
+        """Whether detailed balance holds but for rounding, that of the potential included."""
+        w = self.potential
+        if w is None:
+            return False
+        size = float(np.abs(w).max())
+        return self.mismatch <= ROUNDED_MISMATCH + 16.0 * size * float(np.finfo(np.float64).eps)
 
     @property
     def known_potential(self) -> FloatArray | None:

@@ -123,7 +123,7 @@ class ReversibleProof:
         self._invert()
         if missing and self.inverted < found + missing:
             self._pad(-missing)
-        self.rates.widen(imbalance(chain.n_states, chain._scaled.pattern.mismatch))
+        self.rates.widen(imbalance(chain._scaled.pattern))
         self._finish()
 
     @property

@@ -179,7 +179,7 @@ class ReversibleGap:
             eigenvalue = eigenvalue if top.value <= bottom.value else bottom.value - 1.0
             if self.kind == "multiplicative":
                 gap, eigenvalue = gap.squared(), eigenvalue * eigenvalue
-        slack = imbalance(self.chain.n_states, self.chain._scaled.pattern.mismatch)
+        slack = imbalance(self.chain._scaled.pattern)
         return from_ends(
             self.kind,
             gap.widened(slack),
