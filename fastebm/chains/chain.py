@@ -131,7 +131,7 @@ class MarkovChain(ChainConstructors):
         Raises
         ------
         InvalidChainError
-            There are transient states.
+            There are transient states, or transitions that underflowed.
         ReducibleChainError
             There are several closed classes.
         ConvergenceError
@@ -144,13 +144,14 @@ class MarkovChain(ChainConstructors):
         >>> cycle.reverse().to_scipy().toarray().round(9).tolist()
         [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
         """
-        if self.is_reversible:
+        if self._scaled.pattern.is_balanced:
             return self
         if only_closed_class(self._scaled.classes) is not None:
             raise InvalidChainError(
                 "transient states have no reversed step; restrict the chain to its closed class "
                 "first"
             )
+        self._scaled.require_transitions("the reversed chain")
         law = self._law.require(resolve_threads(None), "the reversed chain")
         return self._like(reversed_in_time(self._scaled, law.log_pi), rate=self.rate, law=law)
 

@@ -67,7 +67,7 @@ def reversibilize(
     inside = closed_class(chain)
     if inside is not None:
         return reversibilize(chain.restrict(inside), kind, num_threads=threads)
-    if chain.is_reversible and kind == "additive":
+    if chain._scaled.pattern.is_balanced and kind == "additive":
         return chain
     law = chain._law.require(threads, "the reversibilisation")
     return formed(chain, kind, law.log_pi, threads)
@@ -75,6 +75,7 @@ def reversibilize(
 
 def formed(chain: MarkovChain, kind: Kind, log_pi: FloatArray, threads: int) -> MarkovChain:
     """The reversibilisation of an irreducible chain with this law."""
+    chain._scaled.require_transitions("the reversibilisation")
     span = log_pi.max() - log_pi.min()
     if span > 1200.0:  # sqrt(pi) is the scaling, and must fit a double
         raise InvalidChainError(

@@ -5,13 +5,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ..patterns.pattern import Pattern
+
 #: What an end of an interval rests on: a proof; a proof but for a stated failure probability;
 #: nothing (then it is the trivial one).
 EndKind: TypeAlias = Literal["rigorous", "probabilistic", "none"]
 
-# The mismatch up to which a chain is reversible but for the rounding of log pi: 3e-13 was seen on
-# a torus 1000 wide.
-ROUNDED_MISMATCH = 1e-12
 # Ends that differ by less than this part are equally good.
 AS_GOOD = 1e-10
 
@@ -46,7 +45,8 @@ class EnclosedDistance:
     ) -> "EnclosedDistance":
         """From ends that may say nothing: then they are 0 and 2, of no kind."""
         low, low_kind = lower if lower is not None and lower[0] > 0.0 else (0.0, "none")
-        high, high_kind = upper if upper is not None and upper[0] < 2.0 else (2.0, "none")
+        high, high_kind = upper if upper is not None else (2.0, "none")
+        high = min(high, 2.0)
         if math.isnan(value):
             value = high
         return EnclosedDistance(min(max(value, low), high), low, high, low_kind, high_kind)
@@ -107,11 +107,11 @@ def smaller(a: EnclosedDistance, b: EnclosedDistance) -> EnclosedDistance:
     return EnclosedDistance(min(a.value, b.value), low.lower, high.upper, kind, high.upper_kind)
 
 
-def imbalance(n_states: int, mismatch: float) -> float:
+def imbalance(pattern: Pattern) -> float:
     """How much, relatively, the distances of a chain differ from those of the reversible chain that
     it is taken for: fluxes both ways of an edge differ by a factor exp(mismatch).
 
     The Dirichlet form and the variance change by as much as the fluxes and pi do. A mismatch of
     rounding is that of log pi. A larger one accumulates along paths: pi is a ratio of sums of
     products with one factor a state (Markov chain tree theorem)."""
-    return mismatch * (4.0 if mismatch <= ROUNDED_MISMATCH else 4.0 * n_states)
+    return pattern.mismatch * (4.0 if pattern.is_balanced else 4.0 * pattern.n_states)
