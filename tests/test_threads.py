@@ -280,7 +280,10 @@ LONG = {
         lambda: long_cycle(200_000),
         lambda c: fe.spectral_gap(c, tol=1e-12, method="lanczos"),
     ),
-    "spectral_gap, general": (lambda: torus(600, [0.4, 0.1, 0.3, 0.2]), lambda c: fe.spectral_gap(c)),
+    "spectral_gap, general": (
+        lambda: torus(600, [0.4, 0.1, 0.3, 0.2]),
+        lambda c: fe.spectral_gap(c),
+    ),
     "hitting_times": (lambda: torus(1000, [0.25] * 4), lambda c: fe.hitting_times(c, [0])),
     "hitting_times, general": (
         lambda: torus(600, [0.4, 0.1, 0.3, 0.2]),

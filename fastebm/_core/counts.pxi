@@ -95,6 +95,14 @@ cdef class PairNewton:
         check(status)
         return self.c.phase == EBM_PAIR_NEWTON_DONE
 
+    def restart(self, const double[::1] step not None):
+        """Add `step` to v, and go on from there with the next `run`."""
+        cdef int64_t x, n = self.c.graph.n_states
+        need(step.shape[0] == n, "length of the step")
+        for x in range(n):
+            self.c.v[x] += step[x]
+        self.c.guess, self.c.phase = 0, EBM_PAIR_NEWTON_START
+
     @property
     def v(self):
         return np.asarray(self.vectors[0])

@@ -24,7 +24,7 @@ def to_json(value: Any) -> Any:
             if status is not None:
                 out[f"{key}_status"] = status
         return out
-    if isinstance(value, Result):
+    if hasattr(value, "to_dict"):  # a result, or a chain, which this layer does not import
         return value.to_dict()
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]

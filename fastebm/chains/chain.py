@@ -9,7 +9,7 @@ import numpy as np
 
 from .._runtime import validate
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Labels, States
+from .._runtime.types import BoolArray, Labels, States
 from ..errors import InvalidChainError
 from ..patterns.graph import only_closed_class
 from ..patterns.scaled_pattern import ScaledPattern
@@ -72,17 +72,21 @@ class MarkovChain(ChainConstructors):
     array([0.8, 0.2])
     """
 
-    def _like(self, scaled: ScaledPattern, *, law: StationaryLaw | None = None) -> "MarkovChain":
+    def _like(
+        self, scaled: ScaledPattern, *, rate: float | None = None, law: StationaryLaw | None = None
+    ) -> "MarkovChain":
         """A chain on the same states, with the same labels and reward."""
         reward = self.reward if isinstance(self.reward, np.ndarray) else None
         return MarkovChain._from_scaled(
-            scaled, labels=self.labels, reward=reward, lag=self.lag, law=law
+            scaled, labels=self.labels, reward=reward, rate=rate, lag=self.lag, law=law
         )
 
     # --- derived chains ---------------------------------------------------------------------------
 
     def lazy(self, h: float) -> "MarkovChain":
         """The chain ``(1 - h) P + h I``: before each step it holds with probability h. O(n_states).
+
+        The `rate` of a uniformised chain is divided by 1 - h: the generator stays the same.
 
         Parameters
         ----------
@@ -111,7 +115,10 @@ class MarkovChain(ChainConstructors):
         n, old = self.n_states, self._scaled
         row = np.full(n, 1.0 - h) if old.row is None else old.row * (1.0 - h)
         shift = np.full(n, h) if old.shift is None else old.shift * (1.0 - h) + h
-        return self._like(ScaledPattern(old.pattern, row, old.col, shift), law=self._law.best)
+        rate = None if self.rate is None else self.rate / (1.0 - h)
+        return self._like(
+            ScaledPattern(old.pattern, row, old.col, shift), rate=rate, law=self._law.best
+        )
 
     def reverse(self) -> "MarkovChain":
         """The time-reversed chain ``P* = D^-1 P^T D``, D = diag(pi). A reversible chain returns
@@ -124,7 +131,7 @@ class MarkovChain(ChainConstructors):
         Raises
         ------
         InvalidChainError
-            There are transient states.
+            There are transient states, or transitions that underflowed.
         ReducibleChainError
             There are several closed classes.
         ConvergenceError
@@ -137,19 +144,21 @@ class MarkovChain(ChainConstructors):
         >>> cycle.reverse().to_scipy().toarray().round(9).tolist()
         [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
         """
-        if self.is_reversible:
+        if self._scaled.pattern.is_balanced:
             return self
         if only_closed_class(self._scaled.classes) is not None:
             raise InvalidChainError(
                 "transient states have no reversed step; restrict the chain to its closed class "
                 "first"
             )
+        self._scaled.require_transitions("the reversed chain")
         law = self._law.require(resolve_threads(None), "the reversed chain")
-        return self._like(reversed_in_time(self._scaled, law.log_pi), law=law)
+        return self._like(reversed_in_time(self._scaled, law.log_pi), rate=self.rate, law=law)
 
     def restrict(self, states: States) -> "MarkovChain":
         """The chain on `states`: transitions that leave them are forbidden and the rows
-        renormalised. On a closed class it is P itself.
+        renormalised. On a closed class it is P itself. The `rate` of a uniformised chain is kept if
+        no transition leaves the states; renormalised rows have no common one.
 
         Parameters
         ----------
@@ -178,8 +187,13 @@ class MarkovChain(ChainConstructors):
             restricted(self._scaled, keep),
             labels=restricted_labels(self.labels, keep),
             reward=self.reward[keep] if isinstance(self.reward, np.ndarray) else None,
+            rate=self.rate if self.rate is not None and self._is_closed(keep) else None,
             lag=self.lag,
         )
+
+    def _is_closed(self, keep: BoolArray) -> bool:
+        """Whether no transition leaves the states with keep[i]."""
+        return not self._scaled.apply((~keep).astype(np.float64))[keep].any()
 
     def largest_class(self) -> "MarkovChain":
         """The restriction to the communicating class with the most states. Among several, that of

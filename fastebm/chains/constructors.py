@@ -290,7 +290,9 @@ class ChainConstructors(ChainOperator):
         Returns
         -------
         MarkovChain
-            With `rate`: k steps take k / rate units of time on average.
+            With `rate`: k steps take k / rate units of time on average. `lazy`, `reverse`,
+            `reversibilize`, coarse chains, and `restrict` to states that are not left have their
+            rate too.
 
         Raises
         ------

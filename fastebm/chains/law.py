@@ -275,7 +275,10 @@ class KnownLaw:
         parts = (scaled.pattern.potential, scaled.log_row, scaled.log_col, log_pi)
         sizes = [float(np.abs(part).max()) for part in parts if part is not None]
         m = scaled.pattern.mismatch + 8.0 * UNIT * (4.0 + sum(sizes))
-        return StationaryLaw(log_pi, error=math.expm1(min(2.0 * scaled.n_states * m, 700.0)))
+        error = math.expm1(min(2.0 * scaled.n_states * m, 700.0))
+        # rounding of an exactly reversible chain does not accumulate as it may in the worst case
+        tol = 0.0 if scaled.pattern.is_balanced else error
+        return StationaryLaw(log_pi, tol, error=error)
 
     def _guess(self) -> FloatArray | None:
         """A law given by the user of which nothing is known, as a start."""

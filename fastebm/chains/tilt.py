@@ -164,7 +164,9 @@ def tilt(
         With a reward vector it shares the reference's pattern: O(n_states) new memory and one
         product. A sparse reward, a forbidden state, or reward / beta beyond about +-300 stores new
         values, computed row by row in the log domain. If the reference is reversible with respect
-        to mu, a reward vector gives ``pi ∝ mu Z exp(R / beta)`` in closed form.
+        to mu, a reward vector gives ``pi ∝ mu Z exp(R / beta)`` in closed form. It has no `rate`:
+        where a uniformised reference holds is tilted too, so that the result is of no generator at
+        that rate.
 
     Raises
     ------

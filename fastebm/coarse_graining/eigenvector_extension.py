@@ -57,9 +57,8 @@ def extended(
 
 
 def _rate(pairs: EigenResult, j: int) -> float:
-    """1 - lambda. The rate in `EigenResult` is nan if pi underflows."""
-    rate = float(pairs.rates[j])
-    return max(rate if math.isfinite(rate) else 1.0 - float(pairs.eigenvalues[j]), 0.0)
+    """1 - lambda."""
+    return max(float(pairs.rates[j]), 0.0)
 
 
 def _separation(pairs: EigenResult, j: int) -> float:

@@ -26,7 +26,7 @@ TERM_ROUNDING, BOUND_ROUNDING = 16 * UNIT, 1e-6
 
 class GalerkinProjection(NamedTuple):
     """G^-1 L, and a bound on the absolute error of each entry, (k, k) each; the bound is inf if G
-    is singular up to rounding."""
+    or A is singular up to rounding."""
 
     rates: FloatArray
     error: FloatArray
@@ -45,7 +45,10 @@ def project(
         The relative error of pi.
     """
     pi, k = chain._law.take(threads).pi, chi.shape[1]
-    B = np.linalg.inv(A)
+    try:
+        B = np.linalg.inv(A)
+    except np.linalg.LinAlgError:
+        return GalerkinProjection(np.full((k, k), np.nan), np.full((k, k), np.inf))
     Y = np.ascontiguousarray((chi @ B).T)
     # roots of the Dirichlet forms of the rounding of Y, at most the norm times sqrt(2)
     noise = np.array([(k + 2) * UNIT * _norm(pi, chi @ np.abs(b), threads) for b in B.T])

@@ -163,7 +163,9 @@ class _DefectSearch:
         into = np.concatenate([columns for columns, _ in flows])
         flow = np.concatenate([values for _, values in flows])
         indptr = np.concatenate([[0], np.cumsum(search.degree)])
-        return MarkovChain((indptr, into, flow), normalize=True, lag=self.chain.lag)
+        coarse = MarkovChain((indptr, into, flow), normalize=True, lag=self.chain.lag)
+        coarse.rate = self.chain.rate
+        return coarse
 
     def result(self, coarse: MarkovChain | None = None) -> LumpabilityResult:
         defect, x, y, into = (0.0, -1, -1, -1) if self._pass is None else self._pass.defect

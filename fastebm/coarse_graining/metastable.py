@@ -83,8 +83,10 @@ class MetastableResult(StepsResult):
         order and with `next_eigenvalue` for the eigenvalue that follows. inf if the error of an
         extension is unknown.
     converged : bool
-        All k eigenvectors converged, and `error` is at most 1e-4. It is large if k separates
-        eigenvalues that are nearly equal: the sets are then not determined.
+        All k eigenvectors converged, `error` is at most 1e-4, and no entry of `coarse_error`
+        exceeds `tol`. `error` is large if k separates eigenvalues that are nearly equal: the sets
+        are then not determined. `coarse_error` is large if a set has so little mass that the
+        memberships are nearly linearly dependent in the norm of pi.
     """
 
     memberships: FloatArray
@@ -141,7 +143,8 @@ def metastable_sets(
     ReducibleChainError
         The chain is not irreducible.
     InvalidChainError
-        k is out of range, or fewer than k eigenvectors were found.
+        k is out of range, fewer than k eigenvectors were found, or they do not tell k sets apart
+        in double precision (at stationary masses below 1e-40).
     Interrupted
         Ctrl-C. `partial` is the EigenResult, or what `eigenpairs` has found so far.
 
@@ -191,14 +194,20 @@ def metastable_sets(
         "metastable_sets", lambda: pairs, progress=progress, callback=callback
     ) as monitor:
         X, errors = extended(chain, pairs, threads, monitor)
-        found = _pack(chain, X, errors, pairs, threads)
+        found = _pack(chain, X, errors, pairs, tol, threads)
     if pairs.converged and not found.converged:  # otherwise eigenpairs has said so
-        reason = (
-            f"a membership may be off by {found.error:.2g}"
-            if np.isfinite(found.error)
-            else "eigenvectors are unresolved at states of tiny stationary mass (harmonic "
-            "extension used)"
-        )
+        if not np.isfinite(found.error):
+            reason = (
+                "eigenvectors are unresolved at states of tiny stationary mass (harmonic extension "
+                "used)"
+            )
+        elif found.error > MAX_ERROR:
+            reason = f"a membership may be off by {found.error:.2g}"
+        else:
+            reason = (
+                f"an entry of coarse may be off by {found.coarse_error.max():.2g}, because a set "
+                "has almost no stationary mass"
+            )
         warnings.warn(
             f"metastable_sets: {reason}; choose k at a spectral gap",
             ConvergenceWarning,
@@ -208,7 +217,12 @@ def metastable_sets(
 
 
 def _pack(
-    chain: MarkovChain, X: FloatArray, errors: FloatArray, pairs: EigenResult, threads: int
+    chain: MarkovChain,
+    X: FloatArray,
+    errors: FloatArray,
+    pairs: EigenResult,
+    tol: float,
+    threads: int,
 ) -> MetastableResult:
     """The sets from the eigenvectors X, (n_states, k), and the error of each column."""
     k = X.shape[1]
@@ -217,10 +231,13 @@ def _pack(
     A = np.ascontiguousarray(A[:, np.argsort(-A[0], kind="stable")])
     memberships = np.maximum(X @ A, 0.0)  # negative by rounding only
     memberships /= memberships.sum(axis=1, keepdims=True)
+    if not np.isfinite(memberships).all():
+        raise _undetermined(X)
     law = chain._law.take(threads)
     pi = law.pi
     law_error = relative_law_error(chain, law.log_pi, threads)
     projection = project(chain, memberships, A, law_error, threads)
+    coarse_error = projection.error + 2 * UNIT * np.eye(k) * (1.0 + np.abs(projection.rates))
     mass = pi @ memberships
     assignment = memberships.argmax(axis=1).astype(np.int32)
     crisp_mass: FloatArray = np.bincount(assignment, pi, minlength=k).astype(np.float64)
@@ -235,7 +252,7 @@ def _pack(
         assignment=assignment,
         mass=mass,
         coarse=np.eye(k) - projection.rates,
-        coarse_error=projection.error + 2 * UNIT * np.eye(k) * (1.0 + np.abs(projection.rates)),
+        coarse_error=coarse_error,
         metastability=float(k - np.trace(projection.rates)),
         chain=crisp,
         crisp_mass=crisp_mass,
@@ -248,7 +265,9 @@ def _pack(
         next_eigenvalue=None if following is None else float(np.real(following)),
         is_cut=pairs.is_cut,
         error=error,
-        converged=bool(pairs.converged and error <= MAX_ERROR),
+        converged=bool(
+            pairs.converged and law.converged and error <= MAX_ERROR and coarse_error.max() <= tol
+        ),
     )
 
 
@@ -302,11 +321,36 @@ def _extremes(X: FloatArray) -> IntArray:
     return at
 
 
+def _first(X: FloatArray) -> tuple[list[int], FloatArray | None]:
+    """(rows of X that span a large simplex, the free block of A that makes them corners; None if
+    they are linearly dependent up to rounding). Columns of different scales, as eigenvectors have
+    at states of tiny mass, are tried with the same scale too."""
+    for scale in (np.ones(X.shape[1]), np.abs(X).max(axis=0)):
+        corners = _simplex(X / scale)
+        try:
+            inner = np.linalg.inv(X[corners] / scale)[1:, 1:] / scale[1:, None]
+        except np.linalg.LinAlgError:
+            continue
+        if np.isfinite(inner).all():
+            return corners, inner
+    return corners, None
+
+
+def _undetermined(X: FloatArray) -> InvalidChainError:
+    k = X.shape[1]
+    return InvalidChainError(
+        f"the {k} leading eigenvectors do not tell {k} sets apart in double precision (their "
+        f"entries reach {np.abs(X).max():.2g} where the stationary mass is tiny); take a smaller k "
+        "or restrict the chain to its likelier states"
+    )
+
+
 def _transformation(X: FloatArray) -> FloatArray:
     """The feasible A of largest crispness found."""
     k = X.shape[1]
-    corners = _simplex(X)
-    start: FloatArray = np.linalg.inv(X[corners])[1:, 1:].astype(np.float64)
+    corners, start = _first(X)
+    if start is None:
+        raise _undetermined(X)
     if k == 2:  # the one free number is a scale, which cancels: the solution is unique
         return _filled(start, X)
     from scipy.optimize import minimize  # slow to import and needed only here
@@ -325,7 +369,9 @@ def _transformation(X: FloatArray) -> FloatArray:
         options={"maxiter": 2000, "maxfev": 4000, "xatol": 1e-6, "fatol": 1e-10, "adaptive": True},
     )
     candidates = [_filled(start, X), _filled(found.x.reshape(k - 1, k - 1), X)]
-    feasible = (A for A in candidates if (A[0] > 0.0).all())
+    feasible = [A for A in candidates if np.isfinite(A).all() and (A[0] > 0.0).all()]
+    if not feasible:
+        raise _undetermined(X)
     return max(feasible, key=lambda A: (_are_independent(A), _crispness(A)))
 
 
@@ -340,4 +386,6 @@ def _coarse(chain: MarkovChain, labels: Int32Array, k: int, threads: int) -> Mar
         )
         for j, column in enumerate(columns):
             flow[:, column] = np.bincount(labels, pi * reached[:, j], minlength=k)
-    return MarkovChain(flow, normalize=True, lag=chain.lag)
+    coarse = MarkovChain(flow, normalize=True, lag=chain.lag)
+    coarse.rate = chain.rate
+    return coarse

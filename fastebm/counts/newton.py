@@ -9,15 +9,26 @@ second, which bounds how far a step may go (Sun & Tran-Dinh 2019).
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import _core
 from .._runtime.pacing import ENTRIES_PER_CALL
 from .._runtime.progress import interruptible
 from .._runtime.types import Callback
 from ..errors import ConvergenceWarning
+from .cluster_shift import cluster_balance
 
 MAX_NEWTON = 200
+# Rounds of Newton's method, between which clusters are balanced.
+MAX_BALANCES = 8
+
+
+class NewtonFit(NamedTuple):
+    """A finished fit. `converged`: the last step was at most `tol`, and no cluster of states is out
+    of balance with the others by more than a shift of `tol` (see `cluster_shift`)."""
+
+    potential: _core.PairNewton
+    converged: bool
 
 
 def run_newton(
@@ -54,15 +65,27 @@ def newton(
     max_newton: int = MAX_NEWTON,
     progress: bool = False,
     callback: Callback | None = None,
-) -> _core.PairNewton:
-    """A finished `_core.PairNewton` of the pair graph; warns if it did not converge."""
+) -> NewtonFit:
+    """The fit of the pair graph; warns if it did not converge."""
     potential = _core.PairNewton(graph, kind, guess, tol, max_newton, threads)
-    run_newton(potential, description, progress=progress, callback=callback)
-    if potential.n_newton >= max_newton:
-        warnings.warn(
-            f"{description}: the step of log pi is still {potential.step_size:.3g} after "
-            f"{max_newton} Newton steps",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-    return potential
+    for left in reversed(range(MAX_BALANCES)):
+        run_newton(potential, description, progress=progress, callback=callback)
+        if potential.n_newton >= max_newton:
+            reason = (
+                f"the step of log pi is still {potential.step_size:.3g} after {max_newton} Newton "
+                "steps"
+            )
+            break
+        balance = cluster_balance(potential, kind)
+        if balance.shift <= max(2.0 * tol, balance.rounding):
+            return NewtonFit(potential, True)
+        if not left:
+            reason = (
+                "a set of states is so weakly connected to the others that rounding hides where "
+                f"its values lie among theirs: they may be off by {balance.shift:.3g}, above "
+                f"tol = {tol:.3g}"
+            )
+            break
+        potential.restart(balance.step)
+    warnings.warn(f"{description}: {reason}", ConvergenceWarning, stacklevel=3)
+    return NewtonFit(potential, False)

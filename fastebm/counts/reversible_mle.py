@@ -164,7 +164,9 @@ def fit_any_law(
     range whatever v is.
     """
     data.require_strongly_connected(_NAME)
-    fit = newton(data.graph, "logistic", tol, threads, _NAME, progress=progress, callback=callback)
+    fit, converged = newton(
+        data.graph, "logistic", tol, threads, _NAME, progress=progress, callback=callback
+    )
     v = fit.v - 0.5 * (fit.v.max() + fit.v.min())
     if v.max() > 600.0:  # exp(v / 2) is the scaling
         raise InvalidChainError(
@@ -188,7 +190,7 @@ def fit_any_law(
         "n_products": fit.n_products,
         "last_step": fit.step_size,
         "row_sum_error": error,
-        "converged": bool(fit.step_size <= tol or (fit.n_newton < MAX_NEWTON and error < 1e-12)),
+        "converged": converged,
     }
     return pattern, row, col, evidence
 

@@ -9,7 +9,7 @@ from .._runtime.memory import forecast_memory
 from .._runtime.types import Callback, FloatArray
 from ..counts.connected_set import connected
 from ..counts.cycles import rank_cycles
-from ..counts.newton import MAX_NEWTON, newton
+from ..counts.newton import newton
 from ..patterns.scaled_pattern import ScaledPattern
 
 # Cycles listed, as many as worst edges.
@@ -54,7 +54,7 @@ def hodge_split(
         return {"gradient_fraction": 1.0, "cycle_space": 0, "worst_cycles": []}, True
     flux = np.exp(log_flux - log_flux.max())
     graph.forward[:], graph.backward[:] = flux, flux[graph.mirror]
-    fit = newton(
+    fit, converged = newton(
         graph,
         "least-squares",
         1e-6,
@@ -78,4 +78,4 @@ def hodge_split(
             {"states": states, "affinity": affinity} for states, affinity, _, _ in found
         ],
     }
-    return split, fit.n_newton < MAX_NEWTON
+    return split, converged

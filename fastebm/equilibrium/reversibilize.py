@@ -67,7 +67,7 @@ def reversibilize(
     inside = closed_class(chain)
     if inside is not None:
         return reversibilize(chain.restrict(inside), kind, num_threads=threads)
-    if chain.is_reversible and kind == "additive":
+    if chain._scaled.pattern.is_balanced and kind == "additive":
         return chain
     law = chain._law.require(threads, "the reversibilisation")
     return formed(chain, kind, law.log_pi, threads)
@@ -75,6 +75,7 @@ def reversibilize(
 
 def formed(chain: MarkovChain, kind: Kind, log_pi: FloatArray, threads: int) -> MarkovChain:
     """The reversibilisation of an irreducible chain with this law."""
+    chain._scaled.require_transitions("the reversibilisation")
     span = log_pi.max() - log_pi.min()
     if span > 1200.0:  # sqrt(pi) is the scaling, and must fit a double
         raise InvalidChainError(
@@ -97,7 +98,9 @@ def formed(chain: MarkovChain, kind: Kind, log_pi: FloatArray, threads: int) -> 
     col = np.exp(0.5 * (log_pi - 0.5 * (log_pi.max() + log_pi.min())))
     total = ScaledPattern(symmetric).apply(col, num_threads=threads)
     moving = 1.0 if shift is None else 1.0 - shift
-    return chain._like(ScaledPattern(symmetric, moving / total, col, shift))
+    # (Q + Q*) / 2 = rate ((P + P*) / 2 - 1); P P* takes two steps of different chains
+    rate = chain.rate if kind == "additive" else None
+    return chain._like(ScaledPattern(symmetric, moving / total, col, shift), rate=rate)
 
 
 def fill(chain: MarkovChain) -> float:

@@ -28,6 +28,9 @@ from .times import MAX_ITER, HittingResult, averages, bound_from_gap, enclosure,
 # (1 - lambda_B) / (1 - second eigenvalue of P_BB): a rare target needs three, the 24 x 30 torus
 # without one state needs four to reach 1e-6.
 MAX_ROUNDS = 60
+# Of a gap that is not given only the lower end is used: a tighter proof would cost more and gain
+# nothing.
+GAP_TOL = 1e-3
 # A right-hand side is at most one; below this it is taken to be absolute.
 LEAST, LARGEST = 1e-300, float(np.finfo(np.float64).max)
 
@@ -65,7 +68,8 @@ class BoundsResult(StepsResult):
         E_x tau_A, solved.
     mean_bound : ndarray (n_states,) or None
         1 + log K / -log lambda_B + 1 / (1 - lambda_B) >= mean, with K = sqrt(pi(B) / pi(x)) and
-        lambda_B at its upper end (reversible chains). 0 on A.
+        lambda_B at its upper end (reversible chains). 0 on A, inf on transient states, where pi
+        is 0.
     error : float
         Relative error of the solved means.
     method : str
@@ -173,7 +177,13 @@ def hitting_bounds(
         )
     if gap is None:
         gap = spectral_gap(
-            chain, kind="additive", rng=0, num_threads=threads, progress=progress, callback=callback
+            chain,
+            kind="additive",
+            tol=GAP_TOL,
+            rng=0,
+            num_threads=threads,
+            progress=progress,
+            callback=callback,
         )
     solve = _ExitRateSolve(chain, mask, gap, hitting, tol, limit, threads)
     with interruptible(
@@ -375,4 +385,5 @@ class _ExitRateSolve:
         rest = 1.0 + 1.0 / self.low
         with np.errstate(invalid="ignore"):
             bound = np.where(log_k > 0.0, log_k / decay, 0.0) + rest
+        bound[np.isinf(log_k)] = math.inf  # also where the decay is infinite
         return np.where(self.inside, bound * (1.0 + 8.0 * UNIT), 0.0)

@@ -24,7 +24,7 @@ from .._runtime.pacing import ENTRIES_PER_CALL
 from .._runtime.resumable import Resumable, State
 from .._runtime.types import BoolArray, FloatArray
 from ..counts.matrix import CountMatrix
-from ..counts.newton import MAX_NEWTON, newton
+from ..counts.newton import newton
 from ..patterns import passes
 
 # Moves of the walk to the hub, and from it to a replicate: this many per independent cycle, and
@@ -85,9 +85,8 @@ class FittedCounts:
         self.dof = int(tested.sum() - (np.bincount(labels) - 1).sum())
         self.counts_per_pair = float(both[tested].mean()) if tested.any() else 0.0
         self.within = data.graph if self.inside.all() else _pairs(data, self.inside)
-        fit = newton(self.within, "logistic", 1e-9, threads, "the reversible fit")
+        fit, self.converged = newton(self.within, "logistic", 1e-9, threads, "the reversible fit")
         self.v = fit.v
-        self.converged = fit.n_newton < MAX_NEWTON
         self.expected = _core.balance_expected(graph, labels, fit.v)
         self.ratio, self.score = statistics(self.within.forward, self.expected[self.inside])
         with np.errstate(divide="ignore"):
@@ -99,10 +98,11 @@ class FittedCounts:
         graph, tested = self.data.graph, self.upper & self.inside
         if not tested.any() or not (np.minimum(graph.forward, graph.backward)[tested] > 0).all():
             return None
-        fit = newton(
+        fit, converged = newton(
             self.within, "least-squares", 1e-9, threads, "the least squares of the log ratios"
         )
         n, m = graph.forward[tested], graph.backward[tested]
+        self.converged &= converged
         off = np.log(n / m) - (fit.v[self.rows[tested]] - fit.v[graph.indices[tested]])
         return float((off**2 / (1.0 / n + 1.0 / m)).sum())
 

@@ -226,6 +226,7 @@ def balance_test(
             p_value(bootstrap.ratios, fitted.ratio),
             p_value(bootstrap.scores, fitted.score),
         ]
+    wald = fitted.wald(threads)
     if not fitted.converged:
         shortfall = shortfall or "the reversible fit did not converge, so the p-values may be off"
     if bootstrap.sampling != sampling and not shortfall:
@@ -242,7 +243,7 @@ def balance_test(
         asymptotic_p_value=float(chdtrc(fitted.dof, fitted.ratio)) if fitted.dof else 1.0,
         cycle_statistic=fitted.score,
         cycle_p_value=p_values[1],
-        wald_statistic=fitted.wald(threads),
+        wald_statistic=wald,
         worst_edges=worst_edges(fitted, bootstrap.variance),
         worst_cycles=worst_cycles(data, fitted.inside),
         potential=fitted.potential,
@@ -282,7 +283,7 @@ def _published(data: CountMatrix, method: str, threads: int) -> BalanceTest:
     rows = np.repeat(np.arange(data.n_states), np.diff(graph.indptr))
     upper, n, m = graph.indices > rows, graph.forward, graph.backward
     two_way = (n > 0) & (m > 0)
-    potential, statistic, dof = np.zeros(data.n_states), 0.0, 0
+    potential, statistic, dof, converged = np.zeros(data.n_states), 0.0, 0, True
     with np.errstate(divide="ignore", invalid="ignore"):
         log_total = np.log(data.total)
         ratio = np.where(
@@ -294,9 +295,10 @@ def _published(data: CountMatrix, method: str, threads: int) -> BalanceTest:
             np.inf,
         )
     if method == "pairs":
-        potential = newton(
+        fit, converged = newton(
             data.probabilities(data.total), "logistic", 1e-9, threads, "the least action"
-        ).v
+        )
+        potential = fit.v
         used = upper & (np.minimum(n, m) > 1)
         statistic, dof = (
             float(((ratio - potential[rows] + potential[graph.indices])[used] ** 2).sum()),
@@ -327,5 +329,6 @@ def _published(data: CountMatrix, method: str, threads: int) -> BalanceTest:
         counts_per_pair=float(pairs.mean()) if len(pairs) else 0.0,
         is_sparse=False,
         seed_key=np.zeros(2, np.uint64),
+        converged=converged,
         shortfall="the chi-square law of the published statistic is not known to hold",
     )

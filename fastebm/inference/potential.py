@@ -16,7 +16,7 @@ from .._runtime.types import RNG, Callback, FloatArray, Int32Array, Labels
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected
 from ..counts.matrix import CountMatrix, CountsLike
-from ..counts.newton import MAX_NEWTON, newton
+from ..counts.newton import newton
 from ..errors import InvalidChainError, ReducibleChainError
 from .sandwich import centered, multinomial_errors
 
@@ -147,7 +147,7 @@ def fit_potential(
         graph = data.probabilities(total)
         components, n_components = data.weak_components
         require_minimum(data)
-    fit = newton(
+    fit, converged = newton(
         graph,
         "least-squares" if least_squares else action,
         tol,
@@ -184,7 +184,7 @@ def fit_potential(
         n_products=fit.n_products,
         last_step=fit.step_size,
         imbalance=fit.imbalance,
-        converged=bool(fit.n_newton < MAX_NEWTON),
+        converged=converged,
     )
 
 

@@ -7,7 +7,7 @@ from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Int32Array, Labels
 from ..counts.matrix import CountMatrix, CountsLike
-from ..counts.newton import MAX_NEWTON, newton
+from ..counts.newton import newton
 from .potential import require_minimum
 from .sandwich import binomial_errors, centered
 
@@ -95,7 +95,7 @@ def fit_reward(
     data = CountMatrix(preferences, labels=labels, name="preferences")
     components, n_components = data.weak_components
     require_minimum(data)
-    fit = newton(
+    fit, converged = newton(
         data.graph,
         "logistic",
         tol,
@@ -118,5 +118,5 @@ def fit_reward(
         n_newton=fit.n_newton,
         n_products=fit.n_products,
         last_step=fit.step_size,
-        converged=bool(fit.n_newton < MAX_NEWTON),
+        converged=converged,
     )

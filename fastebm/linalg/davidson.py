@@ -97,6 +97,10 @@ class BlockDavidson:
         """Whether V spans the whole complement of the fixed rows."""
         return self.basis.fixed + self.size >= self.operator.n_states
 
+    def forget(self) -> None:
+        """Begin again from random vectors, with the fixed rows as they are."""
+        self.size, self.is_new, self.before = 0, True, np.empty((0, 0))
+
     def grow(self, n_rows: int) -> None:
         """Extend the work space to `n_rows` rows."""
         self.basis.grow(n_rows)

@@ -22,7 +22,7 @@ from .eigenvalue_selection import EigenvalueSelection
 from .inverse_operator import InverseOperator
 from .krylov_schur import KrylovSchur
 from .operator import Operator, RandomVectors
-from .orthonormal_basis import OrthonormalBasis
+from .orthonormal_basis import MIN_EXTRA, OrthonormalBasis, n_rows
 from .ritz import InverseProjection, NumberArray, Projection, RitzPairs
 from .rounding import RITZ_ROUNDING
 
@@ -34,11 +34,6 @@ CLEAR = 0.03
 # Vectors of a block: products of a stored chain with four vectors cost what two single ones do, and
 # four copies are found at once.
 BLOCK = 4
-# Vectors beyond the wanted ones that a basis grows to before it restarts: at least MIN_EXTRA (on
-# large chains), at most MAX_EXTRA (without symmetry MAX_EXTRA_GENERAL), and MAX_EXTRA_NUMBERS
-# numbers (256 MB). Restarts cost products; a large basis costs dense eigenproblems, above all
-# without symmetry. Chains of fewer than MAX_EXTRA states are spanned as a whole.
-MIN_EXTRA, MAX_EXTRA, MAX_EXTRA_GENERAL, MAX_EXTRA_NUMBERS = 24, 120, 48, 2**25
 # A preconditioned search takes over after PRECONDITION_AFTER products if, at the rate so far, more
 # than PRECONDITIONED_COST would still be needed: about its own cost (benchmarks, 4 eigenpairs).
 PRECONDITION_AFTER, PRECONDITIONED_COST = 100, 400
@@ -48,14 +43,6 @@ HIDING = 1e-6
 
 #: Replaces vectors (width, n_states) in place by about (1 - A)^-1 times them.
 Precondition: TypeAlias = Callable[[FloatArray], None]
-
-
-def n_rows(count: int, n_states: int, width: int, symmetric: bool) -> int:
-    """Rows of work space of a search for `count` pairs: the deflated vector, the pairs, the vectors
-    beyond them, and two blocks."""
-    most = MAX_EXTRA if symmetric else MAX_EXTRA_GENERAL
-    extra = max(MIN_EXTRA, 5 * width, count, min(most, MAX_EXTRA_NUMBERS // n_states))
-    return min(1 + count + extra, n_states) + 2 * width
 
 
 class EigenpairSearch:
@@ -77,6 +64,8 @@ class EigenpairSearch:
         -> what `BlockDavidson` takes as `precondition`, or None. Called once, if it is slow.
     inverse : callable, optional
         As in `ChangeOver`, for an operator that is not symmetric.
+    gives_way : callable, optional
+        -> whether the search stops with what it has, as something else takes over.
 
     Attributes
     ----------
@@ -101,9 +90,11 @@ class EigenpairSearch:
         width: int = BLOCK,
         preconditioner: Callable[[], Precondition | None] | None = None,
         inverse: Callable[[float], InverseOperator | None] | None = None,
+        gives_way: Callable[[], bool] | None = None,
     ) -> None:
         self.operator, self.accuracy, self.random = operator, accuracy, random
         self.preconditioner, self.change = preconditioner, ChangeOver(inverse)
+        self._gives_way = gives_way or (lambda: False)
         self.selection = EigenvalueSelection.of(which, count)
         n_states = operator.n_states
         rows = np.empty((n_rows(count, n_states, width, operator.symmetric), n_states))
@@ -307,7 +298,8 @@ class EigenpairSearch:
             selection = selection.with_counts(most)
 
         def is_settled(ritz: RitzPairs) -> bool:
-            return self.converged(ritz, selection)[1] or self._is_slow(ritz, selection)
+            is_over = self.converged(ritz, selection)[1] or self._gives_way()
+            return is_over or self._is_slow(ritz, selection)
 
         ritz, done = self._iteration.run(
             selection, is_settled, limit, reporter(selection, step_done)
@@ -317,7 +309,8 @@ class EigenpairSearch:
         changes = not complete and not exhausted
         if not self.operator.symmetric:
             changes = self._is_slow(ritz, selection)
-        if done and changes:
+        gives_way = self._gives_way()
+        if done and changes and not gives_way:
             self._change_over(selection)
             return
         exhausted &= not (ritz.inverse and len(chosen))  # others may be hidden
@@ -327,7 +320,7 @@ class EigenpairSearch:
             if len(rest := np.delete(ritz.values, chosen)):
                 following = rest[self._leaders.positions(rest)[0]]
             self._lock(ritz, chosen, following=following)
-        elif not done:  # the limit: lock what there is, with its residuals
+        elif not done or (changes and gives_way):  # lock what there is, with its residuals
             self._lock(ritz, selection.positions(ritz.values), stops=True)
         else:
             self._lock(ritz, selection.positions(ritz.values) if exhausted else chosen)
@@ -342,13 +335,13 @@ class EigenpairSearch:
         leaders = self._leaders
 
         def is_settled(ritz: RitzPairs) -> bool:
-            return self._ahead(ritz, leaders)[1]
+            return self._ahead(ritz, leaders)[1] or self._gives_way()
 
         ritz, settled = self._iteration.run(
             leaders, is_settled, limit, reporter(leaders, step_done)
         )
         ahead, _ = self._ahead(ritz, leaders)
-        if not settled:
+        if not settled or self._gives_way():
             self._end(stopped=True)
         elif len(ahead):
             self._lock(ritz, ahead)
@@ -376,6 +369,11 @@ class EigenpairSearch:
                     enough = max(enough, CLEAR * -margin[0])
                 settled &= bool(ritz.residuals[i] <= enough)
         return np.array(found, dtype=np.intp), settled
+
+    def look_again(self) -> None:
+        """Have `run` search for missed pairs once more, from new random vectors."""
+        self.verified, self.following = False, None
+        self._iteration.forget()
 
     # --- the result -------------------------------------------------------------------------------
 

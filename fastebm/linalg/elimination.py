@@ -56,6 +56,7 @@ class SparseElimination:
         self._rates: tuple[Any, ...] | None = None
         self._symbolic: tuple[Any, ...] | None = None
         self._factor: _core.Elimination | None = None
+        self._leak = 0.0
 
     @property
     def is_factorised(self) -> bool:
@@ -166,16 +167,16 @@ class SparseElimination:
             least = math.prod(float(part.min()) for part in parts)
         self._rates_underflow = least < TINY
 
-    def factorise(self, report: Report) -> bool:
-        """Eliminate B, where it is feasible; returns whether M is factorised."""
-        if self._factor is not None:
+    def factorise(self, report: Report, *, leak: float = 0.0) -> bool:
+        """Eliminate B, where it is feasible; returns whether M, or M + leak I, is factorised."""
+        if self._factor is not None and self._leak == leak:
             return True
         if self._symbolic is None or self._rates is None:
             return False
-        indptr, indices, out_rate, in_rate, leak = self._rates
-        factor = _core.Elimination(
-            indptr, indices, out_rate, in_rate, np.ascontiguousarray(leak[:, 0]), self._symbolic
-        )
+        self._factor, self._leak = None, leak
+        indptr, indices, out_rate, in_rate, away = self._rates
+        leaks = np.ascontiguousarray(away[:, 0]) + leak
+        factor = _core.Elimination(indptr, indices, out_rate, in_rate, leaks, self._symbolic)
         try:
             while not factor.expand(ENTRIES_PER_CALL * FLOPS_PER_ENTRY, self.matrix.threads):
                 report(self.matrix.n_products)

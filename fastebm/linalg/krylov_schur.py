@@ -90,6 +90,10 @@ class KrylovSchur:
         """Whether V spans the whole complement of the fixed rows."""
         return not self.width
 
+    def forget(self) -> None:
+        """Begin again from random vectors, with the fixed rows as they are."""
+        self.size, self.checked, self.width, self.is_new = 0, 0, 0, True
+
     def grow(self, n_rows: int) -> None:
         """Extend the work space to `n_rows` rows."""
         self.basis.grow(n_rows)

@@ -21,6 +21,19 @@ NULL_NORM = 64 * EPS
 PROJECT_AGAIN = 0.1
 # Attempts to draw a random direction: near the full dimension little is left of a random vector.
 MAX_DRAWS = 3
+# Vectors beyond the wanted ones that a basis grows to before it restarts: at least MIN_EXTRA (on
+# large chains), at most MAX_EXTRA (without symmetry MAX_EXTRA_GENERAL), and MAX_EXTRA_NUMBERS
+# numbers (256 MB). Restarts cost products; a large basis costs dense eigenproblems, above all
+# without symmetry. Chains of fewer than MAX_EXTRA states are spanned as a whole.
+MIN_EXTRA, MAX_EXTRA, MAX_EXTRA_GENERAL, MAX_EXTRA_NUMBERS = 24, 120, 48, 2**25
+
+
+def n_rows(count: int, n_states: int, width: int, symmetric: bool) -> int:
+    """Rows of work space of a search for `count` pairs: the deflated vector, the pairs, the vectors
+    beyond them, and two blocks."""
+    most = MAX_EXTRA if symmetric else MAX_EXTRA_GENERAL
+    extra = max(MIN_EXTRA, 5 * width, count, min(most, MAX_EXTRA_NUMBERS // n_states))
+    return min(1 + count + extra, n_states) + 2 * width
 
 
 class OrthonormalBasis:

@@ -24,16 +24,13 @@ import math
 
 import numpy as np
 
-from .._runtime.types import BoolArray, FloatArray
+from .._runtime.types import FloatArray
 from .rounding import EPS
 
-# Distances from the largest Ritz value that are tried at a time, and rounds of refinement: the
-# distance is found to a relative 1e-3.
-N_TRIED, ROUNDS = 32, 3
+# The distance of the end from the largest Ritz value is bisected to this relative width.
+WIDTH = 1e-3
 # |y| <= 1 holds for vectors of length one; those of a recurrence have it to rounding.
 LENGTH = 1.0 + 1e-6
-# The polynomials are scaled down beyond this size.
-LARGE = 2.0**500
 
 
 def start_component(dimension: int, failure: float) -> float:
@@ -68,34 +65,29 @@ def proven_top(
     """
     if not theta < limit < math.inf:
         return math.inf
-    beta = np.maximum(beta, rounding)
-    near, far = EPS * max(abs(theta), 1e-300), limit - theta
-    found = math.inf
-    for _ in range(ROUNDS):
-        distances = np.geomspace(near, far, N_TRIED)
-        possible = np.flatnonzero(~_excluded(alpha, beta, theta + distances, component))
-        first = int(possible[-1]) + 1 if len(possible) else 0
-        if first == N_TRIED:
-            break
-        found = theta + float(distances[first])
-        if first == 0:
-            break
-        near, far = float(distances[first - 1]), float(distances[first])
-    return found
+    diagonal, couplings = alpha.tolist(), np.maximum(beta, rounding).tolist()
+    if not _is_excluded(diagonal, couplings, limit, component):
+        return math.inf
+    # logs of a distance that is excluded, and of one that is not or is rounding
+    far, near = math.log(limit - theta), math.log(EPS * max(abs(theta), 1e-300))
+    while far - near > WIDTH:
+        middle = 0.5 * (far + near)
+        if _is_excluded(diagonal, couplings, theta + math.exp(middle), component):
+            far = middle
+        else:
+            near = middle
+    return theta + math.exp(far)
 
 
-def _excluded(alpha: FloatArray, beta: FloatArray, mu: FloatArray, component: float) -> BoolArray:
+def _is_excluded(alpha: list[float], beta: list[float], mu: float, component: float) -> bool:
     """Whether c p_j(mu) > 1 after some step j up to which mu is above all Ritz values: then the
     polynomials are positive."""
-    p, before, one = np.ones_like(mu), np.zeros_like(mu), np.ones_like(mu)
-    above, excluded, coupling = np.ones(len(mu), bool), np.zeros(len(mu), bool), 0.0
-    for a, b in zip(alpha.tolist(), beta.tolist(), strict=True):
+    p, before, coupling = component, 0.0, 0.0
+    for a, b in zip(alpha, beta, strict=True):
         p, before = ((mu - a) * p - coupling * before) / b, p
+        if p > LENGTH:
+            return True
+        if not p > 0.0:
+            return False
         coupling = b
-        above &= p > 0.0
-        excluded |= above & (component * p > LENGTH * one)
-        large = p > LARGE
-        if large.any():
-            scale = np.where(large, 1.0 / LARGE, 1.0)
-            p, before, one = p * scale, before * scale, one * scale
-    return excluded
+    return False

@@ -1,5 +1,6 @@
 """Ritz pairs of a projected operator."""
 
+import math
 from functools import cached_property
 from typing import TypeAlias
 
@@ -147,6 +148,11 @@ class Projection:
         _core.basis_remove(X, np.ascontiguousarray(ritz.H), images, operator.threads)
         self._square = _core.basis_project(images, images, operator.threads)
         self.work = images
+
+    @property
+    def coupling(self) -> float:
+        """The norm of the part of the images that is outside of the span."""
+        return math.sqrt(max(float(np.linalg.norm(self._square, 2)), 0.0))
 
     def residuals(self, coefficients: NumberArray, values: NumberArray) -> FloatArray:
         """|A x - value x| / |x| for the columns of `coefficients` (p, k) and the values (k,)."""

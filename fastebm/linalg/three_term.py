@@ -15,8 +15,8 @@ NULL_COUPLING = 16 * EPS
 
 
 class ThreeTerm:
-    """The Lanczos recurrence on a symmetric operator with one known eigenvector deflated, in five
-    vectors.
+    """The Lanczos recurrence on a symmetric operator with known eigenvectors deflated, in four
+    vectors and these.
 
     As in `_core.Lanczos`, copies of converged Ritz values appear, and none of them is false (Paige
     1972).
@@ -24,8 +24,8 @@ class ThreeTerm:
     Parameters
     ----------
     operator : Operator
-    deflated : ndarray (n_states,)
-        The known eigenvector, of unit length.
+    deflated : ndarray (n_states,) or (n_deflated, n_states)
+        The known eigenvectors, orthonormal.
     start : ndarray (n_states,)
 
     Attributes
@@ -38,14 +38,15 @@ class ThreeTerm:
         self.operator, self.deflated, self.start = operator, deflated, start
         self.alpha: FloatArray = np.empty(0)
         self.beta: FloatArray = np.empty(0)
-        # the deflated vector, and alternately the last two of the recurrence
-        self._rows: FloatArray = np.zeros((3, len(start)))
+        # the deflated vectors, and alternately the last two of the recurrence
+        known = np.atleast_2d(deflated)
+        self._rows: FloatArray = np.concatenate([known, np.zeros((2, len(start)))])
         self._new: FloatArray = np.empty((1, len(start)))
-        self._rows[0] = deflated
         self._new[0] = start
-        self._slot = 1
-        c = _core.basis_project(self._rows[:1], self._new, operator.threads)
-        _core.basis_remove(self._rows[:1], c, self._new, operator.threads)
+        self._slots = self._slot, _ = len(known), len(known) + 1
+        for _ in range(2):
+            c = _core.basis_project(self._rows[: len(known)], self._new, operator.threads)
+            _core.basis_remove(self._rows[: len(known)], c, self._new, operator.threads)
         self._turn()
 
     def _turn(self) -> float:
@@ -53,7 +54,7 @@ class ThreeTerm:
         length before."""
         square = _core.basis_project(self._new, self._new, self.operator.threads)
         norm = float(np.sqrt(square[0, 0]))
-        self._slot = 3 - self._slot
+        self._slot = sum(self._slots) - self._slot
         np.multiply(self._new[0], 1.0 / norm if norm > 0.0 else 0.0, out=self._rows[self._slot])
         return norm
 

@@ -50,7 +50,7 @@ class MixingResult(StepsResult):
     tv, kl, chi2, separation, l2 : ndarray (n_starts, n_recorded) or None
         Total variation in [0, 1], Kullback-Leibler divergence KL(mu_t || pi) in nats, chi-square,
         separation max (1 - mu_t / pi) in [0, 1] (over the states with pi > 1e-608), and
-        l2 = sqrt(chi2), the norm of mu_t / pi - 1 in L2(pi). inf where chi-square exceeds 1e308.
+        l2 = sqrt(chi2), the norm of mu_t / pi - 1 in L2(pi). chi2 is inf where it exceeds 1e308.
     error : dict
         Bounds on the absolute error of each distance, arrays of the same shape: rounding, and the
         error of pi (that to which it was found, if the chain is not reversible). They are about
@@ -197,7 +197,7 @@ def mixing_curve(
             return found
         if not law.converged:
             return replace(found, bounds_kind="none")
-        first = np.sqrt(curve.values[2, :, :1]) + curve.errors[4, :, :1]
+        first = curve.values[4, :, :1] + curve.errors[4, :, :1]
         return replace(
             found,
             bounds=_bounds(found.steps, first, distances, gap, float(log_pi.min())),
@@ -219,14 +219,14 @@ def mixing_curve(
 
 
 class _CurveRecorder:
-    """The distances at the recorded steps, `values` (4, n_starts, n_recorded), and bounds on the
-    `errors` of these and of l2, found group by group of starts; `n_complete` steps are known for
-    all starts."""
+    """tv, kl, chi2, separation and l2 at the recorded steps: `values` (5, n_starts, n_recorded) and
+    bounds on their `errors`, found group by group of starts; `n_complete` steps are known for all
+    starts."""
 
     def __init__(self, recorded: IntArray, n_starts: int) -> None:
         self.recorded = recorded
         self.groups = range(0, n_starts, _core.EVOLVE_WIDTH)
-        self.values = np.full((4, n_starts, len(recorded)), np.nan)
+        self.values = np.full((5, n_starts, len(recorded)), np.nan)
         self.errors = np.full((5, n_starts, len(recorded)), np.nan)
         self.n_complete = 0
 
@@ -239,7 +239,8 @@ class _CurveRecorder:
                 evolution.step(measured=wanted)
             info = {}
             if wanted:
-                self.values[:, first : first + width, at] = evolution.distances
+                self.values[:4, first : first + width, at] = evolution.distances
+                self.values[4, first : first + width, at] = evolution.l2
                 self.errors[:4, first : first + width, at] = evolution.error.distances
                 self.errors[4, first : first + width, at] = evolution.error.l2
                 at += 1
@@ -310,14 +311,14 @@ def _pack(
     lag: int,
 ) -> MixingResult:
     """The result without bounds."""
-    tv, kl, chi2, separation = values
+    tv, kl, chi2, separation, l2 = values
     error = dict(zip(ERROR_ORDER, errors, strict=True))
     known = {
         "tv": tv,
         "kl": kl,
         "chi2": chi2,
         "separation": np.clip(separation, 0.0, 1.0),
-        "l2": np.sqrt(chi2),
+        "l2": l2,
     }
     with np.errstate(invalid="ignore"):  # infinite at two steps
         rises = {

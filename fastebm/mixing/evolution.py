@@ -79,6 +79,7 @@ class DensityEvolution:
             kernel, scale = _symmetrized(chain, log_pi, dual, threads), None
             unit = np.exp(0.5 * np.maximum(log_pi, MIN_LOG_PI))
             logs -= 2.0 * float(log_pi.min())
+        self._to_s = root if unit is None else root / unit  # from unit g to sqrt(pi) g
         self._core = _core.Evolution(kernel, scale, scaled.shift, unit, root)
         self.unit, self.n_starts, self._threads, self._pacer = unit, len(starts), threads, Pacer(1)
         self.error = self._error_bounds(chain, scaled.pattern, log_pi, starts, log_density, logs)
@@ -106,8 +107,21 @@ class DensityEvolution:
         self._mean = total[0]
         if measured:
             self.distances = total[1:, : self.n_starts]
-            self.error.measure(self.distances, self._since)
+            self._measured = out
+            self.error.measure(self.distances, self.l2, self._since)
             self._since = 0
+
+    @property
+    def l2(self) -> FloatArray:
+        """sqrt(chi2) of each start at the last step measured, also where chi2 exceeds the range of
+        doubles."""
+        found: FloatArray = np.sqrt(self.distances[2])
+        for j in np.flatnonzero(np.isinf(found)):
+            s = np.abs(self._measured[:, j]) * self._to_s
+            largest = float(s.max())
+            if largest < np.inf:  # the mean, which is not yet removed, is rounding beside it
+                found[j] = largest * np.sqrt(np.square(s / largest).sum())
+        return found
 
     def _error_bounds(
         self,

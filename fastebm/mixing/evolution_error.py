@@ -87,12 +87,13 @@ class EvolutionError:
         self._norms = self._errors = np.zeros((2, len(log_density)))
         self._each = self._start
 
-    def measure(self, distances: FloatArray, steps: int) -> None:
-        """Update the bounds for the `distances` after `steps` more steps; 0: at the start."""
+    def measure(self, distances: FloatArray, l2: FloatArray, steps: int) -> None:
+        """Update the bounds for the `distances` and l2 = sqrt(chi2), which may be finite where chi2
+        is not, after `steps` more steps; 0: at the start."""
         tv, kl, chi2, separation = distances
         with np.errstate(all="ignore"):
             if steps == 0:
-                self._norms = np.stack([2.0 * tv, np.sqrt(chi2)])
+                self._norms = np.stack([2.0 * tv, l2])
                 self._errors = self._start * (self._offset + self._norms)
             else:
                 self._each = self._each + steps * self._per_step * SECOND_ORDER
@@ -100,7 +101,7 @@ class EvolutionError:
                 self._errors = self._errors + steps * self._per_step * SECOND_ORDER * (
                     self._norms + self._errors
                 )
-                self._norms = np.stack([2.0 * tv, np.sqrt(chi2)])
+                self._norms = np.stack([2.0 * tv, l2])
             e1, e2 = 2.0 * self._errors[0], self._errors[1]
             root = np.exp(min(-0.5 * self._log_pi_min, 700.0))
             top = np.fmin(
@@ -108,7 +109,6 @@ class EvolutionError:
             )  # where the density is below 1
             tiny = self._n_states * SMALLEST
             e1, e2 = e1 + self._hidden[0] + 2.0 * tiny, e2 + self._hidden[1]
-            l2 = np.sqrt(chi2)
             w = self._final
             self.l2 = _known(e2 + w * l2 + np.sqrt(2.0 * tiny))
             self.distances = np.stack(

@@ -210,8 +210,8 @@ class MixingTimeSearch:
         probable are reached least and most after some steps. The same steps, by P, give the
         minorisation."""
         order = np.argsort(self.log_pi, kind="stable")
-        probes = [int(x) for x in order[::-1][:N_PROBES]]
-        mass = np.exp(self.log_pi[probes]) * (1.0 - self._slack)
+        probes = [int(x) for x in order[::-1][:N_PROBES] if self.log_pi[x] >= -MAX_DEPTH]
+        mass = np.exp(self.log_pi[probes]) * max(1.0 - self._slack, 0.0)
         evolution = DensityEvolution(self.chain, self.log_pi, [*probes], self.threads, dual=True)
         # `fewest`: blocks that the minorisation needs at best, if P^t(x, y) = pi(y)
         best, fewest, t = math.inf, blocks_needed(self.eps, float(mass.sum())), 0
@@ -221,12 +221,15 @@ class MixingTimeSearch:
             t += 1
             # least P^t(x, y) / pi(y)
             highest = evolution.distances[3] + evolution.error.distances[3]
-            least = np.maximum(1.0 - highest - BOUND_ROUNDING, 0.0)
+            with np.errstate(invalid="ignore"):
+                least = np.maximum(1.0 - highest - BOUND_ROUNDING, 0.0)
+            least[np.isnan(least)] = 0.0  # densities beyond the range of doubles are not known
             best = min(best, t * blocks_needed(self.eps, float((mass * least).sum())))
             self._report(minorisation=float(best))
         if best < math.inf:
             self._set("upper", "minorisation", best)
         g = evolution.deviations()
+        g = np.nan_to_num(g, nan=0.0)
         found = [*g.argmin(axis=0), *order[:4], *g.argmax(axis=0), probes[0]]
         # states below MAX_DEPTH cannot be evolved
         found = [int(x) for x in found if self.log_pi[x] >= -MAX_DEPTH]
@@ -307,7 +310,7 @@ class MixingTimeSearch:
         log_excess = log_norm + self._slack - math.log(2.0 * self.eps)
         if log_excess <= 0.0:
             return 0
-        if rate >= 1.0:
+        if rate >= 1.0 or math.isinf(log_excess):  # an unknown error of pi
             return math.inf
         return max(1, math.ceil(log_excess / -math.log(rate) * (1.0 + BOUND_ROUNDING)))
 

@@ -31,6 +31,9 @@ from . import graph, passes
 # arithmetic. These errors accumulate along the spanning forest (3e-13 on a torus 1000 wide). The
 # error of the potential, and so of log pi, is at most this mismatch an edge of the forest.
 REVERSIBLE_MISMATCH = 1e-10
+# The mismatch up to which a reversible chain counts as exactly reversible but for rounding. Beyond
+# it the closed form of its law has an error that shows, and it differs from its reversed chain.
+ROUNDED_MISMATCH = 1e-12
 # Scalings are doubles only while the logs of everything they multiply span less than this: then no
 # product of a scaling, an entry and a scaling leaves the range of a double (logs from -708 to 709).
 # Beyond it, new values are computed in the log domain.
@@ -184,10 +187,21 @@ class Pattern:
         """The largest |log A[x, y] + w[x] - log A[y, x] - w[y]| for the potential w."""
         if self.is_symmetric:
             return 0.0
+        if self.known_potential is not None and self.loses_transitions:
+            return ROUNDED_MISMATCH  # w was derived; entries that underflowed cannot be compared
         w = self.potential  # sets the mismatch where it searches for w
         if w is None or "mismatch" in self.__dict__:
             return float(self.__dict__.get("mismatch", np.inf))
         return graph.mismatch(self.matrix, self.transpose, w)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether detailed balance holds but for rounding, that of the potential included."""
+        w = self.potential
+        if w is None:
+            return False
+        size = float(np.abs(w).max())
+        return self.mismatch <= ROUNDED_MISMATCH + 16.0 * size * float(np.finfo(np.float64).eps)
 
     @property
     def known_potential(self) -> FloatArray | None:
@@ -210,9 +224,9 @@ class Pattern:
 
     @cached_property
     def log_span(self) -> float:
-        """log of the largest entry over the smallest one."""
+        """log of the largest entry over the smallest one; 0 where there are none."""
         values = self.matrix.values
-        if values is None:
+        if values is None or not values.size:
             return 0.0
         with np.errstate(divide="ignore"):  # an entry that underflowed: infinite
             return float(np.log(values.max()) - np.log(values.min()))

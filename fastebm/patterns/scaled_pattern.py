@@ -146,6 +146,15 @@ class ScaledPattern:
         """P[begin:end]."""
         return self._as_scipy(*self.pattern.row_range(begin, end), slice(begin, end))
 
+    def require_transitions(self, purpose: str) -> None:
+        """Raise `InvalidChainError` if transitions underflowed: backward in time their
+        probabilities need not be small."""
+        if self.pattern.loses_transitions:
+            raise InvalidChainError(
+                f"{purpose} is unknown: transitions of this chain underflowed to zero or lost "
+                "digits; raise beta"
+            )
+
     def log_dense(self) -> FloatArray:
         """log P(x, y) of different states as an array (n_states, n_states), also where P(x, y) as a
         double underflows; the diagonal is not meant."""

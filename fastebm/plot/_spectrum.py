@@ -1,4 +1,4 @@
-"""The leading eigenvalues of a chain, with their residuals and the enclosure of its gap."""
+"""The leading eigenvalues of a chain, with their errors and the enclosure of its gap."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def spectrum(eigen: Any, *, gap: GapLike | None = None, ax: Axes | None = None) 
     Parameters
     ----------
     eigen : EigenResult or array_like (k,)
-        Eigenvalues, best first. Real ones of an `EigenResult` have their residuals as bars: each
-        exact eigenvalue of a reversible chain lies within. The first, 1, has no rate and is not
+        Eigenvalues, best first. Those of a reversible chain have the errors of their rates as
+        bars, where these are proven. The first, 1, has no rate and is not
         drawn.
     gap : GapResult, optional
         Drawn with its enclosure: a band of rates or, in the complex plane, the circle of radius
@@ -81,7 +81,8 @@ def spectrum(eigen: Any, *, gap: GapLike | None = None, ax: Axes | None = None) 
         return _complex_plane(ax, values, gap)
     rates = np.array(getattr(eigen, "rates", 1.0 - values), dtype=float)
     first = 1 if abs(rates[0]) <= MAX_RATE_OF_ONE else 0
-    residuals = getattr(eigen, "residuals", np.zeros(len(rates)))
+    errors = np.asarray(getattr(eigen, "rate_errors", np.zeros(len(rates))), dtype=float)
+    errors = np.where(np.isfinite(errors), errors, 0.0)
     ax.set_yscale("log")
     if gap is not None:
         if gap.gap > 0.0:
@@ -91,7 +92,7 @@ def spectrum(eigen: Any, *, gap: GapLike | None = None, ax: Axes | None = None) 
             ax.axhline(gap.gap, color=VERMILION, ls="--", label=f"{gap.kind} gap,\n{ends_of(gap)}")
         drawable(ax, "gap", [gap.gap], log=True)
     number = np.arange(1, len(rates) + 1)
-    low, high = rates - residuals, rates + residuals
+    low, high = rates - errors, rates + errors
     bars(
         ax,
         number[first:],
@@ -100,7 +101,7 @@ def spectrum(eigen: Any, *, gap: GapLike | None = None, ax: Axes | None = None) 
         high[first:],
         "rate",
         STYLES[0],
-        "$1 - λ_k$, bar: residual",
+        "$1 - λ_k$, bar: error",
         line=False,
     )
     whole(ax.xaxis)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..hitting.bounds import BoundsResult
 from ..hitting.times import HittingResult
-from ..linalg.rounding import RITZ_ROUNDING
+from ..linalg.rounding import RITZ_ROUNDING, UNIT
 from ..spectral.gap_result import GapResult
 from .facts import RARE, encloses
 from .findings import Findings
@@ -96,11 +96,11 @@ def _say_gaps(report: Findings) -> Iterator[str]:
     if (e := report.spectrum) is not None:
         values = ", ".join(f"{_number(value)}" for value in e.eigenvalues[1 : 1 + MAX_EIGENVALUES])
         more = ", ..." if len(e.eigenvalues) > 1 + MAX_EIGENVALUES else ""
-        error = f"{e.residuals.max() + RITZ_ROUNDING:.2g}"
+        size = f"{e.residuals.max() + RITZ_ROUNDING:.2g}"
         known = (
-            f"each within {error} of an exact one (rigorous)"
+            f"each within {e.rate_errors.max() + UNIT:.2g} (probabilistic)"
             if encloses(e)
-            else f"residuals up to {error}, which bound nothing here"
+            else f"residuals up to {size}, which bound nothing here"
         )
         caveat = _CAVEAT[e.converged]
         yield f"leading eigenvalues after 1: {values or 'none'}{more}, {known}{caveat}"

@@ -56,9 +56,9 @@ def parts_of(found: Mapping[str, Any]) -> Iterator[tuple[str, Result]]:
 
 
 def encloses(eigen: EigenResult) -> bool:
-    """Whether each eigenvalue is within its residual of an exact one: true of reversible chains,
-    whose S is symmetric."""
-    return eigen.criterion == "error"
+    """Whether the errors of the rates are proven: of reversible chains, but for what did not
+    converge."""
+    return eigen.criterion == "error" and bool(np.isfinite(eigen.rate_errors).all())
 
 
 def describe(chain: MarkovChain) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def _spectrum(report: Findings) -> Iterator[Drawing]:
     gap = report.gaps.get("spectral") or report.gaps.get("absolute")
     caption = "The leading eigenvalues, and the gap with its enclosure."
     if not np.iscomplexobj(eigen.eigenvalues):
-        caption = "1 minus each leading eigenvalue, with its residual; the gap with its enclosure."
+        caption = "1 minus each leading eigenvalue, with its error; the gap with its enclosure."
     yield figure("spectrum", caption, plot.spectrum, eigen, gap=gap)
     mass = eigen.left[:, 0].real
     seen = mass > MIN_MASS_IN_PLANE

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from .._runtime.results import Result
 from ..hitting.bounds import BoundsResult
 from ..hitting.times import HittingResult
-from ..linalg.rounding import RITZ_ROUNDING
 from ..spectral.eigen_result import EigenResult
 from .facts import encloses
 
@@ -60,10 +59,10 @@ def tables(name: str, value: Any) -> list[Table]:
     }
     numbers = [_number(name, key, facts[key], *interval) for key, interval in bounded.items()]
     if isinstance(value, EigenResult) and encloses(value):
-        known = zip(value.eigenvalues[1:], value.residuals[1:] + RITZ_ROUNDING, strict=True)
+        known = zip(value.rates[1:], value.rate_errors[1:], strict=True)
         numbers += [
-            _number(name, f"eigenvalue {k}", v, v - r, v + r, "rigorous: residual")
-            for k, (v, r) in enumerate(known, 2)
+            _number(name, f"1 - eigenvalue {k}", v, v - e, v + e, "probabilistic")
+            for k, (v, e) in enumerate(known, 2)
         ]
     return [{"name": name, "numbers": numbers, "rows": rows(facts, _meanings(type(value)))}]
 

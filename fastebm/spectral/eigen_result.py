@@ -29,44 +29,51 @@ class EigenResult(StepsResult):
     residuals, left_residuals : ndarray (k,)
         |P f - lambda f| / |f| in the norm of pi, and |g P - lambda g| / |g| in that of 1 / pi, from
         products with the final vectors. For a reversible chain each eigenvalue is within its
-        residual of an exact one.
+        residual, and rounding (6e-14), of an exact one.
     conditions : ndarray (k,)
         |g| |f| / |g^T f|: the factor, to first order, from a small change of P to that of the
         eigenvalue; 1 for a reversible chain. Where it is large, a small residual shows only that
         the value is in the pseudospectrum.
     rates : ndarray (k,)
         1 - eigenvalues; where they are small they are computed without cancellation for a
-        reversible chain (by the Dirichlet form).
+        reversible chain (by the Dirichlet form, or an inverse).
     timescales : ndarray (k,)
         Implied timescales -1 / log |lambda| in steps of the chain; inf for modulus 1. Times `lag`
         they are in steps of the data.
     multiplicities : ndarray int (k,)
-        How many of the returned eigenvalues are copies of this one: closer than their residuals can
-        resolve.
+        How many of the returned eigenvalues are copies of this one: closer than their errors, or
+        without detailed balance their residuals, can resolve.
     next_eigenvalue : float or complex or None
-        The one that follows, where the search for missed copies found it: with a residual of at
-        most 3 % of its distance from them.
+        The one that follows, where it was found: of a reversible chain its ends, without detailed
+        balance its residual, are at most 3 % of its distance from them.
     is_cut : bool
         k separates copies of one eigenvalue, or a conjugate pair: next_eigenvalue belongs to the
         last one returned.
     verified : bool
-        A search from new random vectors in the complement of what was found met no eigenvalue that
-        precedes a wanted one; a copy escapes it with a probability of about 1e-6.
-    criterion : str
-        What `converged` means. "error", of a reversible chain: each eigenvalue is within its
-        residual of an exact one. "residual", without detailed balance: the change of the operator
-        for which the pair would be exact moves the eigenvalue, to first order and but for
-        `conditions`, by less than tol (1 - |lambda|). This proves neither the error nor that no
-        eigenvalue was missed.
+        No eigenvalue precedes a wanted one. Of a reversible chain this is proven but for the
+        failure probability. Without detailed balance a search from new random vectors in the
+        complement of what was found met none; a copy escapes it with a probability of about 1e-6.
     converged : bool
         Whether all k pairs have.
     converged_each : ndarray bool (k,)
-        Which of the returned pairs have.
+        Which of the returned pairs have, by `criterion`.
     n_matvecs : int
         Products with P or its transpose, each vector of a block counted.
     method : str
+        Of the search. "inverse" if the pairs are those of the inverse of I - S + sigma.
+    criterion : str
+        What `converged_each` means. "error", of a reversible chain: `rate_errors` are at most
+        tol (1 - |lambda|). "residual", without detailed balance: the residuals are, which proves
+        neither the error nor that no eigenvalue was missed.
     wall_s : float
         Seconds.
+    rate_errors : ndarray (k,)
+        Ends of the errors of `rates`, rounding included: each rate is within its error of that of
+        the eigenvalue with this place in the order, copies counted. For a reversible chain they
+        hold together but for the failure probability; inf where nothing is proven, and without
+        detailed balance.
+    n_solves : int
+        Solves by elimination, for a reversible chain.
     """
 
     eigenvalues: NumberArray
@@ -87,6 +94,8 @@ class EigenResult(StepsResult):
     method: str
     criterion: str
     wall_s: float
+    rate_errors: FloatArray
+    n_solves: int = 0
 
 
 def biorthogonal(
@@ -214,4 +223,4 @@ def timescales(values: NumberArray, rates: NumberArray) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         near_one = np.isrealobj(values) & (np.real(rates) < 0.5)
         logs = np.where(near_one, np.log1p(-np.real(rates)), np.log(modulus))
-        return np.where(modulus >= 1.0, np.inf, -1.0 / logs)
+        return np.where(logs >= 0.0, np.inf, -1.0 / logs)

@@ -8,6 +8,7 @@ projection deflates the known pair.
 
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,21 +26,21 @@ from ..chains.chain import MarkovChain, require_chain
 from ..chains.symmetrized import balanced, symmetrized
 from ..equilibrium.structure import structure
 from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
-from ..linalg import dirichlet
-from ..linalg.eigensearch import BLOCK, EigenpairSearch, n_rows
+from ..linalg.eigensearch import BLOCK, EigenpairSearch
 from ..linalg.eigenvalue_selection import EigenvalueSelection
 from ..linalg.inverse_operator import InverseOperator
 from ..linalg.operator import Operator, OperatorKind, RandomVectors
+from ..linalg.orthonormal_basis import n_rows
 from ..linalg.ritz import NumberArray
 from ..linalg.rounding import RITZ_ROUNDING
+from .eigen_inverse import ProofOptions, SmallRates
+from .eigen_proof import ReversibleProof, proven
 from .eigen_result import EigenResult, Pairs, phases, timescales
+from .gap_result import FAILURE
 from .lobpcg import preconditioner
 
 WHICH = tuple(EigenvalueSelection.KEYS)
 MAX_MATVECS = 100_000
-# Below this, 1 - lambda is computed by the Dirichlet form: the subtraction would lose more digits
-# than the rounding of the form's weights.
-SMALL_RATE = 1e-3
 # Residuals, in units of the rounding of a Ritz value, that count as converged whatever tol is.
 ACCURATE = 4.0
 # Vectors are locked at this part of the residual at which a pair has converged: eigenvectors are
@@ -54,6 +55,7 @@ def eigenpairs(
     which: str = "largest",
     tol: float = 1e-8,
     max_matvecs: int | None = None,
+    failure_probability: float = FAILURE,
     rng: RNG = None,
     num_threads: int | None = None,
     progress: bool = False,
@@ -72,11 +74,12 @@ def eigenpairs(
         The others: of largest real part (the slowest processes), of largest modulus, alternately of
         the largest and the smallest real part, or of smallest real part.
     tol : float
-        A pair has converged when its residual is below tol (1 - |lambda|), or at rounding (6e-14;
-        without detailed balance only for eigenvalues of modulus one of a periodic chain). See
-        `criterion` of the result for what that means.
+        Rates 1 - lambda of a reversible chain are proven to tol (1 - |lambda|). Without detailed
+        balance residuals are below this, or below 6e-14 where a periodic chain has modulus one.
     max_matvecs : int, optional
-        Products at most, 100 000 by default.
+        Products and solves at most, 100 000 by default.
+    failure_probability : float
+        Of all proofs for a reversible chain together, over its random starts and rounding errors.
     rng : seed or Generator, optional
         For the random starts.
     num_threads : int, optional
@@ -100,23 +103,25 @@ def eigenpairs(
         The basis, about 2 k + 33 vectors (as many again for the left ones of a chain that is not
         reversible), does not fit.
     Interrupted
-        Ctrl-C; `partial` is the result of the pairs that have converged.
+        Ctrl-C; `partial` has the pairs that were found, those of a reversible chain not proven.
 
     Notes
     -----
-    Everything runs on D^(1/2) P D^(-1/2), D = diag(pi); its left and right eigenvector for 1,
+    Everything runs on S = D^(1/2) P D^(-1/2), D = diag(pi); its left and right eigenvector for 1,
     sqrt(pi), is deflated.
 
     Reversible chains: block Lanczos with full reorthogonalisation and thick restarts (Wu & Simon
-    2000). Where this would be slow for the slowest processes, block Davidson takes over,
-    preconditioned by a multigrid cycle (which counts as two products).
+    2000); where this would be slow, block Davidson, preconditioned by a multigrid cycle (which
+    counts as two products), or the inverse of I - S + sigma by elimination, where it costs less.
+    Their proof: a Lanczos recurrence in the complement of what was found excludes other eigenvalues
+    (van Dorsselaer, Hochstenbach & van der Vorst 2000), and the residuals bound the errors; pairs
+    whose rates rounding hides from S are found again by the inverse, with sigma near their rates.
 
     Other chains: block Krylov-Schur (Stewart 2001), a second time on the transpose for the left
     vectors. Where this would be slow for the slowest processes, or their rates are below what
     products resolve, on the inverse of I - S through sparse elimination; elsewhere the basis grows.
 
-    Converged pairs are locked. New searches in their complement follow until one finds no further
-    copy.
+    Converged pairs are locked, and searches in their complement follow until one finds no copy.
 
     Examples
     --------
@@ -135,6 +140,7 @@ def eigenpairs(
     validate.choice(which, "which", WHICH)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     limit = MAX_MATVECS if max_matvecs is None else validate.count(max_matvecs, "max_matvecs")
+    failure = validate.number(failure_probability, "failure_probability", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
     key = philox_key(rng)
     if not structure(chain).is_irreducible:
@@ -148,7 +154,7 @@ def eigenpairs(
     with resumable(
         "eigenpairs",
         checkpoint,
-        lambda: fingerprint(chain.fingerprint(), k, which, tol, limit, seed),
+        lambda: fingerprint(chain.fingerprint(), k, which, tol, limit, failure, seed),
         state=work.state,
         restore=work.restore,
         partial=lambda: work.partial(run.wall_s) if work.is_whole else None,
@@ -167,6 +173,7 @@ def eigenpairs(
 
         work.is_whole = True
         work.run(limit, step_done)
+        work.prove(ProofOptions(tol, failure, key, limit, step_done))
         found = work.result(run.wall_s)
     if not found.converged and work.law.converged:
         warnings.warn(
@@ -196,9 +203,11 @@ class _Searches:
     ) -> None:
         self.chain, self.k, self.threads, self.tol = chain, k, threads, tol
         self.is_whole = False
+        self.proof: ReversibleProof | None = None
         self.law = chain._law.take(threads)
         self.log_pi = self.law.log_pi
         self.symmetric = chain.is_reversible
+        self._small = SmallRates(chain, self.log_pi, threads) if self.symmetric else None
         kinds: tuple[OperatorKind, ...] = () if k == 1 else ("right", "left")
         if self.symmetric:
             kinds = kinds[:1]
@@ -216,8 +225,8 @@ class _Searches:
         def locked(value: Any) -> float:
             return max(LOCKED * self.accuracy(value), RITZ_ROUNDING)
 
-        def precondition() -> Callable[[FloatArray], None] | None:
-            return preconditioner(self.chain, self.threads)
+        def gives_way() -> bool:
+            return self._small is not None and self._small.pays(operator.n_matvecs)
 
         def invert(worth: float) -> InverseOperator | None:
             chain = self.chain if kind == "right" else self.chain.reverse()
@@ -231,8 +240,9 @@ class _Searches:
             self.k - 1,
             locked,
             RandomVectors(self.key),
-            preconditioner=precondition if slow_end else None,
+            preconditioner=partial(preconditioner, self.chain, self.threads) if slow_end else None,
             inverse=invert if self.which == "largest" and not self.symmetric else None,
+            gives_way=gives_way if slow_end else None,
         )
 
     def accuracy(self, value: Any) -> float:
@@ -287,6 +297,12 @@ class _Searches:
                 search.selection = EigenvalueSelection.near(values[self._best(values)])
             search.run(limit - self.n_matvecs + search.operator.n_matvecs, step_done)
 
+    def prove(self, options: ProofOptions) -> None:
+        """Prove the pairs of a reversible chain."""
+        if self._small is not None and self.n_found > 1:
+            search = self.searches[0]
+            self.proof = ReversibleProof(self.chain, search, self.order, options, self._small)
+
     # --- the result -------------------------------------------------------------------------------
 
     def partial(self, wall_s: float) -> EigenResult:
@@ -300,14 +316,14 @@ class _Searches:
         if not self.searches or not len(self.searches[0].values):
             return self._pack(Pairs.none(self.chain.n_states), wall_s)
         spans = [search.span() for search in self.searches]
-        found = Pairs.of(spans, self._order(spans[0][1].values), self.symmetric, self.threads)
+        found = Pairs.of(spans, self.order(spans[0][1].values), self.symmetric, self.threads)
         return self._pack(found.first(self.k - 1), wall_s)
 
     def _best(self, values: NumberArray) -> IntArray:
         """Positions of the k - 1 wanted values; one more where they end within a conjugate pair."""
         return EigenvalueSelection.of(self.which, self.k - 1).positions(values)
 
-    def _order(self, values: NumberArray) -> IntArray:
+    def order(self, values: NumberArray) -> IntArray:
         """The positions of `_best` in the order of the result."""
         best = self._best(values)
         which = "largest" if self.which == "both" else self.which
@@ -322,16 +338,12 @@ class _Searches:
             right = np.concatenate([np.ones((1, len(self.root))), R / self.root]).T
             left = np.concatenate([np.exp(self.log_pi)[None], L * self.root]).T
         eigenvalues, rates = np.append(1.0, values), np.append(0.0, found.rates)
-        if self.symmetric:
-            for i in np.flatnonzero(rates < SMALL_RATE)[1:]:
-                rates[i] = self._dirichlet(np.ascontiguousarray(right[:, i]))
-        if self.symmetric:
-            accuracy = np.array([self.accuracy(value) for value in values])
-            each = np.append(True, np.maximum(found.residuals, found.left_residuals) <= accuracy)
-        else:
-            each = np.append(True, found.moves <= self._wanted(rates[1:]))
+        # but for the proof of a reversible chain
+        each = np.append(True, (not self.symmetric) & (found.moves <= self._wanted(rates[1:])))
         each &= self.law.converged
-        return EigenResult(
+        is_verified = self.k == 1 or not self.symmetric
+        is_verified &= all(search.verified for search in self.searches)
+        result = EigenResult(
             lag=self.chain.lag,
             eigenvalues=eigenvalues,
             right=right,
@@ -344,14 +356,16 @@ class _Searches:
             multiplicities=self._multiplicities(eigenvalues),
             next_eigenvalue=self.searches[0].following if self.searches else None,
             is_cut=self._is_cut(values),
-            verified=self.law.converged and all(search.verified for search in self.searches),
+            verified=is_verified and self.law.converged,
             converged=len(eigenvalues) >= self.k and bool(each.all()),
             converged_each=each,
             n_matvecs=self.n_matvecs,
             method=self._method(),
             criterion="error" if self.symmetric else "residual",
             wall_s=wall_s,
+            rate_errors=np.where(np.arange(len(eigenvalues)) > 0, np.inf, 0.0),
         )
+        return result if self.proof is None else proven(result, self.proof)
 
     def _method(self) -> str:
         if not self.searches:
@@ -384,10 +398,3 @@ class _Searches:
         if value is None:
             return 0
         return int(np.count_nonzero(np.abs(values - value) <= self.searches[0].same(value)))
-
-    def _dirichlet(self, f: FloatArray) -> float:
-        """1 - lambda as E(f, f) / <f, f>, a sum of non-negative terms (Levin & Peres, lemma
-        13.6)."""
-        pi = np.exp(self.log_pi)
-        energy = dirichlet.energy(self.chain._scaled, pi, f, self.threads)
-        return energy / _core.vec_dot(pi * f, f, self.threads)

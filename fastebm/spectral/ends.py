@@ -5,13 +5,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ..patterns.pattern import Pattern
+
 #: What an end of an interval rests on: a proof; a proof but for a stated failure probability;
 #: nothing (then it is the trivial one).
 EndKind: TypeAlias = Literal["rigorous", "probabilistic", "none"]
 
-# The mismatch up to which a chain is reversible but for the rounding of log pi: 3e-13 was seen on
-# a torus 1000 wide.
-ROUNDED_MISMATCH = 1e-12
 # Ends that differ by less than this part are equally good.
 AS_GOOD = 1e-10
 
@@ -109,11 +108,11 @@ def smaller(a: EnclosedDistance, b: EnclosedDistance) -> EnclosedDistance:
     return EnclosedDistance(min(a.value, b.value), low.lower, high.upper, kind, high.upper_kind)
 
 
-def imbalance(n_states: int, mismatch: float) -> float:
+def imbalance(pattern: Pattern) -> float:
     """How much, relatively, the distances of a chain differ from those of the reversible chain that
     it is taken for: fluxes both ways of an edge differ by a factor exp(mismatch).
 
     The Dirichlet form and the variance change by as much as the fluxes and pi do. A mismatch of
     rounding is that of log pi. A larger one accumulates along paths: pi is a ratio of sums of
     products with one factor a state (Markov chain tree theorem)."""
-    return mismatch * (4.0 if mismatch <= ROUNDED_MISMATCH else 4.0 * n_states)
+    return pattern.mismatch * (4.0 if pattern.is_balanced else 4.0 * pattern.n_states)

@@ -19,7 +19,7 @@ from ..chains.chain import MarkovChain
 from ..chains.law import StationaryLaw
 from ..chains.symmetrized import balanced
 from ..equilibrium.reversibilize import fill, formed
-from ..errors import MemoryForecastError
+from ..errors import InvalidChainError, MemoryForecastError
 from ..linalg.check_schedule import Check, CheckSchedule, run_until_converged
 from ..linalg.operator import Operator
 from ..linalg.proven_top import proven_top, start_component
@@ -68,14 +68,15 @@ def _relative_error(law: StationaryLaw) -> float:
 
 
 def _formed(chain: MarkovChain, kind: str, log_pi: FloatArray, threads: int) -> MarkovChain | None:
-    """The reversibilisation as a chain, or None where memory does not allow it."""
+    """The reversibilisation as a chain, or None where memory or the range of doubles does not allow
+    it."""
     try:
         if kind == "additive":
             return formed(chain, "additive", log_pi, threads)
         if fill(chain) > MAX_FILL * 2.0 * (chain.nnz + chain.n_states):
             return None
         return formed(chain, "multiplicative", log_pi, threads)
-    except MemoryForecastError:
+    except (MemoryForecastError, InvalidChainError):
         return None
 
 

@@ -79,7 +79,7 @@ def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArra
         eigenvalue = 1.0 - top.value if at_top else bottom.value - 1.0
         if kind == "multiplicative":
             gap, eigenvalue = gap.squared(), eigenvalue * eigenvalue
-        slack = imbalance(chain.n_states, chain._scaled.pattern.mismatch)
+        slack = imbalance(chain._scaled.pattern)
         found_gap = from_ends(
             kind,
             gap.widened(slack),

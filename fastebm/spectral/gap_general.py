@@ -19,12 +19,11 @@ from ..chains.symmetrized import balanced
 from ..errors import MemoryForecastError
 from ..linalg.change_over import SLOW_AFTER, SLOW_COST, products_left
 from ..linalg.dense_spectrum import DenseSpectrum
-from ..linalg.eigensearch import n_rows
 from ..linalg.eigenvalue_selection import EigenvalueSelection
 from ..linalg.inverse_operator import InverseOperator
 from ..linalg.krylov_schur import KrylovSchur
 from ..linalg.operator import Operator, RandomVectors
-from ..linalg.orthonormal_basis import OrthonormalBasis
+from ..linalg.orthonormal_basis import OrthonormalBasis, n_rows
 from ..linalg.ritz import NumberArray, Projection, RitzPairs, rates_of
 from ..linalg.rounding import EPS, RITZ_ROUNDING, UNIT
 from . import gap_result

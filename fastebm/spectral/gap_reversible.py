@@ -27,8 +27,10 @@ from .lobpcg import PRODUCTS, Lobpcg, prepare
 # Steps of Lanczos before it may be left, and steps that it must still expect to need. To order an
 # elimination costs up to some 200 products on large chains and nothing on small ones.
 FIRST_STEPS, LEAST_LEFT = 30, 20
-LARGE_STEPS, LARGE_LEFT, LARGE_NNZ = 100, 200, 200_000
-# Lanczos is left for multigrid, which proves less, where a proof would take more steps than this.
+LARGE_STEPS, LARGE_LEFT = 100, 200
+LARGE_STATES, LARGE_NNZ = 2000, 200_000
+# Where a proof would take more steps than this, Lanczos is left for the inverse whatever it costs,
+# or else for multigrid, which proves less.
 MAX_STEPS = 5000
 
 
@@ -147,7 +149,7 @@ class ReversibleGap:
 
     def result(self) -> GapResult | None:
         """The result so far, or None."""
-        if self.inverse is not None:
+        if self.inverse is not None and self.inverse.n_steps > 0:
             top, method = self.inverse.ends, "inverse"
             residual, rounding = self.inverse.residual * top.value, top.error
         elif self.lobpcg is not None:
@@ -177,7 +179,7 @@ class ReversibleGap:
             eigenvalue = eigenvalue if top.value <= bottom.value else bottom.value - 1.0
             if self.kind == "multiplicative":
                 gap, eigenvalue = gap.squared(), eigenvalue * eigenvalue
-        slack = imbalance(self.chain.n_states, self.chain._scaled.pattern.mismatch)
+        slack = imbalance(self.chain._scaled.pattern)
         return from_ends(
             self.kind,
             gap.widened(slack),
@@ -224,14 +226,14 @@ class ReversibleGap:
         is_asked = self.method != "auto"
         is_hidden = self.lanczos.is_hidden(ritz, "top")
         left = math.inf if is_hidden or is_asked else self.lanczos.steps_left(ritz)
-        is_large = self.chain.nnz > LARGE_NNZ
+        is_large = self.chain.n_states > LARGE_STATES or self.chain.nnz > LARGE_NNZ
         first, least = (LARGE_STEPS, LARGE_LEFT) if is_large else (FIRST_STEPS, LEAST_LEFT)
         too_early = ritz.n_steps < first or left <= least
         if (too_early and not at_once) or not self.lanczos.top_leads(ritz):
             return False
         if self.method != "multigrid":
             cost = self._inverse_cost(run)
-            pays = is_hidden or is_asked or cost < left or ritz.n_steps >= cost
+            pays = left > MAX_STEPS or cost < left or ritz.n_steps >= cost
             if cost < math.inf and pays and self._start_inverse(run):
                 return True
         if self.method == "multigrid" or (self.method == "auto" and left > MAX_STEPS):

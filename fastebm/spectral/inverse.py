@@ -125,16 +125,26 @@ class GroundedInverse:
         """The error of `apply` relative to the norm of the inverse, by the bound of the
         elimination: a solution M^-1 b differs from the exact one by at most that part of
         M^-1 |b|, and the norm of M^-1 is 1 / (1 - lambda_B)."""
-        return self._elimination.bound(1.0 / self.exit_rate) / (self.exit_rate * norm)
+        return (self._elimination.rounding + self._absolute) / (self.exit_rate * norm)
 
     def probable_error(self, norm: float, failure: float) -> float:
         """The same where rounding errors are independent and of mean zero: the bound of the
         elimination counts m half-ulps, of which then only sqrt(m) times a factor adds up, but for a
         failure probability (Higham & Mary 2019, theorem 2.4)."""
-        bound = self._elimination.bound(1.0 / self.exit_rate)
-        m = max(bound / UNIT, 1.0)
+        rounding = self._elimination.rounding
+        m = max(rounding / UNIT, 1.0)
         factor = math.sqrt(2.0 * math.log(2.0 * m / failure))
-        return min(bound, factor * UNIT * math.sqrt(m)) / (self.exit_rate * norm)
+        probable = min(rounding, factor * UNIT * math.sqrt(m))
+        return (probable + self._absolute) / (self.exit_rate * norm)
+
+    @property
+    def _absolute(self) -> float:
+        """What does not depend on the number of operations. A rate that underflows is an absolute
+        change of I - P, which the coordinates magnify by the root of a ratio of pi. They add the
+        rounding of sqrt(pi)."""
+        lowest = float(self.log_pi.min())
+        underflow = self._elimination.underflow * math.exp(-0.5 * lowest) / self.exit_rate
+        return underflow + EPS * (8.0 + abs(lowest))
 
 
 class InverseLanczos:

@@ -37,7 +37,7 @@ SAME_VALUE = 1e-9
 ROW_ROUNDING, STEP_ROUNDING = 8 * EPS, 3 * EPS
 # Logs of numbers that are multiplied in pairs.
 MAX_LOG = 300.0
-# States whose logs give the value of pi row / col where it is a constant.
+# States whose logs give the value of pi row / col where it is a constant, and states of a part.
 SAMPLED = 1 << 16
 
 End: TypeAlias = Literal["top", "bottom"]
@@ -366,9 +366,17 @@ class WideRecurrence:
 
 def fits_doubles(chain: MarkovChain, log_pi: FloatArray) -> bool:
     """Whether the coordinates of `LanczosRecurrence` fit doubles."""
-    scaled, logs = chain._scaled, [log_pi]
-    if scaled.log_row is not None:
-        logs += [scaled.log_row, log_pi + scaled.log_row]
-    if scaled.log_col is not None:
-        logs += [scaled.log_col, log_pi - scaled.log_col, log_pi - 2.0 * scaled.log_col]
-    return all(float(np.abs(log).max()) < MAX_LOG for log in logs)
+    scaled = chain._scaled
+    for begin in range(0, chain.n_states, SAMPLED):  # in parts: memory is the limit of a gap
+        part = slice(begin, begin + SAMPLED)
+        pi, row, col = log_pi[part], scaled.row, scaled.col
+        logs = [pi]
+        with np.errstate(divide="ignore"):
+            if row is not None:
+                logs += [np.log(row[part]), pi + np.log(row[part])]
+            if col is not None:
+                log_col = np.log(col[part])
+                logs += [log_col, pi - log_col, pi - 2.0 * log_col]
+        if any(float(np.abs(log).max()) >= MAX_LOG for log in logs):
+            return False
+    return True

@@ -237,3 +237,37 @@ def test_errors_of_metastable_sets():
         fe.metastable_sets(chain, 3)
     with pytest.raises(fe.InvalidChainError, match="at least 2"):
         fe.metastable_sets(chain, 1)
+
+
+def star(log_weights):
+    """A reversible chain: state 0 and states that exchange with it only, in detailed balance with
+    pi proportional to the weights."""
+    pi = np.exp(np.r_[0.0, log_weights])
+    P = np.zeros((len(pi), len(pi)))
+    P[1:, 0] = 0.5
+    P[0, 1:] = 0.5 * pi[1:]
+    P[np.diag_indices_from(P)] = 1 - P.sum(axis=1)
+    return P
+
+
+@pytest.mark.parametrize("depth", [30.0, 60.0, 110.0, 200.0, 600.0])
+def test_sets_of_almost_no_mass(depth):
+    """As many sets as states, some of mass exp(-depth): the projection is P on them, and no entry
+    is off by more than it says; or the refusal says why."""
+    chain = fe.MarkovChain(star([-0.3, -0.7, -depth]), normalize=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = fe.metastable_sets(chain, 4, rng=0)
+        except fe.InvalidChainError as error:
+            assert "tell 4 sets apart" in str(error) and depth > 90
+            return
+    assert (found.coarse_error.max() <= 1e-8) or not found.converged
+    with mpmath.workdps(700):
+        P = chain.to_scipy().toarray()
+        pi = [mpmath.exp(mpmath.mpf(float(v))) for v in chain.log_pi]
+        chi = mpmath.matrix(found.memberships.tolist())
+        weighted = chi.T * mpmath.diag(pi)
+        want = (weighted * chi) ** -1 * (weighted * (mpmath.matrix(P.tolist()) * chi))
+        want = np.array(want.tolist(), dtype=float)
+    assert (np.abs(found.coarse - want) <= found.coarse_error + 1e-15).all()

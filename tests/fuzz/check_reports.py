@@ -61,6 +61,8 @@ def given_law(case):
     truth = case.truth
     if not truth.has_one_law:
         return
+    if float(truth.P[truth.adjacent].min()) < 1e-300:
+        return  # the matrix in doubles has lost a transition
     pi = truth.pi.astype(float)
     off_by = float(case.rng.choice([0.0, 1e-15, 1e-9, 1e-4]))
     pi = pi * np.exp(off_by * case.rng.normal(size=case.n))

@@ -13,7 +13,7 @@ from .runner import Tally, run_case
 from .table import failures, table
 from .truth import Truth
 
-SEED = 14
+SEED = 41
 
 
 def clean(tally):
@@ -64,6 +64,15 @@ def test_symmetric_rates_of_slow_chains():
         want = sorted(float(mpmath.re(value)) for value in mpmath.eig(L)[0])
     np.testing.assert_allclose(values[1:], want[1:], rtol=1e-10)
     assert (errors < 1e-9).all()
+
+
+def test_a_symmetric_rate_near_the_last_of_60_digits():
+    """A path whose slowest rate is 1e-51 of its largest: nearly that of leaving its rare end, which
+    is exact to the other transition out of there (1e-70 of it)."""
+    off = np.array([[0, 2.6951090042885134e-57, 0], [3.5e-71, 0, 6.4e-6], [0, 2.1e-27, 0]])
+    values, errors = elimination.symmetric_rates(off, reference.gth(off))
+    np.testing.assert_allclose(values[1], 2.6951090042885134e-57, rtol=1e-12)
+    assert errors[1] <= 1e-12
 
 
 @pytest.mark.parametrize("depth", [0, 30, 300])

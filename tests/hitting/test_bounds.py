@@ -166,3 +166,11 @@ def test_a_target_of_nearly_all_mass():
     assert_allclose(found.mean_bound[2], expected, rtol=1e-12)
     assert log_k > 20
     assert_allclose(found.bound_from_gap, np.exp(inside).sum() / 0.1, rtol=1e-12)
+
+
+def test_the_mean_is_not_bounded_on_transient_states():
+    """One step hits from the closed class, so that lambda_B = 0, and two lead from state 0."""
+    P = np.array([[0, 1.0, 0], [0, 0, 1.0], [0, 0, 1.0]])
+    found = fe.hitting_bounds(fe.MarkovChain(P), [2])
+    assert_allclose(found.mean, [2, 1, 0])
+    assert found.mean_bound.tolist() == [np.inf, np.inf, 0]

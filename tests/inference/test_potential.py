@@ -1,6 +1,8 @@
 """Potentials and rewards: exact on reversible chains, minimisers against a general optimiser,
 standard errors against resampling, existence."""
 
+import warnings
+
 import gallery
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ from strategies import reversible_chains, strongly_connected_counts
 
 import fastebm as fe
 from fastebm import MarkovChain, ReducibleChainError, fit_potential, fit_reward
+from fastebm import _core as core
+from fastebm.counts.cluster_shift import cluster_balance
+from fastebm.counts.matrix import CountMatrix
 from fastebm.inference import sandwich
 
 K = {"logistic": lambda d: np.logaddexp(0.0, -d), "exponential": lambda d: np.exp(-d / 2)}
@@ -212,6 +217,37 @@ def test_reward_errors_equal_the_spread_over_redrawn_preferences():
     np.testing.assert_allclose(np.std(fits, axis=0), fit.std_error, rtol=0.17)  # 4 standard errors
     with pytest.raises(ReducibleChainError, match="0 to state 1"):
         fit_reward(np.array([[0, 5], [0, 0]]))
+
+
+@pytest.mark.parametrize("coupling", [1e-2, 1e-5, 1e-8, 1e-11, 1e-13, 1e-15])
+@pytest.mark.parametrize("method", ["least-action", "least-squares"])
+def test_blocks_that_hardly_exchange(coupling, method):
+    """Rounding inside the blocks hides their balance from a Newton step."""
+    for seed in range(6):
+        W = np.zeros((8, 8))
+        W[:4, :4], W[4:, 4:] = np.random.default_rng(seed).random((2, 4, 4))
+        W[0, 4] = coupling
+        W = W + W.T
+        want = -np.log(W.sum(axis=1) / W.sum())
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            fit = fit_potential(MarkovChain(W / W.sum(axis=1)[:, None]), method=method)
+        error = np.abs(centred(fit.potential, np.ones(8)) - centred(want, np.ones(8))).max()
+        assert fit.converged and not told and error < 1e-9
+
+
+def test_the_shift_of_an_unbalanced_cluster():
+    """Of one block against another by 1e-3, known to that order; none when it is balanced."""
+    flux = np.array([[0, 1, 1e-9, 0], [1, 0, 0, 0], [1e-9, 0, 0, 2], [0, 0, 2, 0.0]])
+    data = CountMatrix(sp.csr_array(flux))
+    newton = core.PairNewton(data.graph, "logistic", False, 1e-12, 50, 1)
+    newton.run(1000)
+    balanced = cluster_balance(newton, "logistic")
+    assert balanced.shift <= balanced.rounding
+    newton.v[2:] += 1e-3
+    found = cluster_balance(newton, "logistic")
+    np.testing.assert_allclose(found.shift, 1e-3, rtol=1e-6)
+    np.testing.assert_allclose(found.step[2:] - found.step[0], -1e-3, rtol=1e-6)
 
 
 def test_the_same_bits_for_any_number_of_threads():

@@ -203,3 +203,20 @@ def test_results_are_json():
         and document["gap"] is None
         and document["is_exact"] is True
     )
+
+
+@pytest.mark.filterwarnings("ignore::fastebm.ConvergenceWarning")
+def test_an_unknown_error_of_pi():
+    """A holding probability of e^-900 underflows, after which no error of pi is proven: no bound,
+    and no failure. In fact the chain swaps state 0 and state 2 for e^430 steps."""
+    walk = np.array([[0.3, 0.3, 0.4], [1, 0, 0], [1, 0, 0]])
+    found = fe.mixing_time(fe.tilt(fe.MarkovChain(walk), [-15.0, -7.2, 0.0], 0.0167))
+    assert found.lower < 1e180 and found.upper > 1e180 and not found.converged
+
+
+@pytest.mark.filterwarnings("ignore::fastebm.ConvergenceWarning")
+def test_a_state_too_rare_to_start_from():
+    """log pi = -1439 at one of three states, of which all are likely enough to be probes."""
+    walk = np.array([[0.5, 0.4, 0.1]] * 3)
+    found = fe.mixing_time(fe.tilt(fe.MarkovChain(walk), [0.0, 0.0, -24.0], 0.0167))
+    assert found.lower <= 1 <= found.upper

@@ -138,7 +138,7 @@ def _rates_in_multiprecision(off, dps):
                 if y != x:
                     L[x, y] = -mpmath.sqrt(off[x, y] * off[y, x])
         values = sorted(mpmath.eigsy(L, eigvals_only=True))
-        floor = mpmath.mpf(10) ** (8 - dps) * values[-1]
+        floor = mpmath.mpf(10) ** (20 - dps) * values[-1]  # above it 14 digits are right
         rates = np.array([float(value) if value > floor else 0.0 for value in values])
     # A rate below the floor is zero: its chain falls apart, or needs more digits.
     if (rates[1:] == 0).any() and dps < 400:
@@ -183,4 +183,4 @@ def general_rates(off, pi, dps=60, wanted=1e-10):
         moduli = np.array([float(1 - abs(1 - value)) for value in exact])
         values = np.array([complex(value) for value in exact])
     # A defective eigenvalue of multiplicity m keeps 1/m of the digits.
-    return values, moduli, 1e-13 * np.abs(values)
+    return values, moduli, 1e-13 * np.abs(values) + 10.0 ** (-dps // 2) * np.abs(values).max()

@@ -61,7 +61,7 @@ def test_spectrum_of_the_cube(ax, cube):
     1/5 with its enclosure."""
     gap = fe.spectral_gap(cube)
     assert plot.spectrum(fe.eigenpairs(cube, 8, rng=0), gap=gap, ax=ax) is ax
-    number, rate, low, high = bars(ax, "$1 - λ_k$, bar: residual")
+    number, rate, low, high = bars(ax, "$1 - λ_k$, bar: error")
     np.testing.assert_array_equal(number, np.arange(2, 9))
     np.testing.assert_allclose(rate, [0.2] * 5 + [0.4] * 2, rtol=1e-8)
     assert (low <= rate).all() and (rate <= high).all() and (high - low < 1e-6).all()
@@ -81,7 +81,7 @@ def test_complex_spectrum_in_the_plane(ax):
 
 def test_a_spectrum_of_an_array_and_of_one_state(ax):
     plot.spectrum([1.0, 0.5, -0.5, math.nan], ax=ax)
-    assert bars(ax, "$1 - λ_k$, bar: residual")[1].tolist() == [0.5, 1.5]
+    assert bars(ax, "$1 - λ_k$, bar: error")[1].tolist() == [0.5, 1.5]
     assert note(ax) == "not drawn: 1 with nan rate"
     other = Figure().add_subplot()
     plot.spectrum([1.0], gap=fe.spectral_gap(fe.MarkovChain(np.ones((1, 1)))), ax=other)

@@ -11,7 +11,7 @@ from spectral_checks import pairs_of
 
 import fastebm as fe
 from fastebm import _core
-from fastebm.linalg import eigensearch
+from fastebm.linalg import eigensearch, orthonormal_basis
 
 eigenpairs = importlib.import_module("fastebm.spectral.eigenpairs")
 
@@ -75,8 +75,8 @@ def test_ctrl_c_within_the_core_keeps_the_bits(kind, tmp_path, monkeypatch):
     over, and while the result is put together."""
     case = gallery.random_chain(30, 0.2, 3) if kind == "general" else gallery.path(60)
     chain, path = fe.MarkovChain(case.P), tmp_path / "state.npz"
-    monkeypatch.setattr(eigensearch, "MIN_EXTRA", 20)
-    monkeypatch.setattr(eigensearch, "MAX_EXTRA", 20)
+    monkeypatch.setattr(orthonormal_basis, "MIN_EXTRA", 20)
+    monkeypatch.setattr(orthonormal_basis, "MAX_EXTRA", 20)
     if kind == "davidson":
         monkeypatch.setattr(eigensearch, "PRECONDITION_AFTER", 0)
         monkeypatch.setattr(eigensearch, "PRECONDITIONED_COST", 0)
@@ -105,13 +105,10 @@ def test_ctrl_c_before_a_restart_has_a_partial_result(monkeypatch):
             raise KeyboardInterrupt
         return qr(matrix)
 
-    for name, value in (
-        ("MIN_EXTRA", 20),
-        ("MAX_EXTRA", 20),
-        ("PRECONDITION_AFTER", 40),
-        ("PRECONDITIONED_COST", 20),
-    ):
-        monkeypatch.setattr(eigensearch, name, value)
+    monkeypatch.setattr(orthonormal_basis, "MIN_EXTRA", 20)
+    monkeypatch.setattr(orthonormal_basis, "MAX_EXTRA", 20)
+    monkeypatch.setattr(eigensearch, "PRECONDITION_AFTER", 40)
+    monkeypatch.setattr(eigensearch, "PRECONDITIONED_COST", 20)
     monkeypatch.setattr(np.linalg, "qr", stop)
     with pytest.raises(fe.Interrupted) as caught:
         pairs_of(gallery.path(60).P, 4, rng=3)

@@ -16,6 +16,9 @@
    2.2e-16). A solve stops there: the Laplacian is singular, and the part of the rounding that is
    constant over a component cannot be solved for. */
 #define ROUNDING 1e-15
+/* The largest stretch of a pair by a full step that is longer than the proven one. Where curvatures
+   are nearly zero, f may fall along steps of 1e4, from where no step leads back. */
+#define BOLD 32.0
 /* A direction whose energy is below this share of its square in the diagonal's norm is constant up
    to rounding: the remaining residual is in the null space. */
 #define FLAT 1e-14
@@ -280,7 +283,8 @@ static void advance(ebm_pair_newton_t *s, int is_quadratic, int num_threads)
     const double stretch = over_states(s, stretch_pass, 0.0, 1, num_threads);
     s->step_size = over_states(s, shift_pass, 1.0, 1, num_threads);
     s->imbalance = over_states(s, evaluate_pass, 0.0, 1, num_threads);
-    if (is_quadratic || stretch <= 1.0 || over_states(s, slope_pass, 0.0, 0, num_threads) <= 0.0)
+    if (is_quadratic || stretch <= 1.0 ||
+        (stretch <= BOLD && over_states(s, slope_pass, 0.0, 0, num_threads) <= 0.0))
         return;
     const double t = log1p(stretch) / stretch;
     over_states(s, shift_pass, t - 1.0, 1, num_threads);
@@ -323,7 +327,7 @@ int ebm_pair_newton_run(ebm_pair_newton_t *s, int64_t max_products, int num_thre
         }
         if (!isfinite(s->rho)) return EBM_ERR_BREAKDOWN;
         if (s->cg_steps == 0) { /* the gradient is rounding */
-            if (s->n_newton == 0) s->step_size = 0.0;
+            if (isinf(s->step_size)) s->step_size = 0.0;
             s->phase = EBM_PAIR_NEWTON_DONE;
             return EBM_OK;
         }
