@@ -43,9 +43,10 @@ class EnclosedDistance:
     def of(
         value: float, lower: tuple[float, EndKind] | None, upper: tuple[float, EndKind] | None
     ) -> "EnclosedDistance":
-        """From ends that may say nothing: then they are 0 and 2, of no kind."""
+        """From ends that may say nothing: then they are 0 and 2, of no kind. No distance exceeds 2,
+        so that this is the end where rounding leads beyond."""
         low, low_kind = lower if lower is not None and lower[0] > 0.0 else (0.0, "none")
-        high, high_kind = upper if upper is not None else (2.0, "none")
+        high, high_kind = upper if upper is not None and upper[0] < math.inf else (2.0, "none")
         high = min(high, 2.0)
         if math.isnan(value):
             value = high

@@ -184,8 +184,8 @@ class InverseLanczos:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the vectors span the whole complement of sqrt(pi)."""
-        return self.n_steps >= len(self._first) - 2
+        """Whether the vectors of the steps span the whole complement of sqrt(pi)."""
+        return self.n_steps >= len(self._first) - 1
 
     def has_converged(self, tol: float) -> bool:
         """Whether the lower end is within tol, or more steps cannot improve it: only rounding is

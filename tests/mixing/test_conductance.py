@@ -106,4 +106,6 @@ def test_the_slowest_mode_is_the_function_of_the_gaps_upper_end(case):
     P, pi = case.P.tocoo(), chain.pi
     energy = 0.5 * (pi[P.row] * P.data * (f[P.row] - f[P.col]) ** 2).sum()
     assert_allclose(energy / (pi @ (f - pi @ f) ** 2), gap.gap_upper, rtol=1e-7)
-    assert gap.gap_upper == pytest.approx(gap.gap, rel=1e-6) and gap.upper_kind == "rigorous"
+    assert (
+        gap.gap_upper == pytest.approx(gap.gap, rel=1e-6, abs=0.0) and gap.upper_kind == "rigorous"
+    )

@@ -36,7 +36,7 @@ def test_divergences_are_the_textbook_ones(name):
     rng = np.random.default_rng(0)
     for policy in rng.dirichlet(np.ones(5), size=20):
         assert rlvr.divergence(policy, REFERENCE, name) == pytest.approx(
-            textbook(policy, REFERENCE, name), rel=1e-12
+            textbook(policy, REFERENCE, name), rel=1e-12, abs=0.0
         )
     assert rlvr.divergence(REFERENCE, REFERENCE, name) == 0
 
@@ -45,7 +45,7 @@ def test_giving_up_an_answer():
     policy = np.array([0.5, 0.5, 0, 0, 0])
     for name in ("kl", "chi2", "hellinger"):
         assert rlvr.divergence(policy, REFERENCE, name) == pytest.approx(
-            textbook(policy, REFERENCE, name), rel=1e-14
+            textbook(policy, REFERENCE, name), rel=1e-14, abs=0.0
         )
     assert (
         rlvr.divergence(policy, REFERENCE, "forward_kl")
@@ -64,7 +64,9 @@ def test_divergence_of_any_order_matches_multiprecision(alpha):
             mp.mpf(float(q)) * (x**a - a * x + a - 1) / (a * (a - 1))
             for q, x in zip(REFERENCE, u, strict=True)
         )
-    assert rlvr.divergence(policy, REFERENCE, alpha) == pytest.approx(float(exact), rel=1e-12)
+    assert rlvr.divergence(policy, REFERENCE, alpha) == pytest.approx(
+        float(exact), rel=1e-12, abs=0.0
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,7 +74,7 @@ def test_divergence_of_any_order_matches_multiprecision(alpha):
 def test_no_general_purpose_maximiser_finds_better(name, beta):
     found = rlvr.optimal_policy(REFERENCE, REWARD, beta, divergence=name)
     assert found.value == pytest.approx(
-        found.policy @ REWARD - beta * textbook(found.policy, REFERENCE, name), rel=1e-12
+        found.policy @ REWARD - beta * textbook(found.policy, REFERENCE, name), rel=1e-12, abs=0.0
     )
     best = minimize(lambda x: beta * textbook(x, REFERENCE, name) - x @ REWARD, REFERENCE,
     method="SLSQP", bounds=[(1e-9, 1)] * 5,
@@ -122,7 +124,7 @@ def test_kkt_conditions_hold_and_no_other_policy_is_better(reference, beta, orde
     rng = np.random.default_rng(seed)
     reward = rng.normal(size=reference.size)
     found = rlvr.optimal_policy(reference, reward, beta, divergence=order)
-    assert found.policy.sum() == pytest.approx(1, rel=1e-12)
+    assert found.policy.sum() == pytest.approx(1, rel=1e-12, abs=0.0)
     kept = np.isfinite(found.log_policy)
     scale = beta * np.exp(3 * np.abs(found.log_policy[kept] - np.log(reference)[kept]).max())
     assert found.kkt_residual <= 1e-12 * (1 + scale)
@@ -138,16 +140,16 @@ def test_kl_is_the_tilted_policy():
     found = rlvr.optimal_policy(REFERENCE, REWARD, 0.3)
     weights = REFERENCE * np.exp(REWARD / 0.3)
     np.testing.assert_allclose(found.policy, weights / weights.sum(), rtol=1e-13)
-    assert found.value == pytest.approx(0.3 * np.log(weights.sum()), rel=1e-13)
+    assert found.value == pytest.approx(0.3 * np.log(weights.sum()), rel=1e-13, abs=0.0)
     cold = rlvr.optimal_policy(REFERENCE, REWARD, 1e-5)
-    assert cold.log_policy[4] == pytest.approx(np.log(0.05 / 0.25) - 1.7e5, rel=1e-12)
+    assert cold.log_policy[4] == pytest.approx(np.log(0.05 / 0.25) - 1.7e5, rel=1e-12, abs=0.0)
 
 
 @pytest.mark.parametrize("alpha", [1 - 1e-6, 1 + 1e-6])
 def test_limit_to_kl(alpha):
     near, kl = (rlvr.optimal_policy(REFERENCE, REWARD, 0.5, divergence=a) for a in (alpha, 1.0))
     np.testing.assert_allclose(near.policy, kl.policy, rtol=3e-5)
-    assert near.value == pytest.approx(kl.value, rel=1e-5)
+    assert near.value == pytest.approx(kl.value, rel=1e-5, abs=0.0)
     # first order: halving the distance halves the difference
     nearer = rlvr.optimal_policy(REFERENCE, REWARD, 0.5, divergence=1 + (alpha - 1) / 2)
     np.testing.assert_allclose(
@@ -181,10 +183,12 @@ def test_forward_kl_closed_form_for_two_answers():
         found = rlvr.optimal_policy([p0, 1 - p0], [1.0, 0.0], beta, divergence="forward_kl")
         multiplier = ((1 + beta) + np.sqrt((1 + beta) ** 2 - 4 * beta * (1 - p0))) / 2
         assert found.multiplier == pytest.approx(
-            multiplier - beta, rel=1e-12
+            multiplier - beta, rel=1e-12, abs=0.0
         )  # f here is -log u + u - 1: its slope is 1 higher
-        assert found.policy[0] == pytest.approx(p0 * beta / (multiplier - 1), rel=1e-9)
-        assert rlvr.alpha_target_accuracy(p0, beta, 0) == pytest.approx(found.policy[0], rel=1e-12)
+        assert found.policy[0] == pytest.approx(p0 * beta / (multiplier - 1), rel=1e-9, abs=0.0)
+        assert rlvr.alpha_target_accuracy(p0, beta, 0) == pytest.approx(
+            found.policy[0], rel=1e-12, abs=0.0
+        )
 
 
 # ---- Bernoulli form
@@ -194,9 +198,11 @@ def test_forward_kl_closed_form_for_two_answers():
 @given(st.floats(1e-9, 1 - 1e-9), st.floats(0.02, 100), st.floats(-3, 4))
 def test_bernoulli_form_is_the_two_answer_policy(p0, beta, alpha):
     found = rlvr.optimal_policy([p0, 1 - p0], [1.0, 0.0], beta, divergence=alpha)
-    assert rlvr.alpha_target_accuracy(p0, beta, alpha) == pytest.approx(found.policy[0], rel=1e-9)
+    assert rlvr.alpha_target_accuracy(p0, beta, alpha) == pytest.approx(
+        found.policy[0], rel=1e-9, abs=0.0
+    )
     x = rlvr.alpha_target_accuracy(np.log(p0 / (1 - p0)), beta, alpha, logit=True)
-    assert 1 / (1 + np.exp(-x)) == pytest.approx(found.policy[0], rel=1e-9)
+    assert 1 / (1 + np.exp(-x)) == pytest.approx(found.policy[0], rel=1e-9, abs=0.0)
     assert p0 * (1 - 1e-12) <= found.policy[0] <= 1 + 1e-12
 
 
@@ -205,7 +211,7 @@ def test_bernoulli_form_of_many_answers():
     for alpha in (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0):
         found = rlvr.optimal_policy(REFERENCE, correct.astype(float), 0.3, divergence=alpha)
         assert found.policy[correct].sum() == pytest.approx(
-            rlvr.alpha_target_accuracy(0.25, 0.3, alpha), rel=1e-12
+            rlvr.alpha_target_accuracy(0.25, 0.3, alpha), rel=1e-12, abs=0.0
         )
         np.testing.assert_allclose(
             found.policy[correct] / found.policy[correct].sum(), [0.2, 0.8], rtol=1e-12
@@ -235,15 +241,15 @@ def test_bernoulli_closed_forms():
                 if slope(1 - 1e-15, a, b) < 0
                 else 1.0
             )
-            assert rlvr.alpha_target_accuracy(a, b, alpha) == pytest.approx(p, rel=1e-9)
+            assert rlvr.alpha_target_accuracy(a, b, alpha) == pytest.approx(p, rel=1e-9, abs=0.0)
 
 
 def test_how_targets_approach_1_in_the_cold():
     # forward KL: 1 - p* -> (1 - p0) beta; KL: exp(-1 / beta); chi-square: 1 from beta = p0 on
-    assert 1 - rlvr.alpha_target_accuracy(0.3, 1e-4, 0) == pytest.approx(0.7e-4, rel=1e-3)
+    assert 1 - rlvr.alpha_target_accuracy(0.3, 1e-4, 0) == pytest.approx(0.7e-4, rel=1e-3, abs=0.0)
     assert rlvr.alpha_target_accuracy(0.3, 1e-3, 1, logit=False) == 1
     assert (
-        rlvr.alpha_target_accuracy(0.3, 0.3, 2) == pytest.approx(1, rel=1e-15)
+        rlvr.alpha_target_accuracy(0.3, 0.3, 2) == pytest.approx(1, rel=1e-15, abs=0.0)
         and rlvr.alpha_target_accuracy(0.3, 0.31, 2) < 1
     )
     assert rlvr.alpha_target_accuracy(0.0, 1e-9, 1, logit=True) == pytest.approx(1e9)

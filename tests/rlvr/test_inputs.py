@@ -167,8 +167,10 @@ def test_pieces_are_cut_by_the_clock_and_ctrl_c_stops_between_them(monkeypatch):
 
 def test_budgets_far_below_an_ulp_and_logits_far_below_every_double():
     beta = rlvr.beta_for_mean([0.1, 0.2], kl=1e-60)  # kl -> p0 (1 - p0) / (2 beta^2)
-    assert beta == pytest.approx(np.sqrt((0.09 + 0.16) / 4 / 1e-60), rel=1e-9)
-    assert rlvr.beta_for_mean([-1e6], accuracy=0.5, logit=True) == pytest.approx(1e-6, rel=1e-9)
+    assert beta == pytest.approx(np.sqrt((0.09 + 0.16) / 4 / 1e-60), rel=1e-9, abs=0.0)
+    assert rlvr.beta_for_mean([-1e6], accuracy=0.5, logit=True) == pytest.approx(
+        1e-6, rel=1e-9, abs=0.0
+    )
     assert rlvr.beta_for_mean([0.0, 0.0], accuracy=0.5) == 0
 
 
@@ -194,7 +196,7 @@ def test_expectations_agree_with_a_sum_over_a_million_prompts():
             rlvr.expectation(values(x), density), abs=4.5 * error
         )  # false alarm 7e-6
         assert rlvr.expectation(sample) == pytest.approx(
-            float(np.sum(sample.astype(np.longdouble)) / len(sample)), rel=1e-12
+            float(np.sum(sample.astype(np.longdouble)) / len(sample)), rel=1e-12, abs=0.0
         )
 
 

@@ -117,7 +117,7 @@ def test_a_target_whose_complement_underflows_still_has_a_finite_suboptimality()
     # terms).
     p, beta = 0.3, 1e-3
     expected = (1 - p) + beta * (p * np.log(p) + (1 - p) * np.log(1 - p))  # p0 = 1/2
-    assert rlvr.suboptimality(p, 0.5, beta) == pytest.approx(expected, rel=1e-14)
+    assert rlvr.suboptimality(p, 0.5, beta) == pytest.approx(expected, rel=1e-14, abs=0.0)
 
 
 def test_entropy_and_pass_at_k_match_multiprecision():
@@ -255,10 +255,10 @@ def test_accuracy_rises_from_p0_to_the_target(p0, beta, times):
 @given(inner, st.floats(0.05, 20))
 def test_the_flow_arrives_at_the_target_with_rate_beta(p0, beta):
     assert rlvr.flow(p0, beta, 50 / beta) == pytest.approx(
-        rlvr.target_accuracy(p0, beta), rel=1e-12
+        rlvr.target_accuracy(p0, beta), rel=1e-12, abs=0.0
     )
     half_way = rlvr.flow(p0, beta, np.log(2) / beta)  # in logits
-    assert half_way == pytest.approx(rlvr.target_accuracy(p0, 2 * beta), rel=1e-12)
+    assert half_way == pytest.approx(rlvr.target_accuracy(p0, 2 * beta), rel=1e-12, abs=0.0)
 
 
 @given(inner, st.lists(st.floats(0, 1e4), min_size=2, max_size=6))
@@ -271,7 +271,7 @@ def test_beta_for_accuracy_inverts_target_accuracy(p0, p):
     assume(p > p0)
     beta = rlvr.beta_for_accuracy(p0, p)
     assert 0 < beta
-    assert rlvr.target_accuracy(p0, beta) == pytest.approx(p, rel=1e-13)
+    assert rlvr.target_accuracy(p0, beta) == pytest.approx(p, rel=1e-13, abs=0.0)
 
 
 @given(inner, st.floats(0, 1), coefficient)
@@ -281,7 +281,7 @@ def test_suboptimality_is_the_gap_of_the_objective(p0, p, beta):
     assert rlvr.suboptimality(p, p0, beta) == pytest.approx(
         gap, rel=1e-11, abs=1e-13 * (1 + 30 * beta)
     )
-    assert best == pytest.approx(beta * rlvr.log_partition(p0, beta), rel=1e-12)
+    assert best == pytest.approx(beta * rlvr.log_partition(p0, beta), rel=1e-12, abs=0.0)
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1e6))
@@ -317,10 +317,10 @@ def test_entropy_peaks_where_stated(h_correct, h_wrong):
     grid = np.linspace(0, 1, 101)
     top = rlvr.entropy(peak, 0.5, h_correct, h_wrong)
     assert top >= rlvr.entropy(grid, 0.5, h_correct, h_wrong).max() - 1e-13
-    assert top == pytest.approx(np.logaddexp(h_correct, h_wrong), rel=1e-12)
+    assert top == pytest.approx(np.logaddexp(h_correct, h_wrong), rel=1e-12, abs=0.0)
 
 
 @given(st.floats(0, 1), st.integers(1, 500))
 def test_pass_at_k_satisfies_its_recursion(p, k):
     one_more = rlvr.pass_at_k(p, k) + (1 - rlvr.pass_at_k(p, k)) * p
-    assert rlvr.pass_at_k(p, k + 1) == pytest.approx(one_more, rel=1e-13)
+    assert rlvr.pass_at_k(p, k + 1) == pytest.approx(one_more, rel=1e-13, abs=0.0)

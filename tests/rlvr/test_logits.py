@@ -83,10 +83,10 @@ def test_both_scales_agree_where_both_can(x, x0, beta, t):
     p, p0 = expit(x), expit(x0)
     near = {"rel": 1e-7, "abs": 1e-13}
     assert expit(rlvr.flow(x0, beta, t, logit=True)) == pytest.approx(
-        rlvr.flow(p0, beta, t), rel=1e-12
+        rlvr.flow(p0, beta, t), rel=1e-12, abs=0.0
     )
     assert expit(rlvr.target_accuracy(x0, beta, logit=True)) == pytest.approx(
-        rlvr.target_accuracy(p0, beta), rel=1e-12
+        rlvr.target_accuracy(p0, beta), rel=1e-12, abs=0.0
     )
     laws = (
         (rlvr.objective, (beta,)),
@@ -99,7 +99,7 @@ def test_both_scales_agree_where_both_can(x, x0, beta, t):
             function(p, p0, *arguments), **near
         )
     assert rlvr.log_partition(x0, beta, logit=True) == pytest.approx(
-        rlvr.log_partition(p0, beta), rel=1e-10
+        rlvr.log_partition(p0, beta), rel=1e-10, abs=0.0
     )
 
 
@@ -108,7 +108,7 @@ def test_both_scales_agree_where_both_can(x, x0, beta, t):
 def test_the_peak_in_logits(h_correct, h_wrong):
     x = rlvr.peak_entropy_accuracy(h_correct, h_wrong, logit=True)
     top = rlvr.entropy(x, 0.0, h_correct, h_wrong, logit=True)
-    assert top == pytest.approx(np.logaddexp(h_correct, h_wrong), rel=1e-13)
+    assert top == pytest.approx(np.logaddexp(h_correct, h_wrong), rel=1e-13, abs=0.0)
     assert top >= rlvr.entropy(
         x + np.linspace(-3, 3, 7), 0.0, h_correct, h_wrong, logit=True
     ).max() - 1e-12 * (1 + top)
@@ -134,9 +134,13 @@ def test_infinite_logits_are_answered_and_never_nan():
         answers[0][[0, -1]], np.repeat([[-INF], [INF]], 5, axis=1)
     )  # certain prompts do not move
     assert rlvr.target_accuracy(-5.0, 0.0, logit=True) == INF
-    assert rlvr.kl_spent(INF, 3.0, logit=True) == pytest.approx(np.log1p(np.exp(-3)), rel=1e-14)
+    assert rlvr.kl_spent(INF, 3.0, logit=True) == pytest.approx(
+        np.log1p(np.exp(-3)), rel=1e-14, abs=0.0
+    )
     assert rlvr.kl_spent(3.0, INF, logit=True) == INF == -rlvr.objective(3.0, INF, 1.0, logit=True)
-    assert rlvr.suboptimality(1.5, 0.2, 0.0, logit=True) == pytest.approx(expit(-1.5), rel=1e-14)
+    assert rlvr.suboptimality(1.5, 0.2, 0.0, logit=True) == pytest.approx(
+        expit(-1.5), rel=1e-14, abs=0.0
+    )
 
 
 @pytest.mark.parametrize("call, message", [
@@ -178,7 +182,7 @@ def test_a_kl_budget_is_spent_to_the_last_digit(x0, share):
     assert rlvr.target_accuracy(x0, beta, logit=True) == pytest.approx(x, rel=1e-12, abs=1e-12)
     p0 = expit(x0)
     if 1e-3 < p0 < 0.999:
-        assert rlvr.accuracy_for_kl(p0, budget) == pytest.approx(expit(x), rel=1e-12)
+        assert rlvr.accuracy_for_kl(p0, budget) == pytest.approx(expit(x), rel=1e-12, abs=0.0)
 
 
 def test_budgets_at_the_ends():
@@ -201,7 +205,7 @@ def test_time_to_accuracy_inverts_the_flow(x0, share, beta):
     p, p0 = expit(wanted), expit(x0)
     if p - p0 > 1e-3 and p < 0.99 and share < 0.9:
         assert rlvr.flow(p0, beta, rlvr.time_to_accuracy(p0, p, beta)) == pytest.approx(
-            p, rel=1e-10
+            p, rel=1e-10, abs=0.0
         )
 
 
@@ -210,7 +214,7 @@ def test_times_at_the_ends():
     assert rlvr.time_to_accuracy(0.5, rlvr.target_accuracy(0.5, 0.5) + 1e-9, 0.5) == INF
     assert rlvr.time_to_accuracy(0.0, [0.0, 0.5], 0.5).tolist() == [0, INF]
     assert rlvr.time_to_accuracy(0.2, 1.0, [0.0, 0.5]).tolist() == [INF, INF]
-    assert rlvr.time_to_accuracy(0.5, 0.9, 0.0) == pytest.approx(np.log(9), rel=1e-14)
+    assert rlvr.time_to_accuracy(0.5, 0.9, 0.0) == pytest.approx(np.log(9), rel=1e-14, abs=0.0)
     assert rlvr.time_to_accuracy(0.5, 0.9, INF) == INF
 
 
@@ -241,11 +245,13 @@ def test_one_coefficient_for_a_wanted_mean(wanted):
             kl = np.nan_to_num(target * np.log(target / P0)) + np.nan_to_num(
                 (1 - target) * np.log((1 - target) / (1 - P0))
             )
-        assert np.average(kl, weights=WEIGHTS) == pytest.approx(wanted["kl"], rel=1e-9)
+        assert np.average(kl, weights=WEIGHTS) == pytest.approx(wanted["kl"], rel=1e-9, abs=0.0)
     else:
-        assert np.average(target, weights=WEIGHTS) == pytest.approx(wanted["accuracy"], rel=1e-11)
+        assert np.average(target, weights=WEIGHTS) == pytest.approx(
+            wanted["accuracy"], rel=1e-11, abs=0.0
+        )
     assert rlvr.beta_for_mean(logit(P0), weights=WEIGHTS, logit=True, **wanted) == pytest.approx(
-        beta, rel=1e-9
+        beta, rel=1e-9, abs=0.0
     )
 
 
@@ -317,6 +323,8 @@ def test_an_interrupted_curve_keeps_what_it_has():
 def test_a_curve_without_entropies_or_k():
     curve = rlvr.flow_curve(0.2, 0.5, 1.0, k=8)
     assert curve.entropy is None and curve.k == (8,)
-    assert curve.pass_at_k[0, 0] == pytest.approx(1 - (1 - curve.accuracy[0]) ** 8, rel=1e-14)
+    assert curve.pass_at_k[0, 0] == pytest.approx(
+        1 - (1 - curve.accuracy[0]) ** 8, rel=1e-14, abs=0.0
+    )
     with pytest.raises(InvalidChainError):
         rlvr.flow_curve([], 0.5, [1.0])

@@ -46,9 +46,11 @@ def test_without_noise_every_parameter_comes_back():
     ]
     np.testing.assert_allclose(values, [P0, SPEED, BETA, 0.7, H_CORRECT, H_WRONG, 1.0], rtol=1e-6)
     assert found.converged and found.n_steps == 250 and found.n_dropped == 0
-    assert found.target == pytest.approx(rlvr.target_accuracy(P0, BETA), rel=1e-6)
-    assert found.peak_accuracy == pytest.approx(1 / (1 + np.exp(H_WRONG - H_CORRECT)), rel=1e-6)
-    assert found.free_difference == pytest.approx(H_CORRECT - H_WRONG, rel=1e-5)
+    assert found.target == pytest.approx(rlvr.target_accuracy(P0, BETA), rel=1e-6, abs=0.0)
+    assert found.peak_accuracy == pytest.approx(
+        1 / (1 + np.exp(H_WRONG - H_CORRECT)), rel=1e-6, abs=0.0
+    )
+    assert found.free_difference == pytest.approx(H_CORRECT - H_WRONG, rel=1e-5, abs=0.0)
     for law in (found.accuracy_law, found.kl_law, found.entropy_law):
         assert law.r_squared == pytest.approx(1, abs=1e-10)
     np.testing.assert_allclose(found.accuracy, accuracy, atol=1e-8)
@@ -99,11 +101,11 @@ def test_accuracy_fit_agrees_with_an_independent_least_squares():
         model, STEPS, accuracy, p0=[0.0, 0.01, 1.0], xtol=1e-14, ftol=1e-14
     )
     found = rlvr.fit_curve(STEPS, accuracy, lag=0)
-    assert found.speed == pytest.approx(best[1], rel=1e-5) and found.beta == pytest.approx(
-        best[2], rel=1e-5
+    assert found.speed == pytest.approx(best[1], rel=1e-5, abs=0.0) and found.beta == pytest.approx(
+        best[2], rel=1e-5, abs=0.0
     )
     assert found.beta_se == pytest.approx(
-        np.sqrt(covariance[2, 2]), rel=0.25
+        np.sqrt(covariance[2, 2]), rel=0.25, abs=0.0
     )  # that one takes residuals for homoscedastic
 
 
@@ -114,9 +116,9 @@ def test_noise_and_misfit_are_separated():
     for law in (good.accuracy_law, good.kl_law, good.entropy_law):
         # an sd from 250 steps has relative error 0.045 (0.055 from differences); 0.2 is beyond 3.6
         # of these
-        assert law.noise_sd == pytest.approx(0.02, rel=0.2) and law.residual_sd == pytest.approx(
-            0.02, rel=0.2
-        )
+        assert law.noise_sd == pytest.approx(
+            0.02, rel=0.2, abs=0.0
+        ) and law.residual_sd == pytest.approx(0.02, rel=0.2, abs=0.0)
         assert (
             law.p_value > 1e-4 and abs(law.durbin_watson - 2) < 0.5
         )  # sd of the ratio: 2 / sqrt(250) = 0.13
