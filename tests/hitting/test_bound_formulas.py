@@ -111,3 +111,19 @@ def test_known_means_keep_their_stated_error():
     found = fe.hitting_bounds(CHAIN, [0], gap=0.004, hitting=loose, tol=0.5)
     assert_allclose(found.error, 1.0 / 3.0, rtol=1e-12)
     assert_allclose(found.exit_rate_lower, (2.0 / 3.0) / known.mean.max(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("error, imbalance", [(0.0, 0.0), (0.01, 0.0), (0.0, 0.02), (0.01, 0.02)])
+def test_dirichlet_end_counts_the_error_and_the_imbalance(error, imbalance):
+    """Of g, squared over the lower end of the variance; of a law that is balanced up to a part."""
+    solve = bounds._ExitRateSolve(CHAIN, np.arange(6) == 0, 0.004, None, 1e-9, 10_000, 1)
+    solve.imbalance = imbalance
+    solve._without_fast_states = lambda quotient, g: math.inf
+    P = CHAIN.to_scipy().toarray()[1:, 1:]
+    f, g = np.r_[0.0, np.ones(5)], np.zeros(6)
+    g[1:] = np.linalg.solve(np.eye(5) - P, np.ones(5))
+    solve._enclose(f, g, error)
+    form = (PI @ (f * g)) / (PI @ g**2) * (1 + error) ** 2 / (1 - error) / (1 - imbalance)
+    assert form < 1.0 / g[1:].min()
+    assert_allclose(solve.high, form, rtol=1e-9)
+    assert_allclose(solve.low, (1.0 - error) / g.max(), rtol=1e-12)

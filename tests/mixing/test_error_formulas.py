@@ -3,6 +3,7 @@ rounding does not hide a term."""
 
 import math
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gallery
@@ -309,3 +310,14 @@ def test_relative_law_error_of_a_chain_that_is_not_reversible():
         is_reversible=False, _law=SimpleNamespace(take=lambda threads: SimpleNamespace(error=0.125))
     )
     assert relative_law_error(stub, np.zeros(3), 1) == 0.125 + 8 * UNIT
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("second", [True, False])
+def test_log_sobolev_converges_with_both_gaps(monkeypatch, first, second):
+    gap, mode = log_sobolev.slowest_mode(TWO)
+    step = fe.spectral_gap(TWO, kind="multiplicative")
+    gap, step = replace(gap, converged=first), replace(step, converged=second)
+    monkeypatch.setattr(log_sobolev, "slowest_mode", lambda *args, **options: (gap, mode))
+    monkeypatch.setattr(log_sobolev, "spectral_gap", lambda *args, **options: step)
+    assert fe.modified_log_sobolev(TWO).converged == (first and second)
