@@ -3,7 +3,9 @@ reversible and one-way chains, and on published counts of language models."""
 
 import json
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import gallery
 import numpy as np
@@ -275,3 +277,27 @@ def test_one_way_counts_leave_the_stationary_law_to_the_closed_class(published, 
     labels, closed = reference.scc(counts)
     assert np.array_equal(np.isinf(found.potential), ~closed[labels])
     assert np.isfinite(found.potential).sum() == len(DIFFERENCES[model]) + 1
+
+
+@pytest.mark.parametrize("law_converged", [True, False])
+@pytest.mark.parametrize("split_converged", [True, False])
+def test_converged_needs_the_law_and_the_split(monkeypatch, law_converged, split_converged):
+    module = sys.modules["fastebm.equilibrium.detailed_balance"]
+    chain = MarkovChain(dense(biased_ring(6, 0.7, 0.3)))
+    law = SimpleNamespace(log_pi=chain._law.take(1).log_pi, converged=law_converged)
+    monkeypatch.setattr(type(chain._law), "take", lambda self, threads: law)
+    split = module.hodge_split
+
+    def hodge_split(*args):
+        return split(*args)[0], split_converged
+
+    monkeypatch.setattr(module, "hodge_split", hodge_split)
+    found = detailed_balance(chain, hodge=True)
+    assert found.converged == (law_converged and split_converged)
+    assert detailed_balance(chain).converged == law_converged
+    # a balance that holds for a law that is not known proves nothing
+    walk = MarkovChain(gallery.cycle(6).P)
+    monkeypatch.undo()
+    own = SimpleNamespace(log_pi=walk._law.take(1).log_pi, converged=law_converged)
+    monkeypatch.setattr(type(walk._law), "take", lambda self, threads: own)
+    assert detailed_balance(walk).is_reversible == law_converged

@@ -55,16 +55,17 @@ def test_residuals_of_a_perturbed_basis_are_covered(seed, size, monkeypatch):
 def test_an_inverse_that_is_off_widens_the_discs(monkeypatch):
     """(I - E)^-1 W R: row sums t + e max t / (1 - max e), both inflated; nothing from 1/2 on."""
     A = np.diag([1.0, 2.0])
-    values, V = np.array([1.0 + 0.015625, 2.0]), np.eye(2)
+    values, V = np.array([1.0 + 0.015625, 2.0 - 0.0078125]), np.eye(2)
     monkeypatch.setattr(np.linalg, "eig", lambda A: (values, V))
-    inverse = np.linalg.inv
-    for e, known in ((0.25, True), (0.49, True), (0.51, False)):
-        monkeypatch.setattr(np.linalg, "inv", lambda V, e=e: inverse(V) * (1.0 - e))
+    for e, known in ((0.25, True), (0.42, True), (0.46, False)):
+        W = np.array([[1.0 - e, 0.0625], [0.0, 1.0 - 0.5 * e]])
+        monkeypatch.setattr(np.linalg, "inv", lambda V, W=W: W)
         found = DenseSpectrum.of(A, 0.0)
         if known:
-            t, e = INFLATED * 0.015625 * (1.0 - e), INFLATED * e
-            expected = [t + e * t / (1.0 - e), e * t / (1.0 - e)]
-            assert_allclose(found.radii, expected, rtol=1e-8)
+            size = np.array([0.015625, 0.0078125])
+            t = INFLATED * np.abs(W) @ size
+            rows = INFLATED * np.array([e + 0.0625, 0.5 * e])
+            assert_allclose(found.radii, t + rows * t[0] / (1.0 - rows[0]), rtol=1e-8)
         else:
             assert np.isinf(found.radii).all() and np.isfinite(found.conditions).all()
 

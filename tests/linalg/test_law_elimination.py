@@ -95,6 +95,21 @@ def test_error_of_a_wrong_law(seed):
     assert wrong <= error
 
 
+def test_error_of_the_solve_for_the_times_counts():
+    """w M >= (1 - theta) b: a bound is divided by 1 - theta."""
+    P = light_well()
+    found = eliminated(P)
+    y = exact_law(P) / exact_law(P)[0]
+    _, largest, _ = parts(P, y)
+    at = solution(found, y)
+    for kappa, theta in ((1e-6, 0.25), (1e-6, 0.999), (1.5, 0.5), (1e-6, 1.0)):
+        residuals = iter((kappa, theta))
+        found._relative_residual = lambda s, log_b, residuals=residuals: next(residuals)
+        bound = kappa * largest / (1.0 - theta) if theta < 1.0 > kappa else math.inf
+        expected = 2.02 * bound / (1.0 - bound) if bound < 0.5 else math.inf
+        assert_allclose(found._error(at), expected, rtol=1e-9)
+
+
 def test_error_is_infinite_where_nothing_is_proven():
     P = light_well()
     found, pi = eliminated(P), exact_law(P)

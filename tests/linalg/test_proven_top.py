@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import erfinv
 
-from fastebm.linalg.proven_top import proven_top, start_component
+from fastebm.linalg.proven_top import LENGTH, proven_top, start_component
 
 ROUNDING = 1e-15
 
@@ -93,3 +93,45 @@ def test_failure_probability_is_what_is_stated():
 def test_nothing_is_claimed_without_steps_that_show_it():
     assert proven_top(np.array([0.5]), np.array([0.4]), 0.5, 1.0, 1e-9, ROUNDING) == np.inf
     assert proven_top(np.array([1.0]), np.array([0.0]), 1.0, 1.0, 1e-3, ROUNDING) == np.inf
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("n_steps", [8, 12, 20, 35])
+def test_end_is_where_the_polynomial_reaches_one_over_the_component(sign, n_steps):
+    """Found from above, to a relative 1e-3 of its distance from the largest Ritz value."""
+    rng = np.random.default_rng(n_steps)
+    values = sign * np.r_[0.9, rng.uniform(-0.3, 0.5, 299)]
+    alpha, beta, theta = recurrence(values, rng.standard_normal(300), n_steps)
+    limit, c = 1.0, start_component(299, 1e-6)
+
+    def largest(mu):
+        p, before, coupling, top = 1.0, 0.0, 0.0, 0.0
+        for a, b in zip(alpha, beta, strict=True):
+            p, before = ((mu - a) * p - coupling * before) / b, p
+            coupling, top = b, max(top, p)
+        return c * top
+
+    found = proven_top(alpha, beta, theta, limit, c, ROUNDING)
+    if largest(limit) <= LENGTH:
+        assert found == np.inf
+        return
+    low, high = 0.0, limit - theta
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if largest(theta + middle) > LENGTH else (middle, high)
+    assert high * (1.0 - 1e-6) - 1e-15 <= found - theta <= high * 1.005 + 1e-15
+    assert found <= limit
+
+
+def test_couplings_count_as_no_less_than_rounding():
+    """One step: p = (mu - alpha) / max(beta, rounding) reaches 1 / c."""
+    for beta, rounding in ((1e-20, 1e-9), (1e-9, 1e-20)):
+        end = proven_top(np.array([0.5]), np.array([beta]), 0.5, 1.0, 1e-3, rounding)
+        assert end - 0.5 == pytest.approx(1e-6 * LENGTH, rel=2e-3, abs=0.0)
+    for limit in (0.5, 0.4, np.inf):
+        assert proven_top(np.array([0.5]), np.array([1e-9]), 0.5, limit, 1e-3, 0.0) == np.inf
+
+
+def test_start_component_by_hand():
+    assert start_component(8, 1e-6) == pytest.approx(1e-6 * np.sqrt(np.pi) / 4, rel=1e-14, abs=0)
+    assert start_component(0, 1e-6) == start_component(1, 1e-6)

@@ -285,10 +285,13 @@ def test_relative_law_error_counts_a_mismatch_at_every_state():
     chain = fe.MarkovChain(P)
     scaled = chain._scaled
     pattern = SimpleNamespace(
-        is_symmetric=False, mismatch=1e-5, potential=np.full(10, 30.0), log_span=2.0
+        is_symmetric=False, mismatch=1e-5, potential=np.linspace(-30.0, 5.0, 10), log_span=2.0
     )
     fake = SimpleNamespace(
-        pattern=pattern, log_row=np.full(10, -4.0), log_col=None, log_measure=scaled.log_measure
+        pattern=pattern,
+        log_row=np.linspace(-4.0, 1.0, 10),
+        log_col=None,
+        log_measure=scaled.log_measure,
     )
     stub = SimpleNamespace(is_reversible=True, n_states=10, _scaled=fake)
     own = chain.log_pi
