@@ -345,7 +345,7 @@ class _ExitRateSolve:
         mean, _, _ = enclosure(self.mean, self.error)
         mass, from_pi = averages(self.law.pi, self.mask, mean, self.threads)
         lower_gap, pi_converged = lower_end(self.gap), self.law.converged
-        above = bound_from_gap(self.gap, self.pi, self.mask) if pi_converged else math.inf
+        above = bound_from_gap(self.gap, self.law, self.mask)
         after = self.chain._scaled.apply(self.mean, num_threads=self.threads)
         back = (
             1.0 + _core.vec_dot(np.where(self.mask, self.pi, 0.0), after, self.threads) / mass

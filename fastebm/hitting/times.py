@@ -24,6 +24,7 @@ from ..chains.law import StationaryLaw
 from ..equilibrium.structure import hits_almost_surely, on_closed_class
 from ..errors import InvalidChainError, ReducibleChainError
 from ..linalg.m_matrix import MMatrixSystem
+from ..linalg.rounding import UNIT
 from ..spectral.gap_ends import gap_converged, lower_end
 from ..spectral.gap_result import GapResult
 
@@ -302,8 +303,7 @@ class _MeanSolve:
         law_converged = law is None or law.converged
         bound = None
         if self.gap is not None:
-            pi = None if law is None else law.pi
-            bound = bound_from_gap(self.gap, pi, self.mask) if law_converged else math.inf
+            bound = bound_from_gap(self.gap, law, self.mask)
         never = np.flatnonzero(self.never)
         return HittingResult(
             lag=self.chain.lag,
@@ -333,14 +333,20 @@ def enclosure(x: FloatArray, delta: float) -> tuple[FloatArray, FloatArray, Floa
     )
 
 
-def bound_from_gap(gap: GapResult | float, pi: FloatArray | None, target: BoolArray) -> float:
+def bound_from_gap(gap: GapResult | float, law: StationaryLaw | None, target: BoolArray) -> float:
     """(1 - pi(A)) / (gap pi(A)) >= E_pi tau_A (Aldous & Fill, ch. 3), where gap is a number or the
-    lower end of a GapResult; NaN without pi. 1 - pi(A) is summed: where A has nearly all mass, a
-    difference would be rounding."""
-    if pi is None:
+    lower end of a GapResult; NaN without pi, inf if it did not converge. 1 - pi(A) is summed: where
+    A has nearly all mass, a difference would be rounding. The rounding of log pi and of its
+    exponentials is added."""
+    if law is None:
         return math.nan
-    scale = lower_end(gap) * float(pi[target].sum())
-    outside = float(pi[~target].sum())
+    if not law.converged:
+        return math.inf
+    pi = law.pi
+    used = law.log_pi[pi > 0.0]
+    rounding = 8.0 * UNIT * (2.0 - float(used.min()) + math.sqrt(len(used)))
+    scale = lower_end(gap) * float(pi[target].sum()) * (1.0 - rounding)
+    outside = float(pi[~target].sum()) * (1.0 + rounding)
     with np.errstate(over="ignore"):
         return float(np.float64(outside) / scale) if scale > 0 else math.inf
 

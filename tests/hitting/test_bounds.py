@@ -174,3 +174,14 @@ def test_the_mean_is_not_bounded_on_transient_states():
     found = fe.hitting_bounds(fe.MarkovChain(P), [2])
     assert_allclose(found.mean, [2, 1, 0])
     assert found.mean_bound.tolist() == [np.inf, np.inf, 0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_bound_from_a_gap_covers_the_rounding_of_pi(seed):
+    """Of two states it is attained, and log pi of 100 rounds to 1e-14."""
+    a, b = 10.0 ** -np.random.default_rng(seed).uniform(30, 130, size=2)
+    chain = fe.MarkovChain(np.array([[1, a], [b, 1]]), normalize=True)
+    found = fe.hitting_times(chain, [1], gap=fe.spectral_gap(chain, kind="additive"))
+    exact = 1 / (a * (1 + a / b)) if a < b else b / a / (a + b)  # pi(0) / a
+    assert found.bound_from_gap >= exact * (1 - 4e-16)
+    assert_allclose(found.bound_from_gap, exact, rtol=1e-12)
