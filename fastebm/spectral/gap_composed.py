@@ -83,12 +83,17 @@ def _formed(chain: MarkovChain, kind: str, log_pi: FloatArray, threads: int) -> 
 def _of_formed(found: GapResult, options: GapOptions, error: float) -> GapResult:
     """The gap of a reversibilisation that was formed, for the chain itself."""
     kind = options.kind
-    lower, upper = found.gap_lower * (1.0 - error), min(2.0, found.gap_upper * (1.0 + error))
+    lower, upper = (
+        max(found.gap_lower * (1.0 - error), 0.0),
+        min(2.0, found.gap_upper * (1.0 + error)),
+    )
     return replace(
         found,
         kind=kind,
         gap_lower=lower,
         gap_upper=upper,
+        lower_kind=found.lower_kind if lower > 0.0 else "none",
+        probabilistic_lower=lower if found.lower_kind == "probabilistic" else None,
         slem=None,
         relaxation_time=_time(kind, found.gap),
         converged=found.converged and error <= 0.1 * options.tol,
