@@ -177,6 +177,8 @@ class Pattern:
     @cached_property
     def potential(self) -> FloatArray | None:
         """The w that makes diag(exp(w)) A symmetric, or None if there is none."""
+        if self.log_entries is not None:
+            return None  # zeros balance any others: it has to be given where entries underflowed
         if self.transpose is self.matrix:
             return np.zeros(self.n_states)
         w, self.mismatch = graph.potential(self.matrix, self.transpose)

@@ -58,7 +58,8 @@ def dense(chain: MarkovChain, options: GapOptions) -> tuple[GapResult, FloatArra
         root = np.exp(0.5 * log_pi)
         root /= np.linalg.norm(root)
         values, vectors = _eigh(chain, root)
-        rounding = len(root) * LAPACK_ROUNDING
+        # LAPACK's, and that of the entries: their scalings are exponentials of such logs
+        rounding = len(root) * LAPACK_ROUNDING + 2.0 * EPS * float(np.abs(log_pi).max())
         top = _within(1.0 - float(values[-1]), rounding)
         bottom = _within(1.0 + float(values[0]), rounding)
         v, method = vectors[:, -1], "lapack"

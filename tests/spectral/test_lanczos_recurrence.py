@@ -167,7 +167,8 @@ def test_proven_distance_by_its_formula(end, n_steps):
     ends, ritz = ProvenEnds(61, 9, 2e-6), ritz_of(0, n_steps)
     sign = 1.0 if end == "top" else -1.0
     rounding = ends.rounding(n_steps)
-    assert rounding == pytest.approx((64 + 8 * 3 + 3 * n_steps) * EPS, rel=1e-14, abs=0.0)
+    step = 3 + 64 / np.sqrt(60)
+    assert rounding == pytest.approx((64 + 8 * 3 + step * n_steps) * EPS, rel=1e-14, abs=0.0)
     top, value = expected_end(ritz, sign, 1e-6, rounding, 60)
     found = ends.distance(ritz, end)
     assert ritz.distance(end) == pytest.approx(value, rel=1e-12, abs=0.0)
