@@ -69,7 +69,9 @@ class LanczosGap:
     ) -> None:
         self.chain, self.law, self.options, self.seed = chain, law, options, seed
         self.kind, self.keep_vector = options.kind, keep_vector
-        self.proven = ProvenEnds(chain.n_states, chain._scaled.pattern.max_degree, options.failure)
+        degree = chain._scaled.pattern.max_degree
+        shares = options.first_share, options.second_share
+        self.proven = ProvenEnds(chain.n_states, degree, *shares)
         self.schedule = CheckSchedule(chain.n_states)
         self.recurrence: LanczosRecurrence | WideRecurrence | None = None
         self.ritz: TridiagonalRitz | None = None

@@ -255,8 +255,7 @@ class ReversibleGap:
         assert self._grounded is not None
         if not self._grounded.factorise(report):
             return None
-        share = 0.5 if self.kind in MODULUS_KINDS else 1.0
-        return InverseLanczos(self._grounded, self.seed, share * self.options.failure)
+        return InverseLanczos(self._grounded, self.seed, self.options.inverse_share)
 
     def _start_inverse(self, run: Resumable) -> bool:
         self.inverse = self._new_inverse(run)

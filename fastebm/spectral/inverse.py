@@ -157,7 +157,7 @@ class InverseLanczos:
     seed : int
         Of the start.
     failure : float
-        The failure probability of the lower end.
+        The failure probability of the start, and again of the rounding of the solves.
 
     Attributes
     ----------
@@ -176,7 +176,7 @@ class InverseLanczos:
         self._steps: list[tuple[FloatArray, float, float]] = []
         self._ritz: FloatArray = np.empty(0)
         self.theta, self.residual, self._excess = 0.0, math.inf, math.inf
-        self._lower, self._gap, self._upper = 0.0, math.nan, math.inf
+        self._lower, self._gap = 0.0, math.nan
 
     @property
     def n_steps(self) -> int:

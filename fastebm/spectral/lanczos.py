@@ -139,12 +139,13 @@ class ProvenEnds:
     n_states : int
     max_degree : int
         Entries in a row at most.
-    failure : float
-        The failure probability of both ends together.
+    first, second : float
+        The failure probabilities of an end by one start, and by two.
     """
 
-    def __init__(self, n_states: int, max_degree: int, failure: float) -> None:
-        self._dimension, self._max_degree, self._failure = n_states - 1, max_degree, 0.5 * failure
+    def __init__(self, n_states: int, max_degree: int, first: float, second: float) -> None:
+        self._dimension, self._max_degree = n_states - 1, max_degree
+        self._first, self._second = first, second
 
     def distance(
         self, ritz: TridiagonalRitz, end: End, second: TridiagonalRitz | None = None
@@ -154,10 +155,10 @@ class ProvenEnds:
         Two independent starts both have a small component of an eigenvector with the product of
         their probabilities: with a `second` start each may fail with the root of the probability.
         """
-        reach = self._reach(ritz, end, self._failure)
+        reach = self._reach(ritz, end, self._first)
         value, rounding = ritz.distance(end), self.rounding(ritz.n_steps)
         if second is not None:
-            root = math.sqrt(self._failure)
+            root = math.sqrt(self._second)
             reach = min(reach, max(self._reach(both, end, root) for both in (ritz, second)))
             value = min(value, second.distance(end))
         kind: EndKind = "probabilistic"
@@ -177,7 +178,7 @@ class ProvenEnds:
 
     def growth(self, tol: float) -> float:
         """By how much the logarithm of a component has to grow for a proof to tol."""
-        return -math.log(start_component(self._dimension, self._failure) * tol)
+        return -math.log(start_component(self._dimension, self._first) * tol)
 
     def rounding(self, n_steps: int) -> float:
         """Absolute error of a Ritz value, and of the recurrence, after so many steps."""
@@ -353,10 +354,6 @@ class WideRecurrence:
     @property
     def is_exhausted(self) -> bool:
         return len(self.beta) > 0 and bool(self.beta[-1] <= NULL_COUPLING)
-
-    @property
-    def is_whole(self) -> bool:
-        return False
 
     def release(self) -> None:
         """Nothing to free."""

@@ -11,7 +11,9 @@ from fastebm.linalg import dirichlet
 from fastebm.linalg.rounding import EPS
 from fastebm.spectral import gap_dense
 from fastebm.spectral.ends import EnclosedDistance
+from fastebm.spectral.gap_options import GapOptions
 from fastebm.spectral.gap_result import closed_form, from_ends
+from fastebm.spectral.gap_reversible import ReversibleGap
 
 KINDS = ("spectral", "additive", "absolute", "multiplicative")
 
@@ -140,3 +142,17 @@ def test_eigenvalues_on_the_complement():
         assert_allclose(values, all_values[:-1], atol=1e-13)
         S = root[:, None] * P / root
         assert_allclose(S @ vectors[:, -1], values[-1] * vectors[:, -1], atol=1e-13)
+
+
+@pytest.mark.parametrize("kind, n_ends", [("spectral", 1), ("additive", 1), ("absolute", 2)])
+def test_the_failure_probability_is_shared_by_all_events(kind, n_ends):
+    """Two starts of Lanczos at each end that decides, the start on the inverse and its rounding:
+    their probabilities add up to what is stated, whichever of them is asked."""
+    options = GapOptions(kind, 1e-8, False, 100, 1e-6, 1, False, None)
+    lanczos = n_ends * (options.first_share + options.second_share)
+    assert lanczos + 2 * options.inverse_share == pytest.approx(1e-6, rel=1e-14, abs=0.0)
+    search = ReversibleGap(wells(1.0), options, method="inverse", seed=0, checkpoint=None)
+    proven = search.lanczos.proven
+    assert (proven._first, proven._second) == (options.first_share, options.second_share)
+    inverse = search._new_inverse(lambda *a, **k: None)
+    assert inverse is not None and inverse.failure == options.inverse_share

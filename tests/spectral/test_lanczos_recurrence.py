@@ -164,7 +164,7 @@ def expected_end(ritz, sign, failure, rounding, dimension):
 @pytest.mark.parametrize("end", ["top", "bottom"])
 def test_proven_distance_by_its_formula(end, n_steps):
     """Each end of the spectrum may fail with half the probability."""
-    ends, ritz = ProvenEnds(61, 9, 2e-6), ritz_of(0, n_steps)
+    ends, ritz = ProvenEnds(61, 9, 1e-6, 1e-6), ritz_of(0, n_steps)
     sign = 1.0 if end == "top" else -1.0
     rounding = ends.rounding(n_steps)
     step = 3 + 64 / np.sqrt(60)
@@ -182,7 +182,7 @@ def test_proven_distance_by_its_formula(end, n_steps):
 
 @pytest.mark.parametrize("n_steps", [8, 14, 20])
 def test_second_start_lets_each_fail_with_the_root(n_steps):
-    ends, one, two = ProvenEnds(61, 9, 2e-6), ritz_of(0, n_steps), ritz_of(1, n_steps)
+    ends, one, two = ProvenEnds(61, 9, 1e-6, 1e-6), ritz_of(0, n_steps), ritz_of(1, n_steps)
     rounding = ends.rounding(n_steps)
     alone, value = expected_end(one, 1.0, 1e-6, rounding, 60)
     both = [expected_end(ritz, 1.0, 1e-3, rounding, 60) for ritz in (one, two)]
@@ -196,7 +196,7 @@ def test_second_start_lets_each_fail_with_the_root(n_steps):
 
 def test_growth_that_a_proof_needs():
     """log of 1 / (c tol)."""
-    growth = ProvenEnds(61, 9, 2e-6).growth(1e-4)
+    growth = ProvenEnds(61, 9, 1e-6, 1e-6).growth(1e-4)
     assert growth == pytest.approx(
         -math.log(1e-6 / math.sqrt(120 / math.pi) * 1e-4), rel=1e-14, abs=0.0
     )
