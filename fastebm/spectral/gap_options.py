@@ -7,7 +7,7 @@ from .._runtime.types import Callback
 #: The kinds that both ends of the spectrum of a reversible chain decide.
 MODULUS_KINDS = ("absolute", "multiplicative")
 # How the failure probability is shared: all that may be asked fails with the sum of the parts.
-FIRST_PART, OTHER_PART = 0.7, 0.1
+FIRST_PART, SECOND_PART, INVERSE_PART = 0.5, 0.3, 0.1
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,18 @@ class GapOptions:
     @property
     def first_share(self) -> float:
         """The failure probability of the first start of Lanczos, for each end of the spectrum that
-        decides. It has most of the whole, because it takes the most products."""
+        decides. It has half of the whole, because it takes the most products."""
         return FIRST_PART * self.failure / self._n_ends
 
     @property
     def second_share(self) -> float:
         """That of a second start, for each end."""
-        return OTHER_PART * self.failure / self._n_ends
+        return SECOND_PART * self.failure / self._n_ends
 
     @property
     def inverse_share(self) -> float:
         """That of the start on the inverse, and again that of the rounding of its solves."""
-        return OTHER_PART * self.failure
+        return INVERSE_PART * self.failure
 
     @property
     def _n_ends(self) -> int:
