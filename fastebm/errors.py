@@ -30,6 +30,11 @@ class MemoryForecastError(FastebmError, MemoryError):
     text says how many bytes."""
 
 
+class InputTooLargeError(InvalidChainError, MemoryForecastError):
+    """A file asks for more memory than is free. It is raised before anything is allocated; the text
+    names the file and says how many bytes."""
+
+
 class ConvergenceError(FastebmError, ArithmeticError):
     """An iteration did not meet its tolerance, and the result of the call, such as a chain, could
     not say so. The text says what did not converge and the remedy."""

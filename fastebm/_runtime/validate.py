@@ -11,6 +11,8 @@ import scipy.sparse as sp
 
 from ..errors import InvalidChainError
 from .labelled import in_state_order, is_series
+from .memory import forecast_memory
+from .sparse_input import consistent
 from .types import BoolArray, FloatArray, IntArray, Labels, States
 
 Choice = TypeVar("Choice", bound=str | None)
@@ -19,6 +21,13 @@ Choice = TypeVar("Choice", bound=str | None)
 # errors: 1 + 2e-16 is a probability. Up to 64 ulp of one (1.4e-14) they are clipped to the end.
 END_ROUNDING = 64 * float(np.finfo(np.float64).eps)
 
+MAX_COUNT = 2**63 - 1  # what the core counts in
+
+# What making a chain of a sparse matrix takes at its peak: the matrix as CSR and its copy of one
+# type; for each state also its row sum, the error of it, and the scaling.
+BYTES_A_ROW = 40
+BYTES_AN_ENTRY = 40
+
 
 def count(value: object, name: str, minimum: int = 1) -> int:
     """An int of at least `minimum`."""
@@ -26,6 +35,8 @@ def count(value: object, name: str, minimum: int = 1) -> int:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
     if value < minimum:
         raise InvalidChainError(f"{name} must be at least {minimum}, got {value}")
+    if value > MAX_COUNT:
+        raise InvalidChainError(f"{name} must be at most 2**63 - 1, got {value}")
     return int(value)
 
 
@@ -67,12 +78,27 @@ def clipped(array: FloatArray, low: float, high: float) -> FloatArray:
 
 def sparse_float64(matrix: Any, name: str) -> Any:
     """A sparse matrix of any form as a CSR array of float64, a copy, with rows ascending and
-    repeated entries added up. They are cast first: a uint8 matrix would add them modulo 256."""
+    repeated entries added up. They are cast first: a uint8 matrix would add them modulo 256.
+
+    Raises
+    ------
+    InvalidChainError
+        The index arrays are not consistent; nothing native has read them.
+    MemoryForecastError
+        The rows and entries need more memory than is free.
+    """
     if matrix.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, not dtype {matrix.dtype}")
+    matrix = consistent(matrix, name)
+    forecast_matrix(matrix.shape[0], matrix.data.size, f"{name}: a matrix of shape {matrix.shape}")
     csr = sp.csr_array(matrix.astype(np.float64, copy=False), copy=True)
     csr.sum_duplicates()
     return csr
+
+
+def forecast_matrix(n_rows: int, n_entries: int, purpose: str) -> None:
+    """Raise `MemoryForecastError` before a sparse matrix, or the chain of it, that does not fit."""
+    forecast_memory(BYTES_A_ROW * n_rows + BYTES_AN_ENTRY * n_entries, purpose)
 
 
 def real_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._runtime.npy import read_array
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
+from ..io.opening import file_size, file_too_large, malformed, opened, opened_text
 from ..io.transitions import real
 
 # Labels that are compared with a name that is none of them.
 MAX_COMPARED = 20_000
+_FORMAT = "see --help for the format"
 
 
 def one_line(error: BaseException) -> str:
@@ -72,7 +75,7 @@ def state_number(name: str, chain: MarkovChain, numbered: bool) -> int:
     """The number of the state with this label. The name is that number if the chain has no labels,
     or with `numbered`."""
     if chain.labels is None or numbered:
-        if not name.isdecimal() or int(name) >= chain.n_states:
+        if not _is_number(name) or int(name) >= chain.n_states:
             raise InvalidChainError(
                 f"no state {name!r}: states are numbered 0 to {chain.n_states - 1}"
             )
@@ -91,6 +94,10 @@ def state_number(name: str, chain: MarkovChain, numbered: bool) -> int:
     return found
 
 
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) <= 18
+
+
 def _unknown(name: str, chain: MarkovChain) -> str:
     """The error about a name that is no label."""
     assert chain.labels is not None
@@ -98,7 +105,7 @@ def _unknown(name: str, chain: MarkovChain) -> str:
     near = get_close_matches(name, islice(chain.labels, MAX_COMPARED), cutoff=0.5)
     near = near or [*islice(chain.labels, 3)]
     text += f"; labels are {', '.join(map(repr, near))}" + ", ..." * (chain.n_states > len(near))
-    if name.isdecimal() and int(name) < chain.n_states:
+    if _is_number(name) and int(name) < chain.n_states:
         text += f"; for the state of number {name} (labelled {chain.labels[int(name)]!r}) give "
         text += "--numbered"
     return text
@@ -110,14 +117,11 @@ def read_vector(
     """One number per state from a file; None for None."""
     if path is None:
         return None
-    try:
-        values = (
-            np.load(path, allow_pickle=False)
-            if path.endswith(".npy")
-            else _text_vector(path, chain, numbered)
-        )
-    except (ValueError, TypeError, EOFError, csv.Error) as error:
-        raise InvalidChainError(f"{path}: {error}; see --help for the format") from error
+    if path.lower().endswith(".npy"):
+        with file_too_large(), opened(path) as file:
+            values = read_array(file, file_size(path), path)
+    else:
+        values = _text_vector(path, chain, numbered)
     if values.dtype.kind not in "biuf":
         raise InvalidChainError(f"{path}: dtype {values.dtype}; save real numbers")
     return values
@@ -125,12 +129,22 @@ def read_vector(
 
 def _text_vector(path: str, chain: MarkovChain, numbered: bool) -> npt.NDArray[np.generic]:
     values = np.zeros(chain.n_states)
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    rows: list[tuple[int, list[str]]] = []
+    with opened_text(path) as file:
         reader = csv.reader(file)
-        rows = [(reader.line_num, row) for row in reader if row]
+        try:
+            for row in reader:
+                if row:
+                    rows.append((reader.line_num, row))
+                if len(rows) > chain.n_states:
+                    raise malformed(path, f"more lines than the {chain.n_states} states", _FORMAT)
+        except csv.Error as error:
+            raise malformed(path, f"line {reader.line_num}: {error}", _FORMAT) from error
     width = len(rows[0][1]) if rows else 0
     if width not in (1, 2) or (width == 1 and len(rows) != chain.n_states):
-        raise InvalidChainError(f"{len(rows)} lines of {width} fields for {chain.n_states} states")
+        raise malformed(
+            path, f"{len(rows)} lines of {width} fields for {chain.n_states} states", _FORMAT
+        )
     numbers: dict[str, int] = {}
     if width == 2 and chain.labels is not None and not numbered:
         # the first state of a label that occurs twice is reported by state_number
@@ -140,14 +154,14 @@ def _text_vector(path: str, chain: MarkovChain, numbered: bool) -> npt.NDArray[n
     for at, (line, row) in enumerate(rows):
         try:
             if len(row) != width:
-                raise InvalidChainError(f"{len(row)} fields instead of {width}")
+                raise ValueError(f"{len(row)} fields instead of {width}")
             if width == 2:
                 name = row[0].strip()
                 at = numbers[name] if name in numbers else state_number(name, chain, numbered)
                 if at in seen:
-                    raise InvalidChainError(f"the state {name!r} has a value already")
+                    raise ValueError(f"the state {name!r} has a value already")
                 seen.add(at)
             values[at] = real(row[-1])
         except ValueError as error:
-            raise InvalidChainError(f"line {line}: {error}") from None
+            raise malformed(path, f"line {line}: {error}", _FORMAT) from None
     return values

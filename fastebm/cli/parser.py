@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 from .._version import __version__
+from ..io.transitions import real
 from .commands import (
     run_analyze,
     run_balance,
@@ -39,6 +40,7 @@ class Parser(argparse.ArgumentParser):
     """Reports bad usage in one line; the usage itself is in --help."""
 
     def error(self, message: str) -> NoReturn:
+        message = " ".join(message.split())  # an argument may hold line breaks
         self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
 
 
@@ -112,6 +114,8 @@ COMMANDS = {
 
 def _integer(text: str, least: int | None = None) -> int:
     try:
+        if not text.isascii() or "_" in text:  # int() reads 1_0 and digits of other scripts
+            raise ValueError
         value = int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
@@ -130,9 +134,9 @@ def _seed(text: str) -> int:
 
 def _real(text: str) -> float:
     try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        return real(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _holding(text: str) -> float:

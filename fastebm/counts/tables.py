@@ -8,9 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 from ..io.dense_tables import INTEGER
 from ..io.edge_lists import SOURCE_NAMES, TARGET_NAMES
+from ..io.opening import damage_named, file_size
 from .accumulator import CountAccumulator
 
 _COUNT = ("count", "n", "weight", "wt", "w")
@@ -114,8 +116,9 @@ def batches(path: str) -> Iterator[Any]:
         raise ImportError(
             'reading tables of transitions needs the package pyarrow: pip install "fastebm[data]"'
         ) from error
-    lower = path.lower()
-    try:
+    with damage_named(path, "write the file again"):
+        file_size(path)  # a regular file
+        lower = path.lower()
         if lower.endswith(".parquet"):
             with pa.parquet.ParquetFile(path) as file:
                 yield from file.iter_batches()
@@ -125,22 +128,25 @@ def batches(path: str) -> Iterator[Any]:
             with pa.csv.open_csv(path) as file:
                 names = file.schema.names
             states = (*SOURCE_NAMES, *TARGET_NAMES, *_STATE)
+            types = dict.fromkeys(states, pa.string()) | dict.fromkeys(_COUNT, pa.float64())
             options = pa.csv.ConvertOptions(
                 null_values=[""],
                 strings_can_be_null=True,
                 column_types={
-                    name: pa.string() for name in names if name.strip().lower() in states
+                    name: types[word] for name in names if (word := name.strip().lower()) in types
                 },
             )
             with pa.csv.open_csv(path, convert_options=options) as file:
                 yield from file
         else:
             raise InvalidChainError(f"{path}: unknown suffix; tables are .csv, .csv.gz or .parquet")
-    except pa.ArrowInvalid as error:
-        raise InvalidChainError(f"{path}: {error}; write the file again") from error
 
 
 def _reader(path: str, names: Sequence[str], counts: LabelledAccumulator) -> _BatchReader:
+    if len(set(names)) < len(names):
+        raise InvalidChainError(
+            f"{path}: the columns are {', '.join(names)}; give each another name"
+        )
     lower = {name.strip().lower(): name for name in reversed(names)}
 
     def find(words: Sequence[str]) -> str | None:
@@ -177,7 +183,7 @@ class _Transitions:
         self.columns = [name for name in (source, target, weight) if name]
 
     def take(self, batch: Any) -> None:
-        weight = np.asarray(batch.column(self.weight), dtype=np.float64) if self.weight else None
+        weight = None if self.weight is None else self._counts(batch.column(self.weight))
         source = self.counts.codes(batch.column(self.source))
         target = self.counts.codes(batch.column(self.target))
         for name, states in ((self.source, source), (self.target, target)):
@@ -185,11 +191,22 @@ class _Transitions:
                 raise InvalidChainError(
                     f"{self.path}: {name} {states.min()} is not a state; states are numbered from 0"
                 )
-        if weight is not None and not (weight >= 0).all():
-            raise InvalidChainError(
-                f"{self.path}: {self.weight} {weight[~(weight >= 0)][0]}; counts are not negative"
-            )
         self.counts.add(source, target, weight)
+
+    def _counts(self, column: Any) -> FloatArray:
+        import pyarrow as pa
+
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            raise InvalidChainError(
+                f"{self.path}: {self.weight} holds {column.type}; counts are numbers"
+            )
+        counts: FloatArray = np.asarray(column, dtype=np.float64)
+        good = (counts >= 0) & (counts < np.inf)
+        if not good.all():
+            raise InvalidChainError(
+                f"{self.path}: {self.weight} {counts[~good][0]}; counts are finite and not negative"
+            )
+        return counts
 
     def finish(self) -> None:
         pass

@@ -35,7 +35,7 @@ def weight(text: str) -> float:
     """A finite number that is not negative; a ValueError refuses anything else."""
     value = real(text)
     if not 0.0 <= value < math.inf:
-        raise ValueError(f"weight {text}: weights are finite and not negative")
+        raise ValueError(f"weight {text[:60]}: weights are finite and not negative")
     return value
 
 
@@ -68,7 +68,13 @@ def read_table(path: str, unit: str, rows: Iterator[Row]) -> DenseTable:
         if len(fields) != width:
             raise malformed(path, f"{unit} {line}: {len(fields)} fields, not {width}", _REMEDY)
         if not others:
-            forecast_memory(32 * width**2, f"a table of {width} columns")
+            forecast_memory(32 * width**2, f"{path}: a table of {width:,} columns")
+        if len(firsts) > width:
+            raise malformed(
+                path,
+                f"more than {width + 1} {unit}s of {width} fields are no square table",
+                _REMEDY,
+            )
         firsts.append(fields[0])
         others.append(_numbers(path, unit, line, fields[1:]))
     n_rows = len(firsts)

@@ -9,9 +9,10 @@ from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
+from .._runtime.memory import forecast_memory
 from ..errors import InvalidChainError
 from .dense_tables import INTEGER, Row, read_table
-from .opening import malformed, opened, opened_text
+from .opening import damage_named, malformed, opened, opened_text
 from .transitions import Record, collect, transition_matrix
 
 # Names of the columns with the two states of an edge, here and in tables of transitions.
@@ -27,6 +28,8 @@ _NAME_THEM = "name the columns " + ", ".join(
 )
 # Columns up to which a table may look like an edge list.
 MAX_NARROW = 3
+# A cell of a .parquet file as an object of Python. Compressed, a million may take a few bytes.
+_CELL_BYTES = 80
 # The name that pandas gives to the column of the index.
 _INDEX_COLUMN = "__index_level_0__"
 
@@ -150,13 +153,21 @@ def _records(path: str, unit: str, rows: Iterator[Row]) -> tuple[Iterator[Record
                 f"separate source,target[,weight] by commas, or {_NAME_THEM}",
             )
         columns, rows = range(n_fields), chain([(place, first)], rows)
-    return _edges(path, unit, rows, columns, n_fields), 0 if has_header else n_fields
+    header = first if has_header else None
+    return _edges(path, unit, rows, columns, n_fields, header), 0 if has_header else n_fields
 
 
 def _edges(
-    path: str, unit: str, rows: Iterator[Row], columns: Sequence[int], n_fields: int
+    path: str,
+    unit: str,
+    rows: Iterator[Row],
+    columns: Sequence[int],
+    n_fields: int,
+    header: list[str] | None,
 ) -> Iterator[Record]:
     for line, row in rows:
+        if row == header:
+            raise malformed(path, f"{unit} {line} is the header once more", "remove it")
         if len(row) != n_fields:
             raise malformed(
                 path,
@@ -188,26 +199,31 @@ def _columns(path: str, header: Sequence[str]) -> Sequence[int] | None:
 
 def read_parquet(path: str, form: Form | None = None) -> Listed:
     try:
-        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise ImportError(
             'reading .parquet needs the package pyarrow: pip install "fastebm[data]"'
         ) from error
-    with opened(path, "rb") as file:
-        try:
-            table = pq.read_table(file)
-        except pa.ArrowException as error:
-            raise malformed(path, error, "write the file again") from error
-    columns = None if form == "table" else _columns(path, table.column_names)
+    with damage_named(path, "write the file again"), opened(path) as file:
+        stored = pq.ParquetFile(file)
+        n_rows, n_columns = stored.metadata.num_rows, stored.metadata.num_columns
+        forecast_memory(_CELL_BYTES * n_rows * n_columns, f"{path}: its table of {n_rows:,} rows")
+        return _read_parquet_table(path, stored.read(), form)
+
+
+def _read_parquet_table(path: str, table: Any, form: Form | None) -> Listed:
+    names = table.column_names
+    if len(set(names)) < len(names):
+        raise malformed(path, f"the columns are {', '.join(names)}", "give each another name")
+    columns = None if form == "table" else _columns(path, names)
     if columns is None:
         if form == "edges":
-            raise malformed(path, f"the columns are {', '.join(table.column_names)}", _NAME_THEM)
-        names = sorted(table.column_names, key=lambda name: name != _INDEX_COLUMN)
+            raise malformed(path, f"the columns are {', '.join(names)}", _NAME_THEM)
+        names = sorted(names, key=lambda name: name != _INDEX_COLUMN)
         cells = [[_cell(x) for x in table.column(name).to_pylist()] for name in names]
         rows = [(0, names), *enumerate(map(list, zip(*cells, strict=True)), 1)]
         if form is None and _form(path, "row", rows[: MAX_NARROW + 2]) != "table":
-            raise malformed(path, f"the columns are {', '.join(table.column_names)}", _NAME_THEM)
+            raise malformed(path, f"the columns are {', '.join(names)}", _NAME_THEM)
         return _read_rows(path, "row", iter(rows), form)
     source, target, *weight = (table.column(column).to_pylist() for column in columns)
     ends = ([_cell(name) for name in column] for column in (source, target))
@@ -253,4 +269,4 @@ def _edge_matrix(
     position = np.empty(len(names), np.int64)
     position[[numbers[name] for name in names]] = np.arange(len(names))
     labels = None if names == [str(state) for state in range(len(names))] else tuple(names)
-    return transition_matrix(position[source], position[target], weight, len(names)), labels
+    return transition_matrix(path, position[source], position[target], weight, len(names)), labels

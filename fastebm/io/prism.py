@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from .opening import malformed, opened_text
-from .transitions import Record, collect, transition_matrix
+from .opening import malformed, opened_text, shown
+from .transitions import Record, collect, transition_matrix, whole
 
 
 def read_tra(path: str) -> tuple[Any, None]:
@@ -19,9 +19,7 @@ def read_tra(path: str) -> tuple[Any, None]:
         n_states, n_transitions = _announced(path, first, head)
 
         def number(text: str) -> int:
-            if "_" in text:  # Python would read 1_0 as 10
-                raise ValueError(f"invalid literal for int() with base 10: {text!r}")
-            state = int(text)
+            state = whole(text)
             if not 0 <= state < n_states:
                 raise ValueError(f"state {state} is not in [0, {n_states})")
             return state
@@ -35,18 +33,21 @@ def read_tra(path: str) -> tuple[Any, None]:
             f"line {first} announces {n_transitions} transitions and {len(weight)} follow",
             "correct one of them",
         )
-    return transition_matrix(source, target, weight, int(n_states)), None
+    return transition_matrix(path, source, target, weight, int(n_states)), None
 
 
 def _announced(path: str, line: int, head: list[str]) -> tuple[float, int | None]:
     """(n_states, n_transitions) of the first line: PRISM names both, Storm neither."""
     if [word.lower() for word in head] == ["dtmc"]:
         return math.inf, None
-    if len(head) == 2 and all(word.isdecimal() for word in head):
-        return int(head[0]), int(head[1])
+    if len(head) == 2 and all(word.isascii() and word.isdecimal() for word in head):
+        try:
+            return whole(head[0]), whole(head[1])
+        except ValueError as error:
+            raise malformed(path, f"line {line}: {error}", "correct it") from None
     raise malformed(
         path,
-        f"line {line}: {' '.join(head)!r} is neither 'n_states n_transitions' nor 'dtmc'",
+        f"line {line}: {shown(' '.join(head))} is neither 'n_states n_transitions' nor 'dtmc'",
         "export a discrete-time Markov chain (decision processes and rates are not read)",
     )
 

@@ -12,7 +12,7 @@ from ..errors import InvalidChainError
 from .edge_lists import Form, Listed, read_csv, read_parquet
 from .matrix_market import read_mtx
 from .npz import read_npz
-from .opening import malformed
+from .opening import file_too_large, malformed
 from .prism import read_tra
 
 #: (path) -> (a sparse or dense matrix, the names of the states or None where they are numbered).
@@ -81,6 +81,8 @@ def read(path: Path, *, format: Form | None = None) -> tuple[sp.csr_array, tuple
         There is no such file.
     InvalidChainError
         The suffix is unknown or the file is malformed; the text names the line and the remedy.
+    InputTooLargeError
+        The file asks for more memory than is free.
     ImportError
         The file is .parquet, and pyarrow is missing.
 
@@ -99,7 +101,11 @@ def read(path: Path, *, format: Form | None = None) -> tuple[sp.csr_array, tuple
 
 def read_form(path: Path, form: Form | None) -> Listed:
     """(matrix, labels, "edges" or "table") of a file, as `read` reads it."""
-    path = os.fspath(path)
+    with file_too_large():
+        return _read(os.fsdecode(path), form)
+
+
+def _read(path: str, form: Form | None) -> Listed:
     validate.choice(form, "format", (None, "edges", "table"))
     found: Form = "table"
     for suffix, reader in READERS.items():
@@ -116,7 +122,7 @@ def read_form(path: Path, form: Form | None) -> Listed:
         else:
             known = ", ".join([*READERS, *LISTS])
             raise InvalidChainError(f"{path}: unknown suffix; fastebm reads {known}")
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+    if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
         raise malformed(
             path, f"a matrix of shape {matrix.shape}", "it needs a row and a column for every state"
         )

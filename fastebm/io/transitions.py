@@ -1,6 +1,7 @@
 """From records of single transitions to a matrix."""
 
 import math
+import re
 from array import array
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
@@ -8,19 +9,38 @@ from typing import TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
-from .._runtime.memory import forecast_memory
 from .._runtime.types import FloatArray, IntArray
-from .opening import malformed
+from .._runtime.validate import forecast_matrix
+from .opening import malformed, shown
 
 #: (line or row of the file, source, target, weight).
 Record: TypeAlias = tuple[int, str, str, str | float]
 
+_WHOLE = re.compile("-?[0-9]{1,18}")
+# Records between two looks at the memory: a compressed file of a few bytes may hold billions.
+_RECORDS_A_FORECAST = 1 << 18
+
 
 def real(text: str | float) -> float:
-    """The number in a field. Python would read 1_000 as 1000; here it is no number."""
-    if isinstance(text, str) and "_" in text:
-        raise ValueError(f"could not convert string to float: {text!r}")
+    """The number in a field. Python would read 1_000 as 1000 and digits of other scripts; here
+    they are no numbers."""
+    if isinstance(text, str):
+        if not text.isascii() or "_" in text:
+            raise ValueError(f"{shown(text)} is not a number")
+        try:
+            return float(text)
+        except ValueError:
+            raise ValueError(f"{shown(text)} is not a number") from None
+    if text is None or isinstance(text, bytes):
+        raise ValueError("a number is missing" if text is None else f"{text!r} is not a number")
     return float(text)
+
+
+def whole(text: str) -> int:
+    """The integer in a field: a sign, if any, and digits."""
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{shown(text)} is not an integer of at most 18 digits")
+    return int(text)
 
 
 def collect(
@@ -47,16 +67,18 @@ def collect(
             raise malformed(
                 path, f"{unit} {place}: weight {w}", "weights are finite and not negative"
             )
+        if len(weight) % _RECORDS_A_FORECAST == 0:
+            forecast_matrix(0, len(weight), f"{path}: its {unit}s up to {place:,}")
     if not weight:
         raise malformed(path, "no transitions", "list at least one")
     return np.array(source), np.array(target), np.array(weight)
 
 
 def transition_matrix(
-    source: IntArray, target: IntArray, weight: FloatArray, n_states: int
+    path: str, source: IntArray, target: IntArray, weight: FloatArray, n_states: int
 ) -> sp.csr_array:
     """The matrix of the transitions: repeated ones added up, those of weight 0 dropped."""
-    forecast_memory(8 * n_states + 40 * len(weight), f"the matrix of {n_states:,} states")
+    forecast_matrix(n_states, len(weight), f"{path}: the matrix of {n_states:,} states")
     matrix = sp.coo_array((weight, (source, target)), shape=(n_states, n_states)).tocsr()
     matrix.eliminate_zeros()
     return matrix

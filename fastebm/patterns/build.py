@@ -60,6 +60,11 @@ def _arrays(P: Any) -> CsrArrays:
             # repeated entries are added up in float64, whatever they are stored in
             storage = P.dtype if P.dtype == np.float32 else np.float64
             P = validate.sparse_float64(P, "P").astype(storage, copy=False)
+        elif np.shape(P.indptr) != (shape[0] + 1,):  # the arrays are checked by _inspected
+            raise InvalidChainError(
+                f"P of shape {shape} has an indptr of shape {np.shape(P.indptr)}; make it again "
+                "from its rows, columns and values"
+            )
     else:
         P = validate.real_array(P, "P")
         shape = P.shape
@@ -192,6 +197,7 @@ def edges_to_csr(
     values are stored if all weights are small multiples of one number: a repeated edge stays a
     repeated index."""
     x, y, n_states = _checked_ends(np.asarray(source), np.asarray(target), n_states)
+    validate.forecast_matrix(n_states, x.size, f"a chain of {n_states:,} states")
     storage = np.float32 if getattr(weight, "dtype", None) == np.float32 else np.float64
     w = np.ones(x.size) if weight is None else validate.vector(weight, x.size, "weight")
     if (w < 0).any():
@@ -250,6 +256,8 @@ def _checked_ends(
             raise InvalidChainError(
                 f"edge {at}: {name} {array[at]} is not a state; states are 0..{n_states - 1}"
             )
+    if source.dtype != target.dtype:  # NumPy would make int64 and uint64 floats
+        source, target = source.astype(np.int64), target.astype(np.int64)
     return source, target, n_states
 
 

@@ -111,7 +111,7 @@ def render(
     template = environment.from_string(
         Path(__file__).with_name("page.html.jinja").read_text(encoding="utf-8")
     )
-    return template.render(
+    page = template.render(
         title=title,
         by=by,
         notices={mark: text for mark, text in notices.items() if text},
@@ -121,6 +121,8 @@ def render(
         versions=rows(versions | {"matplotlib": matplotlib.__version__}),
         timings=rows({name: f"{seconds:.3g} s" for name, seconds in timings.items()}),
     )
+    # bytes of a file name that are not UTF-8 are lone surrogates, which no file can hold
+    return page.encode("utf-8", "backslashreplace").decode()
 
 
 def section(

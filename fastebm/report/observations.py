@@ -4,6 +4,7 @@ trajectories."""
 import csv
 import json
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -12,12 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from .._runtime.memory import forecast_memory
 from ..counts.matrix import TransitionCounts
 from ..counts.transitions import count_transitions, discretize
 from ..errors import InvalidChainError
 from ..io.edge_lists import Form
-from ..io.opening import opened_text
+from ..io.opening import file_size, file_too_large, opened, opened_text, shown
 from ..io.read import read
+from ..io.transitions import real
+
+_JSON_BYTES = 20  # of memory for a byte of JSON
 
 
 class Observations(NamedTuple):
@@ -36,22 +41,62 @@ def counted(path: str, form: Form | None) -> Iterator[Observations]:
         matrix, labels = read(path, format=form)
         yield Observations(path, _transition_counts(matrix, labels))
         return
+    for name, matrix, names, trials in _models(path):
+        yield Observations(name, _transition_counts(matrix, names), trials=trials)
+
+
+def _models(path: str) -> list[tuple[str, Any, list[str], Any]]:
+    """(name, counts, names of the states, draws from each state or None) of every model."""
     try:
-        with open(path, encoding="utf-8") as file:
-            models = json.load(file)["models"]
-        for name, model in models.items():
-            source, target, n = zip(*model["counts"], strict=False)
-            names = sorted({*source, *target})
-            number = {label: i for i, label in enumerate(names)}
-            pairs = [number[x] for x in source], [number[x] for x in target]
-            shape = (len(names), len(names))
-            matrix = sp.csr_array((np.array(n, float), pairs), shape=shape)
-            yield Observations(name, _transition_counts(matrix, names), trials=model.get("N0"))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        with file_too_large(), opened(path) as file:
+            forecast_memory(_JSON_BYTES * file_size(path), f"{path}: its JSON")
+            text = file.read()
+        models = json.loads(text, object_pairs_hook=_without_repeats)["models"]
+        return [(name, *_model(name, model)) for name, model in models.items()]
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        if isinstance(error, InvalidChainError):
+            raise
         raise InvalidChainError(
-            f"{path} holds no counts of models; its form must be "
+            f"{path} holds no counts of models ({error}); its form must be "
             '{"models": {name: {"counts": [[source, target, n], ...]}}}'
         ) from error
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {shown(repeated)} occurs twice")
+    return found
+
+
+def _model(name: str, model: dict[str, Any]) -> tuple[Any, list[str], Any]:
+    """(counts, names of the states, draws from each state or None)."""
+    for number, entry in enumerate(model["counts"], 1):
+        if not (
+            isinstance(entry, list)
+            and [type(field) for field in entry[:2]] == [str, str]
+            and len(entry) == 3
+            and _is_count(entry[2])
+        ):
+            raise ValueError(
+                f"model {shown(name)}, entry {number}: {shown(json.dumps(entry))} is not "
+                "[source, target, n]"
+            )
+    trials = model.get("N0")
+    if not all(map(_is_count, trials if isinstance(trials, list) else [trials or 0])):
+        raise ValueError(f"model {shown(name)}: N0 is {shown(json.dumps(trials))}")
+    source, target, n = zip(*model["counts"], strict=True)
+    names = sorted({*source, *target})
+    place = {label: i for i, label in enumerate(names)}
+    pairs = [place[x] for x in source], [place[x] for x in target]
+    matrix = sp.csr_array((np.array(n, float), pairs), shape=(len(names), len(names)))
+    return matrix, names, trials
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= sys.float_info.max
 
 
 def _transition_counts(matrix: Any, labels: Any) -> TransitionCounts:
@@ -81,11 +126,11 @@ def observed(
     series: dict[tuple[Any, ...], dict[tuple[Any, ...], list[tuple[float, Any]]]] = {}
     for line, row in _rows(path):
         try:
-            when = len(series) if order is None else float(row[order])
+            when = len(series) if order is None else _finite(row[order])
             if order is not None and when < skip:
                 continue
             group, run = tuple(row[c] for c in by), tuple(row[c] for c in trajectory)
-            seen = float(row[value]) if value else _name(row[str(state)])
+            seen = _finite(row[value]) if value else _name(row[str(state)])
             series.setdefault(group, {}).setdefault(run, []).append((when, seen))
         except (KeyError, TypeError, ValueError) as error:
             what = f"no column {error}" if isinstance(error, KeyError) else str(error)
@@ -119,6 +164,13 @@ def _name(field: Any) -> str:
     return str(field)
 
 
+def _finite(field: Any) -> float:
+    number = real(field)
+    if not math.isfinite(number):  # NaN has no place in an order
+        raise ValueError(f"{field} is not finite")
+    return number
+
+
 def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line, {column: value}) of a table."""
     if path.lower().endswith(".parquet"):
@@ -132,6 +184,11 @@ def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     with opened_text(path) as file:
         reader = csv.DictReader(file, strict=True)
         try:
+            names = reader.fieldnames or ()
+            if len(set(names)) < len(names):
+                raise InvalidChainError(
+                    f"{path}: the columns are {', '.join(names)}; give each another name"
+                )
             for row in reader:
                 if None in row or None in row.values():  # more or fewer fields than the header
                     raise InvalidChainError(

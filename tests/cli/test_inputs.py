@@ -263,4 +263,4 @@ def test_files_of_python_objects_are_refused_without_advice_to_load_them(call, n
     np.save(tmp_path / "score.npy", np.array([{}], dtype=object))
     path = npz(tmp_path, gallery.cycle(3, 0.5).P)
     err = call("hit", path, "--score", tmp_path / "score.npy", "--level", 1)[2]
-    assert "Object arrays are not read" in err
+    assert "score.npy holds object; save numbers" in err

@@ -140,11 +140,11 @@ def test_lists_that_are_no_tables(write, text, expected):
     ("text", "fragments"),
     [
         (lines(*FOUR[:3]), ["line 1: 4 fields and no header of an edge list", "name the columns"]),
-        (lines(*FOUR, *FOUR), ["8 lines of 4 fields are no square table"]),
+        (lines(*FOUR, *FOUR), ["more than 5 lines of 4 fields are no square table"]),
         (",a,b,c\na,5,1,2\nb,3,4,5\nx,6,7,8\n", ["only in", "'x'", "'c'"]),
         (",a,b,b\na,5,1,2\nb,3,4,5\nb,6,7,8\n", ["'b' occurs twice"]),
         ("a,b,,d\n" + lines(*FOUR), ["lacks the name of a state"]),
-        ("0,1,2,3\n1,2,3,x\n0,0,0,1\n1,0,0,0\n", ["line 2: could not convert", "'x'"]),
+        ("0,1,2,3\n1,2,3,x\n0,0,0,1\n1,0,0,0\n", ["line 2: 'x' is not a number"]),
         ("0,1,2,3\n1,2,3,-4\n0,0,0,1\n1,0,0,0\n", ["line 2: weight -4", "not negative"]),
         ("0,1,2,3\n1,2,3,nan\n0,0,0,1\n1,0,0,0\n", ["line 2: weight nan"]),
         ("0,1,2,3\n1,2,3,1_000\n0,0,0,1\n1,0,0,0\n", ["'1_000'"]),
