@@ -24,10 +24,8 @@ def consistent(matrix: Any, name: str) -> Any:
     Raises
     ------
     InvalidChainError
-        An index array has a wrong length, is not in order or leaves the matrix; the text names
-        `name`, the array and the entry.
-    TypeError
-        An index array does not hold integers.
+        An index array has a wrong type or length, is not in order or leaves the matrix; the text
+        names `name`, the array and the entry.
     """
     if matrix.ndim != 2:
         raise InvalidChainError(f"{name} must have two dimensions, got shape {matrix.shape}")
@@ -146,7 +144,7 @@ def _integers(values: Any, what: str) -> npt.NDArray[Any]:
     array: npt.NDArray[Any] = np.asarray(values)
     _require_shape(array, 1, what)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"{what} must hold integers, not dtype {array.dtype}")
+        raise _fault(f"{what} holds {array.dtype}, not integers")
     return array
 
 

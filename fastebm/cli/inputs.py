@@ -24,8 +24,10 @@ _FORMAT = "see --help for the format"
 def one_line(error: BaseException) -> str:
     """The text of an error in one line; an error of the system is shown without its number."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = str(error)
+    return " ".join(text.split())
 
 
 def load_chain(args: argparse.Namespace) -> MarkovChain:

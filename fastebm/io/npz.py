@@ -38,10 +38,7 @@ def read_npz(path: str) -> tuple[Any, None]:
         matrix = SimpleNamespace(
             format=form, shape=shape, ndim=2, dtype=arrays["data"].dtype, **arrays
         )
-        try:
-            return consistent(matrix, path), None
-        except TypeError as error:
-            raise malformed(path, error, _REMEDY) from None
+        return consistent(matrix, path), None
 
 
 def _read(path: str, archive: zipfile.ZipFile, name: str) -> Any:
