@@ -60,6 +60,13 @@ def number(
     return float(value)
 
 
+def flag(value: object, name: str) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, not {type(value).__name__}")
+    return bool(value)
+
+
 def choice(value: Choice, name: str, allowed: Iterable[str | None]) -> Choice:
     """One of the strings `allowed`."""
     if value not in allowed:

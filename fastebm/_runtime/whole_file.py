@@ -10,9 +10,9 @@ import os
 import pathlib
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from errno import EACCES, EDQUOT, EFBIG, EISDIR, ENOENT, ENOSPC
+from errno import EACCES, EAGAIN, EDQUOT, EFBIG, EISDIR, ENOENT, ENOSPC
 
 from .types import Path
 
@@ -59,12 +59,9 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
         It names `path`, and for a full disk the bytes written and free. The old file is unchanged.
     """
     target = pathlib.Path(path).resolve()  # a link stays, the file that it names is replaced
-    with errors_naming(path), draft_of(target) as draft:
-        try:
-            yield draft
-            sync(draft)
-        except OSError as error:
-            raise _with_sizes(error, draft) from error
+    with errors_naming(path), draft_of(target) as draft, full_disk_in_bytes(draft):
+        yield draft
+        sync(draft)
         draft.replace(target)
         sync(target.parent)
 
@@ -74,11 +71,12 @@ def draft_of(target: pathlib.Path, *, is_folder: bool = False) -> Iterator[pathl
     """An empty, locked file or folder next to `target`; removed at the end of the block unless the
     block renamed it. Drafts of killed writers are removed first."""
     remove_stale_drafts(target)
-    draft, lock = _locked_draft(target, is_folder)
+    with full_disk_in_bytes(target.with_name(_prefix(target))):  # there is no draft yet
+        draft, lock = _locked_draft(target, is_folder)
     try:
         yield draft
     finally:
-        _remove(draft)
+        remove(draft)
         os.close(lock)
 
 
@@ -90,13 +88,14 @@ def remove_stale_drafts(target: pathlib.Path) -> None:
                 remove_if_unlocked(draft)
 
 
-def remove_if_unlocked(place: pathlib.Path) -> None:
-    """Remove a file or folder if no writer holds its lock."""
+def remove_if_unlocked(place: pathlib.Path, is_used: Callable[[], bool] = lambda: False) -> None:
+    """Remove a file or folder if no writer holds its lock and, asked while this process holds it,
+    it is not in use."""
     with contextlib.suppress(OSError):  # another process has removed it
         handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            if _lock(handle):
-                _remove(place)
+            if _lock(handle) and not is_used():
+                remove(place)
         finally:
             os.close(handle)
 
@@ -141,11 +140,14 @@ def _locked_draft(target: pathlib.Path, is_folder: bool) -> tuple[pathlib.Path, 
         draft = target.with_name(name + suffix)
         if is_folder:
             draft.mkdir()
-            lock = os.open(draft, os.O_RDONLY)
+            try:
+                lock = os.open(draft, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
         else:
             lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         # Between its creation and its lock, another process may take the draft for a dead one.
-        if (_lock(lock) or fcntl is None) and draft.exists():
+        if _lock(lock) is not False and draft.exists():
             return draft, lock
         os.close(lock)
 
@@ -155,18 +157,20 @@ def _prefix(target: pathlib.Path) -> str:
     return f".{target.name[:LONGEST_PREFIX]}."
 
 
-def _lock(handle: int) -> bool:
-    """Whether the lock was free, and is now held until the handle is closed."""
+def _lock(handle: int) -> bool | None:
+    """Whether the lock was free, and is now held until the handle is closed. None: there are no
+    locks here (as on some network file systems)."""
     if fcntl is None:
-        return False
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held by a living writer, or the file system has no locks
-        return False
+    except OSError as error:
+        return False if error.errno in (EAGAIN, EACCES) else None  # held by a living writer
     return True
 
 
-def _remove(place: pathlib.Path) -> None:
+def remove(place: pathlib.Path) -> None:
+    """Remove a file or folder, or as much of it as can be."""
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place, ignore_errors=True)
     else:
@@ -174,18 +178,25 @@ def _remove(place: pathlib.Path) -> None:
             place.unlink(missing_ok=True)
 
 
-def _with_sizes(error: OSError, draft: pathlib.Path) -> OSError:
-    """`error`, with the bytes written and free if there was no space."""
-    if error.errno not in NO_SPACE:
-        return error
-    sizes = ""
-    with contextlib.suppress(OSError):
-        sizes = f" after {bytes_in(draft):,} bytes, {shutil.disk_usage(draft.parent).free:,} free"
-    return OSError(error.errno, f"{os.strerror(error.errno)}{sizes}", str(draft))
+@contextmanager
+def full_disk_in_bytes(draft: pathlib.Path) -> Iterator[None]:
+    """An error for want of space in the block says how many bytes of the draft were written, and
+    how many are free."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        sizes = ""
+        with contextlib.suppress(OSError):
+            free = shutil.disk_usage(draft.parent).free
+            sizes = f" after {bytes_in(draft):,} bytes, {free:,} free"
+        text = f"{os.strerror(error.errno)}{sizes}"
+        raise OSError(error.errno, text, str(draft)) from error
 
 
 def bytes_in(place: pathlib.Path) -> int:
-    """The size of a file, or of all files in a folder."""
+    """The size of a file, or of all files in a folder; 0 if there is none."""
     if place.is_dir():
         return sum(item.stat().st_size for item in place.rglob("*") if item.is_file())
-    return place.stat().st_size
+    return place.stat().st_size if place.exists() else 0

@@ -12,12 +12,16 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Labels, States
 from ..errors import InvalidChainError
 from ..patterns.graph import only_closed_class
+from ..patterns.pattern import FindRule
+from ..patterns.rule import imported_rule
 from ..patterns.scaled_pattern import ScaledPattern
-from .archive import pack_array, unpack_array, write_arrays, write_facts, write_folder, write_labels
+from .archive import write_chain
+from .array_files import pack_array, unpack_array
 from .constructors import ChainConstructors
 from .law import StationaryLaw
 from .parts import ChainParts, put_together, take_apart
 from .restriction import restricted, restricted_labels
+from .saved_folder import replace_contents
 from .scaling import reversed_in_time
 
 
@@ -223,10 +227,12 @@ class MarkovChain(ChainConstructors):
     # --- storage ----------------------------------------------------------------------------------
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the chain to the folder `path`: .npy arrays and a small JSON, which `fastebm.load`
-        memory-maps.
+        """Write the chain to the folder `path`: .npy arrays with checksums and a small JSON, which
+        `fastebm.load` memory-maps.
 
-        The folder is complete or not there at all; a chain that is there already is replaced.
+        A chain that is there already is replaced as a whole or not at all, whatever happens
+        meanwhile: a full disk, a killed process, another one that reads or saves there. Chains that
+        are mapped from the folder, this one among them, stay valid.
 
         Parameters
         ----------
@@ -237,6 +243,8 @@ class MarkovChain(ChainConstructors):
         InvalidChainError
             The path exists and is not a saved chain, or the chain's rule cannot be found again by
             its name.
+        OSError
+            It names the path, and the bytes written and free if the disk is full.
 
         Examples
         --------
@@ -246,27 +254,25 @@ class MarkovChain(ChainConstructors):
         >>> fe.load(folder).storage
         'computed + row + shift'
         """
-        write_folder(Path(path), self._write)
-
-    def _write(self, folder: Path) -> None:
         arrays, facts = self._parts()
-        write_arrays(folder, arrays)
-        write_labels(folder, self.labels, self.n_states)
-        write_facts(
-            folder, {"kind": "chain", "n_states": self.n_states, "arrays": sorted(arrays), **facts}
-        )
+        replace_contents(Path(path), lambda folder: write_chain(folder, arrays, facts, self.labels))
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, Any]]:
         reward = self.reward if isinstance(self.reward, np.ndarray) else None
-        return take_apart(ChainParts(self._scaled, self._law, reward, self.rate, self.lag))
+        arrays, facts = take_apart(ChainParts(self._scaled, self._law, reward, self.rate, self.lag))
+        return arrays, facts | {"tilts": []}
 
     @classmethod
     def _assemble(
-        cls, arrays: Mapping[str, Any], facts: Mapping[str, Any], labels: Labels | None
+        cls,
+        arrays: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        labels: Labels | None,
+        find_rule: FindRule = imported_rule,
     ) -> Self:
         """The chain of `_parts`; arrays may be packed as `__reduce__` does."""
         scaled, law, reward, rate, lag = put_together(
-            {name: unpack_array(array) for name, array in arrays.items()}, facts
+            {name: unpack_array(array) for name, array in arrays.items()}, facts, find_rule
         )
         return cls._from_scaled(
             scaled, labels=labels, reward=reward, rate=rate, lag=lag, law=law.best

@@ -9,6 +9,7 @@ import numpy as np
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 from ..patterns.build import ROW_SUM_TOLERANCE
+from ..patterns.pattern import FindRule
 from ..patterns.recipes import pattern_of, pattern_parts
 from ..patterns.scaled_pattern import ScaledPattern
 from .law import KnownLaw, StationaryLaw
@@ -27,7 +28,7 @@ def take_apart(parts: ChainParts) -> tuple[dict[str, Any], dict[str, Any]]:
     scaled, law, reward, rate, lag = parts
     more, own = pattern_parts(scaled.pattern)
     arrays = {"row": scaled.row, "col": scaled.col, "shift": scaled.shift, "reward": reward}
-    facts: dict[str, Any] = {"rate": rate, "lag": lag, **own}
+    facts: dict[str, Any] = {"n_states": scaled.n_states, "rate": rate, "lag": lag, **own}
     if law.best is not None:
         arrays["log_pi"] = law.best.log_pi
         known = {name: getattr(law.best, name) for name in ("tol", "change", "error")}
@@ -36,17 +37,22 @@ def take_apart(parts: ChainParts) -> tuple[dict[str, Any], dict[str, Any]]:
     return {k: array for k, array in (arrays | more).items() if array is not None}, facts
 
 
-def put_together(arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> ChainParts:
+def put_together(
+    arrays: Mapping[str, Any], facts: Mapping[str, Any], find_rule: FindRule
+) -> ChainParts:
     """The parts of the chain that `take_apart` took apart."""
-    scaled = ScaledPattern(
-        pattern_of(facts, arrays), arrays.get("row"), arrays.get("col"), arrays.get("shift")
-    )
+    scalings = (arrays.get("row"), arrays.get("col"), arrays.get("shift"))
+    scaled = ScaledPattern(pattern_of(facts, arrays, find_rule), *scalings)
+    if scaled.n_states != facts["n_states"]:
+        raise InvalidChainError(
+            f"n_states is {facts['n_states']}, and the pattern has {scaled.n_states} states"
+        )
     known = StationaryLaw(arrays["log_pi"], **facts["law"]) if "law" in facts else None
     law = KnownLaw(scaled, known)
     if "log_pi" in arrays and "law" not in facts:  # saved without its accuracy
         law.accept_unrated(arrays["log_pi"])
     _check_rule(scaled, facts)
-    return ChainParts(scaled, law, arrays.get("reward"), facts["rate"], facts.get("lag", 1))
+    return ChainParts(scaled, law, arrays.get("reward"), facts["rate"], facts["lag"])
 
 
 def _check_rule(scaled: ScaledPattern, facts: Mapping[str, Any]) -> None:

@@ -5,8 +5,7 @@ A probability that underflows stays an edge (of value zero) of a tilted chain, b
 reachability depend on the support alone. Only a reward of -inf removes a transition.
 """
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from ..errors import InvalidChainError
 from ..patterns.pattern import MAX_LOG_SPAN, Pattern
 from ..patterns.scaled_pattern import ScaledPattern
 from . import scaling
-from .archive import write_facts, write_folder
 from .chain import MarkovChain, require_chain
 from .law import StationaryLaw
 
@@ -105,36 +103,31 @@ class TiltedChain(MarkovChain):
     def __reduce__(self) -> tuple[Any, ...]:
         return tilt, (self.reference, self.reward, self.beta)
 
-    def _write(self, folder: Path) -> None:
-        """A saved tilt is its recipe: the reference (a folder inside), the reward and beta. Loading
-        takes one product, and no matrix is stored twice."""
-        write_folder(folder / "reference", self.reference._write)
-        is_sparse = not isinstance(self.reward, np.ndarray)
+    def _parts(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A saved tilt is its recipe: the chain that was tilted first, then the reward and beta of
+        each tilt. Loading takes one product a tilt, and no matrix is stored twice."""
+        arrays, facts = self.reference._parts()
+        prefix = f"tilt{len(facts['tilts'])}_"
         if isinstance(self.reward, np.ndarray):
-            np.save(folder / "tilt_reward.npy", self.reward)
+            arrays[f"{prefix}reward"] = self.reward
         else:
-            sp.save_npz(folder / "tilt_reward.npz", self.reward)
-        write_facts(
-            folder,
-            {
-                "kind": "tilt",
-                "n_states": self.n_states,
-                "beta": repr(self.beta),
-                "sparse_reward": is_sparse,
-            },
-        )
+            own = {"indptr": self.reward.indptr, "indices": self.reward.indices}
+            arrays |= {prefix + name: array for name, array in own.items()}
+            arrays[f"{prefix}values"] = self.reward.data
+        return arrays, facts | {"tilts": [*facts["tilts"], repr(self.beta)]}
 
-    @staticmethod
-    def _read(
-        folder: Path, facts: dict[str, Any], load: Callable[[Path], MarkovChain]
-    ) -> "TiltedChain":
-        """The tilt that `_write` wrote; load(folder) reads the reference."""
-        reward: Any
-        if facts["sparse_reward"]:
-            reward = sp.load_npz(folder / "tilt_reward.npz")
-        else:
-            reward = np.load(folder / "tilt_reward.npy")
-        return tilt(load(folder / "reference"), reward, float(facts["beta"]))
+
+def tilted_again(
+    chain: MarkovChain, arrays: Mapping[str, Any], betas: Iterable[str]
+) -> MarkovChain:
+    """The chain with the tilts of `TiltedChain._parts`."""
+    for k, beta in enumerate(betas):
+        reward: Any = arrays.get(f"tilt{k}_reward")
+        if reward is None:
+            parts = (arrays[f"tilt{k}_{name}"] for name in ("values", "indices", "indptr"))
+            reward = sp.csr_array(tuple(parts), shape=chain.shape)
+        chain = tilt(chain, reward, float(beta))
+    return chain
 
 
 def tilt(

@@ -4,7 +4,7 @@ command needs are imported by it."""
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
@@ -203,7 +203,34 @@ def _write_matrix(chain: MarkovChain, output: Path) -> None:
         if output.suffix.lower() == ".npz":
             save_npz(file, chain.to_scipy())
         else:
-            mmwrite(file, chain.to_scipy(), precision=17)
+            checked: Any = _CheckedWriter(file)  # what mmwrite uses of a file
+            mmwrite(checked, chain.to_scipy(), precision=17)
+            checked.require_written()
+
+
+class _CheckedWriter:
+    """A file for `mmwrite`, whose C++ stream ignores errors of the file that it writes to."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        if self._error is not None:
+            raise self._error
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self._error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def require_written(self) -> None:
+        """Raise the first error."""
+        if self._error is not None:
+            raise self._error
 
 
 def run_demo(chain: None, args: argparse.Namespace, answer: Answer) -> None:

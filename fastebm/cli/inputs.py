@@ -50,7 +50,9 @@ def _read_chain(args: argparse.Namespace) -> MarkovChain:
             raise InvalidChainError(f"--{options[0]} is for files; {name} is a chain already")
         if dataset != name and dataset not in datasets.names():
             raise InvalidChainError(f"no dataset {dataset!r}; known: {', '.join(datasets.names())}")
-        return load(name) if dataset == name else datasets.load(dataset)
+        if dataset != name:
+            return datasets.load(dataset)
+        return load(name, verify=args.verify, trust=args.trust)
     is_list = name.lower().endswith(tuple(LISTS))
     if args.symmetric and not is_list:
         raise InvalidChainError(

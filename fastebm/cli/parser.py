@@ -163,6 +163,18 @@ CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
         "choices": ("edges", "table"),
         "help": "what a .csv or .parquet file holds, where it may be either",
     },
+    "--trust": {
+        "action": "append",
+        "metavar": "MODULE",
+        "help": "of a saved chain that is computed by a rule of this module: import it, which runs "
+        "its code (may be given several times)",
+    },
+    "--verify": {
+        "action": "store_const",
+        "const": True,
+        "default": "auto",
+        "help": "of a saved chain: compare arrays of more than 64 MiB with their checksums, too",
+    },
     "--lazy": {
         "type": _holding,
         "metavar": "H",

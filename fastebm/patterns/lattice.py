@@ -1,5 +1,6 @@
 """The pattern of a lattice, computed from the state number."""
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._runtime import validate
 from .._runtime.types import FloatArray
+from ..errors import InvalidChainError
 from .computed import ComputedPattern
 from .graph import Classes
-from .pattern import Recipe
+from .pattern import FindRule, Recipe
 
 MAX_STATES, MAX_AXES = 2**62, 62
 
@@ -59,8 +62,16 @@ class LatticePattern(ComputedPattern):
         return facts, {}
 
     @classmethod
-    def from_recipe(cls, recipe: dict[str, Any], arrays: Mapping[str, Any]) -> "LatticePattern":
-        return cls(tuple(recipe["shape"]), cyclic=recipe["cyclic"], self_loop=recipe["self_loop"])
+    def from_recipe(
+        cls, recipe: dict[str, Any], arrays: Mapping[str, Any], find_rule: FindRule
+    ) -> "LatticePattern":
+        shape = tuple(
+            validate.count(length, "a length of the lattice") for length in recipe["shape"]
+        )
+        if not 1 <= len(shape) <= MAX_AXES or math.prod(shape) > MAX_STATES:
+            raise InvalidChainError(f"a lattice of shape {shape} has too many axes or states")
+        cyclic, self_loop = (validate.flag(recipe[name], name) for name in ("cyclic", "self_loop"))
+        return cls(shape, cyclic=cyclic, self_loop=self_loop)
 
     @property
     def identity(self) -> tuple[object, ...]:

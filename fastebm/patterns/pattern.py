@@ -43,6 +43,8 @@ MAX_LOG_SPAN = 600.0
 Rows: TypeAlias = tuple[IntArray, Int32Array, npt.NDArray[Any] | None]
 #: (plain values for JSON, arrays) from which a computed pattern is made again.
 Recipe: TypeAlias = tuple[dict[str, Any], Mapping[str, npt.NDArray[Any]]]
+#: The function that a recipe names as module:function.
+FindRule: TypeAlias = Callable[[str], Any]
 
 
 class Pattern:

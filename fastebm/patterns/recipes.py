@@ -6,11 +6,11 @@ from typing import Any
 
 from .. import _core
 from .lattice import LatticePattern
-from .pattern import Pattern
+from .pattern import FindRule, Pattern
 from .rule import RulePattern
 
 # The function that makes a computed pattern from its recipe.
-MAKERS: dict[str, Callable[[dict[str, Any], Mapping[str, Any]], Pattern]] = {
+MAKERS: dict[str, Callable[[dict[str, Any], Mapping[str, Any], FindRule], Pattern]] = {
     "lattice": LatticePattern.from_recipe,
     "rule": RulePattern.from_recipe,
 }
@@ -31,10 +31,10 @@ def pattern_parts(pattern: Pattern) -> tuple[dict[str, Any], dict[str, Any]]:
     }, facts
 
 
-def pattern_of(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Pattern:
+def pattern_of(facts: Mapping[str, Any], arrays: Mapping[str, Any], find_rule: FindRule) -> Pattern:
     """The pattern of `pattern_parts`; other arrays in `arrays` are ignored."""
     recipe = facts.get("recipe")
     if recipe is not None:
-        return MAKERS[recipe["kind"]](recipe, arrays)
+        return MAKERS[recipe["kind"]](recipe, arrays, find_rule)
     matrix = _core.Csr(arrays["indptr"], arrays["indices"], arrays.get("values"))
     return Pattern(matrix, symmetric=facts["symmetric"], potential=arrays.get("potential"))

@@ -5,15 +5,17 @@ Rules run with bounds checks, and C checks every degree, state and weight in eve
 mistake must be reported with its state and not write into another row.
 
 Rules are kept by name. A chain is pickled and saved as `module:function` with its data, as Python
-pickles functions: source text or machine code in a data folder would be run by whoever opens it.
-The row sums are checked again when a chain is loaded.
+pickles functions: source text or machine code in a data folder would be run by whoever opens it. So
+would a module that it names, which is therefore imported only if the caller trusts it. The row sums
+are checked again when a chain is loaded.
 """
 
 import importlib
 import math
+import re
 import types
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,14 +27,20 @@ from .._runtime.progress import interruptible
 from .._runtime.threads import resolve_threads
 from .._runtime.types import FloatArray, IntArray
 from ..errors import InvalidChainError
+from .build import MAX_STATES
 from .computed import ComputedPattern
-from .pattern import REVERSIBLE_MISMATCH, Recipe
+from .pattern import REVERSIBLE_MISMATCH, FindRule, Recipe
 from .rule_compiler import argument_kinds, compiled_rows, rule_arguments
 
 # A claim about the transpose is checked on this many random rows, and on at most this many entries.
 CHECKED_ROWS, CHECKED_ENTRIES = 256, 1024
+RULE_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 # A rule may take any time: the first pass begins with this many rows a call and follows the clock.
 FIRST_ROWS = 256
+
+
+#: What `load` takes as trust.
+Trusted: TypeAlias = str | Callable[..., Any] | Iterable[str | Callable[..., Any]] | None
 
 
 class _RowFacts(NamedTuple):
@@ -119,21 +127,22 @@ class RulePattern(ComputedPattern):
         return facts, arrays
 
     @classmethod
-    def from_recipe(cls, recipe: dict[str, Any], arrays: Mapping[str, Any]) -> "RulePattern":
+    def from_recipe(
+        cls, recipe: dict[str, Any], arrays: Mapping[str, Any], find_rule: FindRule
+    ) -> "RulePattern":
+        n_states = validate.count(recipe["n_states"], "n_states")
+        max_degree = validate.count(recipe["max_degree"], "max_degree")
+        if n_states > MAX_STATES or max_degree > _core.RULE_MAX_DEGREE:
+            raise InvalidChainError(f"a rule of {n_states} states and degree {max_degree}")
+        symmetric = validate.flag(recipe["symmetric"], "symmetric")
         data = tuple(
             arrays[f"data{i}"] if number is None else number
             for i, number in enumerate(recipe["numbers"])
         )
-        incoming = None if recipe["incoming"] is None else _named(recipe["incoming"])
-        return cls(
-            _named(recipe["rule"]),
-            recipe["n_states"],
-            recipe["max_degree"],
-            data,
-            recipe["symmetric"],
-            incoming,
-            resolve_threads(None),
-        )
+        incoming = None if recipe["incoming"] is None else find_rule(recipe["incoming"])
+        rule = find_rule(recipe["rule"])
+        threads = resolve_threads(None)
+        return cls(rule, n_states, max_degree, data, symmetric, incoming, threads)
 
 
 # --- checks ---------------------------------------------------------------------------------------
@@ -280,15 +289,56 @@ def _name(function: types.FunctionType) -> str:
     return f"{function.__module__}:{function.__qualname__}"
 
 
-def _named(name: str) -> Any:
+def trusted_rules(trust: Trusted) -> FindRule:
+    """Finds rules by name, of those that the caller trusts: functions of the modules that are
+    named, and functions that are given. A module that is imported already is no exception: its
+    functions were not meant to be run for any folder that names them."""
+    listed = [trust] if isinstance(trust, str) or callable(trust) else trust
+    if listed is None:
+        listed = ()
+    elif isinstance(listed, bool) or not isinstance(listed, Iterable):
+        raise TypeError(
+            "trust must be a module's name, a function, or a list of them, not "
+            f"{type(trust).__name__}"
+        )
+    modules: set[str] = set()
+    functions: dict[str, types.FunctionType] = {}
+    for item in listed:
+        if isinstance(item, str):
+            modules.add(item)
+        else:
+            function = _function(item, "trust")
+            functions[f"{function.__module__}:{function.__qualname__}"] = function
+
+    def find(name: str) -> Any:
+        if not isinstance(name, str) or not RULE_NAME.fullmatch(name):
+            raise InvalidChainError(f"{name!r} is not the name of a rule; save the chain again")
+        module = name.partition(":")[0]
+        if name in functions:
+            return functions[name]
+        if module not in modules:
+            raise InvalidChainError(
+                f"the rows of this chain are computed by {name}, and loading it runs the module "
+                f"{module}; pass trust={module!r} if you trust its code"
+            )
+        return imported_rule(name)
+
+    return find
+
+
+def imported_rule(name: str) -> types.FunctionType:
+    """The rule of that name; its module is imported."""
     module, _, qualified = name.partition(":")
     try:
-        return _look_up(module, qualified)
+        function = _function(_look_up(module, qualified), f"the rule {name}")
     except (ImportError, AttributeError) as error:
         raise InvalidChainError(
             f"the rule {name} of this chain cannot be imported ({error}); make its module "
             "importable"
         ) from error
+    if function.__module__ != module or function.__qualname__ != qualified:
+        raise InvalidChainError(f"{name} is not defined there; save the chain again")
+    return function
 
 
 def _look_up(module: str, qualified: str) -> Any:

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from saved_folders import make_early
 
 import fastebm as fe
 from fastebm.cli import main
@@ -79,9 +80,7 @@ def test_derived_chains_keep_it(tmp_path):
 
 def test_a_chain_that_was_saved_without_a_lag(tmp_path):
     CHAIN.save(tmp_path / "chain")
-    facts = json.loads((tmp_path / "chain" / "chain.json").read_text())
-    del facts["lag"]
-    (tmp_path / "chain" / "chain.json").write_text(json.dumps(facts))
+    make_early(tmp_path / "chain", lambda facts: facts.pop("lag"))
     assert fe.load(tmp_path / "chain").lag == 1
 
 

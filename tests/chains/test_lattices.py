@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from saved_folders import forge, forge_array
 
 import fastebm as fe
 from fastebm import _core
@@ -305,7 +306,7 @@ EVERY = [
 def test_pickled_and_saved_as_a_recipe(chain, no_copy, tmp_path):
     x = np.random.default_rng(0).random(chain.n_states)
     chain.save(tmp_path / "chain")
-    assert not (tmp_path / "chain" / "indices.npy").exists()
+    assert not list((tmp_path / "chain").rglob("indices.npy"))
     tilted = fe.tilt(chain, x, 0.5)
     tilted.save(tmp_path / "tilted")
     for copy in (pickle.loads(pickle.dumps(chain)), fe.load(tmp_path / "chain")):
@@ -318,12 +319,32 @@ def test_pickled_and_saved_as_a_recipe(chain, no_copy, tmp_path):
 
 def test_a_damaged_folder_is_refused(tmp_path):
     fe.Torus((4, 5)).save(tmp_path / "chain")
-    meta = tmp_path / "chain" / "chain.json"
-    meta.write_text(meta.read_text().replace('"lattice"', '"no such kind"'))
-    with pytest.raises(fe.InvalidChainError, match="not a saved chain"):
-        fe.load(tmp_path / "chain")
-    np.save(tmp_path / "chain" / "row.npy", np.ones(7))
+    forge_array(tmp_path / "chain", "row", np.ones(7))
     with pytest.raises(fe.InvalidChainError, match="shape"):
+        fe.load(tmp_path / "chain")
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("kind", "no such kind"),
+        ("kind", ["lattice"]),
+        ("shape", [4, 6]),
+        ("shape", [4.0, 5.0]),
+        ("shape", [-4, -5]),
+        ("shape", [2] * 63),
+        ("shape", [2**40, 2**40]),
+        ("shape", [10**30]),
+        ("shape", 20),
+        ("shape", "45"),
+        ("cyclic", 1),
+        ("self_loop", None),
+    ],
+)
+def test_a_forged_recipe_is_refused(name, value, tmp_path):
+    fe.Torus((4, 5)).save(tmp_path / "chain")
+    forge(tmp_path / "chain", lambda contents: contents["facts"]["recipe"].update({name: value}))
+    with pytest.raises(fe.InvalidChainError, match=str(tmp_path / "chain")):
         fe.load(tmp_path / "chain")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from rule_chains import N, arrays, general, random_matrix, reversible, symmetric
+from saved_folders import data_of, forge_array
 
 import fastebm as fe
 
@@ -19,7 +20,10 @@ def test_pickled_and_saved_by_name(build, no_copy, tmp_path):
     for c in (chain, chain.lazy(0.25), fe.tilt(chain, np.cos(np.arange(N)), 0.5)):
         c.save(tmp_path / "chain")
         x = np.random.default_rng(0).random(N)
-        for copy in (pickle.loads(pickle.dumps(c)), fe.load(tmp_path / "chain")):
+        for copy in (
+            pickle.loads(pickle.dumps(c)),
+            fe.load(tmp_path / "chain", trust="example_rules"),
+        ):
             assert_array_equal(copy @ x, c @ x)
             assert copy.fingerprint() == c.fingerprint() and copy.storage == c.storage
             assert_array_equal(x @ copy, x @ c)
@@ -30,7 +34,8 @@ def test_another_process_finds_the_rule(tmp_path):
     chain.save(tmp_path / "chain")
     code = (
         f"import sys; sys.path.insert(0, {str(sys.path[0])!r}); sys.path += {sys.path!r}; "
-        f"import fastebm as fe; print(fe.load({str(tmp_path / 'chain')!r}).fingerprint())"
+        f"import fastebm as fe; chain = fe.load({str(tmp_path / 'chain')!r}, trust='example_rules')"
+        "\nprint(chain.fingerprint())"
     )
     out = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
@@ -55,20 +60,20 @@ def test_a_rule_that_is_missing_or_replaced_is_refused(tmp_path, monkeypatch):
     chain.save(tmp_path / "chain")
     monkeypatch.setattr(example_rules, "listed", example_rules.slightly)
     with pytest.raises(fe.InvalidChainError):
-        fe.load(tmp_path / "chain")
+        fe.load(tmp_path / "chain", trust="example_rules")
     monkeypatch.delattr(example_rules, "listed")
     with pytest.raises(fe.InvalidChainError, match="cannot be imported"):
-        fe.load(tmp_path / "chain")
+        fe.load(tmp_path / "chain", trust="example_rules")
 
 
 def test_a_rule_of_other_weights_is_refused(tmp_path):
     chain, _ = general(incoming=False)
     chain.save(tmp_path / "chain")
-    weights = np.load(tmp_path / "chain" / "data2.npy")
+    weights = np.load(data_of(tmp_path / "chain") / "data2.npy")
     weights[5] *= 2.0
-    np.save(tmp_path / "chain" / "data2.npy", weights)
+    forge_array(tmp_path / "chain", "data2", weights)
     with pytest.raises(fe.InvalidChainError, match="does not make the chain that was saved: row"):
-        fe.load(tmp_path / "chain")
+        fe.load(tmp_path / "chain", trust="example_rules")
 
 
 def test_fingerprints_depend_on_the_weights():

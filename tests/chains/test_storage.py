@@ -1,14 +1,15 @@
 """Saved chains and pickles."""
 
 import copy
-import json
 import pickle
+import shutil
 
 import gallery
 import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from saved_folders import data_of, forge, forge_array, make_early
 from small_chains import UNIFORM, P, assert_same_chain, chains, dense, every_chain, mapped
 
 import fastebm as fe
@@ -26,6 +27,7 @@ def test_save_and_load(name, tmp_path):
     assert isinstance(stored._scaled.pattern.matrix.indices, np.memmap)
     assert not stored._scaled.pattern.matrix.indices.flags.writeable
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["chain"]  # nothing temporary is left
+    assert len(list((tmp_path / "deep" / "chain").iterdir())) == 2
 
 
 @every_chain
@@ -88,37 +90,25 @@ DAMAGE = {
     [
         (kind, name)
         for kind, names in {
-            "plain": (
-                "chain.json",
-                "indptr.npy",
-                "indices.npy",
-                "values.npy",
-                "row.npy",
-                "shift.npy",
-                "labels.json",
-            ),
-            "tilt": ("tilt_reward.npy", "reference/indices.npy", "reference/chain.json"),
-            "sparse": ("tilt_reward.npz",),
+            "plain": ("chain.json", "indptr.npy", "values.npy", "shift.npy", "labels.txt"),
+            "tilt": ("tilt0_reward.npy", "indices.npy"),
+            "sparse": ("tilt0_indptr.npy", "tilt0_values.npy"),
         }.items()
         for name in names
     ],
 )
 def test_a_damaged_folder_is_refused(kind, name, damage, tmp_path):
-    chain = MarkovChain(P, labels=list("abc"))
+    chain, path = MarkovChain(P, labels=list("abc")), tmp_path / "chain"
     if kind == "plain":
-        chain.lazy(0.5).save(tmp_path / "chain")
+        chain.lazy(0.5).save(path)
     else:
-        fe.tilt(chain, sp.csr_array(P) if kind == "sparse" else [0.0, 1.0, 2.0], 1.0).save(
-            tmp_path / "chain"
-        )
-    damage(tmp_path / "chain" / name)
-    if name == "labels.json" and damage is DAMAGE["gone"]:
-        assert (
-            fe.load(tmp_path / "chain").labels is None
-        )  # labels are optional, their absence is not damage
-        return
-    with pytest.raises((InvalidChainError, FileNotFoundError)):
-        fe.load(tmp_path / "chain")
+        fe.tilt(chain, sp.csr_array(P) if kind == "sparse" else [0.0, 1.0, 2.0], 1.0).save(path)
+    damage((path if name == "chain.json" else data_of(path)) / name)
+    with pytest.raises(InvalidChainError, match=name):
+        fe.load(path)
+    chain.save(path)
+    assert_same_chain(chain, fe.load(path))
+    assert len(list(path.iterdir())) == 2  # the damaged data is gone
 
 
 @pytest.mark.parametrize(
@@ -127,28 +117,51 @@ def test_a_damaged_folder_is_refused(kind, name, damage, tmp_path):
         ("indptr", np.array([0, 2, 9, 7]), "indptr"),
         ("indptr", np.array([0, 2, 7]), "indptr"),
         ("indptr", np.array([1, 2, 4, 7]), "indptr"),
+        ("indptr", np.array([0, 2, 4, 7], np.int32), "indptr"),
         ("indices", np.array([1, 2, 0, 1, 0, 1, 3], np.int32), "index"),
         ("indices", np.array([1, 2, 0, 1, 0, 1, -1], np.int32), "index"),
-        ("indices", np.array([1, 2, 0, 1, 0, 1, 2], np.int64), "not a saved chain"),
-        ("values", np.ones(6), "length"),
-        ("values", np.ones(7, int), "not a saved chain"),
+        ("indices", np.array([1, 2, 0, 1, 0, 1, 2], np.int64), "indices"),
+        ("values", np.ones(6), "values"),
+        ("values", np.ones(7, int), "values"),
+        ("values", np.ones(7, np.complex128), "type"),
         ("row", np.ones(2), "row"),
         ("shift", np.ones((3, 3)), "shift"),
+        ("shift", np.ones(3, np.float32), "shift"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(name, array, word, tmp_path):
     MarkovChain(P).lazy(0.5).save(tmp_path / "chain")
-    np.save(tmp_path / "chain" / f"{name}.npy", array)
+    forge_array(tmp_path / "chain", name, array)
     with pytest.raises(InvalidChainError, match=word):
-        fe.load(tmp_path / "chain")
+        fe.load(tmp_path / "chain", verify=False)
 
 
 def test_a_newer_format_is_refused(tmp_path):
     MarkovChain(P).save(tmp_path / "chain")
-    file = tmp_path / "chain" / "chain.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+    forge(tmp_path / "chain", lambda contents: contents.update(format=99))
     with pytest.raises(InvalidChainError, match="update fastebm"):
         fe.load(tmp_path / "chain")
+
+
+def test_any_text_is_a_label(tmp_path):
+    for labels in (
+        ["\\n", "a\nb", "\\"],
+        ["", "\r", "\ud800"],
+        ["\n", "", "\x00"],
+        ["ä\u2028", " ", "b"],
+    ):
+        MarkovChain(P, labels=labels).save(tmp_path / "chain")
+        assert fe.load(tmp_path / "chain").labels == labels
+
+
+def test_a_tilt_of_a_tilt(tmp_path):
+    chain = MarkovChain(P, labels=list("abc"))
+    for k in range(30):
+        chain = fe.tilt(chain, sp.csr_array(P) if k % 2 else [0.0, 0.1, 0.2], 0.5 + k)
+    chain.save(tmp_path / "chain")
+    found = fe.load(tmp_path / "chain")
+    assert_same_chain(chain, found)
+    assert found.beta == chain.beta and found.reference.beta == chain.reference.beta
 
 
 @pytest.mark.parametrize("reward", (None, "dense"))
@@ -183,3 +196,63 @@ def test_a_slice_of_a_memory_map_is_pickled_by_value(tmp_path):
     whole = mapped(np.append(np.full(5, 7.0), A.data), tmp_path / "values.npy")
     chain = MarkovChain((A.indptr.astype(np.int64), A.indices, whole[5:]))
     assert np.array_equal(dense(pickle.loads(pickle.dumps(chain))), P)
+
+
+def test_a_pickle_is_not_read_from_a_file_that_was_replaced(tmp_path):
+    MarkovChain(P).save(tmp_path / "chain")
+    loaded = fe.load(tmp_path / "chain")
+    data = pickle.dumps(loaded)
+    MarkovChain(UNIFORM).save(tmp_path / "chain")
+    with pytest.raises(InvalidChainError, match=r"indptr\.npy is gone, .*; pickle the chain again"):
+        pickle.loads(data)
+    # its own files are gone, the maps are not
+    assert_same_chain(MarkovChain(P), pickle.loads(pickle.dumps(loaded)))
+
+
+def test_a_pickle_is_not_read_from_a_file_that_was_changed(tmp_path):
+    A = sp.csr_array(P)
+    whole = mapped(A.data, tmp_path / "values.npy")
+    chain = MarkovChain((A.indptr.astype(np.int64), A.indices, whole))
+    data = pickle.dumps(chain)
+    new = tmp_path / "new.npy"
+    np.save(new, A.data[::-1])
+    new.replace(tmp_path / "values.npy")
+    # also if it was replaced before the chain was pickled
+    for pickled in (data, pickle.dumps(chain)):
+        with pytest.raises(InvalidChainError, match="has changed since the chain was pickled"):
+            pickle.loads(pickled)
+    np.save(tmp_path / "values.npy", A.data[:3])
+    with pytest.raises(InvalidChainError, match="has changed"):
+        pickle.loads(data)
+
+
+@pytest.mark.parametrize("name", ["lazy uniform", "tilted lazy", "generator"])
+def test_a_folder_of_format_1(name, tmp_path):
+    path, chain = tmp_path / "chain", chains()[name]
+    chain.labels = getattr(chain, "reference", chain).labels = ["a", "\u00e4", ""]
+    chain.save(path)
+    make_early(path)
+    loaded = fe.load(path)
+    assert_same_chain(chain, loaded)
+    with pytest.raises(InvalidChainError, match="has no checksums"):
+        fe.load(path, verify=True)
+    loaded.save(path)
+    assert_same_chain(chain, fe.load(path, verify=True))
+    assert len(list(path.iterdir())) == 2
+
+
+def test_a_hostile_folder_of_format_1(tmp_path):
+    path = tmp_path / "chain"
+    np.save(tmp_path / "outside.npy", np.array([0.5, 0.25, 0.125]))
+    for change in (
+        lambda facts: facts["arrays"].append("../outside"),
+        lambda facts: facts["arrays"].append(str(tmp_path / "outside")),
+        lambda facts: facts.update(n_states="3"),
+        lambda facts: facts.update(arrays=None),
+        lambda facts: facts.pop("n_states"),
+    ):
+        MarkovChain(P).save(path)
+        make_early(path, change)
+        with pytest.raises(InvalidChainError, match=str(path)):
+            fe.load(path)
+        shutil.rmtree(path)

@@ -289,7 +289,7 @@ def test_a_conversion_that_fails_leaves_no_draft(call, tmp_path, monkeypatch, np
     assert (
         code == 2
         and document is None
-        and err == f"fastebm convert: error: {tmp_path / 'copy.mtx'}: No space left on device\n"
+        and f"fastebm convert: error: {tmp_path / 'copy.mtx'}: No space left on device after" in err
         and os.listdir(tmp_path) == ["chain.npz"]
     )
 
