@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import MemoryForecastError
-from .control_groups import group_rooms
+from .control_groups import ROOT, memory_rooms
 
 try:
     import resource
@@ -36,7 +36,7 @@ def forecast_memory(n_bytes: int, purpose: str, remedy: str = "use a smaller cha
     n_bytes : int
         Of all arrays that will be held at a time.
     purpose : str
-        What they are for, the subject of the error.
+        What they are for; the error begins with it.
     remedy : str
         What the caller can change, such as "lower n_steps". A machine with more memory is added.
     """
@@ -45,19 +45,19 @@ def forecast_memory(n_bytes: int, purpose: str, remedy: str = "use a smaller cha
     free = free_memory()
     if n_bytes > free:
         raise MemoryForecastError(
-            f"{purpose} needs {n_bytes:,} bytes and {free:,} are free ({_smallest_room()[1]}); "
-            f"{remedy}, or use a machine with more memory"
+            f"{purpose}: {n_bytes:,} bytes are needed and {free:,} are free "
+            f"({_smallest_room()[1]}); {remedy}, or use a machine with more memory"
         )
 
 
-def _smallest_room(root: Path = Path("/")) -> Room:
+def _smallest_room(root: Path = ROOT) -> Room:
     """(bytes, what limits them). Below `root` are proc and sys; tests have trees of their own."""
     rooms = [(sys.maxsize, "the largest size of an array")]
     rooms += _machine_rooms(root)
     rooms += _process_rooms(root)
     rooms += (
         (room, f"limit of the control group {group}")
-        for room, group in group_rooms(min(rooms)[0], root)
+        for room, group in memory_rooms(min(rooms)[0], root)
     )
     return min(rooms)
 
@@ -82,14 +82,33 @@ def _machine_rooms(root: Path) -> Iterator[Room]:
 
 def _process_rooms(root: Path) -> Iterator[Room]:
     """What the limits of this process (ulimit -v, ulimit -d) leave."""
+    for name, column in (("RLIMIT_AS", 0), ("RLIMIT_DATA", 5)):
+        room = _limit_room(name, column, root)
+        if room is not None:
+            yield room, name
+
+
+def soft_limit(name: str) -> int | None:
+    """A limit of this process such as RLIMIT_AS; None if it has none."""
     if resource is None:
-        return
-    pages = [int(word) for word in _words(root / "proc/self/statm") if word.isdigit()]
-    pages += [0] * (7 - len(pages))
-    for name, used in (("RLIMIT_AS", pages[0]), ("RLIMIT_DATA", pages[5])):
-        limit, _ = resource.getrlimit(getattr(resource, name))
-        if limit != resource.RLIM_INFINITY:
-            yield max(0, limit - used * resource.getpagesize()), name
+        return None
+    limit, _ = resource.getrlimit(getattr(resource, name))
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def address_space() -> int | None:
+    """Bytes that ulimit -v leaves of the address space; None if it is not limited."""
+    return _limit_room("RLIMIT_AS", 0, ROOT)
+
+
+def _limit_room(name: str, column: int, root: Path) -> int | None:
+    """What a limit leaves; its usage is this column of /proc/self/statm, in pages."""
+    limit = soft_limit(name)
+    if limit is None or resource is None:
+        return None
+    pages = _words(root / "proc/self/statm")
+    used = int(pages[column]) if len(pages) > column and pages[column].isdigit() else 0
+    return max(0, limit - used * resource.getpagesize())
 
 
 def _meminfo(root: Path) -> dict[str, int]:

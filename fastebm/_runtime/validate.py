@@ -21,11 +21,13 @@ END_ROUNDING = 64 * float(np.finfo(np.float64).eps)
 
 
 def count(value: object, name: str, minimum: int = 1) -> int:
-    """An int of at least `minimum`."""
+    """An int of at least `minimum` that the 64-bit counters of the core can hold."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
     if value < minimum:
         raise InvalidChainError(f"{name} must be at least {minimum}, got {value}")
+    if value >= 2**63:
+        raise InvalidChainError(f"{name} must be below 2^63, got {value}")
     return int(value)
 
 

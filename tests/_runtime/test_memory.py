@@ -9,7 +9,7 @@ import pytest
 
 import fastebm as fe
 from fastebm._runtime import memory
-from fastebm._runtime.control_groups import group_rooms
+from fastebm._runtime.control_groups import cpu_quotas, memory_rooms
 
 GB = 2**30
 MEMINFO = "MemTotal: 64 kB\nMemFree: 4194304 kB\nMemAvailable: {} kB\nHugePages_Total: 0\n"
@@ -218,7 +218,38 @@ def test_broken_files_of_the_system_raise_nothing(tmp_path):
                 path.write_bytes(bytes(rng.randrange(256) for _ in range(40)))
         assert 0 <= memory._smallest_room(root)[0] <= sys.maxsize
     assert memory._smallest_room(tmp_path / "nothing")[0] > 0
-    assert list(group_rooms(GB, tmp_path / "nothing")) == []
+    assert list(memory_rooms(GB, tmp_path / "nothing")) == []
+
+
+@pytest.mark.parametrize(
+    "files, cgroup, mounts, quotas",
+    [
+        (
+            {
+                "sys/fs/cgroup/a/cpu.max": "250000 100000\n",
+                "sys/fs/cgroup/a/b/cpu.max": "max 100000",
+            },
+            "0::/a/b\n",
+            V2_MOUNT,
+            [2.5],
+        ),
+        (
+            {
+                "sys/fs/cgroup/memory/a/cpu.cfs_quota_us": "150000",
+                "sys/fs/cgroup/memory/a/cpu.cfs_period_us": "50000",
+                "sys/fs/cgroup/memory/a/b/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/memory/a/b/cpu.cfs_period_us": "100000",
+            },
+            "3:cpu,cpuacct:/a/b\n",
+            V1_MOUNT.replace("rw,memory", "rw,cpu,cpuacct"),
+            [3.0],
+        ),
+        ({"sys/fs/cgroup/cpu.max": "1 0"}, "0::/\n", V2_MOUNT, []),
+        ({"sys/fs/cgroup/cpu.max": "x"}, "0::/\n", V2_MOUNT, []),
+    ],
+)
+def test_quotas_of_processor_time_count_at_every_level(files, cgroup, mounts, quotas, tmp_path):
+    assert list(cpu_quotas(tree(tmp_path, files, cgroup=cgroup, mounts=mounts))) == quotas
 
 
 LIMITED = """
@@ -252,7 +283,7 @@ def test_limits_of_the_process_count(name):
 
 def test_sizes_beyond_the_address_space_are_refused(monkeypatch):
     monkeypatch.setattr(memory, "_machine_rooms", lambda root: ())
-    monkeypatch.setattr(memory, "group_rooms", lambda ceiling, root: ())
+    monkeypatch.setattr(memory, "memory_rooms", lambda ceiling, root: ())
     memory.forecast_memory(2**60, "nothing")
     with pytest.raises(fe.MemoryForecastError, match="largest size of an array"):
         memory.forecast_memory(2**64, "everything", "lower n_steps")
