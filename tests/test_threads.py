@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -164,6 +166,8 @@ def child_answers(method):
         ("0", 64),
         ("-1", 64),
         ("many", 64),
+        ("\u00b2", 64),
+        ("9" * 5000, 64),
     ],
 )
 def test_omp_num_threads_caps_the_default(setting, expected, monkeypatch):
@@ -198,11 +202,53 @@ def test_omp_num_threads_caps_the_default(setting, expected, monkeypatch):
 )
 @pytest.mark.parametrize(
     "value, error",
-    [(0, ValueError), (-2, ValueError), (1.5, TypeError), ("2", TypeError), (True, TypeError)],
+    [
+        (0, ValueError),
+        (-2, ValueError),
+        (2**31, ValueError),
+        (10**30, ValueError),
+        (1.5, TypeError),
+        ("2", TypeError),
+        (True, TypeError),
+    ],
 )
 def test_num_threads_is_checked(analysis, value, error):
     with pytest.raises(error, match="num_threads"):
         analysis(fe.MarkovChain(gallery.cycle(7).P), value)
+
+
+FEW_THREADS = """
+import resource, sys
+import numpy as np
+import fastebm as fe
+from fastebm._runtime.threads import resolve_threads
+
+chain, x = fe.Torus((400, 400)), np.random.default_rng(0).normal(size=160_000)
+expected = fe.stationary(chain.lazy(0.5), num_threads=1).pi
+{limit}
+for wanted in (1, 2, 64, 1000):
+    given = resolve_threads(wanted)
+    assert 1 <= given <= wanted
+    assert (fe.stationary(chain.lazy(0.5), num_threads=wanted).pi == expected).all()
+print("done", given)
+"""
+LIMITS = {
+    "RLIMIT_AS": "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+    "resource.setrlimit(resource.RLIMIT_AS, (size + 2**28,) * 2)",
+    "RLIMIT_NPROC": "import os; os.getuid() or os.setuid(65534)\n"
+    "resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))",
+}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limits of Linux")
+@pytest.mark.parametrize("limit", LIMITS.values(), ids=LIMITS)
+def test_limits_of_the_system_lower_the_number_of_threads(limit):
+    """libgomp ends the process if it cannot start a thread."""
+    done = subprocess.run(
+        [sys.executable, "-c", FEW_THREADS.format(limit=limit)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[1]) < 1000
 
 
 def test_numpy_integers_and_more_threads_than_blocks_are_fine():

@@ -30,7 +30,7 @@ BYTES_AN_ENTRY = 40
 
 
 def count(value: object, name: str, minimum: int = 1) -> int:
-    """An int of at least `minimum`."""
+    """An int of at least `minimum` that the 64-bit counters of the core can hold."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
     if value < minimum:

@@ -31,6 +31,7 @@ def _walk(
     self_loop: bool,
     *,
     cyclic: bool,
+    argument: str,
     labels: Labels | None,
     reward: npt.ArrayLike | None,
 ) -> MarkovChain:
@@ -40,7 +41,9 @@ def _walk(
         raise InvalidChainError(
             f"a lattice has at most 2^62 states, this one has {n}; make it smaller"
         )
-    forecast_memory(8 * n * (2 if holding else 1), f"a chain of {n} states")
+    forecast_memory(
+        8 * n * (2 if holding else 1), f"a lattice of {n:,} states", f"lower {argument}"
+    )
     pattern = LatticePattern(shape, cyclic=cyclic, self_loop=bool(self_loop))
     row = np.full(n, (1.0 - holding) / pattern.degree)
     shift = np.full(n, holding) if holding else None
@@ -96,7 +99,13 @@ def Hypercube(
     'computed + row + col + shift'
     """
     return _walk(
-        (2,) * _axes(m, "m"), holding, self_loop, cyclic=False, labels=labels, reward=reward
+        (2,) * _axes(m, "m"),
+        holding,
+        self_loop,
+        cyclic=False,
+        argument="m",
+        labels=labels,
+        reward=reward,
     )
 
 
@@ -160,7 +169,9 @@ def Torus(
         raise InvalidChainError("shape is empty; a torus needs at least one axis")
     lengths = tuple(validate.count(length, f"shape[{i}]") for i, length in enumerate(lengths))
     _axes(len(lengths), "the number of axes")
-    return _walk(lengths, holding, self_loop, cyclic=True, labels=labels, reward=reward)
+    return _walk(
+        lengths, holding, self_loop, cyclic=True, argument="shape", labels=labels, reward=reward
+    )
 
 
 def HammingGraph(
@@ -213,5 +224,11 @@ def HammingGraph(
     """
     length, alphabet = _axes(length, "length"), validate.count(alphabet, "alphabet", minimum=2)
     return _walk(
-        (alphabet,) * length, holding, self_loop, cyclic=False, labels=labels, reward=reward
+        (alphabet,) * length,
+        holding,
+        self_loop,
+        cyclic=False,
+        argument="length or alphabet",
+        labels=labels,
+        reward=reward,
     )

@@ -94,7 +94,7 @@ def row_kernel(
     max_degree = validate.count(max_degree, "max_degree")
     if n_states > MAX_STATES:
         raise InvalidChainError(f"n_states is at most {MAX_STATES}, got {n_states}")
-    forecast_memory(8 * n_states, f"a chain of {n_states} states")
+    forecast_memory(8 * n_states, f"a chain of {n_states:,} states", "lower n_states")
     if max_degree > _core.RULE_MAX_DEGREE:
         raise InvalidChainError(
             f"max_degree is at most {_core.RULE_MAX_DEGREE}, got {max_degree}; store a chain of "

@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from .._runtime import validate
+from .._runtime.memory import forecast_memory
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 
 # Transitions that are turned into a sparse matrix at a time. Each takes 24 bytes until then, so
 # this bounds the memory.
 TRANSITIONS_PER_PIECE = 4_000_000
+MAX_STATES = 2**31 - 1  # indices are int32
 
 
 class CountAccumulator:
@@ -82,14 +83,19 @@ class CountAccumulator:
         source, target, weight = (np.concatenate(x) for x in zip(*self._pending, strict=True))
         self._pending, self._n_pending = [], 0
         n = max(self._counts.shape[0], int(source.max()) + 1, int(target.max()) + 1)
-        if n > 2**31 - 1:
+        if n > MAX_STATES:
             raise InvalidChainError(
-                f"state {n - 1} is beyond the largest that can be counted, {2**31 - 2}; "
+                f"state {n - 1} is beyond the largest that can be counted, {MAX_STATES - 1}; "
                 "renumber the states"
             )
-        validate.forecast_matrix(n, len(source), f"the counts of {n:,} states")
-        self._counts.resize(n, n)
+        self._grow(n, "renumber the states")
         self._counts = self._counts + sp.csr_array((weight, (source, target)), shape=(n, n))
+
+    def _grow(self, n_states: int, remedy: str) -> None:
+        """Enlarge the counts to this many states."""
+        # row offsets of the counts, of a piece and of their sum
+        forecast_memory(40 * n_states, f"the counts of {n_states:,} states", remedy)
+        self._counts.resize(n_states, n_states)
 
     @property
     def is_empty(self) -> bool:
@@ -106,7 +112,8 @@ class CountAccumulator:
                     f"state {n - 1} was seen and n_states is {n_states}; "
                     "leave n_states out or correct it"
                 )
-            validate.forecast_matrix(n_states, 0, f"the counts of {n_states:,} states")
-            self._counts.resize(n_states, n_states)
+            if n_states > MAX_STATES:
+                raise InvalidChainError(f"n_states is at most {MAX_STATES}, got {n_states}")
+            self._grow(n_states, "lower n_states")
         counts: sp.csr_array = self._counts
         return counts

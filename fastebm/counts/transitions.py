@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .._runtime import validate
 from .._runtime.labelled import is_series, is_table, state_labels
+from .._runtime.memory import forecast_memory
 from .._runtime.types import FloatArray, Int32Array, Labels
 from ..errors import InvalidChainError
 from .accumulator import CountAccumulator
@@ -166,6 +167,7 @@ def discretize(
         )
     if np.ndim(bins) == 0:
         n_bins = validate.count(bins, "bins")
+        forecast_memory(40 * n_bins, f"{n_bins:,} bins", "lower bins")
         shares = np.arange(1, n_bins) / n_bins
         edges = (
             np.quantile(x, shares)

@@ -7,6 +7,7 @@ import numpy as np
 from .. import _core
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
+from .._runtime.memory import forecast_memory
 from .._runtime.results import StepsResult, result
 from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
@@ -133,7 +134,13 @@ class _BackwardEvolution:
         self.average, self.converged, self.threads = average, converged, threads
         self.x = np.ldexp(np.stack([mask, ~mask], axis=1).astype(np.float64), SHIFT)
         first = self._averages(self.x)
-        self.values, self.done = np.zeros((n_steps + 1, 2, first.shape[1])), 0
+        n_starts = first.shape[1]
+        forecast_memory(
+            8 * (n_steps + 1) * (4 * n_starts + 1),  # with the copy in the result
+            f"the distribution from {n_starts:,} starts over {n_steps:,} steps",
+            "lower n_steps, or pass fewer starts",
+        )
+        self.values, self.done = np.zeros((n_steps + 1, 2, n_starts)), 0
         self.values[0] = first
 
     def _averages(self, x: FloatArray) -> FloatArray:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._runtime.memory import forecast_memory
 from .._runtime.progress import Monitor
 from .._runtime.types import BoolArray, FloatArray
 from ..chains.chain import MarkovChain
@@ -70,6 +71,10 @@ class FirstHitSolve:
         time_tol: float = CRUDE,
     ) -> None:
         self.chain, self.tol, self.threads, self.time_tol = chain, tol, threads, time_tol
+        # two masks and three columns of numbers a set
+        forecast_memory(
+            26 * chain.n_states * (len(sets) + 1), f"{len(sets)} sets", "pass fewer sets"
+        )
         self.sets = [*sets, ~reachable(chain, np.any(sets, axis=0), avoid)]
         self.inside = ~np.any(self.sets, axis=0)
         self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)

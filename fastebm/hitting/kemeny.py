@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from .._runtime import validate
+from .._runtime.memory import forecast_memory
 from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
@@ -128,6 +129,7 @@ def kemeny_constant(
         if chain.n_states <= MAX_EXACT and solve.system.prepare(monitor):
             found = solve.exact(monitor)
         else:
+            forecast_memory(64 * n_probes, f"the samples of {n_probes:,} probes", "lower n_probes")
             solve.begin(monitor)
             for _ in range(n_probes):
                 solve.probe(generator, monitor)

@@ -203,6 +203,7 @@ class BalanceBootstrap:
     ) -> None:
         self.fitted, self.n_bootstrap, self.key, self.threads = fitted, n_bootstrap, key, threads
         self.asked = self.sampling = sampling
+        forecast_memory(48 * n_bootstrap, f"{n_bootstrap:,} replicates", "lower n_bootstrap")
         self.ratios, self.scores = np.zeros(n_bootstrap), np.zeros(n_bootstrap)
         self.finished = FinishedReplicates(0, np.zeros((2, fitted.within.nnz)))
 
@@ -229,7 +230,11 @@ class BalanceBootstrap:
                 TABLES_AT_ONCE // graph.nnz,
             ),
         )
-        forecast_memory(8 * graph.nnz * (batch + 4), "the replicates")
+        forecast_memory(
+            8 * graph.nnz * (batch + 4),
+            f"{batch} tables of counts at a time",
+            "lower num_threads or n_bootstrap",
+        )
         walk = balance_walk(fitted, self.sampling)
         most = TREE_STEPS + TREE_STEPS_PER_STATE * fitted.data.n_states
         if self.sampling == "trajectories" and walk.tree_steps(self.key, most) > most:

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from .. import _core
 from .._runtime import validate
 from .._runtime.labelled import is_table
+from .._runtime.memory import forecast_memory
 from .._runtime.progress import interruptible
 from .._runtime.random import philox_key
 from .._runtime.results import Result, result
@@ -145,6 +146,9 @@ def bootstrap(
         draw, data = _trajectories(list(as_trajectories(trajectories_or_counts)), lag, mode, key)
     with shortfalls() as reasons:
         estimate, _ = _evaluate(data.scipy(), statistic, reversible, lag)
+    forecast_memory(
+        n * (16 * np.size(estimate) + 128), f"{n:,} replicates of the statistic", "lower n"
+    )
     replicates = _Replicates(estimate, reasons, lag)
 
     def so_far() -> BootstrapResult | None:

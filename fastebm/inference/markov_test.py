@@ -121,7 +121,11 @@ def markov_test(
     chain = _first_order(counts)
     starts = np.array([x[0] for x in data if len(x)])
     used = lengths[lengths > 0]
-    forecast_memory(16 * len(used) * int(used.max()), "the simulated trajectories")
+    forecast_memory(
+        16 * len(used) * int(used.max()) + n_bootstrap * (64 + 48 * len(lags)),
+        f"{n_bootstrap:,} sets of simulated trajectories",
+        "lower n_bootstrap, or pass fewer or shorter trajectories",
+    )
     simulated, simulated_distances = [], []
     generator = np.random.default_rng(rng)
     with interruptible(

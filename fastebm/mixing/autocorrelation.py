@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
+from .._runtime.memory import forecast_memory
 from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
@@ -134,6 +135,7 @@ def autocorrelation(
     n_states = require_chain(chain).n_states
     values: FloatArray = validate.vector(f, n_states, "f", chain.labels)
     n_lags = validate.count(n_lags, "n_lags", minimum=0)
+    forecast_memory(80 * n_lags, f"the correlations at {n_lags:,} lags", "lower n_lags")
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
     inside = closed_class(chain)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.memory import forecast_memory
 from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
@@ -170,6 +171,7 @@ def mixing_curve(
         rate_of(gap)
     threads = resolve_threads(num_threads)
     starts = _starts(start, chain)
+    _forecast(len(starts), len(recorded))
     inside = closed_class(chain)
     if inside is not None:
         starts = _inside(starts, inside)
@@ -260,6 +262,7 @@ def _recorded(n_steps: int | None, steps: npt.ArrayLike | Literal["log"] | None)
         if n_steps is None:
             raise InvalidChainError("give n_steps, or an array of steps as steps")
         if steps is None or n_steps == 0:
+            _forecast(1, n_steps + 1)
             return np.arange(n_steps + 1)
         number = int(np.ceil(PER_DECADE * np.log10(n_steps))) + 1
         return np.unique(np.append(0, np.rint(np.geomspace(1, n_steps, number)))).astype(np.int64)
@@ -273,6 +276,15 @@ def _recorded(n_steps: int | None, steps: npt.ArrayLike | Literal["log"] | None)
             f"steps must lie between 0 and n_steps, got {array[0]} to {array[-1]}"
         )
     return array.astype(np.int64)
+
+
+def _forecast(n_starts: int, n_recorded: int) -> None:
+    """Raise before distances, errors, bounds and differences that do not fit into memory."""
+    forecast_memory(
+        8 * n_recorded * (24 * n_starts + 2),
+        f"the curve of {n_starts:,} starts at {n_recorded:,} steps",
+        'lower n_steps, pass steps="log", or pass fewer starts',
+    )
 
 
 def _starts(start: States | FloatArray, chain: MarkovChain) -> StartList:
@@ -313,13 +325,8 @@ def _pack(
     """The result without bounds."""
     tv, kl, chi2, separation, l2 = values
     error = dict(zip(ERROR_ORDER, errors, strict=True))
-    known = {
-        "tv": tv,
-        "kl": kl,
-        "chi2": chi2,
-        "separation": np.clip(separation, 0.0, 1.0),
-        "l2": l2,
-    }
+    shown = np.clip(separation, 0.0, 1.0)
+    known = {"tv": tv, "kl": kl, "chi2": chi2, "separation": shown, "l2": l2}
     with np.errstate(invalid="ignore"):  # infinite at two steps
         rises = {
             name: np.nan_to_num(np.diff(known[name], axis=1))

@@ -94,8 +94,7 @@ class DensePowers:
 
     def fit(self, eps: float) -> bool:
         """Whether memory and accuracy allow to form the powers."""
-        free: int | None = free_memory()
-        if free is not None and 8 * self.chain.n_states**2 * (MAX_DOUBLINGS + 6) >= free:
+        if 8 * self.chain.n_states**2 * (MAX_DOUBLINGS + 6) >= free_memory():
             return False
         return self.rounding(0) <= 1e-3 * eps
 

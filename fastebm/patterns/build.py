@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.memory import forecast_memory
 from .._runtime.types import FloatArray, Labels
 from ..errors import InvalidChainError
 from . import passes
@@ -249,6 +250,11 @@ def _checked_ends(
     )
     if n_states > MAX_STATES:
         raise InvalidChainError(f"a stored chain has at most {MAX_STATES} states, got {n_states}")
+    forecast_memory(
+        40 * n_states + 48 * source.size,
+        f"the graph of {n_states:,} states",
+        "lower n_states, or renumber the states",
+    )
     for name, array in (("source", source), ("target", target)):
         bad = (array < 0) | (array >= n_states)
         if bad.any():

@@ -291,7 +291,7 @@ def alpha_target_accuracy(p0: float, beta: float, alpha: float, *, logit: bool =
 def alpha_target_accuracy(
     p0: npt.ArrayLike, beta: npt.ArrayLike, alpha: float, *, logit: bool = ...
 ) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=18)
 def alpha_target_accuracy(
     p0: npt.ArrayLike, beta: npt.ArrayLike, alpha: float, *, logit: bool = False
 ) -> Any:

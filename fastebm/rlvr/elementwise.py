@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
+from .._runtime.memory import forecast_memory
 from .._runtime.pacing import paced_ranges
 from .._runtime.types import BoolArray, FloatArray
 
@@ -72,17 +73,39 @@ def checked(name: str, values: npt.ArrayLike, logit: bool = False) -> FloatArray
     return array
 
 
-def closed_form(function: Callable[P, npt.ArrayLike]) -> Callable[P, Any]:
-    """Decorator: infinite results are valid here, so they raise no warnings; zero-dimensional
-    results become floats."""
+def closed_form(*, arrays: int) -> Callable[[Callable[P, npt.ArrayLike]], Callable[P, Any]]:
+    """Decorator: arguments whose broadcast shape does not fit into memory are refused. Infinite
+    results are valid here, so they raise no warnings; zero-dimensional results become floats.
 
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            result: Any = function(*args, **kwargs)
-        return float(result) if np.ndim(result) == 0 else result
+    Parameters
+    ----------
+    arrays : int
+        The function holds at least this many arrays of the broadcast shape at a time.
+    """
 
-    return wrapper
+    def decorate(function: Callable[P, npt.ArrayLike]) -> Callable[P, Any]:
+        @functools.wraps(function)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+            _forecast(arrays, *args, *kwargs.values())
+            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+                result: Any = function(*args, **kwargs)
+            return float(result) if np.ndim(result) == 0 else result
+
+        return wrapper
+
+    return decorate
+
+
+def _forecast(arrays: int, *arguments: Any) -> None:
+    try:
+        shape = np.broadcast_shapes(*map(np.shape, arguments))
+    except ValueError:  # the function itself names the argument
+        return
+    forecast_memory(
+        8 * arrays * math.prod(shape),
+        f"values of shape {shape}",
+        "pass shorter arrays, or the grid in pieces",
+    )
 
 
 def times(weight: Any, value: Any) -> Any:

@@ -28,7 +28,7 @@ def entropy(
     *,
     logit: bool = ...,
 ) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=2)
 def entropy(
     p: npt.ArrayLike,
     p0: npt.ArrayLike,
@@ -89,7 +89,7 @@ def peak_entropy_accuracy(h_correct: float, h_wrong: float, *, logit: bool = ...
 def peak_entropy_accuracy(
     h_correct: npt.ArrayLike, h_wrong: npt.ArrayLike, *, logit: bool = ...
 ) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=2)
 def peak_entropy_accuracy(
     h_correct: npt.ArrayLike, h_wrong: npt.ArrayLike, *, logit: bool = False
 ) -> Any:

@@ -18,7 +18,7 @@ from .laws import tilted
 def beta_for_accuracy(p0: float, p: float, *, logit: bool = ...) -> float: ...
 @overload
 def beta_for_accuracy(p0: npt.ArrayLike, p: npt.ArrayLike, *, logit: bool = ...) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=3)
 def beta_for_accuracy(p0: npt.ArrayLike, p: npt.ArrayLike, *, logit: bool = False) -> Any:
     """KL coefficient whose target accuracy is `p`:  beta = 1 / (logit p - logit p0).
 
@@ -71,7 +71,7 @@ def accuracy_for_kl(
 def accuracy_for_kl(
     p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = ..., num_threads: int | None = ...
 ) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=6)
 def accuracy_for_kl(
     p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = False, num_threads: int | None = None
 ) -> Any:
@@ -123,7 +123,7 @@ def beta_for_kl(
 def beta_for_kl(
     p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = ..., num_threads: int | None = ...
 ) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=2)
 def beta_for_kl(
     p0: npt.ArrayLike, kl: npt.ArrayLike, *, logit: bool = False, num_threads: int | None = None
 ) -> Any:
@@ -180,7 +180,7 @@ def time_to_accuracy(p0: float, p: float, beta: float, *, logit: bool = ...) -> 
 def time_to_accuracy(
     p0: npt.ArrayLike, p: npt.ArrayLike, beta: npt.ArrayLike, *, logit: bool = ...
 ) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=5)
 def time_to_accuracy(
     p0: npt.ArrayLike, p: npt.ArrayLike, beta: npt.ArrayLike, *, logit: bool = False
 ) -> Any:

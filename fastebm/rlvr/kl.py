@@ -35,7 +35,7 @@ def kl_spent(p: float, p0: float, *, logit: bool = ..., num_threads: int | None 
 def kl_spent(
     p: npt.ArrayLike, p0: npt.ArrayLike, *, logit: bool = ..., num_threads: int | None = ...
 ) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=1)
 def kl_spent(
     p: npt.ArrayLike, p0: npt.ArrayLike, *, logit: bool = False, num_threads: int | None = None
 ) -> Any:
@@ -89,7 +89,7 @@ def objective(
     logit: bool = ...,
     num_threads: int | None = ...,
 ) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=3)
 def objective(
     p: npt.ArrayLike,
     p0: npt.ArrayLike,
@@ -147,7 +147,7 @@ def suboptimality(
     logit: bool = ...,
     num_threads: int | None = ...,
 ) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=1)
 def suboptimality(
     p: npt.ArrayLike,
     p0: npt.ArrayLike,

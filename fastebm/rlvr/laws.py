@@ -53,7 +53,7 @@ def flow(p0: float, beta: float, t: float, *, logit: bool = ...) -> float: ...
 def flow(
     p0: npt.ArrayLike, beta: npt.ArrayLike, t: npt.ArrayLike, *, logit: bool = ...
 ) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=4)
 def flow(p0: npt.ArrayLike, beta: npt.ArrayLike, t: npt.ArrayLike, *, logit: bool = False) -> Any:
     """Accuracy at time `t` of the natural gradient flow of J from the reference policy.
 
@@ -139,7 +139,7 @@ def target_accuracy(
 def log_partition(p0: float, beta: float, *, logit: bool = ...) -> float: ...
 @overload
 def log_partition(p0: npt.ArrayLike, beta: npt.ArrayLike, *, logit: bool = ...) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=3)
 def log_partition(p0: npt.ArrayLike, beta: npt.ArrayLike, *, logit: bool = False) -> Any:
     """log Z = log(1 - p0 + p0 e^(1/beta)); beta log Z is the maximum of J.
 
@@ -189,7 +189,7 @@ def log_partition(p0: npt.ArrayLike, beta: npt.ArrayLike, *, logit: bool = False
 def pass_at_k(p: float, k: float, *, logit: bool = ...) -> float: ...
 @overload
 def pass_at_k(p: npt.ArrayLike, k: npt.ArrayLike, *, logit: bool = ...) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=2)
 def pass_at_k(p: npt.ArrayLike, k: npt.ArrayLike, *, logit: bool = False) -> Any:
     """Probability that at least one of `k` independent attempts is correct:  1 - (1 - p)^k.
 

@@ -10,6 +10,7 @@ from scipy.special import entr, log_softmax
 
 from .._runtime import validate
 from .._runtime.labelled import paired
+from .._runtime.memory import forecast_memory
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.types import BoolArray, Callback, FloatArray
@@ -210,6 +211,13 @@ def policy_flow(
     t = validate.vector(t, t.size, "t")
     if t.size == 0 or t[0] < 0 or (np.diff(t) < 0).any():
         raise InvalidChainError("t must be at least one time, all >= 0 and in increasing order")
+    n = reference.size
+    # LSODA allocates its Jacobian before it knows whether it needs it
+    forecast_memory(
+        8 * n * (n + 9) + 40 * t.size * n,
+        f"the flow of {n:,} answers at {t.size:,} times",
+        "pass fewer answers",
+    )
     reward, log_reference = correct.astype(float), np.log(reference)
     family = flow(reference[correct].sum(), beta, t)
     states: list[FloatArray] = []

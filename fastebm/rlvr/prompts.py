@@ -11,6 +11,7 @@ from scipy.special import expit
 from scipy.special import logit as logit_of
 
 from .._runtime import validate
+from .._runtime.memory import forecast_memory
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
 from .._runtime.types import Callback, FloatArray
@@ -107,7 +108,10 @@ def expectation(
     >>> round(rlvr.expectation(rlvr.target_accuracy(p0, 0.5), weights=[1, 2, 1]), 4)
     0.4456
     """
-    values = np.moveaxis(np.asarray(validate.real_array(values, "values"), dtype=float), axis, -1)
+    values = np.asarray(validate.real_array(values, "values"), dtype=float)
+    if not (isinstance(axis, (int, np.integer)) and -values.ndim <= axis < values.ndim):
+        raise InvalidChainError(f"axis must be one of the {values.ndim} of values, got {axis}")
+    values = np.moveaxis(values, axis, -1)
     if values.shape[-1] == 0:
         raise InvalidChainError(
             "there are no prompts; the expectation over an empty set is undefined"
@@ -270,6 +274,11 @@ def flow_curve(
         raise ValueError("give both of h_correct and h_wrong, or none")
     p0, t = _vector("p0", p0, logit), _vector("t", t)
     k = tuple(np.atleast_1d(k).tolist())
+    forecast_memory(
+        48 * t.size * (len(k) + 4),
+        f"means at {t.size:,} times for {len(k):,} values of k",
+        "pass fewer times or values of k",
+    )
     rows: list[list[float]] = []
 
     def curve() -> FlowCurve:

@@ -99,6 +99,7 @@ def simulate(
     forecast_memory(
         n_walkers * ((n_steps + 1) * dtype.itemsize + 16),
         f"{n_walkers} trajectories of {n_steps} steps",
+        "lower n_steps or n_walkers",
     )
     key = philox_key(rng)
     states = Starts(chain, start, key, num_threads).take(0, n_walkers)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
+from .._runtime.memory import forecast_memory
 from .._runtime.random import philox_key
 from .._runtime.resumable import State, resumable
 from .._runtime.threads import resolve_threads
@@ -76,6 +77,11 @@ class SplittingRun:
         self.target, self.avoid = stop_sets(target, avoid, chain)
         self.n_particles = validate.count(n_particles, "n_particles", 2)
         self.n_replicas = validate.count(n_replicas, "n_replicas", 2)
+        forecast_memory(
+            120 * min(self.n_replicas, TOGETHER) * self.n_particles + 64 * self.n_replicas,
+            f"{self.n_replicas:,} replicas of {self.n_particles:,} particles",
+            "lower n_particles or n_replicas",
+        )
         threads = resolve_threads(num_threads)
         if score is None:
             if not isinstance(chain.reward, np.ndarray):

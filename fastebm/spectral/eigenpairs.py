@@ -211,8 +211,8 @@ class _Searches:
         kinds: tuple[OperatorKind, ...] = () if k == 1 else ("right", "left")
         if self.symmetric:
             kinds = kinds[:1]
-        rows = n_rows(k - 1, chain.n_states, BLOCK, self.symmetric) + BLOCK
-        forecast_memory(8 * chain.n_states * (len(kinds) * rows + 2 * k), "the basis of eigenpairs")
+        rows = len(kinds) * (n_rows(k - 1, chain.n_states, BLOCK, self.symmetric) + BLOCK) + 2 * k
+        forecast_memory(8 * chain.n_states * rows, "the basis of eigenpairs", "lower k")
         S = symmetrized(chain).operator if self.symmetric else balanced(chain, self.log_pi)
         self.key, self.which = key, which
         self.root: FloatArray = np.exp(0.5 * self.log_pi)
