@@ -166,12 +166,21 @@ class Pattern:
     @cached_property
     def reversed(self) -> "Pattern":
         """The pattern of the transpose."""
-        if self.transpose is self.matrix:
+        log_entries, matrix = self.log_entries, self.matrix
+        if self.transpose is matrix and log_entries is None:
             return self
+
+        def flipped_logs() -> FloatArray:
+            assert log_entries is not None
+            logs = passes.transpose(_core.Csr(matrix.indptr, matrix.indices, log_entries())).values
+            return np.asarray(logs)
+
         flipped = Pattern(
-            self.transpose, potential=None if self.potential is None else -self.potential
+            self.transpose,
+            potential=None if self.potential is None else -self.potential,
+            log_entries=None if log_entries is None else flipped_logs,
         )
-        flipped.transpose = self.matrix
+        flipped.transpose = matrix
         return flipped
 
     @cached_property
