@@ -140,7 +140,8 @@ class Pattern:
     @property
     def is_symmetric(self) -> bool:
         """Whether A is known to be its own transpose."""
-        return self.__dict__.get("transpose") is self.matrix
+        is_same = self.__dict__.get("transpose") is self.matrix
+        return is_same and self.log_entries is None  # else of entries that underflowed both ways
 
     @cached_property
     def transpose(self) -> _core.Csr:

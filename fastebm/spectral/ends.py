@@ -92,7 +92,7 @@ class EnclosedDistance:
             min(g, 1.0) * (2.0 - min(g, 1.0)) for g in (self.value, self.lower, self.upper)
         )
         # rounding of two operations, by which a product may even fall where g rises
-        lower, upper = lower * (1.0 - 4.0 * UNIT), upper * (1.0 + 4.0 * UNIT)
+        lower, upper = lower * (1.0 - 4.0 * UNIT), min(upper * (1.0 + 4.0 * UNIT), 1.0)
         return EnclosedDistance(
             min(max(value, lower), upper), lower, upper, self.lower_kind, self.upper_kind
         )

@@ -88,7 +88,7 @@ def verdicts_of(entry, case):
 
 def _says_underflow(error, case):
     """Whether the chain is refused because transitions underflowed, and they do."""
-    if case.beta is None or float(case.truth.P[case.truth.adjacent].min()) > 1e-300:
+    if case.beta is None or float(case.moving.P[case.moving.adjacent].min()) > 1e-300:
         return False
     refusals = (fe.InvalidChainError, fe.NotReversibleError)
     return isinstance(error, refusals) and "underflow" in str(error)
