@@ -10,7 +10,7 @@ import numpy as np
 from .._runtime import validate
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Labels, States
-from ..errors import InvalidChainError
+from ..errors import InvalidChainError, NotReversibleError
 from ..patterns.graph import only_closed_class
 from ..patterns.pattern import FindRule
 from ..patterns.rule import imported_rule
@@ -155,7 +155,6 @@ class MarkovChain(ChainConstructors):
                 "transient states have no reversed step; restrict the chain to its closed class "
                 "first"
             )
-        self._scaled.require_transitions("the reversed chain")
         law = self._law.require(resolve_threads(None), "the reversed chain")
         return self._like(reversed_in_time(self._scaled, law.log_pi), rate=self.rate, law=law)
 
@@ -292,3 +291,18 @@ def require_chain(value: object, name: str = "chain") -> MarkovChain:
             "build one with MarkovChain(P)"
         )
     return value
+
+
+def require_reversible(chain: MarkovChain, purpose: str) -> None:
+    """A NotReversibleError unless detailed balance holds."""
+    if chain.is_reversible:
+        return
+    if chain._scaled.pattern.loses_transitions:
+        raise NotReversibleError(
+            f"{purpose} needs a reversible chain, and whether this one is, is unknown: transitions "
+            "underflowed to zero or lost digits; raise beta"
+        )
+    raise NotReversibleError(
+        f"{purpose} needs a reversible chain; use reversibilize(chain), or "
+        "detailed_balance(chain) to see where detailed balance fails"
+    )

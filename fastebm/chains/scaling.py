@@ -50,11 +50,19 @@ def rescaled(
     if max(spans) / 2 + centre + pattern.log_span / 2 <= MAX_LOG_SPAN / 2:
         row = np.exp(log_row + move)
         return pattern, row, row if log_col is log_row else np.exp(log_col - move)
-    values, _, _ = log_values(
-        pattern.matrix, log_row, log_col, None, False, resolve_threads(num_threads)
-    )
-    # an entry that underflows is stored as zero: it is still an edge of the chain
-    return Pattern(_core.Csr(pattern.matrix.indptr, pattern.matrix.indices, values)), None, None
+    return rescaled_values(pattern, log_row, log_col, resolve_threads(num_threads)), None, None
+
+
+def rescaled_values(
+    pattern: Pattern, log_row: FloatArray, log_col: FloatArray, threads: int
+) -> Pattern:
+    """``diag(exp(log_row)) A diag(exp(log_col))`` with new values, from the logs of A's entries
+    where these underflowed. An entry that underflows is stored as zero: it is still an edge."""
+    matrix, entry = pattern.matrix, None
+    if pattern.log_entries is not None:
+        matrix, entry = _core.Csr(matrix.indptr, matrix.indices, None), pattern.log_entries()
+    values, _, _ = log_values(matrix, log_row, log_col, entry, False, threads)
+    return Pattern(_core.Csr(matrix.indptr, matrix.indices, values))
 
 
 def reversed_in_time(scaled: ScaledPattern, log_pi: FloatArray) -> ScaledPattern:

@@ -14,9 +14,9 @@ from .._runtime.progress import interruptible
 from .._runtime.results import StepsResult, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray
-from ..chains.chain import MarkovChain, require_chain
+from ..chains.chain import MarkovChain, require_chain, require_reversible
 from ..equilibrium.law_error import relative_law_error
-from ..errors import ConvergenceWarning, InvalidChainError, NotReversibleError
+from ..errors import ConvergenceWarning, InvalidChainError
 from ..linalg.rounding import UNIT
 from ..spectral.eigen_result import EigenResult
 from ..spectral.eigenpairs import eigenpairs
@@ -178,10 +178,7 @@ def metastable_sets(
     require_chain(chain)
     k = validate.count(k, "k", minimum=2)
     threads = resolve_threads(num_threads)
-    if not chain.is_reversible:
-        raise NotReversibleError(
-            "metastable_sets needs a reversible chain; use reversibilize(chain)"
-        )
+    require_reversible(chain, "metastable_sets")
     pairs = eigenpairs(
         chain, k, tol=tol, rng=rng, num_threads=threads, progress=progress, callback=callback
     )
@@ -376,16 +373,19 @@ def _transformation(X: FloatArray) -> FloatArray:
 
 
 def _coarse(chain: MarkovChain, labels: Int32Array, k: int, threads: int) -> MarkovChain:
-    """The chain on the sets of a partition, with weights pi; its flows are sums of non-negative
-    terms."""
-    flow, pi = np.empty((k, k)), chain._law.take(threads).pi
+    """The chain on the sets of a partition, with weights pi over the largest in the set; its flows
+    are sums of non-negative terms."""
+    flow, log_pi = np.empty((k, k)), chain._law.take(threads).log_pi
+    top = np.full(k, -np.inf)
+    np.maximum.at(top, labels, log_pi)
+    weight = np.exp(log_pi - top[labels])
     for first in range(0, k, COLUMNS):
         columns = np.arange(first, min(first + COLUMNS, k))
         reached = chain._scaled.apply(
             (labels[:, None] == columns).astype(np.float64), num_threads=threads
         )
         for j, column in enumerate(columns):
-            flow[:, column] = np.bincount(labels, pi * reached[:, j], minlength=k)
+            flow[:, column] = np.bincount(labels, weight * reached[:, j], minlength=k)
     coarse = MarkovChain(flow, normalize=True, lag=chain.lag)
     coarse.rate = chain.rate
     return coarse

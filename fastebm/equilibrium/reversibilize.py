@@ -52,7 +52,7 @@ def reversibilize(
     ConvergenceError
         The stationary distribution does not converge.
     InvalidChainError
-        log pi spans more than 1200.
+        log pi spans more than 1200, or transitions underflow.
 
     Examples
     --------
@@ -70,11 +70,18 @@ def reversibilize(
     if chain._scaled.pattern.is_balanced and kind == "additive":
         return chain
     law = chain._law.require(threads, "the reversibilisation")
-    return formed(chain, kind, law.log_pi, threads)
+    found = formed(chain, kind, law.log_pi, threads)
+    if underflows(found):
+        raise InvalidChainError(
+            "transitions of the reversibilisation, times the root of the ratio of the stationary "
+            "masses that they join, underflow; restrict the chain to its likelier states, or raise "
+            "beta if it is tilted"
+        )
+    return found
 
 
 def formed(chain: MarkovChain, kind: Kind, log_pi: FloatArray, threads: int) -> MarkovChain:
-    """The reversibilisation of an irreducible chain with this law."""
+    """The reversibilisation of an irreducible chain with this law, if it does not underflow."""
     chain._scaled.require_transitions("the reversibilisation")
     span = log_pi.max() - log_pi.min()
     if span > 1200.0:  # sqrt(pi) is the scaling, and must fit a double
@@ -101,6 +108,13 @@ def formed(chain: MarkovChain, kind: Kind, log_pi: FloatArray, threads: int) -> 
     # (Q + Q*) / 2 = rate ((P + P*) / 2 - 1); P P* takes two steps of different chains
     rate = chain.rate if kind == "additive" else None
     return chain._like(ScaledPattern(symmetric, moving / total, col, shift), rate=rate)
+
+
+def underflows(found: MarkovChain) -> bool:
+    """Whether entries of a chain that was `formed`, times the root of the ratio of the masses that
+    they join, are zero or have lost digits."""
+    values = found._scaled.pattern.matrix.values
+    return values is not None and bool(values.min() < np.finfo(np.float64).tiny)
 
 
 def fill(chain: MarkovChain) -> float:

@@ -74,7 +74,7 @@ class EigenvalueSelection:
             # the moduli of a pair can differ in the last bit, which must not separate the pair
             size = np.round(key(values), 14)
             order = np.lexsort((-np.imag(values), np.abs(np.imag(values)), -size))
-            order = order[~taken[order]]
+            order = _pairs_together(order[~taken[order]], values)
             if 0 < count < len(order) and np.imag(values[order[count - 1]]) > 0.0:
                 count += 1
             chosen.append(order[:count])
@@ -84,3 +84,18 @@ class EigenvalueSelection:
     def positions(self, values: NumberArray) -> IntArray:
         """The positions that `choose` returns, those of all ends in one array."""
         return np.concatenate(self.choose(values))
+
+
+def _pairs_together(order: IntArray, values: NumberArray) -> IntArray:
+    """The same positions with the conjugate after each value of positive imaginary part: lambda and
+    -conj(lambda) have the same modulus and height, and copies have the same of everything."""
+    second = order[np.imag(values[order]) < 0.0].tolist()
+    if not second:
+        return order
+    paired = []
+    for i in order[np.imag(values[order]) >= 0.0]:
+        paired.append(i)
+        if np.imag(values[i]) > 0.0 and second:
+            nearest = np.argmin(np.abs(values[second] - np.conj(values[i])))
+            paired.append(second.pop(int(nearest)))
+    return np.array(paired + second, dtype=order.dtype)

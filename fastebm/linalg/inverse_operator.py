@@ -18,6 +18,8 @@ from .rounding import EPS
 
 # sqrt(pi) is divided by, and its inverse multiplied by vectors of unit length.
 LEAST_ROOT = 1e-150
+# The squares of its images, which are hitting times, are summed.
+LARGEST_TIME = 1e150
 # Solves that a few eigenvalues take.
 SOLVES = 30
 
@@ -66,13 +68,16 @@ class InverseOperator:
         return 2 + int(entries // self._M.entries_per_product)
 
     def prepare(self, report: Report, worth: float = math.inf) -> bool:
-        """Factorise M; returns whether time, memory and range allow it, and whether it costs with
-        some solves no more than `worth` products."""
+        """Factorise M; returns whether time, memory and range of doubles allow it, and whether it
+        costs with some solves no more than `worth` products."""
         if self.root.min() < LEAST_ROOT or not self._elimination.is_feasible(report):
             return False
         if self._elimination.n_products + SOLVES * self.per_vector > worth:
             return False
-        return self._elimination.factorise(report)
+        if not self._elimination.factorise(report):
+            return False
+        times = self._eliminate(np.where(self._M.inside, 1.0, 0.0)[None])
+        return bool(times.max() < LARGEST_TIME)
 
     def apply(self, x: FloatArray, y: FloatArray) -> None:
         """Write the images of the rows of x into y."""

@@ -1,9 +1,9 @@
 """The chain on its closed class, for questions that need detailed balance and two states."""
 
 from .._runtime.types import BoolArray
-from ..chains.chain import MarkovChain, require_chain
+from ..chains.chain import MarkovChain, require_chain, require_reversible
 from ..equilibrium.structure import closed_class
-from ..errors import InvalidChainError, NotReversibleError
+from ..errors import InvalidChainError
 
 
 def reversible_closed_class(
@@ -24,9 +24,5 @@ def reversible_closed_class(
         raise InvalidChainError(
             f"{purpose} needs a closed class of at least two states; that of this chain has one"
         )
-    if not chain.is_reversible:
-        raise NotReversibleError(
-            f"{purpose} needs a reversible chain; use reversibilize(chain), or "
-            "detailed_balance(chain) to see where detailed balance fails"
-        )
+    require_reversible(chain, purpose)
     return chain, inside

@@ -50,16 +50,17 @@ class MixingResult(StepsResult):
         The recorded steps t, ascending.
     tv, kl, chi2, separation, l2 : ndarray (n_starts, n_recorded) or None
         Total variation in [0, 1], Kullback-Leibler divergence KL(mu_t || pi) in nats, chi-square,
-        separation max (1 - mu_t / pi) in [0, 1] (over the states with pi > 1e-608), and
-        l2 = sqrt(chi2), the norm of mu_t / pi - 1 in L2(pi). chi2 is inf where it exceeds 1e308.
+        separation max (1 - mu_t / pi) in [0, 1] (over the states with pi > 1e-608 at least), and
+        l2 = sqrt(chi2), the norm of mu_t / pi - 1 in L2(pi), known also where chi2 is outside of
+        the range of doubles (inf above 1e308, 0 below 1e-324).
     error : dict
         Bounds on the absolute error of each distance, arrays of the same shape: rounding, and the
         error of pi (that to which it was found, if the chain is not reversible). They are about
         1e-15 times the distances at the steps before, summed: a distance that falls to 1e-20
         within a few steps may have no digit left.
     kl_is_monotone : bool or None
-        KL never rises by more than rounding, a relative 1e-12 and an absolute 1e-26. In exact
-        arithmetic it never rises (data processing inequality).
+        KL never rises by more than rounding: its `error`, a relative 1e-12 and an absolute 1e-26.
+        In exact arithmetic it never rises (data processing inequality).
     kl_largest_increase : float or None
         The largest KL(t + 1) - KL(t), or difference between recorded steps: negative, zero or of
         the size of rounding.
@@ -334,7 +335,7 @@ def _pack(
             if name in distances
         }
     with_kl = "kl" in distances
-    allowed = MONOTONE_SLACK * kl[:, :-1] + MONOTONE_FLOOR
+    allowed = MONOTONE_SLACK * kl[:, :-1] + MONOTONE_FLOOR + errors[1, :, :-1] + errors[1, :, 1:]
     largest = {name: float(rise.max()) if rise.size else 0.0 for name, rise in rises.items()}
     wanted = {name: known[name] if name in distances else None for name in ALL_DISTANCES}
     return MixingResult(

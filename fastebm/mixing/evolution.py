@@ -24,6 +24,8 @@ from .evolution_error import EvolutionError
 # takes a part of the range. From a start x, a state y of mass pi(y) gets at most pi(y) / pi(x).
 # States of mass below e^-100 of that therefore affect no distance but the separation.
 MAX_LOG, MAX_DEPTH, MIN_LOG_PI = 690.0, 1300.0, -1400.0
+# Below it, squares whose sum is taken may have underflowed.
+SMALLEST_SQUARES = 1e-280
 
 #: States (int) and distributions (float arrays).
 StartList = list[int | FloatArray]
@@ -114,13 +116,15 @@ class DensityEvolution:
 
     @property
     def l2(self) -> FloatArray:
-        """sqrt(chi2) of each start at the last step measured, also where chi2 exceeds the range of
-        doubles."""
-        found: FloatArray = np.sqrt(self.distances[2])
-        for j in np.flatnonzero(np.isinf(found)):
+        """sqrt(chi2) of each start at the last step measured, also where chi2 is outside of the
+        range of doubles."""
+        chi2 = self.distances[2]
+        found: FloatArray = np.sqrt(chi2)
+        for j in np.flatnonzero(np.isinf(chi2) | (chi2 < SMALLEST_SQUARES)):
             s = np.abs(self._measured[:, j]) * self._to_s
             largest = float(s.max())
-            if largest < np.inf:  # the mean, which is not yet removed, is rounding beside it
+            # the mean, which is not yet removed, is rounding beside the largest
+            if 0.0 < largest < np.inf:
                 found[j] = largest * np.sqrt(np.square(s / largest).sum())
         return found
 
@@ -201,11 +205,10 @@ def _symmetrized(
     log_row, log_col = scaled.log_row, scaled.log_col
     log_row = 0.5 * log_pi if log_row is None else 0.5 * log_pi + log_row
     log_col = -0.5 * log_pi if log_col is None else log_col - 0.5 * log_pi
-    matrix = scaled.pattern.matrix
+    pattern = scaled.pattern
     if not dual:
-        matrix, log_row, log_col = scaled.pattern.reversed.matrix, log_col, log_row
-    values, _, _ = scaling.log_values(matrix, log_row, log_col, None, False, threads)
-    return _core.CsrKernel(_core.Csr(matrix.indptr, matrix.indices, values))
+        pattern, log_row, log_col = pattern.reversed, log_col, log_row
+    return _core.CsrKernel(scaling.rescaled_values(pattern, log_row, log_col, threads).matrix)
 
 
 def _aligned(n: int, width: int) -> FloatArray:

@@ -142,7 +142,8 @@ class Pattern:
     @property
     def is_symmetric(self) -> bool:
         """Whether A is known to be its own transpose."""
-        return self.__dict__.get("transpose") is self.matrix
+        is_same = self.__dict__.get("transpose") is self.matrix
+        return is_same and self.log_entries is None  # else of entries that underflowed both ways
 
     @cached_property
     def transpose(self) -> _core.Csr:
@@ -168,12 +169,21 @@ class Pattern:
     @cached_property
     def reversed(self) -> "Pattern":
         """The pattern of the transpose."""
-        if self.transpose is self.matrix:
+        log_entries, matrix = self.log_entries, self.matrix
+        if self.transpose is matrix and log_entries is None:
             return self
+
+        def flipped_logs() -> FloatArray:
+            assert log_entries is not None
+            logs = passes.transpose(_core.Csr(matrix.indptr, matrix.indices, log_entries())).values
+            return np.asarray(logs)
+
         flipped = Pattern(
-            self.transpose, potential=None if self.potential is None else -self.potential
+            self.transpose,
+            potential=None if self.potential is None else -self.potential,
+            log_entries=None if log_entries is None else flipped_logs,
         )
-        flipped.transpose = self.matrix
+        flipped.transpose = matrix
         return flipped
 
     @cached_property

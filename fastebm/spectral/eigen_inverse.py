@@ -146,7 +146,7 @@ class SmallRates:
     def _sigma(self, estimates: FloatArray) -> float:
         """The geometric mean of the smallest and the largest rate, but not far below the latter:
         the estimate of the former may be rounding."""
-        low, high = max(float(estimates[0]), 0.0), float(estimates[-1])
+        low, high = (max(float(estimates[i]), 0.0) for i in (0, -1))
         return max(math.sqrt(low) * math.sqrt(high), SPREAD * high)
 
     def _was_tried(self, count: int, sigma: float) -> bool:

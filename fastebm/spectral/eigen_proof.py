@@ -10,16 +10,18 @@ failure probability (`linalg.proven_top`). What rounding hides from S, or S is t
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from .._runtime.types import FloatArray, IntArray
 from ..chains.chain import MarkovChain
+from ..chains.symmetrized import balanced
 from ..equilibrium.structure import structure
 from ..linalg import dirichlet
 from ..linalg.complement import ComplementSpectrum, Follower
 from ..linalg.eigensearch import EigenpairSearch
+from ..linalg.operator import Operator, OperatorKind
 from ..linalg.rounding import RITZ_ROUNDING
 from .eigen_ends import Rates, reach
 from .eigen_inverse import MAX_AGAIN, ProofOptions, SmallRates
@@ -34,6 +36,8 @@ LEAST_STEPS, COST, INVERSE_COST = 300, 2.0, 4.0
 FIRST_CHECK, GROWTH = 12, 1.2
 # Rates below this are computed by the Dirichlet form of their vectors, which holds more digits.
 SMALL_RATE = 1e-3
+
+BOTH_SIDES: Final[tuple[OperatorKind, ...]] = ("right", "left")
 
 #: values -> the positions of the wanted ones in the order of the result.
 Order: TypeAlias = Callable[[FloatArray], IntArray]
@@ -83,8 +87,8 @@ class ReversibleProof:
         Of the wanted pairs.
     vectors : ndarray (k, n_states)
         Their orthonormal vectors in the coordinates of S.
-    residuals : ndarray (k,)
-        Of the vectors in S.
+    residuals, left_residuals : ndarray (k,)
+        Of the vectors, in S and in its transpose.
     is_complete : bool
         Whether no eigenvalue precedes a wanted one.
     follower : Follower or None
@@ -328,10 +332,21 @@ class ReversibleProof:
                 v -= (self.root @ v) * self.root
                 v -= (V[:i] @ v) @ V[:i]
             v /= np.linalg.norm(v)
-        images = np.empty_like(V)
-        self.operator.apply(V, images)
-        images -= (1.0 - self.rates.value)[:, None] * V
-        self.residuals: FloatArray = np.linalg.norm(images, axis=1)
+        self.residuals = self._measured(self.operator)
+        self.left_residuals = self.residuals
+        if not self.chain._scaled.pattern.is_balanced:
+            # balanced by a measure that is not quite pi, S is neither symmetric nor similar by D
+            S, threads = balanced(self.chain, self.law.log_pi), self.operator.threads
+            sides = [Operator(S, kind, symmetric=False, threads=threads) for kind in BOTH_SIDES]
+            self.residuals, self.left_residuals = map(self._measured, sides)
+
+    def _measured(self, operator: Operator) -> FloatArray:
+        """|A v - lambda v| of the unit vectors."""
+        images = np.empty_like(self.vectors)
+        operator.apply(self.vectors, images)
+        images -= (1.0 - self.rates.value)[:, None] * self.vectors
+        residuals: FloatArray = np.linalg.norm(images, axis=1)
+        return residuals
 
 
 def proven(found: EigenResult, proof: ReversibleProof) -> EigenResult:
@@ -344,7 +359,6 @@ def proven(found: EigenResult, proof: ReversibleProof) -> EigenResult:
     with np.errstate(all="ignore"):
         right = np.concatenate([found.right[:, :1].T, V / proof.root]).T
     left = np.concatenate([found.left[:, :1].T, V * proof.root]).T
-    residuals = np.append(0.0, proof.residuals)
     eigenvalues = 1.0 - rates
     distance = np.abs(rates[:, None] - rates)
     reach = np.where(np.isfinite(errors), errors, RITZ_ROUNDING)
@@ -354,9 +368,9 @@ def proven(found: EigenResult, proof: ReversibleProof) -> EigenResult:
         eigenvalues=eigenvalues,
         right=right,
         left=left,
-        residuals=residuals,
+        residuals=np.append(0.0, proof.residuals),
         conditions=np.ones(len(each)),
-        left_residuals=residuals,
+        left_residuals=np.append(0.0, proof.left_residuals),
         rates=rates,
         timescales=timescales(eigenvalues, rates),
         multiplicities=copies,

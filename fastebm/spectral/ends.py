@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ..linalg.rounding import UNIT
 from ..patterns.pattern import Pattern
 
 #: What an end of an interval rests on: a proof; a proof but for a stated failure probability;
@@ -90,6 +91,8 @@ class EnclosedDistance:
         value, lower, upper = (
             min(g, 1.0) * (2.0 - min(g, 1.0)) for g in (self.value, self.lower, self.upper)
         )
+        # rounding of two operations, by which a product may even fall where g rises
+        lower, upper = lower * (1.0 - 4.0 * UNIT), min(upper * (1.0 + 4.0 * UNIT), 1.0)
         return EnclosedDistance(
             min(max(value, lower), upper), lower, upper, self.lower_kind, self.upper_kind
         )

@@ -18,7 +18,7 @@ from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain
 from ..chains.law import StationaryLaw
 from ..chains.symmetrized import balanced
-from ..equilibrium.reversibilize import fill, formed
+from ..equilibrium.reversibilize import fill, formed, underflows
 from ..errors import InvalidChainError, MemoryForecastError
 from ..linalg.check_schedule import Check, CheckSchedule, run_until_converged
 from ..linalg.operator import Operator
@@ -52,7 +52,9 @@ def composed_gap(
         inner = replace(options, kind="spectral", tol=0.9 * options.tol)
         found = _of_formed(reversible(formed_chain, inner), options, error)
     # P* has no transition where one of P underflowed, though its probability need not be small
-    if not law.converged or chain._scaled.pattern.loses_transitions:
+    loses = chain._scaled.pattern.loses_transitions
+    loses |= formed_chain is not None and underflows(formed_chain)
+    if not law.converged or loses:
         return without_ends(found)
     return found if math.isfinite(law.error) else replace(found, criterion="residual")
 

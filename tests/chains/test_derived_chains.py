@@ -1,6 +1,7 @@
 """Lazy, reversed and restricted chains, and the stationary law that a chain keeps."""
 
 import gallery
+import mpmath
 import numpy as np
 import pytest
 import reference
@@ -63,6 +64,19 @@ def test_reverse_of_scaled_chains(name):
     np.testing.assert_allclose(
         dense(chain.reverse()), reference.reverse(dense(chain), pi), rtol=1e-13
     )
+
+
+@pytest.mark.parametrize("h", (0.0, 0.25))
+def test_reverse_of_a_tilt_that_underflows(h):
+    """P(0, 2) and P(2, 0) are e^-1000, and one of them is nearly certain backward in time."""
+    Q = np.array([[0.0, 0.7, 0.3], [0.3, 0.0, 0.7], [0.7, 0.3, 0.0]])
+    with mpmath.workdps(60):
+        tilted = Q * [mpmath.exp(r) for r in (0, 1000, 0)]
+        tilted = (1 - h) * tilted / tilted.sum(axis=1)[:, None] + h * np.eye(3)
+        pi = reference.gth(tilted)
+        want = (tilted.T * pi / pi[:, None]).astype(float)
+    chain = fe.tilt(MarkovChain(Q), [0.0, 1000.0, 0.0], 1.0).lazy(h)
+    np.testing.assert_allclose(dense(chain.reverse()), want, rtol=1e-12, atol=1e-300)
 
 
 def test_reverse_keeps_a_reversible_chain_and_refuses_transient_states():

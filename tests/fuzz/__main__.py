@@ -51,7 +51,8 @@ def main():
 
 
 def sweep(args):
-    """Every chunk of both kinds of chains, the hard ones first; they take longer."""
+    """Every chunk of both kinds of chains, the hard ones first; they take longer. Failures are
+    printed to stderr as they are found."""
     small = partial(small_chains, seed=args.seed, only=args.only, share=args.share, kind=args.kind)
     hard = partial(hard_chunk, seed=args.seed, only=args.only)
     work = [(hard, part) for part in chunks(args.hard, HARD_CHUNK)]
@@ -64,6 +65,9 @@ def sweep(args):
     ):
         for done, tally in enumerate(pool.imap_unordered(call, work), 1):
             total.merge(tally)
+            print(
+                *failures(tally), sep="\n", end="\n" * bool(tally.bad), file=sys.stderr, flush=True
+            )
             if sys.stderr.isatty():
                 print(f"\r{done}/{len(work)} parts, {total.bad} bad", end="", file=sys.stderr)
             if time.monotonic() > end:

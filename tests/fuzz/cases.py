@@ -127,7 +127,7 @@ class Case:
         """This case for one more analysis, with arguments that depend on its name only."""
         other = copy.copy(self)
         other.rng = np.random.default_rng([self.seed, self.index, zlib.crc32(name.encode())])
-        other.truth = self.truth
+        other.truth, other.moving = self.truth, self.moving
         if not same_chain:
             other.__dict__.pop("chain", None)
         other.chain  # noqa: B018  # errors of the construction are not errors of the analysis
@@ -154,6 +154,15 @@ class Case:
 
     @cached_property
     def truth(self):
+        if not self.lazy:
+            return self.moving
+        with mpmath.workdps(DIGITS):
+            P, eps = self.moving.P, 2 * self.moving.eps
+            return Truth((1 - self.lazy) * P + self.lazy * np.eye(self.n), eps)
+
+    @cached_property
+    def moving(self):
+        """The truth of the chain before it is made lazy."""
         with mpmath.workdps(DIGITS):
             P, eps = self.rows.astype(float), EPS
             if self.form == "generator":
@@ -167,10 +176,7 @@ class Case:
                 P = elimination.precise(P) * np.frompyfunc(mpmath.exp, 1, 1)(exponent)
                 # exp(x) of a rounded x is off by |x| eps.
                 eps = EPS * (4 + 2 * np.ptp(self.reward) / self.beta)
-            truth = Truth(P, eps)
-            if self.lazy:
-                truth = Truth((1 - self.lazy) * truth.P + self.lazy * np.eye(self.n), 2 * eps)
-            return truth
+            return Truth(P, eps)
 
     @cached_property
     def chain(self):

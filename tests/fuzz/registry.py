@@ -73,17 +73,22 @@ def refusals(truth, needs):
 def verdicts_of(entry, case):
     """Every verdict of one analysis on one case."""
     due, allowed = refusals(case.truth, entry.needs) if entry.needs else (set(), set())
-    if case.kind == "tilted_steps" and float(case.truth.P[case.truth.adjacent].min()) < 1e-300:
-        allowed.add(fe.InvalidChainError)  # a stored matrix has lost entries
+    found = []
     try:
-        found = list(entry.check(case))
-    except fe.FastebmError as error:
-        if type(error) in due | allowed:
-            return [Verdict(entry.name, REFUSED)]
-        return [Verdict(entry.name, CRASH, f"{type(error).__name__}: {error}")]
-    except Exception as error:  # whatever it is, it is a finding
-        return [Verdict(entry.name, CRASH, f"{type(error).__name__}: {error}")]
+        found.extend(entry.check(case))
+    except Exception as error:  # whatever it is, it is a finding, unless it is a refusal
+        if type(error) in due | allowed or _says_underflow(error, case):
+            return [*found, Verdict(entry.name, REFUSED)]
+        return [*found, Verdict(entry.name, CRASH, f"{type(error).__name__}: {error}")]
     if due:
         names = " or ".join(sorted(kind.__name__ for kind in due))
         return [Verdict(entry.name, WRONG, f"no {names} was raised")]
     return found
+
+
+def _says_underflow(error, case):
+    """Whether the chain is refused because transitions underflowed, and they do."""
+    if case.beta is None or float(case.moving.P[case.moving.adjacent].min()) > 1e-300:
+        return False
+    refusals = (fe.InvalidChainError, fe.NotReversibleError)
+    return isinstance(error, refusals) and "underflow" in str(error)

@@ -28,6 +28,34 @@ def test_small_chains(part):
     clean(tally)
 
 
+# One of each kind that was mended.
+FAILED_ONCE = [
+    "1:64 operator",  # reversed transitions of which the forward ones underflow
+    "1:8445 eigenpairs",  # a defective eigenvalue, known to its condition only
+    "1:46497 eigenpairs",  # two conjugate pairs of one modulus and height
+    "1:41962 eigenpairs",  # detailed balance to 1e-10 only
+    "1:16394 mixing_curve",  # chi2 underflows, its root does not
+    "2:17440 mixing_curve",  # KL rises by the error of pi
+    "1:15012 reversibilize",  # balanced entries that underflow
+    "1:29778 metastable_sets",  # estimated rates below zero
+    "1:61736 metastable_sets",  # sets of mass 1e-317
+    "1:78218 gap_absolute",  # an inverse whose squares overflow
+    "2:25380 gap_multiplicative",  # ends of 1 - lambda^2 that crossed
+    "2:8584 gap_multiplicative",  # a gap of 1e-48 from P P*
+    "1:36445 mixing_time",  # a tilt so strong that pi is in one state
+]
+
+
+@pytest.mark.parametrize("replay", FAILED_ONCE)
+def test_cases_that_failed_once(replay):
+    case, analysis = replay.split()
+    seed, index = map(int, case.split(":"))
+    tally = Tally()
+    run_case(tally, seed, index, only=[analysis])
+    clean(tally)
+    assert tally.counts
+
+
 def test_hard_chains():
     tally = Tally()
     for index in range(3):

@@ -193,6 +193,13 @@ class Truth:
     # --- eigenvalues ------------------------------------------------------------------------------
 
     @cached_property
+    def similar(self):
+        """D^(1/2) P D^(-1/2) with D = diag(pi), in doubles."""
+        with mpmath.workdps(DIGITS):
+            root = np.frompyfunc(mpmath.sqrt, 1, 1)(self.exact.pi)
+            return (self.exact.P * root[:, None] / root).astype(float)
+
+    @cached_property
     def spectrum(self):
         """(1 - lambda, 1 - |lambda|, bounds on the absolute errors of both) of the eigenvalues of
         the only closed class, by |1 - lambda| ascending."""
@@ -207,9 +214,11 @@ class Truth:
         return rates, moduli, errors * np.maximum(moduli, 0)
 
     def reversed_pair(self, kind):
-        """The reversible chain (P + P*) / 2 or P P* on the closed class, in the precision of pi."""
+        """The reversible chain (P + P*) / 2 or P P* on the closed class; in multiprecision where it
+        may be so slow that it shows if doubles are not quite in balance."""
         core = self.core
         with mpmath.workdps(DIGITS):
+            core = core if core.off[core.off > 0].min(initial=1.0) > 1e-6 else core.exact
             back = core.P.T * core.pi / core.pi[:, None]
             return Truth((core.P + back) / 2 if kind == "additive" else core.P @ back, self.eps)
 
@@ -224,6 +233,8 @@ class Truth:
                 for y in range(core.n):
                     S[x, y] = mpmath.sqrt(P[x, y] * P[y, x]) + (x == y)
             values = sorted(mpmath.eigsy(S, eigvals_only=True))
+            if core.period == 2:
+                values[0] = 0  # these square roots are of entries in balance but for rounding
             return np.array([float(v) if v > 1e-50 else 0.0 for v in values])
 
 

@@ -175,7 +175,7 @@ def general_rates(off, pi, dps=60, wanted=1e-10):
         L = -off * root[:, None] / root
         for x in range(n):
             L[x, x] = off[x].sum()
-        exact = sorted(mpmath.eig(mpmath.matrix(L.tolist()), left=False, right=False), key=abs)
+        exact = sorted(_eigenvalues(L, dps), key=abs)
         exact[0] = mpmath.mpf(0)
         least = min((abs(value) for value in exact[1:]), default=mpmath.mpf(1))
         if least < mpmath.mpf(10) ** (-dps // 2) and dps < 200:
@@ -184,3 +184,16 @@ def general_rates(off, pi, dps=60, wanted=1e-10):
         values = np.array([complex(value) for value in exact])
     # A defective eigenvalue of multiplicity m keeps 1/m of the digits.
     return values, moduli, 1e-13 * np.abs(values) + 10.0 ** (-dps // 2) * np.abs(values).max()
+
+
+def _eigenvalues(L, dps):
+    """In multiprecision. QR steps may not end on cycles, whose eigenvalues have equal moduli; they
+    end from another basis, here in twice as many digits."""
+    try:
+        return mpmath.eig(mpmath.matrix(L.tolist()), left=False, right=False)
+    except RuntimeError:
+        with mpmath.workdps(2 * dps):
+            v = precise(np.random.default_rng(0).normal(size=len(L)))
+            H = precise(np.eye(len(L))) - np.outer(v, v) * (2 / (v @ v))
+            reflected = mpmath.matrix((H @ L @ H).tolist())
+            return mpmath.eig(reflected, left=False, right=False)

@@ -1,6 +1,7 @@
 """The arithmetic of distances with ends, by hand."""
 
 import math
+from fractions import Fraction
 from itertools import product
 from types import SimpleNamespace
 
@@ -14,6 +15,10 @@ KINDS = ("rigorous", "probabilistic", "none")
 def enclosed(value, lower, upper, kinds="rp"):
     names = {kind[0]: kind for kind in KINDS}
     return EnclosedDistance(value, lower, upper, *(names[k] for k in kinds))
+
+
+def rounded(value):
+    return pytest.approx(value, rel=1e-15, abs=0.0)
 
 
 def test_ends_of_no_use_become_the_trivial_ones():
@@ -39,6 +44,16 @@ def test_a_distance_of_two_is_its_own_upper_end():
         2.0, 1.9, 2.0
     )
     assert two.widened(0.25) == enclosed(2.0, 1.5, 2.0, "rr")
+
+
+@pytest.mark.parametrize("g", (1e-300, 1e-8, 0.3, 1 - 4e-9, 1 - 4.4361263e-09, 1.0))
+def test_ends_of_a_squared_eigenvalue_include_its_rounding(g):
+    found = EnclosedDistance.exact(g).squared()
+    exact = Fraction(g) * (2 - Fraction(g))
+    assert found.lower < exact <= found.upper
+    assert found.lower < found.value <= found.upper
+    assert float(exact) * (1 - 1e-15) < found.lower
+    assert found.upper < float(exact) * (1 + 1e-15)
 
 
 @pytest.mark.parametrize(
@@ -95,20 +110,20 @@ def test_widened_moves_each_end_by_its_part():
 @pytest.mark.parametrize("lam", [0.0, 0.25, 0.5, 0.75])
 def test_squared_is_the_gap_of_the_square(lam):
     g = 1.0 - lam
-    assert EnclosedDistance.exact(g).squared() == EnclosedDistance.exact(1.0 - lam * lam)
+    assert EnclosedDistance.exact(g).squared().value == 1.0 - lam * lam
     found = enclosed(g, 0.5 * g, min(1.5 * g, 1.0)).squared()
-    assert found.lower == 0.5 * g * (2.0 - 0.5 * g)
-    assert found.upper == min(1.5 * g, 1.0) * (2.0 - min(1.5 * g, 1.0))
+    assert found.lower == rounded(0.5 * g * (2.0 - 0.5 * g))
+    assert found.upper == rounded(min(1.5 * g, 1.0) * (2.0 - min(1.5 * g, 1.0)))
     assert (found.lower_kind, found.upper_kind) == ("rigorous", "probabilistic")
 
 
 def test_squared_keeps_small_distances():
     found = enclosed(1e-30, 5e-31, 2e-30).squared()
-    assert (found.value, found.lower, found.upper) == (2e-30, 1e-30, 4e-30)
+    assert (found.value, found.lower, found.upper) == (2e-30, rounded(1e-30), rounded(4e-30))
     # beyond 1 there is no modulus: the gap of the square is at most 1
-    assert EnclosedDistance(1.5, 0.5, 2.0, "rigorous").squared() == EnclosedDistance(
-        1.0, 0.75, 1.0, "rigorous"
-    )
+    found = EnclosedDistance(1.5, 0.5, 2.0, "rigorous").squared()
+    assert (found.value, found.lower, found.upper) == (1.0, rounded(0.75), 1.0)
+    assert (found.lower_kind, found.upper_kind) == ("rigorous", "none")
 
 
 def test_smaller_of_two():
