@@ -68,11 +68,14 @@ class Part:
         self._running = Part(name, self._waiting.get(name, {}), self.root, self.file)
         return self._running.entered()
 
-    def finish(self, name: str, value: State | None = None) -> None:
-        """The part `name` is done; keep the value of a stage."""
-        if value is not None:
+    def finish(self, name: str, value: State | None = None, *, keeps: bool = False) -> None:
+        """The part `name` is done; keep the value of a stage, or what it would go on from."""
+        if keeps and self._running is not None:
+            self._waiting = {**self._waiting, name: self._running.arrays()}
+        elif value is not None:
             self.done = {**self.done, name: value}
-        self._waiting.pop(name, None)
+        if not keeps:
+            self._waiting.pop(name, None)
         self._running = None
 
     def arrays(self) -> dict[str, Any]:
@@ -190,6 +193,7 @@ def resumable(
     progress: bool = False,
     callback: Callback | None = None,
     seed: RNG = None,
+    keeps: bool = False,
 ) -> Iterator[Resumable]:
     """Run a long call. Without a checkpoint of its own, within another call that has one, it is
     part of that.
@@ -211,6 +215,8 @@ def resumable(
         -> the result so far, the `partial` of `Interrupted`.
     seed : seed or Generator, optional
         The rng of the call; see `remembered_seed`.
+    keeps : bool
+        Within another call, keep the last state until that has finished, as if it were a stage.
 
     Raises
     ------
@@ -249,4 +255,4 @@ def resumable(
         if checkpoint is not None:
             part.file.discard()
         elif outer is not None:
-            outer.finish(part.name)
+            outer.finish(part.name, keeps=keeps)
