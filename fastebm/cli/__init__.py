@@ -219,6 +219,8 @@ def _complaints(
     args: argparse.Namespace, answer: dict[str, Any], reasons: Iterable[str]
 ) -> list[str]:
     """Why the exit status is not 0, in lines for stderr."""
+    if answer["status"] == "interrupted":
+        return [f"stopped by {answer['signal']}: {answer['interrupted']}"]
     lines = [
         f"no answer: {error['part']}: {error['text']}"
         if error["part"]
