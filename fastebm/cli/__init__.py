@@ -1,33 +1,35 @@
 """The command line: ``fastebm COMMAND CHAIN [options]``. One JSON document goes to stdout,
 everything else to stderr.
 
-`parser` declares the commands and their options, `commands` runs them, `inputs` reads chains,
-states and vectors, `remedies` rewrites the advice in the library's errors as options, `signals`
-turns the signals of batch systems into the error of Ctrl-C."""
+`parser` and `command_table` declare the commands and their options, `commands` runs them,
+`inputs` reads chains, states and vectors, `outputs` writes files and lines, `remedies` rewrites the
+advice in the library's errors as options, `signals` turns the signals of batch systems into the
+error of Ctrl-C, `status` says what the exit status rests on."""
 
 import argparse
-import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from errno import EBADF
 from typing import Any
 
-import numpy as np
-
-from .._runtime.results import Result
 from .._runtime.warn import shortfalls
 from .._version import __version__
 from ..errors import FastebmError, InvalidChainError
 from .inputs import load_chain, one_line
+from .outputs import Table, file_error, print_text, require_outputs, write_table
 from .parser import make_parser
 from .remedies import in_options, with_options
 from .signals import Signals, handled_signals
+from .status import complaints, status_of
 
 # Exit statuses: 0 done; 1 the chain has no answer or a part did not converge; 2 bad usage, bad
 # input, or an answer that cannot be printed; 128 + n: signal n, as shells count it.
 DONE, NO_ANSWER, BAD_INPUT = 0, 1, 2
+# The commands whose JSON has lists by state, next to which it gives the labels; a report does.
+WITH_LISTS = ("stationary", "hit", "balance", "sweep")
 
 __all__ = ["main"]
 
@@ -81,14 +83,14 @@ class _Call:
         """Run the command, print its answer and return the exit status."""
         try:
             code = self._computed(argv)
-            self.signals.finish()
         except SystemExit as stop:  # argparse has printed its message
             return stop.code if isinstance(stop.code, int) else BAD_INPUT
         except KeyboardInterrupt as stop:
             self.signals.finish()
             code = self._stopped(stop)
+        except BrokenPipeError:  # the reader of the lines has closed the pipe
+            return NO_ANSWER
         except (FastebmError, OSError, ImportError) as error:
-            self.signals.finish()
             text = one_line(error)
             if isinstance(error, FastebmError):
                 text = in_options(text, self.args.spellings)
@@ -98,7 +100,7 @@ class _Call:
             return code
         try:
             self._print()
-        except BrokenPipeError:  # the reader has closed the pipe
+        except BrokenPipeError:  # as above
             return code or NO_ANSWER
         except OSError as error:
             return self._refused(one_line(error))
@@ -111,25 +113,28 @@ class _Call:
             args.usage_error("give either CHAIN or --counts FILE")
         if sys.stdout is None:  # an error before the work, not after it
             raise OSError(EBADF, "standard output is closed")
+        require_outputs(args)
         answer = self.answer
         answer |= {"fastebm": __version__, "command": args.command, "status": "failed"}
         answer["converged"] = False
-        with shortfalls() as self.reasons:
+        with self._warnings_in_lines(), shortfalls() as self.reasons:
             try:
-                self._run_command()
+                table = self._run_command()
+                self.signals.finish()  # the work is done: a signal must not cost it
+                if table is not None and args.output is not None:
+                    self._write(table)
             except FastebmError as error:
                 if isinstance(error, InvalidChainError):
                     raise
                 text = in_options(str(error), args.spellings)
                 answer["error"] = {"error": type(error).__name__, "text": text}
-        if not (any(_errors(answer)) or any(_unconverged(answer)) or self.reasons):
-            answer |= {"status": "done", "converged": True}
-            return DONE
-        answer["status"] = "failed" if any(_errors(answer)) else "unconverged"
-        return NO_ANSWER
+        self.signals.finish()
+        answer["status"] = status_of(answer, self.reasons)
+        answer["converged"] = answer["status"] == "done"
+        return DONE if answer["converged"] else NO_ANSWER
 
-    def _run_command(self) -> None:
-        from ..report.facts import seeded
+    def _run_command(self) -> Table | None:
+        from ..report.facts import listed_labels, seeded
 
         args, answer, chain = self.args, self.answer, None
         if getattr(args, "chain", None) is not None:
@@ -137,10 +142,30 @@ class _Call:
             answer |= {"chain": args.chain, "n_states": chain.n_states, "lag": chain.lag}
             if args.lazy is not None:
                 answer["lazy"] = args.lazy
+            if args.command in WITH_LISTS and (labels := listed_labels(chain)) is not None:
+                answer["states"] = labels
         if "rng" in args:
             args.rng, _ = seeded(args.rng)
             answer["seed"] = args.rng
-        args.run(chain, args, answer)
+        table: Table | None = args.run(chain, args, answer)
+        return table
+
+    def _write(self, table: Table) -> None:
+        try:
+            write_table(self.args.output, table)
+        except OSError as error:
+            self.answer["error"] = file_error("file of --output", error)
+
+    @contextmanager
+    def _warnings_in_lines(self) -> Iterator[None]:
+        """Show each warning as one line without the place in the code."""
+
+        def show(message: Warning | str, *place: Any, **options: Any) -> None:
+            self._say(f"warning: {in_options(' '.join(str(message).split()), self.args.spellings)}")
+
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
 
     def _stopped(self, stop: KeyboardInterrupt) -> int:
         """Put the partial result into the answer and return the exit status."""
@@ -159,18 +184,15 @@ class _Call:
         """Print the answer as JSON; raises OSError."""
         from ..report.files import plain, write_json
 
-        text = write_json(plain(self.answer | {"wall_s": time.perf_counter() - self.begin}))
-        try:
-            if sys.stdout is None:
-                raise OSError(EBADF, "standard output is closed")
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except OSError:
-            _discard_stdout()
-            raise
+        answer = self.answer | {"wall_s": time.perf_counter() - self.begin}
+        if not getattr(self.args, "json_lines", False):
+            print_text(write_json(plain(answer)))
+        elif "error" in answer or answer["status"] == "interrupted":
+            # the temperatures that are done have been printed
+            print_text(write_json(plain(answer | {"temperatures": None}), indent=None))
 
     def _complain(self) -> None:
-        for line in _complaints(self.args, self.answer, self.reasons):
+        for line in complaints(self.answer, self.reasons, self.args.spellings):
             self._say(line)
 
     def _refused(self, text: str) -> int:
@@ -182,55 +204,3 @@ class _Call:
         command = "" if self.args.command is None else f" {self.args.command}"
         with suppress(OSError):
             print(f"fastebm{command}: {line}", file=sys.stderr)
-
-
-def _discard_stdout() -> None:
-    """Drop buffered text, which would raise again at exit on a stdout that accepts no more."""
-    if sys.stdout is not None:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _errors(answer: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """The errors of a command and of the parts of its results."""
-    if "error" in answer:
-        yield {"part": "", **answer["error"]}
-    for part in answer.values():
-        for result in part if isinstance(part, list) else [part]:
-            yield from getattr(result, "errors", ())
-
-
-def _unconverged(found: Any, name: str = "") -> Iterator[str]:
-    """The names of the results in an answer whose `converged` is False."""
-    if isinstance(found, Result):
-        if not np.all(getattr(found, "converged", True)):
-            yield name
-    elif isinstance(found, dict):
-        for key, value in found.items():
-            if key == "converged" and name and not value:
-                yield name
-            yield from _unconverged(value, str(key))
-    elif isinstance(found, (list, tuple)):
-        for item in found:
-            yield from _unconverged(item, name)
-
-
-def _complaints(
-    args: argparse.Namespace, answer: dict[str, Any], reasons: Iterable[str]
-) -> list[str]:
-    """Why the exit status is not 0, in lines for stderr."""
-    if answer["status"] == "interrupted":
-        return [f"stopped by {answer['signal']}: {answer['interrupted']}"]
-    lines = [
-        f"no answer: {error['part']}: {error['text']}"
-        if error["part"]
-        else f"error: {error['text']}"
-        for error in _errors(answer)  # their texts name options already
-    ]
-    for reason in reasons:
-        text = in_options(reason, args.spellings, names_files=False)
-        lines.append(f"not converged: {text}")
-    names = dict.fromkeys(_unconverged(answer))
-    if names and not lines:
-        lines.append(f"not converged: {', '.join(names)}")
-    return lines

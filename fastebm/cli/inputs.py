@@ -26,8 +26,10 @@ def one_line(error: BaseException) -> str:
 
 
 def load_chain(args: argparse.Namespace) -> MarkovChain:
-    """The chain that CHAIN names, with the options --symmetric, --normalize and --lazy."""
+    """The chain that CHAIN names, with the options --symmetric, --normalize, --lag and --lazy."""
     chain = _read_chain(args)
+    if args.lag is not None:
+        chain.lag = args.lag
     return chain if args.lazy is None else chain.lazy(args.lazy)
 
 
@@ -38,7 +40,7 @@ def _read_chain(args: argparse.Namespace) -> MarkovChain:
     from ..io.read import LISTS, read_form
 
     name = args.chain
-    options = [x for x in ("symmetric", "normalize", "format") if getattr(args, x)]
+    options = [x for x in ("symmetric", "normalize", "format", "lag") if getattr(args, x)]
     dataset = name.removeprefix("dataset:")
     if dataset != name or os.path.isdir(name):
         if options:
