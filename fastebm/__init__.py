@@ -22,6 +22,7 @@ from .equilibrium import (
     structure,
 )
 from .errors import (
+    CheckpointWarning,
     ConvergenceError,
     ConvergenceWarning,
     FastebmError,
@@ -123,6 +124,7 @@ __all__ = [
     "BalanceTest",
     "BootstrapResult",
     "BoundsResult",
+    "CheckpointWarning",
     "CommuteResult",
     "ConductanceResult",
     "ConnectedSet",

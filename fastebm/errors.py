@@ -39,6 +39,10 @@ class ConvergenceWarning(UserWarning):
     """An iteration stopped before its tolerance was met; `converged` of the result is False."""
 
 
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written; the text says why. The call goes on without it."""
+
+
 class SelectionWarning(UserWarning):
     """Part of the data was left out; the text says which part and how much."""
 

@@ -103,6 +103,25 @@ cdef class PairNewton:
             self.c.v[x] += step[x]
         self.c.guess, self.c.phase = 0, EBM_PAIR_NEWTON_START
 
+    def state(self):
+        """-> (vectors, weight, numbers): arrays from which `restore` goes on with the same bits."""
+        numbers = [self.c.phase, self.c.guess, self.c.n_newton, self.c.n_products, self.c.cg_steps,
+                   self.c.rho, self.c.rho_start, self.c.rho_floor, self.c.step_size,
+                   self.c.imbalance]
+        return np.array(self.vectors), np.array(self._weight), np.array(numbers, dtype=np.float64)
+
+    def restore(self, const double[:, ::1] vectors not None, const double[::1] weight not None,
+                const double[::1] numbers not None):
+        """Go on from `state()` of the same problem."""
+        need(vectors.shape[0] == 7 and vectors.shape[1] == self.c.graph.n_states, "vectors")
+        need(weight.shape[0] == self._weight.shape[0] and numbers.shape[0] == 10, "lengths")
+        self.vectors[:], self._weight[:] = vectors, weight
+        self.c.phase = <ebm_pair_newton_phase_t><int>numbers[0]
+        self.c.guess, self.c.n_newton = <int>numbers[1], <int64_t>numbers[2]
+        self.c.n_products, self.c.cg_steps = <int64_t>numbers[3], <int64_t>numbers[4]
+        self.c.rho, self.c.rho_start, self.c.rho_floor = numbers[5], numbers[6], numbers[7]
+        self.c.step_size, self.c.imbalance = numbers[8], numbers[9]
+
     @property
     def v(self):
         return np.asarray(self.vectors[0])

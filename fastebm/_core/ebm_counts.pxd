@@ -43,6 +43,10 @@ cdef extern from "fastebm/counts/pair_newton.h" nogil:
         int guess
         int64_t n_newton
         int64_t n_products
+        int64_t cg_steps
+        double rho
+        double rho_start
+        double rho_floor
         double step_size
         double imbalance
     int ebm_pair_newton_run(ebm_pair_newton_t *state, int64_t max_products, int num_threads)

@@ -11,6 +11,8 @@ from .types import Callback
 
 # Where stderr is a file, progress is one line in so many seconds.
 LINE_EVERY_S = 30.0
+# Ctrl-C while the partial result is made begins it again, at most so many times in all.
+MOST_PARTIALS = 3
 
 
 class Monitor:
@@ -101,11 +103,26 @@ def interruptible(
     callback: Callback | None = None,
 ) -> Iterator[Monitor]:
     """Yield a `Monitor`. Ctrl-C becomes an `Interrupted` with `partial()`, the result so far or
-    None."""
+    None. A further Ctrl-C does not keep the result back, and an error in partial() not the
+    `Interrupted`."""
     monitor = Monitor(description, total=total, progress=progress, callback=callback)
     try:
         yield monitor
     except KeyboardInterrupt as error:  # or the Interrupted of a call within this one
-        raise Interrupted(f"{description} was interrupted", partial()) from error
+        raise _interrupted(description, partial) from error
     finally:
         monitor.close()
+
+
+def _interrupted(description: str, partial: Callable[[], Any]) -> Interrupted:
+    text = f"{description} was interrupted"
+    for _ in range(MOST_PARTIALS):
+        try:
+            return Interrupted(text, partial())
+        except KeyboardInterrupt:
+            continue
+        except Exception as error:
+            return Interrupted(
+                f"{text}; it has no partial result ({type(error).__name__}: {error})"
+            )
+    return Interrupted(text)

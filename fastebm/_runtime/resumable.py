@@ -1,26 +1,171 @@
 """A long call that Ctrl-C interrupts with a partial result, and that continues from a checkpoint
-with the same bits: load, save from time to time, save on Ctrl-C, remove the file at the end."""
+with the same bits: load, save from time to time, save on Ctrl-C, remove the file at the end.
+
+A call is a tree. Each of its parts, such as a linear solve or another long call, may have stages of
+its own. One file holds the values of the finished stages and the states of what is running. A stage
+is recognised by its name, which tells apart everything that its value depends on. So a stage that
+is missing in the file is computed, and none is ever taken for another.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from ..errors import InvalidChainError
+from . import packing
 from .checkpoint import Checkpoint
 from .progress import Monitor, interruptible
-from .types import Callback, Path
+from .types import RNG, Callback, Path
 
 State = Mapping[str, Any]
+Restore = Callable[[State], object]
+T = TypeVar("T")
+
+# How the entries of the file begin: the own state of a part, the values of its finished stages, and
+# the part of it that is running. No name holds the separator.
+OWN, DONE, RUNNING, SEPARATOR = "own", "done", "running", "|"
+
+
+class Part:
+    """A part of the call under way: its own state, its finished stages and the part that runs
+    within it."""
+
+    def __init__(self, name: str, saved: State, root: "Part | None", file: Checkpoint) -> None:
+        self.name, self.file = name, file
+        self.root = self if root is None else root
+        own, done, running = (_below(saved, kind) for kind in (OWN, DONE, RUNNING))
+        self._saved: State | None = own or None  # until it is restored
+        self._state: Callable[[], State | None] = lambda: self._saved
+        self.done: dict[str, State] = {name: _below(done, name) for name in _names(done)}
+        self._waiting: dict[str, State] = {name: _below(running, name) for name in _names(running)}
+        self._running: Part | None = None
+
+    def restore(self, state: Callable[[], State | None], restore: Restore) -> None:
+        """Go on from the own state that was saved, if there is one; from now on `state` has it."""
+        if self._saved is not None:
+            try:
+                restore(self._saved)
+            except KeyError as missing:
+                raise InvalidChainError(
+                    f"{self.file.path} has no entry {missing}: another version of fastebm wrote "
+                    "it; remove it to start anew"
+                ) from missing
+        self._state, self._saved = state, None
+
+    @contextmanager
+    def entered(self) -> Iterator["Part"]:
+        """What is called within the block is part of this part."""
+        token = _current.set(self)
+        try:
+            yield self
+        finally:
+            _current.reset(token)
+
+    def running(self, name: str) -> AbstractContextManager["Part"]:
+        """Enter the part `name` of this one, with what was saved of it. After an error it stays as
+        it was: Ctrl-C saves it."""
+        self._running = Part(name, self._waiting.get(name, {}), self.root, self.file)
+        return self._running.entered()
+
+    def finish(self, name: str, value: State | None = None, *, keeps: bool = False) -> None:
+        """The part `name` is done; keep the value of a stage, or what it would go on from."""
+        if keeps and self._running is not None:
+            self._waiting = {**self._waiting, name: self._running.arrays()}
+        elif value is not None:
+            self.done = {**self.done, name: value}
+        if not keeps:
+            self._waiting.pop(name, None)
+        self._running = None
+
+    def arrays(self) -> dict[str, Any]:
+        """What the file holds of this part."""
+        found = {SEPARATOR.join((OWN, name)): item for name, item in (self._state() or {}).items()}
+        running = dict(self._waiting)
+        if self._running is not None:
+            running[self._running.name] = self._running.arrays()
+        for kind, parts in ((DONE, self.done), (RUNNING, running)):
+            for part, items in parts.items():
+                found |= {SEPARATOR.join((kind, part, name)): item for name, item in items.items()}
+        return found
+
+    def whole(self) -> dict[str, Any] | None:
+        """`arrays`, or None if there are none."""
+        return self.arrays() or None
+
+
+#: The innermost part of the call under way, if that has a checkpoint.
+_current: ContextVar[Part | None] = ContextVar("part", default=None)
+
+
+def _names(arrays: State) -> list[str]:
+    return list(dict.fromkeys(name.partition(SEPARATOR)[0] for name in arrays))
+
+
+def _below(arrays: State, name: str) -> dict[str, Any]:
+    start = name + SEPARATOR
+    return {key[len(start) :]: item for key, item in arrays.items() if key.startswith(start)}
+
+
+def has_checkpoint() -> bool:
+    """Whether the call under way has one."""
+    return _current.get() is not None
+
+
+def save() -> None:
+    """Save the call under way if it has a checkpoint and its last save is old enough."""
+    part = _current.get()
+    if part is not None:
+        part.file.save(part.root.whole)
+
+
+def forget_stages() -> None:
+    """Drop the values of the finished stages of this part, because its own state covers them."""
+    part = _current.get()
+    if part is not None:
+        part.done = {}
+
+
+def stage(
+    name: str,
+    compute: Callable[[], T],
+    *,
+    pack: Callable[[T], State] = packing.pack,
+    unpack: Callable[[State], T] = packing.unpack,
+    state: Callable[[], State | None] = lambda: None,
+    restore: Restore = lambda _: None,
+) -> T:
+    """compute(), or its value as the checkpoint of the call under way has it.
+
+    Parameters
+    ----------
+    name : str
+        It tells apart everything within the call that the value depends on.
+    compute : callable
+    pack, unpack : callable
+        Value to arrays and back.
+    state, restore : callable
+        The state of an unfinished compute(), as in `resumable`.
+    """
+    part = _current.get()
+    if part is None:
+        return compute()
+    if name in part.done:
+        return unpack(part.done[name])
+    with part.running(name) as own:
+        own.restore(state, restore)
+        value = compute()
+    part.finish(name, pack(value))
+    save()
+    return value
 
 
 class Resumable:
     """The running call. Report progress with ``run(done, **info)``, and call ``run.save()``
     wherever the state is one that `restore` can continue from."""
 
-    def __init__(
-        self, monitor: Monitor, checkpoint: Checkpoint, state: Callable[[], State | None]
-    ) -> None:
-        self._monitor, self._checkpoint, self._state = monitor, checkpoint, state
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
 
     def __call__(self, done: int, **info: Any) -> None:
         self._monitor(done, **info)
@@ -32,7 +177,7 @@ class Resumable:
 
     def save(self) -> None:
         """Write the state if there is a checkpoint and its last save is old enough."""
-        self._checkpoint.save(self._state)
+        save()
 
 
 @contextmanager
@@ -41,14 +186,17 @@ def resumable(
     checkpoint: Path | None,
     identity: Callable[[], str],
     *,
-    state: Callable[[], State | None],
-    restore: Callable[[State], None],
+    state: Callable[[], State | None] = lambda: None,
+    restore: Restore = lambda _: None,
     partial: Callable[[], Any],
     total: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    seed: RNG = None,
+    keeps: bool = False,
 ) -> Iterator[Resumable]:
-    """Run a long call.
+    """Run a long call. Without a checkpoint of its own, within another call that has one, it is
+    part of that.
 
     Parameters
     ----------
@@ -60,39 +208,51 @@ def resumable(
         -> `fingerprint` of everything that the result depends on; called only with a checkpoint.
     state : callable
         -> arrays from which `restore` continues with the same bits, or None if there is nothing to
-        save yet.
+        save yet. It is called at any time, also after Ctrl-C. The stages and calls within are saved
+        without it.
     restore : callable(arrays)
     partial : callable
         -> the result so far, the `partial` of `Interrupted`.
+    seed : seed or Generator, optional
+        The rng of the call; see `remembered_seed`.
+    keeps : bool
+        Within another call, keep the last state until that has finished, as if it were a stage.
 
     Raises
     ------
     Interrupted
-        Ctrl-C. The state is saved first, unless Ctrl-C came before an earlier state was restored.
+        Ctrl-C. The state is saved first, if that is possible.
     InvalidChainError
         The checkpoint is damaged, belongs to another call, or was written by a version that saved
         other arrays.
+    OSError
+        No file can be written at the path of the checkpoint.
     """
-    saved = Checkpoint(checkpoint, call, identity)
-    is_ready = False
+    outer, own = _current.get(), list[Part]()
 
     def interrupted() -> Any:
-        if is_ready:
-            saved.save(state, now=True)
+        # before partial(), which may change what the state refers to
+        if own:
+            own[0].file.save_last(own[0].root.whole)
         return partial()
 
     with interruptible(
         call, interrupted, total=total, progress=progress, callback=callback
     ) as monitor:
-        arrays = saved.load()
-        if arrays is not None:
-            try:
-                restore(arrays)
-            except KeyError as missing:
-                raise InvalidChainError(
-                    f"{checkpoint} has no entry {missing}: another version of fastebm wrote it; "
-                    "remove it to start anew"
-                ) from missing
-        is_ready = True
-        yield Resumable(monitor, saved, state)
-    saved.discard()
+        entered: AbstractContextManager[Part]
+        if checkpoint is not None:
+            file = Checkpoint(checkpoint, call, identity, seed)
+            entered = Part("", file.load() or {}, None, file).entered()
+        elif outer is not None:
+            entered = outer.running(f"{call} {identity()}")
+        else:
+            yield Resumable(monitor)
+            return
+        with entered as part:
+            own.append(part)
+            part.restore(state, restore)
+            yield Resumable(monitor)
+        if checkpoint is not None:
+            part.file.discard()
+        elif outer is not None:
+            outer.finish(part.name, keeps=keeps)

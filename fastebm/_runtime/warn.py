@@ -1,4 +1,4 @@
-"""Warnings of iterations that did not converge."""
+"""Warnings at the line of the user, in particular of iterations that did not converge."""
 
 import sys
 import warnings
@@ -12,15 +12,21 @@ PACKAGE = __name__.partition(".")[0]
 
 
 def warn_unconverged(text: str) -> None:
-    """Issue a `ConvergenceWarning` at the line outside the package that led here."""
+    """Issue a `ConvergenceWarning`."""
+    warn_user(text, ConvergenceWarning)
+
+
+def warn_user(text: str, category: type[Warning]) -> None:
+    """Issue a warning at the line outside the package that led here."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and _is_own(frame.f_globals.get("__name__", "")):
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, ConvergenceWarning, stacklevel=level)
+    warnings.warn(text, category, stacklevel=level)
 
 
 def _is_own(module: str) -> bool:
-    return module == PACKAGE or module.startswith(PACKAGE + ".")
+    # context managers of the package are run by contextlib
+    return module in (PACKAGE, "contextlib") or module.startswith(PACKAGE + ".")
 
 
 @contextmanager

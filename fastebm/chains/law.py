@@ -6,12 +6,15 @@ tolerance must not be taken for an accurate one later. Every analysis takes the 
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from .. import _core
+from .._runtime.checkpoint import fingerprint
+from .._runtime.packing import pack, unpack
 from .._runtime.progress import interruptible
+from .._runtime.resumable import State, has_checkpoint, stage
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, FloatArray
 from .._runtime.warn import warn_unconverged
@@ -31,6 +34,14 @@ MAX_GIVEN_RESIDUAL = MAX_GIVEN_ERROR = 1e-8
 # A given pi is compared with the law where its elimination costs about 0.2 s: up to MAX_SMALL
 # states, or so many stored entries (the cost of ordering it), and so many operations.
 CHEAP_ENTRIES, CHEAP_FLOPS = 100_000, 1e9
+
+
+def _packed(law: "StationaryLaw") -> State:
+    return pack({field.name: getattr(law, field.name) for field in fields(law)})
+
+
+def _unpacked(arrays: State) -> "StationaryLaw":
+    return StationaryLaw(**unpack(arrays))
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +190,25 @@ class KnownLaw:
             log_pi[inside] = law.log_pi
             return replace(law, log_pi=log_pi)
         search = self.search(DEFAULT_LAW_TOL, None, threads)
-        with interruptible("the stationary distribution", lambda: None) as monitor:
-            search.run(monitor)
+
+        def run() -> StationaryLaw:
+            with interruptible("the stationary distribution", lambda: None) as monitor:
+                search.run(monitor)
+            return self._law_of(search)
+
+        if not has_checkpoint():
+            return run()
+        return stage(
+            f"law {fingerprint(*self._scaled.identity)}",
+            run,
+            pack=_packed,
+            unpack=_unpacked,
+            state=search.state,
+            restore=search.restore,
+        )
+
+    @staticmethod
+    def _law_of(search: StationarySearch) -> StationaryLaw:
         if search.converged:
             return StationaryLaw(search.log_pi, search.accuracy, search.change, error=search.error)
         problem = search.shortfall.partition(";")[0]

@@ -144,6 +144,4 @@ class ChainOperator:
 
     def fingerprint(self) -> str:
         """A short text that changes with any bit of P; checkpoints recognise their chain by it."""
-        return fingerprint(
-            *self._scaled.pattern.identity, self._scaled.row, self._scaled.col, self._scaled.shift
-        )
+        return fingerprint(*self._scaled.identity)

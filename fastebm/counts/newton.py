@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .. import _core
+from .._runtime.checkpoint import fingerprint
 from .._runtime.pacing import ENTRIES_PER_CALL
 from .._runtime.progress import interruptible
+from .._runtime.resumable import State, has_checkpoint, save, stage
 from .._runtime.types import Callback
 from ..errors import ConvergenceWarning
 from .cluster_shift import cluster_balance
@@ -39,19 +41,48 @@ def run_newton(
     callback: Callback | None = None,
     partial: Callable[[], Any] = lambda: None,
 ) -> _core.PairNewton:
-    """Run `_core.PairNewton` to its end in pieces between which Ctrl-C is answered."""
+    """Run `_core.PairNewton` to its end in pieces between which Ctrl-C is answered; `description`
+    tells it apart from others on the same pairs with the same start."""
     products = max(1, ENTRIES_PER_CALL // max(potential.graph.nnz, 1))
-    with interruptible(description, partial, progress=progress, callback=callback) as monitor:
-        done = False
-        while not done:
-            done = potential.run(products)
-            monitor(
-                potential.n_newton,
-                step=potential.step_size,
-                imbalance=potential.imbalance,
-                n_products=potential.n_products,
-            )
-    return potential
+    reached: State | None = None
+
+    def run() -> _core.PairNewton:
+        nonlocal reached
+        with interruptible(description, partial, progress=progress, callback=callback) as monitor:
+            done = False
+            while not done:
+                done = potential.run(products)
+                if has_checkpoint():
+                    reached = _arrays(potential)
+                    save()
+                monitor(
+                    potential.n_newton,
+                    step=potential.step_size,
+                    imbalance=potential.imbalance,
+                    n_products=potential.n_products,
+                )
+        return potential
+
+    def restored(saved: State) -> _core.PairNewton:
+        potential.restore(saved["vectors"], saved["weight"], saved["numbers"])
+        return potential
+
+    if not has_checkpoint():
+        return run()
+    graph = potential.graph
+    parts = (graph.indptr, graph.indices, graph.forward, graph.backward, *potential.state())
+    return stage(
+        f"newton {fingerprint(description, *parts)}",
+        run,
+        pack=_arrays,
+        unpack=restored,
+        state=lambda: reached,
+        restore=restored,
+    )
+
+
+def _arrays(potential: _core.PairNewton) -> State:
+    return dict(zip(("vectors", "weight", "numbers"), potential.state(), strict=True))
 
 
 def newton(

@@ -7,10 +7,11 @@ import numpy as np
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.progress import interruptible
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import Result, result
+from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, FloatArray
+from .._runtime.types import Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.law import DEFAULT_LAW_TOL, StationaryLaw
@@ -69,6 +70,7 @@ def stationary(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> StationaryResult:
     """The stationary distribution ``pi P = pi`` of a chain with one closed class.
 
@@ -96,6 +98,9 @@ def stationary(
         observed rate of convergence: a criterion on the residual.
     max_iter : int, optional
         Largest number of power steps. If it is reached, elimination is not tried.
+    checkpoint : path, optional
+        A file from which an interrupted call resumes with the same bits, from the last power step;
+        an elimination starts anew.
 
     Returns
     -------
@@ -136,6 +141,7 @@ def stationary(
             num_threads=threads,
             progress=progress,
             callback=callback,
+            checkpoint=checkpoint,
         )
         log_pi = np.full(chain.n_states, -np.inf)
         log_pi[inside] = part.log_pi
@@ -146,12 +152,17 @@ def stationary(
             chain, law, threads, part.criterion, part.method, part.n_iter, part.converged
         )
     search = chain._law.search(tol, max_iter, threads)
-    with interruptible(
+    with resumable(
         "stationary",
-        lambda: _found(chain, search, threads),
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), tol, max_iter, search.guess),
+        state=search.state,
+        restore=search.restore,
+        partial=lambda: _found(chain, search, threads),
         total=search.max_iter,
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as monitor:
         search.run(monitor)
         found = _found(chain, search, threads)

@@ -7,7 +7,6 @@ would hide it at means of 1e8.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from .. import _core
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
 from .._runtime.results import StepsResult, result
-from .._runtime.resumable import Resumable, State, resumable
+from .._runtime.resumable import Resumable, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from .._runtime.warn import warn_unconverged
@@ -193,15 +192,11 @@ def mean_times(
     mask = validate.target_mask(target, chain.n_states, chain.labels)
     require_bound(chain, gap)
     threads = resolve_threads(num_threads)
-    solve = _MeanSolve(
-        chain, mask, tol, limit, gap, threads, keep=checkpoint is not None, averaged=averaged
-    )
+    solve = _MeanSolve(chain, mask, tol, limit, gap, threads, averaged=averaged)
     with resumable(
         "hitting_times",
         checkpoint,
         lambda: fingerprint(chain.fingerprint(), mask, tol, limit),
-        state=solve.state,
-        restore=solve.restore,
         partial=solve.result,
         progress=progress,
         callback=callback,
@@ -243,7 +238,6 @@ class _MeanSolve:
         gap: GapResult | float | None,
         threads: int,
         *,
-        keep: bool,
         averaged: bool,
     ) -> None:
         sure = hits_almost_surely(chain, mask)
@@ -252,28 +246,11 @@ class _MeanSolve:
         self.gap_converged = gap_converged(gap, "hitting_times")
         self.averaged = averaged
         self.is_solved = False  # whether the means of the last result are known to tol
-        self.system = MMatrixSystem(
-            chain._scaled, self.inside, limit, threads, self._keep if keep else None
-        )
-        self._reached: State | None = None
-        self._save: Callable[[], None] | None = None
-
-    def state(self) -> State | None:
-        """The last state that the linear system handed on, or None before the first."""
-        return self._reached
-
-    def restore(self, state: State) -> None:
-        self.system.restore(state)
-
-    def _keep(self, state: State) -> None:
-        self._reached = state
-        if self._save is not None:
-            self._save()
+        self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)
 
     def run(self, run: Resumable) -> None:
         if not self.inside.any():
             return
-        self._save = run.save
         ones = self.inside.astype(np.float64)
         # least=1: tau >= 1 outside the target
         self.system.solve(ones, self.tol, run, start=ones, least=1.0)

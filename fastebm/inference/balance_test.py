@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy.special import chdtrc
 
 from .._runtime import validate
+from .._runtime.checkpoint import remembered_seed
 from .._runtime.random import philox_key
 from .._runtime.results import Result, result
 from .._runtime.resumable import resumable
@@ -149,7 +150,7 @@ def balance_test(
         As in `simulate_hitting_times`.
     checkpoint : path, optional
         A file for the replicates done so far, from which a later call resumes with the same
-        result. Pass a seed as `rng`.
+        result (with ``rng=None`` on the same random numbers).
 
     Returns
     -------
@@ -201,6 +202,7 @@ def balance_test(
     )
     if method != "reversible":
         return _published(data, method, threads)
+    rng = remembered_seed(rng, checkpoint)
     key = philox_key(rng)
     fitted = FittedCounts(data, threads)
     bootstrap = BalanceBootstrap(fitted, n_bootstrap, key, threads, sampling)
@@ -215,6 +217,7 @@ def balance_test(
             total=n_bootstrap,
             progress=progress,
             callback=callback,
+            seed=rng,
         ) as monitor:
             bootstrap.run(monitor)
     shortfall = _overlap(counts)

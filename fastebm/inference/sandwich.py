@@ -8,6 +8,7 @@ from .. import _core
 from .._runtime.memory import forecast_memory
 from .._runtime.progress import interruptible
 from .._runtime.random import philox_key
+from .._runtime.resumable import State, save, stage
 from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray
 
 # Up to this many states the sandwich is formed exactly (an n^3 inverse, 2 s); beyond, it is
@@ -63,15 +64,27 @@ def multinomial_errors(
         M -= (m.T @ sp.diags_array(scale / safe) @ m).toarray()
         return _errors(H, M, components, n_components, gauge), "exact"
     key, flow = philox_key(rng), np.empty(graph.nnz)
-    squares = np.zeros(n)
-    with interruptible(
-        "the standard errors", lambda: None, total=PROBES, progress=progress, callback=callback
-    ) as monitor:
-        for probe in range(PROBES):
-            x = fit.probe(slope, safe, scale, key, probe, flow, 1e-4, 20 * n + 100)
-            squares += centered(x, components, n_components, gauge) ** 2
-            monitor(probe + 1)
-    return np.sqrt(squares / PROBES), f"{PROBES} probes"
+    reached = {"squares": np.zeros(n), "done": np.array(0)}
+
+    def restore(saved: State) -> None:
+        nonlocal reached
+        reached = dict(saved)
+
+    def run() -> FloatArray:
+        nonlocal reached
+        with interruptible(
+            "the standard errors", lambda: None, total=PROBES, progress=progress, callback=callback
+        ) as monitor:
+            for probe in range(int(reached["done"]), PROBES):
+                x = fit.probe(slope, safe, scale, key, probe, flow, 1e-4, 20 * n + 100)
+                squares = reached["squares"] + centered(x, components, n_components, gauge) ** 2
+                reached = {"squares": squares, "done": np.array(probe + 1)}
+                save()
+                monitor(probe + 1)
+        return np.sqrt(reached["squares"] / PROBES)
+
+    errors = stage("the standard errors", run, state=lambda: reached, restore=restore)
+    return errors, f"{PROBES} probes"
 
 
 def binomial_errors(

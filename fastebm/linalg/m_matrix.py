@@ -14,13 +14,15 @@ The iterations are in `cg`, the elimination and its competition with iteration i
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from .. import _core
+from .._runtime.checkpoint import fingerprint
+from .._runtime.resumable import State, has_checkpoint, save, stage
 from .._runtime.types import BoolArray, FloatArray
 from .cg import FluxConjugateGradients, Splitting, bicgstab_correction
 from .elimination import SparseElimination
@@ -34,8 +36,6 @@ MAX_SWEEPS, SWEEP_GAIN = 50, 0.9
 MAX_STALLED = 3
 # Scale of b in an elimination where entries of any size count: no product of it underflows.
 POSITIVE_SCALE = 2.0**900
-
-State: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +90,6 @@ class MMatrixSystem:
     limit : int
         Largest number of products; `n_iter` counts them.
     threads : int
-    keep : callable(dict of arrays), optional
-        Called with the state of the iteration whenever `restore` can go on from it with the same
-        bits.
 
     Attributes
     ----------
@@ -101,23 +98,19 @@ class MMatrixSystem:
     method : str
     """
 
-    def __init__(
-        self,
-        scaled: ScaledMatrix,
-        inside: BoolArray,
-        limit: int,
-        threads: int,
-        keep: Callable[[dict[str, Any]], None] | None = None,
-    ) -> None:
+    def __init__(self, scaled: ScaledMatrix, inside: BoolArray, limit: int, threads: int) -> None:
         self._M = Restriction(scaled, inside, threads)
-        self.limit, self._keep = limit, keep
+        self.limit = limit
         self.method = "graph"
         self.best: Iterate | None = None
         self._elimination = SparseElimination(self._M)
         self._cg = FluxConjugateGradients(self._M, self._elimination, limit)
         self._splitting = Splitting(self._M)
-        self._saved: State | None = None
         self._round: _Round | None = None  # of the refinement under way
+        # a checkpoint: where the refinement is, and whether B was eliminated before it was resumed
+        self._reached: State | None = None
+        self._was_factorised = False
+        self._flag: float | None = None  # of multigrid, as `context` has it
 
     # --- the matrix -------------------------------------------------------------------------------
 
@@ -194,14 +187,29 @@ class MMatrixSystem:
         """
         measure = 1.0 if scale is None else np.where(self.inside, scale, 1.0)
         task = SolveTask(b, tol, measure, least, monitor, support)
-        self._task = task
-        self.best, self._round = None, None
+        self._task, self._relative = task, relative or support is not None
+        self.best, self._round, self._reached = None, None, None
         start = np.zeros(self._M.n_states) if start is None else start
+        if not has_checkpoint():
+            return self._solve(start)
+        parts = (self.inside, b, start, tol, scale, least, relative, support, self.context)
+        saved: list[State] = []
+        return stage(
+            f"solve {fingerprint(*parts)}",
+            lambda: self._solve(start, *saved),
+            pack=self._packed,
+            unpack=self._unpacked,
+            state=lambda: self._reached,
+            restore=saved.append,
+        )
+
+    def _solve(self, start: FloatArray, saved: State | None = None) -> Iterate:
+        self._settle()
         self._accept(start, np.zeros_like(start))
-        if self._saved is not None:
-            self._go_on_from(self._saved)
-            self._saved = None
+        if saved is not None:
+            self._go_on_from(saved)
         self._report()
+        tol, monitor = self._task.tol, self._task.monitor
         if self._best.size <= tol or self.n_inside == 0:
             return self._best
         elimination = self._elimination
@@ -209,7 +217,7 @@ class MMatrixSystem:
             self._M.is_small and elimination.is_feasible(monitor)
         )
         if comes_first or self._iterate():
-            self._eliminate(relative or support is not None)
+            self._eliminate(self._relative)
         return self._best
 
     @property
@@ -317,9 +325,9 @@ class MMatrixSystem:
     # --- state ------------------------------------------------------------------------------------
 
     def _note(self, recurrence: Callable[[], dict[str, Any]] = dict) -> None:
-        """Pass the state of the iteration to `keep`: between rounds, or within a round with the
+        """Save the state of the iteration if it is due: between rounds, or within a round with the
         recurrence of conjugate gradients."""
-        if self._keep is None or self._round is None:
+        if not has_checkpoint() or self._round is None:
             return
         now, best = self._round, self._best
         flag, pause = self._cg.multigrid_flag, self._elimination.pause
@@ -331,11 +339,42 @@ class MMatrixSystem:
             "numbers": np.array([self.n_iter, now.stalled, now.before, pause, flag]),
             "method": np.array(self.method),
         }
-        self._keep(state | recurrence())
+        self._reached = state | recurrence()
+        save()
 
-    def restore(self, state: State | None) -> None:
-        """Continue the next `solve` from `state`, which the same solve must have saved."""
-        self._saved = state
+    @property
+    def context(self) -> FloatArray:
+        """What earlier solves leave for the next one: its bits depend on it."""
+        is_factorised = self._elimination.is_factorised or self._was_factorised
+        flag = self._cg.multigrid_flag if self._flag is None else self._flag
+        return np.array([self.n_iter, self._elimination.pause, flag, is_factorised])
+
+    @context.setter
+    def context(self, numbers: FloatArray) -> None:
+        n_iter, pause, flag, is_factorised = (float(number) for number in numbers)
+        self._M.n_products, self._elimination.pause = int(n_iter), pause
+        self._flag = flag
+        self._was_factorised = bool(is_factorised) and not self._elimination.is_factorised
+
+    def _settle(self) -> None:
+        """Make again what `context` says that there is."""
+        flag, self._flag = self._flag, None
+        if flag is not None and flag != self._cg.multigrid_flag:
+            self._cg.restore(flag, None)
+        if self._was_factorised:
+            self._was_factorised = False
+            self.prepare(lambda *_, **__: None)
+
+    def _packed(self, found: Iterate) -> State:
+        numbers = np.array([found.size, found.rounding, found.bound])
+        arrays = {"hi": found.hi, "lo": found.lo, "r": found.r, "numbers": numbers}
+        return arrays | {"context": self.context, "method": np.array(self.method)}
+
+    def _unpacked(self, state: State) -> Iterate:
+        size, rounding, bound = (float(number) for number in state["numbers"])
+        found = Iterate(state["hi"], state["lo"], state["r"], size, rounding, bound)
+        self.best, self.context, self.method = found, state["context"], str(state["method"])
+        return found
 
     def _go_on_from(self, state: State) -> None:
         n_iter, stalled, before, pause, flag = state["numbers"]
@@ -387,14 +426,17 @@ class MMatrixSystem:
 
     def eliminate(self, b: FloatArray) -> FloatArray:
         """M^-1 b for a block (n_inside, width) on the states of B alone, after `prepare`."""
+        self._settle()
         return self._elimination.solve_inside(b)
 
     @property
     def underflow(self) -> float:
         """See `SparseElimination.underflow`; 0 if nothing was eliminated."""
+        self._settle()
         return self._elimination.underflow if self._elimination.is_factorised else 0.0
 
     def elimination_bound(self, largest: float) -> float:
         """The relative error, to first order, of the x >= 0 that elimination finds; `largest` is
         its largest entry (see `SparseElimination.bound`)."""
+        self._settle()
         return self._elimination.bound(largest)

@@ -1,7 +1,7 @@
 """Power steps towards the vector pi P = pi: how fast they are, when they are done, and the
 extrapolation that makes them faster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,16 @@ class Probe:
         self._shrunk, self._least = 1.0, 0.01 / np.sqrt(n)
         self.factors: list[float] = []
 
+    def state(self) -> dict[str, Any]:
+        """Arrays from which `restore` goes on with the same bits."""
+        numbers = np.array([self._shrunk, *self.factors])
+        return {"probe_x": self._x, "probe_numbers": numbers}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`."""
+        self._x = state["probe_x"]
+        self._shrunk, *self.factors = state["probe_numbers"].tolist()
+
     @property
     def is_done(self) -> bool:
         """Whether the last factors are those of the slowest mode."""
@@ -85,6 +95,20 @@ class Extrapolation:
         """Forget the iterates."""
         self._differences: list[FloatArray] = []
         self._age, self._pays = 0, True
+
+    def state(self) -> dict[str, Any]:
+        """Arrays from which `restore` goes on with the same bits."""
+        numbers = [self._before, self._change, self._age, self._pays]
+        return {
+            "jump_numbers": np.array(numbers, dtype=np.float64),
+            **{f"jump_{i}": difference for i, difference in enumerate(self._differences)},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`."""
+        before, change, age, pays = state["jump_numbers"].tolist()
+        self._before, self._change, self._age, self._pays = before, change, int(age), bool(pays)
+        self._differences = [state[f"jump_{i}"] for i in range(WINDOW) if f"jump_{i}" in state]
 
     def add(self, new: FloatArray, old: FloatArray, change: float) -> None:
         """Record one power step."""

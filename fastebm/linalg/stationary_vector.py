@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _core
 from .._runtime.memory import forecast_memory
+from .._runtime.resumable import State, has_checkpoint, save
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 from .law_elimination import EliminatedLaw, LawElimination
@@ -108,10 +109,15 @@ class StationarySearch:
         self.method, self.n_iter, self._settled = "power", 0, False
         self.change, self.rate = np.inf, 1.0
         n = self.n_states
+        self.guess = start
         self._pi: FloatArray = np.full(n, 1.0 / n) if start is None else start
         self._eliminated: EliminatedLaw | None = None
         self._elimination: LawElimination | None = None
         self._was_aggregated = False
+        # a checkpoint: after the last power step, and of the search that goes on from it
+        self._reached: State | None = None
+        self._resumed: State | None = None
+        self._is_done = False
 
     @property
     def error(self) -> float:
@@ -162,6 +168,8 @@ class StationarySearch:
         def report(*_: Any) -> None:
             monitor(self.n_iter, change=self.change)
 
+        if self._is_done:
+            return
         if self.n_states == 1:
             self._accept(EliminatedLaw(np.zeros(1), 0.0))
         elif self.n_states <= MAX_SMALL:
@@ -170,6 +178,51 @@ class StationarySearch:
                 self._eliminate_in_logs(report)
         elif self._iterate(monitor, report) and self._eliminated is None:
             self._eliminate(report)
+        self._is_done = True
+
+    # --- a checkpoint -----------------------------------------------------------------------------
+
+    def state(self) -> State | None:
+        """Arrays from which `restore` goes on with the same bits; None before the first step."""
+        if not self._is_done:
+            return self._reached
+        found = self._eliminated
+        law = {} if found is None else {"log_pi": found.log_pi, "error": np.array(found.error)}
+        return {**self._now(), **law}
+
+    def restore(self, state: State) -> None:
+        """Go on from `state()`."""
+        n_iter, settled, change, rate, aggregated, ground, pause, done = state["numbers"].tolist()
+        self.n_iter, self._settled, self.change = int(n_iter), bool(settled), change
+        self.rate, self._was_aggregated, self._is_done = rate, bool(aggregated), bool(done)
+        self._pi, self.method = state["pi"], str(state["method"])
+        if ground >= 0:
+            self._elimination = LawElimination(self._scaled, int(ground), self.threads)
+            self._elimination.sparse.pause = pause
+        if "log_pi" in state:
+            self._eliminated = EliminatedLaw(state["log_pi"], float(state["error"]))
+        self._resumed = self._reached = state
+
+    def _now(self) -> dict[str, Any]:
+        candidate = self._elimination
+        ground, pause = (
+            (-1, 0.0) if candidate is None else (candidate.ground, candidate.sparse.pause)
+        )
+        numbers = [
+            self.n_iter,
+            self._settled,
+            self.change,
+            self.rate,
+            self._was_aggregated,
+            ground,
+            pause,
+            self._is_done,
+        ]
+        return {
+            "numbers": np.array(numbers, dtype=np.float64),
+            "pi": self._pi,
+            "method": np.array(self.method),
+        }
 
     # --- elimination ------------------------------------------------------------------------------
 
@@ -259,6 +312,11 @@ class StationarySearch:
         forecast_memory(8 * (WINDOW + 6) * n, "the iteration for the stationary distribution")
         probe, history = Probe(self._pi), list[float]()
         stop, extrapolation = False, Extrapolation(self.threads)
+        if self._resumed is not None:
+            probe.restore(self._resumed)
+            extrapolation.restore(self._resumed)
+            *history, stop = self._resumed["history"].tolist()
+            self._resumed = None
         while self.n_iter < self.max_iter and not stop:
             old = self._pi
             self._step()
@@ -282,6 +340,10 @@ class StationarySearch:
             elif not stop and extrapolation.is_ready and expected > SETTLE_STEPS + WINDOW:
                 self._pi = extrapolation.jump(self._pi)
                 history = []
+            if has_checkpoint():
+                parts = probe.state() | extrapolation.state()
+                self._reached = self._now() | parts | {"history": np.array([*history, stop])}
+                save()
         least = LEAST_KNOWN if self._scaled.pattern.loses_transitions else TINY
         self._settled = self._settled and bool(self._pi.min() >= least)
         may_go_on = self._limit is None or self.n_iter < self._limit

@@ -46,6 +46,11 @@ class ScaledPattern:
         return self.pattern.n_states
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """Parts of a `fingerprint` that change with any bit of P."""
+        return (*self.pattern.identity, self.row, self.col, self.shift)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the scalings, and of the walkers' tables once they exist; A is shared."""
         own = (self.row, self.col, self.shift, self.__dict__.get("_walker"))

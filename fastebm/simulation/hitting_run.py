@@ -147,7 +147,6 @@ class HittingRun:
         statistics, step, states, stop_time = self.reached
         none = np.empty(0, dtype=np.int64)
         return statistics.state() | {
-            "key": self.key,
             "all_sure": np.array(self.all_hit_surely),
             "step": np.array(step),
             "states": none if states is None else states,
@@ -156,7 +155,7 @@ class HittingRun:
 
     def restore(self, state: State) -> None:
         """Continue from the arrays that `state` returned."""
-        self.key[:], self.all_hit_surely = state["key"], bool(state["all_sure"])
+        self.all_hit_surely = bool(state["all_sure"])
         statistics = HittingStatistics.from_state(state)
         if len(state["states"]):
             self.reached = Reached(

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
-from .._runtime.checkpoint import fingerprint
+from .._runtime.checkpoint import fingerprint, remembered_seed
 from .._runtime.random import philox_key
 from .._runtime.results import StepsResult, result
 from .._runtime.resumable import resumable
@@ -171,6 +171,7 @@ def simulate_hitting_times(
     max_steps = validate.count(max_steps, "max_steps")
     rel_ci = None if rel_ci is None else validate.number(rel_ci, "rel_ci", above=0.0)
     num_threads = resolve_threads(num_threads)
+    rng = remembered_seed(rng, checkpoint)
     key = philox_key(rng)
     starts = Starts(chain, start, key, num_threads)
     run = HittingRun(chain, mask, starts, key, max_steps, rel_ci, num_threads)
@@ -184,7 +185,7 @@ def simulate_hitting_times(
             n_walkers,
             max_steps,
             rel_ci,
-            None if rng is None else [int(word) for word in key],
+            key,
         )
 
     with resumable(
@@ -197,6 +198,7 @@ def simulate_hitting_times(
         total=n_walkers,
         progress=progress,
         callback=callback,
+        seed=rng,
     ) as monitor:
         run.run(n_walkers, monitor)
         sample = _sample(run, chain.lag)

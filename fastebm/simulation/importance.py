@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
+from .._runtime.checkpoint import remembered_seed
 from .._runtime.results import Result, result
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
@@ -164,6 +165,7 @@ def importance_hitting(
     n_walkers = validate.count(n_walkers, "n_walkers", 2)
     max_steps = validate.count(max_steps, "max_steps")
     threads = resolve_threads(num_threads)
+    rng = remembered_seed(rng, checkpoint)
     run = ImportanceRun(
         chain, reward, start, target, avoid, beta, n_walkers, max_steps, rng, threads
     )
@@ -177,6 +179,7 @@ def importance_hitting(
         total=n_walkers,
         progress=progress,
         callback=callback,
+        seed=rng,
     ) as monitor:
         run.run(monitor)
     found = _result(run)

@@ -98,7 +98,7 @@ class ImportanceRun:
         num_threads: int,
     ) -> None:
         self.chain, self.n_walkers, self.max_steps = chain, n_walkers, max_steps
-        self.seeded, self.key = rng is not None, philox_key(rng)
+        self.key = philox_key(rng)
         self.target, self.avoid = stop_sets(target, avoid, chain)
         self.stop = self.target | self.avoid
         self.warm = chain.with_beta(beta, num_threads=num_threads)
@@ -164,7 +164,7 @@ class ImportanceRun:
             self.starts.given,
             self.n_walkers,
             self.max_steps,
-            [int(word) for word in self.key] if self.seeded else None,
+            self.key,
         )
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -174,11 +174,10 @@ class ImportanceRun:
             name: np.append(part.sums, part.largest)
             for name, part in zip(("arrived", "weights", "steps"), sums, strict=True)
         }
-        return parts | {"key": self.key, "done": np.array([n_walkers, n_censored, n_steps])}
+        return parts | {"done": np.array([n_walkers, n_censored, n_steps])}
 
     def restore(self, state: State) -> None:
         """Continue from the arrays that `state` returned."""
-        self.key[:] = state["key"]
         n_walkers, n_censored, n_steps = (int(value) for value in state["done"])
         sums = (WeightedSums(v[:3], v[3]) for v in (state[n] for n in FinishedRounds._fields[3:]))
         self.walks.restore(n_steps)

@@ -178,6 +178,7 @@ def splitting_probability(
         n_particles,
         n_replicas,
         rng,
+        checkpoint,
         num_threads,
         score_starts=True,
     )
@@ -185,7 +186,7 @@ def splitting_probability(
     known = _known_probability(run)
     if known is not None:
         return known
-    found = run.run(progress, callback, checkpoint, lambda: _probability(run))
+    found = run.run(progress, callback, lambda: _probability(run))
     if not found.converged and run.starts.converged:
         _warn(run.name, found.std_error, found.probability, found)
     return found
@@ -267,6 +268,7 @@ def splitting_hitting_time(
         n_particles,
         n_replicas,
         rng,
+        checkpoint,
         num_threads,
         score_starts=False,
     )
@@ -275,7 +277,7 @@ def splitting_hitting_time(
             f"from start {states[0]} the target is missed with positive probability, so the mean "
             "hitting time is infinite; use splitting_probability for the chance to reach it"
         )
-    found = run.run(progress, callback, checkpoint, lambda: _mean_time(run))
+    found = run.run(progress, callback, lambda: _mean_time(run))
     if not found.converged:
         _warn(run.name, found.std_error, found.mean, found.escape)
     return found

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
-from .._runtime.checkpoint import fingerprint
+from .._runtime.checkpoint import fingerprint, remembered_seed
 from .._runtime.random import philox_key
 from .._runtime.resumable import State, resumable
 from .._runtime.threads import resolve_threads
@@ -67,6 +67,7 @@ class SplittingRun:
         n_particles: int,
         n_replicas: int,
         rng: RNG,
+        checkpoint: Path | None,
         num_threads: int | None,
         *,
         score_starts: bool,
@@ -86,7 +87,8 @@ class SplittingRun:
             score = chain.reward
         score = validate.vector(score, chain.n_states, "score", chain.labels, allow_minus_inf=True)
         self.score = np.where(self.target, np.inf, np.where(self.avoid, -np.inf, score))
-        self.seeded, self.key = rng is not None, philox_key(rng)
+        self.checkpoint, self.seed = checkpoint, remembered_seed(rng, checkpoint)
+        self.key = philox_key(self.seed)
         self.starts = Starts(chain, start, self.key, threads)
         if self.starts.given is not None and len(self.starts.given) != 1:
             raise InvalidChainError(
@@ -98,17 +100,11 @@ class SplittingRun:
             chain._scaled.walker(threads), self.key, self.target | self.avoid, threads
         )
 
-    def run(
-        self,
-        progress: bool,
-        callback: Callback | None,
-        checkpoint: Path | None,
-        summary: Callable[[], T],
-    ) -> T:
+    def run(self, progress: bool, callback: Callback | None, summary: Callable[[], T]) -> T:
         """summary() of all replicas; `Interrupted` holds that of the finished ones."""
         with resumable(
             self.name,
-            checkpoint,
+            self.checkpoint,
             self._identity,
             state=self.state,
             restore=self.restore,
@@ -116,6 +112,7 @@ class SplittingRun:
             total=self.n_replicas,
             progress=progress,
             callback=callback,
+            seed=self.seed,
         ) as monitor:
 
             def report(group: "ReplicaGroup", first: int) -> None:
@@ -140,17 +137,17 @@ class SplittingRun:
             self.starts.given,
             self.n_particles,
             self.n_replicas,
-            [int(word) for word in self.key] if self.seeded else None,
+            self.key,
         )
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays of a checkpoint."""
         table, n_steps = self.finished
-        return {"key": self.key, "replicas": table, "n_steps": np.array(n_steps)}
+        return {"replicas": table, "n_steps": np.array(n_steps)}
 
     def restore(self, state: State) -> None:
         """Continue from the arrays that `state` returned."""
-        self.key[:], n_steps = state["key"], int(state["n_steps"])
+        n_steps = int(state["n_steps"])
         self.finished = FinishedReplicas(state["replicas"], n_steps)
         self.walks.restore(n_steps)
 

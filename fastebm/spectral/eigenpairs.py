@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.checkpoint import fingerprint
+from .._runtime.checkpoint import fingerprint, remembered_seed
 from .._runtime.memory import forecast_memory
 from .._runtime.random import philox_key
 from .._runtime.resumable import resumable
@@ -142,6 +142,7 @@ def eigenpairs(
     limit = MAX_MATVECS if max_matvecs is None else validate.count(max_matvecs, "max_matvecs")
     failure = validate.number(failure_probability, "failure_probability", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
+    rng = remembered_seed(rng, checkpoint)
     key = philox_key(rng)
     if not structure(chain).is_irreducible:
         raise ReducibleChainError(
@@ -150,16 +151,16 @@ def eigenpairs(
             "structure(chain)"
         )
     work = _Searches(chain, k, which, tol, key, threads)
-    seed = None if rng is None else [int(word) for word in key]
     with resumable(
         "eigenpairs",
         checkpoint,
-        lambda: fingerprint(chain.fingerprint(), k, which, tol, limit, failure, seed),
+        lambda: fingerprint(chain.fingerprint(), k, which, tol, limit, failure, key),
         state=work.state,
         restore=work.restore,
         partial=lambda: work.partial(run.wall_s) if work.is_whole else None,
         progress=progress,
         callback=callback,
+        seed=rng,
     ) as run:
 
         def step_done(value: Any, residual: float) -> None:
@@ -274,7 +275,7 @@ class _Searches:
         return {
             f"{i}.{name}": array
             for i, search in enumerate(self.searches)
-            for name, array in {**search.state(), "key": search.random.key}.items()
+            for name, array in search.state().items()
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -285,7 +286,6 @@ class _Searches:
                 for name, array in saved.items()
                 if name.startswith(f"{i}.")
             }
-            search.random.key = state.pop("key")
             search.restore(state)
 
     def run(self, limit: int, step_done: Callable[[Any, float], None]) -> None:
