@@ -7,18 +7,21 @@ advice in the library's errors as options, `signals` turns the signals of batch 
 error of Ctrl-C, `status` says what the exit status rests on."""
 
 import argparse
+import os
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from errno import EBADF
 from typing import Any
 
+from .._runtime.checkpoint import remembered_seed
+from .._runtime.resumable import resumable, save
 from .._runtime.warn import shortfalls
 from .._version import __version__
 from ..errors import FastebmError, InvalidChainError
-from .inputs import load_chain, one_line
+from .inputs import identity, load_chain, one_line
 from .outputs import Table, file_error, print_text, require_outputs, write_table
 from .parser import make_parser
 from .remedies import in_options, with_options
@@ -77,34 +80,30 @@ class _Call:
         self.signals, self.begin = signals, time.perf_counter()
         self.args = argparse.Namespace(command=None, spellings={})
         self.reasons: list[str] = []
+        self.stack = ExitStack()  # until the answer is printed, its checkpoint is kept
         self.answer: dict[str, Any] = {}
 
     def run(self, argv: Sequence[str] | None) -> int:
         """Run the command, print its answer and return the exit status."""
         try:
-            code = self._computed(argv)
+            with self.stack:
+                code = self._computed(argv)
+                self._complain()
+                self._print()
+                return code
         except SystemExit as stop:  # argparse has printed its message
             return stop.code if isinstance(stop.code, int) else BAD_INPUT
         except KeyboardInterrupt as stop:
             self.signals.finish()
-            code = self._stopped(stop)
-        except BrokenPipeError:  # the reader of the lines has closed the pipe
+            return self._stopped(stop)
+        except BrokenPipeError:  # the reader has closed the pipe
             return NO_ANSWER
         except (FastebmError, OSError, ImportError) as error:
             text = one_line(error)
             if isinstance(error, FastebmError):
                 text = in_options(text, self.args.spellings)
-            return self._refused(text)
-        self._complain()
-        if self.args.command == "demo" and code in (DONE, NO_ANSWER):  # it has printed a summary
-            return code
-        try:
-            self._print()
-        except BrokenPipeError:  # as above
-            return code or NO_ANSWER
-        except OSError as error:
-            return self._refused(one_line(error))
-        return code
+            self._say(f"error: {text}")
+            return BAD_INPUT
 
     def _computed(self, argv: Sequence[str] | None) -> int:
         """Fill the answer and return the exit status; unusable input raises."""
@@ -137,6 +136,7 @@ class _Call:
         from ..report.facts import listed_labels, seeded
 
         args, answer, chain = self.args, self.answer, None
+        checkpoint = getattr(args, "checkpoint", None)
         if getattr(args, "chain", None) is not None:
             chain = load_chain(args)
             answer |= {"chain": args.chain, "n_states": chain.n_states, "lag": chain.lag}
@@ -145,8 +145,19 @@ class _Call:
             if args.command in WITH_LISTS and (labels := listed_labels(chain)) is not None:
                 answer["states"] = labels
         if "rng" in args:
+            if args.rng is None and checkpoint is not None and os.path.exists(checkpoint):
+                args.rng = remembered_seed(None, checkpoint)
             args.rng, _ = seeded(args.rng)
             answer["seed"] = args.rng
+        if checkpoint is not None:
+            call = resumable(
+                f"fastebm {args.command}",
+                checkpoint,
+                lambda: identity(args, chain),
+                partial=lambda: None,
+                seed=getattr(args, "rng", None),
+            )
+            self.stack.enter_context(call)
         table: Table | None = args.run(chain, args, answer)
         return table
 
@@ -168,36 +179,51 @@ class _Call:
             yield
 
     def _stopped(self, stop: KeyboardInterrupt) -> int:
-        """Put the partial result into the answer and return the exit status."""
-        partial = with_options(getattr(stop, "partial", None), self.args.spellings)
+        """Print the partial result and return the exit status."""
+        cause: BaseException | None = stop
+        while cause is not None and getattr(cause, "partial", None) is None:
+            cause = cause.__cause__  # the call within this one that was interrupted
+        partial = with_options(getattr(cause, "partial", None), self.args.spellings)
+        checkpoint = getattr(self.args, "checkpoint", None)
         self.answer |= {
             "status": "interrupted",
             "converged": False,
             "signal": self.signals.name,
-            "interrupted": str(stop) or "before there was a result",
+            "interrupted": str(cause or stop) or "before there was a result",
             "partial_kind": None if partial is None else type(partial).__name__,
             "partial": partial,
+            "checkpoint": checkpoint if checkpoint and os.path.exists(checkpoint) else None,
         }
+        self._complain()
+        try:
+            self._print()
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self._say(f"error: {one_line(error)}")
         return self.signals.status
 
     def _print(self) -> None:
-        """Print the answer as JSON; raises OSError."""
+        """Print the answer as JSON; raises OSError, and keeps the checkpoint then."""
         from ..report.files import plain, write_json
 
         answer = self.answer | {"wall_s": time.perf_counter() - self.begin}
-        if not getattr(self.args, "json_lines", False):
-            print_text(write_json(plain(answer)))
-        elif "error" in answer or answer["status"] == "interrupted":
-            # the temperatures that are done have been printed
-            print_text(write_json(plain(answer | {"temperatures": None}), indent=None))
+        stopped = answer["status"] == "interrupted"
+        if self.args.command == "demo" and not stopped:  # it has printed a summary
+            return
+        is_lines = getattr(self.args, "json_lines", False)
+        if is_lines and not (stopped or "error" in answer):  # each temperature is printed
+            return
+        if is_lines:
+            answer["temperatures"] = None
+        try:
+            print_text(write_json(plain(answer), indent=None if is_lines else 2))
+        except OSError:
+            save(now=True)
+            raise
 
     def _complain(self) -> None:
         for line in complaints(self.answer, self.reasons, self.args.spellings):
             self._say(line)
-
-    def _refused(self, text: str) -> int:
-        self._say(f"error: {text}")
-        return BAD_INPUT
 
     def _say(self, line: str) -> None:
         """One line on stderr, if it accepts one: a full disk there costs no answer."""

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._runtime.resumable import stage
 from .._runtime.whole_file import errors_naming, replacing
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
@@ -31,12 +32,10 @@ def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
     if args.html is not None:  # a missing package is an error before the work, not after
         from ..report import html  # noqa: F401
 
-    report = analyze(
-        chain,
-        score=read_vector(args.score, chain, args.numbered),
-        **_given(args, "level", "spectrum", "betas", "tol", "n_steps", "n_walkers", "max_steps"),
-        **_given(args, "rng", "num_threads", "progress"),
-    )
+    score = read_vector(args.score, chain, args.numbered)
+    options = _given(args, "level", "spectrum", "betas", "tol", "n_steps", "n_walkers", "max_steps")
+    options |= _given(args, "rng", "num_threads", "progress")
+    report = stage("report", lambda: analyze(chain, score=score, **options))
     answer["report"] = report = with_options(report, args.spellings)
     if args.html is not None:
         try:
@@ -57,19 +56,17 @@ def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
 def run_stationary(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Table:
     from ..equilibrium.stationary import stationary
 
-    answer["stationary"] = law = stationary(
-        chain, **_given(args, "tol", "max_iter", "num_threads", "progress")
-    )
+    options = _given(args, "tol", "max_iter", "num_threads", "progress")
+    answer["stationary"] = law = stage("stationary", lambda: stationary(chain, **options))
     return {"state": state_names(chain), "pi": law.pi, "log_pi": law.log_pi}
 
 
 def run_gap(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..spectral.gap import spectral_gap
 
-    answer["gap"] = spectral_gap(
-        chain,
-        **_given(args, "kind", "tol", "certify", "max_matvecs", "rng", "num_threads", "progress"),
-    )
+    options = _given(args, "kind", "tol", "certify", "max_matvecs", "rng", "num_threads")
+    options |= _given(args, "progress")
+    answer["gap"] = stage("gap", lambda: spectral_gap(chain, **options))
 
 
 def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Table | None:
@@ -94,11 +91,13 @@ def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Tab
     answer["n_target"] = len(set(target.tolist()))
     common = _given(args, "num_threads", "progress")
     if args.bound:
-        answer["gap"] = spectral_gap(chain, kind="additive", **_given(args, "tol", "rng"), **common)
+        options = _given(args, "tol", "rng") | common
+        answer["gap"] = stage("gap", lambda: spectral_gap(chain, kind="additive", **options))
     mean = None
     if args.method != "simulate":
-        answer["solve"] = solve = hitting_times(
-            chain, target, gap=answer.get("gap"), **_given(args, "tol", "max_iter"), **common
+        solver = _given(args, "tol", "max_iter") | common
+        answer["solve"] = solve = stage(
+            "solve", lambda: hitting_times(chain, target, gap=answer.get("gap"), **solver)
         )
         mean = solve.mean_from_pi if start is None else solve.mean[start].mean()
         if start is not None:
@@ -108,12 +107,9 @@ def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Tab
                 for x in start
             ]
     if args.method != "solve":
-        answer["sample"] = sample = simulate_hitting_times(
-            chain,
-            target,
-            start=start,
-            **_given(args, "n_walkers", "max_steps", "rel_ci", "rng"),
-            **common,
+        walkers = _given(args, "n_walkers", "max_steps", "rel_ci", "rng") | common
+        answer["sample"] = sample = stage(
+            "sample", lambda: simulate_hitting_times(chain, target, start=start, **walkers)
         )
         answer["standard_errors"] = None if mean is None else standard_errors(mean, sample)
     if "solve" not in answer:
@@ -141,10 +137,11 @@ def run_mix(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Tab
     common = _given(args, "num_threads", "progress")
     if args.bound:
         kind = "absolute" if reversible(chain) else "multiplicative"
-        answer["gap"] = spectral_gap(chain, kind=kind, **_given(args, "tol", "rng"), **common)
+        options = _given(args, "tol", "rng") | common
+        answer["gap"] = stage("gap", lambda: spectral_gap(chain, kind=kind, **options))
     starts = [x["state"] for x in answer["start"]]
-    answer["mixing"] = mixing = mixing_curve(
-        chain, starts, args.n_steps, gap=answer.get("gap"), **common
+    answer["mixing"] = mixing = stage(
+        "mixing", lambda: mixing_curve(chain, starts, args.n_steps, gap=answer.get("gap"), **common)
     )
     names = state_names(chain)
     table: dict[str, Any] = {
@@ -166,17 +163,17 @@ def run_balance(chain: MarkovChain | None, args: argparse.Namespace, answer: Ans
         from ..report.analyze_counts import study
 
         answer["counts"] = args.counts
-        groups = study(
-            args.counts,
-            **_given(args, "by", "trajectory", "order", "value", "state", "bins", "skip", "format"),
-            **_given(args, "sampling", "n_bootstrap", "rng", "num_threads", "progress"),
-        )
+        options = _given(args, "by", "trajectory", "order", "value", "state", "bins", "skip")
+        options |= _given(args, "format", "sampling", "n_bootstrap", "rng", "num_threads")
+        options |= _given(args, "progress")
+        groups = stage("groups", lambda: study(args.counts, **options))
         answer["groups"] = [with_options(group, args.spellings) for group in groups]
         return table_of_groups(groups)
     from ..equilibrium.detailed_balance import detailed_balance
 
     assert chain is not None  # checked by main
-    answer["balance"] = found = detailed_balance(chain, **_given(args, "tol", "num_threads"))
+    options = _given(args, "tol", "num_threads")
+    answer["balance"] = found = stage("balance", lambda: detailed_balance(chain, **options))
     return {"state": state_names(chain), "pi": found.pi, "potential": found.potential}
 
 
@@ -187,7 +184,7 @@ def run_sweep(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> N
     answer["temperatures"] = found = []
     reward = read_vector(args.reward, chain, args.numbered)
     options = _given(args, "level", "tol", "rng", "num_threads", "progress")
-    for temperature in sweep(chain, reward, args.betas, **options):
+    for temperature in sweep(chain, reward, args.betas, kept=stage, **options):
         found.append(with_options(temperature, args.spellings))
         lines.add(found[-1], status_of({"temperature": found[-1]}))
 

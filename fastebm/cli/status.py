@@ -22,7 +22,9 @@ def complaints(
 ) -> list[str]:
     """Why the exit status is not 0, in lines for stderr."""
     if answer["status"] == "interrupted":
-        return [f"stopped by {answer['signal']}: {answer['interrupted']}"]
+        kept = answer["checkpoint"]
+        goes_on = f"; the same command goes on from {kept}" if kept else ""
+        return [f"stopped by {answer['signal']}: {answer['interrupted']}{goes_on}"]
     lines = [  # their texts name options already
         f"no answer: {error['part']}: {error['text']}"
         if error["part"]
