@@ -1,8 +1,8 @@
 """Signals that end a command early: Ctrl-C, and what batch systems send before they kill a job.
 
 The first such signal raises `Stop` in the main thread, as Ctrl-C raises KeyboardInterrupt, so that
-the call that is running saves its checkpoint and hands over its partial result. From then on
-further signals are ignored, so that none of them interrupts the saving and the printing.
+the call that is running saves its checkpoint and hands over its partial result. While that is
+handled further signals are ignored, so that none of them interrupts the saving and the printing.
 """
 
 import signal
@@ -26,7 +26,8 @@ class Stop(KeyboardInterrupt):
 
 
 class Signals:
-    """The signals that a command received.
+    """The signals that a command receives: held back until its work begins, raised as `Stop` while
+    it works, ignored when it is done.
 
     Attributes
     ----------
@@ -36,7 +37,8 @@ class Signals:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._is_finishing = False
+        self._is_working = False
+        self._is_done = False
         self._before: dict[int, Any] = {}
 
     @property
@@ -49,27 +51,47 @@ class Signals:
         """The name of the first signal; SIGINT after a KeyboardInterrupt without a signal."""
         return signal.Signals(self.received or signal.SIGINT).name
 
+    def begin(self) -> None:
+        """From now on a signal raises `Stop`; now if there was one."""
+        self._is_working = True
+        if self.received is not None:
+            raise Stop(self.name)
+
     def finish(self) -> None:
         """From now on signals are ignored: only saving and printing are left."""
-        self._is_finishing = True
+        self._is_done = True
 
-    def install(self, number: int) -> None:
-        self._before[number] = signal.signal(number, self._handle)
+    def install(self) -> None:
+        """Handle the signals. Those that the process was started to ignore (by nohup, or as a
+        background job) stay ignored. In other threads than the main one, where Python cannot
+        install handlers, nothing changes."""
+        if threading.current_thread() is threading.main_thread():
+            for name in NAMES:
+                number = getattr(signal, name, None)  # Windows lacks some
+                if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                    self._install(number)
 
     def restore(self) -> None:
-        self._is_finishing = True
+        """Give the signals the handlers that they had before."""
+        self._is_done = True
         if signal.SIGALRM in self._before:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in self._before.items():
             # None: a handler that was not installed from Python and cannot be restored
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
+    def _install(self, number: int) -> None:
+        self._before[number] = signal.signal(number, self._handle)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._is_finishing:
+        if self._is_done:
             return
         if self.received is None:
             self.received = number
-            self.install(signal.SIGALRM)
+        if not self._is_working:
+            return
+        if signal.SIGALRM not in self._before:
+            self._install(signal.SIGALRM)
         signal.setitimer(signal.ITIMER_REAL, RETRY_S)
         if not _is_stopping(sys.exc_info()[1]) and not _is_importing(frame):
             raise Stop(self.name)
@@ -96,16 +118,10 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 @contextmanager
 def handled_signals() -> Iterator[Signals]:
-    """Within the block, the signals raise `Stop` in the main thread. Signals that the process was
-    started to ignore (by nohup, or as a background job) stay ignored. In other threads, where
-    Python cannot install handlers, nothing changes."""
+    """Signals that are handled within the block."""
     signals = Signals()
     try:
-        if threading.current_thread() is threading.main_thread():
-            for name in NAMES:
-                number = getattr(signal, name, None)  # Windows lacks some
-                if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-                    signals.install(number)
+        signals.install()
         yield signals
     finally:
         signals.restore()
