@@ -9,6 +9,15 @@ import numpy as np
 T = TypeVar("T")
 
 
+def printable(text: str) -> str:
+    """`text` as UTF-8 can hold it: a byte of a file name that is not UTF-8, which Python keeps as a
+    surrogate, becomes \\xff, and any other surrogate \\ud800."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def to_json(value: Any) -> Any:
     """`value` as JSON types: arrays become lists, complex numbers {"re", "im"}, inf and nan None.
 
@@ -19,10 +28,11 @@ def to_json(value: Any) -> Any:
     if isinstance(value, dict):
         out = {}
         for key, item in value.items():
-            out[str(key)] = to_json(item)
+            name = printable(str(key))
+            out[name] = to_json(item)
             status = _status(item)
             if status is not None:
-                out[f"{key}_status"] = status
+                out[f"{name}_status"] = status
         return out
     if hasattr(value, "to_dict"):  # a result, or a chain, which this layer does not import
         return value.to_dict()
@@ -38,7 +48,9 @@ def to_json(value: Any) -> Any:
         return {"re": to_json(float(value.real)), "im": to_json(float(value.imag))}
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, str):
+    if isinstance(value, str):
+        return printable(value)
+    if value is None:
         return value
     raise TypeError(f"{type(value).__name__} has no JSON form")
 

@@ -112,11 +112,11 @@ def has_checkpoint() -> bool:
     return _current.get() is not None
 
 
-def save() -> None:
-    """Save the call under way if it has a checkpoint and its last save is old enough."""
+def save(*, now: bool = False) -> None:
+    """Save the call under way if it has a checkpoint and its last save is old enough, or `now`."""
     part = _current.get()
     if part is not None:
-        part.file.save(part.root.whole)
+        part.file.save(part.root.whole, now=now)
 
 
 def forget_stages() -> None:

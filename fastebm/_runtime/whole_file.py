@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import EACCES, EAGAIN, EDQUOT, EFBIG, EISDIR, ENOENT, ENOSPC
 
+from .results import printable
 from .types import Path
 
 try:
@@ -39,7 +40,9 @@ def require_place(path: Path, what: str) -> None:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write `text` in UTF-8 to the file `path`, which is replaced whole or not at all."""
+    """Write `text` in UTF-8 to the file `path`, which is replaced whole or not at all. What UTF-8
+    cannot hold is written as `printable` shows it."""
+    text = printable(text)
     target = pathlib.Path(path).absolute()
     if target.exists() and not target.is_file():
         target.write_text(text, encoding="utf-8")  # a device or a pipe must not become a file

@@ -1,18 +1,22 @@
-"""One function per command. Each fills the answer that is printed as JSON; modules that only one
-command needs are imported by it."""
+"""One function per command. Each fills the answer that is printed as JSON, and returns the table
+for --output if there is one; modules that only one command needs are imported by it."""
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import numpy as np
 
-from .._runtime.whole_file import errors_naming, replacing, require_place
+from .._runtime.resumable import stage
+from .._runtime.whole_file import errors_naming, replacing
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
-from .inputs import one_line, read_vector, state_number
+from .inputs import read_vector, state_number
+from .outputs import Lines, Table, file_error, state_names, table_of_groups
 from .remedies import with_options
+from .status import status_of
 
 Answer: TypeAlias = dict[str, Any]
 
@@ -22,47 +26,57 @@ def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
 
 
-def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
+def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Table:
     from ..report.analyze import analyze
 
-    if args.html is not None:  # a missing package or folder is an error before the work, not after
+    if args.html is not None:  # a missing package is an error before the work, not after
         from ..report import html  # noqa: F401
 
-        require_place(args.html, "page")
-    report = analyze(
-        chain,
-        score=read_vector(args.score, chain, args.numbered),
-        **_given(args, "level", "spectrum", "betas", "tol", "n_steps", "n_walkers", "max_steps"),
-        **_given(args, "rng", "num_threads", "progress"),
-    )
+    score = read_vector(args.score, chain, args.numbered)
+    options = _given(args, "level", "spectrum", "betas", "tol", "n_steps", "n_walkers", "max_steps")
+    options |= _given(args, "rng", "num_threads", "progress")
+    report = stage("report", lambda: analyze(chain, score=score, **options))
     answer["report"] = report = with_options(report, args.spellings)
     if args.html is not None:
         try:
             report.to_html(args.html, title=args.chain)
         except OSError as error:  # a full disk must not lose the JSON
-            answer["error"] = {
-                "error": type(error).__name__,
-                "text": f"the page was not written: {one_line(error)}",
-            }
+            answer["error"] = file_error("page", error)
     if args.summary:
-        print(report.summary(), file=sys.stderr)
+        with suppress(OSError):
+            print(report.summary(), file=sys.stderr)
+    columns = {"class": (report.structure, "labels"), "pi": (report.stationary, "pi")}
+    columns |= {name: (report.solve, name) for name in ("mean", "lower", "upper")}
+    table = {"state": state_names(chain)} | {
+        name: getattr(found, field) for name, (found, field) in columns.items() if found is not None
+    }
+    return table if report.score is None else table | {"score": report.score}
+
+
+def run_stationary(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Table:
+    from ..equilibrium.stationary import stationary
+
+    options = _given(args, "tol", "max_iter", "num_threads", "progress")
+    answer["stationary"] = law = stage("stationary", lambda: stationary(chain, **options))
+    return {"state": state_names(chain), "pi": law.pi, "log_pi": law.log_pi}
 
 
 def run_gap(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..spectral.gap import spectral_gap
 
-    answer["gap"] = spectral_gap(
-        chain,
-        **_given(args, "kind", "tol", "certify", "max_matvecs", "rng", "num_threads", "progress"),
-    )
+    options = _given(args, "kind", "tol", "certify", "max_matvecs", "rng", "num_threads")
+    options |= _given(args, "progress")
+    answer["gap"] = stage("gap", lambda: spectral_gap(chain, **options))
 
 
-def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
+def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Table | None:
     from ..hitting.times import hitting_times
     from ..report.facts import named, standard_errors, target_of
     from ..simulation.hitting_sample import simulate_hitting_times
     from ..spectral.gap import spectral_gap
 
+    if args.output is not None and args.method == "simulate":
+        raise InvalidChainError("--output takes the solved times; give --method solve or both")
     if args.target is not None:
         target = np.array([state_number(name, chain, args.numbered) for name in args.target])
     else:
@@ -77,11 +91,13 @@ def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Non
     answer["n_target"] = len(set(target.tolist()))
     common = _given(args, "num_threads", "progress")
     if args.bound:
-        answer["gap"] = spectral_gap(chain, kind="additive", **_given(args, "tol", "rng"), **common)
+        options = _given(args, "tol", "rng") | common
+        answer["gap"] = stage("gap", lambda: spectral_gap(chain, kind="additive", **options))
     mean = None
     if args.method != "simulate":
-        answer["solve"] = solve = hitting_times(
-            chain, target, gap=answer.get("gap"), **_given(args, "tol", "max_iter"), **common
+        solver = _given(args, "tol", "max_iter") | common
+        answer["solve"] = solve = stage(
+            "solve", lambda: hitting_times(chain, target, gap=answer.get("gap"), **solver)
         )
         mean = solve.mean_from_pi if start is None else solve.mean[start].mean()
         if start is not None:
@@ -91,19 +107,23 @@ def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Non
                 for x in start
             ]
     if args.method != "solve":
-        answer["sample"] = sample = simulate_hitting_times(
-            chain,
-            target,
-            start=start,
-            **_given(args, "n_walkers", "max_steps", "rel_ci", "rng"),
-            **common,
+        walkers = _given(args, "n_walkers", "max_steps", "rel_ci", "rng") | common
+        answer["sample"] = sample = stage(
+            "sample", lambda: simulate_hitting_times(chain, target, start=start, **walkers)
         )
         answer["standard_errors"] = None if mean is None else standard_errors(mean, sample)
+    if "solve" not in answer:
+        return None
+    solve = answer["solve"]
+    return {
+        "state": state_names(chain),
+        **{name: getattr(solve, name) for name in ("mean", "lower", "upper")},
+    }
 
 
-def run_mix(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
+def run_mix(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Table:
     from ..equilibrium.structure import require_aperiodic
-    from ..mixing.curve import mixing_curve
+    from ..mixing.curve import DISTANCES, mixing_curve
     from ..report.facts import most_probable, named, reversible
     from ..spectral.gap import spectral_gap
 
@@ -117,28 +137,56 @@ def run_mix(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Non
     common = _given(args, "num_threads", "progress")
     if args.bound:
         kind = "absolute" if reversible(chain) else "multiplicative"
-        answer["gap"] = spectral_gap(chain, kind=kind, **_given(args, "tol", "rng"), **common)
-    answer["mixing"] = mixing_curve(
-        chain, [x["state"] for x in answer["start"]], args.n_steps, gap=answer.get("gap"), **common
+        options = _given(args, "tol", "rng") | common
+        answer["gap"] = stage("gap", lambda: spectral_gap(chain, kind=kind, **options))
+    starts = [x["state"] for x in answer["start"]]
+    answer["mixing"] = mixing = stage(
+        "mixing", lambda: mixing_curve(chain, starts, args.n_steps, gap=answer.get("gap"), **common)
     )
+    names = state_names(chain)
+    table: dict[str, Any] = {
+        "start": np.repeat(starts, len(mixing.steps))
+        if isinstance(names, np.ndarray)
+        else [str(names[x]) for x in starts for _ in mixing.steps],
+        "step": np.tile(mixing.steps, len(starts)),
+    }
+    for name in DISTANCES:
+        table[name] = getattr(mixing, name).ravel()
+        table[f"{name}_error"] = mixing.error[name].ravel()
+        if name in mixing.bounds:
+            table[f"{name}_bound"] = mixing.bounds[name].ravel()
+    return table
 
 
-def run_balance(chain: MarkovChain | None, args: argparse.Namespace, answer: Answer) -> None:
+def run_balance(chain: MarkovChain | None, args: argparse.Namespace, answer: Answer) -> Table:
     if args.counts is not None:
         from ..report.analyze_counts import study
 
         answer["counts"] = args.counts
-        groups = study(
-            args.counts,
-            **_given(args, "by", "trajectory", "order", "value", "state", "bins", "skip", "format"),
-            **_given(args, "n_bootstrap", "rng", "num_threads", "progress"),
-        )
+        options = _given(args, "by", "trajectory", "order", "value", "state", "bins", "skip")
+        options |= _given(args, "format", "sampling", "n_bootstrap", "rng", "num_threads")
+        options |= _given(args, "progress")
+        groups = stage("groups", lambda: study(args.counts, **options))
         answer["groups"] = [with_options(group, args.spellings) for group in groups]
-        return
+        return table_of_groups(groups)
     from ..equilibrium.detailed_balance import detailed_balance
 
     assert chain is not None  # checked by main
-    answer["balance"] = detailed_balance(chain, **_given(args, "tol", "num_threads"))
+    options = _given(args, "tol", "num_threads")
+    answer["balance"] = found = stage("balance", lambda: detailed_balance(chain, **options))
+    return {"state": state_names(chain), "pi": found.pi, "potential": found.potential}
+
+
+def run_sweep(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
+    from ..report.sweep import sweep
+
+    lines = Lines(args, answer)
+    answer["temperatures"] = found = []
+    reward = read_vector(args.reward, chain, args.numbered)
+    options = _given(args, "level", "tol", "rng", "num_threads", "progress")
+    for temperature in sweep(chain, reward, args.betas, kept=stage, **options):
+        found.append(with_options(temperature, args.spellings))
+        lines.add(found[-1], status_of({"temperature": found[-1]}))
 
 
 def run_tilt(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import hashlib
 import os
 from difflib import get_close_matches
 from itertools import islice
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._runtime.checkpoint import fingerprint
 from .._runtime.npy import read_array
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
@@ -31,8 +33,10 @@ def one_line(error: BaseException) -> str:
 
 
 def load_chain(args: argparse.Namespace) -> MarkovChain:
-    """The chain that CHAIN names, with the options --symmetric, --normalize and --lazy."""
+    """The chain that CHAIN names, with the options --symmetric, --normalize, --lag and --lazy."""
     chain = _read_chain(args)
+    if args.lag is not None:
+        chain.lag = args.lag
     return chain if args.lazy is None else chain.lazy(args.lazy)
 
 
@@ -43,7 +47,7 @@ def _read_chain(args: argparse.Namespace) -> MarkovChain:
     from ..io.read import LISTS, read_form
 
     name = args.chain
-    options = [x for x in ("symmetric", "normalize", "format") if getattr(args, x)]
+    options = [x for x in ("symmetric", "normalize", "format", "lag") if getattr(args, x)]
     dataset = name.removeprefix("dataset:")
     if dataset != name or os.path.isdir(name):
         if options:
@@ -73,6 +77,36 @@ def _read_chain(args: argparse.Namespace) -> MarkovChain:
         )
     matrix, labels = read(name, format=args.format)
     return MarkovChain(matrix, labels=labels, normalize=is_list or args.normalize)
+
+
+# The options that change no result.
+FREE = ("output", "html", "summary", "json_lines", "checkpoint", "num_threads", "progress")
+# How the chain was read, which its own fingerprint covers, and what the parser adds.
+COVERED = ("chain", "symmetric", "normalize", "format", "lazy", "run", "spellings", "usage_error")
+
+
+def identity(args: argparse.Namespace, chain: MarkovChain | None) -> str:
+    """What the results of a command depend on: its options, the contents of its files, the chain
+    with its reward and the names of its states."""
+    options = {name: x for name, x in vars(args).items() if name not in (*FREE, *COVERED)}
+    parts: list[object] = [options]
+    for name in ("counts", "score", "reward"):
+        if (path := options.get(name)) is not None:
+            if not os.path.isfile(path):
+                raise InvalidChainError(
+                    f"{path} is no regular file; --checkpoint needs inputs that can be read again"
+                )
+            parts.append(np.fromfile(path, np.uint8))
+    if chain is None:
+        return fingerprint(*parts)
+    reward: Any = chain.reward
+    stored = [reward] if isinstance(reward, np.ndarray) or reward is None else []
+    if not stored:
+        stored = [reward.data, reward.indices, reward.indptr]
+    names = hashlib.blake2b(digest_size=16)
+    for label in chain.labels or ():
+        names.update(f"{label}\0".encode(errors="surrogatepass"))
+    return fingerprint(*parts, chain.fingerprint(), chain.lag, *stored, names.hexdigest())
 
 
 def state_number(name: str, chain: MarkovChain, numbered: bool) -> int:

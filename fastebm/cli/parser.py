@@ -1,23 +1,12 @@
 """The commands and options of the command line."""
 
 import argparse
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from .._version import __version__
 from ..io.transitions import real
-from .commands import (
-    run_analyze,
-    run_balance,
-    run_convert,
-    run_demo,
-    run_gap,
-    run_hit,
-    run_info,
-    run_mix,
-    run_tilt,
-)
+from .command_table import COMMANDS
+from .commands import run_demo
 
 EPILOG = """\
 CHAIN is one of
@@ -32,8 +21,8 @@ where states that are not listed have the value 0.
 
 One JSON document goes to stdout, everything else to stderr (demo prints a readable summary and
 writes its JSON to a file).
-Exit status: 0 done, 1 the chain has no answer or a part did not converge, 2 bad usage or input,
-130 interrupted."""
+Exit status, and "status" in the JSON: 0 "done"; 1 "failed" (a part has no answer) or "unconverged";
+2 bad usage or input; 128 + n "interrupted" by signal n (130 Ctrl-C, 143 SIGTERM, 138 SIGUSR1)."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,74 +31,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message = " ".join(message.split())  # an argument may hold line breaks
         self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
-
-
-class Command(NamedTuple):
-    """One command of the command line."""
-
-    run: Callable[..., None]  # (chain, args, answer): fills answer
-    help: str
-    options: tuple[str, ...]  # names in OPTIONS, besides those of CHAIN
-    # Help of options that have another meaning or default in this command.
-    own_help: Mapping[str, str] = MappingProxyType({})
-
-
-COMMANDS = {
-    "analyze": Command(
-        run_analyze,
-        "every analysis that applies to the chain",
-        (
-            *("--score", "--level", "--spectrum", "--betas", "--tol", "--steps", "--walkers"),
-            *("--max-steps", "--seed", "--summary", "--html", "--numbered", "--threads"),
-            "--progress",
-        ),
-    ),
-    "gap": Command(
-        run_gap,
-        "a spectral gap with its bounds",
-        ("--kind", "--tol", "--certify", "--max-matvecs", "--seed", "--threads", "--progress"),
-    ),
-    "hit": Command(
-        run_hit,
-        "hitting times of a target: solved, simulated, bounded",
-        (
-            *("--score", "--start", "--method", "--bound", "--tol", "--max-iter", "--walkers"),
-            *("--max-steps", "--rel-ci", "--seed", "--numbered", "--threads", "--progress"),
-        ),
-        {"--start": "where walks start; default: drawn from pi"},
-    ),
-    "mix": Command(
-        run_mix,
-        "distances to the stationary law, step by step",
-        (
-            *("--start", "--steps", "--bound", "--tol", "--seed", "--numbered", "--threads"),
-            "--progress",
-        ),
-        {
-            "--start": "where walks start; default: the most probable state",
-            "--steps": "length of the mixing curve, default 100",
-            "--tol": "relative accuracy of the gap",
-        },
-    ),
-    "balance": Command(
-        run_balance,
-        "how far a chain or observed counts are from detailed balance",
-        (
-            *("--tol", "--counts", "--by", "--trajectory", "--order", "--value", "--state"),
-            *("--bins", "--skip", "--bootstrap", "--seed", "--threads", "--progress"),
-        ),
-        {"--tol": "largest flux violation at which CHAIN counts as reversible"},
-    ),
-    "tilt": Command(
-        run_tilt,
-        "tilt the chain by a reward and save it",
-        ("--reward", "--beta", "--output", "--numbered", "--threads"),
-    ),
-    "info": Command(run_info, "size, storage and classes", ()),
-    "convert": Command(
-        run_convert, "write the chain as a folder, .npz or .mtx", ("--class", "--numbered")
-    ),
-}
 
 
 def _integer(text: str, least: int | None = None) -> int:
@@ -175,6 +96,11 @@ CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
         "default": "auto",
         "help": "of a saved chain: compare arrays of more than 64 MiB with their checksums, too",
     },
+    "--lag": {
+        "type": _positive,
+        "metavar": "N",
+        "help": "steps of the data in one step of the chain, which files do not hold; default 1",
+    },
     "--lazy": {
         "type": _holding,
         "metavar": "H",
@@ -196,7 +122,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "N",
         "help": "number of threads; default: the CPUs that this process may use",
     },
-    "--progress": {"action": "store_true", "help": "show a progress bar on stderr"},
+    "--progress": {
+        "action": "store_true",
+        "help": "show a progress bar on stderr; in a log, one line every 30 s",
+    },
     "--kind": {
         "choices": ("spectral", "absolute", "multiplicative", "additive"),
         "help": "which gap, default spectral",
@@ -282,6 +211,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "N",
         "help": "bootstrap replicates of the p-values, default 999",
     },
+    "--sampling": {
+        "choices": ("trajectories", "rows"),
+        "help": "how the counts came about: along trajectories (default), or each row by itself",
+    },
     "--method": {
         "choices": ("solve", "simulate", "both"),
         "default": "solve",
@@ -316,7 +249,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "required": True,
         "help": "the KL coefficient, above 0; inf gives the chain itself",
     },
-    "--output": {"required": True, "metavar": "FOLDER", "help": "where to save the tilted chain"},
+    "--output": {
+        "metavar": "FILE",
+        "help": "also write the results by state to FILE.npy, .csv or .parquet, all digits of all "
+        "states (JSON lists at most 1000). A .npy file holds no labels",
+    },
+    "--json-lines": {
+        "action": "store_true",
+        "help": "print each temperature as soon as it is done: one JSON document per line",
+    },
+    "--checkpoint": {
+        "metavar": "FILE",
+        "help": "save the state of the computation to FILE every 30 s and after a signal; the same "
+        "command continues from it and removes it at the end",
+    },
     "--class": {
         "dest": "only_class",
         "metavar": "STATE",
@@ -337,14 +283,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fastebm {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (run, text, options, own_help) in COMMANDS.items():
+    for name, (run, text, options, own_keywords) in COMMANDS.items():
         command = commands.add_parser(
             name, help=text, description=text, epilog=EPILOG, formatter_class=parser.formatter_class
         )
         command.add_argument("chain", metavar="CHAIN", nargs="?" if "--counts" in options else None)
         if name == "convert":
             command.add_argument("output", metavar="OUTPUT")
-        own = {x: OPTIONS[x] | ({"help": own_help[x]} if x in own_help else {}) for x in options}
+        own = {x: {**OPTIONS[x], **own_keywords.get(x, {})} for x in options}
         spellings = _add(command, CHAIN_OPTIONS) | _add(command, own)
         if name == "hit":
             target = command.add_mutually_exclusive_group(required=True)
@@ -370,7 +316,7 @@ def make_parser() -> argparse.ArgumentParser:
             "metavar": "N",
             "help": "seed of all random numbers, default 0",
         },
-    } | {x: OPTIONS[x] for x in ("--threads", "--progress")}
+    } | {x: OPTIONS[x] for x in ("--checkpoint", "--threads", "--progress")}
     demo.set_defaults(run=run_demo, spellings=_add(demo, demo_options))
     return parser
 

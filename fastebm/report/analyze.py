@@ -31,6 +31,7 @@ from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 from .facts import (
     describe,
+    listed_labels,
     most_probable,
     parts_of,
     rare,
@@ -306,6 +307,7 @@ class Analysis:
             wall_s=time.perf_counter() - self.begin,
             parameters=self.parameters,
             chain=describe(self.chain),
+            states=listed_labels(self.chain),
             score=self.score,
             structure=found.get("structure"),
             stationary=law,

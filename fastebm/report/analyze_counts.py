@@ -4,7 +4,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,6 +25,9 @@ from ..io.edge_lists import Form
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 from .observations import Observations, counted, observed
+
+#: How counts came about, as in `balance_test`.
+Sampling: TypeAlias = Literal["trajectories", "rows"]
 
 
 @result
@@ -89,6 +92,7 @@ def study(
     bins: int = 20,
     skip: float = 0,
     format: Form | None = None,
+    sampling: Sampling = "trajectories",
     n_bootstrap: int = 999,
     rng: RNG = None,
     num_threads: int | None = None,
@@ -115,6 +119,8 @@ def study(
         itself).
     format : "edges" | "table", optional
         As in `fastebm.io.read`, for counts.
+    sampling : "trajectories" | "rows"
+        As in `balance_test`.
     n_bootstrap : int
         Bootstrap replicates of the p-values.
     rng : seed or Generator, optional
@@ -144,6 +150,7 @@ def study(
     return [
         _checked_group(
             data,
+            sampling,
             n_bootstrap,
             np.random.SeedSequence([*map(int, key), number]),
             {"num_threads": num_threads, "progress": progress},
@@ -153,17 +160,25 @@ def study(
 
 
 def _checked_group(
-    data: Observations, n_bootstrap: int, seed: np.random.SeedSequence, options: dict[str, Any]
+    data: Observations,
+    sampling: Sampling,
+    n_bootstrap: int,
+    seed: np.random.SeedSequence,
+    options: dict[str, Any],
 ) -> Group:
     with shortfalls() as reasons:
-        group = _group(data, n_bootstrap, seed, options)
+        group = _group(data, sampling, n_bootstrap, seed, options)
     for reason in reasons:
         warn_unconverged(f"{data.name}: {reason}")
     return replace(group, converged=not (reasons or group.errors))
 
 
 def _group(
-    data: Observations, n_bootstrap: int, seed: np.random.SeedSequence, options: dict[str, Any]
+    data: Observations,
+    sampling: Sampling,
+    n_bootstrap: int,
+    seed: np.random.SeedSequence,
+    options: dict[str, Any],
 ) -> Group:
     errors: list[dict[str, str]] = []
 
@@ -185,7 +200,9 @@ def _group(
             "markov",
             lambda: markov_test(trajectories, n_bootstrap=n_short, rng=next(seeds), **options),
         )
-    balance = balance_test(counted, n_bootstrap=n_bootstrap, rng=next(seeds), **options)
+    balance = balance_test(
+        counted, sampling=sampling, n_bootstrap=n_bootstrap, rng=next(seeds), **options
+    )
     two_way = fit_potential(counted, method="least-squares", trials=trials, num_threads=threads)
     action = fit = interval = None
     if kept.counts.nnz:

@@ -21,6 +21,7 @@ from ..errors import InvalidChainError, ReducibleChainError
 from ..simulation.hitting_sample import HittingSample
 from ..simulation.simulate import superior_states
 from ..spectral.eigen_result import EigenResult
+from .files import MAX_LISTED
 
 # Real language models have states that no run ever visits (a sentence start that is entered with
 # probability 1e-99). States of less stationary mass than this count as rare: a worst-case bound
@@ -74,6 +75,13 @@ def describe(chain: MarkovChain) -> dict[str, Any]:
         "lag": chain.lag,
     }
     return facts | {"beta": chain.beta} if hasattr(chain, "beta") else facts
+
+
+def listed_labels(chain: MarkovChain) -> list[str] | None:
+    """The labels of the states, to go with lists by state in JSON, which summarises longer ones."""
+    if chain.labels is None or chain.n_states > MAX_LISTED:
+        return None
+    return [str(chain.labels[state]) for state in range(chain.n_states)]
 
 
 def reversible(chain: MarkovChain) -> bool:

@@ -30,9 +30,10 @@ def _shortened(value: Any) -> Any:
     return value
 
 
-def write_json(value: Any, path: Path | None = None) -> str:
-    """The JSON text of plain values, also written to the file `path` if there is one."""
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+def write_json(value: Any, path: Path | None = None, *, indent: int | None = 2) -> str:
+    """The JSON text of plain values, also written to the file `path` if there is one; one line
+    without `indent`."""
+    text = json.dumps(value, indent=indent, allow_nan=False) + "\n"
     if path is not None:
         write_text(text, path)
     return text

@@ -25,6 +25,7 @@ class Findings(Result):
     wall_s: float
     parameters: dict[str, Any]
     chain: dict[str, Any]
+    states: list[str] | None
     score: FloatArray | None
     structure: StructureResult | None
     stationary: StationaryResult | None

@@ -29,6 +29,8 @@ class Report(Findings):
         tol, n_steps, n_walkers, max_steps, level, spectrum, betas.
     chain : dict
         n_states, nnz, dtype, storage, nbytes, labels, reward, lag, beta.
+    states : list of str or None
+        The labels of up to 1000 states, in the order of every list by state.
     score : ndarray (n_states,) or None
         Scores of the states, by default the chain's reward.
     structure : StructureResult

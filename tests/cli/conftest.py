@@ -37,11 +37,11 @@ def check_errors(found):
 
 @pytest.fixture
 def start():
-    """start(*args) -> a process that runs the command."""
+    """start(*args) -> a process that runs the command, or another Python program."""
 
-    def start(*args, **options):
+    def start(*args, program=("-m", "fastebm"), **options):
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "fastebm", *map(str, args)],
+            [sys.executable, "-P", *program, *map(str, args)],
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

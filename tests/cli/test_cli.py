@@ -29,6 +29,7 @@ GOOD = {
         "--max-steps",
         5000,
     ],
+    "stationary": ["--tol", 1e-9, "--output", "{folder}/pi.csv"],
     "gap": ["--kind", "absolute", "--tol", 1e-6],
     "hit": [
         "--target",
@@ -45,16 +46,19 @@ GOOD = {
     ],
     "mix": ["--start", "a", "c", "--steps", 7, "--bound"],
     "balance": ["--tol", 1e-9],
+    "sweep": ["--reward", "{score}", "--betas", "inf", 1, 0.5, "--level", 1],
     "tilt": ["--reward", "{score}", "--beta", 0.5, "--output", "{folder}/tilted"],
     "info": [],
     "convert": ["{folder}/copy"],
 }
 BAD = {
     "analyze": (["--level", 1], "no reward"),
+    "stationary": (["--tol", 2], "tol must be"),
     "gap": (["--tol", 2], "tol must be"),
     "hit": (["--target", "d"], "no state 'd'"),
     "mix": (["--start", 7], "no state '7'"),
     "balance": (["--tol", -1], "tol must be"),
+    "sweep": (["--betas", 1], "give --reward"),
     "tilt": (["--reward", "{score}", "--beta", 0, "--output", "{folder}/tilted"], "beta must be"),
     "info": (["--normalize", "--symmetric", "--threads", 1], "unrecognized arguments"),
     "convert": (["{folder}/copy.csv"], "convert writes .npz, .mtx or a folder"),

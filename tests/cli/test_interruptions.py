@@ -72,56 +72,80 @@ def endless(tmp_path, npz):
     ]
 
 
-def interrupted(process):
-    """(exit status, stdout, stderr, seconds until it ended) after a SIGINT once its bar has
-    moved."""
-    shown = ""
-    while "it/s" not in shown and "?it" not in shown:
-        shown += (character := process.stderr.read(1))
-        assert character, f"ended before its bar moved: {shown}"
-    time.sleep(0.5)
-    begin = time.perf_counter()
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    return process.returncode, out, err, time.perf_counter() - begin
+# The command line with a line of progress every 20 ms, by which the tests see that it works.
+WATCHED = """
+import sys
+import fastebm._runtime.progress as progress
+from fastebm.cli import main
+progress.LINE_EVERY_S = 0.02
+sys.exit(main())
+"""
+
+
+@pytest.fixture
+def stopped(start):
+    """stopped(part, *args, sent=SIGINT) -> (exit status, stdout, stderr, seconds until it ended)
+    after the signals `sent` while the call `part` is running."""
+
+    def stopped(part, *args, sent=(signal.SIGINT,)):
+        process = start(*args, "--progress", program=["-c", WATCHED])
+        while f": {part}: " not in (line := process.stderr.readline()):
+            assert line, f"ended before {part} had begun"
+        begin = time.perf_counter()
+        for number in sent:
+            process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+        return process.returncode, out, err, time.perf_counter() - begin
+
+    return stopped
 
 
 @pytest.mark.threads
-def test_ctrl_c_prints_the_partial_result_at_once_and_exits_130(endless, start):
-    code, out, err, seconds = interrupted(start(*endless, "--progress"))
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGXCPU"])
+def test_a_signal_prints_the_partial_result_at_once(name, endless, stopped):
+    number = getattr(signal, name)
+    # those after the first arrive while it saves and prints
+    code, out, err, seconds = stopped("simulate_hitting_times", *endless, sent=[number] * 20)
     document = strict_json(out)
-    assert code == 130 and seconds < 3.0 and "Traceback" not in err
-    assert "interrupted" in document["interrupted"] and not document["converged"]
-    assert (
-        document["partial_kind"] == "HittingSample" and document["partial"]["n_censored"] == 10_000
-    )
-    assert document["partial"]["n_steps_total"] > 10_000
+    assert code == 128 + number and seconds < 10.0
+    assert document["status"] == "interrupted" and document["signal"] == name
+    assert not document["converged"] and "simulate_hitting_times" in document["interrupted"]
+    sample = document["partial"]
+    assert document["partial_kind"] == "HittingSample" and sample["n_censored"] == 10_000
+    assert sample["n_steps_total"] > 10_000
+    assert err.splitlines()[-1].startswith(f"fastebm hit: stopped by {name}: ")
 
 
 @pytest.mark.threads
-def test_ctrl_c_keeps_what_was_finished_before(tmp_path, start, npz):
+def test_a_signal_keeps_what_was_finished_before(tmp_path, stopped, npz):
     path = npz(tmp_path, gallery.two_state(1e-15, 0.5).P)
-    process = start(
-        "analyze",
-        path,
-        "--score",
-        score_file(tmp_path),
-        "--level",
-        1,
-        "--max-steps",
-        10**14,
-        "--progress",
-    )
-    shown = ""
-    while "simulate_hitting_times" not in shown:
-        shown += (character := process.stderr.read(1))
-        assert character, f"ended before its bar moved: {shown}"
-    code, out, _, seconds = interrupted(process)
+    options = ["--score", score_file(tmp_path), "--level", 1, "--max-steps", 10**14]
+    code, out, _, _ = stopped("simulate_hitting_times", "analyze", path, *options)
     report = strict_json(out)["partial"]
-    assert code == 130 and seconds < 3.0 and report["interrupted"] == "sample"
+    assert code == 130 and report["interrupted"] == "sample"
     assert report["gaps"]["spectral"]["gap"] == pytest.approx(0.5) and report["solve"][
         "mean_from_pi"
     ] == pytest.approx(1e15, rel=1e-6)
+
+
+@pytest.mark.threads
+def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored(tmp_path, start, npz):
+    script = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from fastebm.cli import main\n"
+        "import fastebm.spectral.gap as gap\n"
+        "import os\n"
+        "search = gap.spectral_gap\n"
+        "def stopped_first(*args, **options):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    return search(*args, **options)\n"
+        "gap.spectral_gap = stopped_first\n"
+        "sys.exit(main())\n"
+    )
+    process = start("gap", npz(tmp_path, gallery.cycle(5, 0.5).P), program=["-c", script])
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and strict_json(out)["status"] == "done"
 
 
 def score_file(tmp_path):
@@ -137,9 +161,10 @@ def test_ctrl_c_before_there_is_a_result(call, monkeypatch):
     code, document, err = call("gap", "chain.npz")
     assert (
         code == 130
+        and document["status"] == "interrupted"
         and document["partial"] is None
         and document["partial_kind"] is None
-        and err == ""
+        and err == "fastebm gap: stopped by SIGINT: before there was a result\n"
     )
 
 

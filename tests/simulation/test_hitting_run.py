@@ -121,7 +121,8 @@ def test_ctrl_c_is_answered():
     assert caught.value.partial.n_censored > 0
 
 
-def test_progress_counts_all_walkers(capsys):
+def test_progress_counts_all_walkers(capsys, monkeypatch):
+    monkeypatch.setattr("fastebm._runtime.progress.LINE_EVERY_S", 0.0)
     infos = []
     fe.simulate_hitting_times(
         cycle(9), [0], start=4, n_walkers=500, rng=0, progress=True, callback=infos.append
