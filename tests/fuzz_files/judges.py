@@ -52,6 +52,8 @@ def judged(read, check, path):
             return Verdict(TRACEBACK, f"text of the error: {text}")
         return Verdict(REFUSED, text)
     except Exception as error:
+        if isinstance(error, TypeError) and " must " in str(error):
+            return Verdict(REFUSED, str(error))
         return Verdict(TRACEBACK, f"{type(error).__name__}: {error}")
     try:
         fault = check(found)
@@ -246,8 +248,8 @@ def in_memory(matrix, arrays, rng):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             others[int(rng.integers(3))]()
-    except FastebmError:
-        pass
     except Exception as error:
+        if isinstance(error, FastebmError) or " must " in str(error):
+            return verdict
         return Verdict(TRACEBACK, f"{type(error).__name__}: {error}")
     return verdict
