@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from . import strict
+from . import runner, strict
 from .judges import DEATH, TIMEOUT, Verdict
 from .runner import NAMES, Tally, sweep
 
@@ -46,9 +46,9 @@ def test_a_death_and_an_endless_loop_are_verdicts(monkeypatch):
                 pass
             return Verdict("right")
 
-    monkeypatch.setattr("tests.fuzz_files.runner.SECONDS", 2)
-    monkeypatch.setattr("tests.fuzz_files.runner.started", lambda place: Cases())
-    monkeypatch.setattr("tests.fuzz_files.runner.drawn", lambda seed, index, only: ("", index))
+    monkeypatch.setattr(runner, "SECONDS", 2)
+    monkeypatch.setattr(runner, "started", lambda place: Cases())
+    monkeypatch.setattr(runner, "drawn", lambda seed, index, only: ("", index))
     tally = sweep(6, SEED, 2)
     assert tally.counts[NAMES[1], DEATH] == 1 and tally.counts[NAMES[3], TIMEOUT] == 1
     assert sum(tally.counts.values()) == 6 and tally.bad == 2
