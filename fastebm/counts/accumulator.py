@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from .._runtime import validate
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 
@@ -87,7 +86,6 @@ class CountAccumulator:
                 f"state {n - 1} is beyond the largest that can be counted, {2**31 - 2}; "
                 "renumber the states"
             )
-        validate.forecast_matrix(n, len(source), f"the counts of {n:,} states")
         self._counts.resize(n, n)
         self._counts = self._counts + sp.csr_array((weight, (source, target)), shape=(n, n))
 
@@ -106,7 +104,6 @@ class CountAccumulator:
                     f"state {n - 1} was seen and n_states is {n_states}; "
                     "leave n_states out or correct it"
                 )
-            validate.forecast_matrix(n_states, 0, f"the counts of {n_states:,} states")
             self._counts.resize(n_states, n_states)
         counts: sp.csr_array = self._counts
         return counts

@@ -43,7 +43,9 @@ def counted(path: str, form: Form | None) -> Iterator[Observations]:
         yield Observations(path, _transition_counts(path, matrix, labels))
         return
     for name, matrix, names, trials in _models(path):
-        yield Observations(name, _transition_counts(name, matrix, names), trials=trials)
+        yield Observations(
+            name, _transition_counts(f"{path}: {name}", matrix, names), trials=trials
+        )
 
 
 def _models(path: str) -> list[tuple[str, Any, list[str], Any]]:

@@ -99,8 +99,3 @@ def test_more_rows_than_memory():
     matrix = sp.coo_array(([1.0], ([0], [0])), shape=(2**46, 2**46))
     with pytest.raises(fe.MemoryForecastError):
         fe.MarkovChain(matrix)
-
-
-def test_counts_beyond_the_core_are_refused():
-    with pytest.raises(fe.InvalidChainError, match="at most"):
-        fe.mixing_curve(fe.MarkovChain(P), [0], 10**20)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-import fastebm as fe
 from fastebm import FastebmError, InputTooLargeError, InvalidChainError
 from fastebm._runtime import memory
 from fastebm._runtime.npy import read_array
@@ -247,16 +246,6 @@ def test_lines_of_a_small_archive_are_held_against_the_memory(write, monkeypatch
     path = write("a.csv.gz", b"0,1,1\n1,0,1\n" * 200_000)
     monkeypatch.setattr(memory, "free_memory", lambda: 5_000_000)
     refused(path, "lines up to 262,144", kind=InputTooLargeError)
-
-
-def test_numbers_of_states_are_held_against_the_memory(tmp_path, monkeypatch):
-    pytest.importorskip("pyarrow")
-    monkeypatch.setattr(memory, "free_memory", lambda: 10**9)
-    with pytest.raises(fe.MemoryForecastError):
-        fe.MarkovChain.from_edges([0], [1], n_states=2**31 - 1, weight=[1.0])
-    (tmp_path / "a.csv").write_text("source,target\n0,2000000000\n")
-    with pytest.raises(InputTooLargeError, match=r"a\.csv"):
-        fe.count_transitions(tmp_path / "a.csv")
 
 
 def test_a_parquet_file_of_many_rows_is_refused_before_it_is_read(tmp_path, monkeypatch):
