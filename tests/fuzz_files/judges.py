@@ -98,10 +98,9 @@ def _no_constant(name):
     raise ValueError(f"{name} is no JSON")
 
 
-def both(one, other):
-    """The worse of the verdicts of the library and the command line."""
-    return max(one, other, key=lambda verdict: VERDICTS.index(verdict.outcome) + 10 * (
-        verdict.outcome in BAD) - 20 * (verdict.outcome == REFUSED))  # fmt: skip
+def both(library, line):
+    """What the library made of a file, unless the command line is worse."""
+    return line if line.outcome in BAD and library.outcome not in BAD else library
 
 
 def differing(found, wanted):
