@@ -6,14 +6,25 @@ fault is one `InvalidChainError`.
 """
 
 import math
+import re
+import sys
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib import format as npy
 
 from ..errors import InvalidChainError
 from .memory import forecast_memory
+
+# Plain types only. NumPy reads more, through the parser of Python, with warnings and errors of its
+# own.
+_KEYS = (
+    rb"['\"]descr['\"]\s*:\s*['\"](?P<descr>[<>|=]?[?a-zA-Z][0-9]{0,9})['\"]",
+    rb"['\"]fortran_order['\"]\s*:\s*(?P<order>True|False)",
+    rb"['\"]shape['\"]\s*:\s*\((?P<shape>(?:\s*[0-9]{1,18}\s*,?)*)\s*\)",
+)
+_HEADER = re.compile(rb"\s*\{(?:\s*(?:" + b"|".join(_KEYS) + rb")\s*,?){3}\s*\}\s*")
+_LONGEST_HEADER = 1 << 12
 
 
 def read_array(file: IO[bytes], n_bytes: int, name: str) -> npt.NDArray[Any]:
@@ -35,19 +46,11 @@ def read_array(file: IO[bytes], n_bytes: int, name: str) -> npt.NDArray[Any]:
     MemoryForecastError
         The array needs more memory than is free.
     """
-    try:
-        version = npy.read_magic(file)
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, by_column, dtype = header(file)
-    except Exception as error:  # a damaged header raises errors of many types
-        raise InvalidChainError(
-            f"{name} is not an array of NumPy ({' '.join(str(error).split())}); write it again "
-            "with numpy.save"
-        ) from error
+    dtype, by_column, shape = _header(file, name)
     if dtype.kind not in "biufcSU":  # "O" would be unpickled
         raise InvalidChainError(f"{name} holds {dtype}; save numbers")
     size, wanted = math.prod(shape) * dtype.itemsize, n_bytes - file.tell()
-    if min(shape, default=0) < 0 or size != wanted:
+    if size != wanted:
         raise InvalidChainError(
             f"{name} is damaged: its header asks for {size:,} bytes of data and {wanted:,} follow; "
             "make or fetch it again"
@@ -60,5 +63,32 @@ def read_array(file: IO[bytes], n_bytes: int, name: str) -> npt.NDArray[Any]:
         if not piece:
             raise InvalidChainError(f"{name} is damaged: it ends early; make or fetch it again")
         filled += piece
-    array = np.frombuffer(data, dtype).reshape(shape, order="F" if by_column else "C")
+    try:
+        array = np.frombuffer(data, dtype).reshape(shape, order="F" if by_column else "C")
+    except ValueError as error:  # a shape beyond what NumPy can address
+        raise InvalidChainError(f"{name} is damaged: {error}; make or fetch it again") from error
+    # NumPy makes objects that Python does not expect of other bytes
+    unit, most = {"b": ("u1", 1), "U": ("u4", sys.maxunicode)}.get(dtype.kind, ("", 0))
+    if unit and np.frombuffer(data, dtype.byteorder + unit).max(initial=0) > most:
+        raise InvalidChainError(f"{name} is damaged: no truth values or text; save it again")
     return array if array.dtype.isnative else array.astype(dtype.newbyteorder("="))
+
+
+def _header(file: IO[bytes], name: str) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
+    """(dtype, whether columns come first, shape)."""
+    start = file.read(8)
+    n_length = 2 if start[6:7] == b"\1" else 4
+    length = int.from_bytes(file.read(n_length), "little")
+    found = None
+    if start[:6] == b"\x93NUMPY" and length <= _LONGEST_HEADER:
+        found = _HEADER.fullmatch(file.read(length))
+    if found is None or None in found.groupdict().values():
+        raise InvalidChainError(
+            f"{name} is not an array of numbers as numpy.save writes it; write it again"
+        )
+    try:
+        dtype = np.dtype(found["descr"].decode())
+    except TypeError as error:
+        raise InvalidChainError(f"{name}: {error}; write it again with numpy.save") from error
+    shape = tuple(int(size) for size in re.findall(rb"[0-9]+", found["shape"]))
+    return dtype, found["order"] == b"True", shape

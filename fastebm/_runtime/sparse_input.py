@@ -44,20 +44,20 @@ def consistent(matrix: Any, name: str) -> Any:
 def _compressed(matrix: Any, name: str) -> Any:
     by_column = matrix.format == "csc"
     n_major, n_minor = matrix.shape[::-1] if by_column else matrix.shape
-    _require_shape(matrix.data, 1, f"{name}: data")
+    data = _values(matrix.data, 1, name)
     arrays = _checked_rows(matrix, name, n_major, n_minor)
     make = sp.csc_array if by_column else sp.csr_array
-    return make((matrix.data[: arrays[0].size], *arrays), shape=matrix.shape)
+    return make((data[: arrays[0].size], *arrays), shape=matrix.shape)
 
 
 def _blocks(matrix: Any, name: str) -> Any:
-    _require_shape(matrix.data, 3, f"{name}: data")
-    height, width = matrix.data.shape[1:]
+    data = _values(matrix.data, 3, name)
+    height, width = data.shape[1:]
     n_rows, n_columns = matrix.shape
     if not (height and width) or n_rows % height or n_columns % width:
         raise _fault(f"{name}: blocks of shape {height, width} do not tile shape {matrix.shape}")
     arrays = _checked_rows(matrix, name, n_rows // height, n_columns // width)
-    return sp.bsr_array((matrix.data[: arrays[0].size], *arrays), shape=matrix.shape)
+    return sp.bsr_array((data[: arrays[0].size], *arrays), shape=matrix.shape)
 
 
 def _checked_rows(
@@ -88,7 +88,7 @@ def _coordinates(matrix: Any, name: str) -> Any:
 def _from_coordinates(
     row: Any, column: Any, data: npt.NDArray[Any], shape: tuple[int, int], name: str
 ) -> Any:
-    _require_shape(data, 1, f"{name}: data")
+    data = _values(data, 1, name)
     ends = []
     for array, size, what in zip((row, column), shape, ("row", "col"), strict=True):
         array = _integers(array, f"{name}: {what}")
@@ -101,15 +101,15 @@ def _from_coordinates(
 
 def _diagonals(matrix: Any, name: str) -> Any:
     offsets = _integers(matrix.offsets, f"{name}: offsets")
-    _require_shape(matrix.data, 2, f"{name}: data")
-    if len(matrix.data) != offsets.size or len(np.unique(offsets)) != offsets.size:
+    data = _values(matrix.data, 2, name)
+    if len(data) != offsets.size or len(np.unique(offsets)) != offsets.size:
         raise _fault(
             f"{name}: {offsets.size} offsets, {len(np.unique(offsets))} of them distinct, "
-            f"for {len(matrix.data)} diagonals"
+            f"for {len(data)} diagonals"
         )
     inside = (offsets > -matrix.shape[0]) & (offsets < matrix.shape[1])  # others hold no entry
     offsets = offsets[inside].astype(_index_dtype(matrix.shape, 0))
-    return sp.dia_array((matrix.data[inside], offsets), shape=matrix.shape)
+    return sp.dia_array((data[inside], offsets), shape=matrix.shape)
 
 
 def _lists(matrix: Any, name: str) -> Any:
@@ -146,6 +146,11 @@ def _integers(values: Any, what: str) -> npt.NDArray[Any]:
     if array.dtype.kind not in "iu":
         raise _fault(f"{what} holds {array.dtype}, not integers")
     return array
+
+
+def _values(data: npt.NDArray[Any], ndim: int, name: str) -> npt.NDArray[Any]:
+    _require_shape(data, ndim, f"{name}: data")
+    return data.astype(np.float32) if data.dtype == np.float16 else data  # SciPy has no float16
 
 
 def _require_shape(array: Any, ndim: int, what: str) -> None:

@@ -21,8 +21,6 @@ Choice = TypeVar("Choice", bound=str | None)
 # errors: 1 + 2e-16 is a probability. Up to 64 ulp of one (1.4e-14) they are clipped to the end.
 END_ROUNDING = 64 * float(np.finfo(np.float64).eps)
 
-MAX_COUNT = 2**63 - 1  # what the core counts in
-
 # What making a chain of a sparse matrix takes at its peak: the matrix as CSR and its copy of one
 # type; for each state also its row sum, the error of it, and the scaling.
 BYTES_A_ROW = 40
@@ -35,8 +33,6 @@ def count(value: object, name: str, minimum: int = 1) -> int:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
     if value < minimum:
         raise InvalidChainError(f"{name} must be at least {minimum}, got {value}")
-    if value > MAX_COUNT:
-        raise InvalidChainError(f"{name} must be at most 2**63 - 1, got {value}")
     return int(value)
 
 

@@ -162,6 +162,12 @@ def read_vector(
         values = _text_vector(path, chain, numbered)
     if values.dtype.kind not in "biuf":
         raise InvalidChainError(f"{path}: dtype {values.dtype}; save real numbers")
+    if values.shape != (chain.n_states,) or np.isnan(values).any():
+        raise malformed(
+            path,
+            f"shape {values.shape}, with {np.isnan(values).sum()} times nan",
+            f"give one number for each of the {chain.n_states} states",
+        )
     return values
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._runtime.results import Result
 
-# Calls that an option or another command replaces, and error texts of Python and NumPy.
+# Calls that an option or another command replaces.
 CALLS = (
     (r"chain\.lazy\(([0-9.]+)\)", r"--lazy \1"),
     (
@@ -24,13 +24,6 @@ CALLS = (
     (r"; call stationary\(chain, max_iter=\.\.\.\) with more products first", ""),
     (r"\bstructure\(chain\)", "'fastebm info CHAIN'"),
     (r"\bdetailed_balance\(chain\)", "'fastebm balance CHAIN'"),
-    # From float() and int(), about the fields of a file.
-    (r"could not convert string to float: ('[^']*'|\"[^\"]*\")", r"\1 is not a number"),
-    (r"invalid literal for int\(\) with base 10: ('[^']*'|\"[^\"]*\")", r"\1 is not an integer"),
-    (r"float\(\) argument must be .* not 'NoneType'", "a number is missing"),
-    # From NumPy, about files that hold pickled objects.
-    (r"\.? If you trust the file,? you can load it unsafely[^;]*", ""),
-    (r"cannot be loaded when allow_pickle=False", "are not read"),
 )
 KEYWORD = re.compile(r"\b(?P<name>[a-z]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[\w.+-]*\w)?")
 QUOTES = "\"'"

@@ -2,6 +2,7 @@
 optional dependency."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 from ..io.dense_tables import INTEGER
 from ..io.edge_lists import SOURCE_NAMES, TARGET_NAMES
-from ..io.opening import damage_named, file_size
+from ..io.opening import damage_named, file_size, file_too_large, malformed, opened_lines
 from .accumulator import CountAccumulator
 
 _COUNT = ("count", "n", "weight", "wt", "w")
@@ -59,6 +60,8 @@ class LabelledAccumulator(CountAccumulator):
             return self._as_numbers(np.asarray(column))
         encoded = column.dictionary_encode()
         words = [str(word).strip() for word in encoded.dictionary.to_pylist()]
+        if "" in words:
+            raise InvalidChainError("a state has no name; fill it or remove the row")
         if self._is_text and not self._has_names and all(map(INTEGER.fullmatch, words)):
             return self._as_numbers(np.array([*map(int, words)])[np.asarray(encoded.indices)])
         if self._is_numbered:
@@ -99,11 +102,24 @@ def read_transitions(path: str, lag: int, mode: str) -> LabelledAccumulator:
                 raise InvalidChainError(
                     f"{path}: row {row} of batch {place} has no {name}; fill it or remove the row"
                 )
-        reader.take(batch)
+        with _errors_naming(path):
+            reader.take(batch)
     if reader is None:
         raise InvalidChainError(f"{path}: no rows; {_REMEDY}")
-    reader.finish()
+    with _errors_naming(path):
+        reader.finish()
+        counts.matrix(None)  # what is added up later would not name the file
     return counts
+
+
+@contextmanager
+def _errors_naming(path: str) -> Iterator[None]:
+    try:
+        with file_too_large():
+            yield
+    except InvalidChainError as error:
+        text = str(error).removeprefix(f"{path}: ")
+        raise type(error)(f"{path}: {text}") from None
 
 
 def batches(path: str) -> Iterator[Any]:
@@ -117,15 +133,15 @@ def batches(path: str) -> Iterator[Any]:
             'reading tables of transitions needs the package pyarrow: pip install "fastebm[data]"'
         ) from error
     with damage_named(path, "write the file again"):
-        file_size(path)  # a regular file
         lower = path.lower()
         if lower.endswith(".parquet"):
+            file_size(path)  # a regular file
             with pa.parquet.ParquetFile(path) as file:
                 yield from file.iter_batches()
         elif lower.endswith((".csv", ".csv.gz")):
             # states are read as text, because 01 is not the state 1; "null" and "NaN" are words
             # like any other; only an empty field is missing
-            with pa.csv.open_csv(path) as file:
+            with opened_lines(path) as lines, pa.csv.open_csv(lines) as file:
                 names = file.schema.names
             states = (*SOURCE_NAMES, *TARGET_NAMES, *_STATE)
             types = dict.fromkeys(states, pa.string()) | dict.fromkeys(_COUNT, pa.float64())
@@ -136,7 +152,13 @@ def batches(path: str) -> Iterator[Any]:
                     name: types[word] for name in names if (word := name.strip().lower()) in types
                 },
             )
-            with pa.csv.open_csv(path, convert_options=options) as file:
+            with (
+                opened_lines(path) as lines,
+                pa.csv.open_csv(lines, convert_options=options) as file,
+            ):
+                binary = [x.name for x in file.schema if pa.types.is_binary(x.type)]
+                if binary:
+                    raise malformed(path, f"the column {binary[0]} is no text", "save it as UTF-8")
                 yield from file
         else:
             raise InvalidChainError(f"{path}: unknown suffix; tables are .csv, .csv.gz or .parquet")

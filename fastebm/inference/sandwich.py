@@ -115,6 +115,7 @@ def _hessian(fit: _core.PairNewton) -> tuple[FloatArray, IntArray]:
 def _laplacian(n: int, x: IntArray, y: Int32Array, weight: FloatArray) -> FloatArray:
     """Dense sum over entries of weight (e_x - e_y)(e_x - e_y)^T."""
     diagonal = np.bincount(x, weight, minlength=n) + np.bincount(y, weight, minlength=n)
+    diagonal = diagonal.astype(np.float64, copy=False)  # without entries they are integers
     out = (
         sp.diags_array(diagonal).tocsr()
         - sp.csr_array((weight, (x, y)), shape=(n, n))
@@ -134,7 +135,10 @@ def _errors(
     sizes = basis.sum(axis=0)
     scale = max(float(np.diag(H).max()), 1e-300)
     # H^+, and 1 / scale on the constants, which G removes
-    inverse = scipy.linalg.inv(H + scale * (basis / sizes) @ basis.T)
+    try:
+        inverse = scipy.linalg.inv(H + scale * (basis / sizes) @ basis.T)
+    except scipy.linalg.LinAlgError:  # counts of too many orders of magnitude say nothing of it
+        return np.full(n, np.inf)
     mass = np.bincount(components, gauge, minlength=n_components)
     G = np.eye(n) - basis @ ((basis * gauge[:, None]) / np.where(mass > 0, mass, 1.0)).T
     image = G @ inverse

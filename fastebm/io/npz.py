@@ -35,6 +35,8 @@ def read_npz(path: str) -> tuple[Any, None]:
             arrays = {"data": _read(path, archive, "data"), "row": coords[0], "col": coords[1]}
         else:
             arrays = {name: _read(path, archive, name) for name in _ARRAYS[form]}
+        if arrays["data"].dtype.kind not in "biufc":
+            raise malformed(path, f"entries of type {arrays['data'].dtype}", "save numbers")
         matrix = SimpleNamespace(
             format=form, shape=shape, ndim=2, dtype=arrays["data"].dtype, **arrays
         )

@@ -82,11 +82,17 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def opened_text(path: str) -> Iterator[IO[str]]:
-    """The open text file, decompressed if it is a .gz, line by line. It is in UTF-8, without NUL
-    bytes, and none of its lines is longer than LONGEST_LINE."""
+def opened_lines(path: str) -> Iterator[IO[bytes]]:
+    """The open binary file, decompressed if it is a .gz, without NUL bytes, and with no line longer
+    than LONGEST_LINE."""
     with opened(path) as file:
-        lines = io.BufferedReader(_BoundedLines(path, file), _BLOCK)
+        yield io.BufferedReader(_BoundedLines(path, file), _BLOCK)
+
+
+@contextmanager
+def opened_text(path: str) -> Iterator[IO[str]]:
+    """The open text file, decompressed if it is a .gz, with the bounds of `opened_lines`."""
+    with opened_lines(path) as lines:
         try:
             yield io.TextIOWrapper(lines, encoding="utf-8-sig", newline="")
         except UnicodeDecodeError as error:

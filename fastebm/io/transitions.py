@@ -1,7 +1,6 @@
 """From records of single transitions to a matrix."""
 
 import math
-import re
 from array import array
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
@@ -16,7 +15,6 @@ from .opening import malformed, shown
 #: (line or row of the file, source, target, weight).
 Record: TypeAlias = tuple[int, str, str, str | float]
 
-_WHOLE = re.compile("-?[0-9]{1,18}")
 # Records between two looks at the memory: a compressed file of a few bytes may hold billions.
 _RECORDS_A_FORECAST = 1 << 18
 
@@ -25,12 +23,12 @@ def real(text: str | float) -> float:
     """The number in a field. Python would read 1_000 as 1000 and digits of other scripts; here
     they are no numbers."""
     if isinstance(text, str):
-        if not text.isascii() or "_" in text:
-            raise ValueError(f"{shown(text)} is not a number")
         try:
-            return float(text)
+            if text.isascii() and "_" not in text:
+                return float(text)
         except ValueError:
-            raise ValueError(f"{shown(text)} is not a number") from None
+            pass
+        raise ValueError(f"{shown(text)} is not a number")
     if text is None or isinstance(text, bytes):
         raise ValueError("a number is missing" if text is None else f"{text!r} is not a number")
     return float(text)
@@ -38,7 +36,8 @@ def real(text: str | float) -> float:
 
 def whole(text: str) -> int:
     """The integer in a field: a sign, if any, and digits."""
-    if not _WHOLE.fullmatch(text):
+    digits = text.removeprefix("-")
+    if not (digits.isdecimal() and digits.isascii() and len(digits) <= 18):
         raise ValueError(f"{shown(text)} is not an integer of at most 18 digits")
     return int(text)
 

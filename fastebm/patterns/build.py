@@ -198,7 +198,6 @@ def edges_to_csr(
     values are stored if all weights are small multiples of one number: a repeated edge stays a
     repeated index."""
     x, y, n_states = _checked_ends(np.asarray(source), np.asarray(target), n_states)
-    validate.forecast_matrix(n_states, x.size, f"a chain of {n_states:,} states")
     storage = np.float32 if getattr(weight, "dtype", None) == np.float32 else np.float64
     w = np.ones(x.size) if weight is None else validate.vector(weight, x.size, "weight")
     if (w < 0).any():

@@ -22,6 +22,7 @@ from ..io.opening import file_size, file_too_large, opened, opened_text, shown
 from ..io.read import read
 from ..io.transitions import real
 
+MAX_COUNTED = 2.0**53  # doubles beyond it do not count in ones
 _JSON_BYTES = 20  # of memory for a byte of JSON
 
 
@@ -39,10 +40,12 @@ def counted(path: str, form: Form | None) -> Iterator[Observations]:
     """Every group of a file of counts."""
     if not path.lower().endswith(".json"):
         matrix, labels = read(path, format=form)
-        yield Observations(path, _transition_counts(matrix, labels))
+        yield Observations(path, _transition_counts(path, matrix, labels))
         return
     for name, matrix, names, trials in _models(path):
-        yield Observations(name, _transition_counts(matrix, names), trials=trials)
+        yield Observations(
+            name, _transition_counts(f"{path}: {name}", matrix, names), trials=trials
+        )
 
 
 def _models(path: str) -> list[tuple[str, Any, list[str], Any]]:
@@ -85,8 +88,10 @@ def _model(name: str, model: dict[str, Any]) -> tuple[Any, list[str], Any]:
                 "[source, target, n]"
             )
     trials = model.get("N0")
-    if not all(map(_is_count, trials if isinstance(trials, list) else [trials or 0])):
-        raise ValueError(f"model {shown(name)}: N0 is {shown(json.dumps(trials))}")
+    if trials is not None:
+        if not all(map(_is_count, trials if isinstance(trials, list) else [trials])):
+            raise ValueError(f"model {shown(name)}: N0 is {shown(json.dumps(trials))}")
+        trials = np.array(trials, float)
     source, target, n = zip(*model["counts"], strict=True)
     names = sorted({*source, *target})
     place = {label: i for i, label in enumerate(names)}
@@ -99,7 +104,11 @@ def _is_count(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= sys.float_info.max
 
 
-def _transition_counts(matrix: Any, labels: Any) -> TransitionCounts:
+def _transition_counts(name: str, matrix: Any, labels: Any) -> TransitionCounts:
+    if matrix.nnz and matrix.data.max() > MAX_COUNTED:
+        raise InvalidChainError(
+            f"{name}: a count of {matrix.data.max():g}; counts are at most 2**53, scale them down"
+        )
     return TransitionCounts(
         counts=sp.csr_array(matrix),
         labels=labels,

@@ -137,7 +137,11 @@ class Formats:
                 row.insert(0, pick(rng, [-1, 0, 1, 9, 2**40, 2.5, None, "x"]))
             else:
                 array = mutated_array(rng, array)
-                setattr(matrix, name, array)
+                if name in ("row", "col"):
+                    pair = matrix.coords
+                    matrix.coords = (array, pair[1]) if name == "row" else (pair[0], array)
+                else:
+                    setattr(matrix, name, array)
         elif mutate:
             key = pick(rng, [(0, 9), (-1, 0), (2**70, 0), ("a", 0), (1,), 5, (0, 1)])
             getattr(matrix, "_dict", matrix)[key] = pick(rng, [1.0, -1.0, "x", None, 2**2000])

@@ -52,6 +52,8 @@ def judged(read, check, path):
             return Verdict(TRACEBACK, f"text of the error: {text}")
         return Verdict(REFUSED, text)
     except Exception as error:
+        if isinstance(error, TypeError) and " must " in str(error):
+            return Verdict(REFUSED, str(error))
         return Verdict(TRACEBACK, f"{type(error).__name__}: {error}")
     try:
         fault = check(found)
@@ -96,10 +98,9 @@ def _no_constant(name):
     raise ValueError(f"{name} is no JSON")
 
 
-def both(one, other):
-    """The worse of the verdicts of the library and the command line."""
-    return max(one, other, key=lambda verdict: VERDICTS.index(verdict.outcome) + 10 * (
-        verdict.outcome in BAD) - 20 * (verdict.outcome == REFUSED))  # fmt: skip
+def both(library, line):
+    """What the library made of a file, unless the command line is worse."""
+    return line if line.outcome in BAD and library.outcome not in BAD else library
 
 
 def differing(found, wanted):
@@ -246,8 +247,8 @@ def in_memory(matrix, arrays, rng):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             others[int(rng.integers(3))]()
-    except FastebmError:
-        pass
     except Exception as error:
+        if isinstance(error, FastebmError) or " must " in str(error):
+            return verdict
         return Verdict(TRACEBACK, f"{type(error).__name__}: {error}")
     return verdict

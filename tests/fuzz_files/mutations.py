@@ -14,6 +14,8 @@ TOKENS = """nan inf -inf NaN -1 0 1 2 -0 1e999 1e-400 1_000 0x10 1.0junk 2.! . -
 weight 1.7976931348623157e308 5e-324 dtmc mdp symmetric skew-symmetric hermitian complex pattern
 integer real array coordinate general matrix 0 0""".split(" ")
 TOKENS = [token for word in TOKENS for token in word.split("\n")]
+# What most formats read.
+VALID = "0 1 2 3 4 1. .5 0.25 2.5 1e-3 12E-2 00 3.0 1e+1 0.10000000000000000555111512".split()
 ODD = [
     *("", "9" * 6000, "\u0661", "\u00e9", "\0", "\r", "\ufeff", "a b", "x" * 200, "[" * 3000),
     *("\udcff", "\n", "1 1", "\t", "--", "\u2028"),
@@ -68,7 +70,7 @@ def mutated_text(rng, data, other):
                 # the first tokens are those of the header
                 last = len(tokens) if rng.random() < 0.7 else min(len(tokens), 6)
                 found = tokens[int(rng.integers(last))]
-                new = pick(rng, ODD) if rng.random() < 0.2 else pick(rng, TOKENS)
+                new = pick(rng, pick(rng, [TOKENS, TOKENS, VALID, VALID, ODD]))
                 if rng.random() < 0.2:
                     new = found.group() + new
                 text = text[: found.start()] + new + text[found.end() :]

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+import sys
 import zipfile
 from collections import defaultdict
 from itertools import pairwise
@@ -30,10 +31,10 @@ def need(condition, what):
         raise Unreadable(what)
 
 
-def number(text):
+def number(text, most=sys.float_info.max):
     need(NUMBER.fullmatch(text), f"{text[:40]!r} is no number")
     value = float(text)
-    need(math.isfinite(value), f"{text[:40]!r} is too large")
+    need(abs(value) <= most, f"{text[:40]!r} is too large")
     return value
 
 
@@ -55,19 +56,20 @@ def summed(entries):
     return {pair: total for pair, values in found.items() if (total := math.fsum(values)) != 0}
 
 
-def text_of(path):
+def text_of(path, encoding="utf-8-sig"):
     data = path.read_bytes()
     if path.name.endswith(".gz"):
         data = gzip.decompress(data)
     need(0 not in data, "a NUL byte")
-    return data.decode("utf-8-sig")
+    return data.decode(encoding)
 
 
 # --- text -----------------------------------------------------------------------------------------
 
 
 def mtx(path):
-    lines = [line.strip(" \t\r") for line in text_of(path).split("\n")]
+    # comments may hold any bytes
+    lines = [line.strip(" \t\r") for line in text_of(path, "latin-1").split("\n")]
     words = lines[0].lower().split()
     need(words[:2] == ["%%matrixmarket", "matrix"] and len(words) == 5, "banner")
     _, _, layout, field, symmetry = words
@@ -178,14 +180,15 @@ def edges(rows, n_columns=None):
     lower = [name.lower() for name in rows[0]]
     places = [next((lower.index(name) for name in names if name in lower), None)
               for names in (SOURCE, TARGET, WEIGHT)]  # fmt: skip
-    if None in places[:2]:
+    has_header = None not in places[:2]
+    if not has_header:
         need(len(rows[0]) in (2, 3), "columns")
         places = [0, 1, 2 if len(rows[0]) == 3 else None]
     else:
         need(places[2] is not None or len(rows[0]) == 2, "no weight")
         need(rows[0] not in rows[1:], "the header twice")
     entries = []
-    for row in rows if places[0] == 0 and not set(lower) & {*SOURCE} else rows[1:]:
+    for row in rows[has_header:]:
         need(len(row) == len(rows[0]), "fields")
         source, target = row[places[0]], row[places[1]]
         need(source and target, "a state without a name")
@@ -228,7 +231,8 @@ def vector(path):
         need(len(row) == len(rows[0]) and len(row) in (1, 2), "fields")
         key = row[0] if len(row) == 2 else line
         need(key not in found, "a state twice")
-        found[key] = number(row[-1])
+        is_infinite = row[-1].lower() in ("inf", "-inf")
+        found[key] = float(row[-1]) if is_infinite else number(row[-1], most=math.inf)
     return found
 
 
@@ -240,7 +244,7 @@ def npz(path):
     with zipfile.ZipFile(path) as archive:
         arrays = {
             name.removesuffix(".npy"): np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
-            for name in set(archive.namelist())
+            for name in {*archive.namelist()} - {"_is_array.npy"}
         }
     form = arrays["format"].item()
     if "coords" in arrays:

@@ -1,0 +1,101 @@
+"""Matrices of SciPy whose arrays contradict each other are refused before SciPy converts them."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import fastebm as fe
+
+P = np.array([[0.0, 0.25, 0.75], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+MAKERS = {
+    "MarkovChain": lambda matrix: fe.MarkovChain(matrix, normalize=True),
+    "from_counts": fe.MarkovChain.from_counts,
+    "reversible": lambda matrix: fe.MarkovChain.from_counts(matrix, reversible=True),
+    "from_generator": fe.MarkovChain.from_generator,
+    "connected_set": fe.connected_set,
+    "reward": lambda matrix: fe.tilt(fe.MarkovChain(P), matrix, 1.0),
+}
+
+
+def changed(form, name, at, value):
+    """A matrix with one entry of one array changed in place."""
+    matrix = getattr(sp, f"{form}_array")(P)
+    if form == "coo":
+        matrix.coords[("row", "col").index(name)][at] = value
+    elif form == "dok":
+        matrix._dict[at] = value
+    elif form == "lil":
+        getattr(matrix, name)[at].append(value)
+    else:
+        getattr(matrix, name)[at] = value
+    return matrix
+
+
+FAULTS = [
+    ("csr", "indices", 1, 10**6),
+    ("csr", "indptr", 1, 10**6),
+    ("csc", "indices", 1, -7),
+    ("csc", "indptr", 1, 10**6),
+    ("csc", "indptr", 0, 1),
+    ("bsr", "indices", 0, 900),
+    ("bsr", "indptr", 1, -1),
+    ("coo", "row", 1, 900),
+    ("coo", "col", 0, -1),
+    ("lil", "rows", 1, 900),
+    ("lil", "data", 1, 0.5),
+    ("dok", None, (900, 0), 1.0),
+    ("dok", None, (0, "x"), 1.0),
+]
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(map(str, fault)))
+def test_one_wrong_index(fault, maker):
+    with pytest.raises(fe.InvalidChainError):
+        MAKERS[maker](changed(*fault))
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("indptr", np.array([0, 5], np.int32)),
+        ("indptr", np.zeros(0, np.int32)),
+        ("indices", np.zeros(1, np.int32)),
+        ("indices", np.zeros(5)),
+        ("data", np.ones(1)),
+    ],
+)
+def test_arrays_of_other_lengths(form, name, array):
+    matrix = getattr(sp, f"{form}_array")(P)
+    setattr(matrix, name, array)
+    with pytest.raises((fe.InvalidChainError, TypeError)):
+        fe.MarkovChain(matrix, normalize=True)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo", "dia", "lil", "dok"])
+@pytest.mark.parametrize("kind", ["array", "matrix"])
+def test_every_format_gives_the_same_chain(form, kind):
+    matrix = getattr(sp, f"{form}_{kind}")(P)
+    np.testing.assert_array_equal(fe.MarkovChain(matrix).to_scipy().toarray(), P)
+
+
+def test_flags_that_say_sorted_are_not_believed():
+    matrix = sp.csc_array(P)
+    matrix.sum_duplicates()
+    matrix.indices[:] = matrix.indices[[1, 0, 2, 3, 4]]
+    matrix.data[:] = matrix.data[[1, 0, 2, 3, 4]]
+    np.testing.assert_array_equal(fe.MarkovChain(matrix).to_scipy().toarray(), P)
+
+
+def test_unused_places_at_the_end_hold_no_entry():
+    matrix = sp.csc_array(P)
+    matrix.indices = np.append(matrix.indices, [77, -1]).astype(np.int32)
+    matrix.data = np.append(matrix.data, [np.nan, 1.0])
+    np.testing.assert_array_equal(fe.MarkovChain(matrix).to_scipy().toarray(), P)
+
+
+def test_more_rows_than_memory():
+    matrix = sp.coo_array(([1.0], ([0], [0])), shape=(2**46, 2**46))
+    with pytest.raises(fe.MemoryForecastError):
+        fe.MarkovChain(matrix)
