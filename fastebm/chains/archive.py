@@ -16,6 +16,7 @@ from .._runtime import validate
 from .._runtime.memory import forecast_memory
 from .._runtime.types import Labels
 from ..errors import InvalidChainError
+from ..patterns.lattice import MAX_STATES
 from .array_files import RESTORE, Verify, map_array, read_bytes, write_array, write_bytes
 
 LABELS = "labels.txt"
@@ -98,6 +99,8 @@ def check_chain(arrays: Mapping[str, npt.NDArray[Any]], facts: Any) -> None:
 def _check_facts(facts: Any) -> None:
     """Types and ranges of the facts that the classes of chains use as they are."""
     n_states = validate.count(facts["n_states"], "n_states")
+    if n_states > MAX_STATES:
+        raise InvalidChainError(f"n_states is above {MAX_STATES}, the most that a chain can have")
     forecast_memory(8 * n_states, f"a vector of {n_states} states")
     validate.count(facts["lag"], "lag")
     if facts["rate"] is not None:
@@ -107,8 +110,9 @@ def _check_facts(facts: Any) -> None:
     for name, value in facts.get("law", {}).items():
         validate.choice(name, "law", LAW)
         validate.number(value, name, above=0.0, closed=True)
-    if not isinstance(facts["tilts"], list):
-        raise InvalidChainError(f"tilts must be a list, got {facts['tilts']!r}")
+    tilts = facts["tilts"]
+    if not isinstance(tilts, list) or not all(isinstance(beta, str) for beta in tilts):
+        raise InvalidChainError("tilts must be a list of texts, the beta of each")
 
 
 def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]) -> None:
