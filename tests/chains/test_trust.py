@@ -9,7 +9,15 @@ import example_rules
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from saved_folders import contents_of, data_of, forge, forge_array, forge_file, write_pointer
+from saved_folders import (
+    contents_of,
+    copy_folder,
+    data_of,
+    forge,
+    forge_array,
+    forge_file,
+    write_pointer,
+)
 from small_chains import P
 
 import fastebm as fe
@@ -17,21 +25,26 @@ from fastebm import InvalidChainError, MarkovChain, MemoryForecastError
 from fastebm.cli import main
 
 
-@pytest.fixture
-def path(tmp_path):
-    """A saved chain that uses every part of the format but a recipe."""
-    chain = MarkovChain(P, labels=list("abc"), reward=[1.0, 2.0, 3.0], pi=None)
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A saved chain that uses every part of the format but a recipe, and one of a rule."""
+    folder = tmp_path_factory.mktemp("saved")
+    chain = MarkovChain(P, labels=list("abc"), reward=[1.0, 2.0, 3.0])
     fe.stationary(chain)
-    fe.tilt(chain.lazy(0.25), [0.0, 1.0, -1.0], 0.5).save(tmp_path / "chain")
-    return tmp_path / "chain"
+    fe.tilt(chain.lazy(0.25), [0.0, 1.0, -1.0], 0.5).save(folder / "tilted")
+    ruled = fe.row_kernel(example_rules.birth_death, 5, 2, data=(0.5, 0.25, 5))
+    ruled.save(folder / "ruled")
+    return folder
 
 
 @pytest.fixture
-def ruled(tmp_path):
-    """A saved chain of a rule."""
-    chain = fe.row_kernel(example_rules.birth_death, 5, 2, data=(0.5, 0.25, 5))
-    chain.save(tmp_path / "chain")
-    return tmp_path / "chain"
+def path(saved, tmp_path):
+    return copy_folder(saved / "tilted", tmp_path / "chain")
+
+
+@pytest.fixture
+def ruled(saved, tmp_path):
+    return copy_folder(saved / "ruled", tmp_path / "chain")
 
 
 EVIL = "open('ran', 'w')\ndef f(state, data, out_states, out_weights):\n    return 0\n"
