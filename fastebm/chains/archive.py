@@ -24,8 +24,8 @@ ARRAY_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 ESCAPED = re.compile(r"\\(.)")
 # Bytes that a label takes in memory in addition to its characters, of four bytes at most.
 LABEL_BYTES = 72
-# Rows that are checked at a time.
-ROWS_AT_ONCE = 1 << 22
+# Rows, and entries, that are checked at a time.
+ROWS_AT_ONCE = ENTRIES_AT_ONCE = 1 << 22
 # One number for each state.
 VECTORS = ("row", "col", "shift", "reward", "log_pi", "potential")
 LAW = ("tol", "change", "error")
@@ -151,10 +151,22 @@ def _check_rows(arrays: Mapping[str, npt.NDArray[Any]], prefix: str, n_states: i
         raise InvalidChainError(
             f"{prefix}indices has an index that is no state of the chain; {RESTORE}"
         )
+    _check_ascending(indptr, indices, prefix)
     if values is not None and (
         values.dtype not in (np.float64, np.float32) or values.shape != indices.shape
     ):
         raise _unfit(f"{prefix}values", values)
+
+
+def _check_ascending(indptr: npt.NDArray[Any], indices: npt.NDArray[Any], prefix: str) -> None:
+    """Check that the indices of each row ascend; repeated ones are allowed."""
+    for begin in range(0, indices.size, ENTRIES_AT_ONCE):
+        part = indices[begin : begin + ENTRIES_AT_ONCE + 1]
+        n_falls = np.count_nonzero(part[1:] < part[:-1])
+        first, last = np.searchsorted(indptr, (begin + 1, begin + len(part)))
+        starts = np.unique(indptr[first:last]) - begin  # rows that begin inside
+        if n_falls != np.count_nonzero(part[starts] < part[starts - 1]):
+            raise InvalidChainError(f"{prefix}indices do not ascend in every row; {RESTORE}")
 
 
 def _unfit(name: str, array: npt.NDArray[Any]) -> InvalidChainError:

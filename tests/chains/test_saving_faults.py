@@ -3,6 +3,7 @@
 The long runs: FASTEBM_KILLS=100 and FASTEBM_FLIPS=1000 in the environment.
 """
 
+import contextlib
 import errno
 import multiprocessing
 import os
@@ -13,7 +14,7 @@ import example_rules
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from saved_folders import contents_of, data_of, files_of
+from saved_folders import contents_of, data_of, files_of, forge, forge_array
 from small_chains import P, dense
 
 import fastebm as fe
@@ -286,3 +287,33 @@ def test_where_the_file_system_has_no_locks(tmp_path, monkeypatch):
         ring(k, 50).save(path)
         assert loaded_fingerprint(path) == identity(ring(k, 50))
         assert len(os.listdir(path)) == 2
+
+
+@pytest.mark.parametrize("forgery", ["symmetric", "nan", "negative"])
+def test_forged_numbers_do_not_end_the_process(forgery, tmp_path):
+    """What a checksum that fits cannot show; the core must not write beyond its arrays."""
+    rng, path = np.random.default_rng(0), tmp_path / "chain"
+    A = sp.random_array((60, 60), density=0.2, rng=rng) + sp.eye_array(60)
+    fe.MarkovChain(A, normalize=True).save(path)
+    values = np.load(data_of(path) / "values.npy")
+    if forgery == "symmetric":
+        forge(path, lambda contents: contents["facts"].update(symmetric=True))
+    else:
+        values[rng.integers(values.size, size=20)] = np.nan if forgery == "nan" else -1.0
+        forge_array(path, "values", values)
+
+    def analyse():
+        chain = fe.load(path)
+        for call in (
+            lambda: chain.is_reversible,
+            lambda: fe.stationary(chain, max_iter=100),
+            lambda: fe.hitting_times(chain, [0], max_iter=100),
+            lambda: fe.spectral_gap(chain, rng=0, max_matvecs=100),
+        ):
+            with contextlib.suppress(ValueError, ArithmeticError, RuntimeError):
+                call()
+
+    process = FORK.Process(target=analyse)
+    process.start()
+    process.join()
+    assert process.exitcode >= 0  # not by a signal
