@@ -50,7 +50,9 @@ def read_chain(
 ) -> tuple[dict[str, Any], dict[str, Any], list[str] | None]:
     """(arrays, facts, labels) of `write_chain`, checked; the arrays are memory-mapped."""
     facts: dict[str, Any] = contents["facts"]
-    if not folder.is_dir() or folder.is_symlink():
+    if folder.is_symlink():
+        raise InvalidChainError(f"{folder} is a symbolic link; put the folder there")
+    if not folder.is_dir():
         raise FileNotFoundError(folder)
     for name in contents["arrays"]:
         if not ARRAY_NAME.fullmatch(name):
@@ -160,12 +162,12 @@ def _check_rows(arrays: Mapping[str, npt.NDArray[Any]], prefix: str, n_states: i
 
 def _check_ascending(indptr: npt.NDArray[Any], indices: npt.NDArray[Any], prefix: str) -> None:
     """Check that the indices of each row ascend; repeated ones are allowed."""
-    for begin in range(0, indices.size, ENTRIES_AT_ONCE):
-        part = indices[begin : begin + ENTRIES_AT_ONCE + 1]
-        n_falls = np.count_nonzero(part[1:] < part[:-1])
+    for begin in range(0, indices.size - 1, ENTRIES_AT_ONCE):
+        part = np.asarray(indices[begin : begin + ENTRIES_AT_ONCE + 1])
+        falls = part[1:] < part[:-1]
         first, last = np.searchsorted(indptr, (begin + 1, begin + len(part)))
-        starts = np.unique(indptr[first:last]) - begin  # rows that begin inside
-        if n_falls != np.count_nonzero(part[starts] < part[starts - 1]):
+        falls[indptr[first:last] - (begin + 1)] = False  # there a row begins
+        if falls.any():
             raise InvalidChainError(f"{prefix}indices do not ascend in every row; {RESTORE}")
 
 

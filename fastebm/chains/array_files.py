@@ -178,7 +178,7 @@ def unpack_array(packed: Any) -> Any:
     if not isinstance(packed, tuple):
         return packed
     path, dtype, offset, shape, size, expected = packed
-    remedy = "pickle the chain again, or pickle one that is in memory: copy.deepcopy(chain)"
+    remedy = "pickle the chain again, and keep its files until the pickle is loaded"
     try:
         if os.path.getsize(path) != size:
             raise InvalidChainError(f"{path} has changed since the chain was pickled; {remedy}")

@@ -18,6 +18,8 @@ from saved_folders import contents_of, data_of, files_of, forge, forge_array
 from small_chains import P, dense
 
 import fastebm as fe
+from fastebm.chains import array_files
+from fastebm.cli import main
 
 KILLS = int(os.environ.get("FASTEBM_KILLS", "5"))
 FLIPS = int(os.environ.get("FASTEBM_FLIPS", "250"))
@@ -199,9 +201,7 @@ def test_a_flipped_bit_is_refused_by_name(kind, tmp_path):
     fe.load(path, trust=TRUST, verify=True)
 
 
-def test_large_arrays_are_checked_when_asked(tmp_path, monkeypatch):
-    from fastebm.chains import array_files
-
+def test_large_arrays_are_checked_when_asked(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(array_files, "MAX_CHECKED", 1000)
     chain, path = ring(0, 500), tmp_path / "chain"
     chain.save(path)
@@ -212,6 +212,10 @@ def test_large_arrays_are_checked_when_asked(tmp_path, monkeypatch):
     assert fe.load(path).fingerprint() == fe.load(path, verify=False).fingerprint()
     with pytest.raises(fe.InvalidChainError, match=r"values\.npy is damaged: its checksum"):
         fe.load(path, verify=True)
+    assert main(["info", str(path)]) == 0
+    assert main(["info", str(path), "--verify"]) == 2
+    error = capsys.readouterr().err
+    assert "values.npy is damaged" in error and error.count("\n") == 1
     with pytest.raises(fe.InvalidChainError, match="verify must be"):
         fe.load(path, verify="no")
 
