@@ -12,7 +12,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from errno import EACCES, EAGAIN, EDQUOT, EFBIG, EISDIR, ENOENT, ENOSPC
+from errno import EACCES, EAGAIN, EDQUOT, EFBIG, EINVAL, EISDIR, ENOENT, ENOSPC
 
 from .results import printable
 from .types import Path
@@ -114,7 +114,8 @@ def sync(place: pathlib.Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno in NO_SPACE or not place.is_dir():
+        # Folders, and files of some file systems, cannot be synchronised.
+        if error.errno != EINVAL and (error.errno in NO_SPACE or not place.is_dir()):
             raise
     finally:
         os.close(handle)

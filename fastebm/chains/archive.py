@@ -16,6 +16,7 @@ from .._runtime import validate
 from .._runtime.memory import forecast_memory
 from .._runtime.types import Labels
 from ..errors import InvalidChainError
+from ..patterns.lattice import MAX_STATES
 from .array_files import RESTORE, Verify, map_array, read_bytes, write_array, write_bytes
 
 LABELS = "labels.txt"
@@ -23,8 +24,8 @@ ARRAY_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 ESCAPED = re.compile(r"\\(.)")
 # Bytes that a label takes in memory in addition to its characters, of four bytes at most.
 LABEL_BYTES = 72
-# Rows that are checked at a time.
-ROWS_AT_ONCE = 1 << 22
+# Rows, and entries, that are checked at a time.
+ROWS_AT_ONCE = ENTRIES_AT_ONCE = 1 << 22
 # One number for each state.
 VECTORS = ("row", "col", "shift", "reward", "log_pi", "potential")
 LAW = ("tol", "change", "error")
@@ -49,7 +50,9 @@ def read_chain(
 ) -> tuple[dict[str, Any], dict[str, Any], list[str] | None]:
     """(arrays, facts, labels) of `write_chain`, checked; the arrays are memory-mapped."""
     facts: dict[str, Any] = contents["facts"]
-    if not folder.is_dir() or folder.is_symlink():
+    if folder.is_symlink():
+        raise InvalidChainError(f"{folder} is a symbolic link; put the folder there")
+    if not folder.is_dir():
         raise FileNotFoundError(folder)
     for name in contents["arrays"]:
         if not ARRAY_NAME.fullmatch(name):
@@ -98,6 +101,8 @@ def check_chain(arrays: Mapping[str, npt.NDArray[Any]], facts: Any) -> None:
 def _check_facts(facts: Any) -> None:
     """Types and ranges of the facts that the classes of chains use as they are."""
     n_states = validate.count(facts["n_states"], "n_states")
+    if n_states > MAX_STATES:
+        raise InvalidChainError(f"n_states is above {MAX_STATES}, the most that a chain can have")
     forecast_memory(8 * n_states, f"a vector of {n_states} states")
     validate.count(facts["lag"], "lag")
     if facts["rate"] is not None:
@@ -107,8 +112,9 @@ def _check_facts(facts: Any) -> None:
     for name, value in facts.get("law", {}).items():
         validate.choice(name, "law", LAW)
         validate.number(value, name, above=0.0, closed=True)
-    if not isinstance(facts["tilts"], list):
-        raise InvalidChainError(f"tilts must be a list, got {facts['tilts']!r}")
+    tilts = facts["tilts"]
+    if not isinstance(tilts, list) or not all(isinstance(beta, str) for beta in tilts):
+        raise InvalidChainError("tilts must be a list of texts, the beta of each")
 
 
 def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]) -> None:
@@ -147,10 +153,22 @@ def _check_rows(arrays: Mapping[str, npt.NDArray[Any]], prefix: str, n_states: i
         raise InvalidChainError(
             f"{prefix}indices has an index that is no state of the chain; {RESTORE}"
         )
+    _check_ascending(indptr, indices, prefix)
     if values is not None and (
         values.dtype not in (np.float64, np.float32) or values.shape != indices.shape
     ):
         raise _unfit(f"{prefix}values", values)
+
+
+def _check_ascending(indptr: npt.NDArray[Any], indices: npt.NDArray[Any], prefix: str) -> None:
+    """Check that the indices of each row ascend; repeated ones are allowed."""
+    for begin in range(0, indices.size - 1, ENTRIES_AT_ONCE):
+        part = np.asarray(indices[begin : begin + ENTRIES_AT_ONCE + 1])
+        falls = part[1:] < part[:-1]
+        first, last = np.searchsorted(indptr, (begin + 1, begin + len(part)))
+        falls[indptr[first:last] - (begin + 1)] = False  # there a row begins
+        if falls.any():
+            raise InvalidChainError(f"{prefix}indices do not ascend in every row; {RESTORE}")
 
 
 def _unfit(name: str, array: npt.NDArray[Any]) -> InvalidChainError:

@@ -154,7 +154,7 @@ def pack_array(array: npt.NDArray[Any]) -> Any:
 
     A slice of a memory map is pickled by value, because NumPy does not keep its offset; so is one
     whose file is gone. With the place goes a checksum, so that other contents are not taken for
-    this array. It is left out for large files of saved chains: their names are not used again.
+    this array. Files of saved chains need none: their names are not used again.
     """
     if not (
         isinstance(array, np.memmap)
@@ -167,9 +167,7 @@ def pack_array(array: npt.NDArray[Any]) -> Any:
         return np.asarray(array)
     path = os.fspath(array.filename)
     is_named_once = SAVED_NAME.fullmatch(Path(path).parent.name) is not None
-    found = None
-    if not is_named_once or array.nbytes <= MAX_CHECKED:
-        found = checksum(_bytes_of(array))
+    found = None if is_named_once else checksum(_bytes_of(array))
     return path, array.dtype.str, array.offset, array.shape, os.path.getsize(path), found
 
 
@@ -178,7 +176,7 @@ def unpack_array(packed: Any) -> Any:
     if not isinstance(packed, tuple):
         return packed
     path, dtype, offset, shape, size, expected = packed
-    remedy = "pickle the chain again, or pickle one that is in memory: copy.deepcopy(chain)"
+    remedy = "pickle the chain again, and keep its files until the pickle is loaded"
     try:
         if os.path.getsize(path) != size:
             raise InvalidChainError(f"{path} has changed since the chain was pickled; {remedy}")

@@ -75,8 +75,9 @@ def row_kernel(
     -----
     A chain is pickled, and saved, as the module and name of its rule with the data, not as machine
     code. The rule must be importable under that name where it is loaded, and is compiled again
-    there. An index beyond `out_states`, `out_weights` or an array of `data` raises an IndexError in
-    the rule, which is reported with the state.
+    there. `fastebm.load` imports it only if ``trust=`` names its module or gives the rule itself.
+    An index beyond `out_states`, `out_weights` or an array of `data` raises an IndexError in the
+    rule, which is reported with the state.
 
     Examples
     --------

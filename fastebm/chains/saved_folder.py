@@ -53,9 +53,10 @@ def replace_contents(path: Path, write: Callable[[Path], dict[str, Any]]) -> Non
         try:
             for folder in (*reversed(place.parents), place):
                 if not folder.exists():
-                    folder.mkdir(exist_ok=True)
-                    made.append(folder)
-                    sync(folder.parent)
+                    with full_disk_in_bytes(folder):
+                        folder.mkdir(exist_ok=True)
+                        made.append(folder)
+                        sync(folder.parent)
             _remove_unnamed(place)
             _replace(place, write)
         except BaseException:
@@ -115,7 +116,7 @@ def read_pointer(place: Path) -> dict[str, Any]:
         )
     if version == 1 and head is None and isinstance(contents, dict):
         return contents
-    if not is_whole or not isinstance(contents, dict) or type(version) is not int:
+    if not is_whole or not isinstance(contents, dict) or version != FORMAT:
         raise InvalidChainError(f"{pointer} is damaged: its checksum does not fit; {RESTORE}")
     if not isinstance(contents["data"], str) or not SAVED_NAME.fullmatch(contents["data"]):
         raise InvalidChainError(f"{pointer} names the folder {contents['data']!r}; {RESTORE}")

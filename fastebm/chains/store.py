@@ -4,11 +4,12 @@ A saved chain follows the internals of its class, so it is read here. `fastebm.i
 formats that other programs define.
 """
 
+from errno import ENOMEM
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidChainError
+from ..errors import InvalidChainError, MemoryForecastError
 from ..patterns.rule import Trusted, trusted_rules
 from .archive import read_chain
 from .array_files import RESTORE, Verify
@@ -77,6 +78,12 @@ def load(
         arrays, facts, labels = _read(place, verify)
         chain = MarkovChain._assemble(arrays, facts, labels, find_rule)
         return tilted_again(chain, arrays, facts["tilts"])
+    except OSError as error:
+        if error.errno != ENOMEM:
+            raise
+        raise MemoryForecastError(
+            f"{place} cannot be mapped: no address space is left; raise the limit of the process"
+        ) from error
     except KeyError as error:
         raise InvalidChainError(f"{place / POINTER} has no entry {error}; {RESTORE}") from error
     except (TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from .. import _core
 from .._runtime.memory import forecast_memory
-from .._runtime.pacing import ENTRIES_PER_CALL
-from .._runtime.types import FloatArray
-from ..errors import MemoryForecastError
+from .._runtime.pacing import ENTRIES_PER_CALL, paced_ranges
+from .._runtime.types import FloatArray, Int32Array, IntArray
+from ..errors import InvalidChainError, MemoryForecastError
 from .restriction import Report, Restriction
 from .rounding import UNIT
 
@@ -141,6 +141,7 @@ class SparseElimination:
             1,
             M.threads,
         )
+        self._require_both_ways(*self._rates[:2])
         self._examine_rates()
         search = _core.MinimumDegree(*self._rates[:2])
         while not search.expand(PIVOTS_PER_CALL):
@@ -154,6 +155,22 @@ class SparseElimination:
         except MemoryForecastError:
             return
         self._symbolic = symbolic
+
+    def _require_both_ways(self, indptr: IntArray, indices: Int32Array) -> None:
+        """Every rate has a place both ways if the transpose is one. That of a chain loaded from a
+        folder is only claimed (a symmetric pattern is its own), and the elimination would write
+        beyond its arrays."""
+        task, n = _core.Transposition(_core.Csr(indptr, indices, None)), len(indptr) - 1
+        for begin, end in paced_ranges(n, offsets=indptr):
+            task.count(begin, end, self.matrix.threads)
+        task.place()
+        for begin, end in paced_ranges(n, offsets=indptr):
+            task.fill(begin, end, self.matrix.threads)
+        back = task.result
+        if not (np.array_equal(back.indptr, indptr) and np.array_equal(back.indices, indices)):
+            raise InvalidChainError(
+                "the chain was saved as symmetric and is not; make it again and save it"
+            )
 
     def _examine_rates(self) -> None:
         """Count the entries that leave B, and see whether a rate may have underflowed."""

@@ -194,6 +194,12 @@ static void test_potential(void)
     transpose(&A, t_indptr, t_indices, t_values);
     const double mismatch = potential(&A, &T, 100, w);
     CHECK(isfinite(mismatch) && mismatch > 1000);
+    /* entries that are not positive balance nothing, and no state is queued twice */
+    for (int k = 0; k < 2; k++) {
+        values[0] = values[1] = k ? NAN : -1.0;
+        transpose(&A, t_indptr, t_indices, t_values);
+        CHECK(isinf(potential(&A, &T, 100, w)));
+    }
     /* one direction only */
     const int64_t one_way[] = {0, 1, 2, 3}, back[] = {0, 1, 2, 3};
     const ebm_csr_t ring = csr(3, one_way, (const int32_t[]){1, 2, 0}, NULL, EBM_VALUES_NONE);

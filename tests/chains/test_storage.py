@@ -121,6 +121,8 @@ def test_a_damaged_folder_is_refused(kind, name, damage, tmp_path):
         ("indices", np.array([1, 2, 0, 1, 0, 1, 3], np.int32), "index"),
         ("indices", np.array([1, 2, 0, 1, 0, 1, -1], np.int32), "index"),
         ("indices", np.array([1, 2, 0, 1, 0, 1, 2], np.int64), "indices"),
+        ("indices", np.array([2, 1, 0, 1, 0, 1, 2], np.int32), "indices do not ascend"),
+        ("indices", np.array([1, 2, 0, 1, 0, 2, 1], np.int32), "indices do not ascend"),
         ("values", np.ones(6), "values"),
         ("values", np.ones(7, int), "values"),
         ("values", np.ones(7, np.complex128), "type"),

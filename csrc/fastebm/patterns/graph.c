@@ -153,6 +153,10 @@ int ebm_graph_potential_expand(const ebm_csr_t *A, const ebm_csr_t *T, int64_t n
             }
             if (!isnan(w[pair.other])) continue;
             w[pair.other] = w[x] + log_ratio(&pair);
+            if (isnan(w[pair.other])) { /* of entries that are not positive; it marks new states */
+                *one_way = *done = 1;
+                return EBM_OK;
+            }
             queue->states[queue->tail++] = pair.other;
         }
         left -= 1 + A->indptr[x + 1] - A->indptr[x];
