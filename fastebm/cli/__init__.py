@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has closed the pipe
         _discard_stdout()
         return NO_ANSWER
-    except (FastebmError, OSError, ImportError) as error:
-        text = one_line(error)
+    except (FastebmError, OSError, ImportError, MemoryError) as error:
+        text = one_line(error) or "out of memory"
         if isinstance(error, FastebmError):
             text = in_options(text, args.spellings)
         print(f"fastebm {args.command}: error: {text}", file=sys.stderr)
