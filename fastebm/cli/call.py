@@ -54,8 +54,8 @@ class Call:
             return self._stopped(stop)
         except BrokenPipeError:  # the reader has closed the pipe
             return NO_ANSWER
-        except (FastebmError, OSError, ImportError) as error:
-            text = one_line(error)
+        except (FastebmError, OSError, ImportError, MemoryError) as error:
+            text = one_line(error) or "out of memory"
             if isinstance(error, FastebmError):
                 text = in_options(text, self.args.spellings)
             self._say(f"error: {text}")

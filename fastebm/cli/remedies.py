@@ -26,6 +26,8 @@ CALLS = (
     (r"\bdetailed_balance\(chain\)", "'fastebm balance CHAIN'"),
 )
 KEYWORD = re.compile(r"\b(?P<name>[a-z]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[\w.+-]*\w)?")
+# A parameter without "=", as in "lower n_steps"; a word without "_" may be plain English.
+PARAMETER = re.compile(r"(?<![\w.-])[a-z]+(_[a-z]+)+(?![\w(])")
 QUOTES = "\"'"
 ARGUMENT = re.compile(r"^\w+(?= must )")
 
@@ -63,6 +65,7 @@ def in_options(text: str, spellings: Mapping[str, str], *, names_files: bool = T
         text = re.sub(call, replacement, text)
     problem, semicolon, remedy = text.partition(";")
     remedy = KEYWORD.sub(option, remedy)
+    remedy = PARAMETER.sub(lambda match: spellings.get(match[0], match[0]), remedy)
     if not names_files:
         problem = KEYWORD.sub(option, problem)
     problem = ARGUMENT.sub(lambda match: spellings.get(match[0], match[0]), problem)

@@ -172,7 +172,7 @@ def mixing_curve(
         rate_of(gap)
     threads = resolve_threads(num_threads)
     starts = _starts(start, chain)
-    _forecast(len(starts), len(recorded))
+    _forecast(len(starts), len(recorded), chain.n_states)
     inside = closed_class(chain)
     if inside is not None:
         starts = _inside(starts, inside)
@@ -279,12 +279,14 @@ def _recorded(n_steps: int | None, steps: npt.ArrayLike | Literal["log"] | None)
     return array.astype(np.int64)
 
 
-def _forecast(n_starts: int, n_recorded: int) -> None:
-    """Raise before distances, errors, bounds and differences that do not fit into memory."""
+def _forecast(n_starts: int, n_recorded: int, n_states: int = 0) -> None:
+    """Raise before distances, errors, bounds and differences, and two blocks of densities, that do
+    not fit into memory."""
+    width = min(n_starts, _core.EVOLVE_WIDTH)
     forecast_memory(
-        8 * n_recorded * (24 * n_starts + 2),
+        8 * n_recorded * (24 * n_starts + 2) + 16 * n_states * width,
         f"the curve of {n_starts:,} starts at {n_recorded:,} steps",
-        'lower n_steps, pass steps="log", or pass fewer starts',
+        "lower n_steps or pass fewer starts",
     )
 
 

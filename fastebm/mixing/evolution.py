@@ -9,7 +9,6 @@ the next. So distances of 1e-100 keep their relative accuracy. A step is one pas
 import numpy as np
 
 from .. import _core
-from .._runtime.memory import forecast_memory
 from .._runtime.pacing import Pacer, paced_ranges
 from .._runtime.types import FloatArray, IntArray
 from ..chains import scaling
@@ -227,9 +226,6 @@ def _deviations(starts: StartList, log_pi: FloatArray, unit: FloatArray | None) 
     else:
         half = _core.EVOLVE_WIDTH // 2
         width = half if len(starts) <= half else _core.EVOLVE_WIDTH
-    forecast_memory(
-        16 * len(log_pi) * width, f"the densities from {len(starts)} starts", "pass fewer starts"
-    )
     h = _aligned(len(log_pi), width)
     h[:] = -1.0 if unit is None else -unit[:, None]
     h[:, len(starts) :] = 0.0

@@ -140,6 +140,7 @@ class ScaledPattern:
 
     def to_scipy(self) -> sp.csr_array:
         """P as a `scipy.sparse.csr_array` of float64, a copy; repeated edges are summed."""
+        forecast_memory(24 * self.pattern.nnz, "a SciPy copy of the chain")
         matrix = self.pattern.matrix
         return self._as_scipy(matrix.indptr, matrix.indices, matrix.values, slice(None))
 

@@ -1,0 +1,189 @@
+"""Public calls with absurd sizes: a program that runs them in a small address space and prints what
+each did. ``python -m absurd_calls`` prints one JSON object a call.
+
+A name is "function.argument", with a number if an argument has several calls."""
+
+import json
+import resource
+import signal
+import sys
+import time
+import warnings
+
+import numpy as np
+
+import fastebm as fe
+from fastebm import rlvr
+
+SIZES = (2**31 - 2, 10**13, 2**62, 2**64, 10**30)
+# Bytes that the calls may add to the address space of the program.
+ROOM = 2**31
+
+CYCLE = fe.MarkovChain.from_edges(range(6), [1, 2, 3, 4, 5, 0], symmetric=True).lazy(0.5)
+GENERAL = fe.MarkovChain(np.array([[0.5, 0.3, 0.2], [0.2, 0.6, 0.2], [0.1, 0.3, 0.6]]))
+LATTICE = fe.Torus((40, 40))
+TILTED = fe.tilt(CYCLE, np.arange(6.0) / 6, 1.0)
+LEVEL = np.arange(6.0)
+COUNTS = np.array([[0, 5, 2], [3, 0, 4], [2, 6, 0]])
+PATHS = [np.random.default_rng(i).integers(0, 3, 200) for i in range(3)]
+ANSWERS = np.broadcast_to(2e-7, 5_000_000)
+P0 = np.broadcast_to(0.1, (200_000, 1))
+EDGES = [0, 1, 2], [1, 2, 0]
+
+
+def first(chain):
+    return float(chain.to_scipy().sum())
+
+
+def rule(state, data, out_states, out_weights):
+    out_states[0], out_weights[0] = state, 1.0
+    return 1
+
+
+def stop(info):
+    """A callback for calls that take time and not memory."""
+    raise KeyboardInterrupt
+
+
+CALLS = {
+    "HammingGraph.length": lambda v: fe.HammingGraph(v, 2),
+    "HammingGraph.alphabet": lambda v: fe.HammingGraph(2, v),
+    "Hypercube.m": lambda v: fe.Hypercube(min(v, 40)),
+    "Torus.shape": lambda v: fe.Torus(v),
+    "Torus.shape 2": lambda v: fe.Torus((v, v)),
+    "row_kernel.n_states": lambda v: fe.row_kernel(rule, v, 1),
+    "row_kernel.max_degree": lambda v: fe.row_kernel(rule, 3, v),
+    "MarkovChain.from_counts.lag": lambda v: fe.MarkovChain.from_counts(COUNTS, lag=v),
+    "MarkovChain.from_edges.n_states": lambda v: fe.MarkovChain.from_edges(*EDGES, n_states=v),
+    "MarkovChain.from_edges.states": lambda v: fe.MarkovChain.from_edges([0, v], [v, 0]),
+    "MarkovChain.from_trajectories.lag": lambda v: fe.MarkovChain.from_trajectories(PATHS, lag=v),
+    "MarkovChain.from_trajectories.n_states": lambda v: fe.MarkovChain.from_trajectories(
+        PATHS, n_states=v
+    ),
+    "count_transitions.lag": lambda v: fe.count_transitions(PATHS, lag=v),
+    "count_transitions.n_states": lambda v: fe.count_transitions(PATHS, n_states=v),
+    "count_transitions.states": lambda v: fe.count_transitions([[0, v, 0]]),
+    "discretize.bins": lambda v: fe.discretize(np.arange(10.0), v),
+    "discretize.bins 2": lambda v: fe.discretize(np.arange(10.0), v, method="uniform"),
+    "bootstrap.n": lambda v: fe.bootstrap(COUNTS, first, n=v),
+    "bootstrap.n 2": lambda v: fe.bootstrap(PATHS, first, n=v),
+    "bootstrap.lag": lambda v: fe.bootstrap(PATHS, first, n=9, lag=v),
+    "balance_test.n_bootstrap": lambda v: fe.balance_test(COUNTS, n_bootstrap=v),
+    "balance_test.n_bootstrap 2": lambda v: fe.balance_test(COUNTS, n_bootstrap=v, sampling="rows"),
+    "markov_test.lags": lambda v: fe.markov_test(PATHS, lags=(v,), n_bootstrap=3),
+    "markov_test.n_bootstrap": lambda v: fe.markov_test(PATHS, n_bootstrap=v),
+    "stationary.max_iter": lambda v: fe.stationary(GENERAL, max_iter=v),
+    "absorption_probabilities.max_iter": lambda v: fe.absorption_probabilities(
+        CYCLE, [[0], [3]], max_iter=v
+    ),
+    "hitting_bounds.max_iter": lambda v: fe.hitting_bounds(CYCLE, [0], max_iter=v),
+    "hitting_moments.max_iter": lambda v: fe.hitting_moments(CYCLE, [0], max_iter=v),
+    "hitting_probabilities.max_iter": lambda v: fe.hitting_probabilities(CYCLE, [0], max_iter=v),
+    "hitting_times.max_iter": lambda v: fe.hitting_times(CYCLE, [0], max_iter=v),
+    "hitting_distribution.n_steps": lambda v: fe.hitting_distribution(CYCLE, [0], v),
+    "kemeny_constant.n_probes": lambda v: fe.kemeny_constant(LATTICE, n_probes=v),
+    "analyze.spectrum": lambda v: fe.analyze(CYCLE, spectrum=v),
+    "analyze.n_steps": lambda v: fe.analyze(CYCLE, n_steps=v),
+    "analyze.n_walkers": lambda v: fe.analyze(
+        CYCLE, score=LEVEL, level=5.0, n_walkers=v, callback=stop
+    ),
+    "analyze.max_steps": lambda v: fe.analyze(CYCLE, score=LEVEL, level=5.0, max_steps=v),
+    "autocorrelation.n_lags": lambda v: fe.autocorrelation(CYCLE, LEVEL, n_lags=v),
+    "autocorrelation.n_lags 2": lambda v: fe.autocorrelation(CYCLE, np.ones(6), n_lags=v),
+    "mixing_curve.n_steps": lambda v: fe.mixing_curve(CYCLE, 0, v),
+    "mixing_curve.n_steps 2": lambda v: fe.mixing_curve(CYCLE, 0, v, steps="log", callback=stop),
+    "mixing_curve.steps": lambda v: fe.mixing_curve(CYCLE, 0, steps=[v], callback=stop),
+    "mixing_time.max_steps": lambda v: fe.mixing_time(CYCLE, max_steps=v),
+    "mixing_time.max_steps 2": lambda v: fe.mixing_time(LATTICE.lazy(0.5), max_steps=v),
+    "eigenpairs.k": lambda v: fe.eigenpairs(CYCLE, v),
+    "eigenpairs.max_matvecs": lambda v: fe.eigenpairs(CYCLE, 2, max_matvecs=v),
+    "metastable_sets.k": lambda v: fe.metastable_sets(CYCLE, v),
+    "spectral_gap.max_matvecs": lambda v: fe.spectral_gap(CYCLE, max_matvecs=v),
+    "spectral_gap.num_threads": lambda v: fe.spectral_gap(LATTICE, num_threads=v),
+    "simulate.n_steps": lambda v: fe.simulate(CYCLE, v),
+    "simulate.n_walkers": lambda v: fe.simulate(CYCLE, 3, n_walkers=v),
+    "simulate.rng": lambda v: fe.simulate(CYCLE, 3, rng=v),
+    "simulate_hitting_times.n_walkers": lambda v: fe.simulate_hitting_times(
+        CYCLE, [0], n_walkers=v, callback=stop
+    ),
+    "simulate_hitting_times.max_steps": lambda v: fe.simulate_hitting_times(
+        CYCLE, [0], n_walkers=100, max_steps=v
+    ),
+    "importance_hitting.n_walkers": lambda v: fe.importance_hitting(
+        TILTED, 0, [3], beta=2.0, n_walkers=v, callback=stop
+    ),
+    "importance_hitting.max_steps": lambda v: fe.importance_hitting(
+        TILTED, 0, [3], beta=2.0, max_steps=v
+    ),
+    "splitting_hitting_time.n_particles": lambda v: fe.splitting_hitting_time(
+        CYCLE, 0, [3], score=LEVEL, n_particles=v
+    ),
+    "splitting_hitting_time.n_replicas": lambda v: fe.splitting_hitting_time(
+        CYCLE, 0, [3], score=LEVEL, n_replicas=v
+    ),
+    "splitting_probability.n_particles": lambda v: fe.splitting_probability(
+        CYCLE, 1, [3], [0], score=LEVEL, n_particles=v
+    ),
+    "splitting_probability.n_replicas": lambda v: fe.splitting_probability(
+        CYCLE, 1, [3], [0], score=LEVEL, n_replicas=v
+    ),
+    "expectation.axis": lambda v: rlvr.expectation([0.1, 0.2], axis=v),
+    "fit_curve.lag": lambda v: rlvr.fit_curve(
+        np.arange(50), rlvr.flow(0.1, 0.1, np.arange(50) / 20), lag=v
+    ),
+    "flow_curve.k": lambda v: rlvr.flow_curve([0.1, 0.2], 0.1, [0.0, 1.0], k=v),
+    "pass_at_k.k": lambda v: rlvr.pass_at_k([0.1, 0.2], v),
+}
+# Sizes that arrays set, whatever the number.
+GRIDS = {
+    "policy_flow.answers": lambda: rlvr.policy_flow(ANSWERS, [0], 0.1, [1.0]),
+    "target_accuracy.shape": lambda: rlvr.target_accuracy(P0, P0.T),
+    "flow.shape": lambda: rlvr.flow(P0[:20_000], P0.T, 1.0),
+    "log_partition.shape": lambda: rlvr.log_partition(P0, P0.T),
+    "pass_at_k.shape": lambda: rlvr.pass_at_k(P0, P0.T + 1),
+    "kl_spent.shape": lambda: rlvr.kl_spent(P0, P0.T),
+    "objective.shape": lambda: rlvr.objective(P0, 0.1, P0.T),
+    "suboptimality.shape": lambda: rlvr.suboptimality(P0, P0.T, 0.1),
+    "entropy.shape": lambda: rlvr.entropy(P0, P0.T, 1.0, 1.0),
+    "beta_for_accuracy.shape": lambda: rlvr.beta_for_accuracy(P0, p=P0.T),
+    "accuracy_for_kl.shape": lambda: rlvr.accuracy_for_kl(P0, P0.T),
+    "beta_for_kl.shape": lambda: rlvr.beta_for_kl(P0, P0.T),
+    "time_to_accuracy.shape": lambda: rlvr.time_to_accuracy(P0, P0.T, 0.1),
+    "peak_entropy_accuracy.shape": lambda: rlvr.peak_entropy_accuracy(P0, P0.T),
+    "alpha_target_accuracy.shape": lambda: rlvr.alpha_target_accuracy(P0, P0.T, 0.5),
+    "mixing_curve.start": lambda: fe.mixing_curve(fe.Torus(2**23), np.arange(16), 1),
+    "to_scipy.chain": lambda: fe.Torus((7000, 7000)).to_scipy(),
+}
+
+
+def outcome(call, *arguments):
+    """{"error": class or None, "text", "expected": an error of fastebm, "seconds"}."""
+    begin, found = time.perf_counter(), {"error": None, "text": "", "expected": True}
+    signal.alarm(60)
+    try:
+        call(*arguments)
+    except BaseException as error:
+        expected = isinstance(error, (fe.FastebmError, fe.Interrupted, TypeError))
+        found = {"error": type(error).__name__, "text": str(error), "expected": expected}
+    signal.alarm(0)
+    return found | {"seconds": time.perf_counter() - begin}
+
+
+def main():
+    def too_slow(*_):
+        raise TimeoutError
+
+    warnings.simplefilter("ignore")
+    signal.signal(signal.SIGALRM, too_slow)
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + ROOM,) * 2)
+    for name, call in CALLS.items():
+        for value in SIZES:
+            print(json.dumps({"name": name, "value": value} | outcome(call, value)), flush=True)
+    for name, call in GRIDS.items():
+        print(json.dumps({"name": name, "value": None} | outcome(call)), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
