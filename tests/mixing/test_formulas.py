@@ -160,6 +160,8 @@ def test_the_blocks_of_a_minorisation(eps, mass):
     blocks = time_search.blocks_needed(eps, mass)
     assert (1 - mass) ** blocks <= eps < (1 - mass) ** (blocks - 1) or blocks == 1
     assert time_search.blocks_needed(0.25, 0.5) == 2
+    assert time_search.blocks_needed(0.25, 1.0) == 1 and time_search.blocks_needed(0.25, 0.0) > 1e99
+    assert time_search._log(0.0) == -math.inf and time_search._log(1.0) == 0.0
 
 
 def test_spectral_ends_carry_the_failure_probability_of_their_gap(monkeypatch):

@@ -2,6 +2,8 @@
 follow are what their formulas say."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -127,6 +129,11 @@ def test_range_of_doubles_decides():
     for depth, fits in ((290.0, True), (310.0, False)):
         chain = wide_path(20, depth)
         assert fits_doubles(chain, fe.stationary(chain).log_pi) == fits
+    chain = graph(SEED)
+    for log_col, fits in ((-140.0, True), (140.0, True), (-160.0, False), (160.0, False)):
+        scaled = replace(chain._scaled, col=np.full(12, math.exp(log_col)))
+        held = SimpleNamespace(_scaled=scaled, n_states=12)
+        assert fits_doubles(held, np.zeros(12)) == fits
     wide = fe.spectral_gap(wide_path(20, 400.0), method="lanczos", tol=1e-6, rng=0)
     P = wide_path(20, 400.0).to_scipy().toarray()
     exact = 1.0 - np.sort(np.linalg.eigvalsh(np.sqrt(P) * np.sqrt(P.T)))[-2]
