@@ -12,7 +12,8 @@ from scipy.linalg import eigh_tridiagonal
 
 import fastebm as fe
 from fastebm.linalg.proven_top import proven_top, start_component
-from fastebm.linalg.rounding import EPS
+from fastebm.linalg.rounding import EPS, RITZ_ROUNDING
+from fastebm.spectral.gap_lanczos import LanczosGap
 from fastebm.spectral.lanczos import (
     LanczosRecurrence,
     ProvenEnds,
@@ -123,6 +124,22 @@ def test_wide_recurrence_deflates_the_known_pair(depth):
         found.expand(8 - len(found.alpha))
     ritz = eigh_tridiagonal(found.alpha, found.beta[:-1], eigvals_only=True)
     assert_allclose(ritz, values, atol=1e-9)
+
+
+@pytest.mark.parametrize("holding", [1e-3, 0.25, 0.5])
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_least_holding_probability_is_rounded_down(holding, stored):
+    """As a diagonal of the matrix, where it is what the other entries of the row leave of one; and
+    as a shift, which is what it is."""
+    chain = graph(SEED).lazy(holding)
+    if stored:
+        chain = fe.MarkovChain(chain.to_scipy())
+        chain.is_reversible  # noqa: B018  # finds its potential
+    least = np.diag(chain.to_scipy().toarray()).min()
+    gap = SimpleNamespace(chain=chain, options=SimpleNamespace(threads=1))
+    found = LanczosGap._holding.func(gap)
+    rounding = 2 * RITZ_ROUNDING if stored else 0.0
+    assert least - rounding <= found <= least - (0.4 * rounding)
 
 
 def test_range_of_doubles_decides():
