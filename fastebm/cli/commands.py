@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._runtime.whole_file import errors_naming, replacing, require_place
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 from .inputs import one_line, read_vector, state_number
@@ -26,7 +27,6 @@ def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
 
     if args.html is not None:  # a missing package or folder is an error before the work, not after
         from ..report import html  # noqa: F401
-        from ..report.files import require_place
 
         require_place(args.html, "page")
     report = analyze(
@@ -144,7 +144,6 @@ def run_balance(chain: MarkovChain | None, args: argparse.Namespace, answer: Ans
 def run_tilt(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..chains.tilt import tilt
     from ..report.facts import describe
-    from ..report.files import errors_naming
 
     reward = chain.reward if args.reward is None else read_vector(args.reward, chain, args.numbered)
     if reward is None:
@@ -175,7 +174,6 @@ def run_info(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> No
 
 def run_convert(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..io.read import LISTS
-    from ..report.files import errors_naming
 
     if args.only_class is not None:
         from ..equilibrium.structure import structure
@@ -199,8 +197,6 @@ def run_convert(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
 def _write_matrix(chain: MarkovChain, output: Path) -> None:
     from scipy.io import mmwrite
     from scipy.sparse import save_npz
-
-    from ..report.files import replacing
 
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as draft, open(draft, "wb") as file:  # both append suffixes to names

@@ -13,6 +13,7 @@ import numpy as np
 from .. import datasets
 from .._runtime.types import FloatArray, Path
 from .._runtime.validate import choice, number
+from .._runtime.whole_file import require_place, write_text
 from ..chains.tilt import tilt
 from ..datasets import HistoryLabels
 from ..equilibrium.detailed_balance import detailed_balance
@@ -28,7 +29,7 @@ from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 from .answers import lower_kind
 from .facts import RARE, named, rare, standard_errors, versions
-from .files import plain, require_place, write_json, write_text
+from .files import plain, write_json
 
 # Of each dataset: its score, the score from which a state counts as superior, and a state of large
 # mass to start from.
@@ -106,14 +107,13 @@ def run(
     """
     choice(dataset, "dataset", tuple(SETTINGS))
     betas = [math.inf if beta == math.inf else number(beta, "betas", above=0.0) for beta in betas]
-    for path, what in ((output, "report"), (html, "page")):  # fail now, not after the work
-        if path is not None:
-            require_place(path, what)
+    if output is not None:  # fail now, not after the work
+        require_place(output, "report")
     if html is not None:
+        require_place(html, "page")
         from .demo_page import page
-    demo = _Demo(
-        dataset, rng, {"num_threads": num_threads, "progress": progress}, stream or sys.stdout
-    )
+    options = {"num_threads": num_threads, "progress": progress}
+    demo = _Demo(dataset, rng, options, stream or sys.stdout)
     try:
         demo.pretrained()
         demo.symmetric()

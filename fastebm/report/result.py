@@ -4,8 +4,9 @@ from typing import Any
 
 from .._runtime.results import result
 from .._runtime.types import Path
+from .._runtime.whole_file import write_text
 from .answers import PARTS, say_run
-from .files import plain, write_json, write_text
+from .files import plain, write_json
 from .findings import Findings
 
 
@@ -132,7 +133,10 @@ class Report(Findings):
         """
         from .html import page
 
-        return write_text(page(self, title), path)
+        text = page(self, title)
+        if path is not None:
+            write_text(text, path)
+        return text
 
     def summary(self) -> str:
         """The report in words.

@@ -1,0 +1,191 @@
+"""Files and folders that are replaced as a whole or not at all.
+
+A draft is written next to its target, brought to the disk (fsync) and renamed over it. The writer
+holds a lock on its draft, which the system releases when the writer dies. So a draft whose lock is
+free is what a killed run left, and the next writer of the same target removes it.
+"""
+
+import contextlib
+import os
+import pathlib
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import EACCES, EDQUOT, EFBIG, EISDIR, ENOENT, ENOSPC
+
+from .types import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: drafts are not locked, and those of killed runs stay
+    fcntl = None  # type: ignore[assignment]
+
+NO_SPACE = (ENOSPC, EDQUOT, EFBIG)
+# Characters of a name that its drafts repeat: of up to four bytes each, so that the whole has less
+# than the 255 bytes that a name may have.
+LONGEST_PREFIX, LONGEST_SUFFIX = 48, 10
+
+
+def require_place(path: Path, what: str) -> None:
+    """Raise OSError if no file can be written at `path`; called before the work, not after it."""
+    place = pathlib.Path(path).resolve()
+    if not place.parent.is_dir():
+        raise FileNotFoundError(ENOENT, f"no such folder for the {what}", str(path))
+    if place.is_dir():
+        raise IsADirectoryError(EISDIR, f"is a folder; name a file for the {what}", str(path))
+    if not os.access(place.parent if place.is_file() or not place.exists() else place, os.W_OK):
+        raise PermissionError(EACCES, f"no permission to write the {what}", str(path))
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write `text` in UTF-8 to the file `path`, which is replaced whole or not at all."""
+    target = pathlib.Path(path).absolute()
+    if target.exists() and not target.is_file():
+        target.write_text(text, encoding="utf-8")  # a device or a pipe must not become a file
+        return
+    with replacing(target) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[pathlib.Path]:
+    """A draft of the file `path`, with the same suffix, to be written in the block. It replaces the
+    file at the end of the block, and is removed if the block fails.
+
+    Raises
+    ------
+    OSError
+        It names `path`, and for a full disk the bytes written and free. The old file is unchanged.
+    """
+    target = pathlib.Path(path).resolve()  # a link stays, the file that it names is replaced
+    with errors_naming(path), draft_of(target) as draft:
+        try:
+            yield draft
+            sync(draft)
+        except OSError as error:
+            raise _with_sizes(error, draft) from error
+        draft.replace(target)
+        sync(target.parent)
+
+
+@contextmanager
+def draft_of(target: pathlib.Path, *, is_folder: bool = False) -> Iterator[pathlib.Path]:
+    """An empty, locked file or folder next to `target`; removed at the end of the block unless the
+    block renamed it. Drafts of killed writers are removed first."""
+    remove_stale_drafts(target)
+    draft, lock = _locked_draft(target, is_folder)
+    try:
+        yield draft
+    finally:
+        _remove(draft)
+        os.close(lock)
+
+
+def remove_stale_drafts(target: pathlib.Path) -> None:
+    """Remove the drafts of `target` whose writers are dead."""
+    with contextlib.suppress(OSError):
+        for draft in target.parent.iterdir():
+            if draft.name.startswith(_prefix(target)) and ".draft" in draft.suffixes:
+                remove_if_unlocked(draft)
+
+
+def remove_if_unlocked(place: pathlib.Path) -> None:
+    """Remove a file or folder if no writer holds its lock."""
+    with contextlib.suppress(OSError):  # another process has removed it
+        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            if _lock(handle):
+                _remove(place)
+        finally:
+            os.close(handle)
+
+
+def sync(place: pathlib.Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    try:
+        handle = os.open(place, os.O_RDONLY)
+    except OSError:
+        if place.is_dir():  # Windows opens no folders, and a folder may be unreadable
+            return
+        raise
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in NO_SPACE or not place.is_dir():
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def errors_naming(path: Path) -> Iterator[None]:
+    """Errors of the system name `path`, or a folder above it, and not the draft."""
+    try:
+        yield
+    except OSError as error:
+        if (
+            error.errno is None
+            or pathlib.Path(error.filename or path) in pathlib.Path(path).parents
+        ):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _locked_draft(target: pathlib.Path, is_folder: bool) -> tuple[pathlib.Path, int]:
+    while True:
+        name = f"{_prefix(target)}{secrets.token_hex(4)}.draft"
+        suffix = (
+            target.suffix if not is_folder and len(target.suffix) <= LONGEST_PREFIX // 4 else ""
+        )
+        draft = target.with_name(name + suffix)
+        if is_folder:
+            draft.mkdir()
+            lock = os.open(draft, os.O_RDONLY)
+        else:
+            lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        # Between its creation and its lock, another process may take the draft for a dead one.
+        if (_lock(lock) or fcntl is None) and draft.exists():
+            return draft, lock
+        os.close(lock)
+
+
+def _prefix(target: pathlib.Path) -> str:
+    """How the names of drafts begin; short enough for any name that a file system accepts."""
+    return f".{target.name[:LONGEST_PREFIX]}."
+
+
+def _lock(handle: int) -> bool:
+    """Whether the lock was free, and is now held until the handle is closed."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held by a living writer, or the file system has no locks
+        return False
+    return True
+
+
+def _remove(place: pathlib.Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            place.unlink(missing_ok=True)
+
+
+def _with_sizes(error: OSError, draft: pathlib.Path) -> OSError:
+    """`error`, with the bytes written and free if there was no space."""
+    if error.errno not in NO_SPACE:
+        return error
+    sizes = ""
+    with contextlib.suppress(OSError):
+        sizes = f" after {bytes_in(draft):,} bytes, {shutil.disk_usage(draft.parent).free:,} free"
+    return OSError(error.errno, f"{os.strerror(error.errno)}{sizes}", str(draft))
+
+
+def bytes_in(place: pathlib.Path) -> int:
+    """The size of a file, or of all files in a folder."""
+    if place.is_dir():
+        return sum(item.stat().st_size for item in place.rglob("*") if item.is_file())
+    return place.stat().st_size
