@@ -22,7 +22,15 @@ from ..patterns.pattern import REVERSIBLE_MISMATCH
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_ends import gap_converged, lower_end
 from ..spectral.gap_result import GapResult
-from .times import MAX_ITER, HittingResult, averages, bound_from_gap, enclosure, require_bound
+from .times import (
+    MAX_ITER,
+    HittingResult,
+    averages,
+    bound_from_gap,
+    enclosure,
+    mass_error,
+    require_bound,
+)
 
 # Largest number of inverse iterations for lambda_B. Each gains a factor
 # (1 - lambda_B) / (1 - second eigenvalue of P_BB): a rare target needs three, the 24 x 30 torus
@@ -361,7 +369,9 @@ class _ExitRateSolve:
             exit_rate=self.rate,
             exit_rate_lower=self.low,
             exit_rate_upper=self.high,
-            exit_rate_bound=lower_gap * mass if self.reversible else None,
+            exit_rate_bound=(
+                lower_gap * mass * max(1.0 - mass_error(self.law), 0.0) if self.reversible else None
+            ),
             quasi_stationary_mean=1.0 / self.rate if self.rate > 0 else math.inf,
             return_time=back,
             return_time_kac=1.0 / mass if mass > 0 else math.inf,
@@ -380,7 +390,7 @@ class _ExitRateSolve:
         log_k = np.full(self.chain.n_states, math.inf)  # on transient states
         if largest > -math.inf:
             log_outside = largest + math.log(float(np.exp(logs - largest).sum()))
-            log_k = np.maximum(0.5 * (log_outside - self.log_pi), 0.0)
+            log_k = np.maximum(0.5 * (log_outside - self.log_pi) + mass_error(self.law), 0.0)
         decay = -math.log1p(-self.low) if self.low < 1.0 else math.inf
         rest = 1.0 + 1.0 / self.low
         with np.errstate(invalid="ignore"):

@@ -313,19 +313,23 @@ def enclosure(x: FloatArray, delta: float) -> tuple[FloatArray, FloatArray, Floa
 def bound_from_gap(gap: GapResult | float, law: StationaryLaw | None, target: BoolArray) -> float:
     """(1 - pi(A)) / (gap pi(A)) >= E_pi tau_A (Aldous & Fill, ch. 3), where gap is a number or the
     lower end of a GapResult; NaN without pi, inf if it did not converge. 1 - pi(A) is summed: where
-    A has nearly all mass, a difference would be rounding. The rounding of log pi and of its
-    exponentials is added."""
+    A has nearly all mass, a difference would be rounding. The error of pi is added."""
     if law is None:
         return math.nan
     if not law.converged:
         return math.inf
-    pi = law.pi
-    used = law.log_pi[pi > 0.0]
-    rounding = 8.0 * UNIT * (2.0 - float(used.min()) + math.sqrt(len(used)))
-    scale = lower_end(gap) * float(pi[target].sum()) * (1.0 - rounding)
-    outside = float(pi[~target].sum()) * (1.0 + rounding)
+    pi, error = law.pi, mass_error(law)
+    scale = lower_end(gap) * float(pi[target].sum()) * (1.0 - error)
+    outside = float(pi[~target].sum()) * (1.0 + error)
     with np.errstate(over="ignore"):
         return float(np.float64(outside) / scale) if scale > 0 else math.inf
+
+
+def mass_error(law: StationaryLaw) -> float:
+    """The relative error of a sum of stationary masses: what pi is known to, and the rounding of
+    log pi, of its exponentials and of the sum."""
+    used = law.log_pi[law.pi > 0.0]
+    return law.tol + 8.0 * UNIT * (2.0 - float(used.min()) + math.sqrt(len(used)))
 
 
 def averages(

@@ -31,8 +31,11 @@ ERROR_ORDER = ("tv", "kl", "chi2", "separation", "l2")
 # Rounding error of a gap that is known in closed form, and of 1 - gap. Other gaps include more of
 # it in their lower end.
 RATE_ROUNDING = 2.0**-51
-# Relative rounding of a bound besides, and of the pow in it (glibc: below one ulp).
+# Relative rounding of a bound besides, and of the pow in it (glibc: below one ulp), which chi2 has
+# twice.
 BOUND_ROUNDING = 16 * UNIT
+# That of exp(-log_pi / 2), times 1 - log_pi.
+PI_ROUNDING = 8 * UNIT
 PER_DECADE = 20  # recorded steps with steps="log"
 # KL counts as rising if it rises by more than this multiple of its value, the rounding of a
 # weighted sum of n terms, and by more than the square of a density's rounding (1e-13 after some
@@ -201,9 +204,11 @@ def mixing_curve(
         if not law.converged:
             return replace(found, bounds_kind="none")
         first = curve.values[4, :, :1] + curve.errors[4, :, :1]
+        least = float(log_pi.min())
+        pi_error = law.tol + PI_ROUNDING * (1.0 - least)
         return replace(
             found,
-            bounds=_bounds(found.steps, first, distances, gap, float(log_pi.min())),
+            bounds=_bounds(found.steps, first, distances, gap, least, pi_error),
             bounds_kind=end_kind(gap.lower_kind),
             failure_probability=failure_of(gap, gap.lower_kind),
         )
@@ -360,14 +365,21 @@ def _pack(
 
 
 def _bounds(
-    steps: IntArray, l2: FloatArray, distances: tuple[str, ...], gap: GapResult, log_pi_min: float
+    steps: IntArray,
+    l2: FloatArray,
+    distances: tuple[str, ...],
+    gap: GapResult,
+    log_pi_min: float,
+    pi_error: float,
 ) -> dict[str, FloatArray]:
-    """Upper bounds at the recorded `steps` from l2 at the first of them."""
+    """Upper bounds at the recorded `steps` from l2 at the first of them; pi_error is the relative
+    error of the smallest stationary probability."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        l2 = l2 * (rate_of(gap) ** (steps - steps[0]) * (1.0 + BOUND_ROUNDING))
+        l2 = l2 * rate_of(gap) ** (steps - steps[0])
         l2 = np.where(np.isnan(l2), np.inf, l2)  # inf times 0
         chi2 = l2 * l2
         spread = np.exp(min(-0.5 * log_pi_min, 700.0)) * np.sqrt(-np.expm1(log_pi_min))
+        spread *= 1.0 + pi_error
         known: dict[str, FloatArray] = {
             "tv": np.where(
                 chi2 <= 1.0, 0.5 * l2, np.where(np.isinf(chi2), 1.0, chi2 / (1.0 + chi2))

@@ -17,6 +17,7 @@ from .._runtime.progress import Monitor
 from .._runtime.types import FloatArray, IntArray
 from ..chains.chain import MarkovChain
 from ..equilibrium.law_error import relative_law_error
+from ..errors import InvalidChainError, MemoryForecastError
 from ..linalg.rounding import UNIT
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_ends import end_kind, gap_converged, upper_end
@@ -264,8 +265,8 @@ class MixingTimeSearch:
                 yield spectral_gap(
                     self.chain, kind=kind, tol=GAP_TOL, rng=0, num_threads=self.threads
                 )
-            except ArithmeticError:  # pi exceeds the range of doubles: no spectral bound
-                continue
+            except (ArithmeticError, InvalidChainError, MemoryForecastError):
+                continue  # beyond the range of doubles or the memory: no spectral bound
 
     def _below(self, gap_upper: float) -> int | float:
         """The least t with (1 - gap)^t / 2 <= eps."""

@@ -374,8 +374,7 @@ def fits_doubles(chain: MarkovChain, log_pi: FloatArray) -> bool:
             if row is not None:
                 logs += [np.log(row[part]), pi + np.log(row[part])]
             if col is not None:
-                log_col = np.log(col[part])
-                logs += [log_col, pi - log_col, pi - 2.0 * log_col]
+                logs.append(pi - 2.0 * np.log(col[part]))  # log col and pi - log col are between
         if any(float(np.abs(log).max()) >= MAX_LOG for log in logs):
             return False
     return True

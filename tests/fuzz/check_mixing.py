@@ -50,13 +50,17 @@ def mixing_curve(case):
             want.append(_distances(mu, core.pi))
             mu = mu @ core.P
         want = {name: np.array([float(row[name]) for row in want]) for name in want[0]}
-    floors = _floors(truth.core, want, n_steps)
+    core = truth.core
+    floors = _floors(core, want, n_steps)
     for name in DISTANCES:
         got = getattr(found, name)[0]
         if name == "separation":
             want[name] = np.clip(got, want["separation seen"], want[name])
         known = want[name] < 1e290
         yield near(name, got[known], want[name][known], 1e-9, floors[name][known] + 1e-280)
+        off = np.abs(got - want[name])[known]
+        allowed = found.error[name][0, known] + floors[name][known] + core.slack * want[name][known]
+        yield holds("error", (off <= allowed + 1e-300).all(), f"{name}: {off}, {allowed}", END)
         if gap is not None and name in found.bounds:
             bound = found.bounds[name][0]
             low = bound < want[name] * (1 - 1e-9) - floors[name]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import scipy.linalg
+from scipy.optimize import linear_sum_assignment
 
 import fastebm as fe
 
@@ -93,7 +94,7 @@ def movable(core, size):
     S, values = core.similar, 1 - core.spectrum[0]
     found, left, right = scipy.linalg.eig(S, left=True)
     condition = 1 / np.maximum(np.abs((left.conj() * right).sum(axis=0)), 1e-300)
-    condition = condition[np.abs(values[:, None] - found).argmin(axis=1)]
+    condition = condition[linear_sum_assignment(np.abs(values[:, None] - found))[1]]
     n, norm = len(S), np.linalg.norm(S, 2)
     elsner = (2 * norm + size) ** (1 - 1 / n) * size ** (1 / n)
     return np.where(condition < 1e6, np.minimum(4 * condition * size, elsner), elsner)

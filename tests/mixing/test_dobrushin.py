@@ -40,6 +40,17 @@ def test_dobrushin_of_large_chains(monkeypatch):
     assert 0 < found.lower <= exact <= found.upper < 1
 
 
+def test_disjoint_rows_are_named_wherever_they_are(monkeypatch):
+    """Rows 17 and 18 of 20 are the only disjoint ones, and are not in the first range of rows."""
+    monkeypatch.setattr(sys.modules["fastebm.mixing.dobrushin"], "MAX_PAIRS", 1)
+    ranges = [(begin, begin + 5) for begin in range(0, 20, 5)]
+    monkeypatch.setattr("fastebm.patterns.pattern.Pattern.row_ranges", lambda _: iter(ranges))
+    A = np.ones((20, 20))
+    A[17, 10:], A[18, :10] = 0, 0
+    found = fe.dobrushin(fe.MarkovChain(A, normalize=True))
+    assert found.method == "disjoint rows" and sorted(found.pair) == [17, 18]
+
+
 def test_dobrushin_interrupted_keeps_its_bounds(monkeypatch):
     """No two rows are disjoint: the passes after the first raise `lower` and leave `upper`."""
     monkeypatch.setattr(sys.modules["fastebm.mixing.dobrushin"], "MAX_PAIRS", 1)

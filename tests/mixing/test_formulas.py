@@ -5,12 +5,13 @@ import math
 from dataclasses import replace
 
 import gallery
+import mpmath as mp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 import fastebm as fe
-from fastebm.mixing import dense_powers, log_sobolev, time_search
+from fastebm.mixing import curve, dense_powers, log_sobolev, time_search
 from fastebm.mixing.curve import ALL_DISTANCES, rate_of
 
 TWO = fe.MarkovChain(gallery.two_state(0.3, 0.1).P)  # pi = (1/4, 3/4), gap 0.4
@@ -48,6 +49,31 @@ def test_a_chain_of_two_states_attains_the_bounds_of_chi_square(kind, lower, rat
     tv = np.where(chi2 <= 1, np.sqrt(chi2) / 2, chi2 / (1 + chi2))
     assert_allclose(found.bounds["tv"][0], tv, rtol=1e-12)
     assert found.bounds_kind == "probabilistic" and found.failure_probability == FAILURE
+
+
+@pytest.mark.parametrize("kind", ["absolute", "multiplicative"])
+@pytest.mark.parametrize("lower", [1e-3, 0.1234567, 0.64])
+def test_the_bounds_of_a_curve_are_rounded_up(kind, lower):
+    """Each formula from l2 at the first step, without rounding, is not above its bound, and not by
+    much below."""
+    gap = gap_of(TWO, kind, lower)
+    steps = np.unique(np.geomspace(1, 5000, 60).astype(int))
+    l2 = np.array([[3.0], [1e-7], [0.1]])
+    found = curve._bounds(steps, l2, ALL_DISTANCES, gap, math.log(0.3), 0.0)
+    with mp.workdps(60):
+        for i, k in np.ndindex(found["l2"].shape):
+            norm = mp.mpf(float(l2[i, 0])) * mp.mpf(rate_of(gap)) ** int(steps[k] - steps[0])
+            chi2 = norm**2
+            exact = {
+                "tv": norm / 2 if chi2 <= 1 else chi2 / (1 + chi2),
+                "kl": mp.log1p(chi2),
+                "chi2": chi2,
+                "separation": min(norm * mp.sqrt(1 / mp.exp(math.log(0.3)) - 1), 1),
+                "l2": norm,
+            }
+            for name, value in exact.items():
+                ours = found[name][i, k]
+                assert value <= ours <= value * (1 + 48 * 2.0**-53) + 1e-320
 
 
 def test_separation_attains_its_bound_on_two_equal_states():
@@ -160,6 +186,8 @@ def test_the_blocks_of_a_minorisation(eps, mass):
     blocks = time_search.blocks_needed(eps, mass)
     assert (1 - mass) ** blocks <= eps < (1 - mass) ** (blocks - 1) or blocks == 1
     assert time_search.blocks_needed(0.25, 0.5) == 2
+    assert time_search.blocks_needed(0.25, 1.0) == 1 and time_search.blocks_needed(0.25, 0.0) > 1e99
+    assert time_search._log(0.0) == -math.inf and time_search._log(1.0) == 0.0
 
 
 def test_spectral_ends_carry_the_failure_probability_of_their_gap(monkeypatch):

@@ -103,6 +103,21 @@ def test_the_hypercube_beyond_dense_powers(m):
     assert case.gap == 0.1
 
 
+@pytest.mark.parametrize("error", (fe.MemoryForecastError, fe.InvalidChainError, ArithmeticError))
+def test_no_gap_leaves_the_other_bounds(bracket, monkeypatch, error):
+    """A gap that memory or the range of doubles does not allow."""
+
+    def refuse(*_, **__):
+        raise error("no gap")
+
+    monkeypatch.setattr(time_search, "spectral_gap", refuse)
+    P = np.random.default_rng(0).random((20, 20)) + 0.1
+    P /= P.sum(axis=1)[:, None]
+    found = bracket(fe.MarkovChain(P), eps=0.01)
+    assert_bounds_hold(found, by_powers(P, 0.01))
+    assert found.upper_method == "minorisation" and "spectral" not in found.bounds["upper"]
+
+
 def test_few_steps_leave_a_bracket(bracket):
     case = gallery.double_well(60, 8)
     exact = fe.mixing_time(chain_of(case.P), start=0, max_steps=10)

@@ -56,8 +56,8 @@ def test_the_pretrained_kernel(ran, dense):
         and report["nnz"] == 24914
         and report["n_classes"] == report["period"] == 1
     )
-    assert report["flux_violation"] == pytest.approx(np.abs(F - F.T).sum() / 2, rel=1e-8)
-    assert report["one_way_flux"] == pytest.approx(F[(F > 0) & (F.T == 0)].sum(), rel=1e-8)
+    assert report["flux_violation"] == pytest.approx(np.abs(F - F.T).sum() / 2, rel=1e-8, abs=0.0)
+    assert report["one_way_flux"] == pytest.approx(F[(F > 0) & (F.T == 0)].sum(), rel=1e-8, abs=0.0)
     # six by ARPACK, which misses close moduli if fewer are wanted; spectral/test_eigenpairs.py
     # compares this one with LAPACK
     values = eigs(chain.to_scipy(), k=6, v0=np.cos(np.arange(1553)), return_eigenvectors=False)
@@ -93,20 +93,20 @@ def test_every_temperature(ran, dense, at, beta):
     root = np.sqrt(law)
     S = root[:, None] * T / root
     gap = 1 - np.linalg.eigvalsh((S + S.T) / 2)[-2]
-    assert found["gap"]["gap"] == pytest.approx(gap, rel=1e-6)
+    assert found["gap"]["gap"] == pytest.approx(gap, rel=1e-6, abs=0.0)
     assert found["pi_residual"] < 1e-12
-    assert found["mean_reward"] == pytest.approx(law @ reward, rel=1e-9)
+    assert found["mean_reward"] == pytest.approx(law @ reward, rel=1e-9, abs=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         kl = np.where(T > 0, T * np.log(T / Q), 0.0).sum(axis=1)
     assert found["reference_kl"] == pytest.approx(law @ kl, rel=1e-9, abs=1e-12)
     outside = reward < 1
     h = np.linalg.solve(np.eye(outside.sum()) - T[np.ix_(outside, outside)], np.ones(outside.sum()))
     mean, mass = law[outside] @ h, law[~outside].sum()
-    assert found["target_mass"] == pytest.approx(mass, rel=1e-9) and found[
+    assert found["target_mass"] == pytest.approx(mass, rel=1e-9, abs=0.0) and found[
         "hitting_solved"
     ] == pytest.approx(mean, rel=1e-6)
     assert (
-        found["hitting_bound"] == pytest.approx((1 - mass) / (gap * mass), rel=1e-6)
+        found["hitting_bound"] == pytest.approx((1 - mass) / (gap * mass), rel=1e-6, abs=0.0)
         and found["hitting_solved"] <= found["hitting_bound"]
     )
     assert (
@@ -121,7 +121,7 @@ def test_every_temperature(ran, dense, at, beta):
     for step in range(0, 11):
         with np.errstate(divide="ignore", invalid="ignore"):
             assert found["kl"][step] == pytest.approx(
-                np.where(mu > 0, mu * np.log(mu / law), 0.0).sum(), rel=1e-6
+                np.where(mu > 0, mu * np.log(mu / law), 0.0).sum(), rel=1e-6, abs=0.0
             )
         mu = mu @ T
     assert found["kl_is_monotone"] and found["kl"] == sorted(found["kl"], reverse=True)
@@ -131,7 +131,10 @@ def test_every_temperature(ran, dense, at, beta):
             by_word.get(str(chain.labels[int(state)]).split(" ")[-1], 0.0) + p
         )
     best = max((word for word in by_word if word != "<empty>"), key=by_word.get)
-    assert found["words"][0] == {"word": best, "mass": pytest.approx(by_word[best], rel=1e-9)}
+    assert found["words"][0] == {
+        "word": best,
+        "mass": pytest.approx(by_word[best], rel=1e-9, abs=0.0),
+    }
 
 
 def test_a_stronger_tilt_costs_more_kl_and_finds_superior_states_sooner(ran):

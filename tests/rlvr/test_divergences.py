@@ -10,6 +10,7 @@ from scipy.optimize import brentq, minimize
 from scipy.stats import entropy as relative_entropy
 
 from fastebm import InvalidChainError, rlvr
+from fastebm.rlvr.divergences import _increasing_root
 
 REFERENCE = np.array([0.05, 0.3, 0.2, 0.4, 0.05])
 REWARD = np.array([1.0, 0.2, 1.0, 0.0, -0.7])
@@ -285,3 +286,21 @@ def test_one_answer_and_equal_rewards():
         found = rlvr.optimal_policy(REFERENCE, np.ones(5), 0.5, divergence=name)
         np.testing.assert_allclose(found.policy, REFERENCE, rtol=1e-14)
     assert isinstance(found, rlvr.OptimalPolicy) and issubclass(InvalidChainError, ValueError)
+
+
+@pytest.mark.parametrize("root", (1e-9, 1.0, 1e9))
+@pytest.mark.parametrize("slope", (1.0, 0.0, np.nan))
+def test_roots_are_found_to_rounding_by_newton_or_halving(root, slope):
+    """With a slope of the wrong size each step halves the bracket, to 4e-16 of the root and not
+    longer; with the right one Newton's steps are few."""
+    calls = []
+
+    def function(x):
+        calls.append(x)
+        value = np.expm1((x - root) / root)
+        return value, np.exp((x - root) / root) / root * slope
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = _increasing_root(function, np.zeros(2), np.full(2, 1.5 * root))
+    np.testing.assert_allclose(found, root, rtol=1e-15 if slope == 1.0 else 5e-16)
+    assert len(calls) <= (12 if slope == 1.0 else 54)

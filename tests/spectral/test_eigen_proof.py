@@ -10,11 +10,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spectral_checks import pairs_of
 
 import fastebm as fe
+from fastebm.linalg import complement
 from fastebm.linalg.complement import ComplementSpectrum
 from fastebm.linalg.eigensearch import EigenpairSearch
 from fastebm.linalg.operator import Operator
 from fastebm.linalg.shifted_inverse import ShiftedInverse
+from fastebm.spectral import eigen_inverse
 from fastebm.spectral.eigen_ends import Rates, reach
+from fastebm.spectral.eigen_proof import ReversibleProof
 
 TOL = 1e-8
 
@@ -187,6 +190,48 @@ def test_a_missed_pair_is_found_or_the_result_says_so(calls, finds, inverse, mon
         found = pairs_of(chain, 2)
     assert abs(found.rates[1] - exact[1]) <= found.rate_errors[1] + 1e-13
     assert found.converged == found.verified == is_known
+
+
+@pytest.mark.parametrize("which", ["largest", "both", "modulus", "smallest"])
+@pytest.mark.parametrize("searches", [1, 3])
+def test_all_that_may_fail_in_a_call_fails_with_the_probability_that_was_asked_for(
+    which, searches, monkeypatch
+):
+    """By the union bound: each end of each complement by any number of starts together, and the
+    rounding of the solves for each sigma."""
+    spent, ends, failure = [], set(), 3e-5
+    top, error = ComplementSpectrum.top, ShiftedInverse.error
+    component = complement.start_component
+
+    def recorded_top(spectrum, sign):
+        ends.add((spectrum, sign))
+        starts = []
+        monkeypatch.setattr(
+            complement, "start_component", lambda n, part: starts.append(part) or component(n, part)
+        )
+        found = top(spectrum, sign)
+        shares = [part**k for k, part in enumerate(starts, 1)]
+        assert sum(shares) <= spectrum.failure
+        return found
+
+    monkeypatch.setattr(ComplementSpectrum, "top", recorded_top)
+    monkeypatch.setattr(
+        ShiftedInverse, "error", lambda self, part: spent.append(part) or error(self, part)
+    )
+    again = iter([True] * (searches - 1))
+    missed, prove = ReversibleProof._is_missed, eigen_inverse._Complement.prove
+    once_more = iter([True] * (searches - 1))
+    monkeypatch.setattr(
+        eigen_inverse._Complement, "prove", lambda *args: prove(*args) or next(once_more, False)
+    )
+    monkeypatch.setattr(
+        ReversibleProof, "_is_missed", lambda *args: next(again, False) or missed(*args)
+    )
+    chain, _ = product_of_flips([1e-250, 1e-120, 1e-60, 1e-8, 0.01, 0.1])
+    fe.eigenpairs(chain, 8, which=which, failure_probability=failure, rng=0)
+    assert len({spectrum for spectrum, _ in ends}) >= searches
+    spent += [spectrum.failure for spectrum, _ in ends]
+    assert 0.1 * failure < sum(spent) <= failure * (1 + 1e-12)
 
 
 # --- the parts ------------------------------------------------------------------------------------

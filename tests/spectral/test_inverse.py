@@ -401,6 +401,28 @@ def test_range_of_doubles_is_kept():
     assert STEP_ROUNDING == 8 * EPS
 
 
+def test_interlacing_lower_keeps_the_best_solve(monkeypatch):
+    """A last solve that is less accurate than the one before takes nothing back."""
+    errors = iter([0.5, 0.01, 0.9])
+
+    class Solves:
+        n_iter = 7
+
+        def __init__(self, scaled, inside, limit, threads):
+            self.inside = inside
+
+        def solve(self, x, tol, report, **_):
+            return SimpleNamespace(hi=np.where(self.inside, 4.0, 0.0))
+
+        def error(self, found):
+            return next(errors)
+
+    monkeypatch.setattr("fastebm.spectral.inverse.MMatrixSystem", Solves)
+    chain = fe.MarkovChain.from_edges([0, 1], [1, 2], symmetric=True)
+    found = interlacing_lower(chain, chain.log_pi, 10, 1, silent)
+    assert found == (0.25 * (1.0 - 0.01), 7)
+
+
 def test_interlacing_lower_holds_and_is_tight(exact):
     """Solves to SOLVE_TOL lose about that much of each quotient."""
     found, n_products = interlacing_lower(exact.chain, exact.log_pi, 10_000, 1, silent)

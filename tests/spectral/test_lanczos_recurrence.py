@@ -2,6 +2,8 @@
 follow are what their formulas say."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from scipy.linalg import eigh_tridiagonal
 
 import fastebm as fe
 from fastebm.linalg.proven_top import proven_top, start_component
-from fastebm.linalg.rounding import EPS
+from fastebm.linalg.rounding import EPS, RITZ_ROUNDING
+from fastebm.spectral.gap_lanczos import LanczosGap
 from fastebm.spectral.lanczos import (
     LanczosRecurrence,
     ProvenEnds,
@@ -123,10 +126,31 @@ def test_wide_recurrence_deflates_the_known_pair(depth):
     assert_allclose(ritz, values, atol=1e-9)
 
 
+@pytest.mark.parametrize("holding", [1e-3, 0.25, 0.5])
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_least_holding_probability_is_rounded_down(holding, stored):
+    """As a diagonal of the matrix, where it is what the other entries of the row leave of one; and
+    as a shift, which is what it is."""
+    chain = graph(SEED).lazy(holding)
+    if stored:
+        chain = fe.MarkovChain(chain.to_scipy())
+        chain.is_reversible  # noqa: B018  # finds its potential
+    least = np.diag(chain.to_scipy().toarray()).min()
+    gap = SimpleNamespace(chain=chain, options=SimpleNamespace(threads=1))
+    found = LanczosGap._holding.func(gap)
+    rounding = 2 * RITZ_ROUNDING if stored else 0.0
+    assert least - rounding <= found <= least - (0.4 * rounding)
+
+
 def test_range_of_doubles_decides():
     for depth, fits in ((290.0, True), (310.0, False)):
         chain = wide_path(20, depth)
         assert fits_doubles(chain, fe.stationary(chain).log_pi) == fits
+    chain = graph(SEED)
+    for log_col, fits in ((-140.0, True), (140.0, True), (-160.0, False), (160.0, False)):
+        scaled = replace(chain._scaled, col=np.full(12, math.exp(log_col)))
+        held = SimpleNamespace(_scaled=scaled, n_states=12)
+        assert fits_doubles(held, np.zeros(12)) == fits
     wide = fe.spectral_gap(wide_path(20, 400.0), method="lanczos", tol=1e-6, rng=0)
     P = wide_path(20, 400.0).to_scipy().toarray()
     exact = 1.0 - np.sort(np.linalg.eigvalsh(np.sqrt(P) * np.sqrt(P.T)))[-2]
