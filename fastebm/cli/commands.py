@@ -40,7 +40,7 @@ def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
     if args.html is not None:
         try:
             report.to_html(args.html, title=args.chain)
-        except OSError as error:  # a full disk must not lose the JSON
+        except Exception as error:  # a full disk, a drawing that fails: the JSON must not be lost
             answer["error"] = file_error("page", error)
     if args.summary:
         with suppress(OSError):

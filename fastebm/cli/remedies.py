@@ -35,6 +35,7 @@ CALLS = (
 KEYWORD = re.compile(r"\b(?P<name>[a-z]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[\w.+-]*\w)?")
 QUOTES = "\"'"
 ARGUMENT = re.compile(r"^\w+(?= must )")
+RAISED = re.compile(r"(?<=\braise )\w+")
 
 
 def in_options(text: str, spellings: Mapping[str, str], *, names_files: bool = True) -> str:
@@ -70,6 +71,7 @@ def in_options(text: str, spellings: Mapping[str, str], *, names_files: bool = T
         text = re.sub(call, replacement, text)
     problem, semicolon, remedy = text.partition(";")
     remedy = KEYWORD.sub(option, remedy)
+    remedy = RAISED.sub(lambda match: spellings.get(match[0], match[0]), remedy)
     if not names_files:
         problem = KEYWORD.sub(option, problem)
     problem = ARGUMENT.sub(lambda match: spellings.get(match[0], match[0]), problem)

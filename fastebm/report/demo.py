@@ -122,7 +122,11 @@ def run(
     except KeyboardInterrupt as error:
         raise Interrupted("demo was interrupted", demo.report()) from error
     report = demo.report()
-    write_json(report, output)
+    try:
+        write_json(report, output)
+    except OSError:  # a full disk must not cost the numbers
+        demo.say(write_json(report))
+        raise
     demo.say(
         f"\n{report['wall_s']:.1f} s in all"
         + (f"; every number is in {output}" if output is not None else "")
