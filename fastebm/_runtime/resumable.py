@@ -7,16 +7,20 @@ is recognised by its name, which tells apart everything that its value depends o
 is missing in the file is computed, and none is ever taken for another.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
+
+import numpy as np
 
 from ..errors import InvalidChainError
 from . import packing
 from .checkpoint import Checkpoint
 from .progress import Monitor, interruptible
 from .types import RNG, Callback, Path
+from .warn import shortfalls, warn_unconverged
 
 State = Mapping[str, Any]
 Restore = Callable[[State], object]
@@ -25,6 +29,8 @@ T = TypeVar("T")
 # How the entries of the file begin: the own state of a part, the values of its finished stages, and
 # the part of it that is running. No name holds the separator.
 OWN, DONE, RUNNING, SEPARATOR = "own", "done", "running", "|"
+# The entry of a finished stage with the texts of its warnings.
+SHORTFALLS = "shortfalls"
 
 
 class Part:
@@ -135,7 +141,8 @@ def stage(
     state: Callable[[], State | None] = lambda: None,
     restore: Restore = lambda _: None,
 ) -> T:
-    """compute(), or its value as the checkpoint of the call under way has it.
+    """compute(), or its value as the checkpoint of the call under way has it, with its
+    `ConvergenceWarning`s.
 
     Parameters
     ----------
@@ -150,13 +157,17 @@ def stage(
     part = _current.get()
     if part is None:
         return compute()
-    if name in part.done:
-        return unpack(part.done[name])
-    with part.running(name) as own:
-        own.restore(state, restore)
-        value = compute()
-    part.finish(name, pack(value))
-    save()
+    kept = part.done.get(name)
+    if kept is None:
+        with shortfalls() as texts, part.running(name) as own:
+            own.restore(state, restore)
+            value = compute()
+        part.finish(name, {**pack(value), SHORTFALLS: np.array(json.dumps(texts))})
+        save()
+    else:
+        value, texts = unpack(kept), json.loads(str(kept[SHORTFALLS]))
+    for text in texts:
+        warn_unconverged(text)
     return value
 
 

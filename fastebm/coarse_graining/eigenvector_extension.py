@@ -16,13 +16,15 @@ is used, and its error is unknown.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
-from .._runtime.progress import Monitor
+from .._runtime.resumable import stage
 from .._runtime.types import BoolArray, FloatArray
 from ..chains.chain import MarkovChain
 from ..linalg.m_matrix import MMatrixSystem
+from ..linalg.restriction import Report
 from ..spectral.eigen_result import EigenResult
 
 # Error of f relative to its range up to which a state counts as resolved, and the fraction of the
@@ -38,7 +40,7 @@ MAX_PRODUCTS = 100_000
 
 
 def extended(
-    chain: MarkovChain, pairs: EigenResult, threads: int, monitor: Monitor
+    chain: MarkovChain, pairs: EigenResult, threads: int, monitor: Report
 ) -> tuple[FloatArray, FloatArray]:
     """(X, error): the right eigenvectors of `pairs`, (n_states, k), and for each column its largest
     error at any state, (k,); inf if a harmonic extension replaces the eigenvector."""
@@ -51,7 +53,9 @@ def extended(
         if unresolved.any():
             if extension is None or not np.array_equal(unresolved, extension.inside):
                 extension = _Extension(chain, unresolved, threads, monitor)
-            X[:, j], rest = extension.extend(X[:, j], _rate(pairs, j), ACCURACY * scale)
+            own = partial(extension.extend, X[:, j], _rate(pairs, j), ACCURACY * scale)
+            # the solves of a column need not be kept once it is done
+            X[:, j], rest = stage(f"eigenvector {j}", own)
             error[j] += rest
     return X, error
 
@@ -88,7 +92,7 @@ class _Extension:
     """Extensions of functions to one set U from their values outside it."""
 
     def __init__(
-        self, chain: MarkovChain, inside: BoolArray, threads: int, monitor: Monitor
+        self, chain: MarkovChain, inside: BoolArray, threads: int, monitor: Report
     ) -> None:
         self.chain, self.inside, self.threads, self.monitor = chain, inside, threads, monitor
         self.system = MMatrixSystem(chain._scaled, inside, MAX_PRODUCTS, threads)

@@ -10,13 +10,15 @@ import warnings
 import numpy as np
 
 from .._runtime import validate
-from .._runtime.progress import interruptible
+from .._runtime.checkpoint import fingerprint, remembered_seed
+from .._runtime.random import generator_state
 from .._runtime.results import StepsResult, result
+from .._runtime.resumable import resumable, stage
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray
+from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray, Path
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.law_error import relative_law_error
-from ..errors import ConvergenceWarning, InvalidChainError, NotReversibleError
+from ..errors import ConvergenceWarning, Interrupted, InvalidChainError, NotReversibleError
 from ..linalg.rounding import UNIT
 from ..spectral.eigen_result import EigenResult
 from ..spectral.eigenpairs import eigenpairs
@@ -116,6 +118,7 @@ def metastable_sets(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> MetastableResult:
     """k metastable sets of an irreducible reversible chain by PCCA+ (Deuflhard & Weber 2005;
     Roeblitz & Weber 2013).
@@ -127,8 +130,9 @@ def metastable_sets(
         From 2 to n_states.
     tol, rng
         For the eigenvectors (see `eigenpairs`).
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the search for the eigenvectors, and then these.
 
     Returns
     -------
@@ -182,17 +186,40 @@ def metastable_sets(
         raise NotReversibleError(
             "metastable_sets needs a reversible chain; use reversibilize(chain)"
         )
-    pairs = eigenpairs(
-        chain, k, tol=tol, rng=rng, num_threads=threads, progress=progress, callback=callback
-    )
-    if len(pairs.eigenvalues) < k:
-        raise InvalidChainError(
-            f"only {len(pairs.eigenvalues)} of {k} eigenvectors were found; take a larger tol or a "
-            "smaller k"
-        )
-    with interruptible(
-        "metastable_sets", lambda: pairs, progress=progress, callback=callback
+    rng = remembered_seed(rng, checkpoint)
+    generator = np.random.default_rng(rng)
+    start = generator_state(generator)
+    partial: EigenResult | None = None
+    with resumable(
+        "metastable_sets",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), k, tol, start),
+        partial=lambda: partial,
+        progress=progress,
+        callback=callback,
+        seed=rng,
     ) as monitor:
+        try:
+            partial = pairs = stage(
+                "eigenpairs",
+                lambda: eigenpairs(
+                    chain,
+                    k,
+                    tol=tol,
+                    rng=generator,
+                    num_threads=threads,
+                    progress=progress,
+                    callback=callback,
+                ),
+            )
+        except Interrupted as stop:
+            partial = stop.partial
+            raise
+        if len(pairs.eigenvalues) < k:
+            raise InvalidChainError(
+                f"only {len(pairs.eigenvalues)} of {k} eigenvectors were found; take a larger tol "
+                "or a smaller k"
+            )
         X, errors = extended(chain, pairs, threads, monitor)
         found = _pack(chain, X, errors, pairs, tol, threads)
     if pairs.converged and not found.converged:  # otherwise eigenpairs has said so

@@ -7,11 +7,13 @@ import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint
 from .._runtime.pacing import Pacer, paced_ranges
 from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
+from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, FloatArray
+from .._runtime.types import Callback, FloatArray, Path
 from ..chains.chain import MarkovChain, require_chain
 from .hodge import hodge_split
 
@@ -82,6 +84,7 @@ def detailed_balance(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> BalanceResult:
     """Measure how far `chain` is from detailed balance (theory, section 2; entropy production:
     Schnakenberg 1976).
@@ -97,6 +100,9 @@ def detailed_balance(
     hodge : bool
         Also split the log ratios into a gradient and a circulation, and rank cycles by their
         affinity; this takes a Laplacian solve.
+    checkpoint : path, optional
+        A file from which an interrupted call resumes with the same bits: it keeps the search for
+        the stationary distribution and the Laplacian solve.
 
     Returns
     -------
@@ -123,24 +129,33 @@ def detailed_balance(
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
     converged = split_converged = True
-    if pi is None:
-        law = chain._law.take(threads)
-        log_pi, converged = law.log_pi, law.converged
-    else:
-        with np.errstate(divide="ignore"):
-            log_pi = np.log(validate.distribution(pi, chain.n_states, "pi", chain.labels))
-    scaled = chain._scaled
-    found = balance(
-        scaled.pattern.matrix,
-        scaled.pattern.transpose,
-        scaled.log_row,
-        scaled.log_col,
-        log_pi,
-        threads,
-    )
-    split: dict[str, Any] = {}
-    if hodge:
-        split, split_converged = hodge_split(scaled, log_pi, threads, progress, callback)
+    given = None
+    if pi is not None:
+        given = validate.distribution(pi, chain.n_states, "pi", chain.labels)
+    with resumable(
+        "detailed_balance",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), given, tol, hodge),
+        partial=lambda: None,
+    ):
+        if given is None:
+            law = chain._law.take(threads)
+            log_pi, converged = law.log_pi, law.converged
+        else:
+            with np.errstate(divide="ignore"):
+                log_pi = np.log(given)
+        scaled = chain._scaled
+        found = balance(
+            scaled.pattern.matrix,
+            scaled.pattern.transpose,
+            scaled.log_row,
+            scaled.log_col,
+            log_pi,
+            threads,
+        )
+        split: dict[str, Any] = {}
+        if hodge:
+            split, split_converged = hodge_split(scaled, log_pi, threads, progress, callback)
     edges = [
         {"source": s, "target": t, "flux": f, "reverse_flux": b} for s, t, f, b in found["worst"]
     ]

@@ -8,10 +8,11 @@ import numpy as np
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.progress import Monitor, interruptible
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import StepsResult, result
+from .._runtime.resumable import Resumable, resumable, stage
 from .._runtime.threads import resolve_threads
-from .._runtime.types import BoolArray, Callback, FloatArray, States
+from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class, hits_almost_surely, on_closed_class
 from ..errors import ConvergenceWarning, InvalidChainError
@@ -111,6 +112,7 @@ def hitting_bounds(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> BoundsResult:
     """Theoretical bounds on the time to reach `target`, next to the computed values.
 
@@ -128,8 +130,9 @@ def hitting_bounds(
         Relative accuracy of the means and of the exit rate.
     max_iter : int, optional
         Largest number of products of the solves.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the gap, every solve that is done and the iteration of what is under way.
 
     Returns
     -------
@@ -175,20 +178,36 @@ def hitting_bounds(
             f"from state {int(np.argmax(missed))} the target is missed with positive probability; "
             "its mean hitting time is infinite and no bound applies"
         )
-    if gap is None:
-        gap = spectral_gap(
-            chain,
-            kind="additive",
-            tol=GAP_TOL,
-            rng=0,
-            num_threads=threads,
-            progress=progress,
-            callback=callback,
-        )
-    solve = _ExitRateSolve(chain, mask, gap, hitting, tol, limit, threads)
-    with interruptible(
-        "hitting_bounds", solve.partial, progress=progress, callback=callback
+    solve: _ExitRateSolve | None = None
+
+    def identity() -> str:
+        given = None if hitting is None else (hitting.mean, hitting.lower)
+        known = None if gap is None else repr(gap)
+        return fingerprint(chain.fingerprint(), mask, tol, limit, known, *(given or ()))
+
+    with resumable(
+        "hitting_bounds",
+        checkpoint,
+        identity,
+        partial=lambda: None if solve is None else solve.partial(),
+        progress=progress,
+        callback=callback,
     ) as monitor:
+        found_gap = gap
+        if found_gap is None:
+            found_gap = stage(
+                "gap",
+                lambda: spectral_gap(
+                    chain,
+                    kind="additive",
+                    tol=GAP_TOL,
+                    rng=0,
+                    num_threads=threads,
+                    progress=progress,
+                    callback=callback,
+                ),
+            )
+        solve = _ExitRateSolve(chain, mask, found_gap, hitting, tol, limit, threads)
         solve.run(monitor)
         found = solve.result()
     if found.error > tol:
@@ -267,7 +286,7 @@ class _ExitRateSolve:
         self.mean = hitting.mean
         self.error = float((hitting.mean[self.inside] / lower - 1.0).max(initial=0.0)) + 1e-15
 
-    def run(self, monitor: Monitor) -> None:
+    def run(self, monitor: Resumable) -> None:
         if not self.inside.any():
             self.mean, self.error = np.zeros(self.chain.n_states), 0.0
             self.rate = self.low = 1.0

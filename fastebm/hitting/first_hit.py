@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._runtime.progress import Monitor
+from .._runtime.checkpoint import fingerprint
 from .._runtime.types import BoolArray, FloatArray
 from ..chains.chain import MarkovChain
 from ..equilibrium.structure import reachable
 from ..linalg.m_matrix import Iterate, MMatrixSystem
+from ..linalg.restriction import Report
 from ..linalg.rounding import UNIT
 from .times import enclosure
 
@@ -86,7 +87,12 @@ class FirstHitSolve:
         self.u = self.initial.copy()
         self.error = np.where((self.u > 0.0) & (self.u < 1.0), 1.0, 0.0)
 
-    def run(self, monitor: Monitor) -> None:
+    def identity(self) -> str:
+        """The fingerprint of everything that the result depends on."""
+        parts = (self.tol, self.time_tol, self.system.limit)
+        return fingerprint(self.chain.fingerprint(), *self.sets, *parts)
+
+    def run(self, monitor: Report) -> None:
         if not self.inside.any():
             return
         ones = self.inside.astype(np.float64)
@@ -103,7 +109,7 @@ class FirstHitSolve:
                 residuals.append(0.0)
         self.residual = max(residuals)
 
-    def _solve_column(self, k: int, longest: float, monitor: Monitor) -> float:
+    def _solve_column(self, k: int, longest: float, monitor: Report) -> float:
         """Solve for the k-th set; returns the residual. `longest` bounds the mean exit times."""
         members, open_rows = self.sets[k], self.error[:, k] > 0.0
         support = self.reaching[k] & self.inside
@@ -129,7 +135,7 @@ class FirstHitSolve:
         return best.largest
 
     def _relative_error(
-        self, best: Iterate, support: BoolArray, longest: float, monitor: Monitor
+        self, best: Iterate, support: BoolArray, longest: float, monitor: Report
     ) -> float:
         """The largest relative error of u, by the bound of an elimination or as in the notes."""
         if math.isfinite(best.bound):  # relative to the exact solution

@@ -7,10 +7,12 @@ import numpy as np
 from scipy.special import stdtrit
 
 from .._runtime import validate
-from .._runtime.progress import Monitor, interruptible
+from .._runtime.checkpoint import fingerprint, remembered_seed
+from .._runtime.random import generator_state, restore_generator
 from .._runtime.results import StepsResult, result
+from .._runtime.resumable import Resumable, State, forget_stages, resumable, save
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback, FloatArray
+from .._runtime.types import RNG, Callback, FloatArray, Path
 from .._runtime.warn import shortfalls, warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import on_closed_class
@@ -72,6 +74,7 @@ def kemeny_constant(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> KemenyResult:
     """Kemeny's constant: the mean time to reach a state drawn from the stationary distribution,
     which is the same from every start.
@@ -86,8 +89,9 @@ def kemeny_constant(
         Relative accuracy of the constant, or of each solve if the trace is estimated.
     rng : seed or Generator, optional
         For the probes. The result depends on it and not on the number of threads.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps the finished probes and the iteration
+        of the solve under way.
 
     Returns
     -------
@@ -117,19 +121,34 @@ def kemeny_constant(
     require_chain(chain)
     n_probes = validate.count(n_probes, "n_probes", minimum=2)
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
+    rng = remembered_seed(rng, checkpoint)
     generator, threads = np.random.default_rng(rng), resolve_threads(num_threads)
     chain = on_closed_class(chain)
     if chain.n_states == 1:
         return KemenyResult(0.0, 0.0, 0.0, 0.0, "trace", 0, 0, True, lag=chain.lag)
-    solve = _KemenySolve(chain, tol, threads)
-    with interruptible(
-        "kemeny_constant", solve.partial, progress=progress, callback=callback
+    solve: _KemenySolve | None = None
+    saved: list[State] = []
+    start = generator_state(generator)
+    with resumable(
+        "kemeny_constant",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), n_probes, tol, start),
+        state=lambda: None if solve is None else solve.reached,
+        restore=saved.append,
+        partial=lambda: None if solve is None else solve.partial(),
+        progress=progress,
+        callback=callback,
+        seed=rng,
     ) as monitor:
+        solve = _KemenySolve(chain, tol, threads)
+        for state in saved:  # one at most
+            solve.restore(state, generator)
         if chain.n_states <= MAX_EXACT and solve.system.prepare(monitor):
             found = solve.exact(monitor)
         else:
-            solve.begin(monitor)
-            for _ in range(n_probes):
+            if not saved:
+                solve.begin(monitor)
+            while len(solve.samples) < n_probes:
                 solve.probe(generator, monitor)
             found = solve.estimate()
     if not found.converged:
@@ -157,6 +176,27 @@ class _KemenySolve:
         self.time = self.time_error = self.amplification = math.nan
         self.probe_error = 0.0
         self.converged = True
+        self.reached: State | None = None  # after the last probe
+
+    def _remember(self, rng: np.random.Generator) -> None:
+        """What a checkpoint goes on from after a probe; the solves so far are not needed then."""
+        numbers = [self.time, self.time_error, self.amplification, self.probe_error, self.converged]
+        self.reached = {
+            "samples": np.array(self.samples),
+            "numbers": np.array(numbers, dtype=np.float64),
+            "context": self.system.context,
+            "rng": np.array(generator_state(rng)),
+        }
+        forget_stages()
+        save()
+
+    def restore(self, state: State, rng: np.random.Generator) -> None:
+        """Go on from what `reached` was."""
+        self.samples, numbers = state["samples"].tolist(), state["numbers"].tolist()
+        self.time, self.time_error, self.amplification, self.probe_error, converged = numbers
+        self.converged, self.system.context = bool(converged), state["context"]
+        restore_generator(rng, str(state["rng"]))
+        self.reached = state
 
     @property
     def _row_rounding(self) -> float:
@@ -171,7 +211,7 @@ class _KemenySolve:
 
     # --- every entry of the trace -----------------------------------------------------------------
 
-    def exact(self, monitor: Monitor) -> KemenyResult:
+    def exact(self, monitor: Resumable) -> KemenyResult:
         """The result from every entry of the trace, by elimination."""
         system, states = self.system, np.flatnonzero(self.inside)
         whole = np.zeros((2, self.chain.n_states))
@@ -200,7 +240,7 @@ class _KemenySolve:
 
     # --- an estimate ------------------------------------------------------------------------------
 
-    def begin(self, monitor: Monitor) -> None:
+    def begin(self, monitor: Resumable) -> None:
         """E_pi tau_z, and how much the error of a probe exceeds the residual of its solve."""
         ones = self.inside.astype(np.float64)
         found = self._solved(ones, self.tol, monitor, start=ones, least=1.0)
@@ -214,12 +254,12 @@ class _KemenySolve:
         total = float(self.root @ found.hi)
         self.amplification = total / (1.0 - error) if error < 1.0 else math.inf
 
-    def _solved(self, b: FloatArray, tol: float, monitor: Monitor, **options: Any) -> Iterate:
+    def _solved(self, b: FloatArray, tol: float, monitor: Resumable, **options: Any) -> Iterate:
         found = self.system.solve(b, tol, monitor, **options)
         self.converged &= bool(self.system.error(found) <= tol)
         return found
 
-    def probe(self, rng: np.random.Generator, monitor: Monitor) -> None:
+    def probe(self, rng: np.random.Generator, monitor: Resumable) -> None:
         """One sample of the trace: s D^(1/2) N D^(-1/2) s with random signs s."""
         signs = rng.choice([-1.0, 1.0], self.chain.n_states)
         b = np.where(self.inside, signs / self.root, 0.0)
@@ -228,6 +268,7 @@ class _KemenySolve:
         # |N r| <= N |r|, and |r| is at most this multiple of the b of `begin`
         self.probe_error = max(self.probe_error, found.size + found.rounding)
         self.samples.append(float(np.sum(np.where(self.inside, signs * self.root * found.hi, 0.0))))
+        self._remember(rng)
 
     def partial(self) -> KemenyResult | None:
         return self.estimate() if len(self.samples) >= 2 else None

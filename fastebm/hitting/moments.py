@@ -6,10 +6,11 @@ import warnings
 import numpy as np
 
 from .._runtime import validate
-from .._runtime.progress import Monitor, interruptible
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import StepsResult, result
+from .._runtime.resumable import Resumable, resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import BoolArray, Callback, FloatArray, States
+from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import hits_almost_surely, reachable
 from ..errors import ConvergenceWarning
@@ -70,6 +71,7 @@ def hitting_moments(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> MomentsResult:
     """Mean, second moment and standard deviation of the number of steps to reach `target`.
 
@@ -81,8 +83,9 @@ def hitting_moments(
         Componentwise relative accuracy of both moments.
     max_iter : int, optional
         Largest number of products in all.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        every solve that is done and the iteration of the one under way.
 
     Returns
     -------
@@ -114,8 +117,13 @@ def hitting_moments(
     limit = MAX_ITER if max_iter is None else validate.count(max_iter, "max_iter")
     mask = validate.target_mask(target, chain.n_states, chain.labels)
     solve = _MomentsSolve(chain, mask, tol, limit, resolve_threads(num_threads))
-    with interruptible(
-        "hitting_moments", solve.result, progress=progress, callback=callback
+    with resumable(
+        "hitting_moments",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), mask, tol, limit),
+        partial=solve.result,
+        progress=progress,
+        callback=callback,
     ) as monitor:
         solve.run(monitor)
         found = solve.result()
@@ -150,7 +158,7 @@ class _MomentsSolve:
         self.mean_error = self.second_error = 0.0 if done else math.inf
         self.is_solved = done  # whether `variance` is known, too
 
-    def run(self, monitor: Monitor) -> None:
+    def run(self, monitor: Resumable) -> None:
         if not self.inside.any():
             return
         ones = self.inside.astype(np.float64)

@@ -8,10 +8,10 @@ from typing import TypedDict, TypeVar, Unpack
 import numpy as np
 
 from .._runtime import validate
-from .._runtime.progress import interruptible
 from .._runtime.results import Result, StepsResult, result
+from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import BoolArray, Callback, FloatArray, States
+from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
 from ..errors import ConvergenceWarning, InvalidChainError
 from .first_hit import CRUDE, FirstHitSolve
@@ -116,6 +116,7 @@ def hitting_probabilities(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> HitProbabilityResult:
     """P_x(the target is hit, and before `avoid` if that is given) for every state x.
 
@@ -128,8 +129,9 @@ def hitting_probabilities(
         Componentwise relative accuracy of the probabilities and of their complements.
     max_iter : int, optional
         Largest number of products.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        every solve that is done and the iteration of the one under way.
 
     Returns
     -------
@@ -167,7 +169,7 @@ def hitting_probabilities(
     )
     _require_disjoint([members, avoided])
     solve = _first_hit(chain, [members], avoided, tol, max_iter, num_threads)
-    return _run("hitting_probabilities", solve, _hit_probability, progress, callback)
+    return _run("hitting_probabilities", solve, _hit_probability, progress, callback, checkpoint)
 
 
 class _CommittorOptions(TypedDict, total=False):
@@ -178,6 +180,7 @@ class _CommittorOptions(TypedDict, total=False):
     num_threads: int | None
     progress: bool
     callback: Callback | None
+    checkpoint: Path | None
 
 
 def committor(
@@ -194,7 +197,8 @@ def committor(
     source, target : bool mask (n_states,) or state numbers
         Disjoint.
     **options
-        tol, max_iter, num_threads, progress, callback: as in `hitting_probabilities`.
+        tol, max_iter, num_threads, progress, callback, checkpoint: as in
+        `hitting_probabilities`.
 
     Returns
     -------
@@ -224,6 +228,7 @@ def absorption_probabilities(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> AbsorptionResult:
     """For every state, the probabilities that each of several sets is the first one to be hit.
 
@@ -236,8 +241,9 @@ def absorption_probabilities(
         Componentwise relative accuracy of the probabilities and of the mean times.
     max_iter : int, optional
         Largest number of products in all.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint as in
+        `hitting_probabilities`.
 
     Returns
     -------
@@ -264,7 +270,7 @@ def absorption_probabilities(
     _require_disjoint(sets)
     none = np.zeros(chain.n_states, bool)
     solve = _first_hit(chain, sets, none, tol, max_iter, num_threads, accurate_times=True)
-    return _run("absorption_probabilities", solve, _absorption, progress, callback)
+    return _run("absorption_probabilities", solve, _absorption, progress, callback, checkpoint)
 
 
 def _require_disjoint(sets: Sequence[BoolArray]) -> None:
@@ -301,8 +307,16 @@ def _run(
     pack: Callable[[FirstHitSolve], ResultT],
     progress: bool,
     callback: Callback | None,
+    checkpoint: Path | None,
 ) -> ResultT:
-    with interruptible(call, lambda: pack(solve), progress=progress, callback=callback) as monitor:
+    with resumable(
+        call,
+        checkpoint,
+        solve.identity,
+        partial=lambda: pack(solve),
+        progress=progress,
+        callback=callback,
+    ) as monitor:
         solve.run(monitor)
         found = pack(solve)
     if not found.converged:

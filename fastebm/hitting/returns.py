@@ -1,13 +1,16 @@
 """Return times (Kac) and commute times."""
 
 import math
+from functools import partial
 
 import numpy as np
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import StepsResult, result
+from .._runtime.resumable import resumable, stage
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, FloatArray, States
+from .._runtime.types import Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
 from ..errors import InvalidChainError
 from .times import mean_times
@@ -112,6 +115,7 @@ def commute_times(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> CommuteResult:
     """Mean times from each source to its target and back.
 
@@ -121,8 +125,9 @@ def commute_times(
     source, target : int or int array (n_pairs,)
     tol : float
         Relative accuracy.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the solves that are done and the iteration of the one under way.
 
     Returns
     -------
@@ -155,22 +160,35 @@ def commute_times(
         )
     times = np.zeros((2, 3, sources.size))  # there, back; mean, lower, upper
     converged = True
-    for state in np.unique([sources, targets]):
+
+    def solve(state: int, progress: bool) -> tuple[FloatArray, bool]:
+        """(mean, lower, upper) of the way to `state` from each partner in a pair, converged."""
         found = mean_times(
             chain,
-            [int(state)],
+            [state],
             tol=tol,
             num_threads=num_threads,
             progress=progress,
             callback=callback,
             averaged=False,
         )
-        converged &= found.converged
-        for way, (start, end) in enumerate(((sources, targets), (targets, sources))):
-            here = end == state
-            times[way][:, here] = [
-                values[start[here]] for values in (found.mean, found.lower, found.upper)
-            ]
+        partners = np.concatenate([sources[targets == state], targets[sources == state]])
+        bounds = np.array([found.mean, found.lower, found.upper])[:, partners]
+        return bounds, found.converged
+
+    with resumable(
+        "commute_times",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), sources, targets, tol),
+        partial=lambda: None,
+    ):
+        for state in np.unique([sources, targets]).tolist():
+            bounds, has_converged = stage(f"state {state}", partial(solve, state, progress))
+            converged &= has_converged
+            there = targets == state
+            times[0][:, there], times[1][:, sources == state] = np.split(
+                bounds, [np.count_nonzero(there)], axis=1
+            )
     commute, lower, upper = times.sum(axis=0)
     return CommuteResult(
         commute=commute,

@@ -12,12 +12,14 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint, remembered_seed
 from .._runtime.labelled import is_table
-from .._runtime.progress import interruptible
+from .._runtime.packing import pack, unpack
 from .._runtime.random import philox_key
 from .._runtime.results import Result, result
+from .._runtime.resumable import State, resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback
+from .._runtime.types import RNG, Callback, Path
 from .._runtime.warn import shortfalls, warn_unconverged
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected_set
@@ -84,6 +86,7 @@ def bootstrap(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> BootstrapResult:
     """Interval for a statistic of the chain that is estimated from data.
 
@@ -106,8 +109,9 @@ def bootstrap(
     lag, mode
         As in `count_transitions`, for trajectories.
     rng : seed or Generator, optional
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the replicates so far; that `statistic` is the same function is up to the caller.
 
     Returns
     -------
@@ -133,6 +137,7 @@ def bootstrap(
     n = validate.count(n, "n", 2)
     level = validate.number(level, "level", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
+    rng = remembered_seed(rng, checkpoint)
     key = philox_key(rng)
     if _is_counts(trajectories_or_counts):
         kind = "rows"
@@ -140,27 +145,52 @@ def bootstrap(
             trajectories_or_counts, whole="rows are drawn as whole counts; round them"
         )
         draw, lag = _rows(data, key, threads), data.lag
+        parts: list[npt.ArrayLike] = []
     else:
         kind = "trajectories"
-        draw, data = _trajectories(list(as_trajectories(trajectories_or_counts)), lag, mode, key)
-    with shortfalls() as reasons:
-        estimate, _ = _evaluate(data.scipy(), statistic, reversible, lag)
-    replicates = _Replicates(estimate, reasons, lag)
+        parts = list(as_trajectories(trajectories_or_counts))
+        draw, data = _trajectories(parts, lag, mode, key)
+    replicates = _Replicates(lag)
 
     def so_far() -> BootstrapResult | None:
-        return replicates.summary(level, kind, n) if len(replicates.values) >= 2 else None
+        if len(replicates.reached["values"]) < 2:
+            return None
+        return replicates.summary(level, kind, n)
 
-    with interruptible(
-        "bootstrap", so_far, total=n, progress=progress, callback=callback
+    def identity() -> str:
+        P = data.scipy()
+        return fingerprint(
+            P.indptr,
+            P.indices,
+            P.data,
+            *map(np.asarray, parts),
+            [n, reversible, lag, kind, mode],
+            key,
+        )
+
+    with resumable(
+        "bootstrap",
+        checkpoint,
+        identity,
+        state=replicates.state,
+        restore=replicates.restore,
+        partial=so_far,
+        total=n,
+        progress=progress,
+        callback=callback,
+        seed=rng,
     ) as monitor:
-        for replicate in range(n):
+        replicates.begin(data.scipy(), statistic, reversible)
+        for replicate in range(replicates.n_done, n):
             replicates.add(draw(replicate), statistic, reversible)
+            monitor.save()
             monitor(replicate + 1)
     found = so_far()
-    if replicates.reasons:
-        warn_unconverged(f"bootstrap: the estimate or a replicate: {replicates.reasons[0]}")
+    if replicates.reached["reasons"]:
+        reason = replicates.reached["reasons"][0]
+        warn_unconverged(f"bootstrap: the estimate or a replicate: {reason}")
     if found is None:
-        failures = replicates.failures
+        failures = replicates.reached["failures"]
         raise InvalidChainError(
             f"the statistic failed on {sum(failures.values())} of {n} replicates: {failures}"
         )
@@ -178,36 +208,77 @@ def _is_counts(data: object) -> TypeGuard[CountsLike]:
 
 
 class _Replicates:
-    """Values of the statistic on the replicates so far, and why others have none."""
+    """Values of the statistic on the replicates so far, and why others have none.
 
-    def __init__(self, estimate: npt.ArrayLike, reasons: list[str], lag: int) -> None:
-        self.estimate, self.lag = estimate, lag
-        self.reasons = reasons  # why something did not converge
-        self.values: list[npt.ArrayLike] = []
-        self.failures: dict[str, int] = {}
-        self.n_reduced = 0
+    Attributes
+    ----------
+    reached : dict
+        The estimate from the data, the values, the reasons why something did not converge, the
+        numbers of failures, and n_reduced; replaced as a whole, so that an interruption never sees
+        a part.
+    """
+
+    def __init__(self, lag: int) -> None:
+        self.lag = lag
+        self.reached: dict[str, Any] = {"values": []}
+
+    @property
+    def n_done(self) -> int:
+        values, failures = self.reached["values"], self.reached["failures"]
+        return len(values) + int(sum(failures.values()))
+
+    @property
+    def estimate(self) -> npt.ArrayLike:
+        """The statistic of the data."""
+        found: npt.ArrayLike = self.reached["estimate"]
+        return found
+
+    def begin(self, counts: sp.csr_array, statistic: Statistic, reversible: bool) -> None:
+        """Evaluate the statistic on the data, unless a checkpoint has its value."""
+        if "estimate" in self.reached:
+            return
+        with shortfalls() as reasons:
+            estimate, _ = _evaluate(counts, statistic, reversible, self.lag)
+        self.reached = {
+            "estimate": estimate,
+            "values": [],
+            "reasons": list(reasons),
+            "failures": {},
+            "n_reduced": 0,
+        }
+
+    def state(self) -> State | None:
+        """The arrays of a checkpoint."""
+        return pack(self.reached) if "estimate" in self.reached else None
+
+    def restore(self, state: State) -> None:
+        """Go on from `state()`."""
+        self.reached = unpack(state)
 
     def add(self, counts: sp.csr_array, statistic: Statistic, reversible: bool) -> None:
+        now = self.reached
         try:
             with shortfalls() as reasons:
                 value, reduced = _evaluate(counts, statistic, reversible, self.lag)
-            self.reasons += reasons
-            self.n_reduced += reduced
+            now = now | {"reasons": [*now["reasons"], *reasons]}
+            now = now | {"n_reduced": now["n_reduced"] + reduced}
             if np.shape(value) != np.shape(self.estimate):
                 raise InvalidChainError(
                     f"shape {np.shape(value)}, not {np.shape(self.estimate)}: states are missing"
                 )
             if not np.isfinite(value).all():
                 raise InvalidChainError("not finite")
-            self.values.append(value)
+            now = now | {"values": [*now["values"], value]}
         except FastebmError as error:
             reason = type(error).__name__
             if isinstance(error, InvalidChainError):
                 reason = f"{reason}: {error}"
-            self.failures[reason] = self.failures.get(reason, 0) + 1
+            failures = now["failures"]
+            now = now | {"failures": failures | {reason: failures.get(reason, 0) + 1}}
+        self.reached = now
 
     def summary(self, level: float, kind: str, n: int) -> BootstrapResult:
-        replicates = np.array(self.values)
+        replicates = np.array(self.reached["values"])
         lower, upper = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2], axis=0)
         spread = replicates.std(axis=0, ddof=1)
         is_scalar = np.ndim(self.estimate) == 0
@@ -223,11 +294,11 @@ class _Replicates:
             level=level,
             kind=kind,
             n=n,
-            n_failed=sum(self.failures.values()),
-            failures=dict(self.failures),
-            n_reduced=self.n_reduced,
+            n_failed=sum(self.reached["failures"].values()),
+            failures=dict(self.reached["failures"]),
+            n_reduced=self.reached["n_reduced"],
             replicates=replicates,
-            converged=not self.reasons,
+            converged=not self.reached["reasons"],
         )
 
 

@@ -12,11 +12,13 @@ import scipy.sparse as sp
 from scipy.special import chdtrc
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint, remembered_seed
 from .._runtime.memory import forecast_memory
-from .._runtime.progress import interruptible
+from .._runtime.random import generator_state, restore_generator
 from .._runtime.results import Result, result
+from .._runtime.resumable import State, resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback, IntArray
+from .._runtime.types import RNG, Callback, IntArray, Path
 from ..chains.chain import MarkovChain
 from ..counts.transitions import as_trajectories, count_transitions
 from ..errors import InvalidChainError
@@ -69,6 +71,7 @@ def markov_test(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> MarkovTest:
     """Test whether trajectories are first-order Markov.
 
@@ -82,8 +85,9 @@ def markov_test(
     n_bootstrap : int
         Data sets simulated from the first-order chain.
     rng : seed or Generator, optional
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the replicates so far.
 
     Returns
     -------
@@ -122,12 +126,35 @@ def markov_test(
     starts = np.array([x[0] for x in data if len(x)])
     used = lengths[lengths > 0]
     forecast_memory(16 * len(used) * int(used.max()), "the simulated trajectories")
-    simulated, simulated_distances = [], []
+    rng = remembered_seed(rng, checkpoint)
     generator = np.random.default_rng(rng)
-    with interruptible(
-        "markov_test", lambda: None, total=n_bootstrap, progress=progress, callback=callback
+    start = generator_state(generator)
+    # replaced as a whole, so that an interruption never sees a part
+    reached: tuple[list[float], list[list[float]], str] = ([], [], start)
+
+    def state() -> State:
+        simulated, each, random = reached
+        table = np.array(each).reshape(len(each), len(lags))
+        return {"simulated": np.array(simulated), "distances": table, "rng": np.array(random)}
+
+    def restore(saved: State) -> None:
+        nonlocal reached
+        reached = saved["simulated"].tolist(), saved["distances"].tolist(), str(saved["rng"])
+        restore_generator(generator, reached[2])
+
+    with resumable(
+        "markov_test",
+        checkpoint,
+        lambda: fingerprint(*data, lags, n_bootstrap, start),
+        state=state,
+        restore=restore,
+        partial=lambda: None,
+        total=n_bootstrap,
+        progress=progress,
+        callback=callback,
+        seed=rng,
     ) as monitor:
-        for replicate in range(n_bootstrap):
+        for replicate in range(len(reached[0]), n_bootstrap):
             paths = simulate(
                 chain,
                 int(used.max()) - 1,
@@ -137,11 +164,14 @@ def markov_test(
                 num_threads=threads,
             )
             drawn = [path[:length] for path, length in zip(paths, used, strict=True)]
-            simulated.append(_order_statistic(drawn, n)[0])
+            order = _order_statistic(drawn, n)[0]
             drawn_counts = count_transitions(drawn, n_states=n).counts
-            simulated_distances.append(_lag_distances(drawn, drawn_counts, lags))
+            each = _lag_distances(drawn, drawn_counts, lags)
+            simulated, before, _ = reached
+            reached = [*simulated, order], [*before, each], generator_state(generator)
+            monitor.save()
             monitor(replicate + 1)
-    found = np.array(simulated_distances)
+    simulated, found = reached[0], np.array(reached[1])
     return MarkovTest(
         statistic=statistic,
         p_value=p_value(simulated, statistic),

@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint, remembered_seed
+from .._runtime.random import generator_state
 from .._runtime.results import Result, result
+from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback, FloatArray, Int32Array, Labels
+from .._runtime.types import RNG, Callback, FloatArray, Int32Array, Labels, Path
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected
 from ..counts.matrix import CountMatrix, CountsLike
@@ -83,6 +86,7 @@ def fit_potential(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> PotentialFit:
     """The potential of transitions.
 
@@ -106,8 +110,9 @@ def fit_potential(
         Newton's method stops when no component of V changes by more.
     rng : seed or Generator, optional
         Of the random probes, for more than 2000 states.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the vectors of Newton's method, and the random probes so far.
 
     Returns
     -------
@@ -147,26 +152,45 @@ def fit_potential(
         graph = data.probabilities(total)
         components, n_components = data.weak_components
         require_minimum(data)
-    fit, converged = newton(
-        graph,
-        "least-squares" if least_squares else action,
-        tol,
-        threads,
-        f"fit_potential, {method}",
-        guess=not least_squares,
-        progress=progress,
-        callback=callback,
-    )
-    # a state without departures has no log ratio that its total could enter
-    draws, ones = np.where(total > 0, total, 1.0), np.ones(data.n_states)
-    V = fit.v - np.log(draws) if least_squares else fit.v
-    V = centered(V, components, n_components, data.total)
-    errors, error_kind = None, "none"
-    if std_error and not is_exact:
-        row_total, scale = (draws, ones) if least_squares else (ones, 1.0 / draws)
-        errors, error_kind = multinomial_errors(
-            fit, components, n_components, data.total, row_total, scale, rng, progress, callback
+    rng = remembered_seed(rng, checkpoint)
+    generator = np.random.default_rng(rng)
+    parts = (data.matrix.indptr, data.matrix.indices, data.matrix.values, total)
+    own = (method, action, is_exact, std_error, tol, generator_state(generator))
+    with resumable(
+        "fit_potential",
+        checkpoint,
+        lambda: fingerprint(*parts, *own),
+        partial=lambda: None,
+        seed=rng,
+    ):
+        fit, converged = newton(
+            graph,
+            "least-squares" if least_squares else action,
+            tol,
+            threads,
+            f"fit_potential, {method}",
+            guess=not least_squares,
+            progress=progress,
+            callback=callback,
         )
+        # a state without departures has no log ratio that its total could enter
+        draws, ones = np.where(total > 0, total, 1.0), np.ones(data.n_states)
+        V = fit.v - np.log(draws) if least_squares else fit.v
+        V = centered(V, components, n_components, data.total)
+        errors, error_kind = None, "none"
+        if std_error and not is_exact:
+            row_total, scale = (draws, ones) if least_squares else (ones, 1.0 / draws)
+            errors, error_kind = multinomial_errors(
+                fit,
+                components,
+                n_components,
+                data.total,
+                row_total,
+                scale,
+                generator,
+                progress,
+                callback,
+            )
     fraction, n_pairs, n_one_way = _gradient_fraction(data, draws, V)
     return PotentialFit(
         potential=V,

@@ -1,11 +1,14 @@
 """The reversible chain of maximum likelihood, with the evidence for it."""
 
+import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import Result, result
+from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, Labels
+from .._runtime.types import Callback, Labels, Path
 from ..chains.chain import MarkovChain
 from ..counts.matrix import CountMatrix, CountsLike
 from ..counts.reversible_mle import fit_reversible
@@ -51,6 +54,7 @@ def reversible_fit(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> ReversibleFit:
     """The reversible chain of maximum likelihood, by Newton's method on its convex dual.
 
@@ -65,8 +69,9 @@ def reversible_fit(
         Newton's method stops when no log pi changes by more.
     labels, reward : optional
         Of the chain, as in `MarkovChain`.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the vectors of Newton's method.
 
     Returns
     -------
@@ -89,7 +94,14 @@ def reversible_fit(
     tol = validate.number(tol, "tol", above=0.0)
     threads = resolve_threads(num_threads)
     data = CountMatrix(counts, labels=labels)
-    pattern, row, col, evidence = fit_reversible(data, pi, tol, threads, progress, callback)
+    matrix, law = data.matrix, None if pi is None else np.asarray(pi)
+    with resumable(
+        "reversible_fit",
+        checkpoint,
+        lambda: fingerprint(matrix.indptr, matrix.indices, matrix.values, law, tol),
+        partial=lambda: None,
+    ):
+        pattern, row, col, evidence = fit_reversible(data, pi, tol, threads, progress, callback)
     chain = MarkovChain._from_parts(
         pattern, row, col, labels=data.labels, reward=reward, lag=data.lag
     )

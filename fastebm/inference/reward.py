@@ -3,9 +3,11 @@
 import numpy as np
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import Result, result
+from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback, FloatArray, Int32Array, Labels
+from .._runtime.types import RNG, Callback, FloatArray, Int32Array, Labels, Path
 from ..counts.matrix import CountMatrix, CountsLike
 from ..counts.newton import newton
 from .potential import require_minimum
@@ -55,6 +57,7 @@ def fit_reward(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> RewardFit:
     """Rewards from pairwise preferences: the Bradley-Terry model (Bradley & Terry 1952).
 
@@ -71,8 +74,9 @@ def fit_reward(
         Newton's method stops when no reward changes by more.
     rng
         Not used; accepted for uniformity with `fit_potential`.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the vectors of Newton's method.
 
     Returns
     -------
@@ -95,15 +99,16 @@ def fit_reward(
     data = CountMatrix(preferences, labels=labels, name="preferences")
     components, n_components = data.weak_components
     require_minimum(data)
-    fit, converged = newton(
-        data.graph,
-        "logistic",
-        tol,
-        resolve_threads(num_threads),
+    matrix, threads = data.matrix, resolve_threads(num_threads)
+    with resumable(
         "fit_reward",
-        progress=progress,
-        callback=callback,
-    )
+        checkpoint,
+        lambda: fingerprint(matrix.indptr, matrix.indices, matrix.values, tol),
+        partial=lambda: None,
+    ):
+        fit, converged = newton(
+            data.graph, "logistic", tol, threads, "fit_reward", progress=progress, callback=callback
+        )
     gauge = np.ones(data.n_states)
     errors, kind = None, "none"
     if std_error:

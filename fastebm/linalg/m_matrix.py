@@ -366,14 +366,13 @@ class MMatrixSystem:
             self.prepare(lambda *_, **__: None)
 
     def _packed(self, found: Iterate) -> State:
-        numbers = np.array([found.size, found.rounding, found.bound])
-        arrays = {"hi": found.hi, "lo": found.lo, "r": found.r, "numbers": numbers}
+        arrays = {"hi": found.hi, "lo": found.lo, "bound": np.array(found.bound)}
         return arrays | {"context": self.context, "method": np.array(self.method)}
 
     def _unpacked(self, state: State) -> Iterate:
-        size, rounding, bound = (float(number) for number in state["numbers"])
-        found = Iterate(state["hi"], state["lo"], state["r"], size, rounding, bound)
-        self.best, self.context, self.method = found, state["context"], str(state["method"])
+        self.best = None
+        found = self._accept(state["hi"], state["lo"], float(state["bound"]))
+        self.context, self.method = state["context"], str(state["method"])
         return found
 
     def _go_on_from(self, state: State) -> None:

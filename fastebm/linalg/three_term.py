@@ -1,6 +1,7 @@
 """Lanczos without a stored basis."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -76,6 +77,21 @@ class ThreeTerm:
             if b <= NULL_COUPLING:
                 return True
         return False
+
+    def state(self) -> dict[str, FloatArray]:
+        """Copies of what `restore` goes on from with the same bits."""
+        known = len(self._rows) - 2
+        return {
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "rows": self._rows[known:].copy(),
+            "slot": np.array(self._slot),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`."""
+        self.alpha, self.beta = state["alpha"], state["beta"]
+        self._rows[-2:], self._slot = state["rows"], int(state["slot"])
 
     def vector(self, weights: FloatArray, step_done: Callable[[], None]) -> FloatArray:
         """The combination of the vectors of the recurrence with these weights, by a second pass;

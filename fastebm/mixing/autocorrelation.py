@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
-from .._runtime.progress import Monitor, interruptible
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import StepsResult, result
+from .._runtime.resumable import Resumable, State, resumable, save, stage
 from .._runtime.threads import resolve_threads
-from .._runtime.types import BoolArray, Callback, FloatArray, IntArray
+from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, Path
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.law_error import relative_law_error
@@ -81,6 +82,7 @@ def autocorrelation(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> AutocorrelationResult:
     """Asymptotic variance, integrated autocorrelation time and autocorrelation function of an
     observable.
@@ -94,8 +96,9 @@ def autocorrelation(
         Lags of the autocorrelation function; each costs a product.
     tol : float
         The Poisson equation is solved until its residual is below tol max |f - pi f|.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the solves that are done, the iteration of the one under way, and the lags.
 
     Returns
     -------
@@ -139,6 +142,28 @@ def autocorrelation(
     inside = closed_class(chain)
     if inside is not None:
         chain, values = chain.restrict(inside), values[inside]
+    with resumable(
+        "autocorrelation",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), values, n_lags, tol),
+        partial=lambda: None,
+        progress=progress,
+        callback=callback,
+    ) as monitor:
+        return _solved(chain, values, inside, n_states, n_lags, tol, threads, monitor)
+
+
+def _solved(
+    chain: MarkovChain,
+    values: FloatArray,
+    inside: BoolArray | None,
+    n_states: int,
+    n_lags: int,
+    tol: float,
+    threads: int,
+    monitor: Resumable,
+) -> AutocorrelationResult:
+    """The result on the closed class `inside`, to which chain and values are restricted."""
     law = chain._law.take(threads)
     log_pi = law.log_pi
     pi = np.exp(log_pi)
@@ -155,11 +180,8 @@ def autocorrelation(
         return _constant(mean, n_lags, zero, chain.lag)
     unit = centred / size
     solve = _PoissonSolve(chain, log_pi, unit, threads)
-    with interruptible(
-        "autocorrelation", lambda: None, progress=progress, callback=callback
-    ) as monitor:
-        solve.run(tol, monitor)
-        correlation = solve.correlations(n_lags, monitor)
+    solve.run(tol, monitor)
+    correlation = solve.correlations(n_lags, monitor)
     if not solve.converged:
         warn_unconverged(
             f"autocorrelation: the Poisson equation has a residual of {solve.residual:.3g}, tol is "
@@ -257,7 +279,7 @@ class _PoissonSolve:
         self.inside[np.argmax(self.pi)] = False
         self.system = MMatrixSystem(chain._scaled, self.inside, MAX_MATVECS, threads)
 
-    def run(self, tol: float, monitor: Monitor) -> None:
+    def run(self, tol: float, monitor: Resumable) -> None:
         ones = self.inside.astype(np.float64)
         times = self.system.solve(ones, TIME_TOL, monitor, start=ones, least=1.0)
         self._times, self._slack = times.hi, self.system.error(times)
@@ -267,15 +289,27 @@ class _PoissonSolve:
         self.residual = float(found.size + self.system.floor(found.hi))
         self.converged = bool(self.residual <= tol and self._slack < 1.0)
 
-    def correlations(self, n_lags: int, monitor: Monitor) -> list[float]:
+    def correlations(self, n_lags: int, monitor: Resumable) -> list[float]:
         """<f, P^lag f> for lag = 0, ..., n_lags."""
-        correlation = [self._mean(self.f**2)]
-        g = self.f
-        for lag in range(n_lags):
-            g = self.chain._scaled.apply(g, num_threads=self.threads)
-            correlation.append(self._mean(self.f * g))
-            monitor(self.system.n_iter + lag + 1)
-        return correlation
+        reached: State = {"g": self.f, "correlation": np.array([self._mean(self.f**2)])}
+
+        def restore(saved: State) -> None:
+            nonlocal reached
+            reached = saved
+
+        def run() -> list[float]:
+            nonlocal reached
+            g: FloatArray = reached["g"]
+            correlation: list[float] = reached["correlation"].tolist()
+            while len(correlation) <= n_lags:
+                g = self.chain._scaled.apply(g, num_threads=self.threads)
+                correlation.append(self._mean(self.f * g))
+                reached = {"g": g, "correlation": np.array(correlation)}
+                save()
+                monitor(self.system.n_iter + len(correlation) - 1)
+            return correlation
+
+        return stage("lags", run, state=lambda: reached, restore=restore)
 
     def error(self, value: float, variance: float) -> float:
         """A bound on the error of sigma^2 = 2 <f, h> - <f, f>, from its computed value and

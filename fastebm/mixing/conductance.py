@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from .._runtime import validate
+from .._runtime.checkpoint import remembered_seed
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, BoolArray, Callback, FloatArray
+from .._runtime.types import RNG, BoolArray, Callback, FloatArray, Path
 from ..chains.chain import MarkovChain, require_chain
 from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
@@ -77,6 +78,7 @@ def conductance(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> ConductanceResult:
     """The conductance of the best sweep cut of a reversible chain, and Cheeger's bounds on the
     least conductance.
@@ -92,8 +94,9 @@ def conductance(
     tol : float
         Relative accuracy of the eigenvector and the gap.
     rng : seed or Generator, optional
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint is that of
+        the search for the gap.
 
     Returns
     -------
@@ -128,6 +131,7 @@ def conductance(
     threads = resolve_threads(num_threads)
     n_states, labels = require_chain(chain).n_states, chain.labels
     chain, inside = reversible_closed_class(chain, "conductance")
+    rng = remembered_seed(rng, checkpoint)
     generator = np.random.default_rng(rng)
     if gap is not None and getattr(gap, "kind", None) != "spectral":
         raise InvalidChainError('gap must be a GapResult of kind "spectral"; see spectral_gap')
@@ -137,7 +141,14 @@ def conductance(
     converged = gap_converged(gap, "conductance")
     if vector is None or gap is None:
         found, mode = slowest_mode(
-            chain, tol=tol, rng=generator, num_threads=threads, progress=progress, callback=callback
+            chain,
+            tol=tol,
+            rng=generator,
+            num_threads=threads,
+            progress=progress,
+            callback=callback,
+            checkpoint=checkpoint,
+            seed=rng,
         )
         converged &= found.converged
         gap = found if gap is None else gap

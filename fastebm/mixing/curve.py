@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
-from .._runtime.progress import Monitor, interruptible
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import StepsResult, result
+from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, States
+from .._runtime.types import BoolArray, Callback, FloatArray, IntArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
+from ..chains.law import StationaryLaw
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
@@ -105,6 +107,7 @@ def mixing_curve(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> MixingResult:
     """Distances from stationarity along the exact evolution ``mu_t = mu_0 P^t``.
 
@@ -123,8 +126,9 @@ def mixing_curve(
     gap : GapResult, optional
         Of kind "absolute" (reversible chains) or "multiplicative" (any chain). Fills `bounds`, with
         the rate (1 - gap)^2 or 1 - gap from the lower end of the gap.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the distances so far and the distributions that evolve.
 
     Returns
     -------
@@ -174,23 +178,23 @@ def mixing_curve(
     if inside is not None:
         starts = _inside(starts, inside)
         chain = chain.restrict(inside)
-    law = chain._law.take(threads)
-    log_pi = law.log_pi
     if getattr(gap, "kind", None) == "absolute" and not chain.is_reversible:
         raise InvalidChainError(
             "on a chain that is not reversible the absolute gap bounds no distance; "
             'pass a gap of kind "multiplicative"'
         )
-    converged = gap_converged(gap, "mixing_curve") and law.converged
     curve = _CurveRecorder(recorded, len(starts))
+    law: StationaryLaw | None = None
 
-    def finish(n_recorded: int) -> MixingResult:
+    def finish(n_recorded: int) -> MixingResult | None:
+        if not n_recorded or law is None:
+            return None
         found = _pack(
             recorded[:n_recorded],
             curve.values[:, :, :n_recorded],
             curve.errors[:, :, :n_recorded],
             distances,
-            converged,
+            is_known and law.converged,
             chain.lag,
         )
         if gap is None:
@@ -200,22 +204,35 @@ def mixing_curve(
         first = curve.values[4, :, :1] + curve.errors[4, :, :1]
         return replace(
             found,
-            bounds=_bounds(found.steps, first, distances, gap, float(log_pi.min())),
+            bounds=_bounds(found.steps, first, distances, gap, float(law.log_pi.min())),
             bounds_kind=end_kind(gap.lower_kind),
             failure_probability=failure_of(gap, gap.lower_kind),
         )
 
-    with interruptible(
+    def identity() -> str:
+        given = [np.asarray(start) for start in starts]
+        own = (list(distances), None if gap is None else repr(gap))
+        return fingerprint(chain.fingerprint(), recorded, *given, *own)
+
+    is_known = gap_converged(gap, "mixing_curve")
+    with resumable(
         "mixing_curve",
-        lambda: finish(curve.n_complete) if curve.n_complete else None,
+        checkpoint,
+        identity,
+        state=curve.state,
+        restore=curve.restore,
+        partial=lambda: finish(curve.n_complete),
         total=len(curve.groups) * int(recorded[-1]),
         progress=progress,
         callback=callback,
     ) as monitor:
-        for first in curve.groups:
+        law = chain._law.take(threads)
+        for first in curve.groups[curve.group :]:
             group = starts[first : first + _core.EVOLVE_WIDTH]
-            curve.run(first, DensityEvolution(chain, log_pi, group, threads), monitor)
-    return finish(len(recorded))
+            curve.run(first, DensityEvolution(chain, law.log_pi, group, threads), monitor)
+    whole = finish(len(recorded))
+    assert whole is not None  # at least one step is recorded
+    return whole
 
 
 class _CurveRecorder:
@@ -229,11 +246,34 @@ class _CurveRecorder:
         self.values = np.full((5, n_starts, len(recorded)), np.nan)
         self.errors = np.full((5, n_starts, len(recorded)), np.nan)
         self.n_complete = 0
+        self._reached: State | None = None  # after the last step
+        self._resumed: State | None = None
 
-    def run(self, first: int, evolution: DensityEvolution, monitor: Monitor) -> None:
+    @property
+    def group(self) -> int:
+        """The number of the group under way when a checkpoint was saved."""
+        return 0 if self._resumed is None else int(self._resumed["at"][0])
+
+    def state(self) -> State | None:
+        """Arrays from which `restore` goes on with the same bits."""
+        if self._reached is None:
+            return None
+        return {**self._reached, "values": self.values, "bounds": self.errors}
+
+    def restore(self, state: State) -> None:
+        """Go on from `state()`."""
+        self.values, self.errors = state["values"], state["bounds"]
+        self._resumed = self._reached = state
+
+    def run(self, first: int, evolution: DensityEvolution, monitor: Resumable) -> None:
+        """The distances of the starts from the number `first` on, all steps."""
         width, last = _core.EVOLVE_WIDTH, int(self.recorded[-1])
-        at = 0
-        for t in range(last + 1):
+        at = begin = 0
+        if self._resumed is not None:
+            _, begin, at, self.n_complete = self._resumed["at"].tolist()
+            evolution.restore(self._resumed)
+            self._resumed = None
+        for t in range(begin, last + 1):
             wanted = t == self.recorded[at]
             if t:
                 evolution.step(measured=wanted)
@@ -247,6 +287,9 @@ class _CurveRecorder:
                 # a partial result has all starts, so only the last group advances it
                 self.n_complete = at if first == self.groups[-1] else 0
                 info["kl"] = float(evolution.distances[1, 0])
+            place = np.array([first // width, t + 1, at, self.n_complete])
+            self._reached = {**evolution.state(), "at": place}
+            monitor.save()
             monitor(first // width * last + t, **info)
 
 

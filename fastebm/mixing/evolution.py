@@ -6,6 +6,9 @@ the next. So distances of 1e-100 keep their relative accuracy. A step is one pas
 (`ebm_evolution_step` in csrc).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from .. import _core
@@ -97,6 +100,17 @@ class DensityEvolution:
         self._since += 1
         self._pass(self._now, self._next, measured)
         self._now, self._next = self._next, self._now
+
+    def state(self) -> dict[str, Any]:
+        """Arrays from which `restore` goes on with the same bits, until the next step but one: they
+        are not copied."""
+        own = {"now": self._now, "mean": self._mean, "since": np.array(self._since)}
+        return own | self.error.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`; what was measured is measured again at the next step that is."""
+        self._now[:], self._mean, self._since = state["now"], state["mean"], int(state["since"])
+        self.error.restore(state)
 
     def _pass(self, now: FloatArray | None, out: FloatArray, measured: bool) -> None:
         for first, last in paced_ranges(self._core.n_blocks, self._pacer):

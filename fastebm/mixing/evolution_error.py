@@ -12,6 +12,9 @@ Removing the mean of an error at most doubles its norm in L1(pi), adds at most t
 a single state, and does not increase the norm in L2(pi).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from .._runtime.types import BoolArray, FloatArray
@@ -86,6 +89,14 @@ class EvolutionError:
         self._log_pi_min, self._n_states = log_pi_min, n_states
         self._norms = self._errors = np.zeros((2, len(log_density)))
         self._each = self._start
+
+    def state(self) -> dict[str, FloatArray]:
+        """Arrays from which `restore` goes on with the same bits."""
+        return {"norms": self._norms, "errors": self._errors, "each": self._each}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`."""
+        self._norms, self._errors, self._each = state["norms"], state["errors"], state["each"]
 
     def measure(self, distances: FloatArray, l2: FloatArray, steps: int) -> None:
         """Update the bounds for the `distances` and l2 = sqrt(chi2), which may be finite where chi2

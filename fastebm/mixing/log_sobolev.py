@@ -5,14 +5,18 @@ import math
 import numpy as np
 
 from .. import _core
+from .._runtime.checkpoint import fingerprint, remembered_seed
+from .._runtime.random import generator_state, restore_generator
 from .._runtime.results import Result, result
+from .._runtime.resumable import resumable, stage
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback, FloatArray
+from .._runtime.types import RNG, Callback, FloatArray, Path
 from ..chains.chain import MarkovChain
 from ..equilibrium.law_error import relative_law_error
 from ..linalg.rounding import UNIT
 from ..spectral.gap import slowest_mode, spectral_gap
 from ..spectral.gap_ends import end_kind, lower_end, upper_end
+from ..spectral.gap_result import GapResult
 from .closed_class import reversible_closed_class
 from .gap_failure import failure_of
 
@@ -78,6 +82,7 @@ def modified_log_sobolev(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> LogSobolevResult:
     """Bounds on the modified log-Sobolev constant of a reversible chain, and a rate at which KL
     falls in every step.
@@ -89,8 +94,9 @@ def modified_log_sobolev(
     tol : float
         Relative accuracy of the eigenvector and the gaps.
     rng : seed or Generator, optional
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the first gap and the state of the search under way.
 
     Returns
     -------
@@ -128,19 +134,34 @@ def modified_log_sobolev(
     """
     threads = resolve_threads(num_threads)
     chain, _ = reversible_closed_class(chain, "modified_log_sobolev")
+    rng = remembered_seed(rng, checkpoint)
     generator = np.random.default_rng(rng)
-    gap, v = slowest_mode(
-        chain, tol=tol, rng=generator, num_threads=threads, progress=progress, callback=callback
-    )
-    step = spectral_gap(
-        chain,
-        kind="multiplicative",
-        tol=tol,
-        rng=generator,
-        num_threads=threads,
-        progress=progress,
-        callback=callback,
-    )
+    start = generator_state(generator)
+
+    def slowest() -> tuple[GapResult, FloatArray, str]:
+        found = slowest_mode(
+            chain, tol=tol, rng=generator, num_threads=threads, progress=progress, callback=callback
+        )
+        return (*found, generator_state(generator))
+
+    with resumable(
+        "modified_log_sobolev",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), tol, start),
+        partial=lambda: None,
+        seed=rng,
+    ):
+        gap, v, after = stage("slowest mode", slowest)
+        restore_generator(generator, after)
+        step = spectral_gap(
+            chain,
+            kind="multiplicative",
+            tol=tol,
+            rng=generator,
+            num_threads=threads,
+            progress=progress,
+            callback=callback,
+        )
     log_pi = chain._law.take(threads).log_pi
     law_error = relative_law_error(chain, log_pi, threads)
     error = SUM_ROUNDING + 2.0 * UNIT * chain._scaled.pattern.max_degree + 2.0 * law_error

@@ -6,10 +6,11 @@ from typing import Literal
 import numpy as np
 
 from .._runtime import validate
-from .._runtime.progress import interruptible
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import StepsResult, result
+from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, FloatArray, IntArray, States
+from .._runtime.types import Callback, FloatArray, IntArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class, require_aperiodic
 from ..errors import InvalidChainError
@@ -93,6 +94,7 @@ def mixing_time(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> MixingTimeResult:
     """The number of steps after which the distribution is within `eps` of pi in total variation,
     from the worst start or from given ones.
@@ -110,8 +112,9 @@ def mixing_time(
         not reversible). Computed if it is needed and not given.
     max_steps : int
         Largest number of steps for which single starts are evolved if powers of P are not formed.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the gaps and the distributions that evolve; powers of P are formed anew.
 
     Returns
     -------
@@ -192,10 +195,17 @@ def mixing_time(
                 )
             states = np.searchsorted(number, states)
         chain = chain.restrict(inside)
-    search = MixingTimeSearch(chain, states, eps, gap, max_steps, threads)
-    with interruptible(
-        "mixing_time", lambda: _pack(search, number), progress=progress, callback=callback
+    search: MixingTimeSearch | None = None
+    known = None if gap is None else repr(gap)
+    with resumable(
+        "mixing_time",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), states, eps, known, max_steps),
+        partial=lambda: None if search is None else _pack(search, number),
+        progress=progress,
+        callback=callback,
     ) as monitor:
+        search = MixingTimeSearch(chain, states, eps, gap, max_steps, threads)
         search.run(monitor)
     return _pack(search, number)
 

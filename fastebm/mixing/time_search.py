@@ -8,12 +8,13 @@ to frequent ones then does not cost log(1 / pi_min) steps.
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from .. import _core
-from .._runtime.progress import Monitor
+from .._runtime.resumable import Resumable, State, save, stage
 from .._runtime.types import FloatArray, IntArray
 from ..chains.chain import MarkovChain
 from ..equilibrium.law_error import relative_law_error
@@ -48,6 +49,25 @@ class Bound(NamedTuple):
     method: str
     kind: str
     failure: float | None = None
+
+
+class _Saved:
+    """The state of an evolution under way, for a checkpoint."""
+
+    def __init__(self) -> None:
+        self.resumed: State | None = None
+        self._reached: State | None = None
+
+    def state(self) -> State | None:
+        return self._reached
+
+    def restore(self, state: State) -> None:
+        self.resumed = self._reached = state
+
+    def note(self, evolution: DensityEvolution, others: State) -> None:
+        """Save the state if it is due."""
+        self._reached = {**evolution.state(), **others}
+        save()
 
 
 class MixingTimeSearch:
@@ -103,7 +123,7 @@ class MixingTimeSearch:
         products = 2.0 * UNIT * AVERAGED_STEPS * (chain._scaled.pattern.max_degree + 8.0)
         self._slack = BOUND_ROUNDING + products + relative_law_error(chain, self.log_pi, threads)
 
-    def run(self, monitor: Monitor) -> None:
+    def run(self, monitor: Resumable) -> None:
         self._monitor = monitor
         if not self.law.converged:
             return  # the distance to another law bounds nothing
@@ -176,14 +196,30 @@ class MixingTimeSearch:
         open while its distance less its error exceeds eps, and as closed once its distance with its
         error does not; between the two it may be either."""
         self.starts, self.start_steps = states, np.full(len(states), math.inf)
-        closed = np.full(len(states), math.inf)
-        known = 0
-        for first in range(0, len(states), _core.EVOLVE_WIDTH):
+        saved = _Saved()
+        found = stage("starts", lambda: self._walk(saved), state=saved.state, restore=saved.restore)
+        self.start_steps, self._closed, known, self.worst = found
+        self._set("lower", "evolution", known)
+
+    def _walk(self, saved: "_Saved") -> tuple[FloatArray, FloatArray, int, int | None]:
+        """(the steps of every start, the steps at which it counts as closed, the lower bound, the
+        worst start)."""
+        states, closed, known = self.starts, np.full(len(self.starts), math.inf), 0
+        begin, since = 0, -1
+        resumed = saved.resumed
+        if resumed is not None:
+            begin, since, known, worst = resumed["at"].tolist()
+            self.start_steps, closed = resumed["steps"].copy(), resumed["closed"].copy()
+            self.worst = None if worst < 0 else worst
+        for first in range(begin, len(states), _core.EVOLVE_WIDTH):
             group = slice(first, first + _core.EVOLVE_WIDTH)
             evolution = DensityEvolution(
                 self.chain, self.log_pi, [int(x) for x in states[group]], self.threads
             )
-            for t in range(self.max_steps + 1):
+            if resumed is not None:
+                evolution.restore(resumed)
+            resumed, begin, since = None, since + 1, -1
+            for t in range(begin, self.max_steps + 1):
                 if t:
                     evolution.step()
                 tv, error = evolution.distances[0], evolution.error.distances[0]
@@ -196,11 +232,15 @@ class MixingTimeSearch:
                 self._report(tv=float(tv.max()))
                 if not np.isinf(late).any():
                     break
+                if t < self.max_steps:
+                    place = [first, t, known, -1 if self.worst is None else self.worst]
+                    steps = {"steps": self.start_steps.copy(), "closed": closed.copy()}
+                    saved.note(evolution, steps | {"at": np.array(place)})
             is_open = np.isinf(own).any()
             last = int(np.argmax(tv)) if is_open else int(np.argmax(own))
             if self.worst is None or own[last] > self._own(self.worst):
                 self.worst = int(states[group][last])
-        self._closed = closed
+        return self.start_steps, closed, known, self.worst
 
     def _own(self, state: int) -> float:
         return float(self.start_steps[np.flatnonzero(self.starts == state)[0]])
@@ -212,9 +252,29 @@ class MixingTimeSearch:
         order = np.argsort(self.log_pi, kind="stable")
         probes = [int(x) for x in order[::-1][:N_PROBES] if self.log_pi[x] >= -MAX_DEPTH]
         mass = np.exp(self.log_pi[probes]) * max(1.0 - self._slack, 0.0)
+        saved = _Saved()
+        best, found = stage(
+            "candidates",
+            lambda: self._probe(probes, mass, order, saved),
+            state=saved.state,
+            restore=saved.restore,
+        )
+        if best < math.inf:
+            self._set("upper", "minorisation", best)
+        return found
+
+    def _probe(
+        self, probes: list[int], mass: FloatArray, order: IntArray, saved: "_Saved"
+    ) -> tuple[int | float, IntArray]:
+        """(the bound by minorisation, the candidates)."""
         evolution = DensityEvolution(self.chain, self.log_pi, [*probes], self.threads, dual=True)
         # `fewest`: blocks that the minorisation needs at best, if P^t(x, y) = pi(y)
+        best: int | float
         best, fewest, t = math.inf, blocks_needed(self.eps, float(mass.sum())), 0
+        if saved.resumed is not None:
+            evolution.restore(saved.resumed)
+            t, best = int(saved.resumed["t"]), float(saved.resumed["best"])
+            best = int(best) if math.isfinite(best) else best
         upper = self.best("upper").steps
         while t < self.max_steps and (t < PROBE_STEPS or (t + 1) * fewest < min(best, upper)):
             evolution.step()
@@ -225,15 +285,14 @@ class MixingTimeSearch:
                 least = np.maximum(1.0 - highest - BOUND_ROUNDING, 0.0)
             least[np.isnan(least)] = 0.0  # densities beyond the range of doubles are not known
             best = min(best, t * blocks_needed(self.eps, float((mass * least).sum())))
+            saved.note(evolution, {"t": np.array(t), "best": np.array(float(best))})
             self._report(minorisation=float(best))
-        if best < math.inf:
-            self._set("upper", "minorisation", best)
         g = evolution.deviations()
         g = np.nan_to_num(g, nan=0.0)
         found = [*g.argmin(axis=0), *order[:4], *g.argmax(axis=0), probes[0]]
         # states below MAX_DEPTH cannot be evolved
         found = [int(x) for x in found if self.log_pi[x] >= -MAX_DEPTH]
-        return np.array(list(dict.fromkeys(found))[:N_STARTS])
+        return best, np.array(list(dict.fromkeys(found))[:N_STARTS])
 
     # --- spectral bounds ------------------------------------------------------------------------
 
@@ -261,8 +320,16 @@ class MixingTimeSearch:
             kinds.append("absolute")  # for the lower bound
         for kind in kinds:
             try:
-                yield spectral_gap(
-                    self.chain, kind=kind, tol=GAP_TOL, rng=0, num_threads=self.threads
+                yield stage(
+                    f"gap {kind}",
+                    partial(
+                        spectral_gap,
+                        self.chain,
+                        kind=kind,
+                        tol=GAP_TOL,
+                        rng=0,
+                        num_threads=self.threads,
+                    ),
                 )
             except ArithmeticError:  # pi exceeds the range of doubles: no spectral bound
                 continue

@@ -9,10 +9,11 @@ from scipy.integrate import solve_ivp
 from scipy.special import entr, log_softmax
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint
 from .._runtime.labelled import paired
-from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
-from .._runtime.types import BoolArray, Callback, FloatArray
+from .._runtime.resumable import State, resumable
+from .._runtime.types import BoolArray, Callback, FloatArray, Path
 from ..errors import InvalidChainError
 from .elementwise import times
 from .kl import kl_spent
@@ -148,6 +149,7 @@ def policy_flow(
     rtol: float = 1e-9,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> PolicyFlow:
     """Integrate a gradient flow of ``J = E r - beta KL(pi || pi_ref)`` over the logits of a softmax
     policy.
@@ -171,6 +173,8 @@ def policy_flow(
         Relative tolerance of the integrator (LSODA), above 2.3e-14.
     progress, callback
         A bar on stderr; callback(info) after every time of t.
+    checkpoint : path, optional
+        A file for the times done so far, from which a later call resumes with the same bits.
 
     Returns
     -------
@@ -243,11 +247,30 @@ def policy_flow(
             n_evaluations,
         )
 
-    with interruptible(
-        "policy flow", so_far, total=t.size, progress=progress, callback=callback
+    reached: tuple[list[FloatArray], int] = ([], 0)  # replaced as a whole
+
+    def state() -> State:
+        done, n = reached
+        return {"states": np.array(done).reshape(len(done), len(reference)), "n": np.array(n)}
+
+    def restore(saved: State) -> None:
+        nonlocal reached, states, n_evaluations
+        reached = list(saved["states"]), int(saved["n"])
+        states, n_evaluations = reached
+
+    with resumable(
+        "policy_flow",
+        checkpoint,
+        lambda: fingerprint(reference, correct, beta, t, kind, rtol),
+        state=state,
+        restore=restore,
+        partial=so_far,
+        total=t.size,
+        progress=progress,
+        callback=callback,
     ) as monitor:
-        logits, now = log_reference, 0.0
-        for time in t:
+        logits, now = (states[-1], float(t[len(states) - 1])) if states else (log_reference, 0.0)
+        for time in t[len(states) :]:
             if time > now:
                 step = solve_ivp(
                     velocity, (now, time), logits, method="LSODA", rtol=rtol, atol=1e-3 * rtol
@@ -257,7 +280,9 @@ def policy_flow(
                         f"the integrator stopped between t = {now} and {time}: {step.message}"
                     )
                 logits, now, n_evaluations = step.y[:, -1], time, n_evaluations + step.nfev
-            states.append(logits)
+            states = [*states, logits]
+            reached = states, n_evaluations
+            monitor.save()
             monitor(len(states))
     found = so_far()
     assert found is not None  # t is not empty

@@ -11,9 +11,10 @@ from scipy.special import expit
 from scipy.special import logit as logit_of
 
 from .._runtime import validate
-from .._runtime.progress import interruptible
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import Result, result
-from .._runtime.types import Callback, FloatArray
+from .._runtime.resumable import State, resumable
+from .._runtime.types import Callback, FloatArray, Path
 from ..errors import InvalidChainError
 from .elementwise import checked, times
 from .entropies import entropy
@@ -218,6 +219,7 @@ def flow_curve(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> FlowCurve:
     """Expectations over all prompts along the natural gradient flow: the curves that a training run
     with verifiable rewards should log.
@@ -241,6 +243,8 @@ def flow_curve(
         with any number.
     progress, callback
         A bar on stderr; callback(info) after every time.
+    checkpoint : path, optional
+        A file for the times done so far, from which a later call resumes with the same bits.
 
     Returns
     -------
@@ -290,10 +294,26 @@ def flow_curve(
             np.array(rest[1:]).reshape(len(k), len(rows)),
         )
 
-    with interruptible(
-        "flow curve", curve, total=t.size, progress=progress, callback=callback
+    def identity() -> str:
+        given = (beta, weights, h_correct, h_wrong)
+        parts = [None if part is None else np.asarray(part, dtype=float) for part in given]
+        return fingerprint(p0, t, *parts, list(k), logit)
+
+    def restore(saved: State) -> None:
+        rows[:] = saved["rows"].tolist()
+
+    with resumable(
+        "flow_curve",
+        checkpoint,
+        identity,
+        state=lambda: {"rows": np.array(rows)} if rows else None,
+        restore=restore,
+        partial=curve,
+        total=t.size,
+        progress=progress,
+        callback=callback,
     ) as monitor:
-        for time in t:
+        for time in t[len(rows) :]:
             p = flow(p0, beta, time, logit=logit)
             chances = [pass_at_k(p, j, logit=logit) for j in (1, *k)]
             values = [
@@ -304,5 +324,6 @@ def flow_curve(
                 values.append(entropy(p, p0, h_correct, h_wrong, logit=logit))
             values += [expit(chance) if logit else chance for chance in chances]
             rows.append([expectation(value, weights) for value in values])
+            monitor.save()
             monitor(len(rows))
     return curve()

@@ -5,11 +5,12 @@ import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint, remembered_seed
 from .._runtime.memory import forecast_memory
-from .._runtime.progress import interruptible
 from .._runtime.random import philox_key
+from .._runtime.resumable import State, resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, BoolArray, Callback
+from .._runtime.types import RNG, BoolArray, Callback, Path
 from ..chains.chain import MarkovChain, require_chain
 from .walkers import WALKERS_PER_ROUND, Starts, advance, step_pacer
 
@@ -55,6 +56,7 @@ def simulate(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> npt.NDArray[np.int32] | npt.NDArray[np.int64]:
     """Trajectories of independent walkers.
 
@@ -66,9 +68,9 @@ def simulate(
         As in `simulate_hitting_times`: several states are assigned to the walkers round robin,
         floats are a distribution to draw from, None draws from pi.
     n_walkers : int
-    rng, num_threads, progress, callback
+    rng, num_threads, progress, callback, checkpoint
         As in `simulate_hitting_times`. With the same `rng` and starts, walkers there take the same
-        paths.
+        paths. The checkpoint holds all steps so far, as many bytes as these.
 
     Returns
     -------
@@ -100,6 +102,7 @@ def simulate(
         n_walkers * ((n_steps + 1) * dtype.itemsize + 16),
         f"{n_walkers} trajectories of {n_steps} steps",
     )
+    rng = remembered_seed(rng, checkpoint)
     key = philox_key(rng)
     states = Starts(chain, start, key, num_threads).take(0, n_walkers)
     kernel = chain._scaled.walker(num_threads)
@@ -108,13 +111,32 @@ def simulate(
     # Done so far: all steps of the walkers below `first`, and `step` steps of the next round.
     pacer, first, step = step_pacer(), 0, 0
 
+    def state() -> State:
+        own = paths[first : first + WALKERS_PER_ROUND, : step + 1]
+        return {"place": np.array([first, step]), "done": paths[:first], "own": own}
+
+    def restore(saved: State) -> None:
+        nonlocal first, step
+        first, step = saved["place"].tolist()
+        paths[:first] = saved["done"]
+        paths[first : first + WALKERS_PER_ROUND, : step + 1] = saved["own"]
+
     def partial() -> npt.NDArray[np.integer]:
         paths[first : first + WALKERS_PER_ROUND, step + 1 :] = -1
         paths[first + WALKERS_PER_ROUND :, 1:] = -1
         return paths
 
-    with interruptible(
-        "simulate", partial, total=n_walkers * n_steps, progress=progress, callback=callback
+    with resumable(
+        "simulate",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), states, n_steps, key),
+        state=state,
+        restore=restore,
+        partial=partial,
+        total=n_walkers * n_steps,
+        progress=progress,
+        callback=callback,
+        seed=rng,
     ) as monitor:
         while first < n_walkers:
             own = slice(first, first + WALKERS_PER_ROUND)
@@ -126,6 +148,7 @@ def simulate(
 
             while step < n_steps:
                 step = advance(pacer, walk, step, n_steps)
+                monitor.save()
                 monitor(first * n_steps + len(states[own]) * step, step=step)
             first, step = own.stop, 0
     return paths

@@ -7,6 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint, remembered_seed
+from .._runtime.random import generator_state
+from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
@@ -67,9 +70,9 @@ def spectral_gap(
     callback : callable, optional
         Called with a dict after every convergence check.
     checkpoint : path, optional
-        A file to which the search is saved every half minute, and at Ctrl-C; the same call (with
-        the same `rng`) goes on from it with the same bits. It is removed when the call is done.
-        Only for reversible chains of more than 128 states.
+        A file to which the search is saved every half minute, and at Ctrl-C; the same call goes on
+        from it with the same bits (with ``rng=None`` on the same random numbers). It is removed
+        when the call is done. Factorisations and LAPACK start anew.
     failure_probability : float
         The probability, over the random start, that a probabilistic end fails.
 
@@ -129,13 +132,8 @@ def spectral_gap(
         kind, tol, certify, max_matvecs, failure_probability, num_threads, progress, callback
     )
     validate.choice(method, "method", METHODS)
-    try:
-        found, _ = _solve(chain, options, method, rng, checkpoint, keep_vector=False)
-    except Interrupted as stop:
-        if isinstance(stop.partial, GapResult):
-            stop.partial = replace(stop.partial, lag=chain.lag)
-        raise
-    return replace(found, lag=chain.lag)
+    found, _ = _resumable_gap(chain, options, method, rng, checkpoint, keep_vector=False)
+    return found
 
 
 def slowest_mode(
@@ -146,8 +144,12 @@ def slowest_mode(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
+    seed: RNG = None,
 ) -> tuple[GapResult, FloatArray]:
     """The slowest mode of a reversible chain with at least two states in its closed class.
+
+    A checkpoint keeps `seed`, that of `rng`.
 
     Returns
     -------
@@ -159,9 +161,9 @@ def slowest_mode(
     """
     require_chain(chain)
     options = _options("spectral", tol, True, None, FAILURE, num_threads, progress, callback)
-    found, f = _solve(chain, options, "auto", rng, None, keep_vector=True)
+    found, f = _resumable_gap(chain, options, "auto", rng, checkpoint, keep_vector=True, seed=seed)
     assert f is not None
-    return replace(found, lag=chain.lag), f
+    return found, f
 
 
 def _options(
@@ -186,7 +188,7 @@ def _options(
     )
 
 
-def _solve(
+def _resumable_gap(
     chain: MarkovChain,
     options: GapOptions,
     method: str,
@@ -194,10 +196,40 @@ def _solve(
     checkpoint: Path | None,
     *,
     keep_vector: bool,
+    seed: RNG = None,
+) -> tuple[GapResult, FloatArray | None]:
+    """`_solve` with a checkpoint, and the lag of the chain."""
+    rng = remembered_seed(rng, checkpoint)
+    generator, o = np.random.default_rng(rng), options
+    own = (o.kind, o.tol, o.certify, o.limit, o.failure, generator_state(generator))
+    partial: GapResult | None = None
+    with resumable(
+        "spectral_gap",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), method, keep_vector, *own),
+        partial=lambda: partial,
+        seed=rng if seed is None else seed,
+    ):
+        try:
+            found, f = _solve(chain, options, method, generator, keep_vector=keep_vector)
+        except Interrupted as stop:
+            if isinstance(stop.partial, GapResult):
+                partial = replace(stop.partial, lag=chain.lag)
+            raise
+    return replace(found, lag=chain.lag), f
+
+
+def _solve(
+    chain: MarkovChain,
+    options: GapOptions,
+    method: str,
+    generator: np.random.Generator,
+    *,
+    keep_vector: bool,
 ) -> tuple[GapResult, FloatArray | None]:
     """(GapResult, the function of its upper end or None); the function is there for a reversible
     chain with keep_vector."""
-    kind, generator = options.kind, np.random.default_rng(rng)
+    kind = options.kind
     inside = closed_class(chain)
     if inside is not None:
         chain = chain.restrict(inside)
@@ -220,7 +252,7 @@ def _solve(
         def reversible(other: MarkovChain, inner: GapOptions) -> GapResult:
             with warnings.catch_warnings():  # one warning is enough
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                return _solve(other, inner, "auto", generator, None, keep_vector=False)[0]
+                return _solve(other, inner, "auto", generator, keep_vector=False)[0]
 
         found, f = general_gap(chain, options, generator, reversible), None
     elif chain.n_states <= gap_result.MAX_DENSE and method == "auto":
@@ -228,9 +260,7 @@ def _solve(
     else:
         # one integer seeds everything, so that a second pass and a resumed call repeat the start
         seed = int(generator.integers(2**63))
-        search = ReversibleGap(
-            chain, options, method=method, seed=seed, checkpoint=checkpoint, keep_vector=keep_vector
-        )
+        search = ReversibleGap(chain, options, method=method, seed=seed, keep_vector=keep_vector)
         found, f = search.solve(), search.vector
     if not (found.converged or chain._law.has_failed):
         _warn(found, options)

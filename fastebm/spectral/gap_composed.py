@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._runtime.progress import interruptible
+from .._runtime.resumable import State, has_checkpoint, save, stage
 from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain
 from ..chains.law import StationaryLaw
@@ -145,6 +146,7 @@ class _Composed:
         self.slack = RITZ_ROUNDING + 2.0 * error
         self.theta, self.top = -math.inf, math.inf
         self.residual = math.inf
+        self._reached: State | None = None
 
     def solve(self) -> GapResult:
         """Run to the end."""
@@ -170,9 +172,34 @@ class _Composed:
             callback=options.callback,
         ) as monitor:
             limit = max(1, options.limit // operator.per_vector)
-            schedule = CheckSchedule(operator.n_states)
-            run_until_converged(self.recurrence, schedule, limit, check)
-            return self._pack(monitor.wall_s)
+            self.schedule = CheckSchedule(operator.n_states)
+
+            def run() -> GapResult:
+                run_until_converged(
+                    self.recurrence, self.schedule, limit, check, step_done=self._note
+                )
+                return self._pack(monitor.wall_s)
+
+            return stage("products", run, state=lambda: self._reached, restore=self._restore)
+
+    def _note(self) -> None:
+        """Save what `_restore` goes on from, if it is due."""
+        if not has_checkpoint():
+            return
+        best = [self.theta, self.top, self.residual, self.operator.n_matvecs]
+        self._reached = {
+            **self.recurrence.state(),
+            "schedule": self.schedule.state(),
+            "best": np.array(best, dtype=np.float64),
+        }
+        save()
+
+    def _restore(self, state: State) -> None:
+        self.recurrence.restore(state)
+        self.schedule.restore(state["schedule"])
+        self.theta, self.top, self.residual, n_matvecs = state["best"].tolist()
+        self.operator.n_matvecs = int(n_matvecs)
+        self._reached = state
 
     def _wanted(self, gap: float) -> float:
         """The distance of the proven end from the Ritz value at which to stop: where rounding hides

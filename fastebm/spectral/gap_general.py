@@ -7,12 +7,15 @@ eigenvector for 1: an orthogonal projection deflates the known pair.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from .._runtime.memory import forecast_memory
+from .._runtime.packing import pack, unpack
 from .._runtime.progress import Monitor, interruptible
 from .._runtime.random import philox_key
+from .._runtime.resumable import State, save, stage
 from .._runtime.types import FloatArray, IntArray
 from ..chains.chain import MarkovChain
 from ..chains.symmetrized import balanced
@@ -31,6 +34,8 @@ from .gap_composed import composed_gap
 from .gap_ends import without_ends
 from .gap_options import GapOptions
 from .gap_result import GapResult
+
+T = TypeVar("T")
 
 # Convergence also needs this many of the following Ritz values to be clear of the leading one:
 # their residuals are below this part of their distance to it.
@@ -94,6 +99,9 @@ class _LeadingEigenvalue:
         self.selection = EigenvalueSelection.of(which, 1 + GUARDS)
         self.best: _Leading | None = None
         self._left = math.inf  # products that S would still take
+        # a checkpoint: the search under way, and what an earlier one has saved of it
+        self._run: KrylovSchur | None = None
+        self._saved: State | None = None
 
     def solve(self, rng: np.random.Generator) -> GapResult:
         options = self.options
@@ -110,16 +118,42 @@ class _LeadingEigenvalue:
     def _search(self, random: RandomVectors, monitor: Monitor) -> None:
         n = self.chain.n_states
         is_dense = n <= gap_result.MAX_DENSE
-        if not is_dense and not self._iterate(self.operator, random, monitor, stops=True):
+        if not is_dense and not self._stage(
+            "products", random, lambda: self._iterate(self.operator, random, monitor, stops=True)
+        ):
             return
         if is_dense or n <= DENSE_FIRST:
-            self._dense(monitor)
+            self._stage("lapack", random, lambda: self._dense(monitor))
         if self._is_open:
-            self._invert(random, monitor)
+            self._stage("inverse", random, lambda: self._invert(random, monitor))
         if self._is_open and DENSE_FIRST < n <= DENSE_LAST:
-            self._dense(monitor)
+            self._stage("lapack", random, lambda: self._dense(monitor))
         elif self._is_open and n > DENSE_LAST:
-            self._iterate(self.operator, random, monitor)
+            self._stage(
+                "all products", random, lambda: self._iterate(self.operator, random, monitor)
+            )
+
+    def _stage(self, name: str, random: RandomVectors, compute: Callable[[], T]) -> T:
+        """compute(), which changes what is known; a checkpoint keeps both."""
+
+        def packed(value: T) -> State:
+            best = None if self.best is None else vars(self.best)
+            return pack((value, best, self._left, self.operator.n_matvecs, random.drawn))
+
+        def unpacked(arrays: State) -> T:
+            value, best, self._left, self.operator.n_matvecs, random.drawn = unpack(arrays)
+            self.best = None if best is None else _Leading(**best)
+            found: T = value
+            return found
+
+        def state() -> State | None:
+            return self._saved if self._run is None else self._run.state()
+
+        def restore(arrays: State) -> None:
+            self._saved = arrays
+
+        self._run = self._saved = None
+        return stage(name, compute, pack=packed, unpack=unpacked, state=state, restore=restore)
 
     @property
     def _is_open(self) -> bool:
@@ -209,6 +243,9 @@ class _LeadingEigenvalue:
         rows[0] = self.root
         basis = OrthonormalBasis(rows, 1, random, operator.threads)
         run, slow = KrylovSchur(operator, basis, 1), False
+        if self._saved is not None:
+            run.restore(self._saved)
+        self._run, self._saved = run, None
 
         def is_settled(ritz: RitzPairs) -> bool:
             nonlocal slow
@@ -220,6 +257,7 @@ class _LeadingEigenvalue:
         ritz, settled = run.run(
             selection, is_settled, self.options.limit, lambda ritz: self._remember(ritz, monitor)
         )
+        self._run = None  # what follows is short, and changes the basis
         if slow and not run.is_exhausted:
             return True
         lead = self._order(ritz)[0]
@@ -261,6 +299,7 @@ class _LeadingEigenvalue:
         rate, residual = complex(ritz.rates[lead]), float(ritz.moves[lead])
         if self.best is None or self.best.method != "lapack":
             self.best = _Leading(rate, residual, error, "krylov-schur")
+        save()
         monitor(self.operator.n_matvecs, gap=float(_gaps(self.kind, ritz.rates)[lead]), error=error)
 
     def _order(self, ritz: RitzPairs) -> IntArray:

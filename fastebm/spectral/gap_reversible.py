@@ -11,7 +11,7 @@ from typing import Any
 
 from .._runtime.checkpoint import fingerprint
 from .._runtime.resumable import Resumable, resumable
-from .._runtime.types import FloatArray, Path
+from .._runtime.types import FloatArray
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 from ..linalg import dirichlet
@@ -45,9 +45,8 @@ class ReversibleGap:
     method : {"auto", "lanczos", "inverse", "multigrid"}
     seed : int
         Of the random starts.
-    checkpoint : path or None
     keep_vector : bool
-        Whether `vector` is wanted; a resumed call has none.
+        Whether `vector` is wanted.
 
     Attributes
     ----------
@@ -62,11 +61,10 @@ class ReversibleGap:
         *,
         method: str,
         seed: int,
-        checkpoint: Path | None,
         keep_vector: bool = False,
     ) -> None:
         self.chain, self.options, self.method, self.seed = chain, options, method, seed
-        self.kind, self.checkpoint, self.keep_vector = options.kind, checkpoint, keep_vector
+        self.kind, self.keep_vector = options.kind, keep_vector
         self.law = chain._law.take(options.threads)
         self.lanczos = LanczosGap(chain, self.law, options, seed, keep_vector)
         self.inverse: InverseLanczos | None = None
@@ -89,7 +87,7 @@ class ReversibleGap:
         options = self.options
         with resumable(
             "spectral_gap",
-            self.checkpoint,
+            None,
             self._identity,
             state=self.state,
             restore=self.restore,

@@ -288,6 +288,7 @@ class Lobpcg:
             "residual": np.array(self.residual),
             "n_steps": np.array(self.n_steps),
             "first": np.array([] if self.first is None else self.first),
+            **({} if self.first_w is None else {"first_w": self.first_w}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -295,4 +296,4 @@ class Lobpcg:
         self.basis[:], self.history = state["basis"], state["history"].tolist()
         self.mass, self.residual = state["rayleigh_mass"].copy(), float(state["residual"])
         self.n_steps = int(state["n_steps"])
-        self.first = tuple(state["first"].tolist()) or None
+        self.first, self.first_w = tuple(state["first"].tolist()) or None, state.get("first_w")

@@ -151,7 +151,7 @@ def test_the_failure_probability_is_shared_by_all_events(kind, n_ends):
     options = GapOptions(kind, 1e-8, False, 100, 1e-6, 1, False, None)
     lanczos = n_ends * (options.first_share + options.second_share)
     assert lanczos + 2 * options.inverse_share == pytest.approx(1e-6, rel=1e-14, abs=0.0)
-    search = ReversibleGap(wells(1.0), options, method="inverse", seed=0, checkpoint=None)
+    search = ReversibleGap(wells(1.0), options, method="inverse", seed=0)
     proven = search.lanczos.proven
     assert (proven._first, proven._second) == (options.first_share, options.second_share)
     inverse = search._new_inverse(lambda *a, **k: None)
