@@ -68,7 +68,7 @@ COMMANDS = {
         *("--walkers", 400, "--max-steps", 300_000),
     ],
     "mix": ["mix", "{chain}", "--bound", "--steps", 40, "--seed", 1],
-    "balance": ["balance", "{chain}"],
+    "balance": ["balance", "{chain}", "--seed", 1],
     "counts": ["balance", "--counts", "{folder}/counts.csv", "--bootstrap", 99, "--seed", 5],
     "sweep": [
         *("sweep", "{walk}", "--reward", "{folder}/score.csv", "--level", 690, "--seed", 1),
