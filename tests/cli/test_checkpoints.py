@@ -1,17 +1,16 @@
 """Commands that a signal stops continue from --checkpoint and print the same JSON."""
 
+import io
 import os
 import signal
-import subprocess
 import sys
 
 import gallery
 import numpy as np
 import pytest
-from strict_json import strict_json
 
-import fastebm as fe
 from fastebm._runtime import progress
+from fastebm.cli import main
 
 TIMES = {"wall_s", "steps_per_second", "timings"}
 
@@ -106,3 +105,77 @@ def test_a_command_continues_and_prints_the_same_json(name, files, steps, call):
     assert code == 0 and not checkpoint.exists()
     assert timeless(document) == timeless(expected)
     assert len(steps) < n or not is_kept
+
+
+class Full(io.StringIO):
+    """A stdout that accepts no text."""
+
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+
+def test_an_answer_that_cannot_be_printed_is_kept(files, steps, call, monkeypatch, capsys):
+    args = [str(x).format(**files) for x in COMMANDS["hit"]]
+    expected = call(*args)[1]
+    checkpoint = files["folder"] / "checkpoint"
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Full())
+        assert main([*args, "--checkpoint", str(checkpoint)]) == 2
+    assert capsys.readouterr().err == "fastebm hit: error: No space left on device\n"
+    steps.clear()
+    code, document, _ = call(*args, "--checkpoint", checkpoint)
+    assert code == 0 and timeless(document) == timeless(expected) and not checkpoint.exists()
+    assert not steps
+
+
+def test_a_seed_that_was_drawn_is_taken_over(files, steps, call):
+    args = ["hit", files["chain"], "--target", 0, "--method", "simulate"]
+    options = ["--walkers", 200, "--max-steps", 300_000, "--checkpoint", files["folder"] / "ck"]
+    steps.at, steps.signals = 50, [signal.SIGTERM]
+    code, first, _ = call(*args, *options)
+    assert code == 143
+    steps.at = None
+    code, document, _ = call(*args, *options)
+    assert code == 0 and document["seed"] == first["seed"]
+    again = call(*args, *options, "--seed", document["seed"])[1]
+    assert timeless(again) == timeless(document)
+
+
+def test_a_checkpoint_of_another_command_or_chain_is_refused(files, steps, call):
+    checkpoint = files["folder"] / "checkpoint"
+    args = ["stationary", files["chain"], "--checkpoint", checkpoint]
+    steps.at, steps.signals = 20, [signal.SIGTERM]
+    assert call(*args)[0] == 143 and checkpoint.exists()
+    before = checkpoint.read_bytes()
+    for other in (
+        ["gap", *args[1:]],
+        ["stationary", files["walk"], *args[2:]],
+        [*args, "--tol", 1e-9],
+        [*args, "--lazy", 0.5],
+    ):
+        code, document, err = call(*other)
+        assert code == 2 and document is None and str(checkpoint) in err and err.count("\n") == 1
+    assert checkpoint.read_bytes() == before
+    assert call(*args)[0] == 0
+
+
+def test_a_checkpoint_of_changed_inputs_is_refused(files, steps, call):
+    args = [str(x).format(**files) for x in COMMANDS["sweep"]]
+    args += ["--checkpoint", files["folder"] / "checkpoint"]
+    steps.at, steps.signals = 20, [signal.SIGTERM]
+    assert call(*args)[0] == 143
+    score = files["folder"] / "score.csv"
+    score.write_text(score.read_text().replace("699", "700"))
+    code, _, err = call(*args)
+    assert code == 2 and "checkpoint" in err
+    os.remove(score)
+    os.mkfifo(score)
+    code, _, err = call(*args)
+    assert code == 2 and "can be read again" in err
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_work(files, call):
+    for place in (files["folder"], files["chain"]):
+        code, document, err = call("gap", files["chain"], "--checkpoint", place)
+        assert code == 2 and document is None and str(place) in err
+    assert files["chain"].stat().st_size > 0
