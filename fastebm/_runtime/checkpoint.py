@@ -54,7 +54,7 @@ def remembered_seed(rng: RNG, checkpoint: Path | None) -> RNG:
         return rng
     place = pathlib.Path(checkpoint)
     if not place.is_file():
-        return int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]
+        return int(np.random.default_rng().integers(2**53))  # a JSON reader keeps it whole
     seed = str(_read(place)[SEED])
     if not seed:
         raise InvalidChainError(
@@ -140,7 +140,12 @@ class Checkpoint:
             reason = str(error) or type(error).__name__
         self._saved_at = time.perf_counter()
         self._wait = WORK_PER_SAVE * (self._saved_at - begin)
-        if reason and not self._has_warned:
+        if reason:
+            self.warn(reason)
+
+    def warn(self, reason: str) -> None:
+        """Warn that something was not saved, once."""
+        if not self._has_warned:
             self._has_warned = True
             warn_user(
                 f"{self._call}: the checkpoint {self._path} could not be written ({reason}); the "

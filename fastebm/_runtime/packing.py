@@ -1,6 +1,7 @@
 """Values as arrays that a file can hold without code: numbers, text, arrays, containers and
 results."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +38,8 @@ def _structure(value: Any, arrays: dict[str, Any]) -> Any:
     if isinstance(value, complex) and not isinstance(value, np.generic):
         return {"complex": [value.real, value.imag]}
     if isinstance(value, (np.ndarray, np.generic)):
+        if value.dtype.hasobject:
+            raise TypeError("an array of Python objects cannot be kept in a checkpoint")
         name = f"array{len(arrays)}"
         arrays[name] = np.asarray(value)
         return {"array" if isinstance(value, np.ndarray) else "scalar": name}
@@ -47,7 +50,10 @@ def _structure(value: Any, arrays: dict[str, Any]) -> Any:
     if isinstance(value, dict):
         return {"dict": [[_structure(part, arrays) for part in item] for item in value.items()]}
     if isinstance(value, Result):
-        fields = {name: _structure(item, arrays) for name, item in vars(value).items()}
+        fields = {
+            field.name: _structure(getattr(value, field.name), arrays)
+            for field in dataclasses.fields(value)
+        }
         return {"result": _name(type(value)), "fields": fields}
     raise TypeError(f"a {type(value).__name__} cannot be kept in a checkpoint")
 

@@ -162,7 +162,12 @@ def stage(
         with shortfalls() as texts, part.running(name) as own:
             own.restore(state, restore)
             value = compute()
-        part.finish(name, {**pack(value), SHORTFALLS: np.array(json.dumps(texts))})
+        packed: State | None = None
+        try:
+            packed = {**pack(value), SHORTFALLS: np.array(json.dumps(texts))}
+        except (TypeError, MemoryError) as error:
+            part.file.warn(f"it cannot keep {name}: {error}")
+        part.finish(name, packed)
         save()
     else:
         value, texts = unpack(kept), json.loads(str(kept[SHORTFALLS]))

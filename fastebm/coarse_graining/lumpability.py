@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint
 from .._runtime.labelled import in_state_order
 from .._runtime.pacing import Pacer, paced_ranges, run_paced
-from .._runtime.progress import Monitor, interruptible
 from .._runtime.results import Result, result
+from .._runtime.resumable import Resumable, resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, FloatArray, Int32Array, IntArray
+from .._runtime.types import Callback, FloatArray, Int32Array, IntArray, Path
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.law import StationaryLaw
 from ..equilibrium.structure import closed_class
@@ -72,6 +73,7 @@ def lumpability(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> LumpabilityResult:
     """The largest violation of strong lumpability of a partition, the states that attain it, and
     the coarse chain.
@@ -84,8 +86,9 @@ def lumpability(
         The set of each state, 0..k-1, none empty.
     tol : float
         The partition counts as lumpable if its defect is at most this.
-    num_threads, progress, callback
-        As in `simulate_hitting_times`.
+    num_threads, progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps
+        the search for the stationary distribution; the pass that follows starts anew.
 
     Returns
     -------
@@ -119,12 +122,19 @@ def lumpability(
     tol = validate.number(tol, "tol", above=0.0, below=1.0)
     threads = resolve_threads(num_threads)
     closed_class(chain)
-    law = chain._law.take(threads)
-    search = _DefectSearch(chain, labels, size, law, tol)
-    with interruptible(
-        "lumpability", search.result, total=n, progress=progress, callback=callback
+    search: _DefectSearch | None = None
+    with resumable(
+        "lumpability",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), labels, tol),
+        partial=lambda: None if search is None else search.result(),
+        total=n,
+        progress=progress,
+        callback=callback,
     ) as monitor:
-        return search.result(search.run(monitor))
+        search = _DefectSearch(chain, labels, size, chain._law.take(threads), tol)
+        found = search.result(search.run(monitor))
+    return found
 
 
 class _DefectSearch:
@@ -137,7 +147,7 @@ class _DefectSearch:
         self.mass: FloatArray = np.bincount(labels, law.pi, minlength=len(size)).astype(np.float64)
         self._pass: _core.Lump | None = None
 
-    def run(self, monitor: Monitor) -> MarkovChain:
+    def run(self, monitor: Resumable) -> MarkovChain:
         """The coarse chain."""
         order = _by_set(self.labels, self.size)
         scaled = self.chain._scaled

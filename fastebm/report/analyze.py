@@ -11,16 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint, remembered_seed
+from .._runtime.random import generator_state, restore_generator
 from .._runtime.results import Result
+from .._runtime.resumable import resumable, stage
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, BoolArray, Callback, FloatArray
+from .._runtime.types import RNG, BoolArray, Callback, FloatArray, Path
 from .._version import __version__
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import TiltedChain, tilt
 from ..equilibrium.detailed_balance import BalanceResult, detailed_balance
 from ..equilibrium.stationary import StationaryResult, stationary
 from ..equilibrium.structure import StructureResult, on_closed_class, require_aperiodic, structure
-from ..errors import FastebmError, Interrupted, InvalidChainError
+from ..errors import FastebmError, InvalidChainError
 from ..hitting.bounds import BoundsResult, hitting_bounds
 from ..hitting.times import HittingResult, hitting_times
 from ..mixing.curve import MixingResult, mixing_curve
@@ -83,6 +86,7 @@ def analyze(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> Report:
     """Everything that applies to `chain`: structure, stationary law, detailed balance, gaps, mixing
     and hitting times.
@@ -114,6 +118,10 @@ def analyze(
         None: the CPUs that this process may use, capped by OMP_NUM_THREADS.
     progress, callback
         A bar on stderr; callback(info), where info["part"] names the part that is running.
+    checkpoint : path, optional
+        A file from which an interrupted call resumes with the same results (with ``rng=None`` on
+        the same random numbers): it keeps the parts that are done, and the state of the one under
+        way. It is removed when the call is done.
 
     Returns
     -------
@@ -161,6 +169,7 @@ def analyze(
         "spectrum": validate.count(spectrum, "spectrum", 0),
         "betas": betas,
     }
+    rng = remembered_seed(rng, checkpoint)
     analysis = Analysis(
         chain,
         checked_score,
@@ -171,12 +180,24 @@ def analyze(
         progress,
         callback,
     )
-    try:
-        analysis.run()
-    except KeyboardInterrupt as error:
-        raise Interrupted(
-            f"analyze was interrupted in the part {analysis.current}", analysis.report(error)
-        ) from error
+    start = generator_state(analysis.rng)
+    interruption: KeyboardInterrupt | None = None
+
+    def partial() -> Report:
+        return analysis.report(interruption)
+
+    with resumable(
+        "analyze",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), checked_score, target, repr(parameters), start),
+        partial=partial,
+        seed=rng,
+    ):
+        try:
+            analysis.run()
+        except KeyboardInterrupt as error:
+            interruption = error
+            raise
     return analysis.report()
 
 
@@ -219,13 +240,27 @@ class Analysis:
             options["progress"] = self.progress
             options["callback"] = callback and (lambda info: callback({"part": name, **info}))
         try:
-            self.keep(self.found, function(*args, **options))
+            self.keep(self.found, self.resumed(function, *args, **options))
         except FastebmError as error:
             text = str(error) if key is None else f"at {key:g}: {error}"
             self.errors.append({"part": name, "error": type(error).__name__, "text": text})
         finally:
             self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - begin
         return self.found.get(name)
+
+    def resumed(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """function(*args, **options), or its value as a checkpoint has it."""
+        if function in (structure, detailed_balance, stationary):
+            # the first two are short; the last resumes by itself, and the chain then has its law
+            return function(*args, **options)
+
+        def compute() -> tuple[Any, str]:
+            return function(*args, **options), generator_state(self.rng)
+
+        key = "" if self.key is None else f" at {self.key!r}"
+        value, after = stage(f"{self.current}{key}", compute)
+        restore_generator(self.rng, after)
+        return value
 
     def keep(self, found: dict[str, Any], value: Any) -> None:
         """Store `value` in `found` as the current part, or under the current key of it."""

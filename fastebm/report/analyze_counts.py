@@ -4,14 +4,17 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 
+from .._runtime.checkpoint import fingerprint, remembered_seed
 from .._runtime.random import philox_key
 from .._runtime.results import Result, result
-from .._runtime.types import RNG, IntArray
+from .._runtime.resumable import resumable, stage
+from .._runtime.types import RNG, IntArray, Path
 from .._runtime.warn import shortfalls, warn_unconverged
 from ..counts.connected_set import connected_set
 from ..counts.matrix import TransitionCounts
@@ -97,6 +100,7 @@ def study(
     rng: RNG = None,
     num_threads: int | None = None,
     progress: bool = False,
+    checkpoint: Path | None = None,
 ) -> list[Group]:
     """Analyse every group of a file of counts or of trajectories.
 
@@ -124,8 +128,9 @@ def study(
     n_bootstrap : int
         Bootstrap replicates of the p-values.
     rng : seed or Generator, optional
-    num_threads, progress
-        As in `simulate_hitting_times`.
+    num_threads, progress, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps the groups and tests that are done, and
+        the state of the test under way.
 
     Returns
     -------
@@ -136,6 +141,7 @@ def study(
     InvalidChainError
         The file cannot be read, or lacks a column.
     """
+    rng = remembered_seed(rng, checkpoint)
     key = philox_key(rng)
     if value is not None and state is not None:
         raise InvalidChainError(
@@ -147,16 +153,30 @@ def study(
         groups = counted(path, format)
     else:
         groups = observed(path, by, trajectory, order, value, state, bins, skip)
-    return [
-        _checked_group(
-            data,
+    every = list(groups)
+
+    def identity() -> str:
+        counts = [data.counts.counts for data in every]
+        parts = [part for P in counts for part in (P.indptr, P.indices, P.data)]
+        paths = [np.asarray(path) for data in every for path in data.trajectories or ()]
+        trials = [None if data.trials is None else np.asarray(data.trials) for data in every]
+        names = [data.name for data in every]
+        return fingerprint(*parts, *paths, *trials, names, sampling, n_bootstrap, key)
+
+    def checked(number: int) -> Group:
+        return _checked_group(
+            every[number],
             sampling,
             n_bootstrap,
             np.random.SeedSequence([*map(int, key), number]),
             {"num_threads": num_threads, "progress": progress},
         )
-        for number, data in enumerate(list(groups))
-    ]
+
+    done: list[Group] = []
+    with resumable("analyze_counts", checkpoint, identity, partial=lambda: done, seed=rng):
+        for number in range(len(every)):
+            done.append(stage(f"group {number}", partial(checked, number)))
+    return done
 
 
 def _checked_group(
@@ -184,7 +204,7 @@ def _group(
 
     def attempt(part: str, call: Callable[[], Any]) -> Any:
         try:
-            return call()
+            return stage(part, call)
         except FastebmError as error:
             errors.append({"part": part, "error": type(error).__name__, "text": str(error)})
             return None
@@ -198,10 +218,14 @@ def _group(
     if trajectories is not None:
         markov = attempt(
             "markov",
-            lambda: markov_test(trajectories, n_bootstrap=n_short, rng=next(seeds), **options),
+            partial(markov_test, trajectories, n_bootstrap=n_short, rng=next(seeds), **options),
         )
-    balance = balance_test(
-        counted, sampling=sampling, n_bootstrap=n_bootstrap, rng=next(seeds), **options
+    own = next(seeds)
+    balance = stage(
+        "balance",
+        lambda: balance_test(
+            counted, sampling=sampling, n_bootstrap=n_bootstrap, rng=own, **options
+        ),
     )
     two_way = fit_potential(counted, method="least-squares", trials=trials, num_threads=threads)
     action = fit = interval = None
@@ -214,7 +238,8 @@ def _group(
     if fit is not None and trajectories is not None and len(trajectories) > 1:
         found = attempt(
             "gap interval",
-            lambda: bootstrap(
+            partial(
+                bootstrap,
                 trajectories,
                 lambda chain: spectral_gap(chain, num_threads=threads).gap,
                 n=n_short,

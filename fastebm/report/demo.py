@@ -11,6 +11,8 @@ from typing import Any, TextIO, TypeAlias, cast
 import numpy as np
 
 from .. import datasets
+from .._runtime.checkpoint import fingerprint
+from .._runtime.resumable import resumable, stage
 from .._runtime.types import FloatArray, Path
 from .._runtime.validate import choice, number
 from .._runtime.whole_file import require_place, write_text
@@ -20,7 +22,6 @@ from ..equilibrium.detailed_balance import detailed_balance
 from ..equilibrium.reversibilize import reversibilize
 from ..equilibrium.stationary import stationary
 from ..equilibrium.structure import structure
-from ..errors import Interrupted
 from ..hitting.times import hitting_times
 from ..mixing.curve import mixing_curve
 from ..simulation.hitting_sample import HittingSample, simulate_hitting_times
@@ -56,6 +57,7 @@ def run(
     num_threads: int | None = None,
     progress: bool = False,
     stream: TextIO | None = None,
+    checkpoint: Path | None = None,
 ) -> dict[str, Any]:
     """Analyse a language model, make its symmetric reference, tilt that by a reward, and compare
     the results with what the theory predicts.
@@ -80,6 +82,9 @@ def run(
         A bar on stderr.
     stream : file, optional
         Where the readable summary goes, default stdout.
+    checkpoint : path, optional
+        A file from which an interrupted run resumes with the same numbers: it keeps the results
+        that are done, and the state of the search under way.
 
     Returns
     -------
@@ -114,13 +119,13 @@ def run(
         from .demo_page import page
     options = {"num_threads": num_threads, "progress": progress}
     demo = _Demo(dataset, rng, options, stream or sys.stdout)
-    try:
+    with resumable(
+        "demo", checkpoint, lambda: fingerprint(dataset, betas, rng), partial=demo.report
+    ):
         demo.pretrained()
         demo.symmetric()
         for beta in betas:
             demo.tilted(beta)
-    except KeyboardInterrupt as error:
-        raise Interrupted("demo was interrupted", demo.report()) from error
     report = demo.report()
     try:
         write_json(report, output)
@@ -194,7 +199,10 @@ class _Demo:
         s, law = structure(chain), stationary(chain, **self.options)
         self.timed("stationary")
         balance = detailed_balance(chain, num_threads=self.options["num_threads"])
-        slem = spectral_gap(chain, kind="absolute", tol=TOL, rng=self.seed, **self.options)
+        slem = stage(
+            "slem",
+            lambda: spectral_gap(chain, kind="absolute", tol=TOL, rng=self.seed, **self.options),
+        )
         self.timed("slem")
         few, self.start = rare(law.pi), self.labels.index(start)
         # States that no run ever visits are no meaningful target.
@@ -257,7 +265,9 @@ class _Demo:
     def symmetric(self) -> None:
         """The additive reversibilisation: the same law, in detailed balance."""
         self.reference = reversibilize(self.chain, num_threads=self.options["num_threads"])
-        gap = spectral_gap(self.reference, tol=TOL, rng=self.seed, **self.options)
+        gap = stage(
+            "gap", lambda: spectral_gap(self.reference, tol=TOL, rng=self.seed, **self.options)
+        )
         self.timed("additive_gap")
         self.reference_gap = gap
         self.checks.append(gap.converged)
@@ -293,12 +303,23 @@ class _Demo:
         gap = (
             self.reference_gap
             if plain_reference
-            else spectral_gap(chain, tol=SWEEP_TOL, rng=self.seed, **self.options)
+            else stage(
+                f"gap {beta!r}",
+                lambda: spectral_gap(chain, tol=SWEEP_TOL, rng=self.seed, **self.options),
+            )
         )
-        curve = mixing_curve(chain, self.start, N_STEPS, **self.options)
-        solve = hitting_times(chain, self.target, tol=SWEEP_TOL, gap=gap, **self.options)
-        sample = simulate_hitting_times(
-            chain, self.target, n_walkers=N_WALKERS, rng=self.seed, **self.options
+        curve = stage(
+            f"curve {beta!r}", lambda: mixing_curve(chain, self.start, N_STEPS, **self.options)
+        )
+        solve = stage(
+            f"solve {beta!r}",
+            lambda: hitting_times(chain, self.target, tol=SWEEP_TOL, gap=gap, **self.options),
+        )
+        sample = stage(
+            f"sample {beta!r}",
+            lambda: simulate_hitting_times(
+                chain, self.target, n_walkers=N_WALKERS, rng=self.seed, **self.options
+            ),
         )
         self.checks += [
             law.converged,

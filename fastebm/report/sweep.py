@@ -9,8 +9,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._runtime import validate
-from .._runtime.resumable import stage
 from .._runtime.results import Result, result
+from .._runtime.resumable import stage
 from .._runtime.threads import resolve_threads
 from .._runtime.types import FloatArray
 from .._runtime.warn import shortfalls, warn_unconverged
