@@ -55,7 +55,7 @@ class Signals:
         """From now on a signal raises `Stop`; now if there was one."""
         self._is_working = True
         if self.received is not None:
-            raise Stop(self.name)
+            raise Stop
 
     def finish(self) -> None:
         """From now on signals have no effect: only saving and printing are left."""
@@ -101,7 +101,7 @@ class Signals:
             self._install(signal.SIGALRM)
         signal.setitimer(signal.ITIMER_REAL, RETRY_S)
         if not _is_stopping(sys.exc_info()[1]) and not _is_importing(frame):
-            raise Stop(self.name)
+            raise Stop
 
 
 def _is_stopping(error: BaseException | None) -> bool:

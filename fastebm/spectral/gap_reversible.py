@@ -9,8 +9,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from .._runtime.checkpoint import fingerprint
 from .._runtime.resumable import Resumable, resumable
 from .._runtime.types import FloatArray
@@ -117,8 +115,7 @@ class ReversibleGap:
         """Arrays from which `restore` goes on with the same bits; None where there are none yet."""
         found: dict[str, Any]
         if self.inverse is not None:
-            assert self._grounded is not None
-            found = {**self.inverse.state(), "n_solves": np.array(self._grounded.n_solves)}
+            found = self.inverse.state()
         elif self.lobpcg is not None:
             if not self.lobpcg.is_whole:
                 return None
@@ -138,9 +135,8 @@ class ReversibleGap:
             self.lanczos.ritz = TridiagonalRitz(state["alpha"], state["beta"])
         if "inverse_alpha" in state:
             inverse = self._new_inverse(_silent)
-            assert inverse is not None and self._grounded is not None  # as when it was saved
+            assert inverse is not None  # as when the state was saved
             inverse.restore(state)
-            self._grounded.n_solves = int(state["n_solves"])
             self.inverse = inverse
         else:
             lobpcg = self._new_lobpcg()

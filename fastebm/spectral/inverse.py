@@ -282,6 +282,7 @@ class InverseLanczos:
         alpha, beta = state["inverse_alpha"].tolist(), state["inverse_beta"].tolist()
         for v, a, b in zip(state["inverse_vectors"], alpha, beta, strict=True):
             self._steps.append((v, a, b))
+            self.inverse.n_solves += 1  # as `step` counts it
             self._measure()
 
 

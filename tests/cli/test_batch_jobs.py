@@ -14,14 +14,14 @@ from strict_json import strict_json
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "jobs.md"
 # A command that is slow enough to be signalled, and shows that it has begun.
 SLOW = """#!{python}
-import sys, time
+import os, sys, time
 import fastebm._runtime.progress as progress
 from fastebm.cli import run_process
 progress.LINE_EVERY_S = 0.0
 report = progress.Monitor.__call__
 def slowly(monitor, done, **info):
     report(monitor, done, **info)
-    time.sleep(0.02)
+    time.sleep(float(os.environ["PAUSE"]))
 progress.Monitor.__call__ = slowly
 sys.argv[0] = "fastebm"
 run_process()
@@ -68,8 +68,13 @@ class Job:
         self.script, self.folder, self.output = script, folder, output
         self.process = None
 
-    def start(self):
-        variables = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_JOB_ID": "17", "PBS_ARRAY_INDEX": "2"}
+    def start(self, pause=0.02):
+        variables = {
+            "PAUSE": str(pause),
+            "SLURM_ARRAY_TASK_ID": "1",
+            "SLURM_JOB_ID": "17",
+            "PBS_ARRAY_INDEX": "2",
+        }
         path = f"{self.folder.parent / 'bin'}:{os.environ['PATH']}"
         self.process = subprocess.Popen(
             ["bash", "-c", self.script],
@@ -121,7 +126,7 @@ def test_the_scripts_of_the_guide_are_interrupted_and_go_on(folder, call, monkey
             assert document["signal"] == number.name and "\r" not in err and "Traceback" not in err
     assert (preempted.folder / "requeued").read_text() == "requeue 17\n" * 2
     for job in jobs:
-        job.start()
+        job.start(pause=0)
     done = [job.ended() for job in jobs]
     assert [code for code, _, _ in done] == [0] * 4
     for job in jobs:
