@@ -12,17 +12,21 @@ import pytest
 from strict_json import strict_json
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "jobs.md"
-# A command that is slow enough to be signalled, and shows that it has begun.
-SLOW = """#!{python}
+# The command line, which waits for a signal after some pieces of work, and says so.
+WAITING = """#!{python}
 import os, sys, time
 import fastebm._runtime.progress as progress
 from fastebm.cli import run_process
 progress.LINE_EVERY_S = 0.0
-report = progress.Monitor.__call__
-def slowly(monitor, done, **info):
+report, left = progress.Monitor.__call__, int(os.environ["PIECES"])
+def counted(monitor, done, **info):
+    global left
     report(monitor, done, **info)
-    time.sleep(float(os.environ["PAUSE"]))
-progress.Monitor.__call__ = slowly
+    left -= 1
+    if left == 0:
+        print("waiting", file=sys.stderr, flush=True)
+        time.sleep(300)
+progress.Monitor.__call__ = counted
 sys.argv[0] = "fastebm"
 run_process()
 """
@@ -42,7 +46,7 @@ def folder(tmp_path, npz):
     (tmp_path / "reward.csv").write_text("".join(f"{x}\n" for x in range(700)))
     (tmp_path / "bin").mkdir()
     programs = {
-        "fastebm": SLOW.format(python=sys.executable),
+        "fastebm": WAITING.format(python=sys.executable),
         "scontrol": '#!/bin/sh\necho "$@" >> requeued\n',
     }
     for name, text in programs.items():
@@ -68,13 +72,10 @@ class Job:
         self.script, self.folder, self.output = script, folder, output
         self.process = None
 
-    def start(self, pause=0.02):
-        variables = {
-            "PAUSE": str(pause),
-            "SLURM_ARRAY_TASK_ID": "1",
-            "SLURM_JOB_ID": "17",
-            "PBS_ARRAY_INDEX": "2",
-        }
+    def start(self, pieces):
+        """Start the script; its command waits after so many pieces of work, never after 0."""
+        variables = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_JOB_ID": "17", "PBS_ARRAY_INDEX": "2"}
+        variables["PIECES"] = str(pieces)
         path = f"{self.folder.parent / 'bin'}:{os.environ['PATH']}"
         self.process = subprocess.Popen(
             ["bash", "-c", self.script],
@@ -85,9 +86,10 @@ class Job:
         )
 
     def signal(self, number):
-        """Send the signal once the command works."""
-        while not (line := self.process.stderr.readline()).startswith("fastebm: "):
+        """Send the signal once the command waits."""
+        while "waiting" not in (line := self.process.stderr.readline()):
             assert line, "ended before it was signalled"
+            assert line.startswith("fastebm: ") and "\r" not in line  # progress in a log
         self.process.send_signal(number)
 
     def ended(self):
@@ -117,7 +119,7 @@ def test_the_scripts_of_the_guide_are_interrupted_and_go_on(folder, call, monkey
     )
     for sent in rounds:
         for job in sent:
-            job.start()
+            job.start(pieces=1 if job is pod else 9)
         for job, number in sent.items():
             job.signal(number)
         for job, number in sent.items():
@@ -126,7 +128,7 @@ def test_the_scripts_of_the_guide_are_interrupted_and_go_on(folder, call, monkey
             assert document["signal"] == number.name and "\r" not in err and "Traceback" not in err
     assert (preempted.folder / "requeued").read_text() == "requeue 17\n" * 2
     for job in jobs:
-        job.start(pause=0)
+        job.start(pieces=0)
     done = [job.ended() for job in jobs]
     assert [code for code, _, _ in done] == [0] * 4
     for job in jobs:
