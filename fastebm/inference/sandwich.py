@@ -64,27 +64,32 @@ def multinomial_errors(
         M -= (m.T @ sp.diags_array(scale / safe) @ m).toarray()
         return _errors(H, M, components, n_components, gauge), "exact"
     key, flow = philox_key(rng), np.empty(graph.nnz)
-    reached = {"squares": np.zeros(n), "done": np.array(0)}
+    # `numbers` of the fit count the products of the probes, too
+    vectors, weight, numbers = fit.state()
+    reached: State = {"squares": np.zeros(n), "done": np.array(0), "numbers": numbers}
 
     def restore(saved: State) -> None:
         nonlocal reached
-        reached = dict(saved)
+        reached = saved
 
-    def run() -> FloatArray:
+    def run() -> State:
         nonlocal reached
+        fit.restore(vectors, weight, reached["numbers"])
         with interruptible(
             "the standard errors", lambda: None, total=PROBES, progress=progress, callback=callback
         ) as monitor:
             for probe in range(int(reached["done"]), PROBES):
                 x = fit.probe(slope, safe, scale, key, probe, flow, 1e-4, 20 * n + 100)
                 squares = reached["squares"] + centered(x, components, n_components, gauge) ** 2
-                reached = {"squares": squares, "done": np.array(probe + 1)}
+                numbers = fit.state()[2]
+                reached = {"squares": squares, "done": np.array(probe + 1), "numbers": numbers}
                 save()
                 monitor(probe + 1)
-        return np.sqrt(reached["squares"] / PROBES)
+        return reached
 
-    errors = stage("the standard errors", run, state=lambda: reached, restore=restore)
-    return errors, f"{PROBES} probes"
+    found = stage("the standard errors", run, state=lambda: reached, restore=restore)
+    fit.restore(vectors, weight, found["numbers"])
+    return np.sqrt(found["squares"] / PROBES), f"{PROBES} probes"
 
 
 def binomial_errors(

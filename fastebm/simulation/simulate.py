@@ -120,7 +120,7 @@ def simulate(
         first, step = saved["place"].tolist()
         paths[:first] = saved["done"]
         paths[first : first + WALKERS_PER_ROUND, : step + 1] = saved["own"]
-        states[first : first + WALKERS_PER_ROUND] = saved["own"][:, -1]  # where they are now
+        states[first : first + WALKERS_PER_ROUND] = saved["own"][:, -1]
 
     def partial() -> npt.NDArray[np.integer]:
         paths[first : first + WALKERS_PER_ROUND, step + 1 :] = -1
