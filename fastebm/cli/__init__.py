@@ -56,7 +56,9 @@ def run_process() -> NoReturn:
     status. Signals are handled until the process has ended."""
     signals = Signals()
     signals.install()
-    sys.exit(_call(None, signals))
+    code = _call(None, signals)
+    signals.ignore()
+    sys.exit(code)
 
 
 def _call(argv: Sequence[str] | None, signals: Signals) -> int:

@@ -11,6 +11,7 @@ from errno import EBADF
 from typing import Any
 
 from .._runtime.checkpoint import remembered_seed
+from .._runtime.results import Result
 from .._runtime.resumable import resumable, save
 from .._runtime.warn import shortfalls
 from .._version import __version__
@@ -43,10 +44,7 @@ class Call:
         """Run the command, print its answer and return the exit status."""
         try:
             with self.stack:
-                code = self._computed(argv)
-                self._complain()
-                self._print()
-                return code
+                return self._printed(argv)
         except SystemExit as stop:  # argparse has printed its message
             return stop.code if isinstance(stop.code, int) else BAD_INPUT
         except KeyboardInterrupt as stop:
@@ -60,6 +58,16 @@ class Call:
                 text = in_options(text, self.args.spellings)
             self._say(f"error: {text}")
             return BAD_INPUT
+
+    def _printed(self, argv: Sequence[str] | None) -> int:
+        try:
+            code = self._computed(argv)
+            self._complain()
+            self._print()
+        except OSError:  # the answer, or a part of it, could not be written
+            save(now=True)
+            raise
+        return code
 
     def _computed(self, argv: Sequence[str] | None) -> int:
         """Fill the answer and return the exit status; unusable input raises."""
@@ -121,7 +129,7 @@ class Call:
     def _write(self, table: Table) -> None:
         try:
             write_table(self.args.output, table)
-        except OSError as error:
+        except Exception as error:  # a full disk, or any other, must not cost the JSON
             self.answer["error"] = file_error("file of --output", error)
 
     @contextmanager
@@ -138,7 +146,7 @@ class Call:
     def _stopped(self, stop: KeyboardInterrupt) -> int:
         """Print the partial result and return the exit status."""
         cause: BaseException | None = stop
-        while cause is not None and getattr(cause, "partial", None) is None:
+        while cause is not None and not isinstance(getattr(cause, "partial", None), (Result, dict)):
             cause = cause.__cause__  # the call within this one that was interrupted
         partial = with_options(getattr(cause, "partial", None), self.args.spellings)
         checkpoint = getattr(self.args, "checkpoint", None)
@@ -160,7 +168,7 @@ class Call:
         return self.signals.status
 
     def _print(self) -> None:
-        """Print the answer as JSON; raises OSError, and keeps the checkpoint then."""
+        """Print the answer as JSON; raises OSError."""
         from ..report.files import plain, write_json
 
         answer = self.answer | {"wall_s": time.perf_counter() - self.begin}
@@ -172,11 +180,7 @@ class Call:
             return
         if is_lines:
             answer["temperatures"] = None
-        try:
-            print_text(write_json(plain(answer), indent=None if is_lines else 2))
-        except OSError:
-            save(now=True)
-            raise
+        print_text(write_json(plain(answer), indent=None if is_lines else 2))
 
     def _complain(self) -> None:
         for line in complaints(self.answer, self.reasons, self.args.spellings):

@@ -40,7 +40,7 @@ def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
     if args.html is not None:
         try:
             report.to_html(args.html, title=args.chain)
-        except OSError as error:  # a full disk must not lose the JSON
+        except Exception as error:  # a full disk, a drawing that fails: the JSON must not be lost
             answer["error"] = file_error("page", error)
     if args.summary:
         with suppress(OSError):
@@ -184,7 +184,7 @@ def run_sweep(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> N
     answer["temperatures"] = found = []
     reward = read_vector(args.reward, chain, args.numbered)
     options = _given(args, "level", "tol", "rng", "num_threads", "progress")
-    for temperature in sweep(chain, reward, args.betas, kept=stage, **options):
+    for temperature in sweep(chain, reward, args.betas, **options):
         found.append(with_options(temperature, args.spellings))
         lines.add(found[-1], status_of({"temperature": found[-1]}))
 

@@ -44,7 +44,7 @@ def print_text(text: str) -> None:
         raise
 
 
-def file_error(what: str, error: OSError) -> dict[str, str]:
+def file_error(what: str, error: Exception) -> dict[str, str]:
     """The error of a file that could not be written after the work: the JSON must not be lost."""
     return {"error": type(error).__name__, "text": f"the {what} was not written: {one_line(error)}"}
 

@@ -30,6 +30,7 @@ KEYWORD = re.compile(r"\b(?P<name>[a-z]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[\w.+-]
 PARAMETER = re.compile(r"(?<![\w.-])[a-z]+(_[a-z]+)+(?![\w(])")
 QUOTES = "\"'"
 ARGUMENT = re.compile(r"^\w+(?= must )")
+RAISED = re.compile(r"(?<=\braise )\w+")
 
 
 def in_options(text: str, spellings: Mapping[str, str], *, names_files: bool = True) -> str:
@@ -66,6 +67,7 @@ def in_options(text: str, spellings: Mapping[str, str], *, names_files: bool = T
     problem, semicolon, remedy = text.partition(";")
     remedy = KEYWORD.sub(option, remedy)
     remedy = PARAMETER.sub(lambda match: spellings.get(match[0], match[0]), remedy)
+    remedy = RAISED.sub(lambda match: spellings.get(match[0], match[0]), remedy)
     if not names_files:
         problem = KEYWORD.sub(option, problem)
     problem = ARGUMENT.sub(lambda match: spellings.get(match[0], match[0]), problem)

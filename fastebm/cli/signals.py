@@ -55,11 +55,20 @@ class Signals:
         """From now on a signal raises `Stop`; now if there was one."""
         self._is_working = True
         if self.received is not None:
-            raise Stop(self.name)
+            raise Stop
 
     def finish(self) -> None:
-        """From now on signals are ignored: only saving and printing are left."""
+        """From now on signals have no effect: only saving and printing are left."""
         self._is_done = True
+        if signal.SIGALRM in self._before:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    def ignore(self) -> None:
+        """Ignore the signals until the process has ended: when it finalizes, Python replaces its
+        handlers by those of the system, which would kill it."""
+        self.finish()
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
 
     def install(self) -> None:
         """Handle the signals. Those that the process was started to ignore (by nohup, or as a
@@ -73,9 +82,7 @@ class Signals:
 
     def restore(self) -> None:
         """Give the signals the handlers that they had before."""
-        self._is_done = True
-        if signal.SIGALRM in self._before:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
+        self.finish()
         for number, handler in self._before.items():
             # None: a handler that was not installed from Python and cannot be restored
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -94,7 +101,7 @@ class Signals:
             self._install(signal.SIGALRM)
         signal.setitimer(signal.ITIMER_REAL, RETRY_S)
         if not _is_stopping(sys.exc_info()[1]) and not _is_importing(frame):
-            raise Stop(self.name)
+            raise Stop
 
 
 def _is_stopping(error: BaseException | None) -> bool:

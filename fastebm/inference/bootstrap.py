@@ -14,6 +14,7 @@ from .. import _core
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint, remembered_seed
 from .._runtime.labelled import is_table
+from .._runtime.memory import forecast_memory
 from .._runtime.packing import pack, unpack
 from .._runtime.random import philox_key
 from .._runtime.results import Result, result

@@ -218,9 +218,14 @@ class Analysis:
     errors: list[dict[str, str]] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     begin: float = field(default_factory=time.perf_counter)
+    # Before the parts, which leave tables in the chain: these depend on what a checkpoint holds.
+    about: dict[str, Any] = field(init=False)
     # The part that is running and, if it is one of several, its key in the dictionary.
     current: str = "structure"
     key: float | None = None
+
+    def __post_init__(self) -> None:
+        self.about = describe(self.chain)
 
     def part(
         self,
@@ -341,7 +346,7 @@ class Analysis:
             seed=self.seed,
             wall_s=time.perf_counter() - self.begin,
             parameters=self.parameters,
-            chain=describe(self.chain),
+            chain=self.about,
             states=listed_labels(self.chain),
             score=self.score,
             structure=found.get("structure"),

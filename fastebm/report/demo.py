@@ -127,7 +127,11 @@ def run(
         for beta in betas:
             demo.tilted(beta)
     report = demo.report()
-    write_json(report, output)
+    try:
+        write_json(report, output)
+    except OSError:  # a full disk must not cost the numbers
+        demo.say(write_json(report))
+        raise
     demo.say(
         f"\n{report['wall_s']:.1f} s in all"
         + (f"; every number is in {output}" if output is not None else "")

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from .._runtime import validate
 from .._runtime.results import Result, result
+from .._runtime.resumable import stage
 from .._runtime.threads import resolve_threads
 from .._runtime.types import FloatArray
 from .._runtime.warn import shortfalls, warn_unconverged
@@ -87,7 +88,6 @@ def sweep(
     rng: int = 0,
     num_threads: int | None = None,
     progress: bool = False,
-    kept: Callable[[str, Callable[[], Temperature]], Temperature] = lambda name, run: run(),
 ) -> Iterator[Temperature]:
     """The temperatures one after the other, each as if it were the only one.
 
@@ -105,8 +105,6 @@ def sweep(
         Seed of each temperature.
     num_threads, progress
         As in `spectral_gap`.
-    kept : callable(name, run)
-        -> run(), or what it returned in an earlier run that was interrupted.
 
     Yields
     ------
@@ -126,7 +124,7 @@ def sweep(
         def run(tilted: TiltedChain = tilted, beta: float = beta) -> Temperature:
             return _temperature(tilted, beta, target, tol, rng, options)
 
-        yield kept(f"beta {beta!r}", run)
+        yield stage(f"beta {beta!r}", run)
 
 
 def _temperature(
@@ -136,7 +134,7 @@ def _temperature(
 
     def attempt(part: str, call: Callable[[], Any]) -> Any:
         try:
-            return call()
+            return stage(part, call)
         except FastebmError as error:
             text = f"at beta {beta:g}: {error}"
             errors.append({"part": part, "error": type(error).__name__, "text": text})

@@ -275,7 +275,6 @@ class InverseLanczos:
             "inverse_vectors": np.array(vectors).reshape(len(vectors), len(self._first)),
             "inverse_alpha": np.array([a for _, a, _ in self._steps]),
             "inverse_beta": np.array([b for _, _, b in self._steps]),
-            "n_solves": np.array(self.inverse.n_solves),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -283,8 +282,8 @@ class InverseLanczos:
         alpha, beta = state["inverse_alpha"].tolist(), state["inverse_beta"].tolist()
         for v, a, b in zip(state["inverse_vectors"], alpha, beta, strict=True):
             self._steps.append((v, a, b))
+            self.inverse.n_solves += 1  # as `step` counts it
             self._measure()
-        self.inverse.n_solves = int(state["n_solves"])
 
 
 def interlacing_lower(

@@ -92,3 +92,21 @@ def test_interrupted_paths_are_marked_where_no_walker_has_been():
     assert (partial[WALKERS_PER_ROUND:, 0] >= 0).all() and (
         partial[WALKERS_PER_ROUND:, 1:] == -1
     ).all()
+
+
+def test_a_resumed_walk_goes_on_from_where_the_walkers_were(tmp_path):
+    # on a cycle walkers with the same random numbers never meet, unlike on most chains
+    options = {"start": [0, 100], "n_walkers": 4, "rng": 5}
+    expected = fe.simulate(cycle(301), 30_000, **options)
+    checkpoint = tmp_path / "walk"
+
+    def stop(info):
+        if info["step"] < 30_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(fe.Interrupted) as caught:
+        fe.simulate(cycle(301), 30_000, **options, checkpoint=checkpoint, callback=stop)
+    assert (caught.value.partial == -1).any()
+    assert np.array_equal(
+        fe.simulate(cycle(301), 30_000, **options, checkpoint=checkpoint), expected
+    )
