@@ -1,5 +1,21 @@
-"""Policies that look ahead: the optimum of reward minus beta KL over whole trajectories."""
+"""Policies that look ahead: the optimum of reward minus beta KL over whole trajectories
+(docs/theory.md, section 7)."""
 
+from .average import AveragePolicy, average
+from .discounted import DiscountedPolicy, discounted
+from .finite_horizon import HorizonPolicy, finite_horizon
+from .first_exit import FirstExitPolicy, first_exit
 from .verifiable import VerifiablePolicy, verifiable
 
-__all__ = ["VerifiablePolicy", "verifiable"]
+__all__ = [
+    "AveragePolicy",
+    "DiscountedPolicy",
+    "FirstExitPolicy",
+    "HorizonPolicy",
+    "VerifiablePolicy",
+    "average",
+    "discounted",
+    "finite_horizon",
+    "first_exit",
+    "verifiable",
+]

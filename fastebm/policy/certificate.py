@@ -18,15 +18,21 @@ import numpy as np
 
 from .. import _core
 from .._runtime.types import FloatArray
+from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from ..patterns.scaled_pattern import ScaledPattern
-from .iteration import PolicyStep, Report
+from .iteration import PolicyStep, Report, solve_signed
 from .log_kernel import LogKernel
 
 # Relative residual of the solve for t: only signs are needed of it.
 CRUDE = 0.1
 # -p log(p / q) summed over a row is at most this where p < q.
 ENTROPY_SLACK = 2.0 / math.e
+# Relative residual of the solves of Poisson's equation, and how often they are repeated for what is
+# left.
+RATE_TOL, MAX_REFINED = 1e-8, 5
+# A policy whose entries may change by more than a factor exp of this is not known at all.
+MAX_CHANGE = 700.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +55,10 @@ class FixedPointBounds:
     times: FloatArray
     slack: FloatArray
 
-    @property
-    def error(self) -> float:
-        return float(max(self.below.max(initial=0.0), self.above.max(initial=0.0)))
+    def relative_error(self, v: FloatArray) -> float:
+        """The largest error of log z relative to max(1, |v|)."""
+        worst = np.maximum(self.below, self.above) / np.maximum(1.0, np.abs(v))
+        return float(worst.max(initial=0.0))
 
     @property
     def is_proven(self) -> bool:
@@ -81,8 +88,9 @@ def enclose(
     slack = _slack(step.policy, times, max(float(most[inside].max()), 0.0) + entry, kernel.threads)
     if not (slack[inside] > 0.0).all():
         return unknown
-    up = float((np.expm1(np.maximum(most, 0.0)) / slack)[inside].max())
-    down = float((-np.expm1(np.minimum(least, 0.0)) / slack)[inside].max())
+    with np.errstate(over="ignore"):
+        up = float((np.expm1(np.maximum(most, 0.0)[inside]) / slack[inside]).max())
+    down = float((-np.expm1(np.minimum(least, 0.0)[inside]) / slack[inside]).max())
     outward = 1.0 + 8.0 * UNIT
     above = np.where(inside, np.log1p(up * outward * times) * outward, 0.0)
     with np.errstate(divide="ignore"):
@@ -139,12 +147,12 @@ def residual_bound(
     k_error: float,
     change: float,
     threads: int,
-    rate: float = 0.0,
+    rate: float | FloatArray = 0.0,
     discount: float = 1.0,
 ) -> FloatArray:
     """Bound of |k* + gamma P* f - f - rate| in every row, P* a policy whose entries differ from
     those of `policy` by a factor exp(change) at most, k* its KL from q, k that of `policy`."""
-    if not math.isfinite(change):
+    if not change < MAX_CHANGE:
         return np.full(len(f), np.inf)
     degree = policy.pattern.max_degree + 8.0
     off = np.empty_like(f)
@@ -153,7 +161,7 @@ def residual_bound(
     res = np.abs(k - discount * off - (1.0 - discount) * f - rate)
     grown = math.expm1(change)
     extra = grown * (moved + k + ENTROPY_SLACK) + (1.0 + grown) * change
-    rounding = degree * UNIT * (moved + k + abs(rate) + (1.0 - discount) * np.abs(f))
+    rounding = degree * UNIT * (moved + k + np.abs(rate) + (1.0 - discount) * np.abs(f))
     return np.asarray((res + extra + rounding + k_error) * (1.0 + 8.0 * UNIT), np.float64)
 
 
@@ -162,3 +170,62 @@ def spread(policy: ScaledPattern, f: FloatArray, threads: int) -> FloatArray:
     squares = np.empty_like(f)
     _core.scaled_difference(policy.operator, f, squares, 2, threads)
     return np.sqrt(squares) * (1.0 + 1e-6)
+
+
+@dataclass(frozen=True, eq=False)
+class Rate:
+    """A mean a step with its proven ends."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+def mean_rate(
+    policy: ScaledPattern,
+    system: MMatrixSystem,
+    earned: FloatArray,
+    error: float,
+    report: Report,
+    threads: int,
+    *,
+    change: float = 0.0,
+    is_divergence: bool = False,
+) -> Rate:
+    """The stationary mean of `earned`, a number of each state, by Poisson's equation
+    ``earned + P f - f = g``: whatever f is, g is between the smallest and the largest value of the
+    left side. With `change`, that of a policy whose entries differ by a factor exp(change) at most,
+    for which a KL (`is_divergence`) changes too.
+    """
+    inside = system.inside
+    anchor = int(np.argmin(inside))
+    times = solve_signed(system, np.where(inside, 1.0, 0.0), RATE_TOL, report)
+    f, rate = np.zeros_like(earned), 0.0
+    best = None
+    for _ in range(MAX_REFINED):
+        off = np.empty_like(f)
+        _core.scaled_difference(policy.operator, f, off, 1, threads)
+        left, moved = earned - off, spread(policy, f, threads)
+        slack = (policy.pattern.max_degree + 8.0) * UNIT * (moved + np.abs(earned)) + error
+        width = float((left + slack).max() - (left - slack).min())
+        if best is not None and not width < 0.9 * best[0]:
+            break
+        best = width, rate, left, moved, slack
+        rest = left - rate
+        step = None if times is None else solve_signed(system, rest, RATE_TOL, report)
+        if step is None or times is None:
+            break
+        up, down = (
+            float(policy.apply(x, num_threads=threads)[anchor]) for x in (step, times)
+        )
+        moved_by = (rest[anchor] + up) / (1.0 + down)
+        f, rate = f + step - moved_by * times, rate + moved_by
+    assert best is not None
+    _, rate, left, moved, slack = best
+    if change > 0.0:
+        grown = math.expm1(change) if change < MAX_CHANGE else math.inf
+        slack = slack + grown * moved
+        if is_divergence:
+            slack = slack + grown * (earned + ENTROPY_SLACK) + (1.0 + grown) * change
+    low, high = float((left - slack).min()), float((left + slack).max())
+    return Rate(min(max(rate, low), high), low, high)

@@ -6,11 +6,14 @@ from .. import _core
 from .._runtime.types import BoolArray
 from ..errors import ConvergenceError, InvalidChainError
 from ..patterns.graph import components
-from .iteration import Report, perron_vector
+from .iteration import PerronSearch, Report
 from .log_kernel import LogKernel
 
 # Accuracy to which the log of a spectral radius is found before it is called undecided.
 DECIDED = 1e-13
+# A log of a spectral radius this far from zero is decided, whatever rounding did.
+CLEAR = 1e-6
+MAX_ITER = 100_000
 
 
 def require_finite(
@@ -34,16 +37,8 @@ def require_finite(
         mask = np.zeros(kernel.n_states, bool)
         mask[own[members]] = True
         sub = kernel.restrict(mask)
-        if sub.log_factor is None and sub is kernel:
-            mask[:] = True
-        step = perron_vector(
-            sub,
-            np.zeros(sub.n_states),
-            DECIDED,
-            100_000,
-            report,
-            decided=lambda low, high: low > 1e-9 or high < -1e-9,
-        )
+        search = PerronSearch(sub, np.zeros(sub.n_states), DECIDED, MAX_ITER)
+        step = search.run(report, is_decided=lambda low, high: low > CLEAR or high < -CLEAR)
         low = float(step.rho.min()) - step.rounding
         high = float(step.rho.max()) + step.rounding
         first = int(numbers[own[members[0]]])

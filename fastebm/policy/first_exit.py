@@ -24,11 +24,19 @@ from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from .certificate import enclose, path_divergence
 from .existence import require_finite
-from .iteration import Report, solve_signed, to_fixed_point
+from .iteration import FixedPointSearch, Report, solve_signed
 from .log_kernel import LogKernel, log_kernel
-from .result import PolicyResult, Problem, lower_end, policy_chain, swept, upper_end
+from .result import (
+    MAX_ITER,
+    PolicyResult,
+    Problem,
+    lower_end,
+    policy_chain,
+    reward_parts,
+    swept,
+    upper_end,
+)
 
-MAX_ITER = 100_000
 # Steps of the policy iteration after which the classes are examined: it does not end where the
 # value is infinite.
 EXAMINED = (12, 40, 120)
@@ -58,7 +66,8 @@ class FirstExitPolicy(PolicyResult):
     log_z : ndarray (n_states,)
         V / beta.
     error : float
-        The largest |log z - exact| that is possible; inf if nothing is proven.
+        The largest error of log z that is possible, relative to max(1, |log z|); inf if nothing is
+        proven.
     n_iter : int
         Products with the reference or a policy.
     converged : bool
@@ -164,7 +173,7 @@ def first_exit(
         The reward of ending there: a number, or one for each exit in the order given, of a mask
         in ascending order.
     tol : float
-        Wanted accuracy of V / beta, absolute; rounding sets a floor. Up to some thousand states the
+        Wanted accuracy of V / beta, relative to max(1, |V / beta|); rounding sets a floor. Up to some thousand states the
         answer is as accurate as rounding allows, whatever tol is.
     max_iter : int, optional
         Largest number of products of a linear solve.
@@ -227,7 +236,7 @@ def first_exit(
         "policy.first_exit",
         checkpoint,
         lambda: fingerprint(
-            reference.fingerprint(), *_reward_parts(problem.reward), beta, members, at_exit, tol
+            reference.fingerprint(), *reward_parts(problem.reward), beta, members, at_exit, tol
         ),
         state=search.state,
         restore=search.restore,
@@ -239,16 +248,10 @@ def first_exit(
         found = search.result(problem)
     if not found.converged:
         warn_unconverged(
-            f"policy.first_exit: log z is known to {found.error:.3g}, above tol = {tol:.3g}; the "
+            f"policy.first_exit: log z is known to {found.error:.3g} relative to max(1, |log z|), above tol = {tol:.3g}; the "
             "ends still hold; raise tol or max_iter"
         )
     return found
-
-
-def _reward_parts(reward: Any) -> tuple[Any, ...]:
-    if isinstance(reward, np.ndarray):
-        return (reward,)
-    return reward.indptr, reward.indices, reward.data
 
 
 def _exit_rewards(exit_reward: npt.ArrayLike, members: Any, n: int) -> FloatArray:
@@ -285,14 +288,15 @@ class _Search:
         self.reaching, self.tol, self.limit = reaching, tol, limit
         self.kernel = kernel.restrict(reaching)
         self.inside = ~is_exit[reaching]
-        self.v = np.where(is_exit, log_exit, 0.0)[reaching]
-        self._is_started = False
+        self.given = np.where(is_exit, log_exit, 0.0)[reaching]
+        self.search: FixedPointSearch | None = None
 
     def state(self) -> dict[str, Any] | None:
-        return {"v": self.v} if self._is_started else None
+        return None if self.search is None else self.search.state()
 
     def restore(self, state: Any) -> None:
-        self.v, self._is_started = state["v"], True
+        self.search = FixedPointSearch(self.kernel, self.given, self.tol / 8.0, self.limit)
+        self.search.restore(state)
 
     def run(self, run: Resumable) -> None:
         kernel, inside = self.kernel, self.inside
@@ -300,15 +304,15 @@ class _Search:
         def report(**info: float) -> None:
             run(kernel.n_products, **info)
 
-        def check(n_steps: int, v: FloatArray) -> None:
-            self.v = v
+        def check(n_steps: int) -> None:
             run.save()
             if n_steps in EXAMINED:
                 require_finite(kernel, inside, self.reaching, report)
 
-        if not self._is_started:
-            self.v, self._is_started = self._value_of_chain(report), True
-        self.step = to_fixed_point(kernel, self.v, inside, self.tol / 8.0, self.limit, report, check)
+        if self.search is None:
+            start = self._value_of_chain(report)
+            self.search = FixedPointSearch(kernel, start, self.tol / 8.0, self.limit)
+        self.step = self.search.run(inside, report, check)
         self.bounds = enclose(kernel, self.step, report)
         if not self.bounds.is_proven:
             require_finite(kernel, inside, self.reaching, report)
@@ -318,14 +322,15 @@ class _Search:
         """The value of the chain itself, which reaches an exit from everywhere: no more than the
         optimum."""
         scaled, threads = self.kernel.chain._scaled, self.kernel.threads
-        earned = self.kernel.mean_log_reward() + scaled.apply(self.v, num_threads=threads)
+        earned = self.kernel.mean_log_reward() + scaled.apply(self.given, num_threads=threads)
         system = MMatrixSystem(scaled, self.inside, self.limit, threads)
         found = solve_signed(system, np.where(self.inside, earned, 0.0), START_TOL, report)
-        return self.v if found is None else self.v + found
+        return self.given if found is None else self.given + found
 
     def result(self, problem: Problem) -> FirstExitPolicy:
         step, bounds, kl, beta = self.step, self.bounds, self.kl, problem.beta
         value = beta * step.v
+        error = bounds.relative_error(step.v)
         low, high = lower_end(beta * (step.v - bounds.below)), beta * (step.v + bounds.above)
         high = upper_end(high)
         rewards = (value + beta * kl.value, low + beta * kl.lower, high + beta * kl.upper)
@@ -337,9 +342,9 @@ class _Search:
             self._everywhere(_down(rewards[1], value), -math.inf),
             self._everywhere(_up(rewards[2], value), -math.inf),
             log_z=self._everywhere(step.v, -math.inf),
-            error=bounds.error,
+            error=error,
             n_iter=self.kernel.n_products + step.system.n_iter,
-            converged=bool(bounds.error <= self.tol),
+            converged=bool(error <= self.tol),
             _problem=problem,
         )
 

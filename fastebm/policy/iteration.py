@@ -8,13 +8,17 @@ hitting-time type (`linalg.m_matrix`); no iterate, and no accuracy of a solve, i
 are computed from the last iterate in `certificate`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._runtime.types import BoolArray, FloatArray
 from ..linalg.m_matrix import MMatrixSystem
+from ..linalg.restriction import MAX_SMALL
 from ..patterns.scaled_pattern import ScaledPattern
 from .log_kernel import LogKernel
 
@@ -26,7 +30,12 @@ STEP_TOL = 1e-6
 # convergence is quadratic.
 LAST_STEP = 1e-7
 # Sweeps v <- T v before the first Newton step, and at most, as long as they pay.
-FIRST_SWEEPS, MAX_SWEEPS = 16, 400
+FIRST_SWEEPS, MAX_SWEEPS = 16, 1000
+# Vectors of a cycle of Arnoldi's method, and what counts as no new direction. Cycles that do not
+# halve the width of the ends before the power steps and cycles end.
+CYCLE, BREAKDOWN, MAX_IDLE = 16, 1e-13, 6
+# Newton steps before which the anchored state of a Perron vector is chosen anew.
+ANCHORED = (0, 1, 3, 6)
 
 #: report(width): called after every piece of work.
 Report = Callable[..., None]
@@ -94,128 +103,201 @@ def step_at(
     return PolicyStep(v, Tv, Tv - v, policy, system, kernel.rounding(v, Tv))
 
 
-def to_fixed_point(
-    kernel: LogKernel,
-    v: FloatArray,
-    inside: BoolArray,
-    tol: float,
-    limit: int,
-    report: Report,
-    check: Callable[[int, FloatArray], None],
-) -> PolicyStep:
-    """v = T v on B; outside, v is given. Stops when a Newton step is below `tol`, or no longer
-    shrinks. check(n_steps, v) is called after each step, and may raise where there is no fixed
-    point."""
-    before, last = np.inf, False
-    for n_steps in range(MAX_STEPS):
-        step = step_at(kernel, v, inside, limit)
-        d = step.solve(step.rho, STEP_TOL, report)
-        if d is None:  # the policy is trapped to the precision of a double: sweep
-            v = np.where(inside, step.Tv, v)
-            check(n_steps, v)
-            continue
-        size = float(np.abs(d).max(initial=0.0))
-        report(step=size)
-        exact = step.system.method == "elimination" or not inside.any()
-        if last or size == 0.0 or (size <= tol and not exact):
-            break
-        if size <= LAST_STEP and exact:
-            last = True
-        if n_steps > 8 and size >= before and size < 1e-3:
-            break
-        before, v = min(before, size), v + d
-        check(n_steps, v)
-    return step
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where a search is: its iterate, steps, smallest size of a step so far, the widths of the
+    sweeps, and what a search needs besides (whether the next step is the last one; the state that
+    is anchored, or -1)."""
+
+    v: FloatArray
+    n_steps: int = 0
+    before: float = math.inf
+    widths: tuple[float, ...] = ()
+    sweeps: bool = True
+    mark: int = -1
+
+    def state(self) -> dict[str, Any]:
+        """Arrays for a checkpoint."""
+        numbers = [self.n_steps, self.before, float(self.sweeps), self.mark]
+        return {"v": self.v, "numbers": np.array(numbers), "widths": np.array(self.widths)}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> "_Place":
+        n_steps, before, sweeps, mark = state["numbers"].tolist()
+        widths = tuple(state["widths"].tolist())
+        return cls(state["v"], int(n_steps), before, widths, bool(sweeps), int(mark))
 
 
-def perron_vector(
-    kernel: LogKernel,
-    v: FloatArray,
-    tol: float,
-    limit: int,
-    report: Report,
-    keep: Callable[[FloatArray], None] = lambda v: None,
-    decided: Callable[[float, float], bool] = lambda low, high: False,
-) -> PolicyStep:
+class Search:
+    """Base of the searches: `at` is where one is, and changes in one assignment, so that Ctrl-C
+    leaves a state from which `restore` goes on with the same bits.
+
+    Parameters
+    ----------
+    kernel : LogKernel
+    v : ndarray (n_states,)
+        The start.
+    tol : float
+    limit : int
+        Largest number of products of a linear solve.
+    """
+
+    def __init__(self, kernel: LogKernel, v: FloatArray, tol: float, limit: int) -> None:
+        self.kernel, self.tol, self.limit = kernel, tol, limit
+        self.at = _Place(v)
+
+    def state(self) -> dict[str, Any]:
+        """Arrays from which `restore` goes on."""
+        return self.at.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`."""
+        self.at = _Place.of(state)
+
+
+class FixedPointSearch(Search):
+    """v = T v on B; outside, v is given."""
+
+    def run(
+        self, inside: BoolArray, report: Report, check: Callable[[int], None]
+    ) -> PolicyStep:
+        """Newton steps until one is below `tol`, or they no longer shrink. check(n_steps) is called
+        after each, and may raise where there is no fixed point."""
+        while True:
+            at = self.at
+            step = step_at(self.kernel, at.v, inside, self.limit)
+            d = step.solve(step.rho, STEP_TOL, report)
+            if d is None:  # the policy is trapped, to the precision of a double: sweep
+                size, d = math.inf, np.where(inside, step.rho, 0.0)
+            else:
+                size = float(np.abs(d).max(initial=0.0))
+            report(step=size)
+            is_exact = step.system.method == "elimination"
+            is_stalled = at.n_steps > 8 and at.before <= size < 1e-3
+            if at.mark == 1 or size == 0.0 or is_stalled or at.n_steps >= MAX_STEPS:
+                return step
+            if size <= self.tol and not is_exact:
+                return step
+            last = 1 if is_exact and size <= LAST_STEP else -1
+            n_steps = at.n_steps + 1
+            self.at = _Place(at.v + d, n_steps, min(at.before, size), mark=last)
+            check(n_steps)
+
+
+class PerronSearch(Search):
     """v with M exp(v) = lambda exp(v) on an irreducible chain, zero at one state, B all others.
 
-    decided(low, high): whether the ends of log lambda at hand are enough.
-    """
-    v, width = _swept(kernel, v, tol, report, keep, decided)
-    anchor, before = None, np.inf
-    for n_steps in range(MAX_STEPS):
-        if anchor is None or n_steps in (1, 3, 6):
-            anchor = _frequent_state(kernel, v)
-        v = v - v[anchor]
-        inside = np.arange(kernel.n_states) != anchor
-        step = step_at(kernel, v, inside, limit)
-        low, high = float(step.rho.min()), float(step.rho.max())
-        width = high - low
-        report(width=width)
-        is_exact = step.system.n_inside <= 1000
-        goal = 4.0 * step.rounding if is_exact else max(tol, 4.0 * step.rounding)
-        if width <= goal or decided(low, high) or (n_steps > 6 and width >= 0.9 * before):
-            break
-        d = _perron_correction(kernel, step, anchor, report)
-        if d is None:
-            v = np.logaddexp(step.Tv, v + high)
-            continue
-        before, v = min(before, width), v + d
-        keep(v)
-    return step
+    Power steps, as long as they pay; then cycles of Arnoldi's method, which separates the few
+    eigenvalues near lambda; then Newton steps, which need no gap."""
 
+    def run(
+        self,
+        report: Report,
+        save: Callable[[], None] = lambda: None,
+        is_decided: Callable[[float, float], bool] = lambda low, high: False,
+    ) -> PolicyStep:
+        """The last iterate; is_decided(low, high) says whether the ends of log lambda are
+        enough."""
+        while self.at.sweeps:
+            self._sweep(report, is_decided)
+            save()
+        while True:
+            at = self.at
+            anchor = at.mark
+            if at.n_steps in ANCHORED or anchor < 0:
+                anchor = _frequent_state(self.kernel, at.v)
+            v = at.v - at.v[anchor]
+            inside = np.arange(self.kernel.n_states) != anchor
+            step = step_at(self.kernel, v, inside, self.limit)
+            low, high = float(step.rho.min()), float(step.rho.max())
+            report(width=high - low)
+            is_exact = step.system.n_inside <= MAX_SMALL
+            goal = max(0.0 if is_exact else self.tol, 4.0 * step.rounding)
+            is_stalled = at.n_steps > 6 and high - low >= 0.9 * at.before
+            is_stalled |= at.n_steps >= MAX_STEPS
+            if high - low <= goal or is_decided(low, high) or is_stalled:
+                return step
+            d = self._correction(step, anchor, report)
+            v = np.logaddexp(step.Tv, v + high) if d is None else v + d
+            self.at = _Place(v, at.n_steps + 1, min(at.before, high - low), (), False, anchor)
+            save()
 
-def _perron_correction(
-    kernel: LogKernel, step: PolicyStep, anchor: int, report: Report
-) -> FloatArray | None:
-    """The change of v by which P_v, evaluated, has the value v + d up to a constant: the solution
-    of Poisson's equation d = rho - g + P d, d(anchor) = 0."""
-    middle = 0.5 * float(step.rho.max() + step.rho.min())
-    rho = step.rho - middle
-    drift = step.solve(rho, STEP_TOL, report)
-    ones = np.where(step.system.inside, 1.0, 0.0)
-    times = step.solve(ones, STEP_TOL, report)
-    if drift is None or times is None:
-        return None
-    threads = kernel.threads
-    gain = (rho[anchor] + _row(step.policy, drift, anchor, threads)) / (
-        1.0 + _row(step.policy, times, anchor, threads)
-    )
-    return drift - gain * times
+    def _correction(self, step: PolicyStep, anchor: int, report: Report) -> FloatArray | None:
+        """The change of v by which P_v, evaluated, has the value v + d up to a constant: the
+        solution of Poisson's equation d = rho - g + P d, d(anchor) = 0."""
+        rho = step.rho - 0.5 * float(step.rho.max() + step.rho.min())
+        drift = step.solve(rho, STEP_TOL, report)
+        times = step.solve(np.where(step.system.inside, 1.0, 0.0), STEP_TOL, report)
+        if drift is None or times is None:
+            return None
+        after = (step.policy.apply(x, num_threads=self.kernel.threads) for x in (drift, times))
+        up, down = (float(x[anchor]) for x in after)
+        return drift - (rho[anchor] + up) / (1.0 + down) * times
 
-
-def _row(policy: ScaledPattern, x: FloatArray, at: int, threads: int) -> float:
-    return float(policy.apply(x, num_threads=threads)[at])
-
-
-def _swept(
-    kernel: LogKernel,
-    v: FloatArray,
-    tol: float,
-    report: Report,
-    keep: Callable[[FloatArray], None],
-    decided: Callable[[float, float], bool],
-) -> tuple[FloatArray, float]:
-    """Power steps as long as they pay; of a periodic chain those of (M + lambda I) / 2."""
-    widths: list[float] = []
-    is_periodic = bool((kernel.chain._scaled.classes[2] != 1).any())
-    for n_sweeps in range(MAX_SWEEPS):
-        Tv = kernel.apply(v)
-        rho = Tv - v
+    def _sweep(self, report: Report, is_decided: Callable[[float, float], bool]) -> None:
+        """A power step; of a periodic chain one of (M + lambda I) / 2. After every FIRST_SWEEPS of
+        them that would not suffice soon, a cycle of Arnoldi's method."""
+        at, kernel = self.at, self.kernel
+        Tv = kernel.apply(at.v)
+        rho = Tv - at.v
         low, high = float(rho.min()), float(rho.max())
-        widths.append(high - low)
-        report(width=widths[-1])
-        if widths[-1] <= max(tol, 4.0 * kernel.rounding(v, Tv)) or decided(low, high):
+        widths, n = (*at.widths, high - low), len(at.widths) + 1
+        report(width=high - low)
+        done = high - low <= max(self.tol, 4.0 * kernel.rounding(at.v, Tv))
+        done |= is_decided(low, high)
+        is_periodic = bool((kernel.chain._scaled.classes[2] != 1).any())
+        v = np.logaddexp(Tv, at.v + 0.5 * (low + high)) if is_periodic else Tv
+        if not done and n > FIRST_SWEEPS and n % FIRST_SWEEPS == 0:
+            before = widths[-1 - FIRST_SWEEPS]
+            rate = (widths[-1] / before) ** (1.0 / FIRST_SWEEPS)
+            left = math.log(self.tol / widths[-1]) / math.log(rate) if rate < 1.0 else math.inf
+            is_idle = n > MAX_SWEEPS or (n > MAX_IDLE * FIRST_SWEEPS and min(
+                widths[-MAX_IDLE * FIRST_SWEEPS :]
+            ) > 0.5 * min(widths[: -MAX_IDLE * FIRST_SWEEPS]))
+            done = kernel.n_states <= MAX_SMALL or is_idle
+            if not done and left > FIRST_SWEEPS:
+                v = v + arnoldi_cycle(kernel, v, report)
+        if done:
+            self.at = replace(at, widths=widths, sweeps=False)
+        else:
+            self.at = replace(at, v=v - v.max(), widths=widths)
+
+
+def arnoldi_cycle(kernel: LogKernel, v: FloatArray, report: Report) -> FloatArray:
+    """log of the leading Ritz vector of M in the coordinates exp(v), from the start exp(v): the
+    change of v; zero in the states where it is not positive."""
+    Tv, policy = kernel.apply(v), kernel.policy(v)
+    rho = Tv - v
+    scale = np.exp(rho - rho.max())
+    n, width = kernel.n_states, min(CYCLE, kernel.n_states - 1)
+    basis, H = np.empty((width + 1, n)), np.zeros((width + 1, width))
+    basis[0] = 1.0 / math.sqrt(n)
+    for k in range(width):
+        w = scale * policy.apply(basis[k], num_threads=kernel.threads)
+        kernel.n_products += 1
+        report()
+        for _ in range(2):  # twice is enough (Kahan)
+            c = np.array([_core.vec_dot(b, w, kernel.threads) for b in basis[: k + 1]])
+            for share, b in zip(c, basis, strict=False):
+                w -= share * b
+            H[: k + 1, k] += c
+        H[k + 1, k] = math.sqrt(_core.vec_dot(w, w, kernel.threads))
+        if H[k + 1, k] <= BREAKDOWN:
+            width = k + 1
             break
-        if n_sweeps >= FIRST_SWEEPS and n_sweeps % FIRST_SWEEPS == 0:
-            rate = (widths[-1] / widths[-1 - FIRST_SWEEPS]) ** (1.0 / FIRST_SWEEPS)
-            left = np.log(tol / widths[-1]) / np.log(rate) if rate < 1.0 else np.inf
-            if kernel.n_states <= 1000 or left > MAX_SWEEPS - n_sweeps:
-                break
-        v = np.logaddexp(Tv, v + 0.5 * (low + high)) if is_periodic else Tv
-        v = v - v.max()
-        keep(v)
-    return v, widths[-1]
+        basis[k + 1] = w / H[k + 1, k]
+    values, vectors = np.linalg.eig(H[:width, :width])
+    y = vectors[:, int(np.argmax(values.real))].real
+    h = np.zeros(n)
+    for share, b in zip(y, basis, strict=False):
+        h += share * b
+    h *= np.sign(h.sum()) or 1.0
+    middle = float(np.median(h))
+    positive = h > 0.0
+    reference = middle if middle > 0.0 else float(h.max())
+    out = np.zeros(n)
+    out[positive] = np.log(h[positive] / reference)
+    return out
 
 
 def _frequent_state(kernel: LogKernel, v: FloatArray) -> int:
@@ -226,6 +308,5 @@ def _frequent_state(kernel: LogKernel, v: FloatArray) -> int:
         return int(np.argmax(policy.log_measure))
     pi = np.full(kernel.n_states, 1.0 / kernel.n_states)
     for _ in range(FIRST_SWEEPS):
-        after = policy.apply(pi, transposed=True, num_threads=kernel.threads)
-        pi = 0.5 * (pi + after)
+        pi = 0.5 * (pi + policy.apply(pi, transposed=True, num_threads=kernel.threads))
     return int(np.argmax(pi))

@@ -17,6 +17,9 @@ from ..linalg.rounding import UNIT
 from ..patterns.pattern import Pattern
 from ..patterns.scaled_pattern import ScaledPattern
 
+# Products of a linear solve at most.
+MAX_ITER = 100_000
+
 
 @result
 class PolicyResult(Result):
@@ -103,6 +106,13 @@ def _changes(scaled: ScaledPattern, kept: BoolArray, weights: FloatArray) -> boo
         own = np.where(scaled.shift[kept] > 0.0, weights[kept], lowest)
         lowest, highest = np.minimum(lowest, own), np.maximum(highest, own)
     return bool((lowest != highest).any())
+
+
+def reward_parts(reward: Any) -> tuple[Any, ...]:
+    """The arrays of a checked reward, for a fingerprint."""
+    if isinstance(reward, np.ndarray):
+        return (reward,)
+    return reward.indptr, reward.indices, reward.data
 
 
 def lower_end(x: FloatArray) -> FloatArray:
