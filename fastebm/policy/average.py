@@ -20,7 +20,7 @@ from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import checked_reward
 from ..errors import ReducibleChainError
 from ..linalg.rounding import UNIT
-from .certificate import Rate, enclose, mean_rate
+from .certificate import RATE_TOL, Rate, enclose, mean_rate
 from .iteration import PerronSearch, PolicyStep, Report, step_at
 from .log_kernel import LogKernel, log_kernel
 from .result import (
@@ -295,20 +295,22 @@ def _result(
     low, high = float(step.rho.min()) - e, float(step.rho.max()) + e
     anchor = int(np.argmin(step.system.inside))
     log_lambda = 0.5 * (low + high)
-    bounds = enclose(kernel, step, report, low=low, high=high)
+    bounds = enclose(kernel, step, report, low=low, high=high, tol=RATE_TOL)
     k, k_error = kernel.divergence(step.policy, step.v, step.Tv)
     kl = mean_rate(
         step.policy,
         step.system,
         k,
         k_error,
+        0.1 * tol,
         report,
         threads,
+        times=bounds.times if bounds.is_proven else None,
         change=bounds.change,
         is_divergence=True,
     )
     kl = Rate(max(kl.value, 0.0), max(kl.lower, 0.0), kl.upper)
-    myopic = _gain_of_tilt(kernel, anchor, limit, report)
+    myopic = _gain_of_tilt(kernel, anchor, limit, tol, report)
     gain = (beta * log_lambda, _down(beta * low), _up(beta * high))
     mean = (
         gain[0] + beta * kl.value,
@@ -339,7 +341,9 @@ def _result(
     )
 
 
-def _gain_of_tilt(kernel: LogKernel, anchor: int, limit: int, report: Report) -> Rate:
+def _gain_of_tilt(
+    kernel: LogKernel, anchor: int, limit: int, tol: float, report: Report
+) -> Rate:
     """The gain / beta of the one-step tilt: the mean of log Z under its own law."""
     zero = np.zeros(kernel.n_states)
     inside = np.arange(kernel.n_states) != anchor
@@ -349,6 +353,7 @@ def _gain_of_tilt(kernel: LogKernel, anchor: int, limit: int, report: Report) ->
         tilted.system,
         tilted.Tv,
         tilted.rounding,
+        0.1 * tol,
         report,
         kernel.threads,
         change=kernel.entry_rounding(tilted.rounding),

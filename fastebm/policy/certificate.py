@@ -19,9 +19,10 @@ import numpy as np
 from .. import _core
 from .._runtime.types import FloatArray
 from ..linalg.m_matrix import MMatrixSystem
+from ..linalg.restriction import MAX_SMALL
 from ..linalg.rounding import UNIT
 from ..patterns.scaled_pattern import ScaledPattern
-from .iteration import PolicyStep, Report, solve_signed
+from .iteration import PolicyStep, Report, exit_times, solve_signed
 from .log_kernel import LogKernel
 
 # Relative residual of the solve for t: only signs are needed of it.
@@ -67,14 +68,20 @@ class FixedPointBounds:
 
 
 def enclose(
-    kernel: LogKernel, step: PolicyStep, report: Report, *, low: float = 0.0, high: float = 0.0
+    kernel: LogKernel,
+    step: PolicyStep,
+    report: Report,
+    *,
+    low: float = 0.0,
+    high: float = 0.0,
+    tol: float = CRUDE,
 ) -> FixedPointBounds:
     """The ends of log z; for a Perron vector, `low` and `high` enclose log lambda, and z is that of
-    M / lambda with the state outside B as exit."""
+    M / lambda with the state outside B as exit. `tol` is for t."""
     inside, n = step.system.inside, kernel.n_states
     rho, error = step.rho, step.rounding
     most, least = (rho - low) + error, (rho - high) - error
-    times = step.solve(np.where(inside, 1.0, 0.0), CRUDE, report)
+    times = exit_times(step.system, tol, report)
     unknown = FixedPointBounds(
         np.where(inside, np.inf, 0.0), np.where(inside, np.inf, 0.0), math.inf, np.zeros(n),
         np.zeros(n),
@@ -186,20 +193,23 @@ def mean_rate(
     system: MMatrixSystem,
     earned: FloatArray,
     error: float,
+    tol: float,
     report: Report,
     threads: int,
     *,
+    times: FloatArray | None = None,
     change: float = 0.0,
     is_divergence: bool = False,
+    largest: float = 0.0,
 ) -> Rate:
     """The stationary mean of `earned`, a number of each state, by Poisson's equation
     ``earned + P f - f = g``: whatever f is, g is between the smallest and the largest value of the
     left side. With `change`, that of a policy whose entries differ by a factor exp(change) at most,
-    for which a KL (`is_divergence`) changes too.
+    for which a KL (`is_divergence`), or the mean over a row of numbers up to `largest`, changes too. `times` are the mean times to the state outside B,
+    if known.
     """
-    inside = system.inside
-    anchor = int(np.argmin(inside))
-    times = solve_signed(system, np.where(inside, 1.0, 0.0), RATE_TOL, report)
+    anchor = int(np.argmin(system.inside))
+    times = exit_times(system, RATE_TOL, report) if times is None else times
     f, rate = np.zeros_like(earned), 0.0
     best = None
     for _ in range(MAX_REFINED):
@@ -211,6 +221,8 @@ def mean_rate(
         if best is not None and not width < 0.9 * best[0]:
             break
         best = width, rate, left, moved, slack
+        if width <= tol and f.any() and system.n_inside > MAX_SMALL:
+            break
         rest = left - rate
         step = None if times is None else solve_signed(system, rest, RATE_TOL, report)
         if step is None or times is None:
@@ -224,7 +236,7 @@ def mean_rate(
     _, rate, left, moved, slack = best
     if change > 0.0:
         grown = math.expm1(change) if change < MAX_CHANGE else math.inf
-        slack = slack + grown * moved
+        slack = slack + grown * (moved + largest)
         if is_divergence:
             slack = slack + grown * (earned + ENTROPY_SLACK) + (1.0 + grown) * change
     low, high = float((left - slack).min()), float((left + slack).max())

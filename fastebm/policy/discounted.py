@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,11 @@ from .._runtime.types import Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import checked_reward
+from ..linalg.restriction import MAX_SMALL
 from ..linalg.rounding import UNIT
 from .certificate import residual_bound
 from .discounted_system import DiscountedSystem
-from .iteration import MAX_STEPS, Report
+from .iteration import MAX_STEPS, SETTLED, Report
 from .log_kernel import LogKernel, log_kernel
 from .result import (
     PolicyResult,
@@ -251,53 +252,59 @@ def _discounted(
 
 
 class _Search:
-    """v = V / beta; T v(x) = log sum_y q exp(r / beta + gamma v(y))."""
+    """v = V / beta; T v(x) = log sum_y q exp(r / beta + gamma v(y)).
 
-    def __init__(
-        self, kernel: LogKernel, discount: float, v: FloatArray, tol: float
-    ) -> None:
+    v is held as w + c with a number c, because T (w + c) = T w + gamma c: the rounding of values
+    that are large for a small 1 - gamma does not enter."""
+
+    def __init__(self, kernel: LogKernel, discount: float, v: FloatArray, tol: float) -> None:
         self.kernel, self.discount, self.tol = kernel, discount, tol
-        # iterate, widths of the sweeps so far, Newton steps (-1: sweeps are under way)
-        self.at: tuple[FloatArray, tuple[float, ...], int] = (v, (), -1)
+        # w, c, widths of the sweeps so far, Newton steps (-1: sweeps are under way)
+        self.at = (*_split(v, 0.0), (), -1)
 
     def state(self) -> dict[str, Any]:
-        v, widths, n_steps = self.at
-        return {"v": v, "widths": np.array(widths), "n_steps": np.array(n_steps)}
+        w, c, widths, n_steps = self.at
+        return {"w": w, "widths": np.array(widths), "numbers": np.array([c, n_steps])}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.at = state["v"], tuple(state["widths"].tolist()), int(state["n_steps"])
+        c, n_steps = state["numbers"].tolist()
+        self.at = state["w"], c, tuple(state["widths"].tolist()), int(n_steps)
 
-    def _ends(self, v: FloatArray) -> tuple[FloatArray, float, float, float]:
-        """(T v, rounding, low, high): the optimum is between T v + low and T v + high."""
+    def _ends(self) -> "_Ends":
+        w, c, *_ = self.at
         discount, kernel = self.discount, self.kernel
-        Tv = kernel.apply(discount * v)
-        e = kernel.rounding(discount * v, Tv) + 2.0 * UNIT * float(np.abs(v).max())
-        rho, weight = Tv - v, discount / (1.0 - discount) * (1.0 + 8.0 * UNIT)
+        Tw = kernel.apply(discount * w)
+        left = (1.0 - discount) * c
+        e = kernel.rounding(discount * w, Tw) + 4.0 * UNIT * (float(np.abs(w).max()) + abs(left))
+        rho, weight = (Tw - w) - left, discount / (1.0 - discount)
         low, high = float(rho.min()) - e, float(rho.max()) + e
-        return Tv, e, weight * low - e, weight * high + e
+        outward = 8.0 * UNIT * weight * max(abs(low), abs(high)) + e
+        return _Ends(Tw, rho, e, weight * low - outward, weight * high + outward, discount * c)
 
     def run(self, report: Report, save: Callable[[], None]) -> None:
         """Sweeps as long as they pay, then Newton steps (I - gamma P) d = T v - v."""
         while True:
-            v, widths, n_steps = self.at
-            Tv, e, low, high = self._ends(v)
-            width, size = high - low, max(1.0, float(np.abs(v).min()))
+            w, c, widths, n_steps = self.at
+            ends = self._ends()
+            width, size = ends.high - ends.low, max(1.0, float(np.abs(w + c).min()))
             report(width=width)
-            floor = 4.0 * e / (1.0 - self.discount)
-            is_small = self.kernel.n_states <= DiscountedSystem.MAX_DIRECT
+            floor = 4.0 * ends.rounding / (1.0 - self.discount)
+            is_small = self.kernel.n_states <= MAX_SMALL
             goal = floor if is_small else max(self.tol * size, floor)
             if width <= goal or n_steps >= MAX_STEPS:
                 return
             widths = (*widths, width)
             if n_steps < 0:
-                v = Tv + 0.5 * (low + high)
-                self.at = v, widths, -1 if self._sweeps_pay(widths, goal) else 0
+                w, c = _split(ends.Tw, ends.offset + 0.5 * (ends.low + ends.high))
+                self.at = w, c, widths, -1 if self._sweeps_pay(widths, goal) else 0
             else:
-                if n_steps > 6 and width >= 0.9 * min(widths[-1 - n_steps : -1], default=math.inf):
+                before = min(widths[-1 - n_steps : -1], default=math.inf)
+                if SETTLED > width >= 0.9 * before and n_steps > 6:
                     return
-                policy = self.kernel.policy(self.discount * v)
+                policy = self.kernel.policy(self.discount * w)
                 system = DiscountedSystem(policy, self.discount, self.kernel.threads)
-                self.at = v + system.solve(Tv - v, report), widths, n_steps + 1
+                w, c = _split(w + system.solve(ends.rho, report), c)
+                self.at = w, c, widths, n_steps + 1
             save()
 
     def _sweeps_pay(self, widths: tuple[float, ...], goal: float) -> bool:
@@ -310,17 +317,21 @@ class _Search:
 
     def result(self, problem: Problem) -> DiscountedPolicy:
         discount, kernel, beta = self.discount, self.kernel, problem.beta
-        Tv, _, low, high = self._ends(self.at[0])
-        v = Tv + 0.5 * (low + high)
-        value, below, above = beta * v, lower_end(beta * (Tv + low)), upper_end(beta * (Tv + high))
-        half = 0.5 * (high - low) + 4.0 * UNIT * float(np.abs(v).max())
-        error = float((half / np.maximum(1.0, np.abs(v))).max())
-        continued = discount * v
+        w, ends = self.at[0], self._ends()
+        v = ends.Tw + (ends.offset + 0.5 * (ends.low + ends.high))
+        below, above = ends.Tw + (ends.offset + ends.low), ends.Tw + (ends.offset + ends.high)
+        size = 8.0 * UNIT * (np.abs(ends.Tw) + abs(ends.offset))
+        value, below, above = beta * v, beta * (below - size), beta * (above + size)
+        below, above = lower_end(below), upper_end(above)
+        half = 0.5 * (ends.high - ends.low)
+        error = float(((half + 2.0 * size) / np.maximum(1.0, np.abs(v))).max())
+        continued = discount * w
         policy, after = kernel.policy(continued), kernel.apply(continued)
         k, k_error = kernel.divergence(policy, continued, after)
         system = DiscountedSystem(policy, discount, kernel.threads)
         kl = np.maximum(system.solve(k, lambda *_, **__: None), 0.0)
-        change = 2.0 * half + kernel.entry_rounding(kernel.rounding(continued, after))
+        # P_v for the w of the last iterate: that of the optimum differs by the error of w
+        change = 2.0 * self._distance(ends) + kernel.entry_rounding(kernel.rounding(continued, after))
         off = residual_bound(policy, kl, k, k_error, change, kernel.threads, discount=discount)
         kl_error = float(off.max()) / (1.0 - discount) * (1.0 + 8.0 * UNIT)
         kl_low, kl_high = np.maximum(kl - kl_error, 0.0), kl + kl_error
@@ -343,3 +354,26 @@ class _Search:
             converged=bool(error <= self.tol),
             _problem=problem,
         )
+
+    def _distance(self, ends: "_Ends") -> float:
+        """Bound of |w - w*| in every state for the optimum w* + c*, whatever c* is."""
+        rho, half = ends.rho, 0.5 * (ends.high - ends.low)
+        middle = 0.5 * float(rho.max() + rho.min())
+        return half + float(np.abs(rho - middle).max()) + 2.0 * ends.rounding
+
+
+class _Ends(NamedTuple):
+    """T w, T v - v, its rounding, and the optimum between T w + offset + low and + high."""
+
+    Tw: FloatArray
+    rho: FloatArray
+    rounding: float
+    low: float
+    high: float
+    offset: float
+
+
+def _split(v: FloatArray, c: float) -> tuple[FloatArray, float]:
+    """(w, c') with w + c' = v + c and w centred."""
+    middle = 0.5 * float(v.max() + v.min())
+    return v - middle, c + middle

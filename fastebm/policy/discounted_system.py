@@ -1,34 +1,34 @@
 """Linear systems (I - gamma P) x = b."""
 
-from typing import ClassVar
-
 import numpy as np
 
 from .._runtime.types import FloatArray
 from ..linalg.elimination import SparseElimination
-from ..linalg.restriction import MAX_SMALL, Restriction
+from ..linalg.restriction import Restriction
 from ..patterns.scaled_pattern import ScaledPattern
 from .iteration import Report
 
 # Relative residual of an iterative solve, and its steps at most.
 STEP_TOL, MAX_STEPS = 1e-9, 2000
+# An elimination of more entries is not ordered, and one of more operations, a second's work, not
+# made.
+MAX_ORDERED, MAX_FLOPS = 1_000_000, 5e9
 
 
 class DiscountedSystem:
     """I - gamma P = gamma (I - P + (1 - gamma) / gamma I): by elimination without subtractions
-    where the chain is small, otherwise by BiCGSTAB."""
-
-    MAX_DIRECT: ClassVar[int] = MAX_SMALL
+    where its cost is small, otherwise by BiCGSTAB."""
 
     def __init__(self, policy: ScaledPattern, discount: float, threads: int) -> None:
         self._policy, self._discount, self._threads = policy, discount, threads
         self._direct: SparseElimination | None = None
-        if policy.n_states <= self.MAX_DIRECT:
-            every = np.ones(policy.n_states, bool)
-            direct = SparseElimination(Restriction(policy, every, threads))
-            leak = (1.0 - discount) / discount
-            if direct.is_feasible(_silent) and direct.factorise(_silent, leak=leak):
-                self._direct = direct
+        if policy.pattern.nnz > MAX_ORDERED:
+            return
+        _ = policy.pattern.matrix  # a computed pattern is written out
+        direct = SparseElimination(Restriction(policy, np.ones(policy.n_states, bool), threads))
+        leak = (1.0 - discount) / discount
+        if direct.is_feasible(_silent, MAX_FLOPS) and direct.factorise(_silent, leak=leak):
+            self._direct = direct
 
     def solve(self, b: FloatArray, report: Report) -> FloatArray:
         """The solution, or what BiCGSTAB found."""

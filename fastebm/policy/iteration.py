@@ -17,18 +17,20 @@ import numpy as np
 
 from .. import _core
 from .._runtime.types import BoolArray, FloatArray
-from ..linalg.m_matrix import MMatrixSystem
+from ..linalg.m_matrix import Iterate, MMatrixSystem
 from ..linalg.restriction import MAX_SMALL
 from ..patterns.scaled_pattern import ScaledPattern
 from .log_kernel import LogKernel
 
 # Newton steps at most.
-MAX_STEPS = 200
+MAX_STEPS = 100
 # Relative residual of a solve. Elimination, where it comes first, finds more.
 STEP_TOL = 1e-6
 # After a step of this size the next one ends the iteration where every solve is by elimination:
 # convergence is quadratic.
 LAST_STEP = 1e-7
+# Steps above this size need not shrink: far from the optimum a better policy may have a larger one.
+SETTLED = 1e-3
 # Sweeps v <- T v before the first Newton step, and at most, as long as they pay.
 FIRST_SWEEPS, MAX_SWEEPS = 16, 1000
 # Vectors of a cycle of Arnoldi's method, and what counts as no new direction. Cycles that do not
@@ -74,18 +76,35 @@ def solve_signed(
     system: MMatrixSystem, b: FloatArray, tol: float, report: Report
 ) -> FloatArray | None:
     """M^-1 b, zero outside B, as accurate as `tol` asks or elimination gives; None if nothing is
-    known of it."""
+    known of it. Where elimination comes first, both signs are solved for alone: it then takes no
+    difference."""
+    size = float(np.abs(b[system.inside]).max(initial=0.0))
+    if size == 0.0:
+        return np.zeros(len(b))
+    scaled = np.where(system.inside, b / size, 0.0)
+    if system.n_inside > MAX_SMALL:
+        found = system.solve(scaled, tol, _quiet(report), least=-math.inf)
+        return size * found.hi if _is_useful(found) else None
     total = np.zeros(len(b))
     for sign in (1.0, -1.0):
-        part = np.where(system.inside, np.maximum(sign * b, 0.0), 0.0)
-        size = float(part.max(initial=0.0))
-        if size == 0.0:
-            continue
-        found = system.solve(part / size, tol, _quiet(report))
-        if not np.isfinite(found.hi).all() or not found.hi.any():
-            return None
-        total += sign * size * found.hi
+        part = np.maximum(sign * scaled, 0.0)
+        if part.any():
+            found = system.solve(part, tol, _quiet(report))
+            if not _is_useful(found):
+                return None
+            total += sign * size * found.hi
     return total
+
+
+def exit_times(system: MMatrixSystem, tol: float, report: Report) -> FloatArray | None:
+    """M^-1 1, the mean times to leave B; None if nothing is known of them."""
+    ones = np.where(system.inside, 1.0, 0.0)
+    found = system.solve(ones, tol, _quiet(report), start=ones, least=1.0)
+    return found.hi if found.size < 1.0 or math.isfinite(found.bound) else None
+
+
+def _is_useful(found: Iterate) -> bool:
+    return bool(np.isfinite(found.hi).all() and found.hi.any())
 
 
 def _quiet(report: Report) -> Report:
@@ -173,7 +192,7 @@ class FixedPointSearch(Search):
                 size = float(np.abs(d).max(initial=0.0))
             report(step=size)
             is_exact = step.system.method == "elimination"
-            is_stalled = at.n_steps > 8 and at.before <= size < 1e-3
+            is_stalled = at.n_steps > 6 and at.before <= size < SETTLED
             if at.mark == 1 or size == 0.0 or is_stalled or at.n_steps >= MAX_STEPS:
                 return step
             if size <= self.tol and not is_exact:
@@ -213,7 +232,7 @@ class PerronSearch(Search):
             report(width=high - low)
             is_exact = step.system.n_inside <= MAX_SMALL
             goal = max(0.0 if is_exact else self.tol, 4.0 * step.rounding)
-            is_stalled = at.n_steps > 6 and high - low >= 0.9 * at.before
+            is_stalled = at.n_steps > 6 and SETTLED > high - low >= 0.9 * at.before
             is_stalled |= at.n_steps >= MAX_STEPS
             if high - low <= goal or is_decided(low, high) or is_stalled:
                 return step
@@ -227,7 +246,7 @@ class PerronSearch(Search):
         solution of Poisson's equation d = rho - g + P d, d(anchor) = 0."""
         rho = step.rho - 0.5 * float(step.rho.max() + step.rho.min())
         drift = step.solve(rho, STEP_TOL, report)
-        times = step.solve(np.where(step.system.inside, 1.0, 0.0), STEP_TOL, report)
+        times = exit_times(step.system, STEP_TOL, report)
         if drift is None or times is None:
             return None
         after = (step.policy.apply(x, num_threads=self.kernel.threads) for x in (drift, times))

@@ -198,21 +198,37 @@ class LogKernel:
             size = float(np.abs(ratio).max())
         return np.maximum(k, 0.0), 2.0 * rounding + (degree * UNIT + rounding) * (size + 1.0)
 
-    def mean_log_reward(self) -> FloatArray:
-        """The mean of r / beta over each row of the chain, and its log factor: what a step of the
-        unchanged chain earns."""
+    def mean_log_reward(self, policy: ScaledPattern | None = None) -> FloatArray:
+        """The mean of r / beta over each row of a policy; without one, over each row of the chain,
+        and its log factor: what a step of the unchanged chain earns."""
+        scaled = self.chain._scaled if policy is None else policy
         if self._on_states is not None:
-            mean = self.chain._scaled.apply(self._on_states, num_threads=self.threads)
+            mean = scaled.apply(self._on_states, num_threads=self.threads)
         else:
             assert self._on_entries is not None
-            scaled, x = self.chain._scaled, self.chain._scaled.pattern.expand()
             matrix, entry = scaled.pattern.matrix, self._on_entries
             entry = entry if matrix.values is None else entry * matrix.values
             entry = entry if scaled.col is None else entry * scaled.col[matrix.indices]
-            mean = np.bincount(x, entry, self.n_states)
+            mean = np.bincount(scaled.pattern.expand(), entry, self.n_states)
             mean = mean if scaled.row is None else mean * scaled.row
-        return mean if self.log_factor is None else mean + self.log_factor
+        return mean if self.log_factor is None or policy is not None else mean + self.log_factor
 
+    def largest_gain(self, v: FloatArray) -> float:
+        """The largest r / beta + v(y) - v(x) over the transitions: no cycle has a larger mean of
+        r / beta, and neither has a path in the long run."""
+        scaled, largest = self.chain._scaled, -np.inf
+        logs, first = self._logs(v), 0
+        for begin, end in scaled.pattern.row_ranges():
+            indptr, indices, _ = scaled.pattern.row_range(begin, end)
+            entered = logs[indices]
+            if self._on_entries is not None:
+                entered = entered + self._on_entries[first : first + indices.size]
+            first += indices.size
+            top = np.maximum.reduceat(entered, indptr[:-1]) - v[begin:end]
+            largest = max(largest, float(top.max()))
+        if scaled.shift is not None and scaled.shift.any():
+            largest = max(largest, float((logs - v)[scaled.shift > 0.0].max()))
+        return largest + 8.0 * UNIT * float(np.abs(v).max() + np.abs(logs).max())
 
 def log_kernel(
     reference: MarkovChain,
