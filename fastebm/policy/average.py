@@ -30,9 +30,9 @@ from .result import (
     lower_end,
     policy_chain,
     reward_parts,
-    swept,
     upper_end,
 )
+
 
 @result
 class AveragePolicy(PolicyResult):
@@ -168,8 +168,8 @@ def average(
     beta : float
         The KL coefficient, > 0.
     tol : float
-        Wanted accuracy of log lambda, relative to max(1, |log lambda|); rounding sets a floor. Up to some thousand states the answer
-        is as accurate as rounding allows, whatever tol is.
+        Wanted accuracy of log lambda, relative to max(1, |log lambda|); rounding sets a floor. Up
+        to a thousand states the answer is as accurate as rounding allows, whatever tol is.
     max_iter : int, optional
         Largest number of products of a linear solve.
     num_threads, progress, callback
@@ -238,9 +238,7 @@ def _average(
     kernel = log_kernel(reference, reward, beta, threads)
     require_irreducible(kernel)
     options = {"tol": tol, "max_iter": max_iter, "num_threads": num_threads}
-    problem = Problem(
-        reference, checked_reward(reward, reference), beta, None, options, threads
-    )
+    problem = Problem(reference, checked_reward(reward, reference), beta, None, options, threads)
     first = np.zeros(kernel.n_states) if start is None else start
     search = PerronSearch(kernel, first, tol / 4.0, limit)
     with resumable(
@@ -278,18 +276,13 @@ def require_irreducible(kernel: LogKernel) -> None:
         first, second = (int(np.argmax(labels == c)) for c in (0, 1))
         raise ReducibleChainError(
             f"states {first} and {second} do not communicate (of {len(closed)} classes), so the "
-            "optimal gain depends on the start; take each class alone with chain.restrict(labels == "
-            "c), labels from structure(chain)"
+            "optimal gain depends on the start; take each class alone with "
+            "chain.restrict(labels == c), labels from structure(chain)"
         )
 
 
 def _result(
-    kernel: LogKernel,
-    step: PolicyStep,
-    problem: Problem,
-    tol: float,
-    limit: int,
-    report: Report,
+    kernel: LogKernel, step: PolicyStep, problem: Problem, tol: float, limit: int, report: Report
 ) -> AveragePolicy:
     beta, threads, e = problem.beta, kernel.threads, step.rounding
     low, high = float(step.rho.min()) - e, float(step.rho.max()) + e
@@ -341,9 +334,7 @@ def _result(
     )
 
 
-def _gain_of_tilt(
-    kernel: LogKernel, anchor: int, limit: int, tol: float, report: Report
-) -> Rate:
+def _gain_of_tilt(kernel: LogKernel, anchor: int, limit: int, tol: float, report: Report) -> Rate:
     """The gain / beta of the one-step tilt: the mean of log Z under its own law."""
     zero = np.zeros(kernel.n_states)
     inside = np.arange(kernel.n_states) != anchor

@@ -83,7 +83,10 @@ def enclose(
     most, least = (rho - low) + error, (rho - high) - error
     times = exit_times(step.system, tol, report)
     unknown = FixedPointBounds(
-        np.where(inside, np.inf, 0.0), np.where(inside, np.inf, 0.0), math.inf, np.zeros(n),
+        np.where(inside, np.inf, 0.0),
+        np.where(inside, np.inf, 0.0),
+        math.inf,
+        np.zeros(n),
         np.zeros(n),
     )
     if not inside.any():
@@ -205,8 +208,8 @@ def mean_rate(
     """The stationary mean of `earned`, a number of each state, by Poisson's equation
     ``earned + P f - f = g``: whatever f is, g is between the smallest and the largest value of the
     left side. With `change`, that of a policy whose entries differ by a factor exp(change) at most,
-    for which a KL (`is_divergence`), or the mean over a row of numbers up to `largest`, changes too. `times` are the mean times to the state outside B,
-    if known.
+    for which a KL (`is_divergence`), or the mean over a row of numbers up to `largest`, changes
+    too. `times` are the mean times to the state outside B, if known.
     """
     anchor = int(np.argmin(system.inside))
     times = exit_times(system, RATE_TOL, report) if times is None else times
@@ -227,9 +230,7 @@ def mean_rate(
         step = None if times is None else solve_signed(system, rest, RATE_TOL, report)
         if step is None or times is None:
             break
-        up, down = (
-            float(policy.apply(x, num_threads=threads)[anchor]) for x in (step, times)
-        )
+        up, down = (float(policy.apply(x, num_threads=threads)[anchor]) for x in (step, times))
         moved_by = (rest[anchor] + up) / (1.0 + down)
         f, rate = f + step - moved_by * times, rate + moved_by
     assert best is not None
@@ -240,4 +241,4 @@ def mean_rate(
         if is_divergence:
             slack = slack + grown * (earned + ENTROPY_SLACK) + (1.0 + grown) * change
     low, high = float((left - slack).min()), float((left + slack).max())
-    return Rate(min(max(rate, low), high), low, high)
+    return Rate(float(min(max(rate, low), high)), low, high)

@@ -24,15 +24,7 @@ from .certificate import residual_bound
 from .discounted_system import DiscountedSystem
 from .iteration import MAX_STEPS, SETTLED, Report
 from .log_kernel import LogKernel, log_kernel
-from .result import (
-    PolicyResult,
-    Problem,
-    lower_end,
-    policy_chain,
-    reward_parts,
-    swept,
-    upper_end,
-)
+from .result import PolicyResult, Problem, lower_end, policy_chain, reward_parts, swept, upper_end
 
 # Sweeps before their rate decides whether to go on with them, and at most.
 FIRST_SWEEPS, MAX_SWEEPS = 16, 400
@@ -260,7 +252,7 @@ class _Search:
     def __init__(self, kernel: LogKernel, discount: float, v: FloatArray, tol: float) -> None:
         self.kernel, self.discount, self.tol = kernel, discount, tol
         # w, c, widths of the sweeps so far, Newton steps (-1: sweeps are under way)
-        self.at = (*_split(v, 0.0), (), -1)
+        self.at: tuple[FloatArray, float, tuple[float, ...], int] = (*_split(v, 0.0), (), -1)
 
     def state(self) -> dict[str, Any]:
         w, c, widths, n_steps = self.at
@@ -331,7 +323,9 @@ class _Search:
         system = DiscountedSystem(policy, discount, kernel.threads)
         kl = np.maximum(system.solve(k, lambda *_, **__: None), 0.0)
         # P_v for the w of the last iterate: that of the optimum differs by the error of w
-        change = 2.0 * self._distance(ends) + kernel.entry_rounding(kernel.rounding(continued, after))
+        change = 2.0 * self._distance(ends) + kernel.entry_rounding(
+            kernel.rounding(continued, after)
+        )
         off = residual_bound(policy, kl, k, k_error, change, kernel.threads, discount=discount)
         kl_error = float(off.max()) / (1.0 - discount) * (1.0 + 8.0 * UNIT)
         kl_low, kl_high = np.maximum(kl - kl_error, 0.0), kl + kl_error

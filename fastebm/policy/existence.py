@@ -16,9 +16,7 @@ CLEAR = 1e-6
 MAX_ITER = 100_000
 
 
-def require_finite(
-    kernel: LogKernel, inside: BoolArray, states: BoolArray, report: Report
-) -> None:
+def require_finite(kernel: LogKernel, inside: BoolArray, states: BoolArray, report: Report) -> None:
     """Raise if the spectral radius of M on a communicating class of B is one or more, or cannot be
     told from one. It lies between the ends of Collatz and Wielandt, min and max of M v / v.
 
@@ -68,6 +66,4 @@ def _cyclic_classes(
     _core.components_loops(part, 0, part.n_states, labels, loops)
     order = np.argsort(labels, kind="stable")
     starts = np.concatenate([[0], np.cumsum(size)])
-    return [
-        order[starts[c] : starts[c + 1]] for c in np.flatnonzero((size > 1) | (loops > 0))
-    ]
+    return [order[starts[c] : starts[c + 1]] for c in np.flatnonzero((size > 1) | (loops > 0))]

@@ -221,11 +221,7 @@ def finite_horizon(
     values[horizon] = end / beta
     errors[horizon] = UNIT * float(np.abs(values[horizon]).max())
     with interruptible(
-        "policy.finite_horizon",
-        lambda: None,
-        total=horizon,
-        progress=progress,
-        callback=callback,
+        "policy.finite_horizon", lambda: None, total=horizon, progress=progress, callback=callback
     ) as monitor:
         for t in range(horizon - 1, -1, -1):
             later = (values[t + 1], kls[t + 1], errors[t + 1], kl_errors[t + 1])

@@ -173,8 +173,8 @@ def first_exit(
         The reward of ending there: a number, or one for each exit in the order given, of a mask
         in ascending order.
     tol : float
-        Wanted accuracy of V / beta, relative to max(1, |V / beta|); rounding sets a floor. Up to some thousand states the
-        answer is as accurate as rounding allows, whatever tol is.
+        Wanted accuracy of V / beta, relative to max(1, |V / beta|); rounding sets a floor. Up to a
+        thousand states the answer is as accurate as rounding allows, whatever tol is.
     max_iter : int, optional
         Largest number of products of a linear solve.
     num_threads, progress, callback
@@ -198,9 +198,9 @@ def first_exit(
 
     Notes
     -----
-    z = exp(V / beta) is the minimal solution of ``z = (q o exp(r / beta)) z`` with exp(exit_reward /
-    beta) on exits. It is found in logs, by soft policy iteration, and enclosed by the certificate
-    of an M-matrix.
+    z = exp(V / beta) is the minimal solution of ``z = (q o exp(r / beta)) z``, with
+    exp(exit_reward / beta) on exits. It is found in logs, by soft policy iteration, and enclosed by
+    the certificate of an M-matrix.
 
     Examples
     --------
@@ -248,8 +248,8 @@ def first_exit(
         found = search.result(problem)
     if not found.converged:
         warn_unconverged(
-            f"policy.first_exit: log z is known to {found.error:.3g} relative to max(1, |log z|), above tol = {tol:.3g}; the "
-            "ends still hold; raise tol or max_iter"
+            f"policy.first_exit: log z is known to {found.error:.3g} relative to max(1, |log z|), "
+            f"above tol = {tol:.3g}; the ends still hold; raise tol or max_iter"
         )
     return found
 
@@ -333,15 +333,19 @@ class _Search:
         error = bounds.relative_error(step.v)
         low, high = lower_end(beta * (step.v - bounds.below)), beta * (step.v + bounds.above)
         high = upper_end(high)
-        rewards = (value + beta * kl.value, low + beta * kl.lower, high + beta * kl.upper)
+        whole, out = self._everywhere, -math.inf
         return FirstExitPolicy(
-            beta,
-            *(self._everywhere(x, -math.inf) for x in (value, low, high)),
-            *(self._everywhere(x, math.inf) for x in (kl.value, kl.lower, kl.upper)),
-            self._everywhere(rewards[0], -math.inf),
-            self._everywhere(_down(rewards[1], value), -math.inf),
-            self._everywhere(_up(rewards[2], value), -math.inf),
-            log_z=self._everywhere(step.v, -math.inf),
+            beta=beta,
+            value=whole(value, out),
+            value_lower=whole(low, out),
+            value_upper=whole(high, out),
+            path_kl=whole(kl.value, math.inf),
+            path_kl_lower=whole(kl.lower, math.inf),
+            path_kl_upper=whole(kl.upper, math.inf),
+            mean_reward=whole(value + beta * kl.value, out),
+            mean_reward_lower=whole(_down(low + beta * kl.lower, value), out),
+            mean_reward_upper=whole(_up(high + beta * kl.upper, value), out),
+            log_z=whole(step.v, out),
             error=error,
             n_iter=self.kernel.n_products + step.system.n_iter,
             converged=bool(error <= self.tol),

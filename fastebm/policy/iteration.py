@@ -112,9 +112,7 @@ def _quiet(report: Report) -> Report:
     return lambda done, **_: report()
 
 
-def step_at(
-    kernel: LogKernel, v: FloatArray, inside: BoolArray, limit: int
-) -> PolicyStep:
+def step_at(kernel: LogKernel, v: FloatArray, inside: BoolArray, limit: int) -> PolicyStep:
     """The iterate v with its policy, to be improved on the states `inside`."""
     Tv = kernel.apply(v)
     policy = kernel.policy(v)
@@ -177,9 +175,7 @@ class Search:
 class FixedPointSearch(Search):
     """v = T v on B; outside, v is given."""
 
-    def run(
-        self, inside: BoolArray, report: Report, check: Callable[[int], None]
-    ) -> PolicyStep:
+    def run(self, inside: BoolArray, report: Report, check: Callable[[int], None]) -> PolicyStep:
         """Newton steps until one is below `tol`, or they no longer shrink. check(n_steps) is called
         after each, and may raise where there is no fixed point."""
         while True:
@@ -251,7 +247,8 @@ class PerronSearch(Search):
             return None
         after = (step.policy.apply(x, num_threads=self.kernel.threads) for x in (drift, times))
         up, down = (float(x[anchor]) for x in after)
-        return drift - (rho[anchor] + up) / (1.0 + down) * times
+        change: FloatArray = drift - float(rho[anchor] + up) / (1.0 + down) * times
+        return change
 
     def _sweep(self, report: Report, is_decided: Callable[[float, float], bool]) -> None:
         """A power step; of a periodic chain one of (M + lambda I) / 2. After every FIRST_SWEEPS of
@@ -270,9 +267,11 @@ class PerronSearch(Search):
             before = widths[-1 - FIRST_SWEEPS]
             rate = (widths[-1] / before) ** (1.0 / FIRST_SWEEPS)
             left = math.log(self.tol / widths[-1]) / math.log(rate) if rate < 1.0 else math.inf
-            is_idle = n > MAX_SWEEPS or (n > MAX_IDLE * FIRST_SWEEPS and min(
-                widths[-MAX_IDLE * FIRST_SWEEPS :]
-            ) > 0.5 * min(widths[: -MAX_IDLE * FIRST_SWEEPS]))
+            is_idle = n > MAX_SWEEPS or (
+                n > MAX_IDLE * FIRST_SWEEPS
+                and min(widths[-MAX_IDLE * FIRST_SWEEPS :])
+                > 0.5 * min(widths[: -MAX_IDLE * FIRST_SWEEPS])
+            )
             done = kernel.n_states <= MAX_SMALL or is_idle
             if not done and left > FIRST_SWEEPS:
                 v = v + arnoldi_cycle(kernel, v, report)

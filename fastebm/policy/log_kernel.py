@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .. import _core
-from .._runtime.types import BoolArray, FloatArray
+from .._runtime.types import BoolArray, FloatArray, Int32Array
 from ..chains.chain import MarkovChain
 from ..chains.restriction import restricted
 from ..chains.scaling import log_values
@@ -194,7 +194,7 @@ class LogKernel:
             matrix, x = policy.pattern.matrix, policy.pattern.expand()
             assert matrix.values is not None
             ratio = self._on_entries + v[matrix.indices] - Tv[x]
-            k = np.bincount(x, matrix.values * ratio, self.n_states)
+            k = _row_sums(x, matrix.values * ratio, self.n_states)
             size = float(np.abs(ratio).max())
         return np.maximum(k, 0.0), 2.0 * rounding + (degree * UNIT + rounding) * (size + 1.0)
 
@@ -209,7 +209,7 @@ class LogKernel:
             matrix, entry = scaled.pattern.matrix, self._on_entries
             entry = entry if matrix.values is None else entry * matrix.values
             entry = entry if scaled.col is None else entry * scaled.col[matrix.indices]
-            mean = np.bincount(scaled.pattern.expand(), entry, self.n_states)
+            mean = _row_sums(scaled.pattern.expand(), entry, self.n_states)
             mean = mean if scaled.row is None else mean * scaled.row
         return mean if self.log_factor is None or policy is not None else mean + self.log_factor
 
@@ -230,6 +230,12 @@ class LogKernel:
             largest = max(largest, float((logs - v)[scaled.shift > 0.0].max()))
         return largest + 8.0 * UNIT * float(np.abs(v).max() + np.abs(logs).max())
 
+
+def _row_sums(x: Int32Array, entry: FloatArray, n_states: int) -> FloatArray:
+    sums: FloatArray = np.bincount(x, entry, n_states)  # type: ignore[assignment]  # weighted
+    return sums
+
+
 def log_kernel(
     reference: MarkovChain,
     reward: npt.ArrayLike | sp.sparray | sp.spmatrix,
@@ -248,8 +254,8 @@ def log_kernel(
     chain, factor = reference, None
     if reference._scaled.pattern.loses_transitions:
         raise InvalidChainError(
-            "the reference is a tilted chain with transitions that underflowed to zero; use its own "
-            "reference and the sum of both rewards"
+            "the reference is a tilted chain with transitions that underflowed to zero; use its "
+            "own reference and the sum of both rewards"
         )
     if not isinstance(checked, np.ndarray):
         checked = checked.copy()

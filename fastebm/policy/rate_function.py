@@ -188,9 +188,12 @@ class _Legendre:
         kernel = log_kernel(self.chain, self.reward, scale, self.threads)
         if theta == 0.0:
             kernel_0 = LogKernel(self.chain, None, np.zeros(n), self.threads)
-            inside = np.arange(n) != PerronSearch(
-                kernel_0, np.zeros(n), self.tol, MAX_ITER
-            ).run(self._report).system.inside.argmin()
+            inside = (
+                np.arange(n)
+                != PerronSearch(kernel_0, np.zeros(n), self.tol, MAX_ITER)
+                .run(self._report)
+                .system.inside.argmin()
+            )
             step = step_at(kernel_0, np.zeros(n), inside, MAX_ITER)
             low = high = change = 0.0
         else:
