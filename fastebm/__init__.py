@@ -102,6 +102,7 @@ if TYPE_CHECKING:
     from . import datasets as datasets
     from . import io as io
     from . import plot as plot
+    from . import policy as policy
     from . import rlvr as rlvr
 
     # From the defining module: from the package, mypy takes the module of that name.
@@ -115,6 +116,7 @@ _LAZY = {
     "datasets": None,
     "io": None,
     "plot": None,
+    "policy": None,
     "rlvr": None,
 }
 

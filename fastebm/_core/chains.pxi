@@ -121,6 +121,24 @@ def tilt_values(Csr A not None, const double[::1] log_row, const double[::1] log
     return row if status != EBM_OK else -1
 
 
+def tilt_log_sums(Csr A not None, const double[::1] log_row, const double[::1] log_col,
+                  const double[::1] reward, int64_t begin, int64_t end, int num_threads,
+                  double[::1] log_sum not None):
+    """Fills rows [begin, end) of log_sum: logs of the row sums of the tilted matrix."""
+    cdef int status
+    need(reward is None or reward.shape[0] == A.nnz, "length of reward")
+    need(log_sum.shape[0] == A.c.n_states, "length of log_sum")
+    need_rows(A, begin, end)
+    need_scalings(A, log_row, log_col)
+    cdef const double *row_p = pointer(log_row)
+    cdef const double *col_p = pointer(log_col)
+    cdef const double *reward_p = pointer(reward)
+    with nogil:
+        status = ebm_tilt_log_sums(&A.c, row_p, col_p, reward_p, begin, end, num_threads,
+                                   &log_sum[0])
+    check(status)
+
+
 cdef class Balance:
     """The fluxes of a chain against their reversal: `expand` over all of `n_blocks`, then `total`.
     """

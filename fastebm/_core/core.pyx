@@ -48,7 +48,8 @@ __all__ = [
     "Flow", "flow_members", "Multigrid", "lobpcg_gram", "lobpcg_step", "lobpcg_residual",
     "lobpcg_put",
     # chains
-    "EVOLVE_WIDTH", "EVOLVE_KINDS", "cut_steps", "lump_order", "Lump", "tilt_values", "Balance",
+    "EVOLVE_WIDTH", "EVOLVE_KINDS", "cut_steps", "lump_order", "Lump", "tilt_values",
+    "tilt_log_sums", "Balance",
     "flux_additive_count", "flux_additive_fill", "Evolution",
     # counts
     "PairGraph", "PairNewton", "resample_rows", "balance_expected", "BalanceWalk",

@@ -147,6 +147,9 @@ cdef extern from "fastebm/chains/tilt.h" nogil:
     int ebm_tilt_values(const ebm_csr_t *A, const double *log_row, const double *log_col,
                         const double *reward, int normalize, int64_t first, int64_t last,
                         int num_threads, double *values, double *log_norm, int64_t *row)
+    int ebm_tilt_log_sums(const ebm_csr_t *A, const double *log_row, const double *log_col,
+                          const double *reward, int64_t first, int64_t last, int num_threads,
+                          double *log_sum)
 
 cdef extern from "fastebm/chains/cut.h" nogil:
     int ebm_cut_steps(const ebm_csr_t *A, const double *col, const int32_t *rank, int64_t begin,

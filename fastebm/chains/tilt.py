@@ -182,18 +182,14 @@ def tilt(
         beta = validate.number(beta, "beta", above=0.0)
     threads = resolve_threads(num_threads)
     n = reference.n_states
-    checked: Any
-    if isinstance(reward, (sp.sparray, sp.spmatrix)):
-        checked = _checked_sparse(reward, n)
-    else:
-        checked = validate.vector(reward, n, "reward", reference.labels, allow_minus_inf=True)
+    checked = checked_reward(reward, reference)
     if beta == np.inf:
         return _make(
             reference, checked, beta, np.zeros(n), reference._scaled, law=reference._law.best
         )
     if not isinstance(checked, np.ndarray):
         return _stored_tilt(reference, checked, beta, None, threads)
-    logs = _over(checked, beta)
+    logs = over_beta(checked, beta)
     old_col = reference._scaled.log_col
     log_col = logs if old_col is None else old_col + logs
     with np.errstate(invalid="ignore"):  # every state forbidden: refused below, with its row
@@ -201,6 +197,16 @@ def tilt(
     if np.isfinite(span) and span <= MAX_LOG_SPAN:
         return _scaled_tilt(reference, checked, beta, logs, log_col, threads)
     return _stored_tilt(reference, checked, beta, logs, threads)
+
+
+def checked_reward(
+    reward: npt.ArrayLike | sp.sparray | sp.spmatrix, reference: MarkovChain
+) -> FloatArray | Any:
+    """A reward as a float64 vector, or as a CSR array; -inf is allowed."""
+    n = reference.n_states
+    if isinstance(reward, (sp.sparray, sp.spmatrix)):
+        return _checked_sparse(reward, n)
+    return validate.vector(reward, n, "reward", reference.labels, allow_minus_inf=True)
 
 
 def _make(
@@ -265,7 +271,7 @@ def _stored_tilt(
     forecast_memory(24 * matrix.nnz, "the values of the tilted chain")
     log_row, log_col, entry = plain._scaled.log_row, plain._scaled.log_col, None
     if logs is None:
-        entry = _over(_on_pattern(pattern, reward), beta)
+        entry = over_beta(on_pattern(pattern, reward), beta)
         forbidden = np.isneginf(entry)
     else:
         log_col = logs if log_col is None else log_col + logs
@@ -323,7 +329,7 @@ def _lost_logs(
     return log_entries if values.min(initial=1.0) < np.finfo(np.float64).tiny else None
 
 
-def _over(reward: FloatArray, beta: float) -> FloatArray:
+def over_beta(reward: FloatArray, beta: float) -> FloatArray:
     """reward / beta; a finite reward must stay finite."""
     with np.errstate(over="ignore"):
         logs: FloatArray = reward / beta
@@ -353,7 +359,7 @@ def _checked_sparse(reward: Any, n_states: int) -> Any:
     return reward
 
 
-def _on_pattern(pattern: Pattern, reward: Any) -> FloatArray:
+def on_pattern(pattern: Pattern, reward: Any) -> FloatArray:
     """The reward of every entry of A, zero if none is stored."""
     matrix, n = pattern.matrix, pattern.n_states
     keys = pattern.expand().astype(np.int64) * n + matrix.indices

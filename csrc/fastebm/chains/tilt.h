@@ -17,4 +17,10 @@ int ebm_tilt_values(const ebm_csr_t *A, const double *log_row, const double *log
                     const double *reward, int normalize, int64_t first, int64_t last,
                     int num_threads, double *values, double *log_norm, int64_t *row);
 
+/* log_sum[x] = log sum_y exp(log A[x, y] + log_row[x] + log_col[y] + reward[x, y]), -INFINITY for a
+   row whose every entry is. Arguments are as above; rows [first, last). */
+int ebm_tilt_log_sums(const ebm_csr_t *A, const double *log_row, const double *log_col,
+                      const double *reward, int64_t first, int64_t last, int num_threads,
+                      double *log_sum);
+
 #endif

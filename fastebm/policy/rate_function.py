@@ -1,0 +1,315 @@
+"""The large-deviation rate of the mean reward of a chain."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from .._runtime import validate
+from .._runtime.progress import Monitor, interruptible
+from .._runtime.results import Result, result
+from .._runtime.threads import resolve_threads
+from .._runtime.types import Callback, FloatArray
+from .._runtime.warn import warn_unconverged
+from ..chains.chain import MarkovChain, require_chain
+from ..chains.tilt import checked_reward
+from ..errors import InvalidChainError
+from ..linalg.rounding import UNIT
+from .average import require_irreducible
+from .certificate import RATE_TOL, enclose, mean_rate
+from .iteration import PerronSearch, step_at
+from .log_kernel import LogKernel, log_kernel
+from .result import MAX_ITER
+
+# Evaluations of log lambda for one level at most, and the largest |theta| times the range of the
+# reward.
+MAX_EVALUATIONS, MAX_STRENGTH = 60, 1e4
+
+
+@result
+class RateFunctionResult(Result):
+    """I(a) = sup over real theta of theta a - log lambda(theta): the probability that the mean
+    reward of n steps of the chain is near a falls like exp(-n I(a)).
+
+    Attributes
+    ----------
+    levels : ndarray (n_levels,)
+        a.
+    rate, rate_lower, rate_upper : ndarray (n_levels,)
+        I(a) in nats a step, with proven ends; inf where no cycle of the chain has that mean.
+    theta : ndarray (n_levels,)
+        Where the supremum is reached, up to the tolerance: the average-reward policy at
+        beta = 1 / theta has the mean reward a. +-inf where the rate is infinite.
+    mean_reward : float
+        That of the chain itself, where the rate is zero.
+    n_iter : int
+        Values of theta at which log lambda was found.
+    converged : bool
+        All ends are within tol of each other.
+    """
+
+    levels: FloatArray
+    rate: FloatArray
+    rate_lower: FloatArray
+    rate_upper: FloatArray
+    theta: FloatArray
+    mean_reward: float
+    n_iter: int
+    converged: bool
+
+
+class _Point(NamedTuple):
+    """log lambda at theta, its derivative (the mean reward there), both with ends, and v."""
+
+    theta: float
+    log_low: float
+    log_high: float
+    mean: float
+    mean_low: float
+    mean_high: float
+    v: FloatArray
+
+
+def rate_function(
+    reference: MarkovChain,
+    reward: npt.ArrayLike | sp.sparray | sp.spmatrix,
+    levels: npt.ArrayLike,
+    *,
+    tol: float = 1e-8,
+    num_threads: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> RateFunctionResult:
+    """The large-deviation rate of the mean reward of `reference` at each level.
+
+    Parameters
+    ----------
+    reference : MarkovChain
+        Irreducible.
+    reward : array_like (n_states,) or scipy sparse (n_states, n_states)
+        R(y) of the state entered, or r(x, y) on its transitions; finite.
+    levels : float or array_like (n_levels,)
+    tol : float
+        Wanted distance of the ends of a rate.
+    num_threads, progress, callback
+        As in `simulate_hitting_times`.
+
+    Returns
+    -------
+    RateFunctionResult
+
+    Raises
+    ------
+    ReducibleChainError
+        The states do not communicate.
+    InvalidChainError
+        A reward or level is not finite.
+    Interrupted
+        Ctrl-C.
+
+    Notes
+    -----
+    Every theta gives a lower end. An upper end follows from the tangents of the convex function
+    log lambda at a theta on either side; their slopes are mean rewards with proven ends.
+
+    Examples
+    --------
+    >>> import numpy as np, fastebm as fe
+    >>> coin = fe.MarkovChain(np.full((2, 2), 0.5))
+    >>> found = fe.policy.rate_function(coin, [0.0, 1.0], [0.5, 0.75, 2.0])
+    >>> (found.rate.round(6) + 0.0).tolist()
+    [0.0, 0.130812, inf]
+    """
+    require_chain(reference, "reference")
+    tol = validate.number(tol, "tol", above=0.0, below=1.0)
+    wanted = np.atleast_1d(validate.real_array(levels, "levels")).astype(np.float64)
+    if wanted.ndim != 1 or not np.isfinite(wanted).all():
+        raise InvalidChainError("levels must be one finite number or a vector of them")
+    checked = checked_reward(reward, reference)
+    numbers = checked if isinstance(checked, np.ndarray) else checked.data
+    if not np.isfinite(numbers).all():
+        raise InvalidChainError(
+            "the reward is -inf somewhere; remove these transitions by tilt(reference, reward, "
+            "beta), and take the rate function of that chain for the finite rewards"
+        )
+    with interruptible(
+        "policy.rate_function",
+        lambda: None,
+        total=len(wanted),
+        progress=progress,
+        callback=callback,
+    ) as monitor:
+        search = _Legendre(reference, checked, tol, resolve_threads(num_threads), monitor)
+        order = np.argsort(wanted, kind="stable")
+        found = np.empty((4, len(wanted)))
+        for done, i in enumerate(order):
+            found[:, i] = search.rate(float(wanted[i]))
+            monitor(done + 1)
+    rate, low, high, theta = found
+    with np.errstate(invalid="ignore"):
+        width = np.where(low == high, 0.0, high - low)
+    converged = bool((width <= tol).all())
+    if not converged:
+        warn_unconverged(
+            f"policy.rate_function: a rate is known to {float(width.max()):.3g}, above tol = "
+            f"{tol:.3g}; the ends still hold; raise tol"
+        )
+    return RateFunctionResult(
+        wanted, rate, low, high, theta, search.points[0.0].mean, len(search.points), converged
+    )
+
+
+class _Legendre:
+    """Points of log lambda, kept for all levels."""
+
+    def __init__(
+        self, chain: MarkovChain, reward: Any, tol: float, threads: int, monitor: Monitor
+    ) -> None:
+        self.chain, self.reward, self.tol, self.threads = chain, reward, tol, threads
+        self._monitor = monitor
+        numbers = reward if isinstance(reward, np.ndarray) else np.append(reward.data, 0.0)
+        self._size = float(np.abs(numbers).max())
+        self.range = float(np.ptp(numbers))
+        self.points: dict[float, _Point] = {}
+        unit = log_kernel(chain, reward, 1.0, threads)
+        require_irreducible(unit)
+        self._at(0.0)
+
+    def _report(self, **_: float) -> None:
+        self._monitor(len(self.points))
+
+    def _at(self, theta: float) -> _Point:
+        if theta in self.points:
+            return self.points[theta]
+        n = self.chain.n_states
+        scale = 1.0 if theta == 0.0 else 1.0 / theta
+        kernel = log_kernel(self.chain, self.reward, scale, self.threads)
+        if theta == 0.0:
+            kernel_0 = LogKernel(self.chain, None, np.zeros(n), self.threads)
+            inside = (
+                np.arange(n)
+                != PerronSearch(kernel_0, np.zeros(n), self.tol, MAX_ITER)
+                .run(self._report)
+                .system.inside.argmin()
+            )
+            step = step_at(kernel_0, np.zeros(n), inside, MAX_ITER)
+            low = high = change = 0.0
+        else:
+            nearest = min(self.points.values(), key=lambda p: abs(p.theta - theta))
+            grown = theta / nearest.theta if nearest.theta * theta > 0.0 else 0.0
+            search = PerronSearch(kernel, grown * nearest.v, 1e-3 * self.tol, MAX_ITER)
+            step = search.run(self._report)
+            low = float(step.rho.min()) - step.rounding
+            high = float(step.rho.max()) + step.rounding
+            bounds = enclose(kernel, step, self._report, low=low, high=high, tol=RATE_TOL)
+            change = bounds.change
+        earned = kernel.mean_log_reward(step.policy) * scale
+        size = self._size
+        error = (step.policy.pattern.max_degree + 16.0) * UNIT * size
+        mean = mean_rate(
+            step.policy,
+            step.system,
+            earned,
+            error,
+            1e-3 * self.tol,
+            self._report,
+            self.threads,
+            change=max(change, UNIT * (step.policy.pattern.max_degree + 16.0)),
+            largest=size,
+        )
+        point = _Point(theta, low, high, mean.value, mean.lower, mean.upper, step.v)
+        self.points[theta] = point
+        return point
+
+    def rate(self, a: float) -> tuple[float, float, float, float]:
+        """(rate, lower, upper, theta)."""
+        center = self.points[0.0]
+        if center.mean_low <= a <= center.mean_high and self.range == 0.0:
+            return 0.0, 0.0, 0.0, 0.0
+        for _ in range(MAX_EVALUATIONS):
+            below = max(
+                (p for p in self.points.values() if p.mean_high <= a),
+                key=lambda p: p.theta,
+                default=None,
+            )
+            above = min(
+                (p for p in self.points.values() if p.mean_low >= a),
+                key=lambda p: p.theta,
+                default=None,
+            )
+            best = max(self.points.values(), key=lambda p: p.theta * a - p.log_high)
+            if below is None or above is None:
+                edge = above if below is None else below
+                theta = self._further(-1.0 if below is None else 1.0)
+                if edge is not None and self._is_impossible(a, edge):
+                    sign = -math.inf if below is None else math.inf
+                    return math.inf, math.inf, math.inf, sign
+                if abs(theta) * max(self.range, 1e-300) > MAX_STRENGTH:
+                    low = max(best.theta * a - best.log_high, 0.0)
+                    return low, low, math.inf, best.theta
+            else:
+                low, high = self._ends(a, below, above)
+                if high - low <= self.tol or above.theta <= below.theta:
+                    middle = min(max(best.theta * a - best.log_low, low), high)
+                    return middle, low, high, best.theta
+                theta = self._between(a, below, above)
+                if theta in self.points:
+                    return 0.5 * (low + high), low, high, best.theta
+            self._at(theta)
+        low = max(best.theta * a - best.log_high, 0.0)
+        high = self._ends(a, below, above)[1] if below and above else math.inf
+        return low, low, high, best.theta
+
+    def _further(self, sign: float) -> float:
+        """A theta further out on this side than all so far."""
+        last = max(sign * theta for theta in self.points)
+        return sign * (2.0 * last if last > 0.0 else 1.0 / max(self.range, 1e-300))
+
+    def _is_impossible(self, a: float, edge: _Point) -> bool:
+        """Whether no cycle has a mean as far out as a, proven by the potential v / theta."""
+        if edge.theta == 0.0:
+            kernel = log_kernel(self.chain, self.reward, 1.0, self.threads)
+            flat = np.zeros(self.chain.n_states)
+            if a > edge.mean:
+                return kernel.largest_gain(flat) < a
+            kernel = log_kernel(self.chain, -self.reward, 1.0, self.threads)
+            return kernel.largest_gain(flat) < -a
+        kernel = log_kernel(self.chain, self.reward, 1.0 / edge.theta, self.threads)
+        return kernel.largest_gain(edge.v) * (1.0 + 8.0 * UNIT) < edge.theta * a
+
+    def _ends(self, a: float, below: _Point, above: _Point) -> tuple[float, float]:
+        """The ends of I(a), which is reached between the two points."""
+        points = [p for p in self.points.values() if below.theta <= p.theta <= above.theta]
+        low = max(p.theta * a - p.log_high - 8.0 * UNIT * abs(p.theta * a) for p in points)
+        upper = math.inf
+        for p in points:  # the tangents of one point, to both ends
+            reach = max(
+                (a - p.mean_low) * (above.theta - p.theta),
+                (a - p.mean_high) * (below.theta - p.theta),
+                0.0,
+            )
+            upper = min(upper, p.theta * a - p.log_low + reach)
+        left, right = a - below.mean_low, a - above.mean_high
+        if left > right:  # where the tangents of the two points meet
+            first = below.theta * a - below.log_low
+            second = above.theta * a - above.log_low
+            meet = (second - first + left * below.theta - right * above.theta) / (left - right)
+            meet = min(max(meet, below.theta), above.theta)
+            at = max(
+                min(first + left * (t - below.theta), second + right * (t - above.theta))
+                for t in (meet, below.theta, above.theta)
+            )
+            upper = min(upper, at + 8.0 * UNIT * (abs(first) + abs(second)))
+        size = 8.0 * UNIT * max(abs(p.theta * a) for p in points)
+        low = max(low, 0.0)
+        return low, max(upper + size, low)
+
+    def _between(self, a: float, below: _Point, above: _Point) -> float:
+        """A theta between two, by the secant of the mean, kept off the ends."""
+        width = above.theta - below.theta
+        share = (a - below.mean) / (above.mean - below.mean) if above.mean > below.mean else 0.5
+        n_inside = sum(below.theta <= p.theta <= above.theta for p in self.points.values())
+        margin = 1e-9 if n_inside % 3 else 0.3
+        return below.theta + width * min(max(share, margin), 1.0 - margin)
