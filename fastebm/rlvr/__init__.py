@@ -3,11 +3,14 @@ exact policies, and fits to training logs. ``from fastebm import rlvr`` gives th
 
 from .divergences import OptimalPolicy, alpha_target_accuracy, divergence, optimal_policy
 from .entropies import entropy, peak_entropy_accuracy
+from .grpo import grpo_flow, objective_weights
+from .grpo_iteration import grpo_fixed_point, grpo_recurrence
 from .inverse import accuracy_for_kl, beta_for_accuracy, beta_for_kl, time_to_accuracy
 from .kl import kl_spent, objective, suboptimality
 from .laws import flow, log_partition, pass_at_k, target_accuracy
 from .policies import PolicyFlow, conditional_entropies, policy_flow
 from .prompts import FlowCurve, beta_for_mean, expectation, flow_curve
+from .read_log import TrainingLog, read_log
 from .training_curve import CurveFit, LawFit, fit_curve
 
 __all__ = [
@@ -16,6 +19,7 @@ __all__ = [
     "LawFit",
     "OptimalPolicy",
     "PolicyFlow",
+    "TrainingLog",
     "accuracy_for_kl",
     "alpha_target_accuracy",
     "beta_for_accuracy",
@@ -28,13 +32,18 @@ __all__ = [
     "fit_curve",
     "flow",
     "flow_curve",
+    "grpo_fixed_point",
+    "grpo_flow",
+    "grpo_recurrence",
     "kl_spent",
     "log_partition",
     "objective",
+    "objective_weights",
     "optimal_policy",
     "pass_at_k",
     "peak_entropy_accuracy",
     "policy_flow",
+    "read_log",
     "suboptimality",
     "target_accuracy",
     "time_to_accuracy",
