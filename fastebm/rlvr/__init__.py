@@ -1,6 +1,7 @@
 """Reinforcement learning with verifiable rewards (RLVR): the closed forms of the energy-based view,
 exact policies, and fits to training logs. ``from fastebm import rlvr`` gives the public names."""
 
+from .curve_results import CurveFit, LawComparison, LawFit
 from .divergences import OptimalPolicy, alpha_target_accuracy, divergence, optimal_policy
 from .entropies import entropy, peak_entropy_accuracy
 from .grpo import grpo_flow, objective_weights
@@ -11,11 +12,12 @@ from .laws import flow, log_partition, pass_at_k, target_accuracy
 from .policies import PolicyFlow, conditional_entropies, policy_flow
 from .prompts import FlowCurve, beta_for_mean, expectation, flow_curve
 from .read_log import TrainingLog, read_log
-from .training_curve import CurveFit, LawFit, fit_curve
+from .training_curve import fit_curve
 
 __all__ = [
     "CurveFit",
     "FlowCurve",
+    "LawComparison",
     "LawFit",
     "OptimalPolicy",
     "PolicyFlow",

@@ -1,5 +1,5 @@
-"""GRPO's optimum, iterated: the advantages are standardised under the policy of the iteration before
-(Mroueh, arXiv 2503.06639)."""
+"""GRPO's optimum, iterated: the advantages are standardised under the policy of the previous
+iteration (Mroueh, arXiv 2503.06639)."""
 
 from typing import Any
 

@@ -67,7 +67,6 @@ def curves_of(
     for field, unit in units.items():
         if field in sources:
             sources[field] = sources[field]._replace(unit=unit, caution=None)
-    _note_old_policy(table, names, sources)
     steps = numbers(table, names[sources["step"].name])
     values: dict[str, dict[float, float]] = {}
     for field, source in list(sources.items()):
@@ -85,6 +84,7 @@ def curves_of(
             values[field] = _by_step(table, field, steps, column * _factor(field, kl_factor))
             continue
         del sources[field]
+    _note_old_policy(table, names, sources)
     _note_without_step(table, steps)
     shown = {field: names[source.name] for field, source in sources.items()}
     return Curves(table.path, trainer, values, sources, shown)

@@ -1,10 +1,8 @@
 """Reading the logs that trainers write."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from ..errors import InvalidChainError
 from .log_answers import TEXTS, Groups, groups_of, is_answers, shares
 from .log_curves import Curves, curves_of, of_one_run
 from .log_fields import FIELDS, PER_ANSWER, PER_TOKEN, TRAINERS, UNSTATED, detect
-from .log_tables import LogTable, malformed, read_table
+from .log_tables import LogTable, files_of, malformed, read_table
 
 # What `units` may say.
 _UNITS = {"per answer": PER_ANSWER, "per token": PER_TOKEN}
@@ -174,7 +172,7 @@ def read_log(
     tables: list[tuple[LogTable, dict[str, str]]] = []
     curves: list[Curves] = []
     notes: list[str] = []
-    paths = _files(path)
+    paths = files_of(path)
     for name in paths:
         table = read_table(name, lambda column: column not in _UNREAD)
         if is_answers(table):
@@ -213,52 +211,6 @@ def _check_mapping(name: str, given: Mapping[str, str], allowed: Sequence[str]) 
             )
 
 
-def _files(path: str | PathLike[str] | Sequence[str | PathLike[str]]) -> tuple[str, ...]:
-    """The files of a log, folders replaced by what they hold."""
-    paths = [path] if isinstance(path, str | PathLike) else list(path)
-    found: list[str] = []
-    for item in paths:
-        place = Path(item)
-        if not place.is_dir():
-            found.append(fspath(item))
-            continue
-        inside = [place / "trainer_state.json"] + [
-            file
-            for folder in (place, place / "completions")
-            for pattern in ("*.parquet", "*.jsonl", "*.csv", "*tfevents*")
-            for file in folder.glob(pattern)
-        ]
-        inside += _last_checkpoint(place)
-        files = sorted({str(file) for file in inside if file.is_file()}, key=_by_number)
-        if not files:
-            raise malformed(
-                str(place),
-                "the folder holds no log",
-                "give a folder of trainer_state.json, *.jsonl, *.csv, *.parquet or event files",
-            )
-        found += files
-    if not found:
-        raise InvalidChainError("there is no file to read; give at least one path")
-    return tuple(found)
-
-
-def _last_checkpoint(folder: Path) -> list[Path]:
-    """The state of the last checkpoint in an output folder of TRL: it has the whole history."""
-    states = sorted(
-        (str(path) for path in folder.glob("checkpoint-*/trainer_state.json")), key=_by_number
-    )
-    return [Path(states[-1])] if states and not (folder / "trainer_state.json").is_file() else []
-
-
-def _by_number(path: str) -> list[tuple[int, int, str]]:
-    """Key that sorts file2 before file10."""
-    return [
-        (0, int(part), "") if part.isdigit() else (1, 0, part)
-        for part in re.split(r"(\d+)", path)
-        if part
-    ]
-
-
 def _joined(
     paths: tuple[str, ...],
     groups: list[Groups],
@@ -276,6 +228,7 @@ def _joined(
             fields.setdefault(field, {}).update(values)
             columns[field] = group.column
     for found in curves:
+        columns["step"] = found.columns["step"]
         _rescale(found, reward_range)
         for field, values in found.values.items():
             earlier = sources.get(field)
