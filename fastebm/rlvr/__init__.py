@@ -10,6 +10,14 @@ from .inverse import accuracy_for_kl, beta_for_accuracy, beta_for_kl, time_to_ac
 from .kl import kl_spent, objective, suboptimality
 from .laws import flow, log_partition, pass_at_k, target_accuracy
 from .policies import PolicyFlow, conditional_entropies, policy_flow
+from .prompt_counts import (
+    MeanPassAtK,
+    PromptFit,
+    fit_prompts,
+    mean_pass_at_k,
+    pass_at_k_from_counts,
+    pass_at_k_interval,
+)
 from .prompts import FlowCurve, beta_for_mean, expectation, flow_curve
 from .read_log import TrainingLog, read_log
 from .training_curve import fit_curve
@@ -19,8 +27,10 @@ __all__ = [
     "FlowCurve",
     "LawComparison",
     "LawFit",
+    "MeanPassAtK",
     "OptimalPolicy",
     "PolicyFlow",
+    "PromptFit",
     "TrainingLog",
     "accuracy_for_kl",
     "alpha_target_accuracy",
@@ -32,6 +42,7 @@ __all__ = [
     "entropy",
     "expectation",
     "fit_curve",
+    "fit_prompts",
     "flow",
     "flow_curve",
     "grpo_fixed_point",
@@ -39,10 +50,13 @@ __all__ = [
     "grpo_recurrence",
     "kl_spent",
     "log_partition",
+    "mean_pass_at_k",
     "objective",
     "objective_weights",
     "optimal_policy",
     "pass_at_k",
+    "pass_at_k_from_counts",
+    "pass_at_k_interval",
     "peak_entropy_accuracy",
     "policy_flow",
     "read_log",

@@ -58,7 +58,7 @@ def grpo_recurrence(
     --------
     >>> from fastebm import rlvr
     >>> rlvr.grpo_recurrence(0.2, 2.0, 3).round(4)
-    array([0.2   , 0.4659, 0.4049, 0.409 ])
+    array([0.2   , 0.466 , 0.4052, 0.4091])
     """
     n = validate.count(n, "n", 0)
     x, x_ref, beta, beta_old = _recurrence_arguments(p_ref, beta, p_old, beta_old)
@@ -114,10 +114,9 @@ def grpo_fixed_point(
     p = np.full(x.shape, np.nan)
     fixed = np.isinf(x)
     p[fixed] = expit(x[fixed])
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         lower = x_ref + stopping_shift(np.where(np.isfinite(x_ref), x_ref, 0.0), beta)
-        # The upper solution is the lower one of the mirrored problem in which it is approached from
-        # the right; only its side matters, so h decides: past the minimum and h > 0.
+        # Above the upper solution: past the minimum of h, and h > 0.
         past = 2 * np.arcsinh(beta)
         for _ in range(MAX_ITERATIONS):
             open_ = np.isnan(p)

@@ -41,7 +41,7 @@ def _grpo_curve(x0: float, beta: float, times: bytes) -> FloatArray:
     """Kept, because the errors of the other laws are derived at the same accuracies."""
     time = np.frombuffer(times)
     start = np.full(time.shape, float(expit(np.clip(x0, -_FARTHEST, _FARTHEST))))
-    found = grpo_accuracy(start, np.full(time.shape, beta), time)
+    found = grpo_accuracy(start, np.full(time.shape, beta), time, tolerance=1e-10)
     found.setflags(write=False)
     return found
 
