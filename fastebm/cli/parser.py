@@ -17,6 +17,7 @@ from .commands import (
     run_mix,
     run_tilt,
 )
+from .rlvr import add_rlvr
 
 EPILOG = """\
 CHAIN is one of
@@ -356,6 +357,7 @@ def make_parser() -> argparse.ArgumentParser:
         },
     } | {x: OPTIONS[x] for x in ("--threads", "--progress")}
     demo.set_defaults(run=run_demo, spellings=_add(demo, demo_options))
+    add_rlvr(commands, _add)
     return parser
 
 

@@ -24,6 +24,9 @@ CALLS = (
     (r"; call stationary\(chain, max_iter=\.\.\.\) with more products first", ""),
     (r"\bstructure\(chain\)", "'fastebm info CHAIN'"),
     (r"\bdetailed_balance\(chain\)", "'fastebm balance CHAIN'"),
+    (r"columns=\{'(\w+)': NAME\}", r"--column \1=NAME"),
+    (r"units=\{'(\w+)': '([^']*)'\}", r"--unit \1='\2'"),
+    (r"reward_range=\(LOW, HIGH\)", "--reward-range LOW HIGH"),
     # From float() and int(), about the fields of a file.
     (r"could not convert string to float: ('[^']*'|\"[^\"]*\")", r"\1 is not a number"),
     (r"invalid literal for int\(\) with base 10: ('[^']*'|\"[^\"]*\")", r"\1 is not an integer"),

@@ -1,6 +1,7 @@
 """Reinforcement learning with verifiable rewards (RLVR): the closed forms of the energy-based view,
 exact policies, and fits to training logs. ``from fastebm import rlvr`` gives the public names."""
 
+from .attempts import MeanPassAtK, mean_pass_at_k, pass_at_k_from_counts, pass_at_k_interval
 from .curve_results import CurveFit, LawComparison, LawFit
 from .divergences import OptimalPolicy, alpha_target_accuracy, divergence, optimal_policy
 from .entropies import entropy, peak_entropy_accuracy
@@ -10,14 +11,7 @@ from .inverse import accuracy_for_kl, beta_for_accuracy, beta_for_kl, time_to_ac
 from .kl import kl_spent, objective, suboptimality
 from .laws import flow, log_partition, pass_at_k, target_accuracy
 from .policies import PolicyFlow, conditional_entropies, policy_flow
-from .prompt_counts import (
-    MeanPassAtK,
-    PromptFit,
-    fit_prompts,
-    mean_pass_at_k,
-    pass_at_k_from_counts,
-    pass_at_k_interval,
-)
+from .prompt_fit import PromptFit, fit_prompts
 from .prompts import FlowCurve, beta_for_mean, expectation, flow_curve
 from .read_log import TrainingLog, read_log
 from .training_curve import fit_curve
