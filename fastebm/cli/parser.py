@@ -7,6 +7,7 @@ from .._version import __version__
 from ..io.transitions import real
 from .command_table import COMMANDS
 from .commands import run_demo
+from .rlvr import add_rlvr
 
 EPILOG = """\
 CHAIN is one of
@@ -318,6 +319,7 @@ def make_parser() -> argparse.ArgumentParser:
         },
     } | {x: OPTIONS[x] for x in ("--checkpoint", "--threads", "--progress")}
     demo.set_defaults(run=run_demo, spellings=_add(demo, demo_options))
+    add_rlvr(commands, _add)
     return parser
 
 

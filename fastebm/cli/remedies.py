@@ -24,6 +24,9 @@ CALLS = (
     (r"; call stationary\(chain, max_iter=\.\.\.\) with more products first", ""),
     (r"\bstructure\(chain\)", "'fastebm info CHAIN'"),
     (r"\bdetailed_balance\(chain\)", "'fastebm balance CHAIN'"),
+    (r"columns=\{'(\w+)': NAME\}", r"--column \1=NAME"),
+    (r"units=\{'(\w+)': '([^']*)'\}", r"--unit \1='\2'"),
+    (r"reward_range=\(LOW, HIGH\)", "--reward-range LOW HIGH"),
 )
 KEYWORD = re.compile(r"\b(?P<name>[a-z]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[\w.+-]*\w)?")
 # A parameter without "=", as in "lower n_steps"; a word without "_" may be plain English.

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.linalg import solve_banded, solve_toeplitz
 from scipy.special import betainc
 
-from .._runtime.types import FloatArray
+from .._runtime.types import BoolArray, FloatArray
 
 # The largest sum of autoregressive coefficients, so that the memory of the noise is shorter than a
 # log of tens of steps.
@@ -89,24 +89,29 @@ def filtered(X: FloatArray, coefficients: FloatArray) -> FloatArray:
 
 
 def covariance(
-    blocks: Sequence[tuple[FloatArray, FloatArray, FloatArray]], slope: FloatArray, lag: int
+    blocks: Sequence[tuple[FloatArray, FloatArray, FloatArray, BoolArray]],
+    slope: FloatArray,
+    lag: int,
 ) -> tuple[FloatArray, int]:
     """(sandwich A^-1 S A^-T of the stacked equations, the longest memory used).
 
-    Blocks are (X, residual, basis), A = slope. S is the sum over the innovations of the noise
+    Blocks are (X, residual, basis, rows), A = slope; `rows` are the steps of the log that the block
+    has, True for each of its residuals. S is the sum over the innovations of the noise
     (autoregressive prewhitening: den Haan & Levin 1997) of their squared scores: it allows for
     memory and for a noise whose spread changes along the run, and is never negative. Every
     innovation is divided by 1 - its leverage (HC3, MacKinnon & White 1985): a few steps determine
     p0, and the fit follows their noise.
     """
     blocks_of_scores, longest = [], 0
-    for X, residual, basis in blocks:
+    for X, residual, basis, rows in blocks:
         residual = cleaned(residual, basis)
         coefficients = memory(residual, basis, lag)
         free = np.maximum(1 - np.sum(basis**2, axis=1), 1e-3)
-        blocks_of_scores.append(
+        scores = np.zeros((rows.size, X.shape[1]))
+        scores[rows] = (
             filtered(X, coefficients) * (innovations(residual, coefficients) / free)[:, None]
         )
+        blocks_of_scores.append(scores)
         longest = max(longest, coefficients.size)
     scores, inverse = np.hstack(blocks_of_scores), np.linalg.pinv(slope)
     return (scores @ inverse.T).T @ (scores @ inverse.T), longest

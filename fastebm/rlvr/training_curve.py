@@ -1,7 +1,7 @@
 """The laws of the natural gradient flow fitted to the log of a training run, and how well they fit.
 
 One effective prompt stands for the run. With x(s) = logit p0 + l(s) and
-l(s) = (1 - exp(-beta speed s)) / beta at step s:
+l(s) = (1 - exp(-beta speed s)) / beta at step s (or l(s) of GRPO's flow at time speed s):
 
     accuracy   p(s) = sigmoid(x(s))                       parameters logit p0, speed, beta
     KL         kl_scale kl(p(s), p0)                                the law: kl_scale = 1
@@ -16,7 +16,7 @@ estimators, show as scales that differ from 1.
 
 import warnings
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,141 +24,54 @@ from scipy.optimize import least_squares
 from scipy.special import expit
 
 from .._runtime import validate
-from .._runtime.results import Result, result
 from .._runtime.types import FloatArray
-from ..errors import ConvergenceWarning
+from ..errors import ConvergenceWarning, InvalidChainError
+from .curve_results import CurveFit, LawComparison, LawFit
+from .law_comparison import compared
+from .read_log import TrainingLog
 from .residuals import cleaned, covariance, directions, von_neumann
-from .training_laws import Block, accuracy_curve, derivative, equations, regressors, straight_line
-from .training_log import checked_log
-
-
-@result
-class LawFit(Result):
-    """How well one law fits its curve.
-
-    Attributes
-    ----------
-    r_squared : float
-        Share of the variance explained; negative if a constant would do better.
-    residual_sd : float
-        Root of the residual variance, in the units of the curve.
-    noise_sd : float
-        Noise of a single step from differences of neighbouring steps, which no smooth trend enters
-        (von Neumann 1941).
-    misfit : float
-        Systematic deviation beyond the noise and beyond the effect of errors of the parameters, in
-        the units of the curve; 0 if there is none.
-    durbin_watson : float
-        Of the residuals without the effect of errors of the parameters. 2 for residuals without
-        memory; less: the curve deviates from the law over many consecutive steps.
-    p_value : float
-        One-sided, for residuals without memory, by the distribution of Durbin & Watson (1951).
-        Small: the law does not fit, or the noise itself has memory.
-    """
-
-    r_squared: float
-    residual_sd: float
-    noise_sd: float
-    misfit: float
-    durbin_watson: float
-    p_value: float
-
-
-@result
-class CurveFit(Result):
-    """Parameters of a training run, with standard errors (`*_se`) that allow for residuals with
-    memory.
-
-    Attributes
-    ----------
-    n_steps, n_dropped : int
-        Steps used, and steps left out because a number was missing.
-    p0, p0_se : float
-        Accuracy at step 0.
-    speed, speed_se : float
-        Flow time per step: dl/ds at step 0.
-    beta, beta_se : float
-        Effective KL coefficient. Within two standard errors of 0: no saturation is seen. Clearly
-        negative: the law does not hold.
-    target : float
-        sigmoid(logit p0 + 1 / beta), the limit of the accuracy; 1 for beta <= 0.
-    kl_scale, kl_scale_se : float or None
-        Logged KL over kl(p, p0). No policy spends less than the latter: below 1 the log is in other
-        units, or biased.
-    h_correct, h_wrong, h_difference, h_difference_se : float or None
-        Conditional entropies by the law (h_scale = 1), and H_correct - H_wrong. A negative entropy
-        refutes the units of the log.
-    peak_accuracy : float or None
-        The accuracy of largest entropy by these values, sigmoid(h_difference).
-    h_scale, h_scale_se : float or None
-        Coefficient of the binary entropy if it is free.
-    free_difference, free_difference_se : float or None
-        H_correct - H_wrong, in the units of the log, if the coefficient is free.
-    accuracy_law, kl_law, entropy_law, free_entropy_law : LawFit or None
-        How well each law fits: `kl_law` with its scale fitted, `entropy_law` with h_scale = 1,
-        `free_entropy_law` with it free.
-    accuracy, kl, entropy : ndarray or None
-        The fitted curves at the steps used (entropy with h_scale = 1).
-    lag : int
-        Steps over which the residuals have memory, in the curve with the longest.
-    converged : bool
-        Whether the accuracies determine p0, speed and beta; otherwise every standard error is
-        infinite.
-    """
-
-    n_steps: int
-    n_dropped: int
-    p0: float
-    p0_se: float
-    speed: float
-    speed_se: float
-    beta: float
-    beta_se: float
-    target: float
-    kl_scale: float | None
-    kl_scale_se: float | None
-    h_correct: float | None
-    h_wrong: float | None
-    h_difference: float | None
-    h_difference_se: float | None
-    peak_accuracy: float | None
-    h_scale: float | None
-    h_scale_se: float | None
-    free_difference: float | None
-    free_difference_se: float | None
-    accuracy_law: LawFit
-    kl_law: LawFit | None
-    entropy_law: LawFit | None
-    free_entropy_law: LawFit | None
-    accuracy: FloatArray
-    kl: FloatArray | None
-    entropy: FloatArray | None
-    lag: int
-    converged: bool
+from .training_laws import (
+    LAWS,
+    Block,
+    Laws,
+    accuracy_curve,
+    derivative,
+    equations,
+    limit_of,
+    regressors,
+    starts,
+)
+from .training_log import MIN_STEPS, checked_log
 
 
 def fit_curve(
-    steps: npt.ArrayLike,
-    accuracy: npt.ArrayLike,
+    steps: npt.ArrayLike | TrainingLog,
+    accuracy: npt.ArrayLike | None = None,
     *,
     kl: npt.ArrayLike | None = None,
     entropy: npt.ArrayLike | None = None,
     lag: int | None = None,
+    law: Literal["natural", "grpo", "auto"] = "natural",
 ) -> CurveFit:
-    """Fit the laws of the natural gradient flow to the log of one training run.
+    """Fit the laws of a gradient flow to the log of one training run.
 
     Parameters
     ----------
-    steps : array_like (n,)
-        Increasing, >= 0; step 0 is the reference policy.
+    steps : array_like (n,) or TrainingLog
+        Increasing, >= 0; step 0 is the reference policy. A log from `read_log` gives everything; a
+        KL or entropy of fewer than 8 numbers is then left out.
     accuracy : array_like (n,)
         Mean reward of each step, in [0, 1]. NaN, None or masked: missing; the step is left out of
         all curves.
     kl, entropy : array_like (n,), optional
-        KL(pi || pi_ref) >= 0 and entropy of the policy, in nats, of the same steps.
+        KL(pi || pi_ref) >= 0 and entropy of the policy, in nats per answer, of the same steps. NaN,
+        None or masked: missing; the step is left out of that curve.
     lag : int, optional
         Largest number of steps over which residuals may have memory: the largest order of their
         autoregression, which the BIC chooses. None: floor(4 (n / 100)^(2/9)).
+    law : "natural" | "grpo" | "auto"
+        The law of the accuracy: the natural gradient flow of J, the same with the standardised
+        advantages of GRPO, or the one of the smaller AIC (`CurveFit.comparison`).
 
     Returns
     -------
@@ -168,7 +81,7 @@ def fit_curve(
     ------
     InvalidChainError
         Shapes differ, steps fall or repeat, an accuracy lies outside [0, 1], a number is infinite,
-        fewer than 8 complete steps, or an accuracy that never changes.
+        fewer than 8 steps with a number, or an accuracy that never changes.
 
     Warns
     -----
@@ -197,10 +110,47 @@ def fit_curve(
     >>> abs(found.beta - 0.5) < 3 * found.beta_se, abs(found.kl_scale - 1) < 3 * found.kl_scale_se
     (True, True)
     """
-    steps, columns, n_dropped = checked_log(steps, accuracy, kl, entropy)
-    n = steps.size
+    law = validate.choice(law, "law", (*LAWS, "auto"))
+    if isinstance(steps, TrainingLog):
+        if not (accuracy is None and kl is None and entropy is None):
+            raise InvalidChainError("the log has the curves; leave accuracy, kl and entropy out")
+        log = steps
+        kl, entropy = (_with_numbers(curve, log.accuracy) for curve in (log.kl, log.entropy))
+        steps, accuracy = log.step, log.accuracy
+    elif accuracy is None:
+        raise InvalidChainError("give the accuracy of each step, or a log from read_log")
+    at_steps, columns, n_dropped = checked_log(steps, accuracy, kl, entropy)
+    n = at_steps.size
     lag = int(4 * (n / 100) ** (2 / 9)) if lag is None else validate.count(lag, "lag", 0)
-    fit = _least_squares(steps, columns)
+    fits = {name: _least_squares(name, at_steps, columns) for name in LAWS if law in (name, "auto")}
+    comparison = None
+    if law == "auto":
+        comparison = compared(
+            columns["accuracy"],
+            {name: (fit.p, _tangents(fit, at_steps)) for name, fit in fits.items()},
+            lag,
+            all(fit.success for fit in fits.values()),
+        )
+        law = "grpo" if comparison.aic_difference > 0 else "natural"
+    return _result(fits[law], at_steps, columns, n_dropped, lag, comparison)
+
+
+def _with_numbers(curve: FloatArray | None, accuracy: FloatArray) -> FloatArray | None:
+    """The curve if it has enough numbers where there is an accuracy."""
+    if curve is None or np.sum(~np.isnan(curve + accuracy)) < MIN_STEPS:
+        return None
+    return curve
+
+
+def _result(
+    fit: "_Fit",
+    steps: FloatArray,
+    columns: Mapping[str, FloatArray],
+    n_dropped: int,
+    lag: int,
+    comparison: LawComparison | None,
+) -> CurveFit:
+    """The result, with errors."""
     sandwich, memory, bases = _errors(fit, steps, columns["accuracy"], lag)
     sd = np.sqrt(np.diag(sandwich))
     converged = fit.success and bases[0].shape[1] == 3
@@ -209,7 +159,7 @@ def fit_curve(
             "the curve of the accuracy does not determine p0, speed and beta; give more steps, "
             "from the first one on",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         sd[:] = np.inf
 
@@ -229,13 +179,13 @@ def fit_curve(
         return float(sd[fit.first[law] + number]) if law in fit.first else None
 
     judged = {
-        law: _law_fit(curve, fit.fitted[law], basis)
-        for (law, curve), basis in zip(fit.laws, bases[1:], strict=True)
+        law: _law_fit(curve[rows], fit.fitted[law][rows], basis)
+        for (law, curve, rows), basis in zip(fit.laws, bases[1:], strict=True)
     }
     p0, (h_difference, h_difference_se) = float(expit(fit.theta[0])), difference("entropy")
     free_difference, free_difference_se = difference("free")
     return CurveFit(
-        n_steps=n,
+        n_steps=steps.size,
         n_dropped=n_dropped,
         p0=p0,
         p0_se=float(sd[0] * p0 * (1 - p0)) if converged else np.inf,
@@ -243,7 +193,7 @@ def fit_curve(
         speed_se=float(sd[1] * fit.unit[1]),
         beta=float(fit.theta[2]),
         beta_se=float(sd[2]),
-        target=float(expit(fit.theta[0] + 1 / fit.theta[2])) if fit.theta[2] > 0 else 1.0,
+        target=limit_of(fit.theta, fit.law),
         kl_scale=coefficient("kl"),
         kl_scale_se=error_of("kl"),
         h_correct=coefficient("entropy"),
@@ -264,54 +214,75 @@ def fit_curve(
         entropy=fit.fitted.get("entropy"),
         lag=memory,
         converged=converged,
+        law=fit.law,
+        comparison=comparison,
     )
 
 
 class _Fit(NamedTuple):
     """Both stages of least squares."""
 
+    law: str  # of the accuracy
     success: bool
     unit: FloatArray  # of theta: the iteration measures time in runs
     theta: FloatArray  # logit p0, speed, beta
     p: FloatArray  # the fitted accuracies
-    laws: list[tuple[str, FloatArray]]  # the other laws, with their logged curves
+    laws: Laws  # the other laws
     fitted: dict[str, FloatArray]  # their fitted curves
     values: FloatArray  # theta / unit and all coefficients
     first: dict[str, int]  # where the coefficients of each law begin in `values`
 
 
-def _least_squares(steps: FloatArray, columns: Mapping[str, FloatArray]) -> _Fit:
+def _least_squares(law: str, steps: FloatArray, columns: Mapping[str, FloatArray]) -> _Fit:
     scale, accuracy = steps[-1], columns["accuracy"]
     unit = np.array([1.0, 1 / scale, 1.0])
-    x0, speed = straight_line(steps, accuracy)
 
     def residual(theta: FloatArray) -> FloatArray:
-        return accuracy_curve(theta * unit, steps) - accuracy
+        return accuracy_curve(theta * unit, steps, law) - accuracy
 
-    found = least_squares(
-        residual,
-        [x0, speed * scale, 0.1],
-        x_scale="jac",
-        method="lm",
-        xtol=1e-12,
-        ftol=1e-14,
-        gtol=1e-14,
-        max_nfev=4000,
+    found = min(
+        (
+            least_squares(
+                residual,
+                start / unit,
+                x_scale="jac",
+                method="lm",
+                xtol=1e-12,
+                ftol=1e-14,
+                gtol=1e-14,
+                max_nfev=4000,
+            )
+            for start in starts(steps, accuracy, law)
+        ),
+        key=lambda fit: float(fit.cost),
     )
     theta = found.x * unit
-    p = accuracy_curve(theta, steps)
-    laws = [("kl", columns["kl"])] if "kl" in columns else []
-    laws += [(law, columns["entropy"]) for law in ("entropy", "free") if "entropy" in columns]
+    p = accuracy_curve(theta, steps, law)
+    names = [("kl", "kl"), ("entropy", "entropy"), ("free", "entropy")]
+    laws = [
+        (name, columns[curve], ~np.isnan(columns[curve]))
+        for name, curve in names
+        if curve in columns
+    ]
     coefficients: list[FloatArray] = []
     fitted, first = {}, {}
-    for law, curve in laws:
-        X, offset = regressors(theta, law, p)
-        first[law] = 3 + sum(c.size for c in coefficients)
-        solution = np.linalg.lstsq(X, curve - offset, rcond=None)[0].astype(np.float64, copy=False)
+    for name, curve, rows in laws:
+        X, offset = regressors(theta, name, p)
+        first[name] = 3 + sum(c.size for c in coefficients)
+        solution = np.linalg.lstsq(X[rows], (curve - offset)[rows], rcond=None)[0].astype(
+            np.float64, copy=False
+        )
         coefficients.append(solution)
-        fitted[law] = X @ solution + offset
+        fitted[name] = X @ solution + offset
     values = np.concatenate([theta / unit, *coefficients])
-    return _Fit(bool(found.success), unit, theta, p, laws, fitted, values, first)
+    return _Fit(law, bool(found.success), unit, theta, p, laws, fitted, values, first)
+
+
+def _tangents(fit: _Fit, steps: FloatArray) -> FloatArray:
+    """Basis of the changes of the fitted accuracies by errors of theta."""
+    return directions(
+        derivative(lambda theta: accuracy_curve(theta * fit.unit, steps, fit.law), fit.values[:3])
+    )
 
 
 def _errors(
@@ -321,18 +292,22 @@ def _errors(
     of its residuals by errors of the parameters)."""
 
     def blocks_at(values: FloatArray) -> list[Block]:
-        return equations(values, fit.unit, steps, accuracy, fit.laws)
+        return equations(values, fit.unit, steps, accuracy, fit.law, fit.laws)
 
     blocks = blocks_at(fit.values)
+    ends = np.cumsum([residual.size for _, residual in blocks])[:-1]
     tangents = derivative(
-        lambda values: np.column_stack([residual for _, residual in blocks_at(values)]), fit.values
+        lambda values: np.concatenate([residual for _, residual in blocks_at(values)]), fit.values
     )
-    bases = [directions(tangents[:, i]) for i in range(len(blocks))]
+    bases = [directions(part) for part in np.split(tangents, ends)]
     slope = derivative(
         lambda values: np.concatenate([X.T @ residual for X, residual in blocks_at(values)]),
         fit.values,
     )
-    with_bases = [(X, r, basis) for (X, r), basis in zip(blocks, bases, strict=True)]
+    all_rows = [np.full(steps.size, True), *(rows for _, _, rows in fit.laws)]
+    with_bases = [
+        (X, r, basis, rows) for (X, r), basis, rows in zip(blocks, bases, all_rows, strict=True)
+    ]
     sandwich, memory = covariance(with_bases, slope, lag)
     return sandwich, memory, bases
 

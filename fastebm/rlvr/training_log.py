@@ -18,7 +18,8 @@ def checked_log(
     kl: npt.ArrayLike | None,
     entropy: npt.ArrayLike | None,
 ) -> tuple[FloatArray, dict[str, FloatArray], int]:
-    """(steps, columns, number of incomplete steps that were dropped)."""
+    """(steps, columns, number of steps without an accuracy that were dropped). A missing KL or
+    entropy is NaN."""
     at_steps: FloatArray = np.atleast_1d(validate.real_array(steps, "steps")).astype(float)
     if at_steps.ndim != 1:
         raise InvalidChainError(f"steps must be one-dimensional, got shape {at_steps.shape}")
@@ -39,14 +40,21 @@ def checked_log(
         raise InvalidChainError(
             f"accuracy[{at}] is {columns['accuracy'][at]}; an accuracy lies in [0, 1]"
         )
-    complete = ~np.isnan(np.column_stack(list(columns.values()))).any(axis=1)
+    complete = ~np.isnan(columns["accuracy"])
     at_steps = at_steps[complete]
     columns = {name: values[complete] for name, values in columns.items()}
-    if at_steps.size < MIN_STEPS:
-        raise InvalidChainError(
-            f"{at_steps.size} complete steps are too few for the laws and their errors; "
-            f"give at least {MIN_STEPS}"
-        )
+    for name, values in columns.items():
+        found = int((~np.isnan(values)).sum())
+        if found < MIN_STEPS:
+            kind, remedy = (
+                ("complete steps", "")
+                if name == "accuracy"
+                else (f"steps with a value of {name}", f", or leave {name} out")
+            )
+            raise InvalidChainError(
+                f"{found} {kind} are too few for the laws and their errors; "
+                f"give at least {MIN_STEPS}{remedy}"
+            )
     if np.ptp(columns["accuracy"]) == 0:
         raise InvalidChainError(
             "the accuracy never changes, so it does not determine speed and beta; give more steps"

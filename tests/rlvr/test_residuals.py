@@ -97,7 +97,9 @@ def test_covariance_of_least_squares_in_noise_with_memory(rho):
     found = []
     for _ in range(200):
         noise = lfilter([1.0], [1.0, -rho], rng.normal(size=N + 100))[100:]
-        estimate, lag = covariance([(SMOOTH, cleaned(noise, basis), basis)], -SMOOTH.T @ SMOOTH, 4)
+        estimate, lag = covariance(
+            [(SMOOTH, cleaned(noise, basis), basis, np.full(N, True))], -SMOOTH.T @ SMOOTH, 4
+        )
         assert np.linalg.eigvalsh(estimate).min() >= 0 and 0 <= lag <= 4
         found.append(np.diag(estimate))
     ratio = np.mean(found, axis=0) / exact
