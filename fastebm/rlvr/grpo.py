@@ -162,7 +162,7 @@ def _integrated(
 def grpo_flow(p0: float, beta: float, t: float) -> float: ...
 @overload
 def grpo_flow(p0: npt.ArrayLike, beta: npt.ArrayLike, t: npt.ArrayLike) -> FloatArray: ...
-@closed_form
+@closed_form(arrays=6)
 def grpo_flow(p0: npt.ArrayLike, beta: npt.ArrayLike, t: npt.ArrayLike) -> Any:
     """Accuracy at time `t` of the natural gradient flow with standardised advantages (GRPO).
 
@@ -218,7 +218,7 @@ def _limit(p0: FloatArray, beta: FloatArray) -> FloatArray:
     return np.where(np.isfinite(shift), tilted(p0, np.where(np.isfinite(shift), shift, 0.0))[0], 1)
 
 
-@closed_form
+@closed_form(arrays=2)
 def objective_weights(p: npt.ArrayLike, objective: str) -> Any:
     """The weight of a prompt's score function grad log p in the gradient of an objective.
 
