@@ -14,12 +14,15 @@ from ..errors import FastebmError, InputTooLargeError, InvalidChainError, Memory
 
 # More than any line that can be used: a row of a table has as many numbers as the table has rows.
 LONGEST_LINE = 1 << 24
+LONGEST_TEXT = 400  # of an error: names of columns may be of any length and number
 _BLOCK = 1 << 16
 
 
 def malformed(path: str, problem: object, remedy: str) -> InvalidChainError:
-    """The error of a file that cannot be read."""
-    return InvalidChainError(f"{path}: {' '.join(str(problem).split())}; {remedy}")
+    """The error of a file that cannot be read, in one line of a length that can be read."""
+    text = " ".join(str(problem).split())
+    text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
+    return InvalidChainError(f"{path}: {text}; {remedy}")
 
 
 @contextmanager
