@@ -232,6 +232,21 @@ def test_the_claims_of_the_documentation_about_real_runs():
     assert np.ptp(fast) < 0.02
 
 
+def test_the_claims_of_the_documentation_about_the_law_of_grpo():
+    """Of the 14 runs the three that decide, and the one of the largest difference for GRPO."""
+    runs = real_runs()
+    for run, difference, favoured in [
+        ("grpo-lr1e5", -10.9, "natural"),
+        ("dapo-sft-lr5e6", -7.7, "natural"),
+        ("grpo-sft-lr5e6", -14.3, "natural"),
+        ("dapo-lr1e5", 2.2, None),
+    ]:
+        steps, accuracy = runs[run][:2]
+        found = rlvr.fit_curve(steps, accuracy, law="auto").comparison
+        assert found.aic_difference == pytest.approx(difference, abs=0.1)
+        assert found.favoured == favoured and found.order == 0 and found.converged
+
+
 def test_real_prompts_are_not_of_one_difficulty():
     """Of prompts of one accuracy, a share of (1 - p)^4 at most would be all wrong in groups of four
     attempts or more."""
