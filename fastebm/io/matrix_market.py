@@ -11,13 +11,11 @@ from typing import IO, Any, NamedTuple, cast
 import numpy as np
 
 from .._runtime.validate import forecast_matrix
-from .opening import damage_named, file_size, malformed, opened, shown
+from .opening import damage_named, largest_content, malformed, opened, shown
 from .transitions import whole
 
 _BLOCK = 1 << 20
 LONGEST_LINE = 1 << 16  # of the header; lines of entries are shorter than a block
-# Deflate shortens data at most 1032 times.
-_MOST_INFLATED = 1032
 
 _INDEX = rb"[0-9]{1,10}+"
 _SPACE = rb"[ \t]++"
@@ -124,9 +122,8 @@ def _header_line(path: str, file: IO[bytes], number: int) -> bytes:
 
 def _require_room(path: str, header: Header) -> None:
     """Hold the sizes of the header against the size of the file and the memory."""
-    n_bytes = file_size(path) * (_MOST_INFLATED if path.lower().endswith(".gz") else 1)
     shortest = (4 if header.is_sparse else 2) if header.n_entries else 0  # "1 1\n", "1\n"
-    if header.n_entries * shortest > n_bytes + 1:  # the last line may have no end
+    if header.n_entries * shortest > largest_content(path) + 1:  # the last line may have no end
         raise malformed(
             path,
             f"line {header.line} announces {header.n_entries:,} entries, more than the file holds",
