@@ -16,6 +16,8 @@ import numpy.typing as npt
 from ..errors import InvalidChainError
 from .memory import forecast_memory
 
+# The beginning of the file -> bytes of the length of the header.
+_VERSIONS = {b"\x93NUMPY\1\0": 2, b"\x93NUMPY\2\0": 4, b"\x93NUMPY\3\0": 4}
 # Plain types only. NumPy reads more, through the parser of Python, with warnings and errors of its
 # own.
 _KEYS = (
@@ -76,11 +78,10 @@ def read_array(file: IO[bytes], n_bytes: int, name: str) -> npt.NDArray[Any]:
 
 def _header(file: IO[bytes], name: str) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     """(dtype, whether columns come first, shape)."""
-    start = file.read(8)
-    n_length = 2 if start[6:7] == b"\1" else 4
+    n_length = _VERSIONS.get(file.read(8), 0)
     length = int.from_bytes(file.read(n_length), "little")
     found = None
-    if start[:6] == b"\x93NUMPY" and length <= _LONGEST_HEADER:
+    if n_length and length <= _LONGEST_HEADER:
         found = _HEADER.fullmatch(file.read(length))
     if found is None or None in found.groupdict().values():
         raise InvalidChainError(

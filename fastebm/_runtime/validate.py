@@ -112,6 +112,8 @@ def real_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
         raise InvalidChainError(f"{name} is not an array: {error}") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, not dtype {array.dtype}")
+    if np.ma.is_masked(array):
+        raise InvalidChainError(f"{name} has masked entries; fill them with {name}.filled(...)")
     return array
 
 

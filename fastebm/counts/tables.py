@@ -139,12 +139,12 @@ def batches(path: str) -> Iterator[Any]:
             with pa.parquet.ParquetFile(path) as file:
                 yield from file.iter_batches()
         elif lower.endswith((".csv", ".csv.gz")):
-            # states are read as text, because 01 is not the state 1; "null" and "NaN" are words
-            # like any other; only an empty field is missing
+            # states and trajectories are read as text, because 01 is not the state 1; "null" and
+            # "NaN" are words like any other; only an empty field is missing
             with opened_lines(path) as lines, pa.csv.open_csv(lines) as file:
                 names = file.schema.names
-            states = (*SOURCE_NAMES, *TARGET_NAMES, *_STATE)
-            types = dict.fromkeys(states, pa.string()) | dict.fromkeys(_COUNT, pa.float64())
+            words = (*SOURCE_NAMES, *TARGET_NAMES, *_STATE, *_TRAJECTORY)
+            types = dict.fromkeys(words, pa.string()) | dict.fromkeys(_COUNT, pa.float64())
             options = pa.csv.ConvertOptions(
                 null_values=[""],
                 strings_can_be_null=True,

@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -14,6 +14,10 @@ from ..errors import FastebmError, InputTooLargeError, InvalidChainError, Memory
 
 # More than any line that can be used: a row of a table has as many numbers as the table has rows.
 LONGEST_LINE = 1 << 24
+# A file of repeated bytes expands a thousand times, and reading it takes minutes. Text of numbers
+# that differ expands less than twenty times.
+MOST_INFLATED = 200
+FREELY_INFLATED = 1 << 23
 LONGEST_TEXT = 400  # of an error: names of columns may be of any length and number
 _BLOCK = 1 << 16
 
@@ -71,15 +75,24 @@ def file_size(path: str) -> int:
     return found.st_size
 
 
+def largest_content(path: str) -> int:
+    """The most bytes that are read of a file, decompressed."""
+    size = file_size(path)
+    return max(FREELY_INFLATED, MOST_INFLATED * size) if path.lower().endswith(".gz") else size
+
+
 @contextmanager
 def opened(path: str) -> Iterator[IO[bytes]]:
     """The open binary file, decompressed if it is a .gz. Damage found while reading raises
     `InvalidChainError`."""
-    file_size(path)
+    most = largest_content(path)
     try:
-        opener: Callable[..., Any] = gzip.open if path.lower().endswith(".gz") else open
-        with opener(path, "rb") as file:
-            yield file
+        if not path.lower().endswith(".gz"):
+            with open(path, "rb") as file:
+                yield file
+            return
+        with gzip.open(path, "rb") as compressed:
+            yield io.BufferedReader(_Inflated(path, compressed, most), _BLOCK)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise malformed(path, error, "the file is damaged: make or fetch it again") from error
 
@@ -100,6 +113,27 @@ def opened_text(path: str) -> Iterator[IO[str]]:
             yield io.TextIOWrapper(lines, encoding="utf-8-sig", newline="")
         except UnicodeDecodeError as error:
             raise malformed(path, error, "save the file as UTF-8") from error
+
+
+class _Inflated(io.RawIOBase):
+    """Passes decompressed bytes on, up to a number."""
+
+    def __init__(self, path: str, file: Any, most: int) -> None:
+        self._path, self._file, self._left = path, file, most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found: int = self._file.readinto(buffer)
+        self._left -= found
+        if self._left < 0:
+            raise malformed(
+                self._path,
+                f"expands more than {MOST_INFLATED} times, as no list of transitions does",
+                "decompress it with gunzip if it is what you mean",
+            )
+        return found
 
 
 class _BoundedLines(io.RawIOBase):

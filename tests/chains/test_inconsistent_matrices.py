@@ -99,3 +99,11 @@ def test_more_rows_than_memory():
     matrix = sp.coo_array(([1.0], ([0], [0])), shape=(2**46, 2**46))
     with pytest.raises(fe.MemoryForecastError):
         fe.MarkovChain(matrix)
+
+
+def test_masked_entries_are_not_read_as_what_is_under_the_mask():
+    masked = np.ma.array(P, mask=P == 0.5)
+    for maker in ("MarkovChain", "from_counts", "from_generator", "connected_set"):
+        with pytest.raises(fe.InvalidChainError, match="masked"):
+            MAKERS[maker](masked)
+    np.testing.assert_array_equal(fe.MarkovChain(np.ma.array(P)).to_scipy().toarray(), P)

@@ -39,6 +39,8 @@ WHOLE = npy(np.array([0.0, 1.0, 2.0]))
         (b"", "not an array"),
         (b"PK\3\4 an archive", "not an array"),
         (WHOLE[:60], "not an array"),
+        (WHOLE.replace(b"NUMPY\1\0", b"NUMPY\1\7"), "not an array"),
+        (WHOLE.replace(b"NUMPY\1\0", b"NUMPY\2\0"), "not an array"),
         (WHOLE[:-3], "21 follow"),
         (WHOLE + b"\0", "25 follow"),
         (WHOLE.replace(b"(3,)", b"(3, "), "not an array"),

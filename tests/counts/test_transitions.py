@@ -293,3 +293,38 @@ def test_any_accepted_form_and_nothing_of_the_caller_changes():
         assert np.array_equal(fe.reversible_fit(form).chain.pi, pi)
         assert (before != form).sum() == 0
     assert fe.reversible_fit(np.array([[7]])).chain.n_states == 1
+
+
+def test_trajectories_are_told_apart_by_their_text(tmp_path):
+    """01 is not the trajectory 1, and neither is true."""
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "runs.csv"
+    path.write_text("trajectory,state\n1,0\n1,1\n01,2\n01,0\n1.,1\n1.,0\ntrue,0\ntrue,0\n")
+    found = fe.count_transitions(path)
+    assert found.n_trajectories == 4
+    assert found.counts.toarray().tolist() == [[1, 1, 0], [1, 0, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        ("source,target,count\n0,1,0x10\n", "0x10"),
+        ("source,target,count\n0,1,1_0\n", "1_0"),
+        ("source,target,count\n0,1,inf\n", "inf"),
+        ("source,target,count\n0,1,true\n", "true"),
+        ("source,target,count\n0,1,-1\n", "-1"),
+        ('source,target\n0," "\n', "no name"),
+        ("source,target,target\n0,1,1\n", "another name"),
+        ("source,target\n0,\0\n", "line 2 holds a NUL byte"),
+        ("source,target\n0,2000000000000\n", "2000000000000"),
+        ("", "runs.csv"),
+    ],
+)
+def test_tables_that_would_be_misread(tmp_path, text, fragment):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "runs.csv"
+    path.write_text(text)
+    with pytest.raises(fe.InvalidChainError) as info:
+        fe.count_transitions(path)
+    assert fragment in str(info.value) and str(path) in str(info.value)
+    assert "\n" not in str(info.value)

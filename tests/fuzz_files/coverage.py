@@ -16,12 +16,15 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["fastebm"]):
+    from fastebm._runtime import memory
+
     from . import judges
     from .formats import Formats
 
 
 def main():
     name, *options = sys.argv[1:]
+    memory.free_memory = lambda: 1 << 28  # libFuzzer ends the process at 2 GB
     # the library alone: a command takes as long as a hundred readings
     judges.command = lambda arguments, path=None: judges.Verdict(judges.RIGHT)
     with tempfile.TemporaryDirectory() as folder:

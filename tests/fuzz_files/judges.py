@@ -107,7 +107,8 @@ def differing(found, wanted):
     """The first entry in which two matrices {(i, j): value} differ, or None."""
     for pair in found.keys() | wanted.keys():
         one, other = found.get(pair, 0.0), wanted.get(pair, 0.0)
-        if not math.isclose(one, other, rel_tol=NEAR):
+        both_nan = math.isnan(one) and math.isnan(other)
+        if not both_nan and not math.isclose(one, other, rel_tol=NEAR):
             return f"{pair} is {one!r}, not {other!r}"
     return None
 

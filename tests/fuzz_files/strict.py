@@ -22,6 +22,12 @@ SOURCE, TARGET = ("source", "src", "from", "i"), ("target", "tgt", "to", "j")
 WEIGHT = ("weight", "wt", "w", "p", "prob", "probability", "count", "n")
 
 
+# The members of an .npz that say what the matrix is.
+ARRAYS = {
+    f"{name}.npy" for name in "format shape data indices indptr row col coords offsets".split()
+}
+
+
 class Unreadable(Exception):
     """The file has no meaning."""
 
@@ -60,7 +66,7 @@ def text_of(path, encoding="utf-8-sig"):
     data = path.read_bytes()
     if path.name.endswith(".gz"):
         data = gzip.decompress(data)
-    need(0 not in data, "a NUL byte")
+    need(0 not in data or encoding == "latin-1", "a NUL byte")
     return data.decode(encoding)
 
 
@@ -244,7 +250,7 @@ def npz(path):
     with zipfile.ZipFile(path) as archive:
         arrays = {
             name.removesuffix(".npy"): np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
-            for name in {*archive.namelist()} - {"_is_array.npy"}
+            for name in {*archive.namelist()} & ARRAYS
         }
     form = arrays["format"].item()
     if "coords" in arrays:

@@ -242,6 +242,20 @@ def test_a_line_without_an_end_is_not_decompressed_to_the_end(write, monkeypatch
     refused(write("b.tra.gz", b"dtmc\n" + b" " * 3_000_000), "line 2 is longer")
 
 
+@pytest.mark.parametrize(
+    ("name", "head", "line"),
+    [
+        ("a.csv.gz", b"0,1,1\n1,0,1\n", b"\n"),
+        ("a.tra.gz", b"dtmc\n0 0 1\n", b"#\n"),
+        ("a.mtx.gz", BANNER.encode(), b"%\n"),
+        ("b.mtx.gz", BANNER.encode() + b"1 1 1\n1 1 1\n", b"\n"),
+    ],
+)
+def test_an_archive_that_expands_without_end(write, monkeypatch, name, head, line):
+    monkeypatch.setattr(opening, "FREELY_INFLATED", 1 << 16)
+    refused(write(name, head + line * 3_000_000), "expands more than 200 times", "gunzip")
+
+
 def test_lines_of_a_small_archive_are_held_against_the_memory(write, monkeypatch):
     path = write("a.csv.gz", b"0,1,1\n1,0,1\n" * 200_000)
     monkeypatch.setattr(memory, "free_memory", lambda: 5_000_000)
