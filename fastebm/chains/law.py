@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _core
 from .._runtime.checkpoint import fingerprint
+from .._runtime.lazy import lock_of
 from .._runtime.packing import pack, unpack
 from .._runtime.progress import interruptible
 from .._runtime.resumable import State, has_checkpoint, stage
@@ -108,17 +109,19 @@ class KnownLaw:
         """The law if it is known to the relative accuracy `tol` or better, or None. A reversible
         irreducible chain has it in closed form."""
         pattern = self._scaled.pattern
-        is_enough = self.best is not None and self.best.tol <= tol
-        if not is_enough and pattern.potential is not None and len(pattern.classes[1]) == 1:
-            self.best = self._closed_form()
-        return self.best if self.best is not None and self.best.tol <= tol else None
+        with lock_of(self):
+            is_enough = self.best is not None and self.best.tol <= tol
+            if not is_enough and pattern.potential is not None and len(pattern.classes[1]) == 1:
+                self.best = self._closed_form()
+            return self.best if self.best is not None and self.best.tol <= tol else None
 
     def keep(self, law: StationaryLaw) -> None:
         """Keep a law that was found, unless a better one or nothing is known of it."""
-        if math.isfinite(law.tol) and (self.best is None or law.tol < self.best.tol):
-            self.best = law
-        if law.tol <= DEFAULT_LAW_TOL:
-            self._unconverged = None
+        with lock_of(self):
+            if math.isfinite(law.tol) and (self.best is None or law.tol < self.best.tol):
+                self.best = law
+            if law.tol <= DEFAULT_LAW_TOL:
+                self._unconverged = None
 
     def search(self, tol: float, max_iter: int | None, threads: int) -> StationarySearch:
         """The search for the law of an irreducible chain, not yet run."""
@@ -171,14 +174,15 @@ class KnownLaw:
 
     def _known_or_found(self, threads: int) -> StationaryLaw:
         inside = only_closed_class(self._scaled.classes)
-        law = self.within(DEFAULT_LAW_TOL) or self._unconverged
-        if law is None:
-            law = self._find(inside, threads)
-            if law.converged:
-                self.keep(law)
-            else:
-                self._unconverged = law
-        return law
+        with lock_of(self):  # one thread searches, the others wait for its law
+            law = self.within(DEFAULT_LAW_TOL) or self._unconverged
+            if law is None:
+                law = self._find(inside, threads)
+                if law.converged:
+                    self.keep(law)
+                else:
+                    self._unconverged = law
+            return law
 
     def _find(self, inside: BoolArray | None, threads: int) -> StationaryLaw:
         """The law by a search, which may not converge; `inside` is the mask of the closed class,

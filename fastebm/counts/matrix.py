@@ -1,6 +1,5 @@
 """Transition counts as a matrix, validated."""
 
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +9,7 @@ import scipy.sparse as sp
 from .. import _core
 from .._runtime import validate
 from .._runtime.labelled import named_matrix
+from .._runtime.lazy import lazy
 from .._runtime.results import Result, result
 from .._runtime.types import FloatArray, Int32Array, Labels
 from ..errors import InvalidChainError, ReducibleChainError
@@ -155,11 +155,11 @@ class CountMatrix:
         """The label of a state, or its number."""
         return int(state) if self.labels is None else self.labels[state]
 
-    @cached_property
+    @lazy
     def transpose(self) -> _core.Csr:
         return passes.transpose(self.matrix)
 
-    @cached_property
+    @lazy
     def graph(self) -> _core.PairGraph:
         """The pairs of distinct states, `_core.PairGraph`."""
         return _core.PairGraph(self.matrix, self.transpose)
@@ -170,12 +170,12 @@ class CountMatrix:
         T = _core.Csr(self.matrix.indptr, self.matrix.indices, values)
         return _core.PairGraph(T, passes.transpose(T))
 
-    @cached_property
+    @lazy
     def classes(self) -> tuple[Int32Array, int]:
         """(labels (n_states,), number) of the strongly connected components."""
         return components(self.matrix)
 
-    @cached_property
+    @lazy
     def weak_components(self) -> tuple[Int32Array, int]:
         """(labels (n_states,), number) of the weakly connected components."""
         graph = self.graph

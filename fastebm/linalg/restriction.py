@@ -117,7 +117,11 @@ class Restriction:
     ----------
     n_products : int
         Products with P so far.
+    uses_copy : bool
+        Whether entries are read from a stored copy where P is computed. Set before the first use.
     """
+
+    uses_copy = False
 
     def __init__(self, scaled: ScaledMatrix, inside: BoolArray, threads: int) -> None:
         self.scaled, self.inside, self.threads = scaled, inside, threads
@@ -148,7 +152,8 @@ class Restriction:
     def matrix(self) -> _core.Csr | None:
         """The stored pattern of P, or None where P is computed and large."""
         pattern = self.scaled.pattern
-        return pattern.matrix if pattern.is_stored or self.n_states <= MAX_SMALL else None
+        is_used = pattern.is_stored or self.uses_copy or self.n_states <= MAX_SMALL
+        return pattern.matrix if is_used else None
 
     @property
     def max_degree(self) -> int:

@@ -48,6 +48,10 @@ class ShiftedInverse(Operator):
         self._lowest = float(log_pi.min())
         self._root: FloatArray = np.exp(0.5 * log_pi)[:, None]
 
+    def use_copy(self) -> None:
+        """Eliminate in a stored copy where P is computed; without effect after `cost`."""
+        self._restriction.uses_copy = True
+
     def cost(self, report: Report) -> float:
         """What the elimination and the usual number of solves cost, in products with P; inf where
         time, memory or the range of doubles do not allow them. Orders the elimination at the first

@@ -12,13 +12,13 @@ that is neither reversible nor known to have one class.
 """
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from .. import _core
 from .._runtime.checkpoint import fingerprint
+from .._runtime.lazy import lazy
 from .._runtime.memory import forecast_memory
 from .._runtime.pacing import FIRST_ENTRIES, Pacer, paced_ranges
 from .._runtime.progress import interruptible
@@ -86,10 +86,17 @@ class ComputedPattern(Pattern):
 
     @property
     def is_stored(self) -> bool:
+        """Whether algorithms may use `matrix`: where neither reversibility nor the columns replace
+        a stored transpose. Not whether a copy exists: which method answers, and so its bits, must
+        not depend on what was asked before, or by another thread."""
+        return self._columns is None and self.potential is None
+
+    @property
+    def _has_copy(self) -> bool:
         return "matrix" in self.__dict__
 
-    @cached_property
-    def matrix(self) -> _core.Csr:  # type: ignore[override]  # never assigned
+    @lazy
+    def matrix(self) -> _core.Csr:  # never assigned
         """A as a `_core.Csr`, enumerated at the first use."""
         forecast_memory(
             (4 if self._all_ones else 12) * self.nnz + 8 * self.n_states,
@@ -99,7 +106,7 @@ class ComputedPattern(Pattern):
 
     @property
     def storage(self) -> str:
-        return "computed, with a stored copy" if self.is_stored else "computed"
+        return "computed, with a stored copy" if self._has_copy else "computed"
 
     @property
     def nbytes(self) -> int:
@@ -135,8 +142,6 @@ class ComputedPattern(Pattern):
 
     def row_ranges(self) -> Iterator[tuple[int, int]]:
         """Ranges that cover all rows in order. Rows that are not stored count as equally long."""
-        if self.is_stored:
-            return super().row_ranges()
         degree = max(1, self.nnz // self.n_states)
         return paced_ranges(self.n_states, Pacer(max(1, FIRST_ENTRIES // degree)))
 
@@ -164,17 +169,17 @@ class ComputedPattern(Pattern):
         with interruptible("a search of a computed chain", lambda: None):
             return search(*args, **options)
 
-    @cached_property
+    @lazy
     def max_degree(self) -> int:
         """An upper bound of the number of entries in a row, where the kind of the pattern does not
         know it."""
-        return super().max_degree if self.is_stored else min(self.n_states, self.nnz)
+        return min(self.n_states, self.nnz)
 
-    @cached_property
+    @lazy
     def transpose(self) -> _core.Csr:
         return self.matrix if self.is_symmetric else super().transpose
 
-    @cached_property
+    @lazy
     def reversed(self) -> Pattern:
         if self.is_symmetric:
             return self
@@ -188,7 +193,7 @@ class ComputedPattern(Pattern):
             all_ones=self._all_ones,
         )
 
-    @cached_property
+    @lazy
     def potential(self) -> FloatArray | None:
         if self.is_symmetric:
             self.mismatch = 0.0
@@ -196,7 +201,7 @@ class ComputedPattern(Pattern):
         w, self.mismatch = self._search(_core.rows_potential, self._kernel)
         return w if self.mismatch <= REVERSIBLE_MISMATCH else None
 
-    @cached_property
+    @lazy
     def classes(self) -> graph.Classes:
         """The communicating classes. They need a matrix only if A is not reversible and its columns
         do not show that there is one class."""

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.lazy import lazy
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 from .computed import ComputedPattern
@@ -81,7 +81,7 @@ class LatticePattern(ComputedPattern):
     def potential(self) -> FloatArray:
         return np.broadcast_to(0.0, (self.n_states,))  # zeros that take no memory
 
-    @cached_property
+    @lazy
     def classes(self) -> Classes:
         """One class. Its period is 2 exactly if no closed path has odd length: even cycles, or
         complete graphs of two states."""

@@ -16,13 +16,13 @@ symmetric: they are the way to store a reversible chain in single precision.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _core
+from .._runtime.lazy import lazy
 from .._runtime.memory import forecast_memory
 from .._runtime.types import BoolArray, ByteMask, FloatArray, Int32Array, IntArray
 from . import graph, passes
@@ -95,7 +95,7 @@ class Pattern:
         """Entries of A."""
         return self.matrix.nnz
 
-    @cached_property
+    @lazy
     def max_degree(self) -> int:
         """The largest number of entries in a row."""
         return int(np.diff(self.matrix.indptr).max())
@@ -108,7 +108,7 @@ class Pattern:
 
     @property
     def is_stored(self) -> bool:
-        """Whether `matrix` exists already."""
+        """Whether the entries are stored, not computed."""
         return True
 
     @property
@@ -145,7 +145,7 @@ class Pattern:
         is_same = self.__dict__.get("transpose") is self.matrix
         return is_same and self.log_entries is None  # else of entries that underflowed both ways
 
-    @cached_property
+    @lazy
     def transpose(self) -> _core.Csr:
         """A transposed as a `_core.Csr`; the matrix itself if A turns out to be symmetric."""
         forecast_memory(self.matrix.nbytes, "the transpose of the chain")
@@ -161,12 +161,12 @@ class Pattern:
             transpose = self.matrix
         return transpose
 
-    @cached_property
+    @lazy
     def transposable_kernel(self) -> _core.Kernel:
         """The kernel with left products."""
         return _core.CsrKernel(self.matrix, self.transpose)
 
-    @cached_property
+    @lazy
     def reversed(self) -> "Pattern":
         """The pattern of the transpose."""
         log_entries, matrix = self.log_entries, self.matrix
@@ -186,7 +186,7 @@ class Pattern:
         flipped.transpose = matrix
         return flipped
 
-    @cached_property
+    @lazy
     def potential(self) -> FloatArray | None:
         """The w that makes diag(exp(w)) A symmetric, or None if there is none."""
         if self.log_entries is not None:
@@ -196,7 +196,7 @@ class Pattern:
         w, self.mismatch = graph.potential(self.matrix, self.transpose)
         return w if self.mismatch <= REVERSIBLE_MISMATCH else None
 
-    @cached_property
+    @lazy
     def mismatch(self) -> float:
         """The largest |log A[x, y] + w[x] - log A[y, x] - w[y]| for the potential w."""
         if self.is_symmetric:
@@ -223,12 +223,12 @@ class Pattern:
         known: FloatArray | None = self.__dict__.get("potential")
         return known
 
-    @cached_property
+    @lazy
     def classes(self) -> graph.Classes:
         """The communicating classes of A. The search is quick if A is known to be reversible."""
         return graph.classes(self.matrix, symmetric=self.known_potential is not None)
 
-    @cached_property
+    @lazy
     def loses_transitions(self) -> bool:
         """Whether an entry underflowed to zero, or lost digits below the normal doubles: entries
         are positive, and those that a user stores are what they are."""
@@ -236,7 +236,7 @@ class Pattern:
             return self.log_entries is not None
         return bool(self.matrix.values.min() <= 0.0)
 
-    @cached_property
+    @lazy
     def log_span(self) -> float:
         """log of the largest entry over the smallest one; 0 where there are none."""
         values = self.matrix.values

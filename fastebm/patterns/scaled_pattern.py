@@ -4,7 +4,6 @@ operator is another `ScaledPattern` of the same A.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._runtime import validate
+from .._runtime.lazy import lazy, lock_of
 from .._runtime.memory import forecast_memory
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, FloatArray, Int32Array, IntArray
@@ -97,12 +97,12 @@ class ScaledPattern:
 
     # --- operators --------------------------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def operator(self) -> _core.Scaled:
         """The `_core.Scaled` of right products."""
         return self.pattern.scaled(self.row, self.col, self.shift)
 
-    @cached_property
+    @lazy
     def left(self) -> tuple[_core.Scaled, bool]:
         """(operator, transposed) for left products. The transpose of A is built once for all chains
         that share it."""
@@ -131,9 +131,10 @@ class ScaledPattern:
 
     def walker(self, num_threads: int) -> _core.Kernel:
         """The kernel that walkers step on. If it needs tables, they are built once."""
-        if "_walker" not in self.__dict__:
-            self.__dict__["_walker"] = self.pattern.walker(self.operator, num_threads)
-        kernel: _core.Kernel = self.__dict__["_walker"]
+        with lock_of(self):
+            if "_walker" not in self.__dict__:
+                self.__dict__["_walker"] = self.pattern.walker(self.operator, num_threads)
+            kernel: _core.Kernel = self.__dict__["_walker"]
         return kernel
 
     # --- as SciPy matrices ------------------------------------------------------------------------

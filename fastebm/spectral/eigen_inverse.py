@@ -22,6 +22,7 @@ from ..linalg.operator import RandomVectors
 from ..linalg.orthonormal_basis import n_rows
 from ..linalg.rounding import EPS, RITZ_ROUNDING
 from ..linalg.shifted_inverse import ShiftedInverse
+from . import lobpcg
 from .eigen_ends import reach
 
 # A search in S gives way to the inverse after this many products, where that costs less.
@@ -72,6 +73,13 @@ class ProofOptions:
         self.step_done(1.0, 0.0)
 
 
+def preconditioner(small: "SmallRates", threads: int) -> Callable[[FloatArray], None] | None:
+    """`lobpcg.preconditioner` of the same chain. It stores a copy of a computed chain, which the
+    proofs may use from then on."""
+    small.inverse.use_copy()
+    return lobpcg.preconditioner(small.chain, threads)
+
+
 class SmallRates:
     """Proofs of the slowest pairs of one reversible chain.
 
@@ -90,7 +98,7 @@ class SmallRates:
 
     def __init__(self, chain: MarkovChain, log_pi: FloatArray, threads: int) -> None:
         self.root: FloatArray = np.exp(0.5 * log_pi)
-        self._inverse = ShiftedInverse(chain._scaled, log_pi, threads)
+        self.chain, self.inverse = chain, ShiftedInverse(chain._scaled, log_pi, threads)
         self._sigmas: list[tuple[int, float]] = []
         self.inverted, self.is_complete = 0, False
         self.follower: Follower | None = None
@@ -100,11 +108,11 @@ class SmallRates:
 
     @property
     def n_solves(self) -> int:
-        return self._inverse.n_matvecs
+        return self.inverse.n_matvecs
 
     def cost(self) -> float:
         """What a proof costs, in products with P; inf where it is not possible."""
-        return self._inverse.cost(_silent)
+        return self.inverse.cost(_silent)
 
     def pays(self, n_matvecs: int) -> bool:
         """Whether a search in S has cost more than to begin again with the inverse."""
@@ -124,13 +132,13 @@ class SmallRates:
             forecast_memory(8 * n * (n_rows(count, n, BLOCK, True) + 2 * count), "small rates")
         except MemoryForecastError:
             return False
-        if not self._inverse.factorise(sigma, options.report):
+        if not self.inverse.factorise(sigma, options.report):
             return False
         self._sigmas.append((count, sigma))
         # half of the failure probability is that of S; 1/2, 1/4, ... of the rest are for each
         # sigma, half of them for its solves and half for its starts
         failure = 0.5 * options.failure * 2.0 ** -(index + 2)
-        error = self._inverse.error(failure)
+        error = self.inverse.error(failure)
         search = self._search(count, index, options)
         for _ in range(MAX_AGAIN):
             search.run(room, options.step_done)
@@ -165,7 +173,7 @@ class SmallRates:
         key = options.key.copy()
         key[1] ^= np.uint64(index + 1)
         return EigenpairSearch(
-            self._inverse, self.root, "largest", count, accuracy, RandomVectors(key)
+            self.inverse, self.root, "largest", count, accuracy, RandomVectors(key)
         )
 
     def _take(self, found: "_Complement") -> None:
@@ -189,7 +197,7 @@ class SmallRates:
 
     def _rates(self, values: FloatArray) -> FloatArray:
         """sigma / value - sigma, of values in (0, 1]."""
-        sigma = self._inverse.sigma
+        sigma = self.inverse.sigma
         with np.errstate(all="ignore"):
             rates = np.where(values > 0.0, sigma * ((1.0 - values) / values), 2.0)
         found: FloatArray = np.clip(rates, 0.0, 2.0)

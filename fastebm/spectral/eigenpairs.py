@@ -33,11 +33,10 @@ from ..linalg.operator import Operator, OperatorKind, RandomVectors
 from ..linalg.orthonormal_basis import n_rows
 from ..linalg.ritz import NumberArray
 from ..linalg.rounding import RITZ_ROUNDING
-from .eigen_inverse import ProofOptions, SmallRates
+from .eigen_inverse import ProofOptions, SmallRates, preconditioner
 from .eigen_proof import ReversibleProof, proven
 from .eigen_result import EigenResult, Pairs, phases, timescales
 from .gap_result import FAILURE
-from .lobpcg import preconditioner
 
 WHICH = tuple(EigenvalueSelection.KEYS)
 MAX_MATVECS = 100_000
@@ -221,13 +220,13 @@ class _Searches:
 
     def _search(self, S: _core.Scaled, kind: OperatorKind) -> EigenpairSearch:
         operator = Operator(S, kind, symmetric=self.symmetric, threads=self.threads)
-        slow_end = self.symmetric and self.which == "largest"
+        small = self._small if self.which == "largest" else None
 
         def locked(value: Any) -> float:
             return max(LOCKED * self.accuracy(value), RITZ_ROUNDING)
 
         def gives_way() -> bool:
-            return self._small is not None and self._small.pays(operator.n_matvecs)
+            return small is not None and small.pays(operator.n_matvecs)
 
         def invert(worth: float) -> InverseOperator | None:
             chain = self.chain if kind == "right" else self.chain.reverse()
@@ -241,9 +240,9 @@ class _Searches:
             self.k - 1,
             locked,
             RandomVectors(self.key),
-            preconditioner=partial(preconditioner, self.chain, self.threads) if slow_end else None,
+            preconditioner=partial(preconditioner, small, self.threads) if small else None,
             inverse=invert if self.which == "largest" and not self.symmetric else None,
-            gives_way=gives_way if slow_end else None,
+            gives_way=gives_way if small else None,
         )
 
     def accuracy(self, value: Any) -> float:
