@@ -164,11 +164,14 @@ class KrylovSchur:
                 np.abs(diagonal[:, None] - values).min(axis=1)
                 for values in (ritz.values[chosen], dropped)
             )
-            T, Z, _, _, count, *_ = dtrsen((near <= far).astype(np.int32), T, Z, job="N")
+            wanted = near <= far
+            if np.count_nonzero(wanted) != len(chosen):
+                wanted = np.isin(_matched(diagonal, ritz.values), chosen)
+            T, Z, _, _, count, *_ = dtrsen(wanted.astype(np.int32), T, Z, job="N")
         else:
             count = len(T)
         # a failed reordering may end within a conjugate pair
-        if count < len(T) and T[count, count - 1] != 0.0:
+        if 0 < count < len(T) and T[count, count - 1] != 0.0:
             count += 1
         return Z[:, :count], T[:count, :count]
 
@@ -280,3 +283,12 @@ class KrylovSchur:
                 else:
                     self.checked = self.size
             self.expand()
+
+
+def _matched(found: NumberArray, values: NumberArray) -> IntArray:
+    """The positions in `values` of the numbers `found`, each taken once: rounding may have moved
+    both, as it turns two nearly defective real ones into a conjugate pair."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and needed here alone
+
+    positions: IntArray = linear_sum_assignment(np.abs(found[:, None] - values))[1]
+    return positions

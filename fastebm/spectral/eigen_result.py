@@ -63,8 +63,10 @@ class EigenResult(StepsResult):
         Of the search. "inverse" if the pairs are those of the inverse of I - S + sigma.
     criterion : str
         What `converged_each` means. "error", of a reversible chain: `rate_errors` are at most
-        tol (1 - |lambda|). "residual", without detailed balance: the residuals are, which proves
-        neither the error nor that no eigenvalue was missed.
+        tol (1 - |lambda|). "residual", without detailed balance: the backward error is, by the
+        residuals, or for small rates by those of the inverse of I - S (method "shift-invert"). It
+        proves neither the error, about `conditions` times as large, nor that no eigenvalue was
+        missed.
     wall_s : float
         Seconds.
     rate_errors : ndarray (k,)

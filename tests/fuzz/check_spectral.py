@@ -80,7 +80,7 @@ def _backward_error(truth, found, kind, tol, want):
     least = least_singular(core.similar - found.eigenvalue * np.eye(core.n))
     yield holds("residual", least <= allowed or not found.converged, f"{least} > {allowed}")
     at = int(np.argmin(np.abs(1 - core.spectrum[0] - found.eigenvalue)))
-    reach = movable(core, allowed)[at]
+    reach = movable(core, allowed)[0][at]
     yield near("gap", found.gap, want, 0.0, reach, converged=found.converged)
 
 
@@ -89,15 +89,16 @@ def least_singular(A):
 
 
 def movable(core, size):
-    """What a change of S of norm `size` can move each eigenvalue by: by its condition, or where
-    that is large by Elsner's theorem."""
+    """(what a change of S of norm `size` can move each eigenvalue by: by its condition, or where
+    that is large by Elsner's theorem; the conditions)."""
     S, values = core.similar, 1 - core.spectrum[0]
     found, left, right = scipy.linalg.eig(S, left=True)
     condition = 1 / np.maximum(np.abs((left.conj() * right).sum(axis=0)), 1e-300)
     condition = condition[linear_sum_assignment(np.abs(values[:, None] - found))[1]]
     n, norm = len(S), np.linalg.norm(S, 2)
     elsner = (2 * norm + size) ** (1 - 1 / n) * size ** (1 / n)
-    return np.where(condition < 1e6, np.minimum(4 * condition * size, elsner), elsner)
+    moves = np.where(condition < 1e6, np.minimum(4 * condition * size, elsner), elsner)
+    return moves, condition
 
 
 @analysis("one law")
@@ -157,13 +158,16 @@ def eigenpairs(case):
     spread = np.zeros(len(order))
     if not truth.is_reversible:
         S = truth.similar
-        accepted = found.residuals + ROUNDING * case.n
-        allowed = TOL * np.maximum(moduli[order[:got]], 0) + ROUNDING * case.n
+        # that of a vector of the inverse of I - S is larger in S than the backward error
+        wanted = TOL * np.maximum(moduli[order[:got]], 0)
+        accepted = np.minimum(found.residuals, wanted) + ROUNDING * case.n
         for i in np.flatnonzero(each):
             least = least_singular(S - found.eigenvalues[i] * np.eye(case.n))
             yield holds("backward error", least <= accepted[i], f"{least} > {accepted[i]}")
-            yield holds("residual", found.residuals[i] <= allowed[i], found.residuals[i])
-        moves = movable(truth, 2 * max(accepted[each]))[order]
+            if found.method != "shift-invert":
+                yield holds("residual", found.residuals[i] <= accepted[i], found.residuals[i])
+        moves, condition = movable(truth, 2 * max(accepted[each]))
+        moves = np.where(condition > 100, moves, 0)[order]
         apart = np.abs(key[order][:, None] - key[order])
         # values that can pass each other take each other's places
         spread = np.where(apart <= moves[:, None] + moves, moves, 0).max(axis=1)
