@@ -33,11 +33,11 @@ OWN, DONE, RUNNING, SEPARATOR = "own", "done", "running", "|"
 SHORTFALLS = "shortfalls"
 
 
-class Part:
+class CallPart:
     """A part of the call under way: its own state, its finished stages and the part that runs
     within it."""
 
-    def __init__(self, name: str, saved: State, root: "Part | None", file: Checkpoint) -> None:
+    def __init__(self, name: str, saved: State, root: "CallPart | None", file: Checkpoint) -> None:
         self.name, self.file = name, file
         self.root = self if root is None else root
         own, done, running = (_below(saved, kind) for kind in (OWN, DONE, RUNNING))
@@ -45,22 +45,28 @@ class Part:
         self._state: Callable[[], State | None] = lambda: self._saved
         self.done: dict[str, State] = {name: _below(done, name) for name in _names(done)}
         self._waiting: dict[str, State] = {name: _below(running, name) for name in _names(running)}
-        self._running: Part | None = None
+        self._running: CallPart | None = None
 
     def restore(self, state: Callable[[], State | None], restore: Restore) -> None:
         """Go on from the own state that was saved, if there is one; from now on `state` has it."""
         if self._saved is not None:
-            try:
+            with self.read():
                 restore(self._saved)
-            except KeyError as missing:
-                raise InvalidChainError(
-                    f"{self.file.path} has no entry {missing}: another version of fastebm wrote "
-                    "it; remove it to start anew"
-                ) from missing
         self._state, self._saved = state, None
 
     @contextmanager
-    def entered(self) -> Iterator["Part"]:
+    def read(self) -> Iterator[None]:
+        """Entries that are missing are an error that names the file."""
+        try:
+            yield
+        except KeyError as missing:
+            raise InvalidChainError(
+                f"{self.file.path} has no entry {missing}: another version of fastebm wrote it; "
+                "remove it to start anew"
+            ) from missing
+
+    @contextmanager
+    def entered(self) -> Iterator["CallPart"]:
         """What is called within the block is part of this part."""
         token = _current.set(self)
         try:
@@ -68,10 +74,10 @@ class Part:
         finally:
             _current.reset(token)
 
-    def running(self, name: str) -> AbstractContextManager["Part"]:
+    def running(self, name: str) -> AbstractContextManager["CallPart"]:
         """Enter the part `name` of this one, with what was saved of it. After an error it stays as
         it was: Ctrl-C saves it."""
-        self._running = Part(name, self._waiting.get(name, {}), self.root, self.file)
+        self._running = CallPart(name, self._waiting.get(name, {}), self.root, self.file)
         return self._running.entered()
 
     def finish(self, name: str, value: State | None = None, *, keeps: bool = False) -> None:
@@ -101,7 +107,7 @@ class Part:
 
 
 #: The innermost part of the call under way, if that has a checkpoint.
-_current: ContextVar[Part | None] = ContextVar("part", default=None)
+_current: ContextVar[CallPart | None] = ContextVar("part", default=None)
 
 
 def _names(arrays: State) -> list[str]:
@@ -170,7 +176,8 @@ def stage(
         part.finish(name, packed)
         save()
     else:
-        value, texts = unpack(kept), json.loads(str(kept[SHORTFALLS]))
+        with part.read():
+            value, texts = unpack(kept), json.loads(str(kept[SHORTFALLS]))
     for text in texts:
         warn_unconverged(text)
     return value
@@ -180,8 +187,8 @@ class Resumable:
     """The running call. Report progress with ``run(done, **info)``, and call ``run.save()``
     wherever the state is one that `restore` can continue from."""
 
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
+    def __init__(self, monitor: Monitor, part: CallPart | None = None) -> None:
+        self._monitor, self._part = monitor, part
 
     def __call__(self, done: int, **info: Any) -> None:
         self._monitor(done, **info)
@@ -195,6 +202,12 @@ class Resumable:
         """Write the state if there is a checkpoint and its last save is old enough."""
         save()
 
+    def restore(self, state: Callable[[], State | None], restore: Restore) -> None:
+        """Take over the saved state, in a call that could not do so at its beginning; until then
+        the file keeps it."""
+        if self._part is not None:
+            self._part.restore(state, restore)
+
 
 @contextmanager
 def resumable(
@@ -203,7 +216,7 @@ def resumable(
     identity: Callable[[], str],
     *,
     state: Callable[[], State | None] = lambda: None,
-    restore: Restore = lambda _: None,
+    restore: Restore | None = None,
     partial: Callable[[], Any],
     total: int | None = None,
     progress: bool = False,
@@ -226,7 +239,8 @@ def resumable(
         -> arrays from which `restore` continues with the same bits, or None if there is nothing to
         save yet. It is called at any time, also after Ctrl-C. The stages and calls within are saved
         without it.
-    restore : callable(arrays)
+    restore : callable(arrays), optional
+        None: there is no state of its own, or the call itself takes it over by `Resumable.restore`.
     partial : callable
         -> the result so far, the `partial` of `Interrupted`.
     seed : seed or Generator, optional
@@ -244,7 +258,7 @@ def resumable(
     OSError
         No file can be written at the path of the checkpoint.
     """
-    outer, own = _current.get(), list[Part]()
+    outer, own = _current.get(), list[CallPart]()
 
     def interrupted() -> Any:
         # before partial(), which may change what the state refers to
@@ -255,10 +269,10 @@ def resumable(
     with interruptible(
         call, interrupted, total=total, progress=progress, callback=callback
     ) as monitor:
-        entered: AbstractContextManager[Part]
+        entered: AbstractContextManager[CallPart]
         if checkpoint is not None:
             file = Checkpoint(checkpoint, call, identity, seed)
-            entered = Part("", file.load() or {}, None, file).entered()
+            entered = CallPart("", file.load() or {}, None, file).entered()
         elif outer is not None:
             entered = outer.running(f"{call} {identity()}")
         else:
@@ -266,8 +280,9 @@ def resumable(
             return
         with entered as part:
             own.append(part)
-            part.restore(state, restore)
-            yield Resumable(monitor)
+            if restore is not None:
+                part.restore(state, restore)
+            yield Resumable(monitor, part)
         if checkpoint is not None:
             part.file.discard()
         elif outer is not None:

@@ -17,7 +17,8 @@ from .._runtime.types import RNG, Callback, FloatArray, Path
 from .._runtime.warn import shortfalls, warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import on_closed_class
-from ..linalg.m_matrix import Iterate, MMatrixSystem
+from ..linalg.iterate import Iterate
+from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from .first_hit import CRUDE
 
@@ -128,27 +129,23 @@ def kemeny_constant(
     if chain.n_states == 1:
         return KemenyResult(0.0, 0.0, 0.0, 0.0, "trace", 0, 0, True, lag=chain.lag)
     solve: _KemenySolve | None = None
-    saved: list[State] = []
     start = generator_state(generator)
     with resumable(
         "kemeny_constant",
         checkpoint,
         lambda: fingerprint(chain.fingerprint(), n_probes, tol, start),
-        state=lambda: None if solve is None else solve.reached,
-        restore=saved.append,
         partial=lambda: None if solve is None else solve.partial(),
         progress=progress,
         callback=callback,
         seed=rng,
     ) as monitor:
         solve = _KemenySolve(chain, tol, threads)
-        for state in saved:  # one at most
-            solve.restore(state, generator)
+        monitor.restore(solve.state, lambda saved: solve.restore(saved, generator))
         if chain.n_states <= MAX_EXACT and solve.system.prepare(monitor):
             found = solve.exact(monitor)
         else:
             forecast_memory(64 * n_probes, f"the samples of {n_probes:,} probes", "lower n_probes")
-            if not saved:
+            if solve.reached is None:
                 solve.begin(monitor)
             while len(solve.samples) < n_probes:
                 solve.probe(generator, monitor)
@@ -191,6 +188,10 @@ class _KemenySolve:
         }
         forget_stages()
         save()
+
+    def state(self) -> State | None:
+        """What `restore` goes on from; None before the first probe."""
+        return self.reached
 
     def restore(self, state: State, rng: np.random.Generator) -> None:
         """Go on from what `reached` was."""
