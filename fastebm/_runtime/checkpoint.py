@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import time
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -147,10 +148,9 @@ class Checkpoint:
         """Warn that something was not saved, once."""
         if not self._has_warned:
             self._has_warned = True
-            warn_user(
+            _warn(
                 f"{self._call}: the checkpoint {self._path} could not be written ({reason}); the "
-                "work goes on without it, and later saves are tried",
-                CheckpointWarning,
+                "work goes on without it, and later saves are tried"
             )
 
     def save_last(self, state: Callable[[], Arrays | None]) -> None:
@@ -176,11 +176,21 @@ class Checkpoint:
             try:
                 self._path.unlink(missing_ok=True)
             except OSError as error:
-                warn_user(
+                _warn(
                     f"{self._call}: the checkpoint {self._path} could not be removed ({error}); "
-                    "the call has finished, so remove it",
-                    CheckpointWarning,
+                    "the call has finished, so remove it"
                 )
+
+
+def _warn(text: str) -> None:
+    """Issue a `CheckpointWarning`, which is shown and not raised also where warnings are errors: it
+    must not cost the work."""
+    try:
+        warn_user(text, CheckpointWarning)
+    except CheckpointWarning:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", CheckpointWarning)
+            warn_user(text, CheckpointWarning)
 
 
 def _require(path: pathlib.Path) -> None:

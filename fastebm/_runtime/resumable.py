@@ -33,11 +33,11 @@ OWN, DONE, RUNNING, SEPARATOR = "own", "done", "running", "|"
 SHORTFALLS = "shortfalls"
 
 
-class Part:
+class CallPart:
     """A part of the call under way: its own state, its finished stages and the part that runs
     within it."""
 
-    def __init__(self, name: str, saved: State, root: "Part | None", file: Checkpoint) -> None:
+    def __init__(self, name: str, saved: State, root: "CallPart | None", file: Checkpoint) -> None:
         self.name, self.file = name, file
         self.root = self if root is None else root
         own, done, running = (_below(saved, kind) for kind in (OWN, DONE, RUNNING))
@@ -45,7 +45,7 @@ class Part:
         self._state: Callable[[], State | None] = lambda: self._saved
         self.done: dict[str, State] = {name: _below(done, name) for name in _names(done)}
         self._waiting: dict[str, State] = {name: _below(running, name) for name in _names(running)}
-        self._running: Part | None = None
+        self._running: CallPart | None = None
 
     def restore(self, state: Callable[[], State | None], restore: Restore) -> None:
         """Go on from the own state that was saved, if there is one; from now on `state` has it."""
@@ -60,7 +60,7 @@ class Part:
         self._state, self._saved = state, None
 
     @contextmanager
-    def entered(self) -> Iterator["Part"]:
+    def entered(self) -> Iterator["CallPart"]:
         """What is called within the block is part of this part."""
         token = _current.set(self)
         try:
@@ -68,10 +68,10 @@ class Part:
         finally:
             _current.reset(token)
 
-    def running(self, name: str) -> AbstractContextManager["Part"]:
+    def running(self, name: str) -> AbstractContextManager["CallPart"]:
         """Enter the part `name` of this one, with what was saved of it. After an error it stays as
         it was: Ctrl-C saves it."""
-        self._running = Part(name, self._waiting.get(name, {}), self.root, self.file)
+        self._running = CallPart(name, self._waiting.get(name, {}), self.root, self.file)
         return self._running.entered()
 
     def finish(self, name: str, value: State | None = None, *, keeps: bool = False) -> None:
@@ -101,7 +101,7 @@ class Part:
 
 
 #: The innermost part of the call under way, if that has a checkpoint.
-_current: ContextVar[Part | None] = ContextVar("part", default=None)
+_current: ContextVar[CallPart | None] = ContextVar("part", default=None)
 
 
 def _names(arrays: State) -> list[str]:
@@ -244,7 +244,7 @@ def resumable(
     OSError
         No file can be written at the path of the checkpoint.
     """
-    outer, own = _current.get(), list[Part]()
+    outer, own = _current.get(), list[CallPart]()
 
     def interrupted() -> Any:
         # before partial(), which may change what the state refers to
@@ -255,10 +255,10 @@ def resumable(
     with interruptible(
         call, interrupted, total=total, progress=progress, callback=callback
     ) as monitor:
-        entered: AbstractContextManager[Part]
+        entered: AbstractContextManager[CallPart]
         if checkpoint is not None:
             file = Checkpoint(checkpoint, call, identity, seed)
-            entered = Part("", file.load() or {}, None, file).entered()
+            entered = CallPart("", file.load() or {}, None, file).entered()
         elif outer is not None:
             entered = outer.running(f"{call} {identity()}")
         else:

@@ -18,11 +18,10 @@ from ..equilibrium.structure import closed_class, hits_almost_surely, on_closed_
 from ..errors import ConvergenceWarning, InvalidChainError
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
-from ..patterns.graph import mismatch
-from ..patterns.pattern import REVERSIBLE_MISMATCH
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_ends import gap_converged, lower_end
 from ..spectral.gap_result import GapResult
+from .balanced_measure import balanced_measure
 from .times import MAX_ITER, HittingResult, averages, bound_from_gap, enclosure, require_bound
 
 # Largest number of inverse iterations for lambda_B. Each gains a factor
@@ -220,24 +219,6 @@ def hitting_bounds(
     return found
 
 
-def _balanced_measure(chain: MarkovChain) -> tuple[FloatArray, float]:
-    """(a measure with which a reversible irreducible chain is in detailed balance, the largest
-    relative error of that)."""
-    scaled = chain._scaled
-    pattern, log_measure = scaled.pattern, scaled.log_measure
-    if pattern.is_symmetric:
-        error = 0.0
-    elif pattern.is_stored:
-        assert pattern.potential is not None
-        error = mismatch(pattern.matrix, pattern.transpose, pattern.potential)
-    else:
-        error = REVERSIBLE_MISMATCH
-    parts = [pattern.potential, scaled.log_row, scaled.log_col, log_measure - log_measure.max()]
-    largest = sum(float(np.abs(part).max()) for part in parts if part is not None)
-    measure: FloatArray = np.exp(parts[-1])
-    return measure, error + 4.0 * UNIT * (largest + 2.0)
-
-
 class _ExitRateSolve:
     """The means, and bounds on the exit rate 1 - lambda_B by inverse iteration."""
 
@@ -264,7 +245,7 @@ class _ExitRateSolve:
         self.measure, self.imbalance = np.zeros(chain.n_states), 0.0
         if self.reversible:
             whole = slice(None) if recurrent is None else recurrent
-            self.measure[whole], imbalance = _balanced_measure(closed)
+            self.measure[whole], imbalance = balanced_measure(closed)
             self.imbalance = imbalance * 2.0 * np.count_nonzero(self.recurrent_inside)
         self.system = MMatrixSystem(chain._scaled, self.inside, limit, threads)
         self.mean: FloatArray | None = None

@@ -10,7 +10,8 @@ from .._runtime.checkpoint import fingerprint
 from .._runtime.types import BoolArray, FloatArray
 from ..chains.chain import MarkovChain
 from ..equilibrium.structure import reachable
-from ..linalg.m_matrix import Iterate, MMatrixSystem
+from ..linalg.iterate import Iterate
+from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.restriction import Report
 from ..linalg.rounding import UNIT
 from .times import enclosure

@@ -16,7 +16,8 @@ from .._runtime.types import RNG, Callback, FloatArray, Path
 from .._runtime.warn import shortfalls, warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import on_closed_class
-from ..linalg.m_matrix import Iterate, MMatrixSystem
+from ..linalg.iterate import Iterate
+from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from .first_hit import CRUDE
 

@@ -15,7 +15,6 @@ The iterations are in `cg`, the elimination and its competition with iteration i
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from .._runtime.resumable import State, has_checkpoint, save, stage
 from .._runtime.types import BoolArray, FloatArray
 from .cg import FluxConjugateGradients, Splitting, bicgstab_correction
 from .elimination import SparseElimination
+from .iterate import Iterate, Round
 from .restriction import Report, Restriction, ScaledMatrix, SolveTask
 from .rounding import UNIT
 
@@ -36,46 +36,6 @@ MAX_SWEEPS, SWEEP_GAIN = 50, 0.9
 MAX_STALLED = 3
 # Scale of b in an elimination where entries of any size count: no product of it underflows.
 POSITIVE_SCALE = 2.0**900
-
-
-@dataclass(frozen=True, eq=False)
-class Iterate:
-    """x = hi + lo with its residual.
-
-    Attributes
-    ----------
-    hi, lo : ndarray (n_states,)
-    r : ndarray (n_states,)
-        b - M x.
-    size : float
-        max |r| / scale; inf where it is not finite.
-    rounding : float
-        Bound of the rounding error of r on the same scale.
-    bound : float
-        A relative error that is known without the residual, up to `underflow` of the elimination.
-    """
-
-    hi: FloatArray
-    lo: FloatArray
-    r: FloatArray
-    size: float
-    rounding: float
-    bound: float = math.inf
-
-    @property
-    def largest(self) -> float:
-        """max |r|."""
-        return float(np.abs(self.r).max(initial=0.0))
-
-
-@dataclass(frozen=True, eq=False)
-class _Round:
-    """Where the refinement is: its iterate, rounds in a row without progress, and the residual
-    before the round under way (NaN between rounds)."""
-
-    at: Iterate
-    stalled: int
-    before: float
 
 
 class MMatrixSystem:
@@ -106,7 +66,7 @@ class MMatrixSystem:
         self._elimination = SparseElimination(self._M)
         self._cg = FluxConjugateGradients(self._M, self._elimination, limit)
         self._splitting = Splitting(self._M)
-        self._round: _Round | None = None  # of the refinement under way
+        self._round: Round | None = None  # of the refinement under way
         # a checkpoint: where the refinement is, and whether B was eliminated before it was resumed
         self._reached: State | None = None
         self._was_factorised = False
@@ -252,8 +212,7 @@ class MMatrixSystem:
     def error(self, iterate: Iterate) -> float:
         """The delta of the module docstring, from the residual with its rounding or from the bound
         of the elimination."""
-        # a row of P is divided by its sum, which is rounded at every entry
-        own = (4.0 + self.max_degree) * UNIT
+        own = (4.0 + self.max_degree) * UNIT  # the sum that divides a row is rounded at every entry
         return min(iterate.size + iterate.rounding, iterate.bound) + own
 
     def _moved(self, at: Iterate, step: FloatArray) -> Iterate:
@@ -273,11 +232,11 @@ class MMatrixSystem:
     def _refine(self) -> bool:
         """Iterative refinement; False if elimination is cheaper than to go on."""
         tol = self._task.tol
-        now = self._round or _Round(self._best, 0, math.nan)
+        now = self._round or Round(self._best, 0, math.nan)
         at, stalled, before = now.at, now.stalled, now.before
         while self._best.size > tol and self.n_iter < self.limit and stalled < MAX_STALLED:
             before = self._best.size if math.isnan(before) else before
-            self._round = _Round(at, stalled, before)
+            self._round = Round(at, stalled, before)
             last = at.largest
             # squares of small residuals would underflow
             unit = 2.0 ** math.frexp(last)[1] if self._task.support is not None else 1.0
@@ -289,7 +248,7 @@ class MMatrixSystem:
             if self._task.support is not None:  # small entries come after the large ones
                 gained |= at.largest <= 0.5 * last
             stalled, before = 0 if gained else stalled + 1, math.nan
-            self._round = _Round(at, stalled, before)
+            self._round = Round(at, stalled, before)
             self._note()
         self._round = None
         return True
@@ -382,7 +341,7 @@ class MMatrixSystem:
         self._accept(state["best_hi"], state["best_lo"])
         at = self._accept(state["hi"], state["lo"])
         self._M.n_products, self._elimination.pause = int(n_iter), float(pause)
-        self._round = _Round(at, int(stalled), float(before))
+        self._round = Round(at, int(stalled), float(before))
 
     # --- elimination ------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _core
 from .._runtime.pacing import Pacer, paced_ranges
+from .._runtime.resumable import State, save
 from .._runtime.types import FloatArray, IntArray
 from ..chains import scaling
 from ..chains.chain import MarkovChain
@@ -165,6 +166,25 @@ class DensityEvolution:
         g = self._now[:, : self.n_starts]
         with np.errstate(over="ignore"):
             return g if self.unit is None else g / self.unit[:, None]
+
+
+class SavedEvolution:
+    """The state of an evolution under way, for a checkpoint."""
+
+    def __init__(self) -> None:
+        self.resumed: State | None = None
+        self._reached: State | None = None
+
+    def state(self) -> State | None:
+        return self._reached
+
+    def restore(self, state: State) -> None:
+        self.resumed = self._reached = state
+
+    def note(self, evolution: DensityEvolution, others: State) -> None:
+        """Save the state if it is due."""
+        self._reached = {**evolution.state(), **others}
+        save()
 
 
 def _log_density(start: int | FloatArray, log_pi: FloatArray) -> tuple[IntArray, FloatArray]:

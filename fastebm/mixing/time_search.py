@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .. import _core
-from .._runtime.resumable import Resumable, State, save, stage
+from .._runtime.resumable import Resumable, stage
 from .._runtime.types import FloatArray, IntArray
 from ..chains.chain import MarkovChain
 from ..equilibrium.law_error import relative_law_error
@@ -24,7 +24,7 @@ from ..spectral.gap_ends import end_kind, gap_converged, upper_end
 from ..spectral.gap_result import GapResult
 from .curve import mixing_curve, rate_of
 from .dense_powers import MAX_DENSE, DensePowers, profile_steps
-from .evolution import MAX_DEPTH, DensityEvolution, complemented
+from .evolution import MAX_DEPTH, DensityEvolution, SavedEvolution, complemented
 from .gap_failure import failure_of
 
 # A distance that exceeds eps by less than this part of it counts as eps: ties are common (the
@@ -49,25 +49,6 @@ class Bound(NamedTuple):
     method: str
     kind: str
     failure: float | None = None
-
-
-class _Saved:
-    """The state of an evolution under way, for a checkpoint."""
-
-    def __init__(self) -> None:
-        self.resumed: State | None = None
-        self._reached: State | None = None
-
-    def state(self) -> State | None:
-        return self._reached
-
-    def restore(self, state: State) -> None:
-        self.resumed = self._reached = state
-
-    def note(self, evolution: DensityEvolution, others: State) -> None:
-        """Save the state if it is due."""
-        self._reached = {**evolution.state(), **others}
-        save()
 
 
 class MixingTimeSearch:
@@ -196,12 +177,12 @@ class MixingTimeSearch:
         open while its distance less its error exceeds eps, and as closed once its distance with its
         error does not; between the two it may be either."""
         self.starts, self.start_steps = states, np.full(len(states), math.inf)
-        saved = _Saved()
+        saved = SavedEvolution()
         found = stage("starts", lambda: self._walk(saved), state=saved.state, restore=saved.restore)
         self.start_steps, self._closed, known, self.worst = found
         self._set("lower", "evolution", known)
 
-    def _walk(self, saved: "_Saved") -> tuple[FloatArray, FloatArray, int, int | None]:
+    def _walk(self, saved: SavedEvolution) -> tuple[FloatArray, FloatArray, int, int | None]:
         """(the steps of every start, the steps at which it counts as closed, the lower bound, the
         worst start)."""
         states, closed, known = self.starts, np.full(len(self.starts), math.inf), 0
@@ -252,7 +233,7 @@ class MixingTimeSearch:
         order = np.argsort(self.log_pi, kind="stable")
         probes = [int(x) for x in order[::-1][:N_PROBES] if self.log_pi[x] >= -MAX_DEPTH]
         mass = np.exp(self.log_pi[probes]) * max(1.0 - self._slack, 0.0)
-        saved = _Saved()
+        saved = SavedEvolution()
         best, found = stage(
             "candidates",
             lambda: self._probe(probes, mass, order, saved),
@@ -264,7 +245,7 @@ class MixingTimeSearch:
         return found
 
     def _probe(
-        self, probes: list[int], mass: FloatArray, order: IntArray, saved: "_Saved"
+        self, probes: list[int], mass: FloatArray, order: IntArray, saved: SavedEvolution
     ) -> tuple[int | float, IntArray]:
         """(the bound by minorisation, the candidates)."""
         evolution = DensityEvolution(self.chain, self.log_pi, [*probes], self.threads, dual=True)

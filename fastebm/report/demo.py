@@ -4,11 +4,8 @@
 import math
 import sys
 import time
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TextIO, TypeAlias, cast
-
-import numpy as np
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO, TypeAlias, TypeVar, cast
 
 from .. import datasets
 from .._runtime.checkpoint import fingerprint
@@ -29,7 +26,7 @@ from ..simulation.simulate import superior_states
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 from .answers import lower_kind
-from .facts import RARE, named, rare, standard_errors, versions
+from .facts import RARE, heaviest_words, named, rare, standard_errors, version_of, versions
 from .files import plain, write_json
 
 # Of each dataset: its score, the score from which a state counts as superior, and a state of large
@@ -44,6 +41,7 @@ TOL, SWEEP_TOL = 1e-9, 1e-7
 N_STEPS, N_WALKERS, N_WORDS = 30, 10_000, 8
 
 #: A line of the summary: name, finding, meaning.
+T = TypeVar("T")
 Line: TypeAlias = tuple[str, str, str]
 
 
@@ -181,12 +179,16 @@ class _Demo:
                 "sweep": self.sweep,
                 "converged": all(self.checks),
                 "versions": versions()
-                | {name: _version(name) for name in ("pocketsphinx", "vaderSentiment")},
+                | {name: version_of(name) for name in ("pocketsphinx", "vaderSentiment")},
                 "wall_s": time.perf_counter() - self.begin,
                 "timings": self.timings,
             }
         )
         return facts
+
+    def found(self, name: str, function: Callable[..., T], *args: Any, **options: Any) -> T:
+        """The result of function(*args, **options), or what the checkpoint has as `name`."""
+        return stage(name, lambda: function(*args, **options, **self.options))
 
     def pretrained(self) -> None:
         """The pretrained model: structure, stationary law, distance from detailed balance."""
@@ -199,10 +201,7 @@ class _Demo:
         s, law = structure(chain), stationary(chain, **self.options)
         self.timed("stationary")
         balance = detailed_balance(chain, num_threads=self.options["num_threads"])
-        slem = stage(
-            "slem",
-            lambda: spectral_gap(chain, kind="absolute", tol=TOL, rng=self.seed, **self.options),
-        )
+        slem = self.found("slem", spectral_gap, chain, kind="absolute", tol=TOL, rng=self.seed)
         self.timed("slem")
         few, self.start = rare(law.pi), self.labels.index(start)
         # States that no run ever visits are no meaningful target.
@@ -265,9 +264,7 @@ class _Demo:
     def symmetric(self) -> None:
         """The additive reversibilisation: the same law, in detailed balance."""
         self.reference = reversibilize(self.chain, num_threads=self.options["num_threads"])
-        gap = stage(
-            "gap", lambda: spectral_gap(self.reference, tol=TOL, rng=self.seed, **self.options)
-        )
+        gap = self.found("gap", spectral_gap, self.reference, tol=TOL, rng=self.seed)
         self.timed("additive_gap")
         self.reference_gap = gap
         self.checks.append(gap.converged)
@@ -300,26 +297,18 @@ class _Demo:
         chain = tilt(self.reference, self.reward, beta, num_threads=self.options["num_threads"])
         law = stationary(chain, num_threads=self.options["num_threads"])
         plain_reference = math.isinf(beta)
-        gap = (
-            self.reference_gap
-            if plain_reference
-            else stage(
-                f"gap {beta!r}",
-                lambda: spectral_gap(chain, tol=SWEEP_TOL, rng=self.seed, **self.options),
-            )
-        )
-        curve = stage(
-            f"curve {beta!r}", lambda: mixing_curve(chain, self.start, N_STEPS, **self.options)
-        )
-        solve = stage(
-            f"solve {beta!r}",
-            lambda: hitting_times(chain, self.target, tol=SWEEP_TOL, gap=gap, **self.options),
-        )
-        sample = stage(
-            f"sample {beta!r}",
-            lambda: simulate_hitting_times(
-                chain, self.target, n_walkers=N_WALKERS, rng=self.seed, **self.options
-            ),
+        tag, gap = f" at {beta!r}", self.reference_gap
+        if not plain_reference:
+            gap = self.found(f"gap{tag}", spectral_gap, chain, tol=SWEEP_TOL, rng=self.seed)
+        curve = self.found(f"curve{tag}", mixing_curve, chain, self.start, N_STEPS)
+        solve = self.found(f"solve{tag}", hitting_times, chain, self.target, tol=SWEEP_TOL, gap=gap)
+        sample = self.found(
+            f"sample{tag}",
+            simulate_hitting_times,
+            chain,
+            self.target,
+            n_walkers=N_WALKERS,
+            rng=self.seed,
         )
         self.checks += [
             law.converged,
@@ -330,7 +319,7 @@ class _Demo:
             bool(curve.kl_is_monotone),
         ]
         assert curve.kl is not None  # a default distance
-        at = {name: float(getattr(solve, name)[self.start]) for name in ("mean", "lower", "upper")}
+        at = {part: float(getattr(solve, part)[self.start]) for part in ("mean", "lower", "upper")}
         found = {
             "beta": beta,
             "pi_residual": law.residual,
@@ -348,21 +337,12 @@ class _Demo:
             "hitting_from_start": at,
             "reference_kl": float(law.pi @ chain.reference_kl()),
             "mean_reward": float(law.pi @ self.reward),
-            "words": self.words(law.pi),
+            "words": heaviest_words(self.labels, law.pi, N_WORDS),
         }
         self.sweep.append(found)
         self.gaps[f"beta {beta:g}"], self.samples[beta] = gap, sample
         self.timed(f"beta {beta:g}")
         self.say_tilted(found, curve.kl[0], gap.gap, sample)
-
-    def words(self, pi: FloatArray) -> list[dict[str, Any]]:
-        """The last words of largest stationary mass; the empty history has none."""
-        last = self.labels.last
-        mass = np.bincount(last[last >= 0], pi[last >= 0])
-        return [
-            {"word": self.labels.words[w], "mass": mass[w]}
-            for w in np.argsort(-mass, kind="stable")[:N_WORDS]
-        ]
 
     def say_tilted(
         self, found: dict[str, Any], kl: FloatArray, gap: float, sample: HittingSample
@@ -416,10 +396,3 @@ class _Demo:
                 "",
             ),
         )
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

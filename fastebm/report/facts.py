@@ -3,6 +3,7 @@
 import math
 import platform
 from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, BoolArray, FloatArray
 from .._version import __version__
 from ..chains.chain import MarkovChain
+from ..datasets import HistoryLabels
 from ..equilibrium.structure import on_closed_class
 from ..errors import InvalidChainError, ReducibleChainError
 from ..simulation.hitting_sample import HittingSample
@@ -149,3 +151,20 @@ def standard_errors(mean: float, sample: HittingSample) -> float | None:
     if error > 0.0:
         return difference / error
     return 0.0 if difference == 0.0 else math.copysign(math.inf, difference)
+
+
+def version_of(package: str) -> str | None:
+    """The version of an installed package, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def heaviest_words(labels: HistoryLabels, pi: FloatArray, n: int) -> list[dict[str, Any]]:
+    """The n last words of largest stationary mass; the empty history has none."""
+    last = labels.last
+    mass = np.bincount(last[last >= 0], pi[last >= 0])
+    return [
+        {"word": labels.words[w], "mass": mass[w]} for w in np.argsort(-mass, kind="stable")[:n]
+    ]

@@ -93,11 +93,10 @@ def test_ctrl_c_within_an_inner_call_saves_the_state_of_the_outer_one(tmp_path):
 
 def test_a_checkpoint_of_another_version_names_the_remedy(tmp_path):
     path = tmp_path / "sum.npz"
+    other = Sum(stop=3)
+    other.state = lambda: {"done": np.array(3)}
     with pytest.raises(fe.Interrupted):
-        Sum(stop=3).run(path)
-    with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files if name != "total"}
-    np.savez(path, **arrays)
+        other.run(path)
     with pytest.raises(fe.InvalidChainError, match=r"no entry 'total'.*remove it to start anew"):
         Sum().run(path)
     assert path.exists()

@@ -67,6 +67,15 @@ def counts(n=400):
 
 
 @cache
+def scattered(n=2001):
+    """Counts of random pairs: more states than exact standard errors are computed for."""
+    rng = np.random.default_rng(5)
+    x = np.tile(np.arange(n), 8)
+    table = sp.coo_array((np.full(len(x), 5.0), (x, rng.permutation(x))), shape=(n, n)).tocsr()
+    return table + table.T
+
+
+@cache
 def paths():
     return list(fe.simulate(directed(60), 200, start=np.arange(8), n_walkers=8, rng=4))
 
@@ -115,23 +124,23 @@ CALLS = {
     "spectral_gap, multigrid": lambda **o: fe.spectral_gap(
         reversible(), method="multigrid", tol=1e-3, rng=1, **o
     ),
-    "spectral_gap, directed": lambda **o: fe.spectral_gap(fresh(directed(400)), rng=1, **o),
+    "spectral_gap, directed": lambda **o: fe.spectral_gap(fresh(directed(180)), rng=1, **o),
     "spectral_gap, absolute": lambda **o: fe.spectral_gap(
-        fresh(directed(400)), kind="absolute", rng=1, **o
+        fresh(directed(180)), kind="absolute", rng=1, **o
     ),
     "spectral_gap, additive": lambda **o: fe.spectral_gap(
-        fresh(directed(400)), kind="additive", rng=1, **o
+        fresh(directed(180)), kind="additive", rng=1, **o
     ),
     "spectral_gap, multiplicative": lambda **o: fe.spectral_gap(
-        fresh(directed(400)), kind="multiplicative", rng=1, **o
+        fresh(directed(180)), kind="multiplicative", rng=1, **o
     ),
     "eigenpairs": lambda **o: fe.eigenpairs(reversible(), 4, rng=1, **o),
     "eigenpairs, directed": lambda **o: fe.eigenpairs(
-        fresh(directed(400)), 3, tol=1e-6, which="modulus", rng=1, **o
+        fresh(directed(180)), 3, tol=1e-6, which="modulus", rng=1, **o
     ),
     "metastable_sets": lambda **o: fe.metastable_sets(reversible(), 3, rng=1, **o),
-    "lumpability": lambda **o: fe.lumpability(fresh(directed(400)), halves(directed(400)), **o),
-    "detailed_balance": lambda **o: fe.detailed_balance(fresh(directed(400)), hodge=True, **o),
+    "lumpability": lambda **o: fe.lumpability(fresh(directed(180)), halves(directed(180)), **o),
+    "detailed_balance": lambda **o: fe.detailed_balance(fresh(directed(180)), hodge=True, **o),
     "simulate": lambda **o: fe.simulate(
         directed(), 20_000, start=np.arange(20), n_walkers=20, rng=1, **o
     ),
@@ -147,10 +156,10 @@ CALLS = {
     "importance_hitting": lambda **o: fe.importance_hitting(
         tilted(), 14, [0], avoid=[15], beta=8.0, n_walkers=60_000, rng=1, **o
     ),
-    "balance_test": lambda **o: fe.balance_test(counts(), n_bootstrap=99, rng=1, **o),
+    "balance_test": lambda **o: fe.balance_test(counts(), n_bootstrap=450, rng=1, **o),
     "markov_test": lambda **o: fe.markov_test(paths(), n_bootstrap=30, rng=1, **o),
     "bootstrap": lambda **o: fe.bootstrap(paths(), gap_of, n=12, rng=1, reversible=True, **o),
-    "fit_potential": lambda **o: fe.fit_potential(counts(2100), rng=1, **o),
+    "fit_potential": lambda **o: fe.fit_potential(scattered(), rng=1, **o),
     "fit_potential, squares": lambda **o: fe.fit_potential(
         counts(), method="least-squares", rng=1, **o
     ),
@@ -166,9 +175,9 @@ CALLS = {
         np.linspace(0.01, 0.9, 500), 0.25, np.linspace(0, 6, 40), **o
     ),
     "analyze": lambda **o: fe.analyze(
-        fresh(directed(400)),
-        score=np.arange(400.0),
-        level=395,
+        fresh(directed(180)),
+        score=np.arange(180.0),
+        level=175,
         betas=[500.0],
         spectrum=2,
         n_walkers=500,
@@ -177,7 +186,6 @@ CALLS = {
         **o,
     ),
 }
-WITHOUT_CALLBACK = set()
 
 
 def fresh(chain):
