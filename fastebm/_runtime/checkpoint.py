@@ -94,6 +94,7 @@ class Checkpoint:
         self._is_closed = False
         if self._path is not None:
             _require(self._path)
+            self._path = self._path.absolute()  # wherever the call may go
             remove_stale_drafts(self._path.resolve())
             self._identity = identity()
             is_number = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
@@ -174,7 +175,7 @@ class Checkpoint:
         """Remove the file: the call has finished."""
         if self._path is not None:
             try:
-                self._path.unlink(missing_ok=True)
+                self._path.resolve().unlink(missing_ok=True)  # a link stays
             except OSError as error:
                 _warn(
                     f"{self._call}: the checkpoint {self._path} could not be removed ({error}); "

@@ -50,14 +50,20 @@ class CallPart:
     def restore(self, state: Callable[[], State | None], restore: Restore) -> None:
         """Go on from the own state that was saved, if there is one; from now on `state` has it."""
         if self._saved is not None:
-            try:
+            with self.read():
                 restore(self._saved)
-            except KeyError as missing:
-                raise InvalidChainError(
-                    f"{self.file.path} has no entry {missing}: another version of fastebm wrote "
-                    "it; remove it to start anew"
-                ) from missing
         self._state, self._saved = state, None
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """Entries that are missing are an error that names the file."""
+        try:
+            yield
+        except KeyError as missing:
+            raise InvalidChainError(
+                f"{self.file.path} has no entry {missing}: another version of fastebm wrote it; "
+                "remove it to start anew"
+            ) from missing
 
     @contextmanager
     def entered(self) -> Iterator["CallPart"]:
@@ -170,7 +176,8 @@ def stage(
         part.finish(name, packed)
         save()
     else:
-        value, texts = unpack(kept), json.loads(str(kept[SHORTFALLS]))
+        with part.read():
+            value, texts = unpack(kept), json.loads(str(kept[SHORTFALLS]))
     for text in texts:
         warn_unconverged(text)
     return value

@@ -136,7 +136,8 @@ def simulate_hitting_times(
     checkpoint : path, optional
         A file to which the progress is written every half a minute and at Ctrl-C. The same call
         resumes from it with the same bits (with ``rng=None`` on the same random numbers) and
-        removes it when it is done.
+        removes it when it is done. If it cannot be written later, a `CheckpointWarning` says so and
+        the call goes on.
 
     Returns
     -------
@@ -151,6 +152,9 @@ def simulate_hitting_times(
     Interrupted
         After Ctrl-C; ``.partial`` is the HittingSample of the walkers so far, with the unfinished
         ones censored at their step.
+
+    OSError
+        No checkpoint can be written at that path.
 
     Warns
     -----

@@ -127,7 +127,8 @@ def splitting_probability(
     rng : Generator, BitGenerator, SeedSequence, int or None
         The result depends on it and on the arguments, bit for bit, and not on `num_threads`.
     num_threads, progress, callback, checkpoint
-        As in `simulate_hitting_times`; the checkpoint keeps finished groups of replicas.
+        As in `simulate_hitting_times`; the checkpoint keeps finished groups of replicas, and the
+        levels of the one under way.
 
     Returns
     -------

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint, remembered_seed
 from .._runtime.random import philox_key
-from .._runtime.resumable import State, resumable
+from .._runtime.resumable import State, forget_stages, has_checkpoint, resumable, save, stage
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, BoolArray, Callback, FloatArray, IntArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
@@ -120,9 +120,17 @@ class SplittingRun:
 
             while (first := len(self.finished.table)) < self.n_replicas:
                 group = ReplicaGroup(self, range(first, min(first + TOGETHER, self.n_replicas)))
-                group.run(partial(report, group, first))
-                table = np.append(self.finished.table, group.outcome(), axis=0)
-                self.finished = FinishedReplicas(table, self.walks.n_steps)
+                outcome, n_steps = stage(
+                    f"replicas {first}",
+                    partial(group.run, partial(report, group, first)),
+                    state=group.state,
+                    restore=group.restore,
+                )
+                if self.walks.n_steps != n_steps:  # it was finished before a checkpoint
+                    self.walks.restore(n_steps)
+                table = np.append(self.finished.table, outcome, axis=0)
+                self.finished = FinishedReplicas(table, n_steps)
+                forget_stages()
                 monitor.save()
                 monitor(len(table), steps=self.walks.n_steps)
         return summary()
@@ -152,6 +160,20 @@ class SplittingRun:
         self.walks.restore(n_steps)
 
 
+# What a checkpoint keeps of a group.
+KEPT = (
+    "begin",
+    "stream",
+    "best",
+    "n_streams",
+    "n_drawn",
+    "estimate",
+    "n_levels",
+    "cycle_mean",
+    "alive",
+)
+
+
 class ReplicaGroup:
     """Some replicas that advance together, each a row of particles.
 
@@ -164,8 +186,10 @@ class ReplicaGroup:
     best : ndarray float64 (n_replicas, n_particles)
     n_streams, n_drawn : ndarray int64 (n_replicas,)
         Random streams used so far, and numbers drawn to choose survivors.
+    alive : ndarray bool (n_replicas,)
+        Replicas that are still running.
     level : float
-        The lowest level of a replica that is still running.
+        The lowest level of one of them.
     """
 
     def __init__(self, run: SplittingRun, replicas: range) -> None:
@@ -180,16 +204,29 @@ class ReplicaGroup:
         self.n_drawn = np.zeros(n_replicas, dtype=np.int64)
         self.estimate, self.n_levels = np.ones(n_replicas), np.zeros(n_replicas)
         self.cycle_mean = np.zeros(n_replicas)
-        self.level = -np.inf
+        self.alive, self.level = np.ones(n_replicas, dtype=bool), -np.inf
+        self._reached: State | None = None  # after the last level
 
-    def run(self, report: Callable[[], None]) -> None:
-        """Run all replicas to their end; report() after every call to the core."""
+    def state(self) -> State | None:
+        """The arrays of a checkpoint; None before the first level."""
+        return self._reached
+
+    def restore(self, state: State) -> None:
+        """Continue from the arrays that `state` returned."""
+        for name in KEPT:
+            setattr(self, name, state[name].copy())
+        self.call.walks.restore(int(state["n_steps"]))
+        self._reached = state
+
+    def run(self, report: Callable[[], None]) -> tuple[FloatArray, int]:
+        """(outcome of all replicas, steps so far); report() after every call to the core."""
         self.report = report
-        every = np.ones(self.best.shape, dtype=bool)
-        steps = np.zeros(self.best.shape, dtype=np.int64)
-        steps[every] = self._walk(every, score_starts=self.call.score_starts)
-        self.cycle_mean = steps.mean(axis=1)
-        alive = np.ones(len(self.replicas), dtype=bool)
+        if self._reached is None:
+            every = np.ones(self.best.shape, dtype=bool)
+            steps = np.zeros(self.best.shape, dtype=np.int64)
+            steps[every] = self._walk(every, score_starts=self.call.score_starts)
+            self.cycle_mean = steps.mean(axis=1)
+        alive = self.alive
         while alive.any():
             level = np.partition(self.best, self.n_kill - 1, axis=1)[:, self.n_kill - 1]
             alive &= level < np.inf
@@ -202,11 +239,16 @@ class ReplicaGroup:
             if alive.any():
                 self.level = float(level[alive].min())
                 self._branch(killed, level)
-        self.estimate *= (self.best == np.inf).mean(axis=1)
+            if has_checkpoint():
+                own = {name: getattr(self, name).copy() for name in KEPT}
+                self._reached = own | {"n_steps": np.array(self.call.walks.n_steps)}
+                save()
+        return self._outcome(), self.call.walks.n_steps
 
-    def outcome(self) -> FloatArray:
+    def _outcome(self) -> FloatArray:
         """(estimate, mean steps of the first trajectories, levels) of each replica."""
-        return np.stack([self.estimate, self.cycle_mean, self.n_levels], axis=1)
+        estimate = self.estimate * (self.best == np.inf).mean(axis=1)
+        return np.stack([estimate, self.cycle_mean, self.n_levels], axis=1)
 
     def _walk(self, which: BoolArray, score_starts: bool) -> IntArray:
         """Walk the chosen particles from their beginnings to the end on new random streams; returns

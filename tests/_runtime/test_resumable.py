@@ -5,7 +5,8 @@ import pytest
 
 import fastebm as fe
 from fastebm._runtime.progress import interruptible
-from fastebm._runtime.resumable import resumable
+from fastebm._runtime.random import generator_state, restore_generator
+from fastebm._runtime.resumable import resumable, stage
 
 
 class Sum:
@@ -100,3 +101,72 @@ def test_a_checkpoint_of_another_version_names_the_remedy(tmp_path):
     with pytest.raises(fe.InvalidChainError, match=r"no entry 'total'.*remove it to start anew"):
         Sum().run(path)
     assert path.exists()
+
+
+class Nested:
+    """A call of three stages, each the sum of a call within; `log` has the terms that were added,
+    and Ctrl-C comes before term `stop` of all."""
+
+    def __init__(self, path, stop=None):
+        self.log, self.stop, self.path = [], stop, path
+
+    def inner(self, n):
+        own = Sum()
+
+        def count(info):
+            self.log.append((n, info["done"]))
+            if len(self.log) == self.stop:
+                raise KeyboardInterrupt
+
+        return own.run(None, n, callback=count)
+
+    def run(self):
+        with resumable("nested", self.path, lambda: "id", partial=lambda: "partial"):
+            return [stage(f"n = {n}", lambda n=n: self.inner(n)) for n in (2, 3, 4)]
+
+
+@pytest.mark.parametrize("stop", range(1, 10))
+def test_stages_that_are_done_are_not_repeated(tmp_path, monkeypatch, stop):
+    path = tmp_path / "nested"
+    first = Nested(path, stop)
+    with pytest.raises(fe.Interrupted) as interruption:
+        first.run()
+    assert interruption.value.partial == "partial"
+    again = Nested(path)
+    assert again.run() == [3, 6, 10]
+    # the callback comes after a term is added and before it is saved
+    assert first.log + again.log == Nested(None).log + [
+        (n, k) for n in (2, 3, 4) for k in range(1, n + 1)
+    ]
+    assert not path.exists()
+
+
+def test_a_stage_that_cannot_be_kept_is_a_warning_and_computed_again(tmp_path):
+    path, value, calls = tmp_path / "odd", object(), []
+
+    def compute():
+        calls.append(1)
+        return value
+
+    def run(stop):
+        with resumable("odd", path, lambda: "id", state=lambda: {"n": 1}, partial=lambda: None):
+            found = stage("odd", compute)
+            if stop:
+                raise KeyboardInterrupt
+        return found
+
+    with pytest.warns(fe.CheckpointWarning, match="cannot keep odd"), pytest.raises(fe.Interrupted):
+        run(True)
+    with pytest.warns(fe.CheckpointWarning):
+        assert run(False) is value
+    assert len(calls) == 2
+
+
+def test_a_generator_comes_back_in_its_state():
+    for kind in (np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64):
+        rng = np.random.Generator(kind(5))
+        rng.random(7)
+        state, expected = generator_state(rng), rng.random(5).tolist()
+        other = np.random.Generator(kind(0))
+        restore_generator(other, state)
+        assert other.random(5).tolist() == expected
