@@ -191,8 +191,8 @@ class Resumable:
     """The running call. Report progress with ``run(done, **info)``, and call ``run.save()``
     wherever the state is one that `restore` can continue from."""
 
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
+    def __init__(self, monitor: Monitor, part: CallPart | None = None) -> None:
+        self._monitor, self._part = monitor, part
 
     def __call__(self, done: int, **info: Any) -> None:
         self._monitor(done, **info)
@@ -206,6 +206,12 @@ class Resumable:
         """Write the state if there is a checkpoint and its last save is old enough."""
         save()
 
+    def restore(self, state: Callable[[], State | None], restore: Restore) -> None:
+        """Take over the saved state, in a call that could not do so at its beginning; until then
+        the file keeps it."""
+        if self._part is not None:
+            self._part.restore(state, restore)
+
 
 @contextmanager
 def resumable(
@@ -214,7 +220,7 @@ def resumable(
     identity: Callable[[], str],
     *,
     state: Callable[[], State | None] = lambda: None,
-    restore: Restore = lambda _: None,
+    restore: Restore | None = None,
     partial: Callable[[], Any],
     total: int | None = None,
     progress: bool = False,
@@ -237,7 +243,8 @@ def resumable(
         -> arrays from which `restore` continues with the same bits, or None if there is nothing to
         save yet. It is called at any time, also after Ctrl-C. The stages and calls within are saved
         without it.
-    restore : callable(arrays)
+    restore : callable(arrays), optional
+        None: there is no state of its own, or the call itself takes it over by `Resumable.restore`.
     partial : callable
         -> the result so far, the `partial` of `Interrupted`.
     seed : seed or Generator, optional
@@ -277,8 +284,9 @@ def resumable(
             return
         with entered as part:
             own.append(part)
-            part.restore(state, restore)
-            yield Resumable(monitor)
+            if restore is not None:
+                part.restore(state, restore)
+            yield Resumable(monitor, part)
         if checkpoint is not None:
             part.file.discard()
         elif outer is not None:

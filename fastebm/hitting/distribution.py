@@ -80,7 +80,7 @@ def hitting_distribution(
     ReducibleChainError
         No start is given and the stationary distribution is not unique.
     Interrupted
-        Ctrl-C. `partial` has the steps so far.
+        Ctrl-C. `partial` has the steps so far; None while pi is searched for.
 
     Notes
     -----
@@ -99,19 +99,26 @@ def hitting_distribution(
     n_steps = validate.count(n_steps, "n_steps", minimum=0)
     mask = validate.target_mask(target, chain.n_states, chain.labels)
     threads = resolve_threads(num_threads)
-    average, given, converged = _starts(chain, start, threads)
-    evolution = _BackwardEvolution(chain, mask, n_steps, average, converged, threads)
+    if start is not None:
+        _starts(chain, start, threads)  # check it
+    evolution: _BackwardEvolution | None = None
     with resumable(
         "hitting_distribution",
         checkpoint,
-        lambda: fingerprint(chain.fingerprint(), mask, n_steps, given),
-        state=evolution.state,
-        restore=evolution.restore,
-        partial=evolution.result,
+        lambda: fingerprint(
+            chain.fingerprint(),
+            mask,
+            n_steps,
+            None if start is None else _starts(chain, start, threads)[1],
+        ),
+        partial=lambda: None if evolution is None else evolution.result(),
         total=n_steps,
         progress=progress,
         callback=callback,
     ) as run:
+        average, _, converged = _starts(chain, start, threads)
+        evolution = _BackwardEvolution(chain, mask, n_steps, average, converged, threads)
+        run.restore(evolution.state, evolution.restore)
         evolution.run(run)
     return evolution.result()
 

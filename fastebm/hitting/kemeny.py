@@ -128,26 +128,22 @@ def kemeny_constant(
     if chain.n_states == 1:
         return KemenyResult(0.0, 0.0, 0.0, 0.0, "trace", 0, 0, True, lag=chain.lag)
     solve: _KemenySolve | None = None
-    saved: list[State] = []
     start = generator_state(generator)
     with resumable(
         "kemeny_constant",
         checkpoint,
         lambda: fingerprint(chain.fingerprint(), n_probes, tol, start),
-        state=lambda: None if solve is None else solve.reached,
-        restore=saved.append,
         partial=lambda: None if solve is None else solve.partial(),
         progress=progress,
         callback=callback,
         seed=rng,
     ) as monitor:
         solve = _KemenySolve(chain, tol, threads)
-        for state in saved:  # one at most
-            solve.restore(state, generator)
+        monitor.restore(solve.state, lambda saved: solve.restore(saved, generator))
         if chain.n_states <= MAX_EXACT and solve.system.prepare(monitor):
             found = solve.exact(monitor)
         else:
-            if not saved:
+            if solve.reached is None:
                 solve.begin(monitor)
             while len(solve.samples) < n_probes:
                 solve.probe(generator, monitor)
@@ -190,6 +186,10 @@ class _KemenySolve:
         }
         forget_stages()
         save()
+
+    def state(self) -> State | None:
+        """What `restore` goes on from; None before the first probe."""
+        return self.reached
 
     def restore(self, state: State, rng: np.random.Generator) -> None:
         """Go on from what `reached` was."""

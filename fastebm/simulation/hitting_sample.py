@@ -182,14 +182,7 @@ def simulate_hitting_times(
 
     def identity() -> str:
         return fingerprint(
-            chain.fingerprint(),
-            mask,
-            starts.distribution,
-            starts.given,
-            n_walkers,
-            max_steps,
-            rel_ci,
-            key,
+            chain.fingerprint(), mask, *starts.identity, n_walkers, max_steps, rel_ci, key
         )
 
     with resumable(

@@ -84,7 +84,8 @@ def simulate(
     MemoryForecastError
         The trajectories do not fit into free memory.
     Interrupted
-        After Ctrl-C; ``.partial`` is the array, with -1 for steps that were not simulated.
+        After Ctrl-C; ``.partial`` is the array, with -1 for steps that were not simulated; None
+        while pi is searched for.
 
     Examples
     --------
@@ -104,25 +105,32 @@ def simulate(
     )
     rng = remembered_seed(rng, checkpoint)
     key = philox_key(rng)
-    states = Starts(chain, start, key, num_threads).take(0, n_walkers)
+    starts = Starts(chain, start, key, num_threads)
+    states = np.empty(n_walkers, dtype=np.int64)
     kernel = chain._scaled.walker(num_threads)
     paths = np.empty((n_walkers, n_steps + 1), dtype=dtype)
-    paths[:, 0] = states
     # Done so far: all steps of the walkers below `first`, and `step` steps of the next round.
     pacer, first, step = step_pacer(), 0, 0
+    has_begun = False
 
-    def state() -> State:
+    def state() -> State | None:
+        if not has_begun:
+            return None
         own = paths[first : first + WALKERS_PER_ROUND, : step + 1]
-        return {"place": np.array([first, step]), "done": paths[:first], "own": own}
+        place = np.array([first, step])
+        return {"place": place, "starts": paths[:, 0], "done": paths[:first], "own": own}
 
     def restore(saved: State) -> None:
-        nonlocal first, step
+        nonlocal first, step, has_begun
         first, step = saved["place"].tolist()
-        paths[:first] = saved["done"]
+        paths[:, 0], paths[:first], has_begun = saved["starts"], saved["done"], True
         paths[first : first + WALKERS_PER_ROUND, : step + 1] = saved["own"]
+        states[:] = paths[:, 0]
         states[first : first + WALKERS_PER_ROUND] = saved["own"][:, -1]
 
-    def partial() -> npt.NDArray[np.integer]:
+    def partial() -> npt.NDArray[np.integer] | None:
+        if not has_begun:
+            return None
         paths[first : first + WALKERS_PER_ROUND, step + 1 :] = -1
         paths[first + WALKERS_PER_ROUND :, 1:] = -1
         return paths
@@ -130,7 +138,7 @@ def simulate(
     with resumable(
         "simulate",
         checkpoint,
-        lambda: fingerprint(chain.fingerprint(), states, n_steps, key),
+        lambda: fingerprint(chain.fingerprint(), *starts.identity, n_walkers, n_steps, key),
         state=state,
         restore=restore,
         partial=partial,
@@ -139,6 +147,9 @@ def simulate(
         callback=callback,
         seed=rng,
     ) as monitor:
+        if not has_begun:
+            states[:] = paths[:, 0] = starts.take(0, n_walkers)
+            has_begun = True
         while first < n_walkers:
             own = slice(first, first + WALKERS_PER_ROUND)
 

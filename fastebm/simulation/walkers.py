@@ -8,6 +8,7 @@ AVX-512 Philox was measured and was slower next to these misses.
 """
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from .._runtime import validate
 from .._runtime.pacing import Pacer
 from .._runtime.types import BoolArray, FloatArray, IntArray, States
 from ..chains.chain import MarkovChain
-from ..chains.law import DEFAULT_LAW_TOL
+from ..chains.law import DEFAULT_LAW_TOL, StationaryLaw
 from ..equilibrium.structure import hits_almost_surely
 from ..errors import InvalidChainError
 
@@ -79,36 +80,54 @@ class Starts:
         States are assigned to walkers round robin; floats are the distribution to draw from; None
         draws from pi.
     key : ndarray uint64 (2,)
-        The walkers' Philox key. It is read at each draw, so that a checkpoint may replace it.
+        The walkers' Philox key.
 
     Attributes
     ----------
-    distribution : ndarray (n_states,) or None
-        The distribution that starts are drawn from.
     given : ndarray int64 or None
         The states that are assigned round robin.
-    converged : bool
-        pi did, if starts are drawn from it.
     """
-
-    distribution: FloatArray | None
-    given: IntArray | None
-    converged: bool
 
     def __init__(
         self, chain: MarkovChain, start: npt.ArrayLike | None, key: Words, num_threads: int
     ) -> None:
-        self.key, self.distribution, self.given, self.converged = key, None, None, True
+        self.key, self.is_pi, self._threads = key, start is None, num_threads
+        self._law_of = chain._law
+        self.given: IntArray | None = None
+        self._drawn_from: FloatArray | None = None
         if start is None:
-            law = chain._law.within(DEFAULT_LAW_TOL) or chain._law.take(num_threads)
-            self.distribution, self.converged = law.pi, law.converged
+            pass
         elif np.ndim(start) == 1 and np.size(start) and np.asarray(start).dtype.kind == "f":
-            self.distribution = validate.distribution(start, chain.n_states, "start", chain.labels)
+            self._drawn_from = validate.distribution(start, chain.n_states, "start", chain.labels)
         else:
             self.given = validate.state_array(start, chain.n_states, "start", chain.labels)
-        if self.distribution is not None:
-            self._cdf = np.cumsum(self.distribution)
-            self._cdf /= self._cdf[-1]  # then u < 1 finds a state, and never one of mass zero
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Parts of a `fingerprint`. pi is that of the chain, and not yet found."""
+        return self.is_pi, self._drawn_from, self.given
+
+    @cached_property
+    def _law(self) -> StationaryLaw:
+        known = self._law_of.within(DEFAULT_LAW_TOL)
+        return self._law_of.take(self._threads) if known is None else known
+
+    @property
+    def converged(self) -> bool:
+        """Whether pi did, if starts are drawn from it."""
+        return self._law.converged if self.is_pi else True
+
+    @cached_property
+    def distribution(self) -> FloatArray | None:
+        """The distribution that starts are drawn from; pi is found at the first use."""
+        return self._law.pi if self.is_pi else self._drawn_from
+
+    @cached_property
+    def _cdf(self) -> FloatArray:
+        assert self.distribution is not None
+        cdf = np.cumsum(self.distribution)
+        cdf /= cdf[-1]  # then u < 1 finds a state, and never one of mass zero
+        return cdf
 
     @property
     def support(self) -> IntArray:

@@ -150,29 +150,29 @@ def eigenpairs(
             "use chain.largest_class(), or chain.restrict(labels == c) with labels from "
             "structure(chain)"
         )
-    work = _Searches(chain, k, which, tol, key, threads)
+    work: _Searches | None = None
     with resumable(
         "eigenpairs",
         checkpoint,
         lambda: fingerprint(chain.fingerprint(), k, which, tol, limit, failure, key),
-        state=work.state,
-        restore=work.restore,
-        partial=lambda: work.partial(run.wall_s) if work.is_whole else None,
+        partial=lambda: None if work is None else work.partial(run.wall_s),
         progress=progress,
         callback=callback,
         seed=rng,
     ) as run:
+        searches = _Searches(chain, k, which, tol, key, threads)
+        run.restore(searches.state, searches.restore)
+        work = searches  # before an earlier state is restored, there is no partial result
 
         def step_done(value: Any, residual: float) -> None:
             run.save()
             run(
-                work.n_matvecs,
+                searches.n_matvecs,
                 eigenvalue=float(np.real(value)),
                 residual=residual,
-                n_found=work.n_found,
+                n_found=searches.n_found,
             )
 
-        work.is_whole = True
         work.run(limit, step_done)
         work.prove(ProofOptions(tol, failure, key, limit, step_done))
         found = work.result(run.wall_s)
@@ -188,10 +188,7 @@ def eigenpairs(
 
 class _Searches:
     """The searches of one call: for the right vectors and, without detailed balance, for the left
-    ones.
-
-    `is_whole` is set once an earlier state, if there is one, is restored: before, there is no
-    partial result."""
+    ones."""
 
     def __init__(
         self,
@@ -203,7 +200,6 @@ class _Searches:
         threads: int,
     ) -> None:
         self.chain, self.k, self.threads, self.tol = chain, k, threads, tol
-        self.is_whole = False
         self.proof: ReversibleProof | None = None
         self.law = chain._law.take(threads)
         self.log_pi = self.law.log_pi
