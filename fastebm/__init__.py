@@ -1,102 +1,15 @@
 """Numerical analysis of very large sparse Markov chains, in particular of RL-tuned language models.
 
-Public names are imported here, except those that need optional packages or that few users need:
-these are loaded on first use.
+Public names are imported on first use. So the command line handles signals before NumPy and SciPy
+are imported, and optional packages are imported only where they are needed.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
-from .chains import HammingGraph, Hypercube, MarkovChain, TiltedChain, Torus, load, row_kernel, tilt
-from .coarse_graining import LumpabilityResult, MetastableResult, lumpability, metastable_sets
-from .counts import ConnectedSet, TransitionCounts, connected_set, count_transitions, discretize
-from .equilibrium import (
-    BalanceResult,
-    StationaryResult,
-    StructureResult,
-    detailed_balance,
-    reversibilize,
-    stationary,
-    structure,
-)
-from .errors import (
-    CheckpointWarning,
-    ConvergenceError,
-    ConvergenceWarning,
-    FastebmError,
-    InputTooLargeError,
-    Interrupted,
-    InvalidChainError,
-    MemoryForecastError,
-    NotReversibleError,
-    PeriodicChainError,
-    ReducibleChainError,
-    SelectionWarning,
-)
-from .hitting import (
-    AbsorptionResult,
-    BoundsResult,
-    CommuteResult,
-    DistributionResult,
-    HitProbabilityResult,
-    HittingResult,
-    KemenyResult,
-    MomentsResult,
-    ReturnResult,
-    absorption_probabilities,
-    committor,
-    commute_times,
-    hitting_bounds,
-    hitting_distribution,
-    hitting_moments,
-    hitting_probabilities,
-    hitting_times,
-    kemeny_constant,
-    return_times,
-)
-from .inference import (
-    BalanceTest,
-    BootstrapResult,
-    MarkovTest,
-    PotentialFit,
-    ReversibleFit,
-    RewardFit,
-    balance_test,
-    bootstrap,
-    fit_potential,
-    fit_reward,
-    markov_test,
-    reversible_fit,
-)
-from .mixing import (
-    AutocorrelationResult,
-    ConductanceResult,
-    DobrushinResult,
-    LogSobolevResult,
-    MixingResult,
-    MixingTimeResult,
-    autocorrelation,
-    conductance,
-    dobrushin,
-    mixing_curve,
-    mixing_time,
-    modified_log_sobolev,
-)
-from .simulation import (
-    HittingSample,
-    ImportanceResult,
-    SplittingResult,
-    SplittingTimeResult,
-    importance_hitting,
-    simulate,
-    simulate_hitting_times,
-    splitting_hitting_time,
-    splitting_probability,
-    superior_states,
-)
-from .spectral import EigenResult, GapResult, eigenpairs, spectral_gap
 
 if TYPE_CHECKING:
     from . import datasets as datasets
@@ -105,20 +18,82 @@ if TYPE_CHECKING:
     from . import policy as policy
     from . import rlvr as rlvr
 
-    # From the defining module: from the package, mypy takes the module of that name.
-    from .report.analyze import analyze as analyze
-    from .report.result import Report as Report
+    # From the defining modules: from the packages, mypy takes modules of the same names.
+    from .chains.chain import MarkovChain
+    from .chains.lattices import HammingGraph, Hypercube, Torus
+    from .chains.row_kernel import row_kernel
+    from .chains.store import load
+    from .chains.tilt import TiltedChain, tilt
+    from .coarse_graining.lumpability import LumpabilityResult, lumpability
+    from .coarse_graining.metastable import MetastableResult, metastable_sets
+    from .counts.connected_set import ConnectedSet, connected_set
+    from .counts.matrix import TransitionCounts
+    from .counts.transitions import count_transitions, discretize
+    from .equilibrium.detailed_balance import BalanceResult, detailed_balance
+    from .equilibrium.reversibilize import reversibilize
+    from .equilibrium.stationary import StationaryResult, stationary
+    from .equilibrium.structure import StructureResult, structure
+    from .errors import (
+        CheckpointWarning,
+        ConvergenceError,
+        ConvergenceWarning,
+        FastebmError,
+        InputTooLargeError,
+        Interrupted,
+        InvalidChainError,
+        MemoryForecastError,
+        NotReversibleError,
+        PeriodicChainError,
+        ReducibleChainError,
+        SelectionWarning,
+    )
+    from .hitting.bounds import BoundsResult, hitting_bounds
+    from .hitting.distribution import DistributionResult, hitting_distribution
+    from .hitting.kemeny import KemenyResult, kemeny_constant
+    from .hitting.moments import MomentsResult, hitting_moments
+    from .hitting.probabilities import (
+        AbsorptionResult,
+        HitProbabilityResult,
+        absorption_probabilities,
+        committor,
+        hitting_probabilities,
+    )
+    from .hitting.returns import CommuteResult, ReturnResult, commute_times, return_times
+    from .hitting.times import HittingResult, hitting_times
+    from .inference.balance_test import BalanceTest, balance_test
+    from .inference.bootstrap import BootstrapResult, bootstrap
+    from .inference.markov_test import MarkovTest, markov_test
+    from .inference.potential import PotentialFit, fit_potential
+    from .inference.reversible_fit import ReversibleFit, reversible_fit
+    from .inference.reward import RewardFit, fit_reward
+    from .mixing.autocorrelation import AutocorrelationResult, autocorrelation
+    from .mixing.conductance import ConductanceResult, conductance
+    from .mixing.curve import MixingResult, mixing_curve
+    from .mixing.dobrushin import DobrushinResult, dobrushin
+    from .mixing.log_sobolev import LogSobolevResult, modified_log_sobolev
+    from .mixing.time import MixingTimeResult, mixing_time
+    from .report.analyze import analyze
+    from .report.result import Report
+    from .simulation.hitting_sample import HittingSample, simulate_hitting_times
+    from .simulation.importance import ImportanceResult, importance_hitting
+    from .simulation.simulate import simulate, superior_states
+    from .simulation.splitting import (
+        SplittingResult,
+        SplittingTimeResult,
+        splitting_hitting_time,
+        splitting_probability,
+    )
+    from .spectral.eigen_result import EigenResult
+    from .spectral.eigenpairs import eigenpairs
+    from .spectral.gap import spectral_gap
+    from .spectral.gap_result import GapResult
 
-# {public name: the subpackage it is imported from, None if it is a module itself}
-_LAZY = {
-    "analyze": "report",
-    "Report": "report",
-    "datasets": None,
-    "io": None,
-    "plot": None,
-    "policy": None,
-    "rlvr": None,
-}
+# The subpackages that have public names, from the bottom up, and the public modules.
+_HOMES = (
+    *("errors", "counts", "chains", "equilibrium", "spectral", "simulation", "hitting", "mixing"),
+    *("coarse_graining", "inference", "report"),
+)
+_MODULES = ("datasets", "io", "plot", "policy", "rlvr")
 
 __all__ = [
     "AbsorptionResult",
@@ -215,17 +190,22 @@ __all__ = [
     "structure",
     "superior_states",
     "tilt",
-    *_LAZY,
+    "analyze",
+    "Report",
+    *_MODULES,
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'fastebm' has no attribute {name!r}")
-    source = _LAZY[name]
-    if source is None:
+    if name in __all__ and name not in _MODULES:
+        for home in _HOMES:
+            module = import_module(f"fastebm.{home}")
+            if hasattr(module, name):
+                value = globals()[name] = getattr(module, name)
+                return value
+    elif not name.startswith("_") and find_spec(f"fastebm.{name}") is not None:
         return import_module(f"fastebm.{name}")
-    return getattr(import_module(f"fastebm.{source}"), name)
+    raise AttributeError(f"module 'fastebm' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -27,7 +27,7 @@ def loaded_by(code):
 
 
 def test_import_brings_nothing_heavy():
-    loaded = loaded_by("import fastebm")
+    loaded = loaded_by("import fastebm; fastebm.spectral_gap, fastebm.mixing_time")
     assert "fastebm.spectral.gap" in loaded
     heavy = {
         "numba",
@@ -43,6 +43,23 @@ def test_import_brings_nothing_heavy():
     }
     already = loaded_by("import scipy.sparse, scipy.linalg")
     assert not (loaded & heavy) - already
+
+
+def test_the_command_line_handles_signals_before_it_imports_numpy():
+    assert "numpy" not in loaded_by("import fastebm, fastebm.cli.signals")
+
+
+def test_public_names_are_those_that_type_checkers_see():
+    tree = ast.parse(Path(fastebm.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    for node in block.body:
+        for alias in node.names:
+            home = importlib.import_module(f"fastebm.{node.module}") if node.module else fastebm
+            assert getattr(fastebm, alias.name) is getattr(home, alias.name), alias.name
+
+
+def test_subpackages_are_attributes():
+    assert fastebm.spectral.spectral_gap is fastebm.spectral_gap
 
 
 def test_every_public_name_exists():

@@ -80,12 +80,10 @@ class CallPart:
         self._running = CallPart(name, self._waiting.get(name, {}), self.root, self.file)
         return self._running.entered()
 
-    def finish(self, name: str, value: State | None = None, *, keeps: bool = False) -> None:
-        """The part `name` is done; keep the value of a stage, or what it would go on from."""
+    def finish(self, name: str, *, keeps: bool = False) -> None:
+        """The part `name` is done; keep what it would go on from if `keeps`."""
         if keeps and self._running is not None:
             self._waiting = {**self._waiting, name: self._running.arrays()}
-        elif value is not None:
-            self.done = {**self.done, name: value}
         if not keeps:
             self._waiting.pop(name, None)
         self._running = None
@@ -146,6 +144,7 @@ def stage(
     unpack: Callable[[State], T] = packing.unpack,
     state: Callable[[], State | None] = lambda: None,
     restore: Restore = lambda _: None,
+    is_shared: bool = False,
 ) -> T:
     """compute(), or its value as the checkpoint of the call under way has it, with its
     `ConvergenceWarning`s.
@@ -159,11 +158,14 @@ def stage(
         Value to arrays and back.
     state, restore : callable
         The state of an unfinished compute(), as in `resumable`.
+    is_shared : bool
+        Keep the value until the whole call ends, for all of its parts.
     """
     part = _current.get()
     if part is None:
         return compute()
-    kept = part.done.get(name)
+    keeper = part.root if is_shared else part
+    kept = keeper.done.get(name)
     if kept is None:
         with shortfalls() as texts, part.running(name) as own:
             own.restore(state, restore)
@@ -173,7 +175,9 @@ def stage(
             packed = {**pack(value), SHORTFALLS: np.array(json.dumps(texts))}
         except (TypeError, MemoryError) as error:
             part.file.warn(f"it cannot keep {name}: {error}")
-        part.finish(name, packed)
+        part.finish(name)
+        if packed is not None:
+            keeper.done = {**keeper.done, name: packed}
         save()
     else:
         with part.read():

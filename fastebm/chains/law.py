@@ -209,6 +209,7 @@ class KnownLaw:
             unpack=_unpacked,
             state=search.state,
             restore=search.restore,
+            is_shared=True,  # later parts of the call take the law of the same chain
         )
 
     @staticmethod

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from errno import EBADF
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -83,7 +82,7 @@ def _require_format(path: str) -> None:
         raise InvalidChainError(f"--output {path}: name a file that ends in {', '.join(SUFFIXES)}")
     if suffix == ".parquet":
         try:
-            import_module("pyarrow.parquet")
+            import pyarrow.parquet  # noqa: F401
         except ImportError as error:
             raise ImportError(
                 f'--output {path} needs the package pyarrow: pip install "fastebm[data]"; a .csv '
@@ -140,7 +139,9 @@ def _write_csv(path: Path, table: Table) -> None:
 
 
 def _write_parquet(path: Path, table: Table) -> None:
-    pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    import pyarrow
+    from pyarrow import parquet
+
     kinds = [
         pyarrow.from_numpy_dtype(column.dtype)
         if isinstance(column, np.ndarray)

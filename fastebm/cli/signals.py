@@ -19,6 +19,7 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 # Python drops an exception that a handler raises inside a destructor, and a module whose import is
 # interrupted cannot be imported again. So the signal is raised again until it has an effect.
 RETRY_S = 0.2
+ALARM: int | None = getattr(signal, "SIGALRM", None)  # Windows has none
 
 
 class Stop(KeyboardInterrupt):
@@ -60,7 +61,7 @@ class Signals:
     def finish(self) -> None:
         """From now on signals have no effect: only saving and printing are left."""
         self._is_done = True
-        if signal.SIGALRM in self._before:
+        if ALARM in self._before:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def ignore(self) -> None:
@@ -97,9 +98,10 @@ class Signals:
             self.received = number
         if not self._is_working:
             return
-        if signal.SIGALRM not in self._before:
-            self._install(signal.SIGALRM)
-        signal.setitimer(signal.ITIMER_REAL, RETRY_S)
+        if ALARM is not None:
+            if ALARM not in self._before:
+                self._install(ALARM)
+            signal.setitimer(signal.ITIMER_REAL, RETRY_S)
         if not _is_stopping(sys.exc_info()[1]) and not _is_importing(frame):
             raise Stop
 

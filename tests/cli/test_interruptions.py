@@ -189,3 +189,38 @@ def test_a_closed_or_full_stdout_is_a_one_line_error(tmp_path, npz):
             f"{args} {redirected}", shell=True, stderr=subprocess.PIPE, text=True, timeout=60
         )
         assert done.returncode == 2 and fragment in done.stderr and done.stderr.count("\n") == 1
+
+
+# The command line in a process that sends itself a signal where the module of this name is
+# imported, or at its exit.
+SELF_SIGNALLED = """
+import atexit, os, signal, sys
+where, number = sys.argv.pop(1), signal.SIGUSR1
+class Hook:
+    def find_spec(self, name, path=None, target=None):
+        if name == where:
+            os.kill(os.getpid(), number)
+sys.meta_path.insert(0, Hook())
+if where == "exit":
+    atexit.register(os.kill, os.getpid(), number)
+from fastebm.cli import run_process
+run_process()
+"""
+
+
+@pytest.mark.parametrize(
+    "where, ends",
+    [
+        ("numpy", {(138, "interrupted")}),
+        # the signal has an effect a moment after the import, when the work may be done
+        ("fastebm.spectral.gap", {(138, "interrupted"), (0, "done")}),
+        ("exit", {(0, "done")}),
+    ],
+)
+def test_a_signal_during_imports_and_at_the_exit(where, ends, tmp_path, start, npz):
+    path = npz(tmp_path, gallery.cycle(5, 0.5).P)
+    process = start(where, "gap", path, program=["-c", SELF_SIGNALLED])
+    out, err = process.communicate(timeout=60)
+    document = strict_json(out)
+    assert (process.returncode, document["status"]) in ends
+    assert document["command"] == "gap" and "Traceback" not in err
