@@ -231,7 +231,7 @@ def first_exit(
     problem = Problem(
         reference, checked_reward(reward, reference), beta, is_exit | ~reaching, options, threads
     )
-    search = _Search(kernel, is_exit, reaching, at_exit / beta, tol, limit)
+    search = _ExitSearch(kernel, is_exit, reaching, at_exit / beta, tol, limit)
     with resumable(
         "policy.first_exit",
         checkpoint,
@@ -273,7 +273,7 @@ def _exit_rewards(exit_reward: npt.ArrayLike, members: Any, n: int) -> FloatArra
     return at_exit
 
 
-class _Search:
+class _ExitSearch:
     """v = log z, on the exits and the states that reach one."""
 
     def __init__(
