@@ -143,6 +143,12 @@ WITHOUT_LAW = {
     "committor": lambda c: fe.committor(c, [0], [1]),
     "commute_times": lambda c: fe.commute_times(c, [0, 2], [1, 3]),
     "tilt": lambda c: fe.tilt(c, F, 1.0),
+    "policy.average": lambda c: fe.policy.average(c, F, 1.0),
+    "policy.discounted": lambda c: fe.policy.discounted(c, F, 1.0, discount=0.9),
+    "policy.finite_horizon": lambda c: fe.policy.finite_horizon(c, F, 1.0, horizon=2),
+    "policy.first_exit": lambda c: fe.policy.first_exit(c, -F, 1.0, exit=[0]),
+    "policy.rate_function": lambda c: fe.policy.rate_function(c, F, [0.4]),
+    "policy.verifiable": lambda c: fe.policy.verifiable(c, [0], 1.0, wrong=[1]),
     "simulate": lambda c: fe.simulate(c, 5, start=[0], rng=0),
     "splitting_hitting_time": lambda c: fe.splitting_hitting_time(
         c, 0, [5], score=F, n_particles=200, n_replicas=8, rng=0
@@ -373,8 +379,9 @@ def test_the_demo_loses_no_flag(monkeypatch, capsys):
 def test_every_public_analysis_of_a_chain_is_listed_here():
     listed = {name.partition(",")[0] for name in {**FROM_LAW, **IRREDUCIBLE, **REFUSED}}
     listed |= set(WITHOUT_LAW) | REVERSIBLE | {"kemeny_constant"}  # it has a test of its own
-    for name in fe.__all__:
-        value = getattr(fe, name)
+    public = {name: getattr(fe, name) for name in fe.__all__}
+    public |= {f"policy.{name}": getattr(fe.policy, name) for name in fe.policy.__all__}
+    for name, value in public.items():
         if inspect.isfunction(value):
             first = next(iter(inspect.signature(value).parameters), None)
             assert first not in ("chain", "reference") or name in listed, name

@@ -93,7 +93,8 @@ class FluxConjugateGradients:
         M = self.matrix
         # not log pi: a reversible chain may have several classes
         log_measure = M.scaled.log_measure
-        weight = np.where(M.inside, np.exp(log_measure - log_measure[M.inside].max()), 0.0)
+        # states outside may have a far larger measure
+        weight = np.exp(np.where(M.inside, log_measure - log_measure[M.inside].max(), -np.inf))
         row = weight if M.scaled.row is None else weight * M.scaled.row
         F = _core.Scaled(M.scaled.operator.kernel, row, M.scaled.col)
         return FluxForm(weight, F, _core.Jacobi(weight * M.exit_rate))

@@ -235,10 +235,11 @@ def mean_rate(
         f, rate = f + step - moved_by * times, rate + moved_by
     assert best is not None
     _, rate, left, moved, slack = best
-    if change > 0.0:
-        grown = math.expm1(change) if change < MAX_CHANGE else math.inf
-        slack = slack + grown * (moved + largest)
-        if is_divergence:
-            slack = slack + grown * (earned + ENTROPY_SLACK) + (1.0 + grown) * change
+    if change >= MAX_CHANGE:
+        return Rate(float(rate), -math.inf, math.inf)
+    grown = math.expm1(change)
+    slack = slack + grown * (moved + largest)
+    if is_divergence:
+        slack = slack + grown * (earned + ENTROPY_SLACK) + (1.0 + grown) * change
     low, high = float((left - slack).min()), float((left + slack).max())
     return Rate(float(min(max(rate, low), high)), low, high)

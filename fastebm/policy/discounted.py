@@ -96,7 +96,7 @@ class DiscountedPolicy(PolicyResult):
         >>> walk = fe.MarkovChain.from_edges([0, 1, 2, 3], [1, 2, 3, 0], symmetric=True)
         >>> best = fe.policy.discounted(walk, [0.0, 0.0, 0.0, 1.0], 1.0, discount=0.9)
         >>> best.with_beta(0.1).value.round(3).tolist()
-        [4.902, 4.418, 4.902, 4.418]
+        [4.898, 4.409, 4.898, 4.409]
         """
         p = self._problem
         return _discounted(p.reference, p.reward, beta, start=self.value / beta, **p.options)
@@ -118,7 +118,7 @@ class DiscountedPolicy(PolicyResult):
         >>> walk = fe.MarkovChain.from_edges([0, 1, 2, 3], [1, 2, 3, 0], symmetric=True)
         >>> best = fe.policy.discounted(walk, [0.0, 0.0, 0.0, 1.0], 1.0, discount=0.9)
         >>> [round(float(p.path_kl[0]), 3) for p in best.sweep([10.0, 0.1])]
-        [0.007, 3.327]
+        [0.007, 3.646]
         """
         found: list[DiscountedPolicy] = swept(self, betas)
         return found
@@ -179,7 +179,7 @@ def discounted(
     >>> walk = fe.MarkovChain.from_edges([0, 1, 2, 3], [1, 2, 3, 0], symmetric=True)
     >>> best = fe.policy.discounted(walk, [0.0, 0.0, 0.0, 1.0], beta=0.5, discount=0.9)
     >>> best.value.round(4).tolist()
-    [3.7636, 3.3927, 3.7636, 3.3927]
+    [3.7731, 3.3958, 3.7731, 3.3958]
     """
     require_chain(reference, "reference")
     return _discounted(
@@ -216,7 +216,7 @@ def _discounted(
     options = {"discount": discount, "tol": tol, "num_threads": num_threads}
     problem = Problem(reference, checked_reward(reward, reference), beta, None, options, threads)
     first = np.zeros(kernel.n_states) if start is None else start
-    search = _Search(kernel, discount, first, tol)
+    search = _DiscountSearch(kernel, discount, first, tol)
     with resumable(
         "policy.discounted",
         checkpoint,
@@ -243,7 +243,7 @@ def _discounted(
     return found
 
 
-class _Search:
+class _DiscountSearch:
     """v = V / beta; T v(x) = log sum_y q exp(r / beta + gamma v(y)).
 
     v is held as w + c with a number c, because T (w + c) = T w + gamma c: the rounding of values
@@ -262,7 +262,7 @@ class _Search:
         c, n_steps = state["numbers"].tolist()
         self.at = state["w"], c, tuple(state["widths"].tolist()), int(n_steps)
 
-    def _ends(self) -> "_Ends":
+    def _ends(self) -> "_DiscountEnds":
         w, c, *_ = self.at
         discount, kernel = self.discount, self.kernel
         Tw = kernel.apply(discount * w)
@@ -271,7 +271,9 @@ class _Search:
         rho, weight = (Tw - w) - left, discount / (1.0 - discount)
         low, high = float(rho.min()) - e, float(rho.max()) + e
         outward = 8.0 * UNIT * weight * max(abs(low), abs(high)) + e
-        return _Ends(Tw, rho, e, weight * low - outward, weight * high + outward, discount * c)
+        return _DiscountEnds(
+            Tw, rho, e, weight * low - outward, weight * high + outward, discount * c
+        )
 
     def run(self, report: Report, save: Callable[[], None]) -> None:
         """Sweeps as long as they pay, then Newton steps (I - gamma P) d = T v - v."""
@@ -349,14 +351,14 @@ class _Search:
             _problem=problem,
         )
 
-    def _distance(self, ends: "_Ends") -> float:
+    def _distance(self, ends: "_DiscountEnds") -> float:
         """Bound of |w - w*| in every state for the optimum w* + c*, whatever c* is."""
         rho, half = ends.rho, 0.5 * (ends.high - ends.low)
         middle = 0.5 * float(rho.max() + rho.min())
         return half + float(np.abs(rho - middle).max()) + 2.0 * ends.rounding
 
 
-class _Ends(NamedTuple):
+class _DiscountEnds(NamedTuple):
     """T w, T v - v, its rounding, and the optimum between T w + offset + low and + high."""
 
     Tw: FloatArray

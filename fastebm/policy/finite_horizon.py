@@ -129,7 +129,7 @@ class HorizonPolicy(PolicyResult):
         >>> walk = fe.MarkovChain.from_edges([0, 1, 2, 3], [1, 2, 3, 0], symmetric=True)
         >>> best = fe.policy.finite_horizon(walk, [0.0, 0.0, 0.0, 1.0], 0.5, horizon=3)
         >>> best.with_beta(0.1).value[0].round(3).tolist()
-        [1.862, 0.931, 1.862, 0.931]
+        [1.861, 0.931, 1.861, 0.931]
         """
         p = self._problem
         return finite_horizon(p.reference, p.reward, beta, **p.options)

@@ -115,7 +115,7 @@ class FirstExitPolicy(PolicyResult):
         >>> walk = fe.MarkovChain.from_edges([0, 1, 2, 3], [1, 2, 3, 4], symmetric=True)
         >>> slow = fe.policy.first_exit(walk, [-0.1] * 5, 0.5, exit=[4])
         >>> slow.with_beta(0.1).value.round(3).tolist()
-        [-0.597, -0.497, -0.381, -0.227, 0.0]
+        [-0.594, -0.494, -0.331, -0.166, 0.0]
         """
         p = self._problem
         return first_exit(p.reference, p.reward, beta, **p.options)
@@ -137,7 +137,7 @@ class FirstExitPolicy(PolicyResult):
         >>> walk = fe.MarkovChain.from_edges([0, 1, 2, 3], [1, 2, 3, 4], symmetric=True)
         >>> slow = fe.policy.first_exit(walk, [-0.1] * 5, 0.5, exit=[4])
         >>> [round(float(p.path_kl[0]), 3) for p in slow.sweep([1.0, 0.1])]
-        [0.311, 1.462]
+        [0.26, 1.635]
         """
         found: list[FirstExitPolicy] = swept(self, betas)
         return found
@@ -208,7 +208,7 @@ def first_exit(
     >>> walk = fe.MarkovChain.from_edges([0, 1, 2, 3], [1, 2, 3, 4], symmetric=True)
     >>> best = fe.policy.first_exit(walk, [-0.1] * 5, beta=0.5, exit=[4])
     >>> best.value.round(4).tolist()
-    [-0.9681, -0.8681, -0.6743, -0.3821, 0.0]
+    [-0.9636, -0.8636, -0.6211, -0.3197, 0.0]
     """
     require_chain(reference, "reference")
     beta = validate.number(beta, "beta", above=0.0)
@@ -231,7 +231,7 @@ def first_exit(
     problem = Problem(
         reference, checked_reward(reward, reference), beta, is_exit | ~reaching, options, threads
     )
-    search = _Search(kernel, is_exit, reaching, at_exit / beta, tol, limit)
+    search = _ExitSearch(kernel, is_exit, reaching, at_exit / beta, tol, limit)
     with resumable(
         "policy.first_exit",
         checkpoint,
@@ -273,7 +273,7 @@ def _exit_rewards(exit_reward: npt.ArrayLike, members: Any, n: int) -> FloatArra
     return at_exit
 
 
-class _Search:
+class _ExitSearch:
     """v = log z, on the exits and the states that reach one."""
 
     def __init__(

@@ -145,7 +145,7 @@ class _Place:
         return cls(state["v"], int(n_steps), before, widths, bool(sweeps), int(mark))
 
 
-class Search:
+class PolicySearch:
     """Base of the searches: `at` is where one is, and changes in one assignment, so that Ctrl-C
     leaves a state from which `restore` goes on with the same bits.
 
@@ -172,7 +172,7 @@ class Search:
         self.at = _Place.of(state)
 
 
-class FixedPointSearch(Search):
+class FixedPointSearch(PolicySearch):
     """v = T v on B; outside, v is given."""
 
     def run(self, inside: BoolArray, report: Report, check: Callable[[int], None]) -> PolicyStep:
@@ -199,7 +199,7 @@ class FixedPointSearch(Search):
             check(n_steps)
 
 
-class PerronSearch(Search):
+class PerronSearch(PolicySearch):
     """v with M exp(v) = lambda exp(v) on an irreducible chain, zero at one state, B all others.
 
     Power steps, as long as they pay; then cycles of Arnoldi's method, which separates the few

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .. import _core
-from .._runtime.types import BoolArray, FloatArray, Int32Array
+from .._runtime.types import BoolArray, FloatArray
 from ..chains.chain import MarkovChain
 from ..chains.restriction import restricted
 from ..chains.scaling import log_values
@@ -29,6 +29,9 @@ from ..patterns.scaled_pattern import ScaledPattern
 SMALL = 0.25
 # Rounding errors, in units of u = 2^-53, of an exponential, a logarithm and the sums around them.
 LOCAL_ROUNDINGS = 16.0
+# A computed pattern of up to so many entries is written out: then a slow solve can be by
+# elimination, and conjugate gradients by multigrid.
+MAX_WRITTEN_OUT = 5_000_000
 
 
 class LogKernel:
@@ -100,8 +103,12 @@ class LogKernel:
         """T v, for finite v."""
         self.n_products += 1
         scaled, logs = self.chain._scaled, self._logs(v)
-        if self._on_entries is None and float(np.abs(logs).max()) <= SMALL:
-            grown = scaled.apply(np.expm1(logs), num_threads=self.threads)
+        if self._size(logs) <= SMALL:
+            if self._on_entries is None:
+                grown = scaled.apply(np.expm1(logs), num_threads=self.threads)
+            else:
+                entry = self._on_entries + logs[scaled.pattern.matrix.indices]
+                grown = _row_sums(scaled, np.expm1(entry))
             total: FloatArray = np.log1p(grown)
         elif self._fits(logs):
             middle = 0.5 * float(logs.max() + logs.min())
@@ -109,6 +116,13 @@ class LogKernel:
         else:
             total = self._log_sums(logs)
         return total if self.log_factor is None else total + self.log_factor
+
+    def _size(self, logs: FloatArray) -> float:
+        """The largest |log| that an entry of q is multiplied by, or more."""
+        size = float(np.abs(logs).max())
+        if self._on_entries is not None and self._on_entries.size:
+            size += float(np.abs(self._on_entries).max())
+        return size
 
     def _fits(self, logs: FloatArray) -> bool:
         scaled = self.chain._scaled
@@ -141,10 +155,10 @@ class LogKernel:
         scaled = self.chain._scaled
         degree = scaled.pattern.max_degree + 1.0
         logs = self._logs(v)
-        size = float(np.abs(logs).max())
-        if self._on_entries is None and size <= SMALL and self.log_factor is None:
+        size = self._size(logs)
+        if size <= SMALL and self.log_factor is None:
             return 2.0 * UNIT * (degree + LOCAL_ROUNDINGS) * size
-        for part in (self._on_states, self._on_entries, self.log_factor, v, Tv):
+        for part in (self._on_states, self.log_factor, v, Tv):
             if part is not None and part.size:
                 size += float(np.abs(part).max())
         if not self._fits(logs):
@@ -191,10 +205,9 @@ class LogKernel:
             size = 0.5 * float(np.ptp(logs))
             k = mean - (Tv - middle)
         else:
-            matrix, x = policy.pattern.matrix, policy.pattern.expand()
-            assert matrix.values is not None
-            ratio = self._on_entries + v[matrix.indices] - Tv[x]
-            k = _row_sums(x, matrix.values * ratio, self.n_states)
+            x, y = policy.pattern.expand(), policy.pattern.matrix.indices
+            ratio = self._on_entries + v[y] - Tv[x]
+            k = _row_sums(policy, ratio)
             size = float(np.abs(ratio).max())
         return np.maximum(k, 0.0), 2.0 * rounding + (degree * UNIT + rounding) * (size + 1.0)
 
@@ -206,11 +219,7 @@ class LogKernel:
             mean = scaled.apply(self._on_states, num_threads=self.threads)
         else:
             assert self._on_entries is not None
-            matrix, entry = scaled.pattern.matrix, self._on_entries
-            entry = entry if matrix.values is None else entry * matrix.values
-            entry = entry if scaled.col is None else entry * scaled.col[matrix.indices]
-            mean = _row_sums(scaled.pattern.expand(), entry, self.n_states)
-            mean = mean if scaled.row is None else mean * scaled.row
+            mean = _row_sums(scaled, self._on_entries)
         return mean if self.log_factor is None or policy is not None else mean + self.log_factor
 
     def largest_gain(self, v: FloatArray) -> float:
@@ -231,9 +240,14 @@ class LogKernel:
         return largest + 8.0 * UNIT * float(np.abs(v).max() + np.abs(logs).max())
 
 
-def _row_sums(x: Int32Array, entry: FloatArray, n_states: int) -> FloatArray:
-    sums: FloatArray = np.bincount(x, entry, n_states)  # type: ignore[assignment]  # weighted
-    return sums
+def _row_sums(scaled: ScaledPattern, entry: FloatArray) -> FloatArray:
+    """sum_y P(x, y) entry(x, y) of a stored matrix without shift."""
+    matrix = scaled.pattern.matrix
+    entry = entry if matrix.values is None else entry * matrix.values
+    entry = entry if scaled.col is None else entry * scaled.col[matrix.indices]
+    sums = np.bincount(scaled.pattern.expand(), entry, scaled.n_states)
+    total = np.asarray(sums, np.float64)
+    return total if scaled.row is None else total * scaled.row
 
 
 def log_kernel(
@@ -252,6 +266,8 @@ def log_kernel(
     """
     checked = checked_reward(reward, reference)
     chain, factor = reference, None
+    if not reference._scaled.pattern.is_stored and reference.nnz <= MAX_WRITTEN_OUT:
+        _ = reference._scaled.pattern.matrix
     if reference._scaled.pattern.loses_transitions:
         raise InvalidChainError(
             "the reference is a tilted chain with transitions that underflowed to zero; use its "

@@ -60,7 +60,7 @@ class RateFunctionResult(Result):
     converged: bool
 
 
-class _Point(NamedTuple):
+class _ThetaPoint(NamedTuple):
     """log lambda at theta, its derivative (the mean reward there), both with ends, and v."""
 
     theta: float
@@ -172,7 +172,7 @@ class _Legendre:
         numbers = reward if isinstance(reward, np.ndarray) else np.append(reward.data, 0.0)
         self._size = float(np.abs(numbers).max())
         self.range = float(np.ptp(numbers))
-        self.points: dict[float, _Point] = {}
+        self.points: dict[float, _ThetaPoint] = {}
         unit = log_kernel(chain, reward, 1.0, threads)
         require_irreducible(unit)
         self._at(0.0)
@@ -180,7 +180,7 @@ class _Legendre:
     def _report(self, **_: float) -> None:
         self._monitor(len(self.points))
 
-    def _at(self, theta: float) -> _Point:
+    def _at(self, theta: float) -> _ThetaPoint:
         if theta in self.points:
             return self.points[theta]
         n = self.chain.n_states
@@ -219,7 +219,7 @@ class _Legendre:
             change=max(change, UNIT * (step.policy.pattern.max_degree + 16.0)),
             largest=size,
         )
-        point = _Point(theta, low, high, mean.value, mean.lower, mean.upper, step.v)
+        point = _ThetaPoint(theta, low, high, mean.value, mean.lower, mean.upper, step.v)
         self.points[theta] = point
         return point
 
@@ -267,7 +267,7 @@ class _Legendre:
         last = max(sign * theta for theta in self.points)
         return sign * (2.0 * last if last > 0.0 else 1.0 / max(self.range, 1e-300))
 
-    def _is_impossible(self, a: float, edge: _Point) -> bool:
+    def _is_impossible(self, a: float, edge: _ThetaPoint) -> bool:
         """Whether no cycle has a mean as far out as a, proven by the potential v / theta."""
         if edge.theta == 0.0:
             kernel = log_kernel(self.chain, self.reward, 1.0, self.threads)
@@ -279,7 +279,7 @@ class _Legendre:
         kernel = log_kernel(self.chain, self.reward, 1.0 / edge.theta, self.threads)
         return kernel.largest_gain(edge.v) * (1.0 + 8.0 * UNIT) < edge.theta * a
 
-    def _ends(self, a: float, below: _Point, above: _Point) -> tuple[float, float]:
+    def _ends(self, a: float, below: _ThetaPoint, above: _ThetaPoint) -> tuple[float, float]:
         """The ends of I(a), which is reached between the two points."""
         points = [p for p in self.points.values() if below.theta <= p.theta <= above.theta]
         low = max(p.theta * a - p.log_high - 8.0 * UNIT * abs(p.theta * a) for p in points)
@@ -306,7 +306,7 @@ class _Legendre:
         low = max(low, 0.0)
         return low, max(upper + size, low)
 
-    def _between(self, a: float, below: _Point, above: _Point) -> float:
+    def _between(self, a: float, below: _ThetaPoint, above: _ThetaPoint) -> float:
         """A theta between two, by the secant of the mean, kept off the ends."""
         width = above.theta - below.theta
         share = (a - below.mean) / (above.mean - below.mean) if above.mean > below.mean else 0.5

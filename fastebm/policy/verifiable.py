@@ -196,7 +196,7 @@ def verifiable(
     >>> best.success.round(4).tolist()
     [0.0, 0.7112, 0.8808, 0.9568, 1.0]
     >>> best.chain.to_scipy().toarray()[2].round(4).tolist()
-    [0.0, 0.3098, 0.0, 0.6902, 0.0]
+    [0.0, 0.3096, 0.0, 0.6904, 0.0]
     """
     require_chain(reference, "reference")
     beta = _checked_beta(beta)
