@@ -25,7 +25,7 @@ from scipy.special import expit
 
 from .._runtime import validate
 from .._runtime.types import FloatArray
-from ..errors import ConvergenceWarning, InvalidChainError
+from ..errors import ConvergenceWarning
 from .curve_results import CurveFit, LawComparison, LawFit
 from .law_comparison import compared
 from .read_log import TrainingLog
@@ -113,12 +113,12 @@ def fit_curve(
     law = validate.choice(law, "law", (*LAWS, "auto"))
     if isinstance(steps, TrainingLog):
         if not (accuracy is None and kl is None and entropy is None):
-            raise InvalidChainError("the log has the curves; leave accuracy, kl and entropy out")
+            raise TypeError("the log has the curves; leave accuracy, kl and entropy out")
         log = steps
         kl, entropy = (_with_numbers(curve, log.accuracy) for curve in (log.kl, log.entropy))
         steps, accuracy = log.step, log.accuracy
     elif accuracy is None:
-        raise InvalidChainError("give the accuracy of each step, or a log from read_log")
+        raise TypeError("the accuracy is missing: give that of each step, or a log from read_log")
     at_steps, columns, n_dropped = checked_log(steps, accuracy, kl, entropy)
     n = at_steps.size
     lag = int(4 * (n / 100) ** (2 / 9)) if lag is None else validate.count(lag, "lag", 0)

@@ -222,6 +222,15 @@ def test_plain_tables(tmp_path, kind):
 # ---- what is missing, and what is refused
 
 
+def test_a_log_has_all_the_curves(tmp_path):
+    path = tmp_path / "trainer_state.json"
+    files.trl_state(path, RUN)
+    with pytest.raises(TypeError, match="leave accuracy, kl and entropy out"):
+        rlvr.fit_curve(rlvr.read_log(path), RUN.accuracy)
+    with pytest.raises(TypeError, match="accuracy is missing"):
+        rlvr.fit_curve(RUN.step)
+
+
 def test_rows_lose_only_what_is_missing(tmp_path):
     path = tmp_path / "log.jsonl"
     lines = []
