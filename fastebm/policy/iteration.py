@@ -17,7 +17,8 @@ import numpy as np
 
 from .. import _core
 from .._runtime.types import BoolArray, FloatArray
-from ..linalg.m_matrix import Iterate, MMatrixSystem
+from ..linalg.iterate import Iterate
+from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.restriction import MAX_SMALL
 from ..patterns.scaled_pattern import ScaledPattern
 from .log_kernel import LogKernel
