@@ -21,7 +21,7 @@ _VERSIONS = {b"\x93NUMPY\1\0": 2, b"\x93NUMPY\2\0": 4, b"\x93NUMPY\3\0": 4}
 # Plain types only. NumPy reads more, through the parser of Python, with warnings and errors of its
 # own.
 _KEYS = (
-    rb"['\"]descr['\"]\s*:\s*['\"](?P<descr>[<>|=]?[?a-zA-Z][0-9]{0,9})['\"]",
+    rb"['\"]descr['\"]\s*:\s*['\"](?P<descr>[<>|=]?[biufcSUOVmM][0-9]{0,9})['\"]",
     rb"['\"]fortran_order['\"]\s*:\s*(?P<order>True|False)",
     rb"['\"]shape['\"]\s*:\s*\((?P<shape>(?:\s*[0-9]{1,18}\s*,?)*)\s*\)",
 )

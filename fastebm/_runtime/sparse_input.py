@@ -150,7 +150,8 @@ def _integers(values: Any, what: str) -> npt.NDArray[Any]:
 
 def _values(data: npt.NDArray[Any], ndim: int, name: str) -> npt.NDArray[Any]:
     _require_shape(data, ndim, f"{name}: data")
-    return data.astype(np.float32) if data.dtype == np.float16 else data  # SciPy has no float16
+    dtype = data.dtype.newbyteorder("=")  # SciPy has neither another byte order nor float16
+    return data.astype(np.float32 if dtype == np.float16 else dtype, copy=False)
 
 
 def _require_shape(array: Any, ndim: int, what: str) -> None:

@@ -153,7 +153,7 @@ def batches(path: str) -> Iterator[Any]:
                 },
             )
             with (
-                opened_lines(path) as lines,
+                opened_lines(path, close_quotes=True) as lines,  # pyarrow takes the rest as one
                 pa.csv.open_csv(lines, convert_options=options) as file,
             ):
                 binary = [x.name for x in file.schema if pa.types.is_binary(x.type)]

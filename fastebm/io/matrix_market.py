@@ -94,8 +94,12 @@ def _header(path: str, file: IO[bytes]) -> Header:
     if len(sizes) != n_sizes or min(sizes) < 0:
         raise malformed(path, f"line {number}: not {n_sizes} sizes of a matrix", _REMEDY)
     is_symmetric = symmetry == "symmetric"
-    if is_symmetric and sizes[0] != sizes[1]:
-        raise malformed(path, f"line {number}: a symmetric matrix that is not square", _REMEDY)
+    if sizes[0] != sizes[1] or sizes[0] == 0:  # SciPy's parser divides by the number of rows
+        raise malformed(
+            path,
+            f"line {number}: a matrix of shape {(sizes[0], sizes[1])}",
+            "it needs a row and a column for every state, and one state",
+        )
     n_entries = sizes[-1]
     if layout == "array":
         n_entries = sizes[0] * (sizes[0] + 1) // 2 if is_symmetric else sizes[0] * sizes[1]

@@ -98,11 +98,15 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def opened_lines(path: str) -> Iterator[IO[bytes]]:
+def opened_lines(path: str, *, close_quotes: bool = False) -> Iterator[IO[bytes]]:
     """The open binary file, decompressed if it is a .gz, without NUL bytes, and with no line longer
-    than LONGEST_LINE."""
+    than LONGEST_LINE. close_quotes: a number of double quotes that is odd when the block ends is an
+    error."""
     with opened(path) as file:
-        yield io.BufferedReader(_BoundedLines(path, file), _BLOCK)
+        lines = _BoundedLines(path, file)
+        yield io.BufferedReader(lines, _BLOCK)
+        if close_quotes and lines.n_quotes % 2:
+            raise malformed(path, "a quote is not closed", 'close it, or write "" in a field')
 
 
 @contextmanager
@@ -143,6 +147,7 @@ class _BoundedLines(io.RawIOBase):
     def __init__(self, path: str, file: IO[bytes]) -> None:
         self._path, self._file = path, file
         self._line, self._length = 1, 0  # the last line that began, and its length so far
+        self.n_quotes = 0
 
     def readable(self) -> bool:
         return True
@@ -153,6 +158,7 @@ class _BoundedLines(io.RawIOBase):
         if nul >= 0:
             line = self._line + _line_ends(block[:nul])
             raise malformed(self._path, f"line {line} holds a NUL byte", "save the file as UTF-8")
+        self.n_quotes += block.count(b'"')
         ends = _line_ends(block)
         last = max(block.rfind(b"\n"), block.rfind(b"\r"))
         self._line += ends

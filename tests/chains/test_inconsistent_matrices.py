@@ -107,3 +107,12 @@ def test_masked_entries_are_not_read_as_what_is_under_the_mask():
         with pytest.raises(fe.InvalidChainError, match="masked"):
             MAKERS[maker](masked)
     np.testing.assert_array_equal(fe.MarkovChain(np.ma.array(P)).to_scipy().toarray(), P)
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">i8", np.float16, np.uint8, bool])
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo", "dia"])
+def test_values_of_every_type(form, dtype):
+    matrix = getattr(sp, f"{form}_array")(np.array([[0, 1], [1, 1]]))
+    matrix.data = matrix.data.astype(dtype)
+    found = fe.MarkovChain(matrix, normalize=True).to_scipy().toarray()
+    np.testing.assert_array_equal(found, [[0.0, 1.0], [0.5, 0.5]])

@@ -317,6 +317,7 @@ def test_trajectories_are_told_apart_by_their_text(tmp_path):
         ("source,target,target\n0,1,1\n", "another name"),
         ("source,target\n0,\0\n", "line 2 holds a NUL byte"),
         ("source,target\n0,2000000000000\n", "2000000000000"),
+        ('trajectory,time,state\n0,0,0\n0,1,"1\n0,2,0\n0,3,1\n', "a quote is not closed"),
         ("", "runs.csv"),
     ],
 )

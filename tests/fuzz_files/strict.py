@@ -19,6 +19,7 @@ import numpy as np
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 WHOLE = re.compile(r"-?\d+", re.ASCII)
 SOURCE, TARGET = ("source", "src", "from", "i"), ("target", "tgt", "to", "j")
+RUN, STATE = ("trajectory", "trajectory_id", "traj", "chain", "run", "id"), ("state", "states", "x")
 WEIGHT = ("weight", "wt", "w", "p", "prob", "probability", "count", "n")
 
 
@@ -138,7 +139,6 @@ def csv_rows(text):
     """The records that are not empty, by the rules of RFC 4180 with spaces around the fields."""
     rows, row, field, at = [], [], "", 0
     quoted = was_quoted = False
-    text = re.sub("\r\n|\r", "\n", text)
     while at < len(text):
         char = text[at]
         at += 1
@@ -151,10 +151,10 @@ def csv_rows(text):
                 quoted = False
         elif char == '"' and not field and not was_quoted:
             quoted = was_quoted = True
-        elif char in ",\n":
+        elif char in ",\r\n":
             row.append(field.strip())
             field, was_quoted = "", False
-            if char == "\n":
+            if char != ",":  # "\r\n" ends an empty record, too, which is left out
                 rows, row = [*rows, row], []
         elif char == " " and not field and not was_quoted:
             pass
@@ -318,8 +318,9 @@ def transitions(path):
     need(len(set(lower)) == len(lower), "a column twice")
     if {*lower} & {*SOURCE} and {*lower} & {*TARGET}:
         return edges(rows)[0]
-    ids = next(k for name in ("trajectory", "run") for k, x in enumerate(lower) if x == name)
-    state = lower.index("state")
+    ids, state = (
+        next(lower.index(name) for name in names if name in lower) for names in (RUN, STATE)
+    )
     need(all(len(row) == len(rows[0]) for row in rows), "fields")
     return summed(
         (one[state], other[state], 1.0)
