@@ -3,6 +3,9 @@ uses, and do not depend on what was asked before. Each lazy attribute is compute
 
 import asyncio
 import multiprocessing
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +165,28 @@ def test_objects_do_not_wait_for_each_other():
         assert one.base is not two.base and other.base
         two_done.set()
         assert slow.result() is True
+
+
+WAITING = "import os, fastebm; print([k for k in os.environ if k == 'GOMP_SPINCOUNT'])"
+
+
+@pytest.mark.parametrize(
+    "chosen, spins",
+    [({}, "'1000'"), ({"OMP_WAIT_POLICY": "passive"}, "'0'"), ({"GOMP_SPINCOUNT": "77"}, "'77'")],
+)
+def test_waiting_threads_sleep_soon_unless_the_user_chose(chosen, spins):
+    """A thread that spins takes the CPU of the one it waits for, where CPUs are busy."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-c", WAITING],
+        env=kept | chosen | {"OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+    )
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("the OpenMP runtime is not GCC's")
+    assert f"GOMP_SPINCOUNT = {spins}" in done.stderr
+    assert done.stdout.split() == (["['GOMP_SPINCOUNT']"] if "GOMP_SPINCOUNT" in chosen else ["[]"])
 
 
 # ---------------------------------------------------------------------------------------- processes
