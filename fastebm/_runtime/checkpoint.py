@@ -221,10 +221,15 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
             raise ValueError("its checksum does not fit: the file was damaged")
         if not all(name in state for name in OWN_ENTRIES):
             raise ValueError("entries are missing")
+    except MemoryError as error:
+        raise MemoryError(
+            f"the checkpoint {path} does not fit into free memory; free some, or, if the file is "
+            "far smaller than that, it is damaged: remove it to start again"
+        ) from error
     except OSError as error:
-        if error.errno is not None:  # the system's: it cannot be read
+        if error.errno not in (None, EINVAL):  # of the system: it cannot be read
             raise
-        raise _damaged(path, error) from error
+        raise _damaged(path, error) from error  # a place outside of the file was sought
     except Exception as error:  # a damaged archive raises errors of many types
         raise _damaged(path, error) from error
     return state
