@@ -125,6 +125,7 @@ def run(
         for beta in betas:
             demo.tilted(beta)
     report = demo.report()
+    report["status"] = "done" if report["converged"] else "unconverged"
     try:
         write_json(report, output)
     except OSError:  # a full disk must not cost the numbers

@@ -94,7 +94,7 @@ class Job:
 
     def ended(self):
         """(exit status, the JSON that the script wrote, stderr)."""
-        err = self.process.communicate(timeout=120)[1]
+        err = self.process.communicate(timeout=300)[1]
         return self.process.returncode, strict_json((self.folder / self.output).read_text()), err
 
 
