@@ -68,7 +68,7 @@ cdef extern from "fastebm/linalg/sweep.h" nogil:
 cdef extern from "fastebm/linalg/min_degree.h" nogil:
     enum: EBM_MINDEG_ARRAYS
     ctypedef struct ebm_mindeg_t:
-        int64_t n, n_done
+        int64_t n, n_done, n_visited
     ctypedef struct ebm_fill_t:
         int64_t n_supernodes, n_entries, n_rows, n_factor, n_stack
         double n_flops

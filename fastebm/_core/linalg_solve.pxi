@@ -261,6 +261,11 @@ cdef class MinimumDegree:
         check(status)
         return self.c.n_done == self.c.n
 
+    @property
+    def n_visited(self):
+        """Entries of lists that were updated so far: the work done."""
+        return self.c.n_visited
+
     def supernodes(self, int64_t limit):
         """-> (order, first, height, parent, fill), or None where the factors exceed `limit`
         entries."""

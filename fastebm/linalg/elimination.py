@@ -28,6 +28,9 @@ FLOPS_PER_ENTRY = 8
 # Limits of an elimination: more operations would take two minutes and more, at 7e9 a second (one
 # core, torus 512); more entries are factors of over 8 GB.
 MAX_FLOPS, MAX_ENTRIES = 1e12, 500_000_000
+# Visits to an entry, on average, in the search for an order: 3 on a torus, 20 on a random graph.
+# States with very many neighbours take hundreds (trigram model: minutes), and fill the factors.
+MAX_VISITS = 100
 # The smallest number that is not rounded to fewer digits.
 TINY = float(np.finfo(np.float64).tiny)
 # Pivots ordered in one call.
@@ -146,6 +149,8 @@ class SparseElimination:
         search = _core.MinimumDegree(*self._rates[:2])
         while not search.expand(PIVOTS_PER_CALL):
             report(M.n_products)
+            if search.n_visited > MAX_VISITS * (M.matrix.nnz + M.n_states):
+                return
         symbolic = search.supernodes(MAX_ENTRIES)
         if symbolic is None or symbolic[-1]["n_flops"] > MAX_FLOPS:
             return

@@ -37,7 +37,7 @@ int ebm_mindeg_start(ebm_mindeg_t *Q, int64_t n, const int64_t *indptr, const in
                                                  &Q->pivots};
     for (int k = 0; k < EBM_MINDEG_ARRAYS; k++) *arrays[k] = work + k * (n + 1);
     Q->n = n, Q->size = size, Q->free = indptr[n], Q->mark = 1, Q->lists = lists;
-    Q->seen = Q->n_done = Q->n_pivots = Q->widest = 0;
+    Q->seen = Q->n_done = Q->n_pivots = Q->widest = Q->n_visited = 0;
     Q->least = n;
     for (int64_t k = 0; k < indptr[n]; k++) lists[k] = indices[k];
     for (int64_t i = 0; i <= n; i++) Q->head[i] = Q->bucket[i] = NONE, Q->seen_by[i] = 0;
@@ -243,8 +243,10 @@ int ebm_mindeg_expand(ebm_mindeg_t *Q, int64_t n_pivots)
         const int64_t clique = Q->degree[p];
         if (clique > Q->widest) Q->widest = clique;
         measure_overlaps(Q, p);
-        for (int64_t k = Q->start[p]; k < Q->start[p] + Q->length[p]; k++)
+        for (int64_t k = Q->start[p]; k < Q->start[p] + Q->length[p]; k++) {
+            Q->n_visited += Q->length[Q->lists[k]];
             update_member(Q, p, Q->lists[k]);
+        }
         Q->outside[p] = Q->mark;
         Q->mark += Q->widest + 1; /* larger than all marks of this pivot in `outside` */
         unite_members(Q, p);

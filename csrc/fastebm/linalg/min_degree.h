@@ -12,6 +12,7 @@
    arrays but `lists` are (n + 1,). */
 typedef struct ebm_mindeg {
     int64_t n, size, free, mark, seen, n_done, n_pivots, least, widest;
+    int64_t n_visited; /* entries of lists that were updated so far: the work done */
     int32_t *lists;    /* (size,), size >= nnz + n + 1 */
     int64_t *start;    /* of each list; -1 once absorbed */
     int64_t *length;   /* of each list */
