@@ -70,7 +70,9 @@ if TYPE_CHECKING:
     from .mixing.conductance import ConductanceResult, conductance
     from .mixing.curve import MixingResult, mixing_curve
     from .mixing.dobrushin import DobrushinResult, dobrushin
+    from .mixing.information import InformationCurve, information_bound, information_curve
     from .mixing.log_sobolev import LogSobolevResult, modified_log_sobolev
+    from .mixing.parallel_decoding import DecodingSchedule, decoding_cost, decoding_schedule
     from .mixing.time import MixingTimeResult, mixing_time
     from .report.analyze import analyze
     from .report.result import Report
@@ -108,6 +110,7 @@ __all__ = [
     "ConnectedSet",
     "ConvergenceError",
     "ConvergenceWarning",
+    "DecodingSchedule",
     "DistributionResult",
     "DobrushinResult",
     "EigenResult",
@@ -119,6 +122,7 @@ __all__ = [
     "HittingSample",
     "Hypercube",
     "ImportanceResult",
+    "InformationCurve",
     "InputTooLargeError",
     "Interrupted",
     "InvalidChainError",
@@ -156,6 +160,8 @@ __all__ = [
     "conductance",
     "connected_set",
     "count_transitions",
+    "decoding_cost",
+    "decoding_schedule",
     "detailed_balance",
     "discretize",
     "dobrushin",
@@ -169,6 +175,8 @@ __all__ = [
     "hitting_probabilities",
     "hitting_times",
     "importance_hitting",
+    "information_bound",
+    "information_curve",
     "kemeny_constant",
     "load",
     "lumpability",

@@ -11,6 +11,7 @@ from ..errors import InvalidChainError
 from ..rlvr.attempts import MeanPassAtK, mean_pass_at_k
 from ..rlvr.curve_results import CurveFit
 from ..rlvr.kl import kl_spent
+from ..rlvr.log_fields import UNSTATED
 from ..rlvr.prompt_fit import PromptFit, fit_prompts
 from ..rlvr.read_log import TrainingLog
 from ..rlvr.training_curve import fit_curve
@@ -166,7 +167,7 @@ def _kl_budget(log: TrainingLog, fit: CurveFit) -> KLBudget | None:
         share_fit=share,
         share_fit_se=se,
         is_possible=fit.kl_scale + 2 * fit.kl_scale_se >= 1,
-        unit_is_stated=log.units["kl"] != "not stated",
+        unit_is_stated=log.units["kl"] != UNSTATED,
     )
 
 
@@ -300,7 +301,7 @@ def _kl_verdicts(log: TrainingLog, kl: KLBudget | None) -> list[str]:
 def _course_verdicts(course: EntropyCourse | None) -> list[str]:
     if course is None:
         return []
-    unit = "" if course.unit == "not stated" else f" {course.unit}"
+    unit = "" if course.unit == UNSTATED else f" {course.unit}"
     if course.collapse_step is not None:
         return [
             f"The entropy collapses: from step {course.collapse_step:g} on it is below "

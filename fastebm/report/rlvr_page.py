@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from .._version import __version__
 from ..rlvr.kl import kl_spent
+from ..rlvr.log_fields import UNSTATED
 from .figures import Drawing, figure
 from .files import plain, write_json
 from .html import render, section
@@ -85,7 +86,9 @@ def _figures(report: LogReport) -> Iterator[Drawing]:
                 color=_BOUND,
                 label="least KL of that accuracy, kl(p, p0)",
             )
-            return _finished(ax, "accuracy (fitted)", "KL from the reference (nats per answer)")
+            return _finished(
+                ax, "accuracy (fitted)", f"KL from the reference ({_unit(log.units['kl'])})"
+            )
 
         yield figure(
             "kl",
@@ -103,7 +106,7 @@ def _figures(report: LogReport) -> Iterator[Drawing]:
                 low, high = fit.accuracy.min(), fit.accuracy.max()
                 if low < fit.peak_accuracy < high:
                     ax.axvline(fit.peak_accuracy, color=_BOUND, ls=":", label="peak of the law")
-            return _finished(ax, "accuracy (fitted)", "entropy (nats per answer)")
+            return _finished(ax, "accuracy (fitted)", f"entropy ({_unit(log.units['entropy'])})")
 
         yield figure("entropy", "The entropy-accuracy plane, with the fitted law.", plane)
     logged = log.entropy_logged
@@ -115,9 +118,13 @@ def _figures(report: LogReport) -> Iterator[Drawing]:
             for name, at in (("half", course.half_step), ("collapse", course.collapse_step)):
                 if at is not None:
                     ax.axvline(at, color=_BOUND, ls=":" if name == "half" else "-", label=name)
-            return _finished(ax, "step", f"entropy ({course.unit})")
+            return _finished(ax, "step", f"entropy ({_unit(course.unit)})")
 
         yield figure("entropy", "The entropy along the run, as logged.", collapse)
+
+
+def _unit(unit: str) -> str:
+    return "unit not stated" if unit == UNSTATED else unit
 
 
 def _finished(ax: Axes, x: str, y: str) -> Axes:

@@ -5,6 +5,7 @@ from .attempts import MeanPassAtK, mean_pass_at_k, pass_at_k_from_counts, pass_a
 from .curve_results import CurveFit, LawComparison, LawFit
 from .divergences import OptimalPolicy, alpha_target_accuracy, divergence, optimal_policy
 from .entropies import entropy, peak_entropy_accuracy
+from .finite_tuning import BestOfN, PreferencePolicy, best_of_n, preference_policy
 from .grpo import grpo_flow, objective_weights
 from .grpo_iteration import grpo_fixed_point, grpo_recurrence
 from .inverse import accuracy_for_kl, beta_for_accuracy, beta_for_kl, time_to_accuracy
@@ -17,6 +18,7 @@ from .read_log import TrainingLog, read_log
 from .training_curve import fit_curve
 
 __all__ = [
+    "BestOfN",
     "CurveFit",
     "FlowCurve",
     "LawComparison",
@@ -24,10 +26,12 @@ __all__ = [
     "MeanPassAtK",
     "OptimalPolicy",
     "PolicyFlow",
+    "PreferencePolicy",
     "PromptFit",
     "TrainingLog",
     "accuracy_for_kl",
     "alpha_target_accuracy",
+    "best_of_n",
     "beta_for_accuracy",
     "beta_for_kl",
     "beta_for_mean",
@@ -53,6 +57,7 @@ __all__ = [
     "pass_at_k_interval",
     "peak_entropy_accuracy",
     "policy_flow",
+    "preference_policy",
     "read_log",
     "suboptimality",
     "target_accuracy",

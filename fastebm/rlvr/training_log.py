@@ -10,6 +10,7 @@ from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 
 MIN_STEPS = 8  # for the laws and their errors
+_FARTHEST = 1e100  # squares and sums of larger numbers leave the range of doubles
 
 
 def checked_log(
@@ -73,8 +74,9 @@ def _column(values: Any, name: str, size: int) -> FloatArray:
         raise InvalidChainError(
             f"{name} must have shape ({size},), one value per step, got {column.shape}"
         )
-    if np.isinf(column).any():
-        at = int(np.argmax(np.isinf(column)))
+    far = np.abs(column) > _FARTHEST
+    if far.any():
+        at = int(np.argmax(far))
         raise InvalidChainError(
             f"{name}[{at}] is {column[at]}; leave it out or set it to NaN, a missing value"
         )
