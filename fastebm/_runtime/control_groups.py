@@ -17,7 +17,7 @@ from typing import NamedTuple
 ROOT = Path("/")
 
 
-class Group(NamedTuple):
+class ControlGroup(NamedTuple):
     folder: Path
     version: int
 
@@ -76,7 +76,7 @@ def cpu_quotas(root: Path = ROOT) -> Iterator[float]:
             yield numbers[0] / numbers[1]
 
 
-def _groups(controller: str, root: Path) -> tuple[Group, ...]:
+def _groups(controller: str, root: Path) -> tuple[ControlGroup, ...]:
     """All groups with this controller that the process is charged to. A process may be moved, but
     the mounts stay."""
     text = _read(root / "proc/self/cgroup")
@@ -84,16 +84,16 @@ def _groups(controller: str, root: Path) -> tuple[Group, ...]:
 
 
 @lru_cache(maxsize=16)
-def _charged(controller: str, text: str, root: Path) -> tuple[Group, ...]:
+def _charged(controller: str, text: str, root: Path) -> tuple[ControlGroup, ...]:
     """The groups of a process with the text of /proc/self/cgroup."""
-    found = list[Group]()
+    found = list[ControlGroup]()
     for mount_root, mount_point, version in _mounts(controller, root):
         for line in text.splitlines():
             number, controllers, own = [*line.split(":", 2), "", ""][:3]
             is_v2 = number == "0" and not controllers
             if is_v2 if version == 2 else controller in controllers.split(","):
                 folders = _upwards(mount_root, mount_point, own)
-                found += [Group(folder, version) for folder in folders]
+                found += [ControlGroup(folder, version) for folder in folders]
     return tuple(found)
 
 
