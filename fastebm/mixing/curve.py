@@ -34,8 +34,7 @@ ERROR_ORDER = ("tv", "kl", "chi2", "separation", "l2")
 # Rounding error of a gap that is known in closed form, and of 1 - gap. Other gaps include more of
 # it in their lower end.
 RATE_ROUNDING = 2.0**-51
-# Relative rounding of a bound besides, and of the pow in it (glibc: below one ulp), which chi2 has
-# twice.
+# Relative rounding of a bound besides, and of the pow in it (glibc: below one ulp; chi2 has two).
 BOUND_ROUNDING = 16 * UNIT
 # That of exp(-log_pi / 2), times 1 - log_pi.
 PI_ROUNDING = 8 * UNIT
@@ -365,14 +364,13 @@ def _bounds(
         l2 = np.where(np.isnan(l2), np.inf, l2)  # inf times 0
         chi2 = l2 * l2
         spread = np.exp(min(-0.5 * log_pi_min, 700.0)) * np.sqrt(-np.expm1(log_pi_min))
-        spread *= 1.0 + pi_error
         known: dict[str, FloatArray] = {
             "tv": np.where(
                 chi2 <= 1.0, 0.5 * l2, np.where(np.isinf(chi2), 1.0, chi2 / (1.0 + chi2))
             ),
             "kl": np.log1p(chi2),
             "chi2": chi2,
-            "separation": l2 * spread,
+            "separation": l2 * spread * (1.0 + pi_error),
             "l2": l2,
         }
         found = {
