@@ -23,7 +23,7 @@ from ..chains.tilt import TiltedChain, tilt
 from ..equilibrium.detailed_balance import BalanceResult, detailed_balance
 from ..equilibrium.stationary import StationaryResult, stationary
 from ..equilibrium.structure import StructureResult, on_closed_class, require_aperiodic, structure
-from ..errors import FastebmError, InvalidChainError
+from ..errors import FastebmError, Interrupted, InvalidChainError
 from ..hitting.bounds import BoundsResult, hitting_bounds
 from ..hitting.times import HittingResult, hitting_times
 from ..mixing.curve import MixingResult, mixing_curve
@@ -185,18 +185,24 @@ def analyze(
     def partial() -> Report:
         return analysis.report(interruption)
 
-    with resumable(
-        "analyze",
-        checkpoint,
-        lambda: fingerprint(chain.fingerprint(), checked_score, target, repr(parameters), start),
-        partial=partial,
-        seed=rng,
-    ):
-        try:
-            analysis.run()
-        except KeyboardInterrupt as error:
-            interruption = error
-            raise
+    try:
+        with resumable(
+            "analyze",
+            checkpoint,
+            lambda: fingerprint(
+                chain.fingerprint(), checked_score, target, repr(parameters), start
+            ),
+            partial=partial,
+            seed=rng,
+        ):
+            try:
+                analysis.run()
+            except KeyboardInterrupt as error:
+                interruption = error
+                raise
+    except Interrupted as stop:
+        text = f"analyze was interrupted in the part {analysis.current}"
+        raise Interrupted(text, stop.partial) from stop
     return analysis.report()
 
 
