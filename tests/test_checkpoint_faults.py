@@ -140,7 +140,7 @@ def test_a_full_disk(tmp_path):
 
 
 def interrupted(path, state, partial=lambda: "partial"):
-    with resumable("call", path, lambda: "identity", state=state, partial=partial):
+    with resumable("call", path, lambda: "id", state=state, restore=print, partial=partial):
         save()
         raise KeyboardInterrupt
 

@@ -121,9 +121,8 @@ def hitting_times(
     num_threads, progress, callback
         As in `simulate_hitting_times`.
     checkpoint : path, optional
-        A file from which an interrupted call resumes with the same bits: within conjugate
-        gradients, otherwise from the last round of iterative refinement. An elimination starts
-        anew.
+        A file from which an interrupted call resumes with the same bits, from the last step of the
+        iteration. An elimination starts anew.
 
     Returns
     -------

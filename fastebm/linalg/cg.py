@@ -23,6 +23,7 @@ from .._runtime.memory import forecast_memory
 from .._runtime.pacing import ENTRIES_PER_CALL, Pacer, paced_ranges, run_paced
 from .._runtime.types import FloatArray
 from ..errors import MemoryForecastError
+from .bicgstab import BicgstabState, bicgstab
 from .elimination import SparseElimination
 from .multigrid import hierarchy
 from .restriction import Restriction, SolveTask
@@ -222,10 +223,6 @@ class Splitting:
         return x
 
 
-class _Stop(Exception):
-    """SciPy offers no other way to leave its BiCGSTAB early; caught where it is called."""
-
-
 def bicgstab_correction(
     matrix: Restriction,
     splitting: Splitting,
@@ -233,28 +230,35 @@ def bicgstab_correction(
     task: SolveTask,
     limit: int,
     should_stop: ShouldStop,
+    saved: Mapping[str, Any] | None,
+    save: Save,
 ) -> FloatArray | None:
-    """M^-1 r by BiCGSTAB, preconditioned by a sweep from the right; None if should_stop ended
-    it."""
-    from scipy.sparse.linalg import LinearOperator, bicgstab
+    """M^-1 r by BiCGSTAB, preconditioned by a sweep from the right; None if should_stop ended it.
+    It goes on from what `save` was called with, if that is `saved`."""
+    out = np.empty(matrix.n_states)
 
-    n, out = matrix.n_states, np.empty(matrix.n_states)
-
-    def apply(x: FloatArray) -> FloatArray:
+    def apply(x: FloatArray) -> FloatArray | None:
         matrix.n_products += 1
         if should_stop(math.nan):
-            raise _Stop
-        x = splitting.solve(np.where(matrix.inside, np.ravel(x), 0.0), task)
+            return None
+        x = splitting.solve(np.where(matrix.inside, x, 0.0), task)
         matrix.difference(x, out)
         return np.where(matrix.inside, out, 0.0)
 
-    operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
-    steps = (limit - matrix.n_products) // (4 if splitting.is_gauss_seidel else 2)
-    steps = max(1, min(MAX_BICGSTAB, steps))
-    try:
-        # a recurrence that leaves the range of a double finds nothing: see below
-        with np.errstate(all="ignore"):
-            x, _ = bicgstab(operator, r, rtol=ROUND_REDUCTION, atol=0.0, maxiter=steps)
-    except _Stop:
+    state = None if saved is None else BicgstabState.of(saved)
+    if saved is None or state is None:
+        state = BicgstabState.begin(r)
+        steps = (limit - matrix.n_products) // (4 if splitting.is_gauss_seidel else 2)
+        steps = max(1, min(MAX_BICGSTAB, steps))
+    else:
+        steps = int(saved["max_steps"])
+
+    def step_done(state: BicgstabState) -> None:
+        save(lambda: state.arrays() | {"max_steps": np.array(steps)})
+
+    # a recurrence that leaves the range of a double finds nothing: see below
+    with np.errstate(all="ignore"):
+        x = bicgstab(state, apply, ROUND_REDUCTION * float(np.linalg.norm(r)), steps, step_done)
+    if x is None:
         return None
-    return splitting.solve(x, task) if np.isfinite(x).all() else np.zeros(n)
+    return splitting.solve(x, task) if np.isfinite(x).all() else np.zeros(matrix.n_states)

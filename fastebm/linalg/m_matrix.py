@@ -60,8 +60,7 @@ class MMatrixSystem:
 
     def __init__(self, scaled: ScaledMatrix, inside: BoolArray, limit: int, threads: int) -> None:
         self._M = Restriction(scaled, inside, threads)
-        self.limit = limit
-        self.method = "graph"
+        self.limit, self.method = limit, "graph"
         self.best: Iterate | None = None
         self._elimination = SparseElimination(self._M)
         self._cg = FluxConjugateGradients(self._M, self._elimination, limit)
@@ -69,6 +68,7 @@ class MMatrixSystem:
         self._round: Round | None = None  # of the refinement under way
         # a checkpoint: where the refinement is, and whether B was eliminated before it was resumed
         self._reached: State | None = None
+        self._saved: State | None = None
         self._was_factorised = False
         self._flag: float | None = None  # of multigrid, as `context` has it
 
@@ -210,8 +210,7 @@ class MMatrixSystem:
         return found
 
     def error(self, iterate: Iterate) -> float:
-        """The delta of the module docstring, from the residual with its rounding or from the bound
-        of the elimination."""
+        """The delta of the module docstring, by the residual with its rounding or by `bound`."""
         own = (4.0 + self.max_degree) * UNIT  # the sum that divides a row is rounded at every entry
         return min(iterate.size + iterate.rounding, iterate.bound) + own
 
@@ -259,9 +258,9 @@ class MMatrixSystem:
             self.method = self._cg.method
             return self._cg.correction(r, self._task, self._should_eliminate, self._note)
         self.method = "bicgstab"
-        return bicgstab_correction(
-            self._M, self._splitting, r, self._task, self.limit, self._should_eliminate
-        )
+        saved, self._saved = self._saved, None
+        own = (self._splitting, r, self._task, self.limit)
+        return bicgstab_correction(self._M, *own, self._should_eliminate, saved, self._note)
 
     def _should_eliminate(self, left: float) -> bool:
         """Report progress; whether elimination is cheaper than `left` more products, or than those
@@ -338,6 +337,7 @@ class MMatrixSystem:
         n_iter, stalled, before, pause, flag = state["numbers"]
         self.method = str(state["method"])
         self._cg.restore(float(flag), state if "x" in state else None)
+        self._saved = state
         self._accept(state["best_hi"], state["best_lo"])
         at = self._accept(state["hi"], state["lo"])
         self._M.n_products, self._elimination.pause = int(n_iter), float(pause)

@@ -149,7 +149,8 @@ def test_a_stage_that_cannot_be_kept_is_a_warning_and_computed_again(tmp_path):
         return value
 
     def run(stop):
-        with resumable("odd", path, lambda: "id", state=lambda: {"n": 1}, partial=lambda: None):
+        own = {"state": lambda: {"n": 1}, "restore": list, "partial": lambda: None}
+        with resumable("odd", path, lambda: "id", **own):
             found = stage("odd", compute)
             if stop:
                 raise KeyboardInterrupt
