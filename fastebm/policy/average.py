@@ -21,7 +21,7 @@ from ..chains.tilt import checked_reward
 from ..errors import ReducibleChainError
 from ..linalg.rounding import UNIT
 from .certificate import RATE_TOL, Rate, enclose, mean_rate
-from .iteration import PerronSearch, PolicyStep, Report, step_at
+from .iteration import PerronSearch, PolicyStep, Report, frequent_state, step_at
 from .log_kernel import LogKernel, log_kernel
 from .result import (
     MAX_ITER,
@@ -303,7 +303,7 @@ def _result(
         is_divergence=True,
     )
     kl = Rate(max(kl.value, 0.0), max(kl.lower, 0.0), kl.upper)
-    myopic = _gain_of_tilt(kernel, anchor, limit, tol, report)
+    myopic = _gain_of_tilt(kernel, limit, tol, report)
     gain = (beta * log_lambda, _down(beta * low), _up(beta * high))
     mean = (
         gain[0] + beta * kl.value,
@@ -334,10 +334,10 @@ def _result(
     )
 
 
-def _gain_of_tilt(kernel: LogKernel, anchor: int, limit: int, tol: float, report: Report) -> Rate:
+def _gain_of_tilt(kernel: LogKernel, limit: int, tol: float, report: Report) -> Rate:
     """The gain / beta of the one-step tilt: the mean of log Z under its own law."""
     zero = np.zeros(kernel.n_states)
-    inside = np.arange(kernel.n_states) != anchor
+    inside = np.arange(kernel.n_states) != frequent_state(kernel, zero)
     tilted = step_at(kernel, zero, inside, limit)
     return mean_rate(
         tilted.policy,
