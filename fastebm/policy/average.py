@@ -17,8 +17,10 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
+from ..chains.law import KnownLaw
 from ..chains.tilt import checked_reward
 from ..errors import ReducibleChainError
+from ..linalg.restriction import MAX_SMALL
 from ..linalg.rounding import UNIT
 from .certificate import RATE_TOL, Rate, enclose, mean_rate
 from .iteration import PerronSearch, PolicyStep, Report, frequent_state, step_at
@@ -339,7 +341,8 @@ def _gain_of_tilt(kernel: LogKernel, limit: int, tol: float, report: Report) -> 
     zero = np.zeros(kernel.n_states)
     inside = np.arange(kernel.n_states) != frequent_state(kernel, zero)
     tilted = step_at(kernel, zero, inside, limit)
-    return mean_rate(
+    entry = kernel.entry_rounding(tilted.rounding)
+    found = mean_rate(
         tilted.policy,
         tilted.system,
         tilted.Tv,
@@ -347,8 +350,22 @@ def _gain_of_tilt(kernel: LogKernel, limit: int, tol: float, report: Report) -> 
         0.1 * tol,
         report,
         kernel.threads,
-        change=kernel.entry_rounding(tilted.rounding),
+        change=entry,
     )
+    is_known = found.upper - found.lower <= tol * max(1.0, abs(found.value))
+    if is_known or kernel.n_states > MAX_SMALL:
+        return found
+    # a tilt that escapes from some states with probabilities below the range of a double
+    law = KnownLaw(tilted.policy, None).take(kernel.threads)
+    error = law.error + 2.0 * kernel.n_states * entry
+    if not error < 0.5:
+        return found
+    pi, earned = law.pi, tilted.Tv
+    mean = float(pi @ earned)
+    size = float(np.abs(earned).max())
+    off = 2.0 * error * float(pi @ np.abs(earned - mean)) + tilted.rounding
+    off += UNIT * (kernel.n_states + 8.0) * size
+    return Rate(mean, max(mean - off, found.lower), min(mean + off, found.upper))
 
 
 def _down(x: float, size: float = 0.0) -> float:
