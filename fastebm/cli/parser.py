@@ -17,6 +17,7 @@ from .commands import (
     run_mix,
     run_tilt,
 )
+from .policy import POLICY_COMMAND, POLICY_OPTIONS, run_policy
 
 EPILOG = """\
 CHAIN is one of
@@ -102,6 +103,16 @@ COMMANDS = {
         run_tilt,
         "tilt the chain by a reward and save it",
         ("--reward", "--beta", "--output", "--numbered", "--threads"),
+    ),
+    "policy": Command(
+        run_policy,
+        "the optimal policy that looks ahead, and its values",
+        POLICY_COMMAND,
+        {
+            "--start": "states whose values are listed",
+            "--level": "verifiable: states of score >= LEVEL are correct",
+            "--tol": "accuracy of the values in units of beta",
+        },
     ),
     "info": Command(run_info, "size, storage and classes", ()),
     "convert": Command(
@@ -308,6 +319,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "removed and rows renormalised; states keep their labels",
     },
 }
+OPTIONS |= POLICY_OPTIONS
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
-from .._runtime.results import result
+from .._runtime.results import Result, result
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Path
@@ -25,19 +25,11 @@ from ..linalg.rounding import UNIT
 from .certificate import RATE_TOL, Rate, enclose, mean_rate
 from .iteration import PerronSearch, PolicyStep, Report, frequent_state, step_at
 from .log_kernel import LogKernel, log_kernel
-from .result import (
-    MAX_ITER,
-    PolicyResult,
-    Problem,
-    lower_end,
-    policy_chain,
-    reward_parts,
-    upper_end,
-)
+from .result import MAX_ITER, Problem, lower_end, policy_chain, reward_parts, upper_end
 
 
 @result
-class AveragePolicy(PolicyResult):
+class AveragePolicy(Result):
     """The policy that maximises mean reward a step - beta KL rate.
 
     Attributes
