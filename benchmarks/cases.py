@@ -93,6 +93,16 @@ def sets(question, name, chain, peer, **options):
     return Case("sets", f"{question}, {name}", chain, (peer,), {"question": question, **options})
 
 
+def policy(question, beta):
+    return Case(
+        "policy",
+        f"policy.{question}, {WORDS}, beta = {beta}",
+        chains.trigram,
+        ("one gap",),
+        {"question": question, "beta": beta, "accuracy": 1e-8},
+    )
+
+
 def planted(n):
     return f"4 planted sets, n = {n}", lambda: chains.planted(n)
 
@@ -191,6 +201,10 @@ CASES = (
     walk(*regular(SMALL_N), "hits", n_walkers=20 * WALKERS, max_steps=10**6),
     walk(WORDS, chains.trigram, "paths", n_walkers=WALKERS, n_steps=STEPS),
     walk(WORDS, chains.trigram, "hits", n_walkers=20 * WALKERS, max_steps=10**6),
+    policy("average", 1.0),
+    policy("average", 0.5),
+    policy("verifiable", 0.5),
+    policy("sweep", 0.5),
 )
 
 

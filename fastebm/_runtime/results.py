@@ -74,15 +74,15 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python values that `json.dumps` accepts."""
-        plain: dict[str, Any] = to_json(
-            {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        )
+        plain: dict[str, Any] = to_json(public_fields(self))
         return plain
 
     def __repr__(self) -> str:
         parts = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name.startswith("_"):
+                continue
             if field.kw_only and value == field.default:
                 continue
             if isinstance(value, np.ndarray):
@@ -94,6 +94,12 @@ class Result:
             else:
                 parts.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def public_fields(result: Result) -> dict[str, Any]:
+    """The fields of a result by name; one with an underscore is what a method of it needs."""
+    names = [field.name for field in dataclasses.fields(result)]
+    return {name: getattr(result, name) for name in names if not name.startswith("_")}
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)

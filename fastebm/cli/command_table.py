@@ -17,6 +17,7 @@ from .commands import (
     run_tilt,
 )
 from .outputs import Table
+from .policy import POLICY_COMMAND, run_policy
 
 
 class Command(NamedTuple):
@@ -108,6 +109,16 @@ COMMANDS = {
                 "metavar": "FOLDER",
                 "help": "where to save the tilted chain",
             }
+        },
+    ),
+    "policy": Command(
+        run_policy,
+        "the optimal policy that looks ahead, and its values",
+        (*POLICY_COMMAND, *LONG),
+        {
+            "--start": {"help": "states whose values are listed"},
+            "--level": {"help": "verifiable: states of score >= LEVEL are correct"},
+            "--tol": {"help": "accuracy of the values in units of beta"},
         },
     ),
     "info": Command(run_info, "size, storage and classes", ()),

@@ -7,6 +7,7 @@ from .._version import __version__
 from ..io.transitions import real
 from .command_table import COMMANDS
 from .commands import run_demo
+from .policy import POLICY_OPTIONS
 from .rlvr import add_rlvr
 
 EPILOG = """\
@@ -271,6 +272,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "removed and rows renormalised; states keep their labels",
     },
 }
+OPTIONS |= POLICY_OPTIONS
 
 
 def make_parser() -> argparse.ArgumentParser:

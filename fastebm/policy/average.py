@@ -11,31 +11,25 @@ import scipy.sparse as sp
 
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
-from .._runtime.results import result
+from .._runtime.results import Result, result
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
+from ..chains.law import KnownLaw
 from ..chains.tilt import checked_reward
 from ..errors import ReducibleChainError
+from ..linalg.restriction import MAX_SMALL
 from ..linalg.rounding import UNIT
 from .certificate import RATE_TOL, Rate, enclose, mean_rate
-from .iteration import PerronSearch, PolicyStep, Report, step_at
+from .iteration import PerronSearch, PolicyStep, Report, frequent_state, step_at
 from .log_kernel import LogKernel, log_kernel
-from .result import (
-    MAX_ITER,
-    PolicyResult,
-    Problem,
-    lower_end,
-    policy_chain,
-    reward_parts,
-    upper_end,
-)
+from .result import MAX_ITER, Problem, lower_end, policy_chain, reward_parts, upper_end
 
 
 @result
-class AveragePolicy(PolicyResult):
+class AveragePolicy(Result):
     """The policy that maximises mean reward a step - beta KL rate.
 
     Attributes
@@ -303,7 +297,7 @@ def _result(
         is_divergence=True,
     )
     kl = Rate(max(kl.value, 0.0), max(kl.lower, 0.0), kl.upper)
-    myopic = _gain_of_tilt(kernel, anchor, limit, tol, report)
+    myopic = _gain_of_tilt(kernel, limit, tol, report)
     gain = (beta * log_lambda, _down(beta * low), _up(beta * high))
     mean = (
         gain[0] + beta * kl.value,
@@ -334,12 +328,13 @@ def _result(
     )
 
 
-def _gain_of_tilt(kernel: LogKernel, anchor: int, limit: int, tol: float, report: Report) -> Rate:
+def _gain_of_tilt(kernel: LogKernel, limit: int, tol: float, report: Report) -> Rate:
     """The gain / beta of the one-step tilt: the mean of log Z under its own law."""
     zero = np.zeros(kernel.n_states)
-    inside = np.arange(kernel.n_states) != anchor
+    inside = np.arange(kernel.n_states) != frequent_state(kernel, zero)
     tilted = step_at(kernel, zero, inside, limit)
-    return mean_rate(
+    entry = kernel.entry_rounding(tilted.rounding)
+    found = mean_rate(
         tilted.policy,
         tilted.system,
         tilted.Tv,
@@ -347,8 +342,22 @@ def _gain_of_tilt(kernel: LogKernel, anchor: int, limit: int, tol: float, report
         0.1 * tol,
         report,
         kernel.threads,
-        change=kernel.entry_rounding(tilted.rounding),
+        change=entry,
     )
+    is_known = found.upper - found.lower <= tol * max(1.0, abs(found.value))
+    if is_known or kernel.n_states > MAX_SMALL:
+        return found
+    # a tilt that escapes from some states with probabilities below the range of a double
+    law = KnownLaw(tilted.policy, None).take(kernel.threads)
+    error = law.error + 2.0 * kernel.n_states * entry
+    if not error < 0.5:
+        return found
+    pi, earned = law.pi, tilted.Tv
+    mean = float(pi @ earned)
+    size = float(np.abs(earned).max())
+    off = 2.0 * error * float(pi @ np.abs(earned - mean)) + tilted.rounding
+    off += UNIT * (kernel.n_states + 8.0) * size
+    return Rate(mean, max(mean - off, found.lower), min(mean + off, found.upper))
 
 
 def _down(x: float, size: float = 0.0) -> float:

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
-from .._runtime.results import result
+from .._runtime.results import Result, result
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Path
@@ -24,14 +24,14 @@ from .certificate import residual_bound
 from .discounted_system import DiscountedSystem
 from .iteration import MAX_STEPS, SETTLED, Report
 from .log_kernel import LogKernel, log_kernel
-from .result import PolicyResult, Problem, lower_end, policy_chain, reward_parts, swept, upper_end
+from .result import Problem, lower_end, policy_chain, reward_parts, swept, upper_end
 
 # Sweeps before their rate decides whether to go on with them, and at most.
 FIRST_SWEEPS, MAX_SWEEPS = 16, 400
 
 
 @result
-class DiscountedPolicy(PolicyResult):
+class DiscountedPolicy(Result):
     """The policy that maximises the expected sum of gamma^t (reward - beta KL) over the steps t.
 
     Every quantity is one of the state in which the path starts.

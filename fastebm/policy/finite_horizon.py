@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from .._runtime import validate
 from .._runtime.memory import forecast_memory
 from .._runtime.progress import interruptible
-from .._runtime.results import result
+from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray
 from ..chains.chain import MarkovChain, require_chain
@@ -19,11 +19,11 @@ from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
 from .certificate import residual_bound
 from .log_kernel import LogKernel, log_kernel
-from .result import PolicyResult, Problem, policy_chain, swept
+from .result import Problem, policy_chain, swept
 
 
 @result
-class HorizonPolicy(PolicyResult):
+class HorizonPolicy(Result):
     """The policies that maximise the rewards of the steps 0, ..., H - 1 and a final reward, minus
     beta times the KL of the path.
 

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
-from .._runtime.results import result
+from .._runtime.results import Result, result
 from .._runtime.resumable import Resumable, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
@@ -26,16 +26,7 @@ from .certificate import enclose, path_divergence
 from .existence import require_finite
 from .iteration import FixedPointSearch, Report, solve_signed
 from .log_kernel import LogKernel, log_kernel
-from .result import (
-    MAX_ITER,
-    PolicyResult,
-    Problem,
-    lower_end,
-    policy_chain,
-    reward_parts,
-    swept,
-    upper_end,
-)
+from .result import MAX_ITER, Problem, lower_end, policy_chain, reward_parts, swept, upper_end
 
 # Steps of the policy iteration after which the classes are examined: it does not end where the
 # value is infinite.
@@ -45,7 +36,7 @@ START_TOL = 1e-3
 
 
 @result
-class FirstExitPolicy(PolicyResult):
+class FirstExitPolicy(Result):
     """The policy that maximises the expected rewards until the first exit, minus beta times the KL
     of the path.
 

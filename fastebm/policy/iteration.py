@@ -221,7 +221,7 @@ class PerronSearch(PolicySearch):
             at = self.at
             anchor = at.mark
             if at.n_steps in ANCHORED or anchor < 0:
-                anchor = _frequent_state(self.kernel, at.v)
+                anchor = frequent_state(self.kernel, at.v)
             v = at.v - at.v[anchor]
             inside = np.arange(self.kernel.n_states) != anchor
             step = step_at(self.kernel, v, inside, self.limit)
@@ -319,7 +319,7 @@ def arnoldi_cycle(kernel: LogKernel, v: FloatArray, report: Report) -> FloatArra
     return out
 
 
-def _frequent_state(kernel: LogKernel, v: FloatArray) -> int:
+def frequent_state(kernel: LogKernel, v: FloatArray) -> int:
     """A state that the policy P_v visits often: the most frequent one where its law is in closed
     form, else after some steps from the uniform law."""
     policy = kernel.policy(v)

@@ -8,7 +8,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
-from .._runtime.results import Result, result, to_json
 from .._runtime.types import BoolArray, FloatArray
 from ..chains.chain import MarkovChain
 from ..chains.scaling import log_values
@@ -19,18 +18,6 @@ from ..patterns.scaled_pattern import ScaledPattern
 
 # Products of a linear solve at most.
 MAX_ITER = 100_000
-
-
-@result
-class PolicyResult(Result):
-    """Base of the optimal policies. Fields with an underscore are the problem that was solved; they
-    are in no dictionary."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """All public fields as plain Python values that `json.dumps` accepts."""
-        names = [f.name for f in dataclasses.fields(self) if not f.name.startswith("_")]
-        plain: dict[str, Any] = to_json({name: getattr(self, name) for name in names})
-        return plain
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -52,9 +39,6 @@ class Problem:
     kept: BoolArray | None
     options: dict[str, Any]
     threads: int
-
-    def __repr__(self) -> str:
-        return f"<beta {self.beta:g}>"
 
 
 def policy_chain(problem: Problem, v: FloatArray) -> MarkovChain:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._runtime import validate
-from .._runtime.results import result
+from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, States
 from ..chains.chain import MarkovChain, require_chain
@@ -17,14 +17,14 @@ from ..errors import InvalidChainError
 from ..hitting.probabilities import HitProbabilityResult, hitting_probabilities
 from ..linalg.rounding import UNIT
 from ..rlvr.kl import kl_spent
-from .result import PolicyResult, Problem, policy_chain
+from .result import Problem, policy_chain
 
 # Below this size of s (1 - u) and s u, differences from one keep the relative accuracy of log z.
 SMALL = 0.25
 
 
 @result
-class VerifiablePolicy(PolicyResult):
+class VerifiablePolicy(Result):
     """The policy that maximises E[1 if the path ends in a correct state] - beta KL(path).
 
     Every quantity is one of the state in which the path starts. The path ends at the first correct

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._runtime.results import Result, to_json
+from .._runtime.results import Result, public_fields, to_json
 from .._runtime.types import Path
 from .._runtime.whole_file import write_text
 
@@ -20,7 +20,7 @@ def plain(value: Any) -> Any:
 
 def _shortened(value: Any) -> Any:
     if isinstance(value, Result):
-        value = vars(value)
+        value = public_fields(value)
     if isinstance(value, dict):
         return {key: _shortened(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
