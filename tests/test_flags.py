@@ -92,6 +92,10 @@ FROM_LAW = {
         lambda c: fe.mixing_curve(c, 0, 4, gap=gap("multiplicative")),
         {"bounds": {}, "bounds_kind": "none"},
     ),
+    "information_curve": (
+        lambda c: fe.information_curve(c, [2]),
+        {"lower": 0.0, "upper": math.inf},
+    ),
     "mixing_time": (
         lambda c: fe.mixing_time(c),
         {"lower": 0, "upper": math.inf, "steps": math.inf, "is_exact": False},

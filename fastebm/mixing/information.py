@@ -7,9 +7,10 @@ from scipy.special import stdtrit
 
 from .._runtime import validate
 from .._runtime.results import Result, result
+from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, IntArray
 from ..chains.chain import MarkovChain, require_chain
-from ..equilibrium.stationary import stationary
+from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
 from .curve import mixing_curve
 
@@ -30,7 +31,7 @@ class InformationCurve(Result):
     lower, upper : ndarray (n_lags,)
         From all states: the sum with a bound on its rounding, and on the effect of the error of pi
         on each divergence. From a sample: the t interval of its mean, for which `level` is
-        approximate.
+        approximate. 0 and inf if the stationary distribution did not converge.
     standard_error : ndarray (n_lags,)
         Of a sample; 0 from all states.
     n_starts : int
@@ -105,14 +106,19 @@ def information_curve(
         wanted = np.arange(1, validate.count(lags, "lags") + 1)
     if not np.array_equal(wanted, np.unique(wanted)) or not wanted.size or wanted[0] < 1:
         raise InvalidChainError("lags must be whole numbers >= 1 in increasing order")
-    law = stationary(chain, num_threads=num_threads)
-    inside = np.flatnonzero(law.pi > 0)
-    is_exact = n_starts is None and inside.size <= MAX_EXACT
+    inside = closed_class(chain)
+    if inside is not None:
+        chain = chain.restrict(inside)
+    law = chain._law.take(resolve_threads(num_threads))
+    pi = np.exp(law.log_pi)
+    pi /= pi.sum()
+    likely = np.flatnonzero(pi > 0)
+    is_exact = n_starts is None and likely.size <= MAX_EXACT
     if is_exact:
-        starts, weights = inside, law.pi[inside] / law.pi[inside].sum()
+        starts, weights = likely, pi[likely]
     else:
         n = DEFAULT_STARTS if n_starts is None else validate.count(n_starts, "n_starts", 2)
-        starts = np.random.default_rng(rng).choice(inside, n, p=law.pi[inside] / law.pi.sum())
+        starts = np.random.default_rng(rng).choice(chain.n_states, n, p=pi)
         weights = np.full(n, 1 / n)
     unique, place = np.unique(starts, return_inverse=True)
     curve = mixing_curve(
@@ -135,8 +141,8 @@ def information_curve(
     return InformationCurve(
         lags=curve.steps,
         information=information,
-        lower=np.maximum(0.0, information - error - half),
-        upper=information + error + half,
+        lower=np.maximum(0.0, information - error - half) if law.converged else 0.0 * half,
+        upper=information + error + half if law.converged else half + np.inf,
         standard_error=spread,
         n_starts=len(starts),
         kind="all states" if is_exact else "sample",

@@ -134,3 +134,15 @@ def test_the_spectrum_bounds_the_information():
 def test_errors(call, message):
     with pytest.raises(fe.InvalidChainError, match=message):
         call()
+
+
+def test_transient_states_do_not_count():
+    P = np.zeros((4, 4))
+    P[:3, :3], P[3] = chain_of(10), [0.2, 0.3, 0.0, 0.5]
+    with_transient = fe.information_curve(fe.MarkovChain(P), 3)
+    assert with_transient.n_starts == 3
+    np.testing.assert_allclose(
+        with_transient.information,
+        fe.information_curve(fe.MarkovChain(P[:3, :3]), 3).information,
+        rtol=1e-12,
+    )
