@@ -46,6 +46,7 @@ GOOD = {
     "mix": ["--start", "a", "c", "--steps", 7, "--bound"],
     "balance": ["--tol", 1e-9],
     "tilt": ["--reward", "{score}", "--beta", 0.5, "--output", "{folder}/tilted"],
+    "policy": ["--objective", "average", "--reward", "{score}", "--beta", 0.5],
     "info": [],
     "convert": ["{folder}/copy"],
 }
@@ -56,6 +57,7 @@ BAD = {
     "mix": (["--start", 7], "no state '7'"),
     "balance": (["--tol", -1], "tol must be"),
     "tilt": (["--reward", "{score}", "--beta", 0, "--output", "{folder}/tilted"], "beta must be"),
+    "policy": (["--objective", "average", "--reward", "{score}", "--beta", 0], "beta must be"),
     "info": (["--normalize", "--symmetric", "--threads", 1], "unrecognized arguments"),
     "convert": (["{folder}/copy.csv"], "convert writes .npz, .mtx or a folder"),
 }

@@ -30,7 +30,12 @@ def test_translations(text, translated):
 
 def test_every_command_has_the_spelling_of_its_options():
     parser = make_parser()
-    required = {"hit": ["--level", "1"], "tilt": ["--beta", "1", "--output", "x"], "convert": ["y"]}
+    required = {
+        "hit": ["--level", "1"],
+        "tilt": ["--beta", "1", "--output", "x"],
+        "policy": ["--objective", "average", "--beta", "1"],
+        "convert": ["y"],
+    }
     for name, command in COMMANDS.items():
         args = parser.parse_args([name, "x", *required.get(name, [])])
         assert set(args.spellings.values()) >= {*command.options, "--normalize", "--lazy"}
