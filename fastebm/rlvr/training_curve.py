@@ -219,6 +219,10 @@ def _result(
     )
 
 
+# Of the fitted law. One of GRPO's is an integration, and a fit that is determined takes about 60.
+MAX_EVALUATIONS = {"natural": 4000, "grpo": 200}
+
+
 class _Fit(NamedTuple):
     """Both stages of least squares."""
 
@@ -250,7 +254,7 @@ def _least_squares(law: str, steps: FloatArray, columns: Mapping[str, FloatArray
                 xtol=1e-12,
                 ftol=1e-14,
                 gtol=1e-14,
-                max_nfev=4000,
+                max_nfev=MAX_EVALUATIONS[law],
             )
             for start in starts(steps, accuracy, law)
         ),
