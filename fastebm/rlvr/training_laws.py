@@ -64,6 +64,7 @@ def starts(steps: FloatArray, accuracy: FloatArray, law: str) -> list[FloatArray
     x0, speed = straight_line(steps, accuracy)
     if law == "natural":
         return [np.array([x0, speed, 0.1])]
+    x0 = float(np.clip(x0, -_FARTHEST, _FARTHEST))
     sigma = 1 / (2 * np.cosh(x0 / 2))
     # The beta that balances the KL a little above the last accuracies.
     last = float(logit(np.clip(accuracy[-max(1, steps.size // 4) :].mean(), 1e-6, 1 - 1e-6))) + 0.1
