@@ -46,6 +46,12 @@ class FailedSearch:
     def run(self, monitor):
         monitor(self.n_iter, change=self.change)
 
+    def state(self):
+        return None
+
+    def restore(self, state):
+        raise AssertionError("nothing was saved")
+
 
 @pytest.fixture
 def failing(monkeypatch):

@@ -50,6 +50,8 @@ class MMatrixSystem:
     limit : int
         Largest number of products; `n_iter` counts them.
     threads : int
+    copy : bool
+        Whether entries are read from a stored copy where P is computed.
 
     Attributes
     ----------
@@ -58,8 +60,11 @@ class MMatrixSystem:
     method : str
     """
 
-    def __init__(self, scaled: ScaledMatrix, inside: BoolArray, limit: int, threads: int) -> None:
+    def __init__(
+        self, scaled: ScaledMatrix, inside: BoolArray, limit: int, threads: int, copy: bool = False
+    ) -> None:
         self._M = Restriction(scaled, inside, threads)
+        self._M.uses_copy = copy
         self.limit, self.method = limit, "graph"
         self.best: Iterate | None = None
         self._elimination = SparseElimination(self._M)
@@ -289,15 +294,10 @@ class MMatrixSystem:
             return
         now, best = self._round, self._best
         flag, pause = self._cg.multigrid_flag, self._elimination.pause
-        state = {
-            "hi": now.at.hi,
-            "lo": now.at.lo,
-            "best_hi": best.hi,
-            "best_lo": best.lo,
-            "numbers": np.array([self.n_iter, now.stalled, now.before, pause, flag]),
-            "method": np.array(self.method),
-        }
-        self._reached = state | recurrence()
+        numbers = np.array([self.n_iter, now.stalled, now.before, pause, flag])
+        own = {"numbers": numbers, "method": np.array(self.method), **recurrence()}
+        places = {"hi": now.at.hi, "lo": now.at.lo, "best_hi": best.hi, "best_lo": best.lo}
+        self._reached = places | own
         save()
 
     @property

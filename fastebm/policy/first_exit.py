@@ -20,7 +20,6 @@ from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import checked_reward
 from ..equilibrium.structure import reachable
 from ..errors import InvalidChainError
-from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from .certificate import enclose, path_divergence
 from .existence import require_finite
@@ -314,7 +313,7 @@ class _ExitSearch:
         optimum."""
         scaled, threads = self.kernel.chain._scaled, self.kernel.threads
         earned = self.kernel.mean_log_reward() + scaled.apply(self.given, num_threads=threads)
-        system = MMatrixSystem(scaled, self.inside, self.limit, threads)
+        system = self.kernel.system(scaled, self.inside, self.limit)
         found = solve_signed(system, np.where(self.inside, earned, 0.0), START_TOL, report)
         return self.given if found is None else self.given + found
 

@@ -118,7 +118,7 @@ def step_at(kernel: LogKernel, v: FloatArray, inside: BoolArray, limit: int) -> 
     """The iterate v with its policy, to be improved on the states `inside`."""
     Tv = kernel.apply(v)
     policy = kernel.policy(v)
-    system = MMatrixSystem(policy, inside, limit, kernel.threads)
+    system = kernel.system(policy, inside, limit)
     return PolicyStep(v, Tv, Tv - v, policy, system, kernel.rounding(v, Tv))
 
 

@@ -139,8 +139,8 @@ static void test_distances(void)
                 u * u * (0.5 - u * (1.0 / 6 - u * (1.0 / 12 - u * (1.0 / 20 - u / 30))));
             if (e <= -4) CHECK(fabs(divergence(u) / series - 1) < 1e-15);
         }
-    /* through both forms, their borders sqrt(1/2) - 1 and sqrt(2) - 1 too; the reference cancels, so
-       it needs a long double with more digits (valgrind and some platforms have none) */
+    /* through both forms, their borders sqrt(1/2) - 1 and sqrt(2) - 1 too; the reference cancels,
+       so it needs a long double with more digits (valgrind and some platforms have none) */
     const volatile long double one = 1;
     const int has_more_digits = one + DBL_EPSILON / 16 > one;
     for (double u = -0.999; has_more_digits && u < 40; u += 0.00390625) {
