@@ -25,8 +25,8 @@ def warn_user(text: str, category: type[Warning]) -> None:
 
 
 def _is_own(module: str) -> bool:
-    # context managers of the package are run by contextlib
-    return module in (PACKAGE, "contextlib") or module.startswith(PACKAGE + ".")
+    # context managers of the package are run by contextlib, and cached properties by functools
+    return module in (PACKAGE, "contextlib", "functools") or module.startswith(PACKAGE + ".")
 
 
 @contextmanager

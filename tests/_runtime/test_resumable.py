@@ -7,6 +7,7 @@ import fastebm as fe
 from fastebm._runtime.progress import interruptible
 from fastebm._runtime.random import generator_state, restore_generator
 from fastebm._runtime.resumable import resumable, stage
+from fastebm.linalg.m_matrix import MMatrixSystem
 
 
 class Sum:
@@ -171,3 +172,22 @@ def test_a_generator_comes_back_in_its_state():
         other = np.random.Generator(kind(0))
         restore_generator(other, state)
         assert other.random(5).tolist() == expected
+
+
+def test_solves_with_two_matrices_and_one_load_are_two_stages(tmp_path):
+    inside = np.arange(3) > 0
+    load = inside.astype(float)
+    found = {}
+    for path in (None, tmp_path / "state"):
+        with resumable("two", path, lambda: "", partial=lambda: None):
+            found[path] = [
+                MMatrixSystem(chain._scaled, inside, 1000, 1)
+                .solve(load, 1e-12, lambda *_, **__: 0)
+                .hi
+                for chain in (
+                    fe.MarkovChain(np.array([[0.5, 0.5, 0.0], [p, 0.5 - p, 0.5], [0.0, 0.5, 0.5]]))
+                    for p in (0.1, 0.4)
+                )
+            ]
+    np.testing.assert_array_equal(*found.values())
+    assert found[None][0][1] > found[None][1][1]
