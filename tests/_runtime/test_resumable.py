@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastebm as fe
+from fastebm._runtime.checkpoint import Checkpoint
 from fastebm._runtime.progress import interruptible
 from fastebm._runtime.random import generator_state, restore_generator
 from fastebm._runtime.resumable import resumable, stage
@@ -171,3 +172,21 @@ def test_a_generator_comes_back_in_its_state():
         other = np.random.Generator(kind(0))
         restore_generator(other, state)
         assert other.random(5).tolist() == expected
+
+
+@pytest.mark.parametrize("saved", [np.zeros(2), np.array("x"), np.array(None, float)], ids=str)
+def test_a_state_that_no_call_wrote_is_refused_by_name(tmp_path, saved):
+    path, state = tmp_path / "sum.npz", {"own|total": saved, "own|done": np.array(1)}
+    Checkpoint(path, "sum", lambda: "n = 5").save(lambda: state, now=True)
+    with pytest.raises(fe.InvalidChainError, match=r"sum\.npz does not hold the state"):
+        Sum().run(path)
+    assert path.exists()
+
+
+def test_a_stage_that_no_call_wrote_is_refused_by_name(tmp_path):
+    path = tmp_path / "stage.npz"
+    state = {f"done|s|{name}": np.array("[") for name in ("structure", "shortfalls")}
+    Checkpoint(path, "call", str).save(lambda: state, now=True)
+    with pytest.raises(fe.InvalidChainError, match=r"stage\.npz does not hold the state"):
+        with resumable("call", path, str, partial=lambda: None):
+            stage("s", lambda: 1)
