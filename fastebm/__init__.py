@@ -6,7 +6,6 @@ are imported, and optional packages are imported only where they are needed.
 
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
@@ -235,6 +234,8 @@ def get_include() -> str:
     >>> os.path.exists(os.path.join(get_include(), "fastebm.h"))
     True
     """
+    from pathlib import Path  # slow, and signals are not handled before cli is imported
+
     installed = Path(__file__).parent / "include"
     # Headers are installed inside the package; an in-place build has them in the sources.
     return str(installed if installed.is_dir() else Path(__file__).parents[1] / "csrc")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import InvalidChainError
+from ..errors import FastebmError, InvalidChainError
 from . import packing
 from .checkpoint import Checkpoint
 from .progress import Monitor, interruptible
@@ -56,14 +56,21 @@ class CallPart:
 
     @contextmanager
     def read(self) -> Iterator[None]:
-        """Entries that are missing are an error that names the file."""
+        """Entries that are missing, or that no call wrote, are an error that names the file."""
         try:
             yield
+        except (FastebmError, MemoryError):
+            raise
         except KeyError as missing:
             raise InvalidChainError(
                 f"{self.file.path} has no entry {missing}: another version of fastebm wrote it; "
                 "remove it to start anew"
             ) from missing
+        except Exception as error:  # of any type: the entries may have any form
+            raise InvalidChainError(
+                f"{self.file.path} does not hold the state of this call ({error}); remove it to "
+                "start anew"
+            ) from error
 
     @contextmanager
     def entered(self) -> Iterator["CallPart"]:

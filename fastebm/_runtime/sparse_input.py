@@ -38,7 +38,10 @@ def consistent(matrix: Any, name: str) -> Any:
         "lil": _lists,
         "dok": _keys,
     }
-    return makers[matrix.format](matrix, name)
+    try:
+        return makers[matrix.format](matrix, name)
+    except (AttributeError, IndexError) as error:  # an attribute that is no array
+        raise _fault(f"{name}: {error}") from None
 
 
 def _compressed(matrix: Any, name: str) -> Any:

@@ -90,9 +90,9 @@ def sparse_float64(matrix: Any, name: str) -> Any:
     MemoryForecastError
         The rows and entries need more memory than is free.
     """
+    matrix = consistent(matrix, name)
     if matrix.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, not dtype {matrix.dtype}")
-    matrix = consistent(matrix, name)
     forecast_matrix(matrix.shape[0], matrix.data.size, f"{name}: a matrix of shape {matrix.shape}")
     csr = sp.csr_array(matrix.astype(np.float64, copy=False), copy=True)
     csr.sum_duplicates()

@@ -74,13 +74,18 @@ def draft_of(target: pathlib.Path, *, is_folder: bool = False) -> Iterator[pathl
     """An empty, locked file or folder next to `target`; removed at the end of the block unless the
     block renamed it. Drafts of killed writers are removed first."""
     remove_stale_drafts(target)
-    with full_disk_in_bytes(target.with_name(_prefix(target))):  # there is no draft yet
-        draft, lock = _locked_draft(target, is_folder)
-    try:
-        yield draft
-    finally:
-        remove(draft)
-        os.close(lock)
+    lock: int | None = None
+    while lock is None:
+        draft = _draft_name(target, is_folder)
+        try:  # before the draft is made: Ctrl-C may come at any time
+            with full_disk_in_bytes(target.with_name(_prefix(target))):  # there is no draft yet
+                lock = _make_locked(draft, is_folder)
+            if lock is not None:
+                yield draft
+        finally:
+            remove(draft)
+            if lock is not None:
+                os.close(lock)
 
 
 def remove_stale_drafts(target: pathlib.Path) -> None:
@@ -135,25 +140,27 @@ def errors_naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _locked_draft(target: pathlib.Path, is_folder: bool) -> tuple[pathlib.Path, int]:
-    while True:
-        name = f"{_prefix(target)}{secrets.token_hex(4)}.draft"
-        suffix = (
-            target.suffix if not is_folder and len(target.suffix) <= LONGEST_PREFIX // 4 else ""
-        )
-        draft = target.with_name(name + suffix)
-        if is_folder:
-            draft.mkdir()
-            try:
-                lock = os.open(draft, os.O_RDONLY)
-            except FileNotFoundError:
-                continue
-        else:
-            lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        # Between its creation and its lock, another process may take the draft for a dead one.
-        if _lock(lock) is not False and draft.exists():
-            return draft, lock
-        os.close(lock)
+def _draft_name(target: pathlib.Path, is_folder: bool) -> pathlib.Path:
+    name = f"{_prefix(target)}{secrets.token_hex(4)}.draft"
+    is_short = len(target.suffix) <= LONGEST_PREFIX // 4
+    return target.with_name(name + (target.suffix if is_short and not is_folder else ""))
+
+
+def _make_locked(draft: pathlib.Path, is_folder: bool) -> int | None:
+    """The handle that holds the lock of the new draft; None if another process took it for the
+    draft of a dead writer, between its creation and its lock, and removes it."""
+    if is_folder:
+        draft.mkdir()
+        try:
+            lock = os.open(draft, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+    else:
+        lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    if _lock(lock) is not False and draft.exists():
+        return lock
+    os.close(lock)
+    return None
 
 
 def _prefix(target: pathlib.Path) -> str:

@@ -6,6 +6,7 @@ everything else to stderr.
 and lines, `remedies` rewrites the advice in the library's errors as options, `signals` turns the
 signals of batch systems into the error of Ctrl-C, `status` says what the exit status rests on."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -56,9 +57,18 @@ def run_process() -> NoReturn:
     status. Signals are handled until the process has ended."""
     signals = Signals()
     signals.install()
+    _occupy_closed_streams()
     code = _call(None, signals)
     signals.ignore()
     sys.exit(code)
+
+
+def _occupy_closed_streams() -> None:
+    """Open /dev/null in place of a standard stream that is closed. A file that is opened later
+    would get its number, and what native code prints there would go into the file."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(handle)
 
 
 def _call(argv: Sequence[str] | None, signals: Signals) -> int:

@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from errno import EBADF
 from typing import Any
 
@@ -17,7 +17,7 @@ from .._runtime.warn import shortfalls
 from .._version import __version__
 from ..errors import FastebmError, InvalidChainError
 from .inputs import identity, load_chain, one_line
-from .outputs import Table, file_error, print_text, require_outputs, write_table
+from .outputs import Table, file_error, print_text, require_outputs, say, write_table
 from .parser import make_parser
 from .remedies import in_options, with_options
 from .signals import Signals
@@ -187,7 +187,5 @@ class Call:
             self._say(line)
 
     def _say(self, line: str) -> None:
-        """One line on stderr, if it accepts one: a full disk there costs no answer."""
         command = "" if self.args.command is None else f" {self.args.command}"
-        with suppress(OSError):
-            print(f"fastebm{command}: {line}", file=sys.stderr)
+        say(f"fastebm{command}: {line}")

@@ -2,8 +2,6 @@
 for --output if there is one; modules that only one command needs are imported by it."""
 
 import argparse
-import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -14,7 +12,7 @@ from .._runtime.whole_file import errors_naming, replacing
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 from .inputs import read_vector, state_number
-from .outputs import Lines, Table, file_error, state_names, table_of_groups
+from .outputs import Lines, Table, file_error, say, state_names, table_of_groups
 from .remedies import with_options
 from .status import status_of
 
@@ -43,8 +41,7 @@ def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
         except Exception as error:  # a full disk, a drawing that fails: the JSON must not be lost
             answer["error"] = file_error("page", error)
     if args.summary:
-        with suppress(OSError):
-            print(report.summary(), file=sys.stderr)
+        say(report.summary())
     columns = {"class": (report.structure, "labels"), "pi": (report.stationary, "pi")}
     columns |= {name: (report.solve, name) for name in ("mean", "lower", "upper")}
     table = {"state": state_names(chain)} | {

@@ -43,6 +43,13 @@ def print_text(text: str) -> None:
         raise
 
 
+def say(text: str) -> None:
+    """Write a line or more to stderr, if it is open and takes them: the answer must not be lost."""
+    if sys.stderr is not None:  # print would write to stdout
+        with suppress(OSError):
+            print(text, file=sys.stderr)
+
+
 def file_error(what: str, error: Exception) -> dict[str, str]:
     """The error of a file that could not be written after the work: the JSON must not be lost."""
     return {"error": type(error).__name__, "text": f"the {what} was not written: {one_line(error)}"}

@@ -1,13 +1,13 @@
 """The command ``fastebm rlvr``: what the log of a training run says."""
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from .._runtime.whole_file import require_place, write_text
 from .inputs import one_line
+from .outputs import say
 from .remedies import in_options, with_options
 
 EPILOG = """\
@@ -122,9 +122,9 @@ def run_rlvr(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> N
     report: Any = with_options(study_log(log, args.law), args.spellings)
     answer |= {"log": args.log, "report": report}
     for note in log.notes:
-        print(f"fastebm rlvr: {in_options(note, args.spellings)}", file=sys.stderr)
+        say(f"fastebm rlvr: {in_options(note, args.spellings)}")
     if args.summary:
-        print("\n".join(report.verdicts), file=sys.stderr)
+        say("\n".join(report.verdicts))
     if args.html is not None:
         _write_page(report, args, answer, begin)
 

@@ -59,13 +59,16 @@ def _arrays(P: Any) -> CsrArrays:
         shape = P.shape
         if P.format != "csr":
             # repeated entries are added up in float64, whatever they are stored in
+            summed = validate.sparse_float64(P, "P")  # its arrays are checked: P has a dtype
             storage = P.dtype if P.dtype == np.float32 else np.float64
-            P = validate.sparse_float64(P, "P").astype(storage, copy=False)
+            P = summed.astype(storage, copy=False)
         elif np.shape(P.indptr) != (shape[0] + 1,):  # the arrays are checked by _inspected
             raise InvalidChainError(
                 f"P of shape {shape} has an indptr of shape {np.shape(P.indptr)}; make it again "
                 "from its rows, columns and values"
             )
+        elif P.data is None:  # which would mean equal probabilities
+            raise InvalidChainError("P holds no data; make it again from rows, columns and values")
     else:
         P = validate.real_array(P, "P")
         shape = P.shape

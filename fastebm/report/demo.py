@@ -138,6 +138,8 @@ def run(
     if html is not None:
         write_text(page(demo, report), html)
         demo.say(f"the page with figures is {html}")
+    if demo.unprinted is not None:
+        raise demo.unprinted
     return report
 
 
@@ -151,13 +153,20 @@ class _Demo:
         self.sweep: list[dict[str, Any]] = []
         self.timings: dict[str, float] = {}
         self.checks: list[bool] = []
+        self.unprinted: OSError | None = None
         # For the page: what was printed, and the results behind it.
         self.printed: list[tuple[str, tuple[Line, ...]]] = []
         self.gaps: dict[str, GapResult] = {}
         self.samples: dict[float, HittingSample] = {}
 
     def say(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        """Print the text. A stream that takes no more is an error at the end, when the files are
+        written."""
+        if self.unprinted is None:
+            try:
+                print(text, file=self.stream, flush=True)
+            except OSError as error:
+                self.unprinted = error
 
     def say_section(self, heading: str, *lines: Line) -> None:
         """Print a heading and its lines, and keep them for the page."""

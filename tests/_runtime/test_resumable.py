@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastebm as fe
+from fastebm._runtime.checkpoint import Checkpoint
 from fastebm._runtime.progress import interruptible
 from fastebm._runtime.random import generator_state, restore_generator
 from fastebm._runtime.resumable import resumable, stage
@@ -191,3 +192,21 @@ def test_solves_with_two_matrices_and_one_load_are_two_stages(tmp_path):
             ]
     np.testing.assert_array_equal(*found.values())
     assert found[None][0][1] > found[None][1][1]
+
+
+@pytest.mark.parametrize("saved", [np.zeros(2), np.array("x"), np.array(None, float)], ids=str)
+def test_a_state_that_no_call_wrote_is_refused_by_name(tmp_path, saved):
+    path, state = tmp_path / "sum.npz", {"own|total": saved, "own|done": np.array(1)}
+    Checkpoint(path, "sum", lambda: "n = 5").save(lambda: state, now=True)
+    with pytest.raises(fe.InvalidChainError, match=r"sum\.npz does not hold the state"):
+        Sum().run(path)
+    assert path.exists()
+
+
+def test_a_stage_that_no_call_wrote_is_refused_by_name(tmp_path):
+    path = tmp_path / "stage.npz"
+    state = {f"done|s|{name}": np.array("[") for name in ("structure", "shortfalls")}
+    Checkpoint(path, "call", str).save(lambda: state, now=True)
+    with pytest.raises(fe.InvalidChainError, match=r"stage\.npz does not hold the state"):
+        with resumable("call", path, str, partial=lambda: None):
+            stage("s", lambda: 1)

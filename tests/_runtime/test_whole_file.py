@@ -147,3 +147,57 @@ def test_a_locked_folder_that_is_renamed_stays(tmp_path):
     with draft_of(target, is_folder=True) as draft:
         Path(draft, "file").write_text("y")
     assert names(tmp_path) == ["folder"]
+
+
+def interrupted_at(line, work):
+    """Run work() with Ctrl-C before the given line, counted over those of the module that run;
+    returns whether it came."""
+    left = line
+
+    def trace(frame, event, _):
+        nonlocal left
+        if frame.f_code.co_filename != replacing.__wrapped__.__code__.co_filename:
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    return left <= 0
+
+
+def test_ctrl_c_at_any_line_leaves_the_old_file_or_the_new_one(tmp_path):
+    path, line, seen = tmp_path / "file", 0, set()
+    came = True
+    while came:
+        line += 1
+        path.write_text("old")
+        came = interrupted_at(line, lambda: write_text("new", path))
+        assert names(tmp_path) == ["file"]
+        seen.add(path.read_text())
+    assert seen == {"old", "new"} and line > 50
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_ctrl_c_while_a_draft_is_made_leaves_none(tmp_path, monkeypatch, is_folder):
+    """The handler of a signal runs when a slow call of the system has ended."""
+
+    def opened(*arguments):
+        os.close(open_(*arguments))
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    open_ = os.open
+    monkeypatch.setattr(os, "open", opened)
+    with pytest.raises(KeyboardInterrupt), draft_of(tmp_path / "file", is_folder=is_folder):
+        pass
+    assert names(tmp_path) == []

@@ -116,3 +116,20 @@ def test_values_of_every_type(form, dtype):
     matrix.data = matrix.data.astype(dtype)
     found = fe.MarkovChain(matrix, normalize=True).to_scipy().toarray()
     np.testing.assert_array_equal(found, [[0.0, 1.0], [0.5, 0.5]])
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo", "dia"])
+@pytest.mark.parametrize("value", [None, 5, [0.5, 0.5]], ids=str)
+def test_values_that_are_no_array(form, value):
+    matrix = getattr(sp, f"{form}_array")(P)
+    matrix.data = value
+    with pytest.raises((fe.InvalidChainError, TypeError)):
+        fe.MarkovChain(matrix)
+
+
+@pytest.mark.parametrize("coords", [np.array(3), np.zeros(0, int), ()], ids=str)
+def test_coordinates_that_are_no_pair(coords):
+    matrix = sp.coo_array(P)
+    matrix.coords = coords
+    with pytest.raises(fe.InvalidChainError, match="make the matrix again"):
+        fe.MarkovChain(matrix)

@@ -280,6 +280,42 @@ def test_a_parquet_file_of_many_rows_is_refused_before_it_is_read(tmp_path, monk
     refused(tmp_path / "a.parquet", "2,000,000 rows", kind=InputTooLargeError)
 
 
+def parquet(path, column, **options):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"source": column, "target": column}), path, **options)
+    return path
+
+
+def test_a_text_that_a_parquet_file_repeats_is_held_against_the_memory(tmp_path, monkeypatch):
+    pa = pytest.importorskip("pyarrow")
+    once = pa.DictionaryArray.from_arrays(np.zeros(20_000, np.int32), pa.array(["x" * 1_000_000]))
+    path = parquet(tmp_path / "a.parquet", once, compression="zstd")
+    assert path.stat().st_size < 5_000
+    monkeypatch.setattr(memory, "free_memory", lambda: 1_000_000_000)
+    refused(path, "20,000 rows", kind=InputTooLargeError)  # of 20 GB
+
+
+def test_pages_of_a_parquet_file_are_held_against_the_memory(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    path = parquet(tmp_path / "a.parquet", ["x" * 10_000_000], compression="zstd")
+    assert path.stat().st_size < 20_000
+    monkeypatch.setattr(memory, "free_memory", lambda: 5_000_000)
+    refused(path, "1 rows", kind=InputTooLargeError)
+
+
+def test_names_in_a_parquet_file_are_text_or_numbers(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    _, labels = read(parquet(path, [b"b", "é".encode()]))  # text of writers without a type for it
+    assert labels == ("b", "é")
+    refused(parquet(path, [b"b", b"\xff"]), "UTF8")
+    refused(parquet(path, [["b"], ["c"]]), "column source", "list")
+    refused(parquet(path, [{"x": 1}, {"x": 2}]), "column source", "struct")
+    refused(parquet(path, pa.array([b"aa", b"bb"], pa.binary(2))), "column source", "fixed_size")
+
+
 # --- what is no file ------------------------------------------------------------------------------
 
 
