@@ -48,6 +48,7 @@ GOOD = {
     "balance": ["--tol", 1e-9],
     "sweep": ["--reward", "{score}", "--betas", "inf", 1, 0.5, "--level", 1],
     "tilt": ["--reward", "{score}", "--beta", 0.5, "--output", "{folder}/tilted"],
+    "policy": ["--reward", "{score}", "--beta", 0.5, "--objective", "average"],
     "info": [],
     "convert": ["{folder}/copy"],
 }
@@ -60,6 +61,7 @@ BAD = {
     "balance": (["--tol", -1], "tol must be"),
     "sweep": (["--betas", 1], "give --reward"),
     "tilt": (["--reward", "{score}", "--beta", 0, "--output", "{folder}/tilted"], "beta must be"),
+    "policy": (["--beta", 1, "--objective", "discounted"], "pass --reward"),
     "info": (["--normalize", "--symmetric", "--threads", 1], "unrecognized arguments"),
     "convert": (["{folder}/copy.csv"], "convert writes .npz, .mtx or a folder"),
 }
