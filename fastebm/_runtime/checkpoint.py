@@ -237,7 +237,8 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 
 def _damaged(path: pathlib.Path, error: Exception) -> InvalidChainError:
     return InvalidChainError(
-        f"{path} is not a checkpoint of fastebm ({error}); remove it to start again"
+        f"{path} is not a checkpoint of fastebm, or a damaged one ({error}); name another file, "
+        "or remove it to start again"
     )
 
 

@@ -52,6 +52,9 @@ def number(
     inside = above <= value <= below if closed else above < value < below
     if not inside:  # NaN, too
         where = f"in [{above}, {below}]" if closed else f"strictly between {above} and {below}"
+        if below == math.inf and above > -math.inf:  # an end that is no end is not named
+            where = f"{'at least' if closed else 'above'} {above:g}"
+            where += " and finite" if value == math.inf else ""
         raise InvalidChainError(f"{name} must be {where}, got {value}")
     return float(value)
 

@@ -47,7 +47,7 @@ def replace_contents(path: Path, write: Callable[[Path], dict[str, Any]]) -> Non
     """Make `path` a saved chain: write(folder) fills the data folder and returns the contents of
     chain.json. If anything fails, nothing changes."""
     place = path.resolve()
-    _require_replaceable(path, place)
+    require_replaceable(path)
     made: list[Path] = []
     with errors_naming(path):
         try:
@@ -123,8 +123,9 @@ def read_pointer(place: Path) -> dict[str, Any]:
     return contents
 
 
-def _require_replaceable(path: Path, place: Path) -> None:
+def require_replaceable(path: Path) -> None:
     """Refuse a place that holds anything but a saved chain, or what a killed first save left."""
+    place = path.resolve()
     if not place.exists():
         return
     names = set(os.listdir(place)) if place.is_dir() else {""}

@@ -30,6 +30,13 @@ Exit status, and "status" in the JSON: 0 "done"; 1 "failed" (a part has no answe
 class Parser(argparse.ArgumentParser):
     """Reports bad usage in one line; the usage itself is in --help."""
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:  # an error of the command, whose --help lists the options
+            report = getattr(found, "usage_error", self.error)
+            report(f"unrecognized arguments: {' '.join(rest)}")
+        return found
+
     def error(self, message: str) -> NoReturn:
         message = " ".join(message.split())  # an argument may hold line breaks
         self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
@@ -320,7 +327,7 @@ def make_parser() -> argparse.ArgumentParser:
             "help": "seed of all random numbers, default 0",
         },
     } | {x: OPTIONS[x] for x in ("--checkpoint", "--threads", "--progress")}
-    demo.set_defaults(run=run_demo, spellings=_add(demo, demo_options))
+    demo.set_defaults(usage_error=demo.error, run=run_demo, spellings=_add(demo, demo_options))
     add_rlvr(commands, _add)
     return parser
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .._runtime.whole_file import require_place
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 from .commands import Answer, _given
@@ -51,10 +50,14 @@ POLICY_COMMAND = (
 
 
 def run_policy(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
+    from .._runtime.whole_file import require_place
+    from ..chains.saved_folder import require_replaceable
     from ..report.facts import named
 
     if args.save is not None:
-        require_place(args.save, "chain")
+        if not Path(args.save).is_dir():
+            require_place(args.save, "chain")
+        require_replaceable(Path(args.save))
     start = None if args.start is None else _states(args.start, chain, args)
     answer["objective"] = args.objective
     answer["policy"] = found = _solved(chain, args)

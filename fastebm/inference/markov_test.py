@@ -19,11 +19,10 @@ from .._runtime.results import Result, result
 from .._runtime.resumable import State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, IntArray, Path
-from ..chains.chain import MarkovChain
 from ..counts.transitions import as_trajectories, count_transitions
 from ..errors import InvalidChainError
-from ..simulation.simulate import simulate
 from .p_values import p_value
+from .same_counts import SameCounts
 
 #: State numbers of any integer type, one array per trajectory.
 Trajectories = Sequence[npt.NDArray[Any]]
@@ -33,21 +32,23 @@ Trajectories = Sequence[npt.NDArray[Any]]
 class MarkovTest(Result):
     """Order 1 against order 2, and consistency across lags.
 
-    Both p-values come from trajectories that are simulated from the first-order chain.
+    Both p-values come from random trajectories with the starts, lengths and transition counts of
+    the data. Under a first-order chain all of these are equally likely, so that the size of the
+    test holds however sparse the triples are.
 
     Attributes
     ----------
     statistic, p_value : float
         2 sum n(x, y, z) log(n(x, y, z) n(y) / (n(x, y) n(y, z))), the likelihood ratio of order 2
-        against 1, and the share of simulated data sets (of the same lengths and starts) that reach
-        it.
+        against 1, and the share of the random data sets that reach it. It is 1 where no other data
+        set has the same counts.
     dof : int
         sum over y of (predecessors - 1)(successors - 1).
     asymptotic_p_value : float
         From the chi-square distribution; wrong if triples are sparse.
     lags : list of dict
         lag, distance (sum_x of the share of x times the total variation between row x of P^lag and
-        of the transitions counted at that lag), expected (its mean over the simulated data sets),
+        of the transitions counted at that lag), expected (its mean over the random data sets),
         p_value.
     n_triples, n_trajectories, n_bootstrap : int
     """
@@ -83,11 +84,12 @@ def markov_test(
     lags : sequence of int
         Lags at which P^lag is compared with the transitions counted at that lag.
     n_bootstrap : int
-        Data sets simulated from the first-order chain.
+        Random data sets.
     rng : seed or Generator, optional
-    num_threads, progress, callback, checkpoint
-        As in `simulate_hitting_times`. The checkpoint keeps
-        the replicates so far.
+    num_threads
+        Has no effect: the random data sets are drawn by one thread.
+    progress, callback, checkpoint
+        As in `simulate_hitting_times`. The checkpoint keeps the replicates so far.
 
     Returns
     -------
@@ -111,7 +113,7 @@ def markov_test(
     """
     n_bootstrap = validate.count(n_bootstrap, "n_bootstrap")
     lags = [validate.count(lag, "lags", 2) for lag in lags]
-    threads = resolve_threads(num_threads)
+    resolve_threads(num_threads)
     data = [np.asarray(x) for x in as_trajectories(trajectories)]
     lengths = np.array([len(x) for x in data])
     if not (lengths >= 3).any():
@@ -121,17 +123,16 @@ def markov_test(
     counts = count_transitions(data).counts
     n = counts.shape[0]
     statistic, dof, n_triples = _order_statistic(data, n)
-    distances = _lag_distances(data, counts, lags)
-    chain = _first_order(counts)
-    starts = np.array([x[0] for x in data if len(x)])
-    used = lengths[lengths > 0]
+    powers = _powers(counts, lags)
+    distances = _lag_distances(data, powers)
     forecast_memory(
-        16 * len(used) * int(used.max()) + n_bootstrap * (64 + 48 * len(lags)),
-        f"{n_bootstrap:,} sets of simulated trajectories",
+        64 * int(lengths.sum()) + 200 * int(lengths.max()) + n_bootstrap * (64 + 48 * len(lags)),
+        f"{n_bootstrap:,} sets of random trajectories",
         "lower n_bootstrap, or pass fewer or shorter trajectories",
     )
     rng = remembered_seed(rng, checkpoint)
     generator = np.random.default_rng(rng)
+    way_back = int(generator.integers(2**63))
     start = generator_state(generator)
     # replaced as a whole, so that an interruption never sees a part
     reached: tuple[list[float], list[list[float]], str] = ([], [], start)
@@ -149,7 +150,7 @@ def markov_test(
     with resumable(
         "markov_test",
         checkpoint,
-        lambda: fingerprint(*data, lags, n_bootstrap, start),
+        lambda: fingerprint("same counts", *data, lags, n_bootstrap, start),
         state=state,
         restore=restore,
         partial=lambda: None,
@@ -158,19 +159,11 @@ def markov_test(
         callback=callback,
         seed=rng,
     ) as monitor:
+        sets = SameCounts(data, np.random.default_rng(way_back))
         for replicate in range(len(reached[0]), n_bootstrap):
-            paths = simulate(
-                chain,
-                int(used.max()) - 1,
-                start=starts,
-                n_walkers=len(starts),
-                rng=generator,
-                num_threads=threads,
-            )
-            drawn = [path[:length] for path, length in zip(paths, used, strict=True)]
+            drawn = sets.draw(generator)
             order = _order_statistic(drawn, n)[0]
-            drawn_counts = count_transitions(drawn, n_states=n).counts
-            each = _lag_distances(drawn, drawn_counts, lags)
+            each = _lag_distances(drawn, powers)
             simulated, before, _ = reached
             reached = [*simulated, order], [*before, each], generator_state(generator)
             monitor.save()
@@ -195,15 +188,6 @@ def markov_test(
         n_trajectories=len(data),
         n_bootstrap=n_bootstrap,
     )
-
-
-def _first_order(counts: sp.csr_array) -> MarkovChain:
-    """The chain of the counts. A state seen only at the ends of trajectories has no departures; in
-    a simulated trajectory it stays."""
-    n = counts.shape[0]
-    never_left = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() == 0)
-    stay = sp.csr_array((np.ones(len(never_left)), (never_left, never_left)), shape=(n, n))
-    return MarkovChain.from_counts(counts + stay)
 
 
 def _order_statistic(trajectories: Trajectories, n: int) -> tuple[float, int, int]:
@@ -237,22 +221,30 @@ def _order_statistic(trajectories: Trajectories, n: int) -> tuple[float, int, in
     return max(0.0, 2.0 * float(total)), dof, len(x)
 
 
+def _powers(counts: sp.csr_array, lags: Sequence[int]) -> list[tuple[int, sp.csr_array]]:
+    """Each lag with P^lag."""
+    total = np.asarray(counts.sum(axis=1)).ravel()
+    P = sp.csr_array(sp.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ counts)
+    power, at, found = P, 1, {}
+    for lag in sorted(lags):
+        while at < lag:
+            power, at = sp.csr_array(power @ P), at + 1
+        found[lag] = power
+    return [(lag, found[lag]) for lag in lags]
+
+
 def _lag_distances(
-    trajectories: Trajectories, counts: sp.csr_array, lags: Sequence[int]
+    trajectories: Trajectories, powers: Sequence[tuple[int, sp.csr_array]]
 ) -> list[float]:
     """Mean total variation between P^lag and the transitions at that lag; nan if no trajectory is
     long enough."""
-    total = np.asarray(counts.sum(axis=1)).ravel()
-    P = sp.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ counts
-    power, at, found = P, 1, []
-    for lag in lags:
+    found = []
+    for lag, power in powers:
         long = [t for t in trajectories if len(t) > lag]
         if not long:
             found.append(np.nan)
             continue
-        while at < lag:
-            power, at = (power @ P).tocsr(), at + 1
-        direct = count_transitions(long, lag=lag, n_states=counts.shape[0]).counts
+        direct = count_transitions(long, lag=lag, n_states=power.shape[0]).counts
         weight = np.asarray(direct.sum(axis=1)).ravel()
         rows = sp.diags_array(1.0 / np.where(weight > 0, weight, 1.0)) @ direct
         each = 0.5 * np.asarray(abs(rows - power).sum(axis=1)).ravel()

@@ -6,10 +6,12 @@ import csv
 import gzip
 import json
 import math
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from errno import ENOENT
 from os import PathLike, fspath
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -53,6 +55,8 @@ def read_table(path: str, wanted: Callable[[str], bool] = lambda name: True) -> 
         return _csv(path, "\t" if plain.endswith(".tsv") else ",")
     if lower.endswith(".parquet"):
         return _parquet(path, wanted)
+    if not Path(path).exists():
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), path)
     raise malformed(path, "its suffix names no kind of training log", f"give {SUFFIXES}")
 
 

@@ -207,7 +207,7 @@ def _check_mapping(name: str, given: Mapping[str, str], allowed: Sequence[str]) 
     for field in given:
         if field not in allowed:
             raise InvalidChainError(
-                f"{name} has the field {field!r}; the fields are {', '.join(allowed)}"
+                f"{name} must name one of the fields {', '.join(allowed)}, got {field!r}"
             )
 
 

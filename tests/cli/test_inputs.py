@@ -241,7 +241,12 @@ def test_convert_writes_the_class_of_a_state(call, tmp_path):
         (["mix", "--normalize", "--steps", -1], "--steps must be at least"),
         (["analyze", "--normalize", "--level", 1], "give --score"),
         (["analyze", "--normalize", "--betas", 1], "give --score"),
-        (["analyze", "--normalize", "--betas", 0], "--betas must be"),
+        (["analyze", "--normalize", "--betas", 0], "--betas must be above 0, got 0"),
+        (
+            ["analyze", "--reward", "x.csv"],
+            "fastebm analyze: error: unrecognized arguments: --reward",
+        ),
+        (["info", "--tol", 1], "see 'fastebm info --help'"),
         (["hit", "--normalize", "--level", 1], "give --score"),
         (["tilt", "--normalize", "--beta", 1, "--output", "x"], "give --reward"),
     ],

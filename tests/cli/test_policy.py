@@ -90,3 +90,15 @@ def test_an_infinite_value_is_an_error_of_the_input(run, tmp_path):
     reward.write_text("".join(f"{x},2\n" for x in "abcde"))
     code, _, err = run("first-exit", "--exit", "e", "--reward", reward, with_reward=False)
     assert code == 2 and "the value is infinite" in err and "class of state" in err
+
+
+def test_a_saved_policy_is_replaced_and_nothing_else(run, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    assert [run("average", "--save", tmp_path / "best")[0] for _ in range(2)] == [0, 0]
+    code, document, err = run("average", "--save", other)
+    assert code == 2 and document is None and "is not a saved chain; choose another" in err
+    code, document, err = run("average", "--save", tmp_path / "none" / "best")
+    assert code == 2 and document is None and "no such folder for the chain" in err
+    assert (other / "notes.txt").read_text() == "mine"

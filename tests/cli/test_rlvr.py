@@ -104,6 +104,8 @@ def test_page(state, tmp_path, capsys):
     (["--column", "kl=actor/ppo_kl"], "no column 'actor/ppo_kl'|OLD policy"),
     (["--column", "kl"], "'kl' is not of the form FIELD=NAME"),
     (["--unit", "kl=bits"], "--unit must be"),
+    (["--column", "acuracy=x"], "--column must name one of the fields step, .*, got 'acuracy'"),
+    (["nofile"], "nofile: No such file"),
     (["--run", "b"], "no column run; leave --run 'b' out|leave --run"),
     (["--kl-factor", "0"], "kl-factor|kl_factor"),
     (["--html", "/nowhere/page.html"], "nowhere"),

@@ -349,7 +349,7 @@ def test_a_missing_file_keeps_its_own_error(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ({"columns": {"acuracy": "x"}}, "'acuracy'; the fields are step, accuracy"),
+    ({"columns": {"acuracy": "x"}}, "columns must name one of the fields step.*, got 'acuracy'"),
     ({"columns": {"kl": "actor/kl_los"}}, "no column 'actor/kl_los' for kl; .*actor/kl_loss"),
     ({"units": {"kl": "bits"}}, "units"),
     ({"reward_range": (1, 0)}, "reward_range"),
