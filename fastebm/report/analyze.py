@@ -187,7 +187,9 @@ def analyze(
         return analysis.report(interruption)
 
     def identity() -> str:
-        return fingerprint(chain.fingerprint(), checked_score, target, repr(parameters), start)
+        # A tilted chain is swept from its reference, which the same P at another beta does not have.
+        own = (chain.lag, getattr(chain, "beta", None))
+        return fingerprint(chain.fingerprint(), *own, checked_score, target, parameters, start)
 
     try:
         with resumable("analyze", checkpoint, identity, partial=partial, seed=rng):
