@@ -187,7 +187,7 @@ def analyze(
         return analysis.report(interruption)
 
     def identity() -> str:
-        # A tilted chain is swept from its reference, which the same P at another beta does not have.
+        # A tilted chain is swept from its reference, and the same P may be tilted from another.
         own = (chain.lag, getattr(chain, "beta", None))
         return fingerprint(chain.fingerprint(), *own, checked_score, target, parameters, start)
 

@@ -110,6 +110,9 @@ CALLS = {
     ),
     "conductance": lambda **o: fe.conductance(reversible(), rng=1, **o),
     "modified_log_sobolev": lambda **o: fe.modified_log_sobolev(reversible(), rng=1, **o),
+    "information_curve": lambda **o: fe.information_curve(
+        reversible(), [1, 4, 60], n_starts=40, rng=1, **o
+    ),
     "mixing_curve": lambda **o: fe.mixing_curve(
         fresh(directed()), np.arange(0, 1500, 60), 150, **o
     ),
