@@ -9,8 +9,10 @@ from .command_table import COMMANDS
 from .commands import run_demo
 from .policy import POLICY_OPTIONS
 from .rlvr import add_rlvr
+from .status import STATUSES
 
-EPILOG = """\
+EPILOG = (
+    """\
 CHAIN is one of
   FILE.npz  .mtx[.gz]  .tra[.gz]   a row-stochastic matrix (SciPy, Matrix Market, PRISM or Storm)
   FILE.csv[.gz]  .parquet          an edge or transition list, or a table with a row and a column
@@ -23,8 +25,9 @@ where states that are not listed have the value 0.
 
 One JSON document goes to stdout, everything else to stderr (demo prints a readable summary and
 writes its JSON to a file).
-Exit status, and "status" in the JSON: 0 "done"; 1 "failed" (a part has no answer) or "unconverged";
-2 bad usage or input; 128 + n "interrupted" by signal n (130 Ctrl-C, 143 SIGTERM, 138 SIGUSR1)."""
+"""
+    + STATUSES
+)
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .._runtime.whole_file import require_place
 from ..chains.chain import MarkovChain
+from ..chains.saved_folder import require_replaceable
 from ..errors import InvalidChainError
 from .commands import Answer, _given
 from .inputs import read_vector, state_number
+from .outputs import file_error
 
 OBJECTIVES = ("verifiable", "first-exit", "discounted", "average")
 
@@ -54,7 +55,7 @@ def run_policy(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> 
     from ..report.facts import named
 
     if args.save is not None:
-        require_place(args.save, "chain")
+        require_replaceable(Path(args.save))
     start = None if args.start is None else _states(args.start, chain, args)
     answer["objective"] = args.objective
     answer["policy"] = found = _solved(chain, args)
@@ -73,8 +74,11 @@ def run_policy(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> 
             for x in start
         ]
     if args.save is not None:
-        found.chain.save(Path(args.save))
-        answer["saved"] = args.save
+        try:
+            found.chain.save(args.save)
+            answer["saved"] = args.save
+        except Exception as error:  # a full disk, or any other, must not cost the JSON
+            answer["error"] = file_error("chain of --save", error)
 
 
 def _has(found: Any, name: str) -> bool:

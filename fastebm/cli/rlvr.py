@@ -4,13 +4,16 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
-from .._runtime.whole_file import require_place, write_text
-from .inputs import one_line
+from .._runtime.whole_file import write_text
+from .outputs import file_error
 from .remedies import in_options, with_options
+from .status import STATUSES
 
-EPILOG = """\
+EPILOG = (
+    """\
 LOG is one of
   trainer_state.json                      of a checkpoint of TRL
   FILE.jsonl[.gz]                         verl's file logger, or one object a line
@@ -21,7 +24,9 @@ or a folder of these; several files of one run are joined by the step. Columns o
 OpenRLHF and open-instruct are recognised by their names.
 
 One JSON document goes to stdout, everything else to stderr.
-Exit status: 0 done, 1 a part has no answer, 2 bad usage or input, 130 interrupted."""
+"""
+    + STATUSES
+)
 
 #: A pair of FIELD=NAME.
 Pair: TypeAlias = tuple[str, str]
@@ -102,10 +107,8 @@ def run_rlvr(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> N
     from ..report.rlvr_log import study_log
     from ..rlvr.read_log import read_log
 
-    if args.html is not None:  # a missing package or folder is an error before the work, not after
+    if args.html is not None:  # a missing package is an error before the work, not after
         from ..report import rlvr_page  # noqa: F401
-
-        require_place(args.html, "page")
     begin = time.perf_counter()
     given: dict[str, Any] = {
         "format": args.format,
@@ -121,10 +124,10 @@ def run_rlvr(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> N
     log = read_log(args.log, **given)
     report: Any = with_options(study_log(log, args.law), args.spellings)
     answer |= {"log": args.log, "report": report}
-    for note in log.notes:
-        print(f"fastebm rlvr: {in_options(note, args.spellings)}", file=sys.stderr)
-    if args.summary:
-        print("\n".join(report.verdicts), file=sys.stderr)
+    lines = [f"fastebm rlvr: {in_options(note, args.spellings)}" for note in log.notes]
+    lines += report.verdicts if args.summary else []
+    with suppress(OSError):  # a full disk at stderr costs no answer
+        print("".join(f"{line}\n" for line in lines), end="", file=sys.stderr)
     if args.html is not None:
         _write_page(report, args, answer, begin)
 
@@ -135,11 +138,7 @@ def _write_page(
     from ..report.facts import versions
     from ..report.rlvr_page import page
 
-    text = page(report, versions(), time.perf_counter() - begin)
     try:
-        write_text(text, args.html)
-    except OSError as error:  # a full disk must not lose the JSON
-        answer["error"] = {
-            "error": type(error).__name__,
-            "text": f"the page was not written: {one_line(error)}",
-        }
+        write_text(page(report, versions(), time.perf_counter() - begin), args.html)
+    except Exception as error:  # a full disk, a drawing that fails: the JSON must not be lost
+        answer["error"] = file_error("page", error)

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .._runtime.results import Result
+from .._runtime.results import Result, printable
 from .answers import PARTS, Part, name_of
 from .facts import parts_of
 from .files import plain, write_json
@@ -121,8 +121,7 @@ def render(
         versions=rows(versions | {"matplotlib": matplotlib.__version__}),
         timings=rows({name: f"{seconds:.3g} s" for name, seconds in timings.items()}),
     )
-    # bytes of a file name that are not UTF-8 are lone surrogates, which no file can hold
-    return page.encode("utf-8", "backslashreplace").decode()
+    return printable(page)
 
 
 def section(
