@@ -9,6 +9,7 @@ import numpy as np
 from ..chains.chain import MarkovChain
 from ..chains.saved_folder import require_replaceable
 from ..errors import InvalidChainError
+from . import argument_types
 from .commands import Answer, _given
 from .inputs import read_vector, state_number
 from .outputs import file_error
@@ -37,11 +38,15 @@ POLICY_OPTIONS: dict[str, dict[str, Any]] = {
     "--exit": {"nargs": "+", "metavar": "STATE", "help": "first-exit: the exits"},
     "--exit-reward": {
         "nargs": "+",
-        "type": float,
+        "type": argument_types.real,
         "metavar": "R",
         "help": "first-exit: reward of the exits, one number or one for each; default 0",
     },
-    "--discount": {"type": float, "metavar": "GAMMA", "help": "discounted: gamma, between 0 and 1"},
+    "--discount": {
+        "type": argument_types.real,
+        "metavar": "GAMMA",
+        "help": "discounted: gamma, between 0 and 1",
+    },
     "--save": {"metavar": "FOLDER", "help": "also save the policy as a chain"},
 }
 #: Options of the command, in the order of its help.

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from .._runtime.whole_file import write_text
+from . import argument_types
 from .outputs import file_error
 from .remedies import in_options, with_options
 from .status import STATUSES
@@ -61,16 +62,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--reward-range": {
         "nargs": 2,
-        "type": float,
+        "type": argument_types.real,
         "metavar": ("LOW", "HIGH"),
         "help": "rewards of a wrong and of a right answer, default 0 1",
     },
     "--kl-factor": {
-        "type": float,
+        "type": argument_types.real,
         "metavar": "F",
         "help": "factor of the logged KL, where the trainer sums it over the updates of a step",
     },
-    "--group-size": {"type": int, "metavar": "G", "help": "answers per prompt"},
+    "--group-size": {"type": argument_types.positive, "metavar": "G", "help": "answers per prompt"},
     "--run": {"dest": "run_name", "metavar": "NAME", "help": "the run, in a table of several"},
     "--law": {
         "choices": ("auto", "natural", "grpo"),
