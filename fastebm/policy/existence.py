@@ -27,6 +27,8 @@ def require_finite(kernel: LogKernel, inside: BoolArray, states: BoolArray, repo
     states : ndarray bool
         These states, among those of the reference.
     """
+    if kernel.largest_reward <= 0.0:
+        return  # rows of M sum to one at most, and from every state some mass leaves
     part = kernel.chain._scaled.pattern.part(inside)
     labels, n_classes = components(part)
     numbers, own = np.flatnonzero(states), np.flatnonzero(inside)

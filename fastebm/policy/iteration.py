@@ -27,9 +27,10 @@ from .log_kernel import LogKernel
 MAX_STEPS = 100
 # Relative residual of a solve. Elimination, where it comes first, finds more.
 STEP_TOL = 1e-6
-# After a step of this size the next one ends the iteration where every solve is by elimination:
-# convergence is quadratic.
-LAST_STEP = 1e-7
+# After a step of this size, times the root of the largest log below one, the next one ends the
+# iteration where every solve is by elimination: its error is about the square, times the mean time
+# to the exit.
+LAST_STEP = 1e-9
 # Steps above this size need not shrink: far from the optimum a better policy may have a larger one.
 SETTLED = 1e-3
 # Sweeps v <- T v before the first Newton step, and at most, as long as they pay.
@@ -194,7 +195,8 @@ class FixedPointSearch(PolicySearch):
                 return step
             if size <= self.tol and not is_exact:
                 return step
-            last = 1 if is_exact and size <= LAST_STEP else -1
+            scale = math.sqrt(min(1.0, float(np.abs(at.v).max())))
+            last = 1 if is_exact and size <= LAST_STEP * scale else -1
             n_steps = at.n_steps + 1
             self.at = _Place(at.v + d, n_steps, min(at.before, size), mark=last)
             check(n_steps)

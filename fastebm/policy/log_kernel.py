@@ -73,6 +73,13 @@ class LogKernel:
         """Whether the reward depends on the state entered alone."""
         return self._on_states is not None
 
+    @property
+    def largest_reward(self) -> float:
+        """The largest r / beta."""
+        rewards = self._on_states if self._on_entries is None else self._on_entries
+        assert rewards is not None
+        return float(rewards.max(initial=-np.inf))
+
     def _logs(self, v: FloatArray) -> FloatArray:
         """r / beta + v of the state entered, without a reward of transitions."""
         return v if self._on_states is None else self._on_states + v

@@ -248,10 +248,9 @@ class _Committor:
         """log(1 - u + u exp(s))."""
         if s <= SMALL:
             return np.asarray(np.log1p(self.u * math.expm1(s)), np.float64)
-        # where u is nearly one, log z = s + log(u + c exp(-s))
-        with np.errstate(divide="ignore"):
-            near_one = s + np.log1p(self.c * math.expm1(-s))
-        return np.where(self.c < self.u, near_one, np.logaddexp(self.log_c, self.log_u + s))
+        # log1p(u (exp(s) - 1)), which may overflow and may be tiny
+        grown = self.log_u + (s + math.log(-math.expm1(-s)))
+        return np.asarray(np.logaddexp(0.0, grown), np.float64)
 
     def logit(self, s: float) -> FloatArray:
         """logit of the success: logit u + s."""
@@ -262,7 +261,8 @@ def _at(hit: HitProbabilityResult, beta: float, problem: Problem) -> VerifiableP
     s = 0.0 if beta == math.inf else 1.0 / beta
     found, low, high = (_Committor(hit, end) for end in ("value", "lower", "upper"))
     success, success_low, success_high = (_sigmoid(part.logit(s)) for part in (found, low, high))
-    rounding = UNIT * (16.0 + 4.0 * s)
+    logs = np.where(np.isfinite(found.log_u), np.abs(found.log_u), 0.0)
+    rounding = UNIT * (16.0 + 8.0 * (s + logs))
     log_z = found.log_z(s)
     value, below, above = (_value(part, s, beta) for part in (found, low, high))
     kl, kl_low, kl_high = _path_kl(found, low, high, s)

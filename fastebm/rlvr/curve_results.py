@@ -58,7 +58,8 @@ class LawComparison(Result):
         can be large for a difference of no weight.
     favoured : "natural" | "grpo" | None
         The law of the smaller AIC if the p-value is below 0.05 and the difference of the AIC is at
-        least 6 (a likelihood ratio of 20). None: the log does not decide.
+        least 6 (a likelihood ratio of 20). None: the log does not decide, or a fit did not
+        converge.
     converged : bool
         Whether both fits did.
     """

@@ -110,15 +110,15 @@ def velocity(angle: FloatArray, angle0: FloatArray, beta: FloatArray) -> FloatAr
 def grpo_accuracy(
     p0: FloatArray, beta: FloatArray, t: FloatArray, tolerance: float = TOLERANCE
 ) -> FloatArray:
-    """`grpo_flow` of checked arguments of one shape (n,): beta of any sign, times finite and of any
-    sign, p0 inside (0, 1)."""
+    """`grpo_flow` of checked arguments of one shape (n,): beta of any sign, finite times, p0 inside
+    (0, 1)."""
     angle0 = _angle(p0)
     shift = stopping_shift(logit_of(p0), beta)
     p = np.empty_like(p0)
     with np.errstate(over="ignore", invalid="ignore"):
         # h is convex, so |h(l)| >= |h'(l*)| (l* - l): the distance decays at this rate or faster.
         rate = beta - np.sinh((logit_of(p0) + shift) / 2)
-        settled = np.isfinite(shift) & (t > 0) & (rate * t > SETTLED)
+        settled = np.isfinite(shift) & (rate * t > SETTLED)
         p[settled] = tilted(p0[settled], shift[settled])[0]
         free = ~settled & (beta == 0)
         p[free] = np.sin(np.clip(angle0[free] + t[free] / 2, 0.0, np.pi / 2)) ** 2

@@ -42,7 +42,7 @@ def compared(
     z = float(gain.sum() / (np.sqrt(gain.size) * spread)) if spread > 0 else 0.0
     p_value = float(erfc(abs(z) / np.sqrt(2)))
     difference = aic["natural"] - aic["grpo"]
-    decides = p_value < 0.05 and abs(difference) >= LEAST_DIFFERENCE
+    decides = converged and p_value < 0.05 and abs(difference) >= LEAST_DIFFERENCE
     better = "grpo" if difference > 0 else "natural"
     return LawComparison(
         aic_natural=aic["natural"],

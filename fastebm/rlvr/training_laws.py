@@ -40,8 +40,12 @@ def accuracy_curve(theta: FloatArray, steps: FloatArray, law: str) -> FloatArray
 def _grpo_curve(x0: float, beta: float, times: bytes) -> FloatArray:
     """Kept, because the errors of the other laws are derived at the same accuracies."""
     time = np.frombuffer(times)
-    start = np.full(time.shape, float(expit(np.clip(x0, -_FARTHEST, _FARTHEST))))
-    found = grpo_accuracy(start, np.full(time.shape, beta), time, tolerance=1e-10)
+    x0 = float(np.clip(x0, -_FARTHEST, _FARTHEST))
+    # Backwards in time the flow is that of the wrong answers, with -beta.
+    sign = -1.0 if time[-1] < 0 else 1.0
+    start = np.full(time.shape, float(expit(sign * x0)))
+    found = grpo_accuracy(start, np.full(time.shape, sign * beta), sign * time, tolerance=1e-10)
+    found = found if sign > 0 else 1 - found
     found.setflags(write=False)
     return found
 
@@ -60,6 +64,7 @@ def starts(steps: FloatArray, accuracy: FloatArray, law: str) -> list[FloatArray
     x0, speed = straight_line(steps, accuracy)
     if law == "natural":
         return [np.array([x0, speed, 0.1])]
+    x0 = float(np.clip(x0, -_FARTHEST, _FARTHEST))
     sigma = 1 / (2 * np.cosh(x0 / 2))
     # The beta that balances the KL a little above the last accuracies.
     last = float(logit(np.clip(accuracy[-max(1, steps.size // 4) :].mean(), 1e-6, 1 - 1e-6))) + 0.1

@@ -32,6 +32,13 @@ static void test_tilt(void)
     CHECK(ebm_tilt_values(&A, (const double[]){1000, 0}, (const double[]){-1000, -1000}, NULL, 0, 0,
                           2, 1, values, NULL, &row) == EBM_OK);
     CLOSE(values[2], 0.5, 1e-12), CLOSE(values[3], 0, 0);
+    /* logs of row sums, where the sums overflow */
+    CHECK(ebm_tilt_log_sums(&A, (const double[]){3, -1e5}, NULL, reward, 0, 2, 2, norm) == EBM_OK);
+    CLOSE(norm[0], 1003 + log(z), 1e-15), CLOSE(norm[1], 5 - 1e5, 1e-15);
+    CHECK(ebm_tilt_log_sums(&A, NULL, (const double[]){-INFINITY, 0}, NULL, 0, 2, 1, norm) ==
+              EBM_OK &&
+          norm[1] == -INFINITY);
+    CLOSE(norm[0], log(0.5), 1e-15);
     /* forbidden transitions, and a row of them */
     CHECK(ebm_tilt_values(&A, NULL, NULL, (const double[]){-INFINITY, 0, -INFINITY, 0}, 1, 0, 2, 1,
                           values, norm, &row) == EBM_OK);

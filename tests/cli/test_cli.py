@@ -48,6 +48,10 @@ GOOD = {
     "balance": ["--tol", 1e-9],
     "sweep": ["--reward", "{score}", "--betas", "inf", 1, 0.5, "--level", 1],
     "tilt": ["--reward", "{score}", "--beta", 0.5, "--output", "{folder}/tilted"],
+    "policy": [
+        *("--objective", "average", "--reward", "{score}", "--beta", 0.5, "--start", "a"),
+        *("--save", "{folder}/policy"),
+    ],
     "info": [],
     "convert": ["{folder}/copy"],
 }
@@ -60,6 +64,7 @@ BAD = {
     "balance": (["--tol", -1], "tol must be"),
     "sweep": (["--betas", 1], "give --reward"),
     "tilt": (["--reward", "{score}", "--beta", 0, "--output", "{folder}/tilted"], "beta must be"),
+    "policy": (["--objective", "verifiable", "--beta", 1], "pass either --correct STATE"),
     "info": (["--normalize", "--symmetric", "--threads", 1], "unrecognized arguments"),
     "convert": (["{folder}/copy.csv"], "convert writes .npz, .mtx or a folder"),
 }

@@ -34,6 +34,7 @@ def test_every_command_has_the_spelling_of_its_options():
         "hit": ["--level", "1"],
         "sweep": ["--betas", "1"],
         "tilt": ["--beta", "1", "--output", "x"],
+        "policy": ["--objective", "average", "--beta", "1"],
         "convert": ["y"],
     }
     for name, command in COMMANDS.items():

@@ -45,6 +45,7 @@ FAILING = {
     "balance": ([], "failed"),
     "sweep": (["--reward", "{score}", "--betas", 1, 2], "failed"),
     "tilt": (["--reward", "{score}", "--beta", 1, "--output", "{folder}/tilted"], "done"),
+    "policy": (["--objective", "average", "--reward", "{score}", "--beta", 1], "failed"),
     "info": ([], "done"),
     "convert": (["{folder}/copy"], "done"),
 }

@@ -263,6 +263,8 @@ def test_sets_of_almost_no_mass(depth):
             assert "tell 4 sets apart" in str(error) and depth > 90
             return
     assert (found.coarse_error.max() <= 1e-8) or not found.converged
+    if np.isinf(found.coarse_error).all():  # the memberships may be dependent: nothing is claimed
+        return
     with mpmath.workdps(700):
         P = chain.to_scipy().toarray()
         pi = [mpmath.exp(mpmath.mpf(float(v))) for v in chain.log_pi]

@@ -169,6 +169,15 @@ def test_the_class_that_makes_the_value_infinite_is_named():
         policy.first_exit(chain, reward, edge, exit=[2])
 
 
+def test_costs_have_a_finite_value_however_rare_the_exit():
+    """The spectral radius is one to the last bit, and the exit is never proven: no false error."""
+    rows = np.array([[1.0 - 1e-17, 1e-17], [0.0, 1.0]])
+    chain = fe.MarkovChain(rows)
+    with pytest.warns(fe.ConvergenceWarning, match="first_exit"):
+        found = policy.first_exit(chain, [0.0, -1.0], 1.0, exit=[1])
+    assert found.value_lower[0] <= -1.0 <= found.value_upper[0] or found.converged
+
+
 def test_a_class_that_cannot_reach_the_exit_does_not_matter():
     rows = np.array([[0.0, 0.5, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     found = policy.first_exit(fe.MarkovChain(rows), [0.0, 5.0, 0.0], 1.0, exit=[2])

@@ -8,7 +8,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from fastebm import rlvr
+from fastebm import ConvergenceWarning, rlvr
 from fastebm.rlvr.grpo import arrival_time, stopping_shift
 
 
@@ -263,6 +263,14 @@ def test_the_comparison_finds_the_law_that_made_the_curve():
             assert chosen.aic_difference == pytest.approx(
                 2 * steps.size * np.log(sd["natural"] / sd["grpo"]), rel=1e-9, abs=0.0
             )
+
+
+def test_fits_that_did_not_converge_favour_no_law():
+    steps = np.arange(1.0, 101)
+    with pytest.warns(ConvergenceWarning):
+        found = rlvr.fit_curve(steps, (steps > 50).astype(float), law="auto")
+    assert not found.converged and not found.comparison.converged
+    assert found.comparison.favoured is None
 
 
 def test_laws_that_cannot_be_told_apart_are_not():
