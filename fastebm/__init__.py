@@ -140,6 +140,7 @@ __all__ = [
     "PeriodicChainError",
     "PotentialFit",
     "ReducibleChainError",
+    "Report",
     "ReturnResult",
     "ReversibleFit",
     "RewardFit",
@@ -152,6 +153,7 @@ __all__ = [
     "Torus",
     "TransitionCounts",
     "absorption_probabilities",
+    "analyze",
     "autocorrelation",
     "balance_test",
     "bootstrap",
@@ -160,6 +162,7 @@ __all__ = [
     "conductance",
     "connected_set",
     "count_transitions",
+    "datasets",
     "decoding_cost",
     "decoding_schedule",
     "detailed_balance",
@@ -177,6 +180,7 @@ __all__ = [
     "importance_hitting",
     "information_bound",
     "information_curve",
+    "io",
     "kemeny_constant",
     "load",
     "lumpability",
@@ -185,9 +189,12 @@ __all__ = [
     "mixing_curve",
     "mixing_time",
     "modified_log_sobolev",
+    "plot",
+    "policy",
     "return_times",
     "reversibilize",
     "reversible_fit",
+    "rlvr",
     "row_kernel",
     "simulate",
     "simulate_hitting_times",
@@ -198,9 +205,6 @@ __all__ = [
     "structure",
     "superior_states",
     "tilt",
-    "analyze",
-    "Report",
-    *_MODULES,
 ]
 
 
@@ -211,7 +215,8 @@ def __getattr__(name: str) -> Any:
             if hasattr(module, name):
                 value = globals()[name] = getattr(module, name)
                 return value
-    elif not name.startswith("_") and find_spec(f"fastebm.{name}") is not None:
+    # with a dot it would be a module below one, which is no attribute
+    elif name.isidentifier() and not name.startswith("_") and find_spec(f"fastebm.{name}"):
         return import_module(f"fastebm.{name}")
     raise AttributeError(f"module 'fastebm' has no attribute {name!r}")
 

@@ -89,3 +89,10 @@ def test_fingerprints_tell_apart():
         == fe.MarkovChain(np.array([[0.5, 0.5], [0.25, 0.75]])).fingerprint()
         != chain.lazy(0.5).fingerprint()
     )
+
+
+def test_fingerprints_of_strong_tilts_differ_where_all_transitions_underflow():
+    P = np.array([[0.5, 0.5, 0.0], [0.25, 0.5, 0.25], [0.0, 0.5, 0.5]])
+    cold, colder = (fe.tilt(fe.MarkovChain(P), np.arange(3.0), beta) for beta in (1e-3, 1e-4))
+    np.testing.assert_array_equal(cold.to_scipy().toarray(), colder.to_scipy().toarray())
+    assert cold.fingerprint() != colder.fingerprint()
