@@ -103,6 +103,10 @@ class MMatrixSystem:
         """Bound of the rounding error of the residual of x = hi + lo."""
         return self._M.floor(hi)
 
+    def use_copy(self) -> None:
+        """Read the entries from a stored copy where P is computed. Called before the first use."""
+        self._M.uses_copy = True
+
     # --- solving ----------------------------------------------------------------------------------
 
     def solve(
@@ -121,14 +125,12 @@ class MMatrixSystem:
 
         Parameters
         ----------
-        b : ndarray (n_states,)
-            Zero outside B.
+        b, start : ndarray (n_states,)
+            Zero outside B. The start is optional.
         tol : float
             The size of the residual that is wanted.
         monitor : callable
             monitor(n_iter, residual=) is called after every piece of work.
-        start : ndarray (n_states,), optional
-            Zero outside B.
         scale : ndarray (n_states,), optional
             What the residual is measured against; by default its absolute size counts.
         least : float
@@ -152,10 +154,10 @@ class MMatrixSystem:
         start = np.zeros(self._M.n_states) if start is None else start
         if not has_checkpoint():
             return self._solve(start)
-        parts = (self.inside, b, start, tol, scale, least, relative, support, self.context)
+        parts = (self.limit, b, start, tol, scale, least, relative, support, self.context)
         saved: list[State] = []
         return stage(
-            f"solve {fingerprint(*parts)}",
+            f"solve {fingerprint(self._M.identity, *parts)}",
             lambda: self._solve(start, *saved),
             pack=self._packed,
             unpack=self._unpacked,
@@ -263,8 +265,7 @@ class MMatrixSystem:
         return bicgstab_correction(self._M, *own, self._should_eliminate, saved, self._note)
 
     def _should_eliminate(self, left: float) -> bool:
-        """Report progress; whether elimination is cheaper than `left` more products, or than those
-        made so far."""
+        """Report; whether elimination costs less than `left` more products, or than all so far."""
         self._report()
         return self._elimination.pays(self.n_iter, left, self._task.monitor)
 
@@ -346,8 +347,7 @@ class MMatrixSystem:
     # --- elimination ------------------------------------------------------------------------------
 
     def prepare(self, monitor: Report) -> bool:
-        """Eliminate B where time and memory allow, whatever iteration would do; returns whether it
-        is eliminated."""
+        """Eliminate B where time and memory allow; returns whether it is eliminated."""
         elimination = self._elimination
         if not elimination.is_factorised and elimination.is_feasible(monitor):
             self._factorise(monitor)

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from .. import _core
+from .._runtime.checkpoint import fingerprint
 from .._runtime.types import BoolArray, FloatArray
 from .rounding import UNIT
 
@@ -46,6 +47,8 @@ class ScaledMatrix(Protocol):
 
     @property
     def pattern(self) -> SparsePattern: ...
+    @property
+    def identity(self) -> tuple[object, ...]: ...
     @property
     def row(self) -> FloatArray | None: ...
     @property
@@ -132,6 +135,11 @@ class Restriction:
     @property
     def n_states(self) -> int:
         return self.scaled.n_states
+
+    @cached_property
+    def identity(self) -> str:
+        """A fingerprint of P and B: a call may solve systems of many matrices with one b."""
+        return fingerprint(*self.scaled.identity, self.inside)
 
     @property
     def is_reversible(self) -> bool:

@@ -20,11 +20,10 @@ from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import checked_reward
 from ..equilibrium.structure import reachable
 from ..errors import InvalidChainError
-from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from .certificate import enclose, path_divergence
 from .existence import require_finite
-from .iteration import FixedPointSearch, Report, solve_signed
+from .iteration import FixedPointSearch, Report, policy_system, solve_signed
 from .log_kernel import LogKernel, log_kernel
 from .result import MAX_ITER, Problem, lower_end, policy_chain, reward_parts, swept, upper_end
 
@@ -227,7 +226,9 @@ def first_exit(
         "policy.first_exit",
         checkpoint,
         lambda: fingerprint(
-            reference.fingerprint(), *reward_parts(problem.reward), beta, members, at_exit, tol
+            reference.fingerprint(),
+            *reward_parts(problem.reward),
+            *(beta, members, at_exit, tol, limit),
         ),
         state=search.state,
         restore=search.restore,
@@ -314,7 +315,7 @@ class _ExitSearch:
         optimum."""
         scaled, threads = self.kernel.chain._scaled, self.kernel.threads
         earned = self.kernel.mean_log_reward() + scaled.apply(self.given, num_threads=threads)
-        system = MMatrixSystem(scaled, self.inside, self.limit, threads)
+        system = policy_system(scaled, self.inside, self.limit, threads)
         found = solve_signed(system, np.where(self.inside, earned, 0.0), START_TOL, report)
         return self.given if found is None else self.given + found
 

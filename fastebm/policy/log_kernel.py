@@ -29,9 +29,6 @@ from ..patterns.scaled_pattern import ScaledPattern
 SMALL = 0.25
 # Rounding errors, in units of u = 2^-53, of an exponential, a logarithm and the sums around them.
 LOCAL_ROUNDINGS = 16.0
-# A computed pattern of up to so many entries is written out: then a slow solve can be by
-# elimination, and conjugate gradients by multigrid.
-MAX_WRITTEN_OUT = 5_000_000
 
 
 class LogKernel:
@@ -273,8 +270,6 @@ def log_kernel(
     """
     checked = checked_reward(reward, reference)
     chain, factor = reference, None
-    if not reference._scaled.pattern.is_stored and reference.nnz <= MAX_WRITTEN_OUT:
-        _ = reference._scaled.pattern.matrix
     if reference._scaled.pattern.loses_transitions:
         raise InvalidChainError(
             "the reference is a tilted chain with transitions that underflowed to zero; use its "
