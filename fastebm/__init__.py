@@ -139,6 +139,7 @@ __all__ = [
     "PeriodicChainError",
     "PotentialFit",
     "ReducibleChainError",
+    "Report",
     "ReturnResult",
     "ReversibleFit",
     "RewardFit",
@@ -151,6 +152,7 @@ __all__ = [
     "Torus",
     "TransitionCounts",
     "absorption_probabilities",
+    "analyze",
     "autocorrelation",
     "balance_test",
     "bootstrap",
@@ -159,6 +161,7 @@ __all__ = [
     "conductance",
     "connected_set",
     "count_transitions",
+    "datasets",
     "decoding_cost",
     "decoding_schedule",
     "detailed_balance",
@@ -176,6 +179,7 @@ __all__ = [
     "importance_hitting",
     "information_bound",
     "information_curve",
+    "io",
     "kemeny_constant",
     "load",
     "lumpability",
@@ -184,9 +188,12 @@ __all__ = [
     "mixing_curve",
     "mixing_time",
     "modified_log_sobolev",
+    "plot",
+    "policy",
     "return_times",
     "reversibilize",
     "reversible_fit",
+    "rlvr",
     "row_kernel",
     "simulate",
     "simulate_hitting_times",
@@ -197,9 +204,6 @@ __all__ = [
     "structure",
     "superior_states",
     "tilt",
-    "analyze",
-    "Report",
-    *_MODULES,
 ]
 
 
@@ -210,7 +214,8 @@ def __getattr__(name: str) -> Any:
             if hasattr(module, name):
                 value = globals()[name] = getattr(module, name)
                 return value
-    elif not name.startswith("_") and find_spec(f"fastebm.{name}") is not None:
+    # with a dot it would be a module below one, which is no attribute
+    elif name.isidentifier() and not name.startswith("_") and find_spec(f"fastebm.{name}"):
         return import_module(f"fastebm.{name}")
     raise AttributeError(f"module 'fastebm' has no attribute {name!r}")
 

@@ -73,6 +73,7 @@ def test_every_public_name_exists():
 def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = fastebm.no_such_thing
+    assert not hasattr(fastebm, "no.such") and not hasattr(fastebm, "errors.FastebmError")
 
 
 class Examples(doctest.DocTestRunner):

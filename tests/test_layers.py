@@ -19,7 +19,8 @@ PACKAGE = ROOT / "fastebm"
 LAYERS = """
 errors _version _core
 _runtime core
-linalg patterns rlvr io
+linalg patterns io
+rlvr
 counts plot
 chains
 equilibrium datasets

@@ -4,6 +4,7 @@ A checkpoint never costs the work. Whether it can be written is checked before t
 Later, a file that cannot be written is a warning, once, and the earlier one stays as it was.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -19,6 +20,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import CheckpointWarning, InvalidChainError
+from .packing import pack
+from .results import Result
 from .types import RNG, Path
 from .warn import warn_user
 from .whole_file import errors_naming, remove_stale_drafts, replacing, require_place
@@ -35,7 +38,9 @@ Arrays: TypeAlias = Mapping[str, Any]
 
 
 def fingerprint(*parts: object) -> str:
-    """A short text that changes with any bit of the parts: arrays, None, and JSON values."""
+    """A short text that changes with any bit of the parts: arrays, results (but for the seconds
+    that they took), None and JSON values. Each part shows where it ends, so that (1, 23) is not
+    taken for (12, 3)."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -43,8 +48,13 @@ def fingerprint(*parts: object) -> str:
             data = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
             for begin in range(0, len(data), BYTES_HASHED_AT_ONCE):  # Ctrl-C works in between
                 digest.update(data[begin : begin + BYTES_HASHED_AT_ONCE])
+        elif isinstance(part, Result):
+            # computed again, it takes another time
+            fields = [field.name for field in dataclasses.fields(part) if field.name != "wall_s"]
+            arrays = pack({name: getattr(part, name) for name in fields})
+            digest.update(f"{_checksum(arrays)}\n".encode())
         else:
-            digest.update(json.dumps(part, sort_keys=True).encode())
+            digest.update(f"{json.dumps(part, sort_keys=True)}\n".encode())
     return digest.hexdigest()
 
 

@@ -8,8 +8,10 @@ free is what a killed run left, and the next writer of the same target removes i
 import contextlib
 import os
 import pathlib
+import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import EACCES, EAGAIN, EDQUOT, EFBIG, EINVAL, EISDIR, ENOENT, ENOSPC
@@ -26,6 +28,8 @@ NO_SPACE = (ENOSPC, EDQUOT, EFBIG)
 # Characters of a name that its drafts repeat: of up to four bytes each, so that the whole has less
 # than the 255 bytes that a name may have.
 LONGEST_PREFIX, LONGEST_SUFFIX = 48, 10
+# How the names of drafts end. Other names that begin as they do are files of the user.
+DRAFT = re.compile(r"\.[0-9a-f]{8}\.draft(\.[^.]*)?$")
 
 
 def require_place(path: Path, what: str) -> None:
@@ -42,27 +46,31 @@ def require_place(path: Path, what: str) -> None:
 def write_text(text: str, path: Path) -> None:
     """Write `text` in UTF-8 to the file `path`, which is replaced whole or not at all. What UTF-8
     cannot hold is written as `printable` shows it."""
-    text = printable(text)
-    target = pathlib.Path(path).absolute()
-    if target.exists() and not target.is_file():
-        target.write_text(text, encoding="utf-8")  # a device or a pipe must not become a file
-        return
-    with replacing(target) as draft:
-        draft.write_text(text, encoding="utf-8")
+    with replacing(path) as draft:
+        draft.write_text(printable(text), encoding="utf-8")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[pathlib.Path]:
     """A draft of the file `path`, with the same suffix, to be written in the block. It replaces the
-    file at the end of the block, and is removed if the block fails.
+    file at the end of the block, and is removed if the block fails. A device or a pipe, which must
+    not become a file, is its own draft.
 
     Raises
     ------
     OSError
         It names `path`, and for a full disk the bytes written and free. The old file is unchanged.
     """
-    target = pathlib.Path(path).resolve()  # a link stays, the file that it names is replaced
+    place = pathlib.Path(path)
+    if place.exists() and not place.is_file():
+        with errors_naming(path):
+            yield place.absolute()
+        return
+    target = place.resolve()  # a link stays, the file that it names is replaced
     with errors_naming(path), draft_of(target) as draft, full_disk_in_bytes(draft):
+        with contextlib.suppress(OSError):  # there is no old file
+            mode = stat.S_IMODE(target.stat().st_mode)  # who may read it may read the new one
+            draft.chmod(mode & 0o777 | stat.S_IRUSR | stat.S_IWUSR)
         yield draft
         sync(draft)
         draft.replace(target)
@@ -92,7 +100,7 @@ def remove_stale_drafts(target: pathlib.Path) -> None:
     """Remove the drafts of `target` whose writers are dead."""
     with contextlib.suppress(OSError):
         for draft in target.parent.iterdir():
-            if draft.name.startswith(_prefix(target)) and ".draft" in draft.suffixes:
+            if draft.name.startswith(_prefix(target)) and DRAFT.search(draft.name):
                 remove_if_unlocked(draft)
 
 
@@ -142,7 +150,7 @@ def errors_naming(path: Path) -> Iterator[None]:
 
 def _draft_name(target: pathlib.Path, is_folder: bool) -> pathlib.Path:
     name = f"{_prefix(target)}{secrets.token_hex(4)}.draft"
-    is_short = len(target.suffix) <= LONGEST_PREFIX // 4
+    is_short = len(target.suffix) <= LONGEST_SUFFIX
     return target.with_name(name + (target.suffix if is_short and not is_folder else ""))
 
 

@@ -143,5 +143,6 @@ class ChainOperator:
         return None if self.log_pi is None else np.exp(self.log_pi)
 
     def fingerprint(self) -> str:
-        """A short text that changes with any bit of P; checkpoints recognise their chain by it."""
+        """A short text that changes with any bit of P, and of the logarithms of transitions that
+        underflow; checkpoints recognise their chain by it."""
         return fingerprint(*self._scaled.identity)

@@ -18,6 +18,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ DRAFT = re.compile(r"\.(data|chain\.json)\.[0-9a-f]+\.draft(\.json)?")
 def replace_contents(path: Path, write: Callable[[Path], dict[str, Any]]) -> None:
     """Make `path` a saved chain: write(folder) fills the data folder and returns the contents of
     chain.json. If anything fails, nothing changes."""
-    place = path.resolve()
     require_replaceable(path)
+    place = path.resolve()
     made: list[Path] = []
     with errors_naming(path):
         try:
@@ -83,7 +84,7 @@ def _replace(place: Path, write: Callable[[Path], dict[str, Any]]) -> None:
                     _pointer_bytes({"format": FORMAT, "data": data.name, **contents})
                 )
         except BaseException:
-            if _named_data(place) != data.name:
+            if not _may_be_named(place, data):
                 remove(data)
             raise
     for item in before:  # also where there are no locks
@@ -157,17 +158,17 @@ def _named_data(place: Path) -> str | None:
 
 
 def _remove_unnamed(place: Path) -> None:
-    """Remove the data folders of killed writers, and those that were replaced. If chain.json cannot
-    be read, it may name any of them."""
-
-    def may_be_named(data: Path) -> bool:
-        named = _named_data(place)
-        return data.name == named if named is not None else (place / POINTER).exists()
-
+    """Remove the data folders of killed writers, and those that were replaced."""
     for name in os.listdir(place) if place.is_dir() else ():
         if _is_data(name):
             data = place / name
-            remove_if_unlocked(data, lambda data=data: may_be_named(data))  # type: ignore[misc]
+            remove_if_unlocked(data, partial(_may_be_named, place, data))
+
+
+def _may_be_named(place: Path, data: Path) -> bool:
+    """Whether chain.json names a data folder. If it cannot be read, it may name any."""
+    named = _named_data(place)
+    return data.name == named if named is not None else (place / POINTER).exists()
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -79,16 +79,20 @@ def _read_chain(args: argparse.Namespace) -> MarkovChain:
     return MarkovChain(matrix, labels=labels, normalize=is_list or args.normalize)
 
 
-# The options that change no result.
-FREE = ("output", "html", "summary", "json_lines", "checkpoint", "num_threads", "progress")
-# How the chain was read, which its own fingerprint covers, and what the parser adds.
-COVERED = ("chain", "symmetric", "normalize", "format", "lazy", "run", "spellings", "usage_error")
+# The options that change no result, and what the parser adds.
+FREE = (
+    *("output", "html", "save", "summary", "json_lines", "checkpoint", "num_threads", "progress"),
+    *("verify", "trust", "run", "spellings", "usage_error"),
+)
+# How a chain was read, which its own fingerprint covers.
+COVERED = ("chain", "symmetric", "normalize", "format", "lazy")
 
 
 def identity(args: argparse.Namespace, chain: MarkovChain | None) -> str:
     """What the results of a command depend on: its options, the contents of its files, the chain
     with its reward and the names of its states."""
-    options = {name: x for name, x in vars(args).items() if name not in (*FREE, *COVERED)}
+    left_out = FREE if chain is None else (*FREE, *COVERED)
+    options = {name: x for name, x in vars(args).items() if name not in left_out}
     parts: list[object] = [options]
     for name in ("counts", "score", "reward"):
         if (path := options.get(name)) is not None:

@@ -5,7 +5,7 @@ import csv
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from errno import EBADF
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -64,8 +64,10 @@ def state_names(chain: MarkovChain) -> npt.NDArray[np.int64] | Sequence[str]:
 def require_outputs(args: argparse.Namespace) -> None:
     """Raise an error if a file that the command writes cannot be written, or is one that it reads
     or writes already; called before the work."""
-    written = {name: getattr(args, name, None) for name in ("output", "html", "checkpoint")}
+    names = ("output", "html", "save", "checkpoint")
+    written = {name: getattr(args, name, None) for name in names}
     read = [getattr(args, name, None) for name in ("chain", "counts", "score", "reward")]
+    read += getattr(args, "log", [])
     seen = {os.path.realpath(path): "is an input of the command" for path in read if path}
     for name, path in written.items():
         if path is None:
@@ -106,18 +108,8 @@ def write_table(path: str, table: Table) -> None:
         The file cannot be written; the old one is unchanged.
     """
     write = {".npy": _write_npy, ".csv": _write_csv, ".parquet": _write_parquet}
-    with _draft(path) as draft:
+    with replacing(path) as draft:
         write[Path(path).suffix.lower()](draft, table)
-
-
-@contextmanager
-def _draft(path: str) -> Iterator[Path]:
-    place = Path(path)
-    if place.exists() and not place.is_file():
-        yield place  # a device or a pipe must not become a file
-        return
-    with replacing(place) as draft:
-        yield draft
 
 
 def _write_npy(path: Path, table: Table) -> None:

@@ -4,13 +4,15 @@ import argparse
 from typing import Any, NoReturn
 
 from .._version import __version__
-from ..io.transitions import real
+from . import argument_types
 from .command_table import COMMANDS
 from .commands import run_demo
 from .policy import POLICY_OPTIONS
 from .rlvr import add_rlvr
+from .status import STATUSES
 
-EPILOG = """\
+EPILOG = (
+    """\
 CHAIN is one of
   FILE.npz  .mtx[.gz]  .tra[.gz]   a row-stochastic matrix (SciPy, Matrix Market, PRISM or Storm)
   FILE.csv[.gz]  .parquet          an edge or transition list, or a table with a row and a column
@@ -23,8 +25,9 @@ where states that are not listed have the value 0.
 
 One JSON document goes to stdout, everything else to stderr (demo prints a readable summary and
 writes its JSON to a file).
-Exit status, and "status" in the JSON: 0 "done"; 1 "failed" (a part has no answer) or "unconverged";
-2 bad usage or input; 128 + n "interrupted" by signal n (130 Ctrl-C, 143 SIGTERM, 138 SIGUSR1)."""
+"""
+    + STATUSES
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,44 +43,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message = " ".join(message.split())  # an argument may hold line breaks
         self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
-
-
-def _integer(text: str, least: int | None = None) -> int:
-    try:
-        if not text.isascii() or "_" in text:  # int() reads 1_0 and digits of other scripts
-            raise ValueError
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
-    if least is not None and value < least:
-        raise argparse.ArgumentTypeError(f"{value} is below {least}")
-    return value
-
-
-def _positive(text: str) -> int:
-    return _integer(text, 1)
-
-
-def _seed(text: str) -> int:
-    return _integer(text, 0)
-
-
-def _real(text: str) -> float:
-    try:
-        return real(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _holding(text: str) -> float:
-    value = _real(text)
-    if not 0.0 <= value < 1.0:
-        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
-    return value
-
-
-def _columns(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
 
 
 CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
@@ -106,28 +71,28 @@ CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
         "help": "of a saved chain: compare arrays of more than 64 MiB with their checksums, too",
     },
     "--lag": {
-        "type": _positive,
+        "type": argument_types.positive,
         "metavar": "N",
         "help": "steps of the data in one step of the chain, which files do not hold; default 1",
     },
     "--lazy": {
-        "type": _holding,
+        "type": argument_types.holding,
         "metavar": "H",
         "help": "first make the chain lazy: it stays where it is with probability H, 0 <= H < 1, "
         "before each step; any H > 0 makes it aperiodic",
     },
 }
 OPTIONS: dict[str, dict[str, Any]] = {
-    "--tol": {"type": _real, "help": "relative accuracy"},
+    "--tol": {"type": argument_types.real, "help": "relative accuracy"},
     "--seed": {
         "dest": "rng",
-        "type": _seed,
+        "type": argument_types.seed,
         "metavar": "N",
         "help": "seed of all random numbers; default: drawn, and reported",
     },
     "--threads": {
         "dest": "num_threads",
-        "type": _positive,
+        "type": argument_types.positive,
         "metavar": "N",
         "help": "number of threads; default: the CPUs that this process may use",
     },
@@ -144,17 +109,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "compute the vector that makes the upper bound rigorous",
     },
     "--max-matvecs": {
-        "type": _positive,
+        "type": argument_types.positive,
         "metavar": "N",
         "help": "largest number of matrix-vector products",
     },
     "--max-iter": {
-        "type": _positive,
+        "type": argument_types.positive,
         "metavar": "N",
         "help": "largest number of matrix-vector products of the solve",
     },
     "--score": {"metavar": "FILE", "help": "scores of the states; default: the chain's own reward"},
-    "--level": {"type": _real, "help": "states of score >= LEVEL are the target"},
+    "--level": {"type": argument_types.real, "help": "states of score >= LEVEL are the target"},
     "--target": {"nargs": "+", "metavar": "STATE", "help": "the target, instead of --level"},
     "--numbered": {
         "action": "store_true",
@@ -163,23 +128,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--start": {"nargs": "+", "metavar": "STATE", "help": "where walks start"},
     "--steps": {
         "dest": "n_steps",
-        "type": _integer,
+        "type": argument_types.integer,
         "metavar": "N",
         "help": "length of the mixing curve",
     },
     "--walkers": {
         "dest": "n_walkers",
-        "type": _positive,
+        "type": argument_types.positive,
         "metavar": "N",
         "help": "number of walkers of the Monte Carlo simulation",
     },
     "--max-steps": {
-        "type": _positive,
+        "type": argument_types.positive,
         "metavar": "N",
         "help": "stop each walker after this many steps",
     },
     "--rel-ci": {
-        "type": _real,
+        "type": argument_types.real,
         "metavar": "X",
         "help": "stop the Monte Carlo simulation at this relative half width of the interval",
     },
@@ -190,12 +155,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "p-values",
     },
     "--by": {
-        "type": _columns,
+        "type": argument_types.columns,
         "metavar": "COLUMNS",
         "help": "columns of the table, comma-separated: one group per combination of their values",
     },
     "--trajectory": {
-        "type": _columns,
+        "type": argument_types.columns,
         "metavar": "COLUMNS",
         "help": "columns of the table that identify a trajectory within its group",
     },
@@ -212,11 +177,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "COLUMN",
         "help": "column of the table with the observed state, by name",
     },
-    "--bins": {"type": _positive, "metavar": "N", "help": "quantile bins of --value, default 20"},
-    "--skip": {"type": _real, "metavar": "T", "help": "leave out observations of time below T"},
+    "--bins": {
+        "type": argument_types.positive,
+        "metavar": "N",
+        "help": "quantile bins of --value, default 20",
+    },
+    "--skip": {
+        "type": argument_types.real,
+        "metavar": "T",
+        "help": "leave out observations of time below T",
+    },
     "--bootstrap": {
         "dest": "n_bootstrap",
-        "type": _positive,
+        "type": argument_types.positive,
         "metavar": "N",
         "help": "bootstrap replicates of the p-values, default 999",
     },
@@ -238,7 +211,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "also write the report as one HTML file with figures (needs the extra plot)",
     },
     "--spectrum": {
-        "type": _integer,
+        "type": argument_types.integer,
         "metavar": "K",
         "help": "number of leading eigenpairs in the report, 0 for none; default 6 up to 5000 "
         "states, 0 above. They take tens of times as long as a gap and memory for 4 K + 33 "
@@ -246,7 +219,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--betas": {
         "nargs": "+",
-        "type": _real,
+        "type": argument_types.real,
         "metavar": "B",
         "help": "temperatures at which the reward tilts the chain (a tilted chain: its reference); "
         "the gap at each is computed, which takes the time of one gap or more; inf: no tilt",
@@ -254,7 +227,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--summary": {"action": "store_true", "help": "also print the report in words, on stderr"},
     "--reward": {"metavar": "FILE", "help": "rewards of the states; default: the chain's own"},
     "--beta": {
-        "type": _real,
+        "type": argument_types.real,
         "required": True,
         "help": "the KL coefficient, above 0; inf gives the chain itself",
     },
@@ -315,13 +288,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--dataset": {"help": "english-trigram (default) or english-phones"},
         "--betas": {
             "nargs": "+",
-            "type": _real,
+            "type": argument_types.real,
             "metavar": "B",
             "help": "temperatures of the sweep; inf: the reference",
         },
         "--seed": {
             "dest": "rng",
-            "type": _seed,
+            "type": argument_types.seed,
             "default": 0,
             "metavar": "N",
             "help": "seed of all random numbers, default 0",

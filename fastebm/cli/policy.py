@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..chains.chain import MarkovChain
+from ..chains.saved_folder import require_replaceable
 from ..errors import InvalidChainError
+from . import argument_types
 from .commands import Answer, _given
 from .inputs import read_vector, state_number
+from .outputs import file_error
 
 OBJECTIVES = ("verifiable", "first-exit", "discounted", "average")
 
@@ -35,11 +38,15 @@ POLICY_OPTIONS: dict[str, dict[str, Any]] = {
     "--exit": {"nargs": "+", "metavar": "STATE", "help": "first-exit: the exits"},
     "--exit-reward": {
         "nargs": "+",
-        "type": float,
+        "type": argument_types.real,
         "metavar": "R",
         "help": "first-exit: reward of the exits, one number or one for each; default 0",
     },
-    "--discount": {"type": float, "metavar": "GAMMA", "help": "discounted: gamma, between 0 and 1"},
+    "--discount": {
+        "type": argument_types.real,
+        "metavar": "GAMMA",
+        "help": "discounted: gamma, between 0 and 1",
+    },
     "--save": {"metavar": "FOLDER", "help": "also save the policy as a chain"},
 }
 #: Options of the command, in the order of its help.
@@ -51,7 +58,6 @@ POLICY_COMMAND = (
 
 def run_policy(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from .._runtime.whole_file import require_place
-    from ..chains.saved_folder import require_replaceable
     from ..report.facts import named
 
     if args.save is not None:
@@ -76,8 +82,11 @@ def run_policy(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> 
             for x in start
         ]
     if args.save is not None:
-        found.chain.save(Path(args.save))
-        answer["saved"] = args.save
+        try:
+            found.chain.save(args.save)
+            answer["saved"] = args.save
+        except Exception as error:  # a full disk, or any other, must not cost the JSON
+            answer["error"] = file_error("chain of --save", error)
 
 
 def _has(found: Any, name: str) -> bool:

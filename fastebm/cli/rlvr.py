@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from .._runtime.whole_file import require_place, write_text
-from .inputs import one_line
-from .outputs import say
+from .._runtime.whole_file import write_text
+from . import argument_types
+from .outputs import file_error, say
 from .remedies import in_options, with_options
+from .status import STATUSES
 
-EPILOG = """\
+EPILOG = (
+    """\
 LOG is one of
   trainer_state.json                      of a checkpoint of TRL
   FILE.jsonl[.gz]                         verl's file logger, or one object a line
@@ -21,7 +23,9 @@ or a folder of these; several files of one run are joined by the step. Columns o
 OpenRLHF and open-instruct are recognised by their names.
 
 One JSON document goes to stdout, everything else to stderr.
-Exit status: 0 done, 1 a part has no answer, 2 bad usage or input, 130 interrupted."""
+"""
+    + STATUSES
+)
 
 #: A pair of FIELD=NAME.
 Pair: TypeAlias = tuple[str, str]
@@ -56,16 +60,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--reward-range": {
         "nargs": 2,
-        "type": float,
+        "type": argument_types.real,
         "metavar": ("LOW", "HIGH"),
         "help": "rewards of a wrong and of a right answer, default 0 1",
     },
     "--kl-factor": {
-        "type": float,
+        "type": argument_types.real,
         "metavar": "F",
         "help": "factor of the logged KL, where the trainer sums it over the updates of a step",
     },
-    "--group-size": {"type": int, "metavar": "G", "help": "answers per prompt"},
+    "--group-size": {"type": argument_types.positive, "metavar": "G", "help": "answers per prompt"},
     "--run": {"dest": "run_name", "metavar": "NAME", "help": "the run, in a table of several"},
     "--law": {
         "choices": ("auto", "natural", "grpo"),
@@ -102,10 +106,8 @@ def run_rlvr(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> N
     from ..report.rlvr_log import study_log
     from ..rlvr.read_log import read_log
 
-    if args.html is not None:  # a missing package or folder is an error before the work, not after
+    if args.html is not None:  # a missing package is an error before the work, not after
         from ..report import rlvr_page  # noqa: F401
-
-        require_place(args.html, "page")
     begin = time.perf_counter()
     given: dict[str, Any] = {
         "format": args.format,
@@ -135,11 +137,7 @@ def _write_page(
     from ..report.facts import versions
     from ..report.rlvr_page import page
 
-    text = page(report, versions(), time.perf_counter() - begin)
     try:
-        write_text(text, args.html)
-    except OSError as error:  # a full disk must not lose the JSON
-        answer["error"] = {
-            "error": type(error).__name__,
-            "text": f"the page was not written: {one_line(error)}",
-        }
+        write_text(page(report, versions(), time.perf_counter() - begin), args.html)
+    except Exception as error:  # a full disk, a drawing that fails: the JSON must not be lost
+        answer["error"] = file_error("page", error)

@@ -8,6 +8,11 @@ import numpy as np
 from .._runtime.results import Result
 from .remedies import in_options
 
+# Of the help.
+STATUSES = """\
+Exit status, and "status" in the JSON: 0 "done"; 1 "failed" (a part has no answer) or "unconverged";
+2 bad usage or input; 128 + n "interrupted" by signal n (130 Ctrl-C, 143 SIGTERM, 138 SIGUSR1)."""
+
 
 def status_of(answer: Mapping[str, Any], reasons: Sequence[str] = ()) -> str:
     """ "done"; "failed" if there are errors; "unconverged" if a result, or a warning that it did

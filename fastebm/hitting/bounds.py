@@ -189,8 +189,7 @@ def hitting_bounds(
 
     def identity() -> str:
         given = None if hitting is None else (hitting.mean, hitting.lower)
-        known = None if gap is None else repr(gap)
-        return fingerprint(chain.fingerprint(), mask, tol, limit, known, *(given or ()))
+        return fingerprint(chain.fingerprint(), mask, tol, limit, gap, *(given or ()))
 
     with resumable(
         "hitting_bounds",

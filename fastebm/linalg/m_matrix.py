@@ -50,8 +50,6 @@ class MMatrixSystem:
     limit : int
         Largest number of products; `n_iter` counts them.
     threads : int
-    copy : bool
-        Whether entries are read from a stored copy where P is computed.
 
     Attributes
     ----------
@@ -60,11 +58,8 @@ class MMatrixSystem:
     method : str
     """
 
-    def __init__(
-        self, scaled: ScaledMatrix, inside: BoolArray, limit: int, threads: int, copy: bool = False
-    ) -> None:
+    def __init__(self, scaled: ScaledMatrix, inside: BoolArray, limit: int, threads: int) -> None:
         self._M = Restriction(scaled, inside, threads)
-        self._M.uses_copy = copy
         self.limit, self.method = limit, "graph"
         self.best: Iterate | None = None
         self._elimination = SparseElimination(self._M)
@@ -108,6 +103,10 @@ class MMatrixSystem:
         """Bound of the rounding error of the residual of x = hi + lo."""
         return self._M.floor(hi)
 
+    def use_copy(self) -> None:
+        """Read the entries from a stored copy where P is computed. Called before the first use."""
+        self._M.uses_copy = True
+
     # --- solving ----------------------------------------------------------------------------------
 
     def solve(
@@ -126,14 +125,12 @@ class MMatrixSystem:
 
         Parameters
         ----------
-        b : ndarray (n_states,)
-            Zero outside B.
+        b, start : ndarray (n_states,)
+            Zero outside B. The start is optional.
         tol : float
             The size of the residual that is wanted.
         monitor : callable
             monitor(n_iter, residual=) is called after every piece of work.
-        start : ndarray (n_states,), optional
-            Zero outside B.
         scale : ndarray (n_states,), optional
             What the residual is measured against; by default its absolute size counts.
         least : float
@@ -157,10 +154,10 @@ class MMatrixSystem:
         start = np.zeros(self._M.n_states) if start is None else start
         if not has_checkpoint():
             return self._solve(start)
-        parts = (self._M.identity, b, start, tol, scale, least, relative, support, self.context)
+        parts = (self.limit, b, start, tol, scale, least, relative, support, self.context)
         saved: list[State] = []
         return stage(
-            f"solve {fingerprint(*parts)}",
+            f"solve {fingerprint(self._M.identity, *parts)}",
             lambda: self._solve(start, *saved),
             pack=self._packed,
             unpack=self._unpacked,
@@ -268,8 +265,7 @@ class MMatrixSystem:
         return bicgstab_correction(self._M, *own, self._should_eliminate, saved, self._note)
 
     def _should_eliminate(self, left: float) -> bool:
-        """Report progress; whether elimination is cheaper than `left` more products, or than those
-        made so far."""
+        """Report; whether elimination costs less than `left` more products, or than all so far."""
         self._report()
         return self._elimination.pays(self.n_iter, left, self._task.monitor)
 
@@ -346,8 +342,7 @@ class MMatrixSystem:
     # --- elimination ------------------------------------------------------------------------------
 
     def prepare(self, monitor: Report) -> bool:
-        """Eliminate B where time and memory allow, whatever iteration would do; returns whether it
-        is eliminated."""
+        """Eliminate B where time and memory allow; returns whether it is eliminated."""
         elimination = self._elimination
         if not elimination.is_factorised and elimination.is_feasible(monitor):
             self._factorise(monitor)

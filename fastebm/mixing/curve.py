@@ -219,8 +219,7 @@ def mixing_curve(
 
     def identity() -> str:
         given = [np.asarray(start) for start in starts]
-        own = (list(distances), None if gap is None else repr(gap))
-        return fingerprint(chain.fingerprint(), recorded, *given, *own)
+        return fingerprint(chain.fingerprint(), recorded, *given, list(distances), gap)
 
     is_known = gap_converged(gap, "mixing_curve")
     with resumable(

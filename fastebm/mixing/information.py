@@ -6,9 +6,12 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint, remembered_seed
+from .._runtime.random import generator_state
 from .._runtime.results import Result, result
+from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback, FloatArray, IntArray
+from .._runtime.types import RNG, Callback, FloatArray, IntArray, Path
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
@@ -63,6 +66,7 @@ def information_curve(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> InformationCurve:
     """Mutual information I(X_0; X_k) of a stationary chain: the mean over starts drawn from pi of
     KL(P^k(x, .) || pi).
@@ -77,10 +81,11 @@ def information_curve(
         Starts drawn from pi. None: all states up to 4096 of them, otherwise 256 starts.
     level : float
         Of the interval from a sample.
-    rng
+    rng : seed or Generator, optional
         Of the sample.
-    num_threads, progress, callback
-        As in `mixing_curve`, which computes the divergences: 16 starts in one pass per step.
+    num_threads, progress, callback, checkpoint
+        As in `mixing_curve`, which computes the divergences: 16 starts in one pass per step. With
+        a checkpoint and ``rng=None`` an interrupted call resumes on the same sample.
 
     Returns
     -------
@@ -92,6 +97,8 @@ def information_curve(
         Lags below 1.
     ReducibleChainError
         More than one closed class.
+    Interrupted
+        Ctrl-C; `partial` is None.
 
     Examples
     --------
@@ -106,37 +113,44 @@ def information_curve(
         wanted = np.arange(1, validate.count(lags, "lags") + 1)
     if not np.array_equal(wanted, np.unique(wanted)) or not wanted.size or wanted[0] < 1:
         raise InvalidChainError("lags must be whole numbers >= 1 in increasing order")
+    level = validate.number(level, "level", above=0.0, below=1.0)
+    if n_starts is not None:
+        n_starts = validate.count(n_starts, "n_starts", 2)
+    threads = resolve_threads(num_threads)
+    rng = remembered_seed(rng, checkpoint)
+    generator = np.random.default_rng(rng)
     inside = closed_class(chain)
     if inside is not None:
         chain = chain.restrict(inside)
-    law = chain._law.take(resolve_threads(num_threads))
-    pi = np.exp(law.log_pi)
-    pi /= pi.sum()
-    likely = np.flatnonzero(pi > 0)
-    is_exact = n_starts is None and likely.size <= MAX_EXACT
-    if is_exact:
-        starts, weights = likely, pi[likely]
-    else:
-        n = DEFAULT_STARTS if n_starts is None else validate.count(n_starts, "n_starts", 2)
-        starts = np.random.default_rng(rng).choice(chain.n_states, n, p=pi)
-        weights = np.full(n, 1 / n)
-    unique, place = np.unique(starts, return_inverse=True)
-    curve = mixing_curve(
-        chain,
-        unique,
-        steps=wanted.astype(np.int64),
-        distances=("kl",),
-        num_threads=num_threads,
-        progress=progress,
-        callback=callback,
-    )
+    own = (wanted, n_starts, generator_state(generator))
+    with resumable(
+        "information_curve",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), *own),
+        partial=lambda: None,
+        seed=rng,
+    ):
+        law = chain._law.take(threads)
+        starts, weights = _starts(np.exp(law.log_pi), n_starts, generator)
+        unique, place = np.unique(starts, return_inverse=True)
+        curve = mixing_curve(
+            chain,
+            unique,
+            steps=wanted.astype(np.int64),
+            distances=("kl",),
+            num_threads=threads,
+            progress=progress,
+            callback=callback,
+        )
+    is_exact = weights is not None
+    if weights is None:
+        weights = np.full(len(starts), 1 / len(starts))
     assert curve.kl is not None
     each, error = curve.kl[place], weights @ curve.error["kl"][place]
     information = weights @ each
-    spread = np.zeros(wanted.size) if is_exact else each.std(axis=0, ddof=1) / np.sqrt(len(each))
-    half = np.zeros(wanted.size)
+    spread, half = np.zeros(wanted.size), np.zeros(wanted.size)
     if not is_exact:
-        level = validate.number(level, "level", above=0.0, below=1.0)
+        spread = each.std(axis=0, ddof=1) / np.sqrt(len(each))
         half = spread * stdtrit(len(each) - 1, (1 + level) / 2)
     return InformationCurve(
         lags=curve.steps,
@@ -149,6 +163,17 @@ def information_curve(
         level=None if is_exact else level,
         converged=bool(law.converged and curve.converged),
     )
+
+
+def _starts(
+    pi: FloatArray, n_starts: int | None, generator: np.random.Generator
+) -> tuple[IntArray, FloatArray | None]:
+    """(states, weights): all states with their masses, or a sample, whose weights are None."""
+    pi = pi / pi.sum()
+    likely = np.flatnonzero(pi > 0)
+    if n_starts is None and likely.size <= MAX_EXACT:
+        return likely, pi[likely]
+    return generator.choice(len(pi), n_starts or DEFAULT_STARTS, p=pi), None
 
 
 def information_bound(

@@ -196,11 +196,10 @@ def mixing_time(
             states = np.searchsorted(number, states)
         chain = chain.restrict(inside)
     search: MixingTimeSearch | None = None
-    known = None if gap is None else repr(gap)
     with resumable(
         "mixing_time",
         checkpoint,
-        lambda: fingerprint(chain.fingerprint(), states, eps, known, max_steps),
+        lambda: fingerprint(chain.fingerprint(), states, eps, gap, max_steps),
         partial=lambda: None if search is None else _pack(search, number),
         progress=progress,
         callback=callback,

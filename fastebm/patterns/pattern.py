@@ -124,8 +124,9 @@ class Pattern:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Parts of a `fingerprint` that change with any bit of A."""
-        return self.matrix.indptr, self.matrix.indices, self.matrix.values
+        """Parts of a `fingerprint` that change with any bit of A, also where it underflowed."""
+        logs = None if self.log_entries is None else self.log_entries()
+        return self.matrix.indptr, self.matrix.indices, self.matrix.values, logs
 
     @property
     def nbytes(self) -> int:

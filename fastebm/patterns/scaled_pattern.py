@@ -47,7 +47,7 @@ class ScaledPattern:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Parts of a `fingerprint` that change with any bit of P."""
+        """Parts of a `fingerprint` that change with any bit of P, also where it underflowed."""
         return (*self.pattern.identity, self.row, self.col, self.shift)
 
     @property

@@ -8,18 +8,19 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint
 from .._runtime.memory import forecast_memory
-from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
+from .._runtime.resumable import State, resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, FloatArray
+from .._runtime.types import Callback, FloatArray, Path
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import checked_reward
 from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
 from .certificate import residual_bound
 from .log_kernel import LogKernel, log_kernel
-from .result import Problem, policy_chain, swept
+from .result import Problem, policy_chain, reward_parts, swept
 
 
 @result
@@ -167,6 +168,7 @@ def finite_horizon(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> HorizonPolicy:
     """The optimal policies of `horizon` steps, by backward induction.
 
@@ -183,7 +185,7 @@ def finite_horizon(
         H, the number of steps, >= 1.
     final : array_like (n_states,), optional
         Reward of the state at time H, in addition to that of entering it; zero by default.
-    num_threads, progress, callback
+    num_threads, progress, callback, checkpoint
         As in `simulate_hitting_times`.
 
     Returns
@@ -220,13 +222,38 @@ def finite_horizon(
     errors, kl_errors = np.zeros(horizon + 1), np.zeros(horizon + 1)
     values[horizon] = end / beta
     errors[horizon] = UNIT * float(np.abs(values[horizon]).max())
-    with interruptible(
-        "policy.finite_horizon", lambda: None, total=horizon, progress=progress, callback=callback
-    ) as monitor:
-        for t in range(horizon - 1, -1, -1):
-            later = (values[t + 1], kls[t + 1], errors[t + 1], kl_errors[t + 1])
+    tables = {"values": values, "kls": kls, "errors": errors, "kl_errors": kl_errors}
+    first = horizon  # the first time whose rows are found
+
+    def state() -> State | None:
+        return {name: x[first:] for name, x in tables.items()} if first < horizon else None
+
+    def restore(saved: State) -> None:
+        nonlocal first
+        first = horizon + 1 - len(saved["values"])
+        for name, x in tables.items():
+            x[first:] = saved[name]
+
+    with resumable(
+        "policy.finite_horizon",
+        checkpoint,
+        lambda: fingerprint(
+            reference.fingerprint(), *reward_parts(problem.reward), beta, horizon, end
+        ),
+        state=state,
+        restore=restore,
+        partial=lambda: None,
+        total=horizon,
+        progress=progress,
+        callback=callback,
+    ) as run:
+        while first > 0:
+            t = first - 1
+            later = (values[first], kls[first], errors[first], kl_errors[first])
             values[t], kls[t], errors[t], kl_errors[t] = _step(kernel, *later)
-            monitor(horizon - t)
+            first = t
+            run(horizon - t)
+            run.save()
     values *= beta
     value_errors = beta * errors + 4.0 * UNIT * np.abs(values).max(axis=1)
     rewards = values + beta * kls

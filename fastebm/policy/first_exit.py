@@ -23,7 +23,7 @@ from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
 from .certificate import enclose, path_divergence
 from .existence import require_finite
-from .iteration import FixedPointSearch, Report, solve_signed
+from .iteration import FixedPointSearch, Report, policy_system, solve_signed
 from .log_kernel import LogKernel, log_kernel
 from .result import MAX_ITER, Problem, lower_end, policy_chain, reward_parts, swept, upper_end
 
@@ -226,7 +226,9 @@ def first_exit(
         "policy.first_exit",
         checkpoint,
         lambda: fingerprint(
-            reference.fingerprint(), *reward_parts(problem.reward), beta, members, at_exit, tol
+            reference.fingerprint(),
+            *reward_parts(problem.reward),
+            *(beta, members, at_exit, tol, limit),
         ),
         state=search.state,
         restore=search.restore,
@@ -313,7 +315,7 @@ class _ExitSearch:
         optimum."""
         scaled, threads = self.kernel.chain._scaled, self.kernel.threads
         earned = self.kernel.mean_log_reward() + scaled.apply(self.given, num_threads=threads)
-        system = self.kernel.system(scaled, self.inside, self.limit)
+        system = policy_system(scaled, self.inside, self.limit, threads)
         found = solve_signed(system, np.where(self.inside, earned, 0.0), START_TOL, report)
         return self.given if found is None else self.given + found
 

@@ -23,6 +23,9 @@ from ..linalg.restriction import MAX_SMALL
 from ..patterns.scaled_pattern import ScaledPattern
 from .log_kernel import LogKernel
 
+# A computed pattern of up to so many entries is written out: then a slow solve can be by
+# elimination, and conjugate gradients by multigrid.
+MAX_WRITTEN_OUT = 5_000_000
 # Newton steps at most.
 MAX_STEPS = 100
 # Relative residual of a solve. Elimination, where it comes first, finds more.
@@ -114,19 +117,29 @@ def _quiet(report: Report) -> Report:
     return lambda done, **_: report()
 
 
+def policy_system(
+    policy: ScaledPattern, inside: BoolArray, limit: int, threads: int
+) -> MMatrixSystem:
+    """I - P_BB of a policy."""
+    system = MMatrixSystem(policy, inside, limit, threads)
+    if policy.pattern.nnz <= MAX_WRITTEN_OUT:
+        system.use_copy()
+    return system
+
+
 def step_at(kernel: LogKernel, v: FloatArray, inside: BoolArray, limit: int) -> PolicyStep:
     """The iterate v with its policy, to be improved on the states `inside`."""
     Tv = kernel.apply(v)
     policy = kernel.policy(v)
-    system = kernel.system(policy, inside, limit)
+    system = policy_system(policy, inside, limit, kernel.threads)
     return PolicyStep(v, Tv, Tv - v, policy, system, kernel.rounding(v, Tv))
 
 
 @dataclass(frozen=True, eq=False)
 class _Place:
     """Where a search is: its iterate, steps, smallest size of a step so far, the widths of the
-    sweeps, and what a search needs besides (whether the next step is the last one; the state that
-    is anchored, or -1)."""
+    sweeps, what a search needs besides (whether the next step is the last one; the state that is
+    anchored, or -1), and the products with the kernel so far."""
 
     v: FloatArray
     n_steps: int = 0
@@ -134,17 +147,18 @@ class _Place:
     widths: tuple[float, ...] = ()
     sweeps: bool = True
     mark: int = -1
+    n_products: int = 0
 
     def state(self) -> dict[str, Any]:
         """Arrays for a checkpoint."""
-        numbers = [self.n_steps, self.before, float(self.sweeps), self.mark]
+        numbers = [self.n_steps, self.before, float(self.sweeps), self.mark, self.n_products]
         return {"v": self.v, "numbers": np.array(numbers), "widths": np.array(self.widths)}
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "_Place":
-        n_steps, before, sweeps, mark = state["numbers"].tolist()
-        widths = tuple(state["widths"].tolist())
-        return cls(state["v"], int(n_steps), before, widths, bool(sweeps), int(mark))
+        n_steps, before, sweeps, mark, n_products = state["numbers"].tolist()
+        widths, marks = tuple(state["widths"].tolist()), (int(mark), int(n_products))
+        return cls(state["v"], int(n_steps), before, widths, bool(sweeps), *marks)
 
 
 class PolicySearch:
@@ -163,7 +177,7 @@ class PolicySearch:
 
     def __init__(self, kernel: LogKernel, v: FloatArray, tol: float, limit: int) -> None:
         self.kernel, self.tol, self.limit = kernel, tol, limit
-        self.at = _Place(v)
+        self.at = _Place(v, n_products=kernel.n_products)
 
     def state(self) -> dict[str, Any]:
         """Arrays from which `restore` goes on."""
@@ -172,6 +186,7 @@ class PolicySearch:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state()`."""
         self.at = _Place.of(state)
+        self.kernel.n_products = self.at.n_products
 
 
 class FixedPointSearch(PolicySearch):
@@ -182,6 +197,8 @@ class FixedPointSearch(PolicySearch):
         after each, and may raise where there is no fixed point."""
         while True:
             at = self.at
+            if at.n_steps:
+                check(at.n_steps)
             step = step_at(self.kernel, at.v, inside, self.limit)
             d = step.solve(step.rho, STEP_TOL, report)
             if d is None:  # the policy is trapped, to the precision of a double: sweep
@@ -197,9 +214,13 @@ class FixedPointSearch(PolicySearch):
                 return step
             scale = math.sqrt(min(1.0, float(np.abs(at.v).max())))
             last = 1 if is_exact and size <= LAST_STEP * scale else -1
-            n_steps = at.n_steps + 1
-            self.at = _Place(at.v + d, n_steps, min(at.before, size), mark=last)
-            check(n_steps)
+            self.at = _Place(
+                at.v + d,
+                at.n_steps + 1,
+                min(at.before, size),
+                mark=last,
+                n_products=self.kernel.n_products,
+            )
 
 
 class PerronSearch(PolicySearch):
@@ -237,7 +258,8 @@ class PerronSearch(PolicySearch):
                 return step
             d = self._correction(step, anchor, report)
             v = np.logaddexp(step.Tv, v + high) if d is None else v + d
-            self.at = _Place(v, at.n_steps + 1, min(at.before, high - low), (), False, anchor)
+            marks = (anchor, self.kernel.n_products)
+            self.at = _Place(v, at.n_steps + 1, min(at.before, high - low), (), False, *marks)
             save()
 
     def _correction(self, step: PolicyStep, anchor: int, report: Report) -> FloatArray | None:
@@ -279,9 +301,10 @@ class PerronSearch(PolicySearch):
             if not done and left > FIRST_SWEEPS:
                 v = v + arnoldi_cycle(kernel, v, report)
         if done:
-            self.at = replace(at, widths=widths, sweeps=False)
+            self.at = replace(at, widths=widths, sweeps=False, n_products=kernel.n_products)
         else:
-            self.at = replace(at, v=v - v.max(), widths=widths)
+            v = v - v.max()
+            self.at = replace(at, v=v, widths=widths, n_products=kernel.n_products)
 
 
 def arnoldi_cycle(kernel: LogKernel, v: FloatArray, report: Report) -> FloatArray:

@@ -19,7 +19,6 @@ from ..chains.restriction import restricted
 from ..chains.scaling import log_values
 from ..chains.tilt import checked_reward, on_pattern, over_beta, tilt
 from ..errors import InvalidChainError
-from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from ..patterns.passes import by_rows
 from ..patterns.pattern import MAX_LOG_SPAN, Pattern
@@ -30,9 +29,6 @@ from ..patterns.scaled_pattern import ScaledPattern
 SMALL = 0.25
 # Rounding errors, in units of u = 2^-53, of an exponential, a logarithm and the sums around them.
 LOCAL_ROUNDINGS = 16.0
-# Solves write a computed pattern of up to so many entries out: then a slow one can be by
-# elimination, and conjugate gradients by multigrid.
-MAX_WRITTEN_OUT = 5_000_000
 
 
 class LogKernel:
@@ -68,11 +64,6 @@ class LogKernel:
     @property
     def n_states(self) -> int:
         return self.chain.n_states
-
-    def system(self, scaled: ScaledPattern, inside: BoolArray, limit: int) -> MMatrixSystem:
-        """I - P between the states `inside`, P a chain on the pattern of M."""
-        copy = scaled.pattern.nnz <= MAX_WRITTEN_OUT
-        return MMatrixSystem(scaled, inside, limit, self.threads, copy)
 
     @property
     def is_on_states(self) -> bool:

@@ -8,10 +8,11 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._runtime import validate
-from .._runtime.progress import Monitor, interruptible
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import Result, result
+from .._runtime.resumable import Resumable, State, resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, FloatArray
+from .._runtime.types import Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import checked_reward
@@ -21,7 +22,7 @@ from .average import require_irreducible
 from .certificate import RATE_TOL, enclose, mean_rate
 from .iteration import PerronSearch, step_at
 from .log_kernel import LogKernel, log_kernel
-from .result import MAX_ITER
+from .result import MAX_ITER, reward_parts
 
 # Evaluations of log lambda for one level at most, and the largest |theta| times the range of the
 # reward.
@@ -81,6 +82,7 @@ def rate_function(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> RateFunctionResult:
     """The large-deviation rate of the mean reward of `reference` at each level.
 
@@ -93,7 +95,7 @@ def rate_function(
     levels : float or array_like (n_levels,)
     tol : float
         Wanted distance of the ends of a rate.
-    num_threads, progress, callback
+    num_threads, progress, callback, checkpoint
         As in `simulate_hitting_times`.
 
     Returns
@@ -134,19 +136,22 @@ def rate_function(
             "the reward is -inf somewhere; remove these transitions by tilt(reference, reward, "
             "beta), and take the rate function of that chain for the finite rewards"
         )
-    with interruptible(
+    search = _Legendre(reference, checked, tol, resolve_threads(num_threads))
+    with resumable(
         "policy.rate_function",
-        lambda: None,
+        checkpoint,
+        lambda: fingerprint(reference.fingerprint(), *reward_parts(checked), wanted, tol),
+        state=search.state,
+        restore=search.restore,
+        partial=lambda: None,
         total=len(wanted),
         progress=progress,
         callback=callback,
-    ) as monitor:
-        search = _Legendre(reference, checked, tol, resolve_threads(num_threads), monitor)
-        order = np.argsort(wanted, kind="stable")
+    ) as run:
         found = np.empty((4, len(wanted)))
-        for done, i in enumerate(order):
-            found[:, i] = search.rate(float(wanted[i]))
-            monitor(done + 1)
+        for done, i in enumerate(np.argsort(wanted, kind="stable")):
+            found[:, i] = search.rate(float(wanted[i]), run)
+            run(done + 1)
     rate, low, high, theta = found
     with np.errstate(invalid="ignore"):
         width = np.where(low == high, 0.0, high - low)
@@ -162,23 +167,37 @@ def rate_function(
 
 
 class _Legendre:
-    """Points of log lambda, kept for all levels."""
+    """Points of log lambda, kept for all levels. With the same points the levels follow again, so
+    they are the whole state."""
 
-    def __init__(
-        self, chain: MarkovChain, reward: Any, tol: float, threads: int, monitor: Monitor
-    ) -> None:
+    def __init__(self, chain: MarkovChain, reward: Any, tol: float, threads: int) -> None:
         self.chain, self.reward, self.tol, self.threads = chain, reward, tol, threads
-        self._monitor = monitor
+        self._run: Resumable | None = None
         numbers = reward if isinstance(reward, np.ndarray) else np.append(reward.data, 0.0)
         self._size = float(np.abs(numbers).max())
         self.range = float(np.ptp(numbers))
         self.points: dict[float, _ThetaPoint] = {}
         unit = log_kernel(chain, reward, 1.0, threads)
         require_irreducible(unit)
-        self._at(0.0)
+
+    def state(self) -> State | None:
+        """The points in the order in which they were found."""
+        points = list(self.points.values())
+        if not points:
+            return None
+        return {
+            "numbers": np.array([point[:-1] for point in points]),
+            "v": np.array([point.v for point in points]),
+        }
+
+    def restore(self, saved: State) -> None:
+        rows = zip(saved["numbers"].tolist(), saved["v"], strict=True)
+        points = [_ThetaPoint._make([*numbers, v]) for numbers, v in rows]
+        self.points = {point.theta: point for point in points}
 
     def _report(self, **_: float) -> None:
-        self._monitor(len(self.points))
+        if self._run is not None:
+            self._run(len(self.points))
 
     def _at(self, theta: float) -> _ThetaPoint:
         if theta in self.points:
@@ -220,12 +239,15 @@ class _Legendre:
             largest=size,
         )
         point = _ThetaPoint(theta, low, high, mean.value, mean.lower, mean.upper, step.v)
-        self.points[theta] = point
+        self.points = {**self.points, theta: point}
+        if self._run is not None:
+            self._run.save()
         return point
 
-    def rate(self, a: float) -> tuple[float, float, float, float]:
+    def rate(self, a: float, run: Resumable) -> tuple[float, float, float, float]:
         """(rate, lower, upper, theta)."""
-        center = self.points[0.0]
+        self._run = run
+        center = self._at(0.0)
         if center.mean_low <= a <= center.mean_high and self.range == 0.0:
             return 0.0, 0.0, 0.0, 0.0
         for _ in range(MAX_EVALUATIONS):

@@ -1,7 +1,6 @@
 """analyze: everything that applies to a chain in one call, and the reason for each part that does
 not apply."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, BoolArray, Callback, FloatArray, Path
 from .._version import __version__
 from ..chains.chain import MarkovChain, require_chain
-from ..chains.tilt import TiltedChain, tilt
+from ..chains.tilt import TiltedChain
 from ..equilibrium.detailed_balance import BalanceResult, detailed_balance
 from ..equilibrium.stationary import StationaryResult, stationary
 from ..equilibrium.structure import StructureResult, on_closed_class, require_aperiodic, structure
@@ -46,6 +45,7 @@ from .facts import (
     versions,
 )
 from .result import Report
+from .sweep import checked_betas, tilted_at
 
 # Relative accuracy of the exit rate: a bound needs no more, and each further digit costs solves.
 BOUNDS_TOL = 1e-3
@@ -148,10 +148,7 @@ def analyze(
     (1.809523809524, True)
     """
     require_chain(chain)
-    betas = [
-        math.inf if beta == math.inf else validate.number(beta, "betas", above=0.0)
-        for beta in betas
-    ]
+    betas = checked_betas(betas)
     target = None if level is None and (score is None or betas) else target_of(chain, score, level)
     checked_score = score_of(chain, score)
     if betas and checked_score is None and not hasattr(chain, "beta"):
@@ -187,7 +184,9 @@ def analyze(
         return analysis.report(interruption)
 
     def identity() -> str:
-        return fingerprint(chain.fingerprint(), checked_score, target, repr(parameters), start)
+        # A tilted chain is swept from its reference, and the same P may be tilted from another.
+        own = (chain.lag, getattr(chain, "beta", None))
+        return fingerprint(chain.fingerprint(), *own, checked_score, target, parameters, start)
 
     try:
         with resumable("analyze", checkpoint, identity, partial=partial, seed=rng):
@@ -318,12 +317,9 @@ class Analysis:
         )
 
     def tilted_gap(self, beta: float, **options: Any) -> GapResult:
-        chain, threads = self.chain, options["num_threads"]
-        if isinstance(chain, TiltedChain):
-            tilted = tilt(chain.reference, chain.reward, beta, num_threads=threads)
-        else:
-            assert self.score is not None  # checked by analyze
-            tilted = tilt(chain, self.score, beta, num_threads=threads)
+        # a tilted chain is swept by the reward that tilts it
+        score = None if isinstance(self.chain, TiltedChain) else self.score
+        tilted = tilted_at(self.chain, score, beta, options["num_threads"])
         kind = "spectral" if reversible(tilted) else "absolute"
         return spectral_gap(tilted, kind=kind, tol=self.parameters["tol"], rng=self.rng, **options)
 

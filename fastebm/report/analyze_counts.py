@@ -159,9 +159,11 @@ def study(
         counts = [data.counts.counts for data in every]
         parts = [part for P in counts for part in (P.indptr, P.indices, P.data)]
         paths = [np.asarray(path) for data in every for path in data.trajectories or ()]
+        values = [value for data in every for value in data.values or ()]
         trials = [None if data.trials is None else np.asarray(data.trials) for data in every]
-        names = [data.name for data in every]
-        return fingerprint(*parts, *paths, *trials, names, sampling, n_bootstrap, key)
+        names = [[data.name, *map(str, data.counts.labels or ())] for data in every]
+        own = (names, sampling, n_bootstrap, key)
+        return fingerprint(*parts, *paths, *values, *trials, *own)
 
     def checked(number: int) -> Group:
         return _checked_group(

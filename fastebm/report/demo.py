@@ -11,7 +11,7 @@ from .. import datasets
 from .._runtime.checkpoint import fingerprint
 from .._runtime.resumable import resumable, stage
 from .._runtime.types import FloatArray, Path
-from .._runtime.validate import choice, number
+from .._runtime.validate import choice
 from .._runtime.whole_file import require_place, write_text
 from ..chains.tilt import tilt
 from ..datasets import HistoryLabels
@@ -28,6 +28,7 @@ from ..spectral.gap_result import GapResult
 from .answers import lower_kind
 from .facts import RARE, heaviest_words, named, rare, standard_errors, version_of, versions
 from .files import plain, write_json
+from .sweep import checked_betas
 
 # Of each dataset: its score, the score from which a state counts as superior, and a state of large
 # mass to start from.
@@ -109,7 +110,7 @@ def run(
     (1553, True)
     """
     choice(dataset, "dataset", tuple(SETTINGS))
-    betas = [math.inf if beta == math.inf else number(beta, "betas", above=0.0) for beta in betas]
+    betas = checked_betas(betas)
     if output is not None:  # fail now, not after the work
         require_place(output, "report")
     if html is not None:

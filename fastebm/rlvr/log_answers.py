@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.types import FloatArray, IntArray
+from ..io.opening import malformed
 from .log_fields import chosen, refuse_old_policy, verifiable
-from .log_tables import LogTable, malformed, number, numbers
+from .log_tables import LogTable, number, numbers
 
 PROMPTS = ("prompt", "input")  # TRL, verl
 TEXTS = ("completion", "output", "gts", "ground_truth")

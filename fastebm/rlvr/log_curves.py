@@ -8,6 +8,7 @@ import numpy as np
 
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
+from ..io.opening import malformed
 from .log_fields import (
     FIELDS,
     TO_OLD_POLICY,
@@ -18,7 +19,7 @@ from .log_fields import (
     refuse_old_policy,
     source_of,
 )
-from .log_tables import LogTable, malformed, numbers
+from .log_tables import LogTable, numbers
 
 # What wandb puts behind the name of a metric in an export of a chart.
 _WANDB_ENDS = ("__MIN", "__MAX")

@@ -3,24 +3,27 @@ trainer, JSON lines, CSV, parquet and TensorBoard event files. What the columns 
 `log_fields`."""
 
 import csv
-import gzip
 import json
 import math
 import os
 import re
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from errno import ENOENT
 from os import PathLike, fspath
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._runtime.memory import forecast_memory
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
+from ..io.opening import damage_named, file_size, file_too_large, malformed, opened, opened_text
+from ..io.transitions import real
 
+_DAMAGED = "the file is damaged: make or fetch it again"
+# Of memory at most, for a byte of JSON and for a cell of a table.
+_JSON_BYTES, _CELL_BYTES = 24, 100
 # Values of a cell that mean "no number".
 MISSING = {"", "nan", "null", "none", "na", "n/a", "-"}
 SUFFIXES = ".json, .jsonl[.gz], .csv[.gz], .tsv[.gz], .parquet or an event file of TensorBoard"
@@ -36,13 +39,13 @@ class LogTable(NamedTuple):
     notes: list[str]
 
 
-def malformed(path: str, problem: object, remedy: str) -> InvalidChainError:
-    """The error of a file that cannot be read."""
-    return InvalidChainError(f"{path}: {problem}; {remedy}")
-
-
 def read_table(path: str, wanted: Callable[[str], bool] = lambda name: True) -> LogTable:
     """The table of a file, with the columns of which `wanted(name)` is true."""
+    with file_too_large():
+        return _read(path, wanted)
+
+
+def _read(path: str, wanted: Callable[[str], bool]) -> LogTable:
     lower = path.lower()
     if "tfevents" in Path(path).name:
         return _events(path)
@@ -60,18 +63,6 @@ def read_table(path: str, wanted: Callable[[str], bool] = lambda name: True) -> 
     raise malformed(path, "its suffix names no kind of training log", f"give {SUFFIXES}")
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[IO[str]]:
-    try:
-        opener: Callable[..., IO[str]] = gzip.open if path.lower().endswith(".gz") else open
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            yield file
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise malformed(path, error, "the file is damaged: make or fetch it again") from error
-    except UnicodeDecodeError as error:
-        raise malformed(path, error, "save the file as UTF-8") from error
-
-
 def _from_rows(
     path: str, unit: str, rows: list[tuple[int, dict[str, Any]]], notes: list[str]
 ) -> LogTable:
@@ -83,9 +74,12 @@ def _from_rows(
 
 def _json(path: str) -> LogTable:
     """A trainer_state.json, or a list of dictionaries."""
-    with _opened(path) as file:
+    with opened(path) as file:
+        forecast_memory(_JSON_BYTES * file_size(path), f"{path}: its JSON")
+        text = file.read()
+        forecast_memory(_JSON_BYTES * len(text), f"{path}: its JSON")  # it may be compressed
         try:
-            found = json.load(file)
+            found = json.loads(text)
         except (ValueError, RecursionError) as error:
             place = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
             raise malformed(
@@ -115,7 +109,7 @@ def _json_lines(path: str, wanted: Callable[[str], bool]) -> LogTable:
     """One dictionary a line; that of verl's file logger has its metrics one level down, in data."""
     rows: list[tuple[int, dict[str, Any]]] = []
     notes = []
-    with _opened(path) as file:
+    with opened_text(path) as file:
         for place, line in enumerate(file, 1):
             if not line.strip():
                 continue
@@ -145,7 +139,7 @@ def _json_lines(path: str, wanted: Callable[[str], bool]) -> LogTable:
 
 def _csv(path: str, delimiter: str) -> LogTable:
     places, records, notes = [], [], []
-    with _opened(path) as file:
+    with opened_text(path) as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(reader, [])]
@@ -183,20 +177,17 @@ def _csv(path: str, delimiter: str) -> LogTable:
 
 def _parquet(path: str, wanted: Callable[[str], bool]) -> LogTable:
     try:
-        import pyarrow as pa
-        import pyarrow.parquet
+        from pyarrow import parquet
     except ImportError as error:
         raise ImportError(
             'reading parquet logs needs the package pyarrow: pip install "fastebm[data]"'
         ) from error
-    try:
-        with pa.parquet.ParquetFile(path) as file:
-            names = [name for name in file.schema_arrow.names if wanted(name)]
-            table = file.read(columns=names)
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
-        raise malformed(path, error, "the file is damaged: make or fetch it again") from error
+    with damage_named(path, _DAMAGED), opened(path) as source:
+        file = parquet.ParquetFile(source)
+        names = [name for name in file.schema_arrow.names if wanted(name)]
+        n_cells = file.metadata.num_rows * len(names)
+        forecast_memory(_CELL_BYTES * n_cells, f"{path}: its table of {n_cells:,} cells")
+        table = file.read(columns=names)
     columns = {name: table.column(name).to_pylist() for name in names}
     return LogTable(path, "row", list(range(table.num_rows)), columns, [])
 
@@ -210,23 +201,20 @@ def _events(path: str) -> LogTable:
         raise ImportError(
             'reading event files needs the package tensorboard: pip install "fastebm[tensorboard]"'
         ) from error
-    with open(path, "rb"):  # the package takes a missing file for an empty one
-        pass
-    events = EventAccumulator(path, size_guidance={"scalars": 0, "tensors": 0})
-    try:
-        events.Reload()
-    except Exception as error:  # of many kinds, by protobuf and the package
-        raise malformed(path, error, "the file is damaged: make or fetch it again") from error
-    tags = events.Tags()
+    file_size(path)  # the package takes a missing file for an empty one
     rows: dict[int, dict[str, Any]] = {}
-    for tag in tags["scalars"]:
-        for event in events.Scalars(tag):
-            rows.setdefault(event.step, {})[tag] = float(event.value)
-    for tag in tags["tensors"]:
-        for event in events.Tensors(tag):
-            value = tensor_util.make_ndarray(event.tensor_proto)
-            if value.size == 1 and value.dtype.kind in "fiu":
-                rows.setdefault(event.step, {})[tag] = float(value.reshape(()))
+    with damage_named(path, _DAMAGED):
+        events = EventAccumulator(path, size_guidance={"scalars": 0, "tensors": 0})
+        events.Reload()
+        tags = events.Tags()
+        for tag in tags["scalars"]:
+            for event in events.Scalars(tag):
+                rows.setdefault(event.step, {})[tag] = float(event.value)
+        for tag in tags["tensors"]:
+            for event in events.Tensors(tag):
+                value = tensor_util.make_ndarray(event.tensor_proto)
+                if value.size == 1 and value.dtype.kind in "fiu":
+                    rows.setdefault(event.step, {})[tag] = float(value.reshape(()))
     ordered = [(step, {"step": step, **rows[step]}) for step in sorted(rows)]
     return _from_rows(path, "step", ordered, [])
 
@@ -240,7 +228,7 @@ def number(table: LogTable, name: str, i: int, cell: Any) -> float:
         if text.lower() in MISSING:
             return np.nan
         try:
-            return float(text)
+            return real(text)
         except ValueError:
             cell = text[:40]
     elif isinstance(cell, bool | int | float | np.number):

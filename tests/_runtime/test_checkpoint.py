@@ -1,5 +1,7 @@
 """The checkpoints of long calls."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -70,13 +72,27 @@ def test_fingerprints_tell_apart():
             [x, None],
             [x, 1],
             [x, "1"],
+            [x, 1, 23],
+            [x, 12, 3],
+            [x, "1", "23"],
             [x + 1e-16 * (x > 2)],
         )
     }
-    assert len(prints) == 6  # the last adds less than rounding to 3.0: the same bits
+    assert len(prints) == 9  # the last adds less than rounding to 3.0: the same bits
+    gap = fe.spectral_gap(fe.MarkovChain(np.array([[0.5, 0.5], [0.25, 0.75]])))
+    other = dataclasses.replace(gap, gap=np.nextafter(gap.gap, 1.0))
+    assert repr(gap) == repr(other) and fingerprint(gap) != fingerprint(other)
+    assert fingerprint(gap) == fingerprint(dataclasses.replace(gap, wall_s=9.0))
     chain = fe.MarkovChain(np.array([[0.5, 0.5], [0.25, 0.75]]))
     assert (
         chain.fingerprint()
         == fe.MarkovChain(np.array([[0.5, 0.5], [0.25, 0.75]])).fingerprint()
         != chain.lazy(0.5).fingerprint()
     )
+
+
+def test_fingerprints_of_strong_tilts_differ_where_all_transitions_underflow():
+    P = np.array([[0.5, 0.5, 0.0], [0.25, 0.5, 0.25], [0.0, 0.5, 0.5]])
+    cold, colder = (fe.tilt(fe.MarkovChain(P), np.arange(3.0), beta) for beta in (1e-3, 1e-4))
+    np.testing.assert_array_equal(cold.to_scipy().toarray(), colder.to_scipy().toarray())
+    assert cold.fingerprint() != colder.fingerprint()

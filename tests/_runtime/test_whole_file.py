@@ -64,6 +64,35 @@ def test_a_failing_block_changes_nothing(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
+def test_files_of_the_user_are_not_taken_for_drafts(tmp_path):
+    mine = [".file.old.draft", ".file.draft", ".file.01234567.draft.old.csv"]
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".file.01234567.draft").write_text("of a killed writer")
+    write_text("new", tmp_path / "file")
+    assert names(tmp_path) == sorted([*mine, "file"])
+
+
+def test_a_file_keeps_who_may_read_it(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    for mode in (0o600, 0o664):
+        path.chmod(mode)
+        write_text("new", path)
+        assert path.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+    path, read = tmp_path / "pipe", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: read.append(path.read_text()))
+    reader.start()
+    write_text("new", path)
+    reader.join()
+    assert read == ["new"] and path.is_fifo()
+
+
 def test_a_link_stays_and_its_file_is_replaced(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     link = tmp_path / "link"

@@ -179,3 +179,16 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_work(files, c
         code, document, err = call("gap", files["chain"], "--checkpoint", place)
         assert code == 2 and document is None and str(place) in err
     assert files["chain"].stat().st_size > 0
+
+
+def test_another_reading_of_the_counts_is_another_command(tmp_path, call, steps):
+    """A file of three columns with a header is a list or a table."""
+    path, state = tmp_path / "counts.csv", tmp_path / "state"
+    path.write_text("3,1,2\n1,3,1\n2,2,3\n")
+    command = ("balance", "--counts", path, "--bootstrap", 9, "--seed", 1, "--checkpoint", state)
+    steps.at, steps.signals = 2, (signal.SIGTERM,)
+    assert call(*command, "--format", "table")[0] == 143 and state.exists()
+    steps.at = None
+    code, document, err = call(*command, "--format", "edges")
+    assert code == 2 and document is None and "checkpoint of another call" in err
+    assert call(*command, "--format", "table")[0] == 0

@@ -1,5 +1,6 @@
 """`fastebm policy` gives what the library gives, and refuses options without a meaning."""
 
+import errno
 import json
 
 import numpy as np
@@ -102,3 +103,25 @@ def test_a_saved_policy_is_replaced_and_nothing_else(run, tmp_path):
     code, document, err = run("average", "--save", tmp_path / "none" / "best")
     assert code == 2 and document is None and "no such folder for the chain" in err
     assert (other / "notes.txt").read_text() == "mine"
+
+
+def test_the_saved_policy_replaces_another_chain_and_nothing_else(run, tmp_path):
+    place, other = tmp_path / "saved", tmp_path / "other"
+    other.mkdir()
+    (other / "mine").write_text("mine")
+    for discount in ("0.5", "0.9"):
+        code, out, _ = run("discounted", "--discount", discount, "--save", place)
+        assert code == 0 and out["saved"] == str(place)
+    code, out, err = run("discounted", "--discount", "0.9", "--save", other)
+    assert code == 2 and out is None and "is not a saved chain" in err
+
+
+def test_a_policy_that_cannot_be_saved_is_printed(run, tmp_path, monkeypatch):
+    def full(self, path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(fe.MarkovChain, "save", full)
+    code, out, err = run("discounted", "--discount", "0.9", "--save", tmp_path / "saved")
+    assert code == 1 and out["status"] == "failed" and "value" in out["policy"]
+    assert "the chain of --save was not written" in out["error"]["text"]
+    assert "No space left" in err

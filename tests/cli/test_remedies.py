@@ -36,7 +36,6 @@ def test_every_command_has_the_spelling_of_its_options():
         "tilt": ["--beta", "1", "--output", "x"],
         "policy": ["--objective", "average", "--beta", "1"],
         "convert": ["y"],
-        "policy": ["--beta", "1", "--objective", "average"],
     }
     for name, command in COMMANDS.items():
         args = parser.parse_args([name, "x", *required.get(name, [])])

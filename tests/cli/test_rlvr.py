@@ -128,3 +128,20 @@ def test_remedies_are_options(tmp_path, capsys):
     )
     out, err = capsys.readouterr()
     assert json.loads(out)["report"]["errors"][0]["part"] == "fit" and "1 complete steps" in err
+
+
+def test_a_log_is_not_replaced_by_its_page(state, capsys):
+    before = state.read_bytes()
+    assert main(["rlvr", str(state), "--html", str(state)]) == 2
+    assert "is an input of the command" in capsys.readouterr().err
+    assert state.read_bytes() == before
+
+
+def test_a_page_that_cannot_be_drawn_does_not_cost_the_json(state, tmp_path, capsys, monkeypatch):
+    def broken(*args):
+        raise RuntimeError("no fonts")
+
+    monkeypatch.setattr("fastebm.report.rlvr_page.page", broken)
+    assert main(["rlvr", str(state), "--html", str(tmp_path / "page.html")]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["error"]["text"] == "the page was not written: no fonts" and answer["report"]

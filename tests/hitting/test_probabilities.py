@@ -106,7 +106,10 @@ def test_probabilities_and_rows_hold_in_exact_arithmetic(P, data):
                 patch.setattr(elimination, "MAX_FLOPS", -1.0)
             found = quietly(fe.absorption_probabilities, chain, sets, max_iter=500)
         assert (found.probability >= 0).all() and (found.never >= 0).all()
-        assert_allclose(found.probability.sum(axis=1) + found.never, 1, rtol=0, atol=1e-12)
+        # iterations end at the default tol
+        assert_allclose(
+            found.probability.sum(axis=1) + found.never, 1, atol=1e-8 if iterate else 1e-12, rtol=0
+        )
         for x in rest:
             for j in range(k):
                 assert found.lower[x, j] - 1e-15 <= exact[x][j] <= found.upper[x, j] + 1e-15

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import training_log_files as files
 
-from fastebm import InvalidChainError, rlvr
+from fastebm import InputTooLargeError, InvalidChainError, rlvr
 
 RUN = files.run()
 PER_ANSWER = RUN._replace(kl=RUN.kl * RUN.length, entropy=RUN.entropy * RUN.length)
@@ -396,3 +396,39 @@ def test_the_script_makes_every_format(tmp_path):
     names = ("trainer_state.json", "completions", "verl.jsonl", "rollouts", "openrlhf")
     for name in (*names, "open_instruct.csv", "chart.csv"):
         assert rlvr.read_log(tmp_path / name).step.size == 60
+
+
+def test_hostile_files_are_refused(tmp_path):
+    """As those of chains: no pipe blocks, nothing expands without bound, no digits are guessed."""
+    bomb = tmp_path / "log.jsonl.gz"
+    bomb.write_bytes(gzip.compress(b"\n" * (1 << 24), 9))
+    nul = tmp_path / "nul.csv"
+    nul.write_bytes(b"step,accuracy\n1,0.5\n\0\n")
+    guessed = tmp_path / "guessed.csv"
+    guessed.write_text("step,accuracy\n1,0.5\n1_0,0.5\n")
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 100_000)
+    table = tmp_path / "table.parquet"
+    table.write_bytes(b"PAR1 and no more")
+    faults = {
+        bomb: "expands more than 200 times",
+        nul: "line 3 holds a NUL byte",
+        guessed: "line 3: step is '1_0'",
+        deep: "cut off or damaged",
+        table: "damaged",
+    }
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.jsonl")
+        faults[tmp_path / "pipe.jsonl"] = "is not a regular file"
+    for path, fault in faults.items():
+        with pytest.raises(InvalidChainError, match=fault) as error:
+            rlvr.read_log(path)
+        assert str(path) in str(error.value)
+
+
+def test_json_beyond_memory_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "trainer_state.json"
+    with open(path, "wb") as file:
+        file.truncate(1 << 42)  # a hole: it takes no disk
+    with pytest.raises(InputTooLargeError, match="its JSON"):
+        rlvr.read_log(path)
