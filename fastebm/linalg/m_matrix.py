@@ -152,7 +152,7 @@ class MMatrixSystem:
         start = np.zeros(self._M.n_states) if start is None else start
         if not has_checkpoint():
             return self._solve(start)
-        parts = (self.inside, b, start, tol, scale, least, relative, support, self.context)
+        parts = (self._M.identity, b, start, tol, scale, least, relative, support, self.context)
         saved: list[State] = []
         return stage(
             f"solve {fingerprint(*parts)}",

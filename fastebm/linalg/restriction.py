@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from .. import _core
+from .._runtime.checkpoint import fingerprint
 from .._runtime.types import BoolArray, FloatArray
 from .rounding import UNIT
 
@@ -54,6 +55,8 @@ class ScaledMatrix(Protocol):
     def operator(self) -> _core.Scaled: ...
     @property
     def log_measure(self) -> FloatArray: ...
+    @property
+    def identity(self) -> tuple[object, ...]: ...
     @property
     def n_states(self) -> int: ...
 
@@ -132,6 +135,11 @@ class Restriction:
     @property
     def n_states(self) -> int:
         return self.scaled.n_states
+
+    @cached_property
+    def identity(self) -> str:
+        """A text that changes with any bit of P or B, for the stages of a checkpoint."""
+        return fingerprint(*self.scaled.identity, self.inside)
 
     @property
     def is_reversible(self) -> bool:

@@ -6,9 +6,13 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint, remembered_seed
+from .._runtime.memory import forecast_memory
+from .._runtime.random import generator_state
 from .._runtime.results import Result, result
+from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import RNG, Callback, FloatArray, IntArray
+from .._runtime.types import RNG, Callback, FloatArray, IntArray, Path
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
@@ -63,6 +67,7 @@ def information_curve(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> InformationCurve:
     """Mutual information I(X_0; X_k) of a stationary chain: the mean over starts drawn from pi of
     KL(P^k(x, .) || pi).
@@ -79,7 +84,7 @@ def information_curve(
         Of the interval from a sample.
     rng
         Of the sample.
-    num_threads, progress, callback
+    num_threads, progress, callback, checkpoint
         As in `mixing_curve`, which computes the divergences: 16 starts in one pass per step.
 
     Returns
@@ -92,6 +97,10 @@ def information_curve(
         Lags below 1.
     ReducibleChainError
         More than one closed class.
+    MemoryForecastError
+        The divergences of all starts and lags do not fit.
+    Interrupted
+        Ctrl-C.
 
     Examples
     --------
@@ -101,42 +110,55 @@ def information_curve(
     [0.3681, 0.2218, 0.1375]
     """
     require_chain(chain)
-    wanted = np.atleast_1d(validate.real_array(lags, "lags"))
-    if wanted.size == 1 and np.ndim(lags) == 0:
-        wanted = np.arange(1, validate.count(lags, "lags") + 1)
-    if not np.array_equal(wanted, np.unique(wanted)) or not wanted.size or wanted[0] < 1:
-        raise InvalidChainError("lags must be whole numbers >= 1 in increasing order")
+    wanted = _wanted(lags)
+    level = validate.number(level, "level", above=0.0, below=1.0)
+    if n_starts is not None:
+        n_starts = validate.count(n_starts, "n_starts", 2)
+        forecast_memory(
+            8 * n_starts * (2 * wanted.size + 4),
+            f"the divergences of {n_starts:,} starts at {wanted.size:,} lags",
+            "lower n_starts or pass fewer lags",
+        )
+    rng = remembered_seed(rng, checkpoint)
+    generator, threads = np.random.default_rng(rng), resolve_threads(num_threads)
+    state = generator_state(generator)
     inside = closed_class(chain)
     if inside is not None:
         chain = chain.restrict(inside)
-    law = chain._law.take(resolve_threads(num_threads))
-    pi = np.exp(law.log_pi)
-    pi /= pi.sum()
-    likely = np.flatnonzero(pi > 0)
-    is_exact = n_starts is None and likely.size <= MAX_EXACT
-    if is_exact:
-        starts, weights = likely, pi[likely]
-    else:
-        n = DEFAULT_STARTS if n_starts is None else validate.count(n_starts, "n_starts", 2)
-        starts = np.random.default_rng(rng).choice(chain.n_states, n, p=pi)
-        weights = np.full(n, 1 / n)
-    unique, place = np.unique(starts, return_inverse=True)
-    curve = mixing_curve(
-        chain,
-        unique,
-        steps=wanted.astype(np.int64),
-        distances=("kl",),
-        num_threads=num_threads,
-        progress=progress,
-        callback=callback,
-    )
+    with resumable(
+        "information_curve",
+        checkpoint,
+        lambda: fingerprint(chain.fingerprint(), wanted, n_starts, level, state),
+        partial=lambda: None,
+        seed=rng,
+    ):
+        law = chain._law.take(threads)
+        pi = np.exp(law.log_pi)
+        pi /= pi.sum()
+        likely = np.flatnonzero(pi > 0)
+        is_exact = n_starts is None and likely.size <= MAX_EXACT
+        if is_exact:
+            starts, weights = likely, pi[likely]
+        else:
+            n = DEFAULT_STARTS if n_starts is None else n_starts
+            starts = generator.choice(chain.n_states, n, p=pi)
+            weights = np.full(n, 1 / n)
+        unique, place = np.unique(starts, return_inverse=True)
+        curve = mixing_curve(
+            chain,
+            unique,
+            steps=wanted,
+            distances=("kl",),
+            num_threads=num_threads,
+            progress=progress,
+            callback=callback,
+        )
     assert curve.kl is not None
     each, error = curve.kl[place], weights @ curve.error["kl"][place]
     information = weights @ each
-    spread = np.zeros(wanted.size) if is_exact else each.std(axis=0, ddof=1) / np.sqrt(len(each))
-    half = np.zeros(wanted.size)
+    spread, half = np.zeros(wanted.size), np.zeros(wanted.size)
     if not is_exact:
-        level = validate.number(level, "level", above=0.0, below=1.0)
+        spread = each.std(axis=0, ddof=1) / np.sqrt(len(each))
         half = spread * stdtrit(len(each) - 1, (1 + level) / 2)
     return InformationCurve(
         lags=curve.steps,
@@ -149,6 +171,19 @@ def information_curve(
         level=None if is_exact else level,
         converged=bool(law.converged and curve.converged),
     )
+
+
+def _wanted(lags: int | npt.ArrayLike) -> IntArray:
+    """The lags, ascending."""
+    if isinstance(lags, (int, np.integer)):
+        n = validate.count(lags, "lags")
+        forecast_memory(16 * n, f"{n:,} lags", "lower lags")
+        return np.arange(1, n + 1)
+    wanted = np.atleast_1d(validate.real_array(lags, "lags"))
+    is_whole = wanted.ndim == 1 and wanted.size > 0 and bool((wanted == np.floor(wanted)).all())
+    if not is_whole or not 1 <= wanted[0] <= wanted[-1] < 2**63 or (np.diff(wanted) <= 0).any():
+        raise InvalidChainError("lags must be whole numbers >= 1 in increasing order")
+    return wanted.astype(np.int64)
 
 
 def information_bound(
@@ -182,6 +217,7 @@ def information_bound(
     >>> fe.information_bound([1.0, 0.8], [1, 2, 3], n_states=2).round(4).tolist()
     [0.4947, 0.3433, 0.2328]
     """
+    n_states = validate.count(n_states, "n_states")
     modulus = np.sort(np.abs(np.asarray(eigenvalues)))[::-1].astype(np.float64)
     if not 2 <= modulus.size <= n_states or modulus[0] > 1 + 1e-9:
         raise InvalidChainError(

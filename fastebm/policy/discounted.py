@@ -251,16 +251,20 @@ class _DiscountSearch:
 
     def __init__(self, kernel: LogKernel, discount: float, v: FloatArray, tol: float) -> None:
         self.kernel, self.discount, self.tol = kernel, discount, tol
-        # w, c, widths of the sweeps so far, Newton steps (-1: sweeps are under way)
-        self.at: tuple[FloatArray, float, tuple[float, ...], int] = (*_split(v, 0.0), (), -1)
+        # w, c, widths of the sweeps so far, Newton steps (-1: sweeps are under way), products
+        self.at: tuple[FloatArray, float, tuple[float, ...], int, int]
+        self.at = (*_split(v, 0.0), (), -1, 0)
 
     def state(self) -> dict[str, Any]:
-        w, c, widths, n_steps = self.at
-        return {"w": w, "widths": np.array(widths), "numbers": np.array([c, n_steps])}
+        w, c, widths, n_steps, n_products = self.at
+        numbers = np.array([c, n_steps, n_products])
+        return {"w": w, "widths": np.array(widths), "numbers": numbers}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        c, n_steps = state["numbers"].tolist()
-        self.at = state["w"], c, tuple(state["widths"].tolist()), int(n_steps)
+        c, n_steps, n_products = state["numbers"].tolist()
+        self.kernel.n_products = int(n_products)
+        widths = tuple(state["widths"].tolist())
+        self.at = state["w"], c, widths, int(n_steps), self.kernel.n_products
 
     def _ends(self) -> "_DiscountEnds":
         w, c, *_ = self.at
@@ -278,7 +282,7 @@ class _DiscountSearch:
     def run(self, report: Report, save: Callable[[], None]) -> None:
         """Sweeps as long as they pay, then Newton steps (I - gamma P) d = T v - v."""
         while True:
-            w, c, widths, n_steps = self.at
+            w, c, widths, n_steps, _ = self.at
             ends = self._ends()
             width, size = ends.high - ends.low, max(1.0, float(np.abs(w + c).min()))
             report(width=width)
@@ -290,7 +294,7 @@ class _DiscountSearch:
             widths = (*widths, width)
             if n_steps < 0:
                 w, c = _split(ends.Tw, ends.offset + 0.5 * (ends.low + ends.high))
-                self.at = w, c, widths, -1 if self._sweeps_pay(widths, goal) else 0
+                n_steps = -1 if self._sweeps_pay(widths, goal) else 0
             else:
                 before = min(widths[-1 - n_steps : -1], default=math.inf)
                 if SETTLED > width >= 0.9 * before and n_steps > 6:
@@ -298,7 +302,8 @@ class _DiscountSearch:
                 policy = self.kernel.policy(self.discount * w)
                 system = DiscountedSystem(policy, self.discount, self.kernel.threads)
                 w, c = _split(w + system.solve(ends.rho, report), c)
-                self.at = w, c, widths, n_steps + 1
+                n_steps += 1
+            self.at = w, c, widths, n_steps, self.kernel.n_products
             save()
 
     def _sweeps_pay(self, widths: tuple[float, ...], goal: float) -> bool:

@@ -8,18 +8,19 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._runtime import validate
+from .._runtime.checkpoint import fingerprint
 from .._runtime.memory import forecast_memory
-from .._runtime.progress import interruptible
 from .._runtime.results import Result, result
+from .._runtime.resumable import State, resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, FloatArray
+from .._runtime.types import Callback, FloatArray, Path
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import checked_reward
 from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
 from .certificate import residual_bound
 from .log_kernel import LogKernel, log_kernel
-from .result import Problem, policy_chain, swept
+from .result import Problem, policy_chain, reward_parts, swept
 
 
 @result
@@ -167,6 +168,7 @@ def finite_horizon(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> HorizonPolicy:
     """The optimal policies of `horizon` steps, by backward induction.
 
@@ -185,6 +187,8 @@ def finite_horizon(
         Reward of the state at time H, in addition to that of entering it; zero by default.
     num_threads, progress, callback
         As in `simulate_hitting_times`.
+    checkpoint : path, optional
+        A file from which an interrupted call continues with the same bits.
 
     Returns
     -------
@@ -212,21 +216,42 @@ def finite_horizon(
     horizon = validate.count(horizon, "horizon")
     n, threads = reference.n_states, resolve_threads(num_threads)
     end = np.zeros(n) if final is None else validate.vector(final, n, "final", reference.labels)
+    forecast_memory(32 * n * (horizon + 1), f"the values of {horizon + 1:,} times", "lower horizon")
     kernel = log_kernel(reference, reward, beta, threads)
-    forecast_memory(24 * n * (horizon + 1), f"the values of {horizon + 1} times")
     options: dict[str, Any] = {"horizon": horizon, "final": end, "num_threads": num_threads}
     problem = Problem(reference, checked_reward(reward, reference), beta, None, options, threads)
     values, kls = np.empty((horizon + 1, n)), np.zeros((horizon + 1, n))
     errors, kl_errors = np.zeros(horizon + 1), np.zeros(horizon + 1)
     values[horizon] = end / beta
     errors[horizon] = UNIT * float(np.abs(values[horizon]).max())
-    with interruptible(
-        "policy.finite_horizon", lambda: None, total=horizon, progress=progress, callback=callback
-    ) as monitor:
-        for t in range(horizon - 1, -1, -1):
+    tables = {"values": values, "kls": kls, "errors": errors, "kl_errors": kl_errors}
+    begun = horizon  # the rows from this one on are done
+
+    def restore(saved: State) -> None:
+        nonlocal begun
+        begun = int(saved["begun"])
+        for name, table in tables.items():
+            table[begun:] = saved[name]
+
+    with resumable(
+        "policy.finite_horizon",
+        checkpoint,
+        lambda: fingerprint(
+            reference.fingerprint(), *reward_parts(problem.reward), beta, horizon, end
+        ),
+        state=lambda: {"begun": np.array(begun)} | {x: y[begun:] for x, y in tables.items()},
+        restore=restore,
+        partial=lambda: None,
+        total=horizon,
+        progress=progress,
+        callback=callback,
+    ) as run:
+        for t in range(begun - 1, -1, -1):
             later = (values[t + 1], kls[t + 1], errors[t + 1], kl_errors[t + 1])
             values[t], kls[t], errors[t], kl_errors[t] = _step(kernel, *later)
-            monitor(horizon - t)
+            begun = t
+            run(horizon - t)
+            run.save()
     values *= beta
     value_errors = beta * errors + 4.0 * UNIT * np.abs(values).max(axis=1)
     rewards = values + beta * kls

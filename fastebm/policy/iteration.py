@@ -134,17 +134,18 @@ class _Place:
     widths: tuple[float, ...] = ()
     sweeps: bool = True
     mark: int = -1
+    n_products: int = 0
 
     def state(self) -> dict[str, Any]:
         """Arrays for a checkpoint."""
-        numbers = [self.n_steps, self.before, float(self.sweeps), self.mark]
+        numbers = [self.n_steps, self.before, float(self.sweeps), self.mark, self.n_products]
         return {"v": self.v, "numbers": np.array(numbers), "widths": np.array(self.widths)}
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "_Place":
-        n_steps, before, sweeps, mark = state["numbers"].tolist()
+        n_steps, before, sweeps, mark, products = state["numbers"].tolist()
         widths = tuple(state["widths"].tolist())
-        return cls(state["v"], int(n_steps), before, widths, bool(sweeps), int(mark))
+        return cls(state["v"], int(n_steps), before, widths, bool(sweeps), int(mark), int(products))
 
 
 class PolicySearch:
@@ -172,6 +173,10 @@ class PolicySearch:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state()`."""
         self.at = _Place.of(state)
+        self.kernel.n_products = self.at.n_products
+
+    def _move(self, place: _Place) -> None:
+        self.at = replace(place, n_products=self.kernel.n_products)
 
 
 class FixedPointSearch(PolicySearch):
@@ -198,7 +203,7 @@ class FixedPointSearch(PolicySearch):
             scale = math.sqrt(min(1.0, float(np.abs(at.v).max())))
             last = 1 if is_exact and size <= LAST_STEP * scale else -1
             n_steps = at.n_steps + 1
-            self.at = _Place(at.v + d, n_steps, min(at.before, size), mark=last)
+            self._move(_Place(at.v + d, n_steps, min(at.before, size), mark=last))
             check(n_steps)
 
 
@@ -237,7 +242,7 @@ class PerronSearch(PolicySearch):
                 return step
             d = self._correction(step, anchor, report)
             v = np.logaddexp(step.Tv, v + high) if d is None else v + d
-            self.at = _Place(v, at.n_steps + 1, min(at.before, high - low), (), False, anchor)
+            self._move(_Place(v, at.n_steps + 1, min(at.before, high - low), (), False, anchor))
             save()
 
     def _correction(self, step: PolicyStep, anchor: int, report: Report) -> FloatArray | None:
@@ -279,9 +284,9 @@ class PerronSearch(PolicySearch):
             if not done and left > FIRST_SWEEPS:
                 v = v + arnoldi_cycle(kernel, v, report)
         if done:
-            self.at = replace(at, widths=widths, sweeps=False)
+            self._move(replace(at, widths=widths, sweeps=False))
         else:
-            self.at = replace(at, v=v - v.max(), widths=widths)
+            self._move(replace(at, v=v - v.max(), widths=widths))
 
 
 def arnoldi_cycle(kernel: LogKernel, v: FloatArray, report: Report) -> FloatArray:

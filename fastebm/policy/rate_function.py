@@ -8,10 +8,11 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._runtime import validate
-from .._runtime.progress import Monitor, interruptible
+from .._runtime.checkpoint import fingerprint
 from .._runtime.results import Result, result
+from .._runtime.resumable import Resumable, State, forget_stages, resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import Callback, FloatArray
+from .._runtime.types import Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import checked_reward
@@ -21,7 +22,7 @@ from .average import require_irreducible
 from .certificate import RATE_TOL, enclose, mean_rate
 from .iteration import PerronSearch, step_at
 from .log_kernel import LogKernel, log_kernel
-from .result import MAX_ITER
+from .result import MAX_ITER, reward_parts
 
 # Evaluations of log lambda for one level at most, and the largest |theta| times the range of the
 # reward.
@@ -81,6 +82,7 @@ def rate_function(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> RateFunctionResult:
     """The large-deviation rate of the mean reward of `reference` at each level.
 
@@ -95,6 +97,8 @@ def rate_function(
         Wanted distance of the ends of a rate.
     num_threads, progress, callback
         As in `simulate_hitting_times`.
+    checkpoint : path, optional
+        A file from which an interrupted call continues with the same bits.
 
     Returns
     -------
@@ -134,19 +138,21 @@ def rate_function(
             "the reward is -inf somewhere; remove these transitions by tilt(reference, reward, "
             "beta), and take the rate function of that chain for the finite rewards"
         )
-    with interruptible(
+    search = _Legendre(reference, checked, tol, resolve_threads(num_threads))
+    order = np.argsort(wanted, kind="stable")
+    with resumable(
         "policy.rate_function",
-        lambda: None,
-        total=len(wanted),
+        checkpoint,
+        lambda: fingerprint(reference.fingerprint(), *reward_parts(checked), wanted, tol),
+        state=search.state,
+        restore=search.restore,
+        partial=lambda: None,
         progress=progress,
         callback=callback,
-    ) as monitor:
-        search = _Legendre(reference, checked, tol, resolve_threads(num_threads), monitor)
-        order = np.argsort(wanted, kind="stable")
-        found = np.empty((4, len(wanted)))
-        for done, i in enumerate(order):
-            found[:, i] = search.rate(float(wanted[i]))
-            monitor(done + 1)
+    ) as run:
+        search.run(wanted[order], run)
+    found = np.empty((4, len(wanted)))
+    found[:, order] = np.array(search.at.found).T
     rate, low, high, theta = found
     with np.errstate(invalid="ignore"):
         width = np.where(low == high, 0.0, high - low)
@@ -161,28 +167,66 @@ def rate_function(
     )
 
 
+class _Place(NamedTuple):
+    """Where the search is: the points so far, what was found of each level (as of `rate`), and the
+    number of points at the beginning of the present level. It changes in one assignment."""
+
+    points: tuple[_ThetaPoint, ...] = ()
+    found: tuple[tuple[float, float, float, float], ...] = ()
+    n_before: int = 0
+
+
 class _Legendre:
     """Points of log lambda, kept for all levels."""
 
-    def __init__(
-        self, chain: MarkovChain, reward: Any, tol: float, threads: int, monitor: Monitor
-    ) -> None:
+    def __init__(self, chain: MarkovChain, reward: Any, tol: float, threads: int) -> None:
         self.chain, self.reward, self.tol, self.threads = chain, reward, tol, threads
-        self._monitor = monitor
+        self.at = _Place()
         numbers = reward if isinstance(reward, np.ndarray) else np.append(reward.data, 0.0)
         self._size = float(np.abs(numbers).max())
         self.range = float(np.ptp(numbers))
-        self.points: dict[float, _ThetaPoint] = {}
-        unit = log_kernel(chain, reward, 1.0, threads)
-        require_irreducible(unit)
-        self._at(0.0)
+
+    @property
+    def points(self) -> dict[float, _ThetaPoint]:
+        return {point.theta: point for point in self.at.points}
+
+    def state(self) -> State | None:
+        """Arrays from which `restore` goes on."""
+        points, found, n_before = self.at
+        if not points:
+            return None
+        return {
+            "points": np.array([point[:-1] for point in points]),
+            "v": np.array([point.v for point in points]),
+            "found": np.array(found).reshape(-1, 4),
+            "n_before": np.array(n_before),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from `state()`."""
+        rows = zip(state["points"].tolist(), state["v"], strict=True)
+        points = tuple(_ThetaPoint._make([*numbers, v]) for numbers, v in rows)
+        found = tuple((r, low, high, at) for r, low, high, at in state["found"].tolist())
+        self.at = _Place(points, found, int(state["n_before"]))
+
+    def run(self, levels: FloatArray, run: Resumable) -> None:
+        """Find the rates of the levels."""
+        self._run = run
+        require_irreducible(log_kernel(self.chain, self.reward, 1.0, self.threads))
+        if not self.at.points:
+            self._evaluate(0.0)
+        for a in levels[len(self.at.found) :].tolist():
+            if not self.at.n_before:
+                self.at = self.at._replace(n_before=len(self.at.points))
+            found = (*self.at.found, self.rate(a))
+            self.at = self.at._replace(found=found, n_before=0)
+            self._report()
 
     def _report(self, **_: float) -> None:
-        self._monitor(len(self.points))
+        self._run(len(self.at.points))
 
-    def _at(self, theta: float) -> _ThetaPoint:
-        if theta in self.points:
-            return self.points[theta]
+    def _evaluate(self, theta: float) -> None:
+        """Add the point at theta."""
         n = self.chain.n_states
         scale = 1.0 if theta == 0.0 else 1.0 / theta
         kernel = log_kernel(self.chain, self.reward, scale, self.threads)
@@ -220,15 +264,16 @@ class _Legendre:
             largest=size,
         )
         point = _ThetaPoint(theta, low, high, mean.value, mean.lower, mean.upper, step.v)
-        self.points[theta] = point
-        return point
+        self.at = self.at._replace(points=(*self.at.points, point))
+        forget_stages()
+        self._run.save()
 
     def rate(self, a: float) -> tuple[float, float, float, float]:
         """(rate, lower, upper, theta)."""
         center = self.points[0.0]
         if center.mean_low <= a <= center.mean_high and self.range == 0.0:
             return 0.0, 0.0, 0.0, 0.0
-        for _ in range(MAX_EVALUATIONS):
+        while len(self.at.points) - self.at.n_before < MAX_EVALUATIONS:
             below = max(
                 (p for p in self.points.values() if p.mean_high <= a),
                 key=lambda p: p.theta,
@@ -257,7 +302,7 @@ class _Legendre:
                 theta = self._between(a, below, above)
                 if theta in self.points:
                     return 0.5 * (low + high), low, high, best.theta
-            self._at(theta)
+            self._evaluate(theta)
         low = max(best.theta * a - best.log_high, 0.0)
         high = self._ends(a, below, above)[1] if below and above else math.inf
         return low, low, high, best.theta

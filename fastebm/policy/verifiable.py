@@ -11,7 +11,7 @@ import numpy as np
 from .._runtime import validate
 from .._runtime.results import Result, result
 from .._runtime.threads import resolve_threads
-from .._runtime.types import BoolArray, Callback, FloatArray, States
+from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
 from ..errors import InvalidChainError
 from ..hitting.probabilities import HitProbabilityResult, hitting_probabilities
@@ -163,6 +163,7 @@ def verifiable(
     num_threads: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint: Path | None = None,
 ) -> VerifiablePolicy:
     """The optimal policy for a reward of 1 at the end of a path in a correct state, and its values.
 
@@ -174,7 +175,7 @@ def verifiable(
         Disjoint. The path ends at the first of them; without `wrong`, in a correct state or never.
     beta : float
         The KL coefficient, > 0; inf gives the reference itself.
-    tol, max_iter, num_threads, progress, callback
+    tol, max_iter, num_threads, progress, callback, checkpoint
         As in `hitting_probabilities`.
 
     Returns
@@ -209,6 +210,7 @@ def verifiable(
         num_threads=num_threads,
         progress=progress,
         callback=callback,
+        checkpoint=checkpoint,
     )
     n, labels = reference.n_states, reference.labels
     kept: BoolArray = validate.target_mask(correct, n, labels)
