@@ -226,5 +226,7 @@ def information_bound(
         )
     k = np.asarray(lags, dtype=np.float64)[..., None]
     powers = np.minimum(modulus[1:], 1.0) ** (2 * k)
-    bound: FloatArray = np.log1p(powers.sum(axis=-1) + (n_states - modulus.size) * powers[..., -1])
+    bound: FloatArray = np.log1p(
+        powers.sum(axis=-1) + float(n_states - modulus.size) * powers[..., -1]
+    )
     return bound
