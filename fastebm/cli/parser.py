@@ -4,9 +4,9 @@ import argparse
 from typing import Any, NoReturn
 
 from .._version import __version__
-from ..io.transitions import real
 from .command_table import COMMANDS
 from .commands import run_demo
+from .option_types import columns, holding, integer, positive, real_number, seed
 from .policy import POLICY_OPTIONS
 from .rlvr import add_rlvr
 
@@ -35,44 +35,6 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
 
 
-def _integer(text: str, least: int | None = None) -> int:
-    try:
-        if not text.isascii() or "_" in text:  # int() reads 1_0 and digits of other scripts
-            raise ValueError
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
-    if least is not None and value < least:
-        raise argparse.ArgumentTypeError(f"{value} is below {least}")
-    return value
-
-
-def _positive(text: str) -> int:
-    return _integer(text, 1)
-
-
-def _seed(text: str) -> int:
-    return _integer(text, 0)
-
-
-def _real(text: str) -> float:
-    try:
-        return real(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _holding(text: str) -> float:
-    value = _real(text)
-    if not 0.0 <= value < 1.0:
-        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
-    return value
-
-
-def _columns(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
-
-
 CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
     "--symmetric": {
         "action": "store_true",
@@ -99,28 +61,28 @@ CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
         "help": "of a saved chain: compare arrays of more than 64 MiB with their checksums, too",
     },
     "--lag": {
-        "type": _positive,
+        "type": positive,
         "metavar": "N",
         "help": "steps of the data in one step of the chain, which files do not hold; default 1",
     },
     "--lazy": {
-        "type": _holding,
+        "type": holding,
         "metavar": "H",
         "help": "first make the chain lazy: it stays where it is with probability H, 0 <= H < 1, "
         "before each step; any H > 0 makes it aperiodic",
     },
 }
 OPTIONS: dict[str, dict[str, Any]] = {
-    "--tol": {"type": _real, "help": "relative accuracy"},
+    "--tol": {"type": real_number, "help": "relative accuracy"},
     "--seed": {
         "dest": "rng",
-        "type": _seed,
+        "type": seed,
         "metavar": "N",
         "help": "seed of all random numbers; default: drawn, and reported",
     },
     "--threads": {
         "dest": "num_threads",
-        "type": _positive,
+        "type": positive,
         "metavar": "N",
         "help": "number of threads; default: the CPUs that this process may use",
     },
@@ -137,17 +99,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "compute the vector that makes the upper bound rigorous",
     },
     "--max-matvecs": {
-        "type": _positive,
+        "type": positive,
         "metavar": "N",
         "help": "largest number of matrix-vector products",
     },
     "--max-iter": {
-        "type": _positive,
+        "type": positive,
         "metavar": "N",
         "help": "largest number of matrix-vector products of the solve",
     },
     "--score": {"metavar": "FILE", "help": "scores of the states; default: the chain's own reward"},
-    "--level": {"type": _real, "help": "states of score >= LEVEL are the target"},
+    "--level": {"type": real_number, "help": "states of score >= LEVEL are the target"},
     "--target": {"nargs": "+", "metavar": "STATE", "help": "the target, instead of --level"},
     "--numbered": {
         "action": "store_true",
@@ -156,23 +118,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--start": {"nargs": "+", "metavar": "STATE", "help": "where walks start"},
     "--steps": {
         "dest": "n_steps",
-        "type": _integer,
+        "type": integer,
         "metavar": "N",
         "help": "length of the mixing curve",
     },
     "--walkers": {
         "dest": "n_walkers",
-        "type": _positive,
+        "type": positive,
         "metavar": "N",
         "help": "number of walkers of the Monte Carlo simulation",
     },
     "--max-steps": {
-        "type": _positive,
+        "type": positive,
         "metavar": "N",
         "help": "stop each walker after this many steps",
     },
     "--rel-ci": {
-        "type": _real,
+        "type": real_number,
         "metavar": "X",
         "help": "stop the Monte Carlo simulation at this relative half width of the interval",
     },
@@ -183,12 +145,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "p-values",
     },
     "--by": {
-        "type": _columns,
+        "type": columns,
         "metavar": "COLUMNS",
         "help": "columns of the table, comma-separated: one group per combination of their values",
     },
     "--trajectory": {
-        "type": _columns,
+        "type": columns,
         "metavar": "COLUMNS",
         "help": "columns of the table that identify a trajectory within its group",
     },
@@ -205,11 +167,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "COLUMN",
         "help": "column of the table with the observed state, by name",
     },
-    "--bins": {"type": _positive, "metavar": "N", "help": "quantile bins of --value, default 20"},
-    "--skip": {"type": _real, "metavar": "T", "help": "leave out observations of time below T"},
+    "--bins": {"type": positive, "metavar": "N", "help": "quantile bins of --value, default 20"},
+    "--skip": {
+        "type": real_number,
+        "metavar": "T",
+        "help": "leave out observations of time below T",
+    },
     "--bootstrap": {
         "dest": "n_bootstrap",
-        "type": _positive,
+        "type": positive,
         "metavar": "N",
         "help": "bootstrap replicates of the p-values, default 999",
     },
@@ -231,7 +197,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "also write the report as one HTML file with figures (needs the extra plot)",
     },
     "--spectrum": {
-        "type": _integer,
+        "type": integer,
         "metavar": "K",
         "help": "number of leading eigenpairs in the report, 0 for none; default 6 up to 5000 "
         "states, 0 above. They take tens of times as long as a gap and memory for 4 K + 33 "
@@ -239,7 +205,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--betas": {
         "nargs": "+",
-        "type": _real,
+        "type": real_number,
         "metavar": "B",
         "help": "temperatures at which the reward tilts the chain (a tilted chain: its reference); "
         "the gap at each is computed, which takes the time of one gap or more; inf: no tilt",
@@ -247,7 +213,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--summary": {"action": "store_true", "help": "also print the report in words, on stderr"},
     "--reward": {"metavar": "FILE", "help": "rewards of the states; default: the chain's own"},
     "--beta": {
-        "type": _real,
+        "type": real_number,
         "required": True,
         "help": "the KL coefficient, above 0; inf gives the chain itself",
     },
@@ -308,13 +274,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--dataset": {"help": "english-trigram (default) or english-phones"},
         "--betas": {
             "nargs": "+",
-            "type": _real,
+            "type": real_number,
             "metavar": "B",
             "help": "temperatures of the sweep; inf: the reference",
         },
         "--seed": {
             "dest": "rng",
-            "type": _seed,
+            "type": seed,
             "default": 0,
             "metavar": "N",
             "help": "seed of all random numbers, default 0",

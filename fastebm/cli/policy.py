@@ -11,6 +11,8 @@ from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 from .commands import Answer, _given
 from .inputs import read_vector, state_number
+from .option_types import real_number
+from .outputs import file_error
 
 OBJECTIVES = ("verifiable", "first-exit", "discounted", "average")
 
@@ -36,11 +38,15 @@ POLICY_OPTIONS: dict[str, dict[str, Any]] = {
     "--exit": {"nargs": "+", "metavar": "STATE", "help": "first-exit: the exits"},
     "--exit-reward": {
         "nargs": "+",
-        "type": float,
+        "type": real_number,
         "metavar": "R",
         "help": "first-exit: reward of the exits, one number or one for each; default 0",
     },
-    "--discount": {"type": float, "metavar": "GAMMA", "help": "discounted: gamma, between 0 and 1"},
+    "--discount": {
+        "type": real_number,
+        "metavar": "GAMMA",
+        "help": "discounted: gamma, between 0 and 1",
+    },
     "--save": {"metavar": "FOLDER", "help": "also save the policy as a chain"},
 }
 #: Options of the command, in the order of its help.
@@ -73,8 +79,11 @@ def run_policy(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> 
             for x in start
         ]
     if args.save is not None:
-        found.chain.save(Path(args.save))
-        answer["saved"] = args.save
+        try:
+            found.chain.save(Path(args.save))
+            answer["saved"] = args.save
+        except Exception as error:  # a full disk, or any other, must not cost the JSON
+            answer["error"] = file_error("policy of --save", error)
 
 
 def _has(found: Any, name: str) -> bool:

@@ -4,10 +4,12 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from .._runtime.whole_file import require_place, write_text
-from .inputs import one_line
+from .option_types import positive, real_number
+from .outputs import file_error
 from .remedies import in_options, with_options
 
 EPILOG = """\
@@ -21,7 +23,8 @@ or a folder of these; several files of one run are joined by the step. Columns o
 OpenRLHF and open-instruct are recognised by their names.
 
 One JSON document goes to stdout, everything else to stderr.
-Exit status: 0 done, 1 a part has no answer, 2 bad usage or input, 130 interrupted."""
+Exit status, and "status" in the JSON: 0 "done"; 1 "failed" (a part has no answer) or "unconverged";
+2 bad usage or input; 128 + n "interrupted" by signal n."""
 
 #: A pair of FIELD=NAME.
 Pair: TypeAlias = tuple[str, str]
@@ -56,16 +59,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--reward-range": {
         "nargs": 2,
-        "type": float,
+        "type": real_number,
         "metavar": ("LOW", "HIGH"),
         "help": "rewards of a wrong and of a right answer, default 0 1",
     },
     "--kl-factor": {
-        "type": float,
+        "type": real_number,
         "metavar": "F",
         "help": "factor of the logged KL, where the trainer sums it over the updates of a step",
     },
-    "--group-size": {"type": int, "metavar": "G", "help": "answers per prompt"},
+    "--group-size": {"type": positive, "metavar": "G", "help": "answers per prompt"},
     "--run": {"dest": "run_name", "metavar": "NAME", "help": "the run, in a table of several"},
     "--law": {
         "choices": ("auto", "natural", "grpo"),
@@ -121,10 +124,11 @@ def run_rlvr(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> N
     log = read_log(args.log, **given)
     report: Any = with_options(study_log(log, args.law), args.spellings)
     answer |= {"log": args.log, "report": report}
-    for note in log.notes:
-        print(f"fastebm rlvr: {in_options(note, args.spellings)}", file=sys.stderr)
-    if args.summary:
-        print("\n".join(report.verdicts), file=sys.stderr)
+    with suppress(OSError):  # a full disk there must not cost the JSON
+        for note in log.notes:
+            print(f"fastebm rlvr: {in_options(note, args.spellings)}", file=sys.stderr)
+        if args.summary:
+            print("\n".join(report.verdicts), file=sys.stderr)
     if args.html is not None:
         _write_page(report, args, answer, begin)
 
@@ -135,11 +139,7 @@ def _write_page(
     from ..report.facts import versions
     from ..report.rlvr_page import page
 
-    text = page(report, versions(), time.perf_counter() - begin)
     try:
-        write_text(text, args.html)
-    except OSError as error:  # a full disk must not lose the JSON
-        answer["error"] = {
-            "error": type(error).__name__,
-            "text": f"the page was not written: {one_line(error)}",
-        }
+        write_text(page(report, versions(), time.perf_counter() - begin), args.html)
+    except Exception as error:  # a full disk, a drawing that fails: the JSON must not be lost
+        answer["error"] = file_error("page", error)

@@ -246,6 +246,7 @@ def _average(
         partial=lambda: None,
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
 
         def report(**info: float) -> None:

@@ -228,6 +228,7 @@ def _discounted(
         partial=lambda: search.result(problem),
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
 
         def report(**info: float) -> None:

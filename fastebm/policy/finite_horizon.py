@@ -245,6 +245,7 @@ def finite_horizon(
         total=horizon,
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
         for t in range(begun - 1, -1, -1):
             later = (values[t + 1], kls[t + 1], errors[t + 1], kl_errors[t + 1])

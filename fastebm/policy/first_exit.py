@@ -236,6 +236,7 @@ def first_exit(
         partial=lambda: None,
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
         search.run(run)
         found = search.result(problem)

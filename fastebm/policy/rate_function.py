@@ -149,6 +149,7 @@ def rate_function(
         partial=lambda: None,
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
         search.run(wanted[order], run)
     found = np.empty((4, len(wanted)))
@@ -167,7 +168,7 @@ def rate_function(
     )
 
 
-class _Place(NamedTuple):
+class _LevelSearch(NamedTuple):
     """Where the search is: the points so far, what was found of each level (as of `rate`), and the
     number of points at the beginning of the present level. It changes in one assignment."""
 
@@ -181,7 +182,7 @@ class _Legendre:
 
     def __init__(self, chain: MarkovChain, reward: Any, tol: float, threads: int) -> None:
         self.chain, self.reward, self.tol, self.threads = chain, reward, tol, threads
-        self.at = _Place()
+        self.at = _LevelSearch()
         numbers = reward if isinstance(reward, np.ndarray) else np.append(reward.data, 0.0)
         self._size = float(np.abs(numbers).max())
         self.range = float(np.ptp(numbers))
@@ -207,7 +208,7 @@ class _Legendre:
         rows = zip(state["points"].tolist(), state["v"], strict=True)
         points = tuple(_ThetaPoint._make([*numbers, v]) for numbers, v in rows)
         found = tuple((r, low, high, at) for r, low, high, at in state["found"].tolist())
-        self.at = _Place(points, found, int(state["n_before"]))
+        self.at = _LevelSearch(points, found, int(state["n_before"]))
 
     def run(self, levels: FloatArray, run: Resumable) -> None:
         """Find the rates of the levels."""
