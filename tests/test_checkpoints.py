@@ -26,7 +26,7 @@ from fastebm.report.analyze_counts import study
 from fastebm.report.demo import run as demo
 
 N_KILLS = int(os.environ.get("FASTEBM_KILLS", "6"))
-PUBLIC = [getattr(home, name) for home in (fe, fe.policy, rlvr) for name in home.__all__]
+PUBLIC = [getattr(module, name) for module in (fe, rlvr, fe.policy) for name in module.__all__]
 #: Long calls without a checkpoint, and why.
 WITHOUT = {"dobrushin": "at most fifteen passes over the entries"}
 

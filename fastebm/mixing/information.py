@@ -7,6 +7,7 @@ from scipy.special import stdtrit
 
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint, remembered_seed
+from .._runtime.memory import forecast_memory
 from .._runtime.random import generator_state
 from .._runtime.results import Result, result
 from .._runtime.resumable import resumable
@@ -81,11 +82,10 @@ def information_curve(
         Starts drawn from pi. None: all states up to 4096 of them, otherwise 256 starts.
     level : float
         Of the interval from a sample.
-    rng : seed or Generator, optional
+    rng
         Of the sample.
     num_threads, progress, callback, checkpoint
-        As in `mixing_curve`, which computes the divergences: 16 starts in one pass per step. With
-        a checkpoint and ``rng=None`` an interrupted call resumes on the same sample.
+        As in `mixing_curve`, which computes the divergences: 16 starts in one pass per step.
 
     Returns
     -------
@@ -97,8 +97,10 @@ def information_curve(
         Lags below 1.
     ReducibleChainError
         More than one closed class.
+    MemoryForecastError
+        The divergences of all starts and lags do not fit.
     Interrupted
-        Ctrl-C; `partial` is None.
+        Ctrl-C.
 
     Examples
     --------
@@ -108,43 +110,49 @@ def information_curve(
     [0.3681, 0.2218, 0.1375]
     """
     require_chain(chain)
-    wanted = np.atleast_1d(validate.real_array(lags, "lags"))
-    if wanted.size == 1 and np.ndim(lags) == 0:
-        wanted = np.arange(1, validate.count(lags, "lags") + 1)
-    if not np.array_equal(wanted, np.unique(wanted)) or not wanted.size or wanted[0] < 1:
-        raise InvalidChainError("lags must be whole numbers >= 1 in increasing order")
+    wanted = _wanted(lags)
     level = validate.number(level, "level", above=0.0, below=1.0)
     if n_starts is not None:
         n_starts = validate.count(n_starts, "n_starts", 2)
-    threads = resolve_threads(num_threads)
+        forecast_memory(
+            8 * n_starts * (2 * wanted.size + 4),
+            f"the divergences of {n_starts:,} starts at {wanted.size:,} lags",
+            "lower n_starts or pass fewer lags",
+        )
     rng = remembered_seed(rng, checkpoint)
-    generator = np.random.default_rng(rng)
+    generator, threads = np.random.default_rng(rng), resolve_threads(num_threads)
+    state = generator_state(generator)
     inside = closed_class(chain)
     if inside is not None:
         chain = chain.restrict(inside)
-    own = (wanted, n_starts, generator_state(generator))
     with resumable(
         "information_curve",
         checkpoint,
-        lambda: fingerprint(chain.fingerprint(), *own),
+        lambda: fingerprint(chain.fingerprint(), wanted, n_starts, level, state),
         partial=lambda: None,
         seed=rng,
     ):
         law = chain._law.take(threads)
-        starts, weights = _starts(np.exp(law.log_pi), n_starts, generator)
+        pi = np.exp(law.log_pi)
+        pi /= pi.sum()
+        likely = np.flatnonzero(pi > 0)
+        is_exact = n_starts is None and likely.size <= MAX_EXACT
+        if is_exact:
+            starts, weights = likely, pi[likely]
+        else:
+            n = DEFAULT_STARTS if n_starts is None else n_starts
+            starts = generator.choice(chain.n_states, n, p=pi)
+            weights = np.full(n, 1 / n)
         unique, place = np.unique(starts, return_inverse=True)
         curve = mixing_curve(
             chain,
             unique,
-            steps=wanted.astype(np.int64),
+            steps=wanted,
             distances=("kl",),
-            num_threads=threads,
+            num_threads=num_threads,
             progress=progress,
             callback=callback,
         )
-    is_exact = weights is not None
-    if weights is None:
-        weights = np.full(len(starts), 1 / len(starts))
     assert curve.kl is not None
     each, error = curve.kl[place], weights @ curve.error["kl"][place]
     information = weights @ each
@@ -165,15 +173,17 @@ def information_curve(
     )
 
 
-def _starts(
-    pi: FloatArray, n_starts: int | None, generator: np.random.Generator
-) -> tuple[IntArray, FloatArray | None]:
-    """(states, weights): all states with their masses, or a sample, whose weights are None."""
-    pi = pi / pi.sum()
-    likely = np.flatnonzero(pi > 0)
-    if n_starts is None and likely.size <= MAX_EXACT:
-        return likely, pi[likely]
-    return generator.choice(len(pi), n_starts or DEFAULT_STARTS, p=pi), None
+def _wanted(lags: int | npt.ArrayLike) -> IntArray:
+    """The lags, ascending."""
+    if isinstance(lags, (int, np.integer)):
+        n = validate.count(lags, "lags")
+        forecast_memory(16 * n, f"{n:,} lags", "lower lags")
+        return np.arange(1, n + 1)
+    wanted = np.atleast_1d(validate.real_array(lags, "lags"))
+    is_whole = wanted.ndim == 1 and wanted.size > 0 and bool((wanted == np.floor(wanted)).all())
+    if not is_whole or not 1 <= wanted[0] <= wanted[-1] < 2**63 or (np.diff(wanted) <= 0).any():
+        raise InvalidChainError("lags must be whole numbers >= 1 in increasing order")
+    return wanted.astype(np.int64)
 
 
 def information_bound(
@@ -207,6 +217,7 @@ def information_bound(
     >>> fe.information_bound([1.0, 0.8], [1, 2, 3], n_states=2).round(4).tolist()
     [0.4947, 0.3433, 0.2328]
     """
+    n_states = validate.count(n_states, "n_states")
     modulus = np.sort(np.abs(np.asarray(eigenvalues)))[::-1].astype(np.float64)
     if not 2 <= modulus.size <= n_states or modulus[0] > 1 + 1e-9:
         raise InvalidChainError(
@@ -215,5 +226,7 @@ def information_bound(
         )
     k = np.asarray(lags, dtype=np.float64)[..., None]
     powers = np.minimum(modulus[1:], 1.0) ** (2 * k)
-    bound: FloatArray = np.log1p(powers.sum(axis=-1) + (n_states - modulus.size) * powers[..., -1])
+    bound: FloatArray = np.log1p(
+        powers.sum(axis=-1) + float(n_states - modulus.size) * powers[..., -1]
+    )
     return bound

@@ -118,7 +118,8 @@ def decoding_schedule(information: npt.ArrayLike, length: int, n_rounds: int) ->
     information : array_like (>= length - 1,)
         I_1, I_2, ... from `information_curve`, in nats.
     length, n_rounds : int
-        Positions, up to some hundreds (time n_rounds length^3), and the largest number of rounds.
+        Positions, up to some hundreds (time length^3 for each round), and the largest number of
+        rounds. ceil(log2(length + 1)) of them lose nothing; more bring nothing and are not used.
 
     Returns
     -------
@@ -143,6 +144,7 @@ def decoding_schedule(information: npt.ArrayLike, length: int, n_rounds: int) ->
     (0.3991, [[1, 4, 7], [0, 2, 3, 5, 6, 8]])
     """
     length, n_rounds = validate.count(length, "length"), validate.count(n_rounds, "n_rounds")
+    n_rounds = min(n_rounds, length.bit_length())  # so many halve every gap: no cost is left
     search = _Search(_information(information, length))
     for _ in range(n_rounds):
         search.add_round(length)

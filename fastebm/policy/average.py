@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
 from .._runtime.results import Result, result
-from .._runtime.resumable import resumable
+from .._runtime.resumable import forget_stages, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
@@ -246,12 +246,17 @@ def _average(
         partial=lambda: None,
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
 
         def report(**info: float) -> None:
             run(kernel.n_products, **info)
 
-        step = search.run(report, run.save)
+        def save() -> None:
+            forget_stages()  # the state of the search covers its solves
+            run.save()
+
+        step = search.run(report, save)
         found = _result(kernel, step, problem, tol, limit, report)
     if not found.converged:
         warn_unconverged(

@@ -228,6 +228,7 @@ def _discounted(
         partial=lambda: search.result(problem),
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
 
         def report(**info: float) -> None:
@@ -251,14 +252,14 @@ class _DiscountSearch:
 
     def __init__(self, kernel: LogKernel, discount: float, v: FloatArray, tol: float) -> None:
         self.kernel, self.discount, self.tol = kernel, discount, tol
-        # w, c, widths of the sweeps so far, Newton steps (-1: sweeps are under way), and products
-        # with the kernel so far
+        # w, c, widths of the sweeps so far, Newton steps (-1: sweeps are under way), products
         self.at: tuple[FloatArray, float, tuple[float, ...], int, int]
-        self.at = (*_split(v, 0.0), (), -1, kernel.n_products)
+        self.at = (*_split(v, 0.0), (), -1, 0)
 
     def state(self) -> dict[str, Any]:
-        w, c, widths, *counts = self.at
-        return {"w": w, "widths": np.array(widths), "numbers": np.array([c, *counts])}
+        w, c, widths, n_steps, n_products = self.at
+        numbers = np.array([c, n_steps, n_products])
+        return {"w": w, "widths": np.array(widths), "numbers": numbers}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         c, n_steps, n_products = state["numbers"].tolist()

@@ -185,8 +185,10 @@ def finite_horizon(
         H, the number of steps, >= 1.
     final : array_like (n_states,), optional
         Reward of the state at time H, in addition to that of entering it; zero by default.
-    num_threads, progress, callback, checkpoint
+    num_threads, progress, callback
         As in `simulate_hitting_times`.
+    checkpoint : path, optional
+        A file from which an interrupted call continues with the same bits.
 
     Returns
     -------
@@ -214,8 +216,8 @@ def finite_horizon(
     horizon = validate.count(horizon, "horizon")
     n, threads = reference.n_states, resolve_threads(num_threads)
     end = np.zeros(n) if final is None else validate.vector(final, n, "final", reference.labels)
+    forecast_memory(32 * n * (horizon + 1), f"the values of {horizon + 1:,} times", "lower horizon")
     kernel = log_kernel(reference, reward, beta, threads)
-    forecast_memory(24 * n * (horizon + 1), f"the values of {horizon + 1} times")
     options: dict[str, Any] = {"horizon": horizon, "final": end, "num_threads": num_threads}
     problem = Problem(reference, checked_reward(reward, reference), beta, None, options, threads)
     values, kls = np.empty((horizon + 1, n)), np.zeros((horizon + 1, n))
@@ -223,16 +225,13 @@ def finite_horizon(
     values[horizon] = end / beta
     errors[horizon] = UNIT * float(np.abs(values[horizon]).max())
     tables = {"values": values, "kls": kls, "errors": errors, "kl_errors": kl_errors}
-    first = horizon  # the first time whose rows are found
-
-    def state() -> State | None:
-        return {name: x[first:] for name, x in tables.items()} if first < horizon else None
+    begun = horizon  # the rows from this one on are done
 
     def restore(saved: State) -> None:
-        nonlocal first
-        first = horizon + 1 - len(saved["values"])
-        for name, x in tables.items():
-            x[first:] = saved[name]
+        nonlocal begun
+        begun = int(saved["begun"])
+        for name, table in tables.items():
+            table[begun:] = saved[name]
 
     with resumable(
         "policy.finite_horizon",
@@ -240,18 +239,18 @@ def finite_horizon(
         lambda: fingerprint(
             reference.fingerprint(), *reward_parts(problem.reward), beta, horizon, end
         ),
-        state=state,
+        state=lambda: {"begun": np.array(begun)} | {x: y[begun:] for x, y in tables.items()},
         restore=restore,
         partial=lambda: None,
         total=horizon,
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
-        while first > 0:
-            t = first - 1
-            later = (values[first], kls[first], errors[first], kl_errors[first])
+        for t in range(begun - 1, -1, -1):
+            later = (values[t + 1], kls[t + 1], errors[t + 1], kl_errors[t + 1])
             values[t], kls[t], errors[t], kl_errors[t] = _step(kernel, *later)
-            first = t
+            begun = t
             run(horizon - t)
             run.save()
     values *= beta

@@ -138,8 +138,8 @@ def step_at(kernel: LogKernel, v: FloatArray, inside: BoolArray, limit: int) -> 
 @dataclass(frozen=True, eq=False)
 class _Place:
     """Where a search is: its iterate, steps, smallest size of a step so far, the widths of the
-    sweeps, what a search needs besides (whether the next step is the last one; the state that is
-    anchored, or -1), and the products with the kernel so far."""
+    sweeps, and what a search needs besides (whether the next step is the last one; the state that
+    is anchored, or -1)."""
 
     v: FloatArray
     n_steps: int = 0
@@ -156,9 +156,9 @@ class _Place:
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "_Place":
-        n_steps, before, sweeps, mark, n_products = state["numbers"].tolist()
-        widths, marks = tuple(state["widths"].tolist()), (int(mark), int(n_products))
-        return cls(state["v"], int(n_steps), before, widths, bool(sweeps), *marks)
+        n_steps, before, sweeps, mark, products = state["numbers"].tolist()
+        widths = tuple(state["widths"].tolist())
+        return cls(state["v"], int(n_steps), before, widths, bool(sweeps), int(mark), int(products))
 
 
 class PolicySearch:
@@ -177,7 +177,7 @@ class PolicySearch:
 
     def __init__(self, kernel: LogKernel, v: FloatArray, tol: float, limit: int) -> None:
         self.kernel, self.tol, self.limit = kernel, tol, limit
-        self.at = _Place(v, n_products=kernel.n_products)
+        self.at = _Place(v)
 
     def state(self) -> dict[str, Any]:
         """Arrays from which `restore` goes on."""
@@ -188,6 +188,9 @@ class PolicySearch:
         self.at = _Place.of(state)
         self.kernel.n_products = self.at.n_products
 
+    def _move(self, place: _Place) -> None:
+        self.at = replace(place, n_products=self.kernel.n_products)
+
 
 class FixedPointSearch(PolicySearch):
     """v = T v on B; outside, v is given."""
@@ -197,8 +200,6 @@ class FixedPointSearch(PolicySearch):
         after each, and may raise where there is no fixed point."""
         while True:
             at = self.at
-            if at.n_steps:
-                check(at.n_steps)
             step = step_at(self.kernel, at.v, inside, self.limit)
             d = step.solve(step.rho, STEP_TOL, report)
             if d is None:  # the policy is trapped, to the precision of a double: sweep
@@ -214,13 +215,9 @@ class FixedPointSearch(PolicySearch):
                 return step
             scale = math.sqrt(min(1.0, float(np.abs(at.v).max())))
             last = 1 if is_exact and size <= LAST_STEP * scale else -1
-            self.at = _Place(
-                at.v + d,
-                at.n_steps + 1,
-                min(at.before, size),
-                mark=last,
-                n_products=self.kernel.n_products,
-            )
+            n_steps = at.n_steps + 1
+            self._move(_Place(at.v + d, n_steps, min(at.before, size), mark=last))
+            check(n_steps)
 
 
 class PerronSearch(PolicySearch):
@@ -258,8 +255,7 @@ class PerronSearch(PolicySearch):
                 return step
             d = self._correction(step, anchor, report)
             v = np.logaddexp(step.Tv, v + high) if d is None else v + d
-            marks = (anchor, self.kernel.n_products)
-            self.at = _Place(v, at.n_steps + 1, min(at.before, high - low), (), False, *marks)
+            self._move(_Place(v, at.n_steps + 1, min(at.before, high - low), (), False, anchor))
             save()
 
     def _correction(self, step: PolicyStep, anchor: int, report: Report) -> FloatArray | None:
@@ -301,10 +297,9 @@ class PerronSearch(PolicySearch):
             if not done and left > FIRST_SWEEPS:
                 v = v + arnoldi_cycle(kernel, v, report)
         if done:
-            self.at = replace(at, widths=widths, sweeps=False, n_products=kernel.n_products)
+            self._move(replace(at, widths=widths, sweeps=False))
         else:
-            v = v - v.max()
-            self.at = replace(at, v=v, widths=widths, n_products=kernel.n_products)
+            self._move(replace(at, v=v - v.max(), widths=widths))
 
 
 def arnoldi_cycle(kernel: LogKernel, v: FloatArray, report: Report) -> FloatArray:

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
 from .._runtime.results import Result, result
-from .._runtime.resumable import Resumable, State, resumable
+from .._runtime.resumable import Resumable, State, forget_stages, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
@@ -95,8 +95,10 @@ def rate_function(
     levels : float or array_like (n_levels,)
     tol : float
         Wanted distance of the ends of a rate.
-    num_threads, progress, callback, checkpoint
+    num_threads, progress, callback
         As in `simulate_hitting_times`.
+    checkpoint : path, optional
+        A file from which an interrupted call continues with the same bits.
 
     Returns
     -------
@@ -137,6 +139,7 @@ def rate_function(
             "beta), and take the rate function of that chain for the finite rewards"
         )
     search = _Legendre(reference, checked, tol, resolve_threads(num_threads))
+    order = np.argsort(wanted, kind="stable")
     with resumable(
         "policy.rate_function",
         checkpoint,
@@ -144,14 +147,13 @@ def rate_function(
         state=search.state,
         restore=search.restore,
         partial=lambda: None,
-        total=len(wanted),
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
-        found = np.empty((4, len(wanted)))
-        for done, i in enumerate(np.argsort(wanted, kind="stable")):
-            found[:, i] = search.rate(float(wanted[i]), run)
-            run(done + 1)
+        search.run(wanted[order], run)
+    found = np.empty((4, len(wanted)))
+    found[:, order] = np.array(search.at.found).T
     rate, low, high, theta = found
     with np.errstate(invalid="ignore"):
         width = np.where(low == high, 0.0, high - low)
@@ -166,42 +168,66 @@ def rate_function(
     )
 
 
+class _LevelSearch(NamedTuple):
+    """Where the search is: the points so far, what was found of each level (as of `rate`), and the
+    number of points at the beginning of the present level. It changes in one assignment."""
+
+    points: tuple[_ThetaPoint, ...] = ()
+    found: tuple[tuple[float, float, float, float], ...] = ()
+    n_before: int = 0
+
+
 class _Legendre:
-    """Points of log lambda, kept for all levels. With the same points the levels follow again, so
-    they are the whole state."""
+    """Points of log lambda, kept for all levels."""
 
     def __init__(self, chain: MarkovChain, reward: Any, tol: float, threads: int) -> None:
         self.chain, self.reward, self.tol, self.threads = chain, reward, tol, threads
-        self._run: Resumable | None = None
+        self.at = _LevelSearch()
         numbers = reward if isinstance(reward, np.ndarray) else np.append(reward.data, 0.0)
         self._size = float(np.abs(numbers).max())
         self.range = float(np.ptp(numbers))
-        self.points: dict[float, _ThetaPoint] = {}
-        unit = log_kernel(chain, reward, 1.0, threads)
-        require_irreducible(unit)
+
+    @property
+    def points(self) -> dict[float, _ThetaPoint]:
+        return {point.theta: point for point in self.at.points}
 
     def state(self) -> State | None:
-        """The points in the order in which they were found."""
-        points = list(self.points.values())
+        """Arrays from which `restore` goes on."""
+        points, found, n_before = self.at
         if not points:
             return None
         return {
-            "numbers": np.array([point[:-1] for point in points]),
+            "points": np.array([point[:-1] for point in points]),
             "v": np.array([point.v for point in points]),
+            "found": np.array(found).reshape(-1, 4),
+            "n_before": np.array(n_before),
         }
 
-    def restore(self, saved: State) -> None:
-        rows = zip(saved["numbers"].tolist(), saved["v"], strict=True)
-        points = [_ThetaPoint._make([*numbers, v]) for numbers, v in rows]
-        self.points = {point.theta: point for point in points}
+    def restore(self, state: State) -> None:
+        """Go on from `state()`."""
+        rows = zip(state["points"].tolist(), state["v"], strict=True)
+        points = tuple(_ThetaPoint._make([*numbers, v]) for numbers, v in rows)
+        found = tuple((r, low, high, at) for r, low, high, at in state["found"].tolist())
+        self.at = _LevelSearch(points, found, int(state["n_before"]))
+
+    def run(self, levels: FloatArray, run: Resumable) -> None:
+        """Find the rates of the levels."""
+        self._run = run
+        require_irreducible(log_kernel(self.chain, self.reward, 1.0, self.threads))
+        if not self.at.points:
+            self._evaluate(0.0)
+        for a in levels[len(self.at.found) :].tolist():
+            if not self.at.n_before:
+                self.at = self.at._replace(n_before=len(self.at.points))
+            found = (*self.at.found, self.rate(a))
+            self.at = self.at._replace(found=found, n_before=0)
+            self._report()
 
     def _report(self, **_: float) -> None:
-        if self._run is not None:
-            self._run(len(self.points))
+        self._run(len(self.at.points))
 
-    def _at(self, theta: float) -> _ThetaPoint:
-        if theta in self.points:
-            return self.points[theta]
+    def _evaluate(self, theta: float) -> None:
+        """Add the point at theta."""
         n = self.chain.n_states
         scale = 1.0 if theta == 0.0 else 1.0 / theta
         kernel = log_kernel(self.chain, self.reward, scale, self.threads)
@@ -239,18 +265,16 @@ class _Legendre:
             largest=size,
         )
         point = _ThetaPoint(theta, low, high, mean.value, mean.lower, mean.upper, step.v)
-        self.points = {**self.points, theta: point}
-        if self._run is not None:
-            self._run.save()
-        return point
+        self.at = self.at._replace(points=(*self.at.points, point))
+        forget_stages()
+        self._run.save()
 
-    def rate(self, a: float, run: Resumable) -> tuple[float, float, float, float]:
+    def rate(self, a: float) -> tuple[float, float, float, float]:
         """(rate, lower, upper, theta)."""
-        self._run = run
-        center = self._at(0.0)
+        center = self.points[0.0]
         if center.mean_low <= a <= center.mean_high and self.range == 0.0:
             return 0.0, 0.0, 0.0, 0.0
-        for _ in range(MAX_EVALUATIONS):
+        while len(self.at.points) - self.at.n_before < MAX_EVALUATIONS:
             below = max(
                 (p for p in self.points.values() if p.mean_high <= a),
                 key=lambda p: p.theta,
@@ -279,7 +303,7 @@ class _Legendre:
                 theta = self._between(a, below, above)
                 if theta in self.points:
                     return 0.5 * (low + high), low, high, best.theta
-            self._at(theta)
+            self._evaluate(theta)
         low = max(best.theta * a - best.log_high, 0.0)
         high = self._ends(a, below, above)[1] if below and above else math.inf
         return low, low, high, best.theta

@@ -13,14 +13,17 @@ from .._runtime.types import IntArray
 # Outward relative rounding of the ends of an interval; betaincinv is accurate to 1e-13.
 _ROUNDING = 1e-12
 
+#: 1 - exp of less is 1.
+NONE = -40.0
+
 
 def _counts(n: npt.ArrayLike, c: npt.ArrayLike, k: npt.ArrayLike) -> list[IntArray]:
     """n, c and k as integers of one shape, 0 <= c <= n and 1 <= k <= n."""
     found = []
     for name, values in (("n", n), ("c", c), ("k", k)):
         array = np.asarray(validate.real_array(values, name), dtype=np.float64)
-        if not (array == np.floor(array)).all() or np.isinf(array).any():
-            raise ValueError(f"{name} must be whole numbers: {name} counts answers")
+        if not ((array == np.floor(array)) & (np.abs(array) < 2.0**53)).all():
+            raise ValueError(f"{name} must be whole numbers below 2^53: {name} counts answers")
         found.append(array.astype(np.int64))
     n, c, k = np.broadcast_arrays(*found)
     for bad, problem in (
@@ -68,7 +71,9 @@ def pass_at_k_from_counts(n: npt.ArrayLike, c: npt.ArrayLike, k: npt.ArrayLike) 
     certain = few > n - many  # a factor is 0
     log_none = np.zeros(n.shape)
     for i in range(int(np.where(certain, 0, few).max(initial=0))):
-        used = ~certain & (i < few)
+        used = ~certain & (i < few) & (log_none > NONE)
+        if not used.any():
+            break
         log_none[used] += np.log1p(-many[used] / (n[used] - i))
     estimate = np.where(certain, 1.0, 0.0 - np.expm1(log_none))
     return float(estimate) if estimate.ndim == 0 else estimate

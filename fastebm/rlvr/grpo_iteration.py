@@ -8,6 +8,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from .._runtime import validate
+from .._runtime.memory import forecast_memory
 from .._runtime.types import BoolArray, FloatArray
 from .elementwise import checked
 from .grpo import logit_of, stopping_shift
@@ -62,10 +63,12 @@ def grpo_recurrence(
     """
     n = validate.count(n, "n", 0)
     x, x_ref, beta, beta_old = _recurrence_arguments(p_ref, beta, p_old, beta_old)
-    logits = [x]
-    for _ in range(n):
-        logits.append(_iterate(logits[-1], x_ref, beta, beta_old))
-    return expit(np.array(logits))
+    forecast_memory(16 * (n + 1) * x.size, f"the accuracies of n = {n:,} iterations", "lower n")
+    logits = np.empty((n + 1, *x.shape))
+    logits[0] = x
+    for i in range(n):
+        logits[i + 1] = _iterate(logits[i], x_ref, beta, beta_old)
+    return np.asarray(expit(logits), np.float64)
 
 
 def grpo_fixed_point(

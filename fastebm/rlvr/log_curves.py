@@ -62,7 +62,7 @@ def curves_of(
     if "step" not in sources:
         raise malformed(
             table.path,
-            f"no column of steps among {_listed(names)}",
+            f"no column of steps among {_listed(names) or 'the names, of which there are none'}",
             "name it with columns={'step': NAME}",
         )
     for field, unit in units.items():

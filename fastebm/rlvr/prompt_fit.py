@@ -5,6 +5,7 @@ from scipy.optimize import brentq, least_squares
 from scipy.special import gammaincc, roots_jacobi
 
 from .._runtime import validate
+from .._runtime.memory import forecast_memory
 from .._runtime.results import Result, result
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
@@ -54,7 +55,9 @@ class PromptFit(Result):
     def quadrature(self, n: int = 32) -> tuple[FloatArray, FloatArray]:
         """(accuracies (n,), weights (n,)) of Gauss and Jacobi: prompts for `flow_curve`,
         `expectation` and `beta_for_mean`, exact for polynomials of degree 2 n - 1."""
-        x, weights = roots_jacobi(validate.count(n, "n"), self.b - 1, self.a - 1)
+        n = validate.count(n, "n")
+        forecast_memory(128 * n, f"a quadrature of n = {n:,} nodes", "lower n")
+        x, weights = roots_jacobi(n, self.b - 1, self.a - 1)
         return np.clip((1 + x) / 2, 0.0, 1.0), weights / weights.sum()
 
 
@@ -105,6 +108,7 @@ def fit_prompts(
     array([0.6  , 0.781])
     """
     size = validate.count(group_size, "group_size", 2)
+    forecast_memory(64 * size, f"moments of group_size = {size:,} answers", "lower group_size")
     mean = validate.number(mean, "mean", above=0.0, below=1.0)
     given = np.array([mean, all_correct, all_wrong], dtype=np.float64)
     if not ((given >= 0) & (given <= 1)).all():
@@ -227,7 +231,7 @@ def _tested(
             for d in np.diag(step)
         ]
     )
-    spread = np.linalg.pinv((root @ slope).T @ (root @ slope)) / n_groups
+    spread = np.linalg.pinv((root @ slope).T @ (root @ slope)) / float(n_groups)
     mean, rho = theta
     total = 1 / rho - 1
     to_ab = np.array([[total, -mean / rho**2], [-total, -(1 - mean) / rho**2]])

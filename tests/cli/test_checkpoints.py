@@ -51,6 +51,7 @@ def files(tmp_path, npz):
     chain = npz(tmp_path, gallery.random_chain(n, 0.01, 3).P)
     walk = npz(tmp_path, gallery.random_reversible(n, 0.01, 3).P, "walk.npz")
     (tmp_path / "score.csv").write_text("".join(f"{x}\n" for x in range(n)))
+    (tmp_path / "cost.csv").write_text("-0.01\n" * n)
     rng = np.random.default_rng(0)
     counts = rng.poisson(20, (6, 6))
     (tmp_path / "counts.csv").write_text(
@@ -59,6 +60,7 @@ def files(tmp_path, npz):
     return {"chain": chain, "walk": walk, "folder": tmp_path}
 
 
+POLICY = ["policy", "{chain}", "--objective"]
 COMMANDS = {
     "stationary": ["stationary", "{chain}"],
     "gap": ["gap", "{chain}", "--kind", "absolute", "--seed", 1],
@@ -72,6 +74,16 @@ COMMANDS = {
     "sweep": [
         *("sweep", "{walk}", "--reward", "{folder}/score.csv", "--level", 690, "--seed", 1),
         *("--betas", "inf", 400, 200),
+    ],
+    "average": [*POLICY, "average", "--reward", "{folder}/score.csv", "--beta", 100],
+    "first-exit": [
+        *(*POLICY, "first-exit", "--reward", "{folder}/cost.csv", "--beta", 2),
+        *("--exit", 0, 5, "--exit-reward", 0, -1e0),
+    ],
+    "verifiable": [*POLICY, "verifiable", "--beta", 0.5, "--correct", 0, "--wrong", 5],
+    "discounted": [
+        *(*POLICY, "discounted", "--reward", "{folder}/score.csv", "--beta", 100),
+        *("--discount", 0.99),
     ],
     "analyze": [
         *("analyze", "{chain}", "--score", "{folder}/score.csv", "--level", 690, "--seed", 1),

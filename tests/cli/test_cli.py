@@ -118,6 +118,12 @@ def test_a_process_of_its_own_exits_with_the_status_and_prints_json_alone(walk, 
         ["gap", "x.npz", "--tol", "small"],
         ["mix", "x.npz", "--steps", "many"],
         ["gap", "x.npz", "--lazy", "1"],
+        ["policy", "x.npz", "--objective", "discounted", "--beta", "1", "--discount", "0_5"],
+        ["policy", "x.npz", "--objective", "first-exit", "--beta", "1", "--exit-reward", "\u0661"],
+        ["rlvr"],
+        ["rlvr", "x.csv", "--kl-factor", "1_0"],
+        ["rlvr", "x.csv", "--group-size", "0"],
+        ["rlvr", "x.csv", "--group-size", "\u0662"],
         ["balance"],
         ["balance", "x.npz", "--counts", "x.csv"],
     ],
@@ -126,7 +132,9 @@ def test_bad_usage_is_one_line_without_python_and_exits_2(args, call):
     code, document, err = call(*args)
     assert code == 2 and document is None and err.count("\n") == 1
     assert err.startswith("fastebm") and err.endswith("--help'\n")
-    assert not any(word in err for word in ("_positive", "_seed", "int value", "float value"))
+    assert not any(
+        word in err for word in ("_positive", "_seed", "int value", "float value", "real_number")
+    )
 
 
 def test_help_and_version_exit_0_and_load_nothing_heavy():

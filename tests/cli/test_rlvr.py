@@ -116,6 +116,53 @@ def test_bad_usage(state, capsys, options, message):
     assert out == "" and re.search(message, err) and "Traceback" not in err
 
 
+@pytest.mark.parametrize("name, content, message", [
+    ("no.csv", None, "No such file"),
+    ("folder.csv", "folder", "the folder holds no log"),
+    ("trainer_state.json", b'{"log_history": [', "cut off or damaged"),
+    ("deep.json", b"[" * 100_000, "cut off or damaged"),
+    ("log.csv", b"step,reward\n1,\xff\n", "save the file as UTF-8"),
+    ("log.csv.gz", b"no gzip", "the file is damaged"),
+    ("log.jsonl", b'{"step": 1}\n[2]\n', "line 2 is list"),
+    ("log.csv", b"", "the file is empty"),
+    ("log.json", b"[]", "no column of steps among the names, of which there are none"),
+])  # fmt: skip
+def test_a_damaged_log_is_one_line(tmp_path, capsys, name, content, message):
+    path = tmp_path / name
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    assert main(["rlvr", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and message in err
+    assert err.startswith(f"fastebm rlvr: error: {path}: ")
+
+
+def test_status_and_a_full_stderr(state, capsys, monkeypatch):
+    def fail(text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr.write", fail)
+    assert main(["rlvr", str(state), "--law", "natural", "--summary"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["status"] == "done" and answer["converged"]
+
+
+def test_a_page_that_cannot_be_drawn_costs_no_json(state, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+
+    def fail(*args):
+        raise ValueError("no such colour")
+
+    monkeypatch.setattr("fastebm.report.rlvr_page.page", fail)
+    page = tmp_path / "page.html"
+    assert main(["rlvr", str(state), "--law", "natural", "--html", str(page)]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["status"] == "failed" and "no such colour" in err
+
+
 def test_remedies_are_options(tmp_path, capsys):
     path = tmp_path / "log.csv"
     path.write_text("iteration,reward\n1,55\n")

@@ -7,6 +7,7 @@ import json
 import resource
 import signal
 import sys
+import tempfile
 import time
 import warnings
 
@@ -29,6 +30,20 @@ PATHS = [np.random.default_rng(i).integers(0, 3, 200) for i in range(3)]
 ANSWERS = np.broadcast_to(2e-7, 5_000_000)
 P0 = np.broadcast_to(0.1, (200_000, 1))
 EDGES = [0, 1, 2], [1, 2, 0]
+FLIP = fe.MarkovChain(np.array([[0.9, 0.1], [0.1, 0.9]]))
+HORIZON = fe.policy.finite_horizon(FLIP, [0.0, 1.0], 1.0, horizon=3)
+PROMPTS = rlvr.fit_prompts(0.6, 0.186, 0.0624, 8)
+
+
+def log_of(text="step,reward\n1,0.25\n2,0.5\n"):
+    """A training log."""
+    file = tempfile.NamedTemporaryFile("w", suffix=".csv")
+    file.write(text)
+    file.flush()
+    return file
+
+
+LOG = log_of()
 
 
 def first(chain):
@@ -127,6 +142,26 @@ CALLS = {
     "splitting_probability.n_replicas": lambda v: fe.splitting_probability(
         CYCLE, 1, [3], [0], score=LEVEL, n_replicas=v
     ),
+    "information_curve.n_starts": lambda v: fe.information_curve(CYCLE, 3, n_starts=v),
+    "information_curve.lags": lambda v: fe.information_curve(CYCLE, v),
+    "information_bound.n_states": lambda v: fe.information_bound([1.0, 0.8], [1, 2], n_states=v),
+    "decoding_schedule.length": lambda v: fe.decoding_schedule([0.5, 0.2, 0.1], v, 2),
+    "decoding_schedule.n_rounds": lambda v: fe.decoding_schedule([0.5, 0.2, 0.1], 4, v),
+    "average.max_iter": lambda v: fe.policy.average(CYCLE, LEVEL, 1.0, max_iter=v),
+    "average.max_iter 2": lambda v: fe.policy.average(
+        LATTICE, np.arange(1600.0) % 7, 1.0, max_iter=v
+    ),
+    "first_exit.max_iter": lambda v: fe.policy.first_exit(CYCLE, -LEVEL, 1.0, exit=[0], max_iter=v),
+    "verifiable.max_iter": lambda v: fe.policy.verifiable(CYCLE, [3], 1.0, wrong=[0], max_iter=v),
+    "finite_horizon.horizon": lambda v: fe.policy.finite_horizon(FLIP, [0.0, 1.0], 1.0, horizon=v),
+    "HorizonPolicy.chain.t": HORIZON.chain,
+    "PromptFit.quadrature.n": PROMPTS.quadrature,
+    "fit_prompts.group_size": lambda v: rlvr.fit_prompts(0.6, 0.186, 0.0624, v),
+    "fit_prompts.n_groups": lambda v: rlvr.fit_prompts(0.6, 0.186, 0.0624, 8, n_groups=v),
+    "grpo_recurrence.n": lambda v: rlvr.grpo_recurrence(0.2, 2.0, v),
+    "mean_pass_at_k.k": lambda v: rlvr.mean_pass_at_k([16, 20], [3, 4], v),
+    "mean_pass_at_k.k 2": lambda v: rlvr.mean_pass_at_k(2**50, 2**48, min(v, 2**49)),
+    "read_log.group_size": lambda v: rlvr.fit_curve(rlvr.read_log(LOG.name, group_size=v)),
     "expectation.axis": lambda v: rlvr.expectation([0.1, 0.2], axis=v),
     "fit_curve.lag": lambda v: rlvr.fit_curve(
         np.arange(50), rlvr.flow(0.1, 0.1, np.arange(50) / 20), lag=v

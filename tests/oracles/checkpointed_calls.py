@@ -46,11 +46,6 @@ def directed(n=1500):
     return fe.MarkovChain(P.tocsr(), normalize=True)
 
 
-def cost(n=1500):
-    """A reward of each state, between -1 and 0."""
-    return -np.random.default_rng(5).random(n)
-
-
 @cache
 def lazy():
     return reversible().lazy(0.5)
@@ -85,6 +80,11 @@ def paths():
     return list(fe.simulate(directed(60), 200, start=np.arange(8), n_walkers=8, rng=4))
 
 
+def waves(n=1500):
+    """A reward of each state."""
+    return np.sin(np.arange(n) / 40.0)
+
+
 def halves(chain):
     return np.arange(chain.n_states) % 2
 
@@ -115,11 +115,11 @@ CALLS = {
     ),
     "conductance": lambda **o: fe.conductance(reversible(), rng=1, **o),
     "modified_log_sobolev": lambda **o: fe.modified_log_sobolev(reversible(), rng=1, **o),
-    "information_curve": lambda **o: fe.information_curve(
-        reversible(), [1, 4, 60], n_starts=40, rng=1, **o
-    ),
     "mixing_curve": lambda **o: fe.mixing_curve(
         fresh(directed()), np.arange(0, 1500, 60), 150, **o
+    ),
+    "information_curve": lambda **o: fe.information_curve(
+        fresh(directed()), [1, 40, 90], n_starts=40, rng=1, **o
     ),
     "mixing_time": lambda **o: fe.mixing_time(lazy(), max_steps=300, **o),
     "mixing_time, starts": lambda **o: fe.mixing_time(
@@ -182,17 +182,20 @@ CALLS = {
     "flow_curve": lambda **o: rlvr.flow_curve(
         np.linspace(0.01, 0.9, 500), 0.25, np.linspace(0, 6, 40), **o
     ),
-    "verifiable": lambda **o: fe.policy.verifiable(tilted(), [14], 0.5, wrong=[0], **o),
-    "first_exit": lambda **o: fe.policy.first_exit(lazy(), cost(), 2.0, exit=[0, 700], **o),
-    "discounted": lambda **o: fe.policy.discounted(
-        directed(600), cost(600), 0.5, discount=0.99, **o
+    "average": lambda **o: fe.policy.average(fresh(directed()), waves(), 0.5, **o),
+    "average, small": lambda **o: fe.policy.average(fresh(directed(180)), waves(180), 0.05, **o),
+    "first_exit": lambda **o: fe.policy.first_exit(
+        reversible(), -1e-3 - waves() ** 2, 2.0, exit=[0, 700], **o
     ),
-    "average": lambda **o: fe.policy.average(directed(600), cost(600), 0.5, **o),
+    "verifiable": lambda **o: fe.policy.verifiable(reversible(), [0], 0.5, wrong=[700], **o),
+    "discounted": lambda **o: fe.policy.discounted(
+        fresh(directed()), waves(), 0.5, discount=0.999, **o
+    ),
     "finite_horizon": lambda **o: fe.policy.finite_horizon(
-        directed(600), cost(600), 0.5, horizon=30, **o
+        directed(), waves(), 0.5, horizon=60, **o
     ),
     "rate_function": lambda **o: fe.policy.rate_function(
-        directed(200), cost(200), [-0.6, -0.5, -0.3], tol=1e-6, **o
+        fresh(directed(180)), waves(180), [0.1, -0.2, 0.0, 3.0], **o
     ),
     "analyze": lambda **o: fe.analyze(
         fresh(directed(180)),
