@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fastebm import FastebmError, InputTooLargeError, InvalidChainError
+from fastebm import FastebmError, InputTooLargeError, InvalidChainError, count_transitions
 from fastebm._runtime import memory
 from fastebm._runtime.npy import read_array
 from fastebm.io import opening, read
@@ -295,6 +295,15 @@ def test_a_text_that_a_parquet_file_repeats_is_held_against_the_memory(tmp_path,
     assert path.stat().st_size < 5_000
     monkeypatch.setattr(memory, "free_memory", lambda: 1_000_000_000)
     refused(path, "20,000 rows", kind=InputTooLargeError)  # of 20 GB
+
+
+def test_a_batch_of_a_table_of_counts_is_held_against_the_memory(tmp_path, monkeypatch):
+    pa = pytest.importorskip("pyarrow")
+    once = pa.DictionaryArray.from_arrays(np.zeros(20_000, np.int32), pa.array(["x" * 1_000_000]))
+    path = parquet(tmp_path / "a.parquet", once, compression="zstd")
+    monkeypatch.setattr(memory, "free_memory", lambda: 1_000_000_000)
+    with pytest.raises(InputTooLargeError, match="20,000 rows"):
+        count_transitions(path)
 
 
 def test_pages_of_a_parquet_file_are_held_against_the_memory(tmp_path, monkeypatch):
