@@ -123,8 +123,8 @@ def _errors_naming(path: str) -> Iterator[None]:
         raise type(error)(f"{path}: {text}") from None
 
 
-def batches(path: str) -> Iterator[Any]:
-    """The pyarrow record batches of a .csv[.gz] or .parquet file."""
+def batches(path: str, *, keeps: bool = False) -> Iterator[Any]:
+    """The pyarrow record batches of a .csv[.gz] or .parquet file; `keeps`: the caller keeps all."""
     try:
         import pyarrow as pa
         import pyarrow.csv
@@ -137,7 +137,7 @@ def batches(path: str) -> Iterator[Any]:
         lower = path.lower()
         if lower.endswith(".parquet"):
             with opened(path) as file:
-                yield from batches_of(path, file)
+                yield from batches_of(path, file, keeps=keeps)
         elif lower.endswith((".csv", ".csv.gz")):
             # states and trajectories are read as text, because 01 is not the state 1; "null" and
             # "NaN" are words like any other; only an empty field is missing

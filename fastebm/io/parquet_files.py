@@ -19,9 +19,6 @@ def whole_table(path: str, file: IO[bytes]) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    facts = pq.read_metadata(file)
-    cells = _CELL_BYTES * facts.num_rows * facts.num_columns
-    forecast_memory(cells, f"{path}: its table of {facts.num_rows:,} rows")
     found = [*batches_of(path, file, keeps=True)]
     return pa.Table.from_batches(found) if found else pq.read_table(file)
 
@@ -40,7 +37,9 @@ def batches_of(path: str, file: IO[bytes], *, keeps: bool = False) -> Iterator[A
     facts = stored.metadata
     groups = [facts.row_group(k).total_byte_size for k in range(facts.num_row_groups)]
     purpose = f"{path}: its table of {facts.num_rows:,} rows"
-    forecast_memory(sum(groups) if keeps else max(groups, default=0), purpose)
+    pages = sum(groups) if keeps else max(groups, default=0)
+    cells = _CELL_BYTES * facts.num_rows * facts.num_columns if keeps else 0
+    forecast_memory(pages + cells, purpose)
     # a text that repeats is kept once, where the file does so
     texts = [x.name for x in stored.schema if x.physical_type == "BYTE_ARRAY"]
     size = 0
