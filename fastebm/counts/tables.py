@@ -13,7 +13,8 @@ from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 from ..io.dense_tables import INTEGER
 from ..io.edge_lists import SOURCE_NAMES, TARGET_NAMES
-from ..io.opening import damage_named, file_size, file_too_large, malformed, opened_lines
+from ..io.opening import damage_named, file_too_large, malformed, opened, opened_lines
+from ..io.parquet_files import batches_of
 from .accumulator import CountAccumulator
 
 _COUNT = ("count", "n", "weight", "wt", "w")
@@ -122,8 +123,8 @@ def _errors_naming(path: str) -> Iterator[None]:
         raise type(error)(f"{path}: {text}") from None
 
 
-def batches(path: str) -> Iterator[Any]:
-    """The pyarrow record batches of a .csv[.gz] or .parquet file."""
+def batches(path: str, *, keeps: bool = False) -> Iterator[Any]:
+    """The pyarrow record batches of a .csv[.gz] or .parquet file; `keeps`: the caller keeps all."""
     try:
         import pyarrow as pa
         import pyarrow.csv
@@ -132,12 +133,11 @@ def batches(path: str) -> Iterator[Any]:
         raise ImportError(
             'reading tables of transitions needs the package pyarrow: pip install "fastebm[data]"'
         ) from error
-    with damage_named(path, "write the file again"):
+    with file_too_large(), damage_named(path, "write the file again"):
         lower = path.lower()
         if lower.endswith(".parquet"):
-            file_size(path)  # a regular file
-            with pa.parquet.ParquetFile(path) as file:
-                yield from file.iter_batches()
+            with opened(path) as file:
+                yield from batches_of(path, file, keeps=keeps)
         elif lower.endswith((".csv", ".csv.gz")):
             # states and trajectories are read as text, because 01 is not the state 1; "null" and
             # "NaN" are words like any other; only an empty field is missing

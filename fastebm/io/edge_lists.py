@@ -9,10 +9,10 @@ from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
-from .._runtime.memory import forecast_memory
 from ..errors import InvalidChainError
 from .dense_tables import INTEGER, Row, read_table
 from .opening import damage_named, malformed, opened, opened_text
+from .parquet_files import whole_table
 from .transitions import Record, collect, transition_matrix
 
 # Names of the columns with the two states of an edge, here and in tables of transitions.
@@ -28,8 +28,6 @@ _NAME_THEM = "name the columns " + ", ".join(
 )
 # Columns up to which a table may look like an edge list.
 MAX_NARROW = 3
-# A cell of a .parquet file as an object of Python. Compressed, a million may take a few bytes.
-_CELL_BYTES = 80
 # The name that pandas gives to the column of the index.
 _INDEX_COLUMN = "__index_level_0__"
 
@@ -205,39 +203,7 @@ def read_parquet(path: str, form: Form | None = None) -> Listed:
             'reading .parquet needs the package pyarrow: pip install "fastebm[data]"'
         ) from error
     with damage_named(path, "write the file again"), opened(path) as file:
-        return _read_parquet_table(path, _bounded_table(path, file), form)
-
-
-def _bounded_table(path: str, file: IO[bytes]) -> Any:
-    """The table of a file, if what it expands to fits. Pages are compressed, rows repeat a value,
-    and values repeat a text that is stored once: a few bytes may hold any number of each."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    stored = pq.ParquetFile(file)
-    facts, purpose = stored.metadata, f"{path}: its table of {stored.metadata.num_rows:,} rows"
-    for field in stored.schema_arrow:
-        if pa.types.is_nested(field.type) or pa.types.is_fixed_size_binary(field.type):
-            problem = f"the column {field.name} holds {field.type}"
-            raise malformed(path, problem, "store names and numbers")
-    cells = _CELL_BYTES * facts.num_rows * facts.num_columns
-    groups = [facts.row_group(k) for k in range(facts.num_row_groups)]
-    forecast_memory(cells + sum(group.total_byte_size for group in groups), purpose)
-    # a text that repeats is kept once, where the file does so
-    texts = [x.name for x in stored.schema if x.physical_type == "BYTE_ARRAY"]
-    table = pq.ParquetFile(file, read_dictionary=texts).read()
-    plain = table.schema
-    for at, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            is_text = pa.types.is_string(field.type.value_type)  # or bytes, which must be UTF-8
-            kind = field.type.value_type if is_text else pa.large_string()
-            plain = plain.set(at, pa.field(field.name, kind))
-            for chunk in table.column(at).chunks:
-                lengths = pc.binary_length(chunk.dictionary.cast(pa.string()))
-                cells += 2 * (pc.sum(lengths.take(chunk.indices)).as_py() or 0)
-    forecast_memory(cells, purpose)
-    return table.cast(plain)
+        return _read_parquet_table(path, whole_table(path, file), form)
 
 
 def _read_parquet_table(path: str, table: Any, form: Form | None) -> Listed:

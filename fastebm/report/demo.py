@@ -27,7 +27,7 @@ from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 from .answers import lower_kind
 from .facts import RARE, heaviest_words, named, rare, standard_errors, version_of, versions
-from .files import plain, write_json
+from .files import Say, plain, write_json
 from .sweep import checked_betas
 
 # Of each dataset: its score, the score from which a state counts as superior, and a state of large
@@ -139,8 +139,7 @@ def run(
     if html is not None:
         write_text(page(demo, report), html)
         demo.say(f"the page with figures is {html}")
-    if demo.unprinted is not None:
-        raise demo.unprinted
+    demo.say.require()
     return report
 
 
@@ -148,26 +147,16 @@ class _Demo:
     """The stages of one run; each adds to `facts` and prints its findings."""
 
     def __init__(self, dataset: str, seed: int, options: dict[str, Any], stream: TextIO) -> None:
-        self.dataset, self.seed, self.options, self.stream = dataset, seed, options, stream
+        self.dataset, self.seed, self.options, self.say = dataset, seed, options, Say(stream)
         self.begin = self.lap = time.perf_counter()
         self.facts: dict[str, Any] = {}
         self.sweep: list[dict[str, Any]] = []
         self.timings: dict[str, float] = {}
         self.checks: list[bool] = []
-        self.unprinted: OSError | None = None
         # For the page: what was printed, and the results behind it.
         self.printed: list[tuple[str, tuple[Line, ...]]] = []
         self.gaps: dict[str, GapResult] = {}
         self.samples: dict[float, HittingSample] = {}
-
-    def say(self, text: str) -> None:
-        """Print the text. A stream that takes no more is an error at the end, when the files are
-        written."""
-        if self.unprinted is None:
-            try:
-                print(text, file=self.stream, flush=True)
-            except OSError as error:
-                self.unprinted = error
 
     def say_section(self, heading: str, *lines: Line) -> None:
         """Print a heading and its lines, and keep them for the page."""

@@ -1,7 +1,7 @@
-"""Reports as JSON."""
+"""Reports as JSON, and as text on a stream."""
 
 import json
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -37,3 +37,24 @@ def write_json(value: Any, path: Path | None = None, *, indent: int | None = 2) 
     if path is not None:
         write_text(text, path)
     return text
+
+
+class Say:
+    """Prints to a stream. One that takes no more is an error at the end, when the files are
+    written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._error: OSError | None = None
+
+    def __call__(self, text: str) -> None:
+        if self._error is None:
+            try:
+                print(text, file=self._stream, flush=True)
+            except OSError as error:
+                self._error = error
+
+    def require(self) -> None:
+        """Raise the error, if there was one."""
+        if self._error is not None:
+            raise self._error

@@ -186,7 +186,7 @@ def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
         from ..counts.tables import batches
 
         line = 0
-        for batch in batches(path):
+        for batch in batches(path, keeps=True):
             for row in batch.to_pylist():
                 yield (line := line + 1), row
         return

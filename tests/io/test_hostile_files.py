@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fastebm import FastebmError, InputTooLargeError, InvalidChainError
+from fastebm import FastebmError, InputTooLargeError, InvalidChainError, count_transitions
 from fastebm._runtime import memory
 from fastebm._runtime.npy import read_array
 from fastebm.io import opening, read
+from fastebm.report.observations import observed
 
 P = np.array([[0.0, 0.25, 0.75], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
 BANNER = "%%MatrixMarket matrix coordinate real general\n"
@@ -295,6 +296,24 @@ def test_a_text_that_a_parquet_file_repeats_is_held_against_the_memory(tmp_path,
     assert path.stat().st_size < 5_000
     monkeypatch.setattr(memory, "free_memory", lambda: 1_000_000_000)
     refused(path, "20,000 rows", kind=InputTooLargeError)  # of 20 GB
+
+
+def test_a_batch_of_a_table_of_counts_is_held_against_the_memory(tmp_path, monkeypatch):
+    pa = pytest.importorskip("pyarrow")
+    once = pa.DictionaryArray.from_arrays(np.zeros(20_000, np.int32), pa.array(["x" * 1_000_000]))
+    path = parquet(tmp_path / "a.parquet", once, compression="zstd")
+    monkeypatch.setattr(memory, "free_memory", lambda: 1_000_000_000)
+    with pytest.raises(InputTooLargeError, match="20,000 rows"):
+        count_transitions(path)
+
+
+def test_rows_of_trajectories_are_held_against_the_memory(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    path = parquet(tmp_path / "a.parquet", np.zeros(2_000_000, np.int8))
+    monkeypatch.setattr(memory, "free_memory", lambda: 100_000_000)
+    rows = observed(str(path), [], ["source"], None, None, "target", 20, 0.0)
+    with pytest.raises(InputTooLargeError, match="2,000,000 rows"):
+        next(rows)
 
 
 def test_pages_of_a_parquet_file_are_held_against_the_memory(tmp_path, monkeypatch):
