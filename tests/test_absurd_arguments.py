@@ -51,7 +51,7 @@ def test_absurd_sizes_are_refused_by_name(name, outcomes):
 
 def integer_arguments():
     """Names "function.argument" of all public arguments that are integers."""
-    for module in (fe, rlvr):
+    for module in (fe, fe.policy, rlvr):
         for name in module.__all__:
             found = getattr(module, name)
             if inspect.isfunction(found):

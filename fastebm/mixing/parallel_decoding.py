@@ -142,7 +142,8 @@ def decoding_schedule(information: npt.ArrayLike, length: int, n_rounds: int) ->
     >>> round(found.cost, 4), [batch.tolist() for batch in found.rounds]
     (0.3991, [[1, 4, 7], [0, 2, 3, 5, 6, 8]])
     """
-    length, n_rounds = validate.count(length, "length"), validate.count(n_rounds, "n_rounds")
+    length = validate.count(length, "length")
+    n_rounds = min(validate.count(n_rounds, "n_rounds"), length)  # a round has a position
     search = _Search(_information(information, length))
     for _ in range(n_rounds):
         search.add_round(length)

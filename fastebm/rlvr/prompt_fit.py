@@ -5,6 +5,7 @@ from scipy.optimize import brentq, least_squares
 from scipy.special import gammaincc, roots_jacobi
 
 from .._runtime import validate
+from .._runtime.memory import forecast_memory
 from .._runtime.results import Result, result
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
@@ -54,7 +55,8 @@ class PromptFit(Result):
     def quadrature(self, n: int = 32) -> tuple[FloatArray, FloatArray]:
         """(accuracies (n,), weights (n,)) of Gauss and Jacobi: prompts for `flow_curve`,
         `expectation` and `beta_for_mean`, exact for polynomials of degree 2 n - 1."""
-        x, weights = roots_jacobi(validate.count(n, "n"), self.b - 1, self.a - 1)
+        forecast_memory(64 * validate.count(n, "n"), f"n = {n} prompts", "lower n")
+        x, weights = roots_jacobi(n, self.b - 1, self.a - 1)
         return np.clip((1 + x) / 2, 0.0, 1.0), weights / weights.sum()
 
 

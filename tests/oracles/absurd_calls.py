@@ -7,6 +7,7 @@ import json
 import resource
 import signal
 import sys
+import tempfile
 import time
 import warnings
 
@@ -28,7 +29,13 @@ COUNTS = np.array([[0, 5, 2], [3, 0, 4], [2, 6, 0]])
 PATHS = [np.random.default_rng(i).integers(0, 3, 200) for i in range(3)]
 ANSWERS = np.broadcast_to(2e-7, 5_000_000)
 P0 = np.broadcast_to(0.1, (200_000, 1))
+PROMPTS = rlvr.fit_prompts(0.6, 0.186, 0.0624, 8)
+LOG = tempfile.mkdtemp() + "/log.csv"
 EDGES = [0, 1, 2], [1, 2, 0]
+
+
+with open(LOG, "w") as file:
+    file.write("step,accuracy\n1,0.5\n2,0.6\n")
 
 
 def first(chain):
@@ -127,6 +134,16 @@ CALLS = {
     "splitting_probability.n_replicas": lambda v: fe.splitting_probability(
         CYCLE, 1, [3], [0], score=LEVEL, n_replicas=v
     ),
+    "information_bound.n_states": lambda v: fe.information_bound([1.0, 0.5], [1, 2], n_states=v),
+    "decoding_schedule.length": lambda v: fe.decoding_schedule([0.3, 0.2], v, 2),
+    "decoding_schedule.n_rounds": lambda v: fe.decoding_schedule([0.3, 0.2], 3, v),
+    "average.max_iter": lambda v: fe.policy.average(CYCLE, LEVEL, 1.0, max_iter=v),
+    "first_exit.max_iter": lambda v: fe.policy.first_exit(CYCLE, -LEVEL, 1.0, exit=[0], max_iter=v),
+    "verifiable.max_iter": lambda v: fe.policy.verifiable(CYCLE, [0], 1.0, max_iter=v),
+    "finite_horizon.horizon": lambda v: fe.policy.finite_horizon(CYCLE, LEVEL, 1.0, horizon=v),
+    "fit_prompts.n_groups": lambda v: rlvr.fit_prompts(0.3, 0.1, 0.5, group_size=8, n_groups=v),
+    "PromptFit.quadrature.n": lambda v: PROMPTS.quadrature(v),
+    "read_log.group_size": lambda v: rlvr.read_log(LOG, group_size=v),
     "expectation.axis": lambda v: rlvr.expectation([0.1, 0.2], axis=v),
     "fit_curve.lag": lambda v: rlvr.fit_curve(
         np.arange(50), rlvr.flow(0.1, 0.1, np.arange(50) / 20), lag=v
