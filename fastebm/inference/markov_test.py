@@ -224,7 +224,7 @@ def _order_statistic(trajectories: Trajectories, n: int) -> tuple[float, int, in
 def _powers(
     counts: sp.csr_array, lags: Sequence[int], longest: int
 ) -> list[tuple[int, sp.csr_array]]:
-    """Each lag with P^lag, which is not needed of lags that the longest trajectory does not have."""
+    """Each lag with P^lag; of lags that no trajectory has, the power does not matter."""
     total = np.asarray(counts.sum(axis=1)).ravel()
     P = sp.csr_array(sp.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ counts)
     power, at, found = P, 1, {}
