@@ -123,7 +123,7 @@ def markov_test(
     counts = count_transitions(data).counts
     n = counts.shape[0]
     statistic, dof, n_triples = _order_statistic(data, n)
-    powers = _powers(counts, lags)
+    powers = _powers(counts, lags, int(lengths.max()))
     distances = _lag_distances(data, powers)
     forecast_memory(
         64 * int(lengths.sum()) + 200 * int(lengths.max()) + n_bootstrap * (64 + 48 * len(lags)),
@@ -221,13 +221,15 @@ def _order_statistic(trajectories: Trajectories, n: int) -> tuple[float, int, in
     return max(0.0, 2.0 * float(total)), dof, len(x)
 
 
-def _powers(counts: sp.csr_array, lags: Sequence[int]) -> list[tuple[int, sp.csr_array]]:
-    """Each lag with P^lag."""
+def _powers(
+    counts: sp.csr_array, lags: Sequence[int], longest: int
+) -> list[tuple[int, sp.csr_array]]:
+    """Each lag with P^lag; of lags that no trajectory has, the power does not matter."""
     total = np.asarray(counts.sum(axis=1)).ravel()
     P = sp.csr_array(sp.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ counts)
     power, at, found = P, 1, {}
     for lag in sorted(lags):
-        while at < lag:
+        while at < min(lag, longest):
             power, at = sp.csr_array(power @ P), at + 1
         found[lag] = power
     return [(lag, found[lag]) for lag in lags]

@@ -113,6 +113,8 @@ def enclose(
 
 def _slack(policy: ScaledPattern, times: FloatArray, growth: float, threads: int) -> FloatArray:
     """(I - exp(growth) P) t, rounded down."""
+    if not growth < MAX_CHANGE:
+        return np.full(len(times), -np.inf)
     degree = policy.pattern.max_degree + 8.0
     after, slack = policy.apply(times, num_threads=threads), np.empty_like(times)
     _core.scaled_difference(policy.operator, times, slack, 1, threads)

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
 from .._runtime.results import Result, result
-from .._runtime.resumable import Resumable, forget_stages, resumable
+from .._runtime.resumable import Resumable, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from .._runtime.warn import warn_unconverged
@@ -298,7 +298,6 @@ class _ExitSearch:
             run(kernel.n_products, **info)
 
         def check(n_steps: int) -> None:
-            forget_stages()  # the state of the search covers its solves
             run.save()
             if n_steps in EXAMINED:
                 require_finite(kernel, inside, self.reaching, report)

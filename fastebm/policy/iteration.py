@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._runtime.resumable import forget_stages
 from .._runtime.types import BoolArray, FloatArray
 from ..linalg.iterate import Iterate
 from ..linalg.m_matrix import MMatrixSystem
@@ -200,6 +201,8 @@ class FixedPointSearch(PolicySearch):
         after each, and may raise where there is no fixed point."""
         while True:
             at = self.at
+            if at.n_steps:  # here, so that a call that continues checks, too
+                check(at.n_steps)
             step = step_at(self.kernel, at.v, inside, self.limit)
             d = step.solve(step.rho, STEP_TOL, report)
             if d is None:  # the policy is trapped, to the precision of a double: sweep
@@ -215,9 +218,8 @@ class FixedPointSearch(PolicySearch):
                 return step
             scale = math.sqrt(min(1.0, float(np.abs(at.v).max())))
             last = 1 if is_exact and size <= LAST_STEP * scale else -1
-            n_steps = at.n_steps + 1
-            self._move(_Place(at.v + d, n_steps, min(at.before, size), mark=last))
-            check(n_steps)
+            self._move(_Place(at.v + d, at.n_steps + 1, min(at.before, size), mark=last))
+            forget_stages()  # the new place covers the solves before it
 
 
 class PerronSearch(PolicySearch):

@@ -14,7 +14,16 @@ from .registry import ANALYSES, verdicts_of
 from .verdicts import BAD, CRASH, OPEN, REFUSED, RIGHT, Verdict
 
 # Each enters its checks under `registry.ANALYSES`.
-for _topic in ("hitting", "laws", "mixing", "policies", "reports", "samples", "spectral"):
+for _topic in (
+    "hitting",
+    "laws",
+    "lookahead",
+    "mixing",
+    "policies",
+    "reports",
+    "samples",
+    "spectral",
+):
     import_module(f"{__package__}.check_{_topic}")
 
 SECONDS = 60  # for one analysis of one small chain
