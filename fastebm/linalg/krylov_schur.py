@@ -23,6 +23,8 @@ from .rounding import EPS
 # Where a check costs more than a step: steps between two checks of a small basis. A large basis
 # grows by a quarter between two checks, for the same reason.
 STEPS_PER_CHECK = 4
+# Stands for an infinite Ritz value in distances: their differences and squares stay in range.
+FARTHEST = 1e150
 
 
 class KrylovSchur:
@@ -287,8 +289,13 @@ class KrylovSchur:
 
 def _matched(found: NumberArray, values: NumberArray) -> IntArray:
     """The positions in `values` of the numbers `found`, each taken once: rounding may have moved
-    both, as it turns two nearly defective real ones into a conjugate pair."""
+    both, as it turns two nearly defective real ones into a conjugate pair. Of an inverse, numbers
+    near 0 stand for infinite ones, which have no distances."""
     from scipy.optimize import linear_sum_assignment  # slow to import, and needed here alone
 
-    positions: IntArray = linear_sum_assignment(np.abs(found[:, None] - values))[1]
+    rows, columns = (
+        np.nan_to_num(numbers, nan=FARTHEST, posinf=FARTHEST, neginf=-FARTHEST)
+        for numbers in (found, values)
+    )
+    positions: IntArray = linear_sum_assignment(np.abs(rows[:, None] - columns))[1]
     return positions

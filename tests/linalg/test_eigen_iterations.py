@@ -12,7 +12,7 @@ from fastebm import _core
 from fastebm.chains.symmetrized import balanced, symmetrized
 from fastebm.linalg.davidson import BlockDavidson
 from fastebm.linalg.eigenvalue_selection import EigenvalueSelection
-from fastebm.linalg.krylov_schur import KrylovSchur
+from fastebm.linalg.krylov_schur import KrylovSchur, _matched
 from fastebm.linalg.operator import Operator, RandomVectors
 from fastebm.linalg.orthonormal_basis import OrthonormalBasis
 from fastebm.linalg.three_term import ThreeTerm
@@ -122,3 +122,10 @@ def test_three_terms_have_the_spectrum_of_the_operator():
     alpha, beta = run.alpha, run.beta
     top = np.linalg.eigvalsh(np.diag(alpha) + np.diag(beta[:-1], 1) + np.diag(beta[:-1], -1))[-1]
     assert_allclose(1 - top, 1 - np.linalg.eigvalsh((S + S.T) / 2)[-2], rtol=1e-9)
+
+
+def test_infinite_ritz_values_are_matched():
+    """Of an inverse, numbers near 0 stand for infinite ones, on both sides of zero."""
+    values = np.array([0.5, np.inf, -np.inf, 0.3 + 0.1j, np.nan])
+    order = [3, 1, 0, 2]
+    assert_array_equal(_matched(values[order], values[:4]), order)
