@@ -12,9 +12,11 @@ import numpy as np
 
 from .._runtime.validate import forecast_matrix
 from .opening import damage_named, largest_content, malformed, opened, shown
-from .transitions import whole
+from .transitions import real, whole
 
 _BLOCK = 1 << 20
+# Without an exponent only a longer line holds a number below the smallest double.
+LONGEST_ZERO = 300
 LONGEST_LINE = 1 << 16  # of the header; lines of entries are shorter than a block
 
 _INDEX = rb"[0-9]{1,10}+"
@@ -53,6 +55,8 @@ def read_mtx(path: str) -> tuple[Any, None]:
     values = matrix.data if header.is_sparse else matrix
     if not np.isfinite(values).all():
         raise malformed(path, "an entry is too large for a double", "scale the matrix down")
+    if header.field == "real" and (values == 0.0).any():
+        _require_zeros(path, header)
     if header.is_sparse and header.is_symmetric and matrix.tocsr().nnz != matrix.nnz:
         raise malformed(
             path,
@@ -60,6 +64,20 @@ def read_mtx(path: str) -> tuple[Any, None]:
             "list each entry of the lower triangle once",
         )
     return matrix, None
+
+
+def _require_zeros(path: str, header: Header) -> None:
+    """Refuse entries that are read as 0 because no double is so small."""
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):
+            can_underflow = b"-" in line or len(line) > LONGEST_ZERO
+            if number > header.line and can_underflow and line.strip():
+                try:
+                    real(line.split()[-1].decode())
+                except ValueError as error:
+                    raise malformed(
+                        path, f"line {number}: {error}", "scale the matrix up"
+                    ) from None
 
 
 def _header(path: str, file: IO[bytes]) -> Header:

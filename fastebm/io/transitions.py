@@ -1,6 +1,7 @@
 """From records of single transitions to a matrix."""
 
 import math
+import re
 from array import array
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
@@ -19,16 +20,23 @@ Record: TypeAlias = tuple[int, str, str, str | float]
 _RECORDS_A_FORECAST = 1 << 18
 
 
+# A number with another digit than 0 before its exponent.
+NOT_ZERO = re.compile(r"[^eE]*[1-9]")
+
+
 def real(text: str | float) -> float:
     """The number in a field. Python would read 1_000 as 1000 and digits of other scripts; here
     they are no numbers."""
     if isinstance(text, str):
         try:
-            if text.isascii() and "_" not in text:
-                return float(text)
+            value = float(text) if text.isascii() and "_" not in text else None
         except ValueError:
-            pass
-        raise ValueError(f"{shown(text)} is not a number")
+            value = None
+        if value is None:
+            raise ValueError(f"{shown(text)} is not a number")
+        if value == 0.0 and NOT_ZERO.match(text):
+            raise ValueError(f"{shown(text)} is below the smallest double")
+        return value
     if text is None or isinstance(text, bytes):
         raise ValueError("a number is missing" if text is None else f"{text!r} is not a number")
     return float(text)

@@ -356,3 +356,28 @@ def test_a_file_that_may_not_be_read(tmp_path):
     (tmp_path / "a.csv").chmod(0)
     with pytest.raises(PermissionError, match=r"a\.csv"):
         read(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        ("a.csv", "a,b,1\nb,a,1e-400\nb,b,1\n", "line 2"),
+        ("a.csv", "a,b,1\nb,a,0." + "0" * 400 + "1\nb,b,1\n", "line 2"),
+        ("a.tra", "2 3\n0 1 1\n1 0 2E-999\n1 1 1\n", "line 3"),
+        ("a.mtx", BANNER + "2 2 3\n1 2 1\n2 1 1e-400\n2 2 1\n", "line 4"),
+        ("a.mtx", BANNER + "2 2 3\n1 2 1\n2 1 0." + "0" * 400 + "1\n2 2 1\n", "line 4"),
+    ],
+)
+def test_numbers_below_the_smallest_double_are_refused(tmp_path, name, text, place):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InvalidChainError, match=f"{place}: .* is below the smallest double"):
+        read(path)
+
+
+@pytest.mark.parametrize("zero", ["0", "0.0", "-0.0", "0e-999", "0.000E+5"])
+def test_zeros_are_zeros(tmp_path, zero):
+    (tmp_path / "a.csv").write_text(f"a,b,1\nb,a,{zero}\nb,b,1\n")
+    (tmp_path / "a.mtx").write_text(f"{BANNER}2 2 3\n1 2 1\n2 1 {zero}\n2 2 1\n")
+    for name in ("a.csv", "a.mtx"):
+        assert read(tmp_path / name)[0].toarray().tolist() == [[0, 1], [0, 1]]
