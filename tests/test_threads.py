@@ -359,7 +359,7 @@ def test_a_real_ctrl_c_is_answered_within_a_second(build, run):
         sent.append(time.perf_counter())
         signal.raise_signal(signal.SIGINT)
 
-    timer = threading.Timer(0.5, send)
+    timer = threading.Timer(0.25, send)
     timer.start()
     try:
         with pytest.raises(fe.Interrupted):
