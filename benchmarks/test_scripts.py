@@ -65,7 +65,7 @@ def test_coverage_is_stated_of_every_shape(capsys, monkeypatch):
     assert len(lines) == 2 * len(shapes) and all("±" in line for line in lines)
 
 
-def test_training_logs_give_three_tables(tmp_path, capsys):
+def test_training_logs_give_five_tables(tmp_path, capsys):
     steps = np.arange(1, 101)
     p = fe.rlvr.flow(0.4, 0.5, 0.03 * steps) + 0.01 * np.random.default_rng(0).normal(size=100)
     lines = [
@@ -77,4 +77,4 @@ def test_training_logs_give_three_tables(tmp_path, capsys):
     )
     rlvr_runs.main(tmp_path / "log.csv")
     lines = capsys.readouterr().out.splitlines()
-    assert len([line for line in lines if line.startswith("| a |")]) == 3
+    assert len([line for line in lines if line.startswith("| a |")]) == 5
