@@ -305,4 +305,5 @@ def generator_to_csr(
     indptr = np.append(0, np.cumsum(moves, dtype=np.int64))[Q.indptr]
     matrix = _core.Csr(indptr, Q.indices[moves].astype(np.int32), Q.data[moves])
     matrix, scale, _ = balanced(matrix, np.full(Q.shape[0], rate))
-    return matrix, 1.0 / scale, 1.0 - exit_rate / rate, rate
+    # the difference of close rates is exact, and so small holding probabilities keep their digits
+    return matrix, 1.0 / scale, (rate - exit_rate) / rate, rate

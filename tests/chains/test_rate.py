@@ -1,6 +1,7 @@
 """The rate of a uniformised chain goes with the chains whose generator it still gives."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -59,3 +60,15 @@ def test_chains_in_results_have_a_json_form():
     assert json.loads(json.dumps(sets))["chain"]["n_states"] == 2
     labelled = fe.MarkovChain(np.eye(2)[::-1], labels=[1, "b"]).to_dict()
     assert json.loads(json.dumps(labelled))["labels"] == ["1", "b"]
+
+
+def test_small_holding_probabilities_keep_their_digits():
+    """1 - exit rate / rate without cancellation, in exact arithmetic of the same doubles."""
+    rates = 1.1298695 * (1.0 - 10.0 ** -np.arange(3.0, 16.0))
+    rates = np.append(rates, 1.1298695)
+    n = len(rates)
+    Q = np.zeros((n, n))
+    Q[np.arange(n), (np.arange(n) + 1) % n] = rates
+    held = fe.MarkovChain.from_generator(Q - np.diag(rates)).to_scipy().toarray().diagonal()
+    exact = [float(1 - Fraction(rate) / Fraction(rates[-1])) for rate in rates]
+    np.testing.assert_allclose(held, exact, rtol=4e-16, atol=0.0)
