@@ -78,13 +78,16 @@ def _separation(pairs: EigenResult, j: int) -> float:
 def _unresolved_states(
     f: FloatArray, root: FloatArray, eta: float
 ) -> tuple[BoolArray, float, float]:
-    """(U, the range of f, the largest error of f outside U)."""
+    """(U, the range of f, the largest error of f outside U). If no state is resolved, there is
+    nothing to extend from: U is empty and the error infinite."""
     with np.errstate(all="ignore"):
         u = np.abs(root * f)
         u[~np.isfinite(u)] = 0.0
         clear = u >= min(CLEAR * eta, 0.5 * u.max())
         scale = float(np.abs(f[clear]).max())
         resolved = (root * (RESOLVED * scale) >= eta) | (root * scale >= ALWAYS_RESOLVED * u.max())
+        if not resolved.any():
+            return resolved, scale, math.inf
         return ~resolved, scale, float(eta / root[resolved].min())
 
 
