@@ -112,7 +112,7 @@ def test_a_limit_of_the_file_size(tmp_path):
     folder = os.path.dirname(called.__code__.co_filename)
     path = [folder, os.environ.get("PYTHONPATH", "")]
     found = subprocess.run(
-        [sys.executable, "-c", LIMITED, CALL, str(tmp_path / "state")],
+        [sys.executable, "-P", "-c", LIMITED, CALL, str(tmp_path / "state")],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
         capture_output=True,
         text=True,

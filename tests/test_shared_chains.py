@@ -14,6 +14,7 @@ import example_rules
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from thread_work import gap_of
 
 import fastebm as fe
 from fastebm._runtime.lazy import lazy
@@ -178,7 +179,7 @@ def test_waiting_threads_sleep_soon_unless_the_user_chose(chosen, spins):
     """A thread that spins takes the CPU of the one it waits for, where CPUs are busy."""
     kept = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run(
-        [sys.executable, "-c", WAITING],
+        [sys.executable, "-P", "-c", WAITING],
         env=kept | chosen | {"OMP_DISPLAY_ENV": "verbose"},
         capture_output=True,
         text=True,
@@ -227,17 +228,16 @@ def test_a_child_forked_while_a_thread_computes_does_not_wait_for_it():
         child.kill()
 
 
-def gap_of(chain):
-    return fe.spectral_gap(chain, rng=1, num_threads=2).gap
-
-
 @pytest.mark.parametrize("build", [CHAINS["torus"], CHAINS["reversible"]], ids=["torus", "stored"])
-def test_a_process_pool_of_a_forkserver(build):
+def test_a_process_pool_of_a_forkserver(build, tmp_path, monkeypatch):
     if "forkserver" not in multiprocessing.get_all_start_methods():
         pytest.skip("this system has no forkserver")
+    monkeypatch.chdir(tmp_path)  # where no source folder is found before the installed package
     chain = build()
     with multiprocessing.get_context("forkserver").Pool(1) as pool:
-        assert pool.map(gap_of, [chain, chain]) == [gap_of(chain)] * 2
+        # a worker that dies would be waited for
+        found = pool.map_async(gap_of, [chain, chain]).get(timeout=120)
+    assert found == [gap_of(chain)] * 2
 
 
 def test_joblib():

@@ -245,7 +245,9 @@ LIMITS = {
 def test_limits_of_the_system_lower_the_number_of_threads(limit):
     """libgomp ends the process if it cannot start a thread."""
     done = subprocess.run(
-        [sys.executable, "-c", FEW_THREADS.format(limit=limit)], capture_output=True, text=True
+        [sys.executable, "-P", "-c", FEW_THREADS.format(limit=limit)],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[1]) < 1000

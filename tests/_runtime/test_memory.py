@@ -275,7 +275,7 @@ def test_limits_of_the_process_count(name):
     if room < 3 * GB or resource.getrlimit(getattr(resource, name))[0] != resource.RLIM_INFINITY:
         pytest.skip("this process has too little memory for the test")
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED.format(name=name)], capture_output=True, text=True
+        [sys.executable, "-P", "-c", LIMITED.format(name=name)], capture_output=True, text=True
     )
     assert name in done.stdout, done.stderr
     assert "4,000,000,0" in done.stdout and "n_steps" in done.stdout

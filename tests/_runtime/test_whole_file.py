@@ -35,7 +35,9 @@ def writer(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-P", "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert process.stdout.readline() == b"written\n"
     yield path, process
@@ -159,7 +161,7 @@ def test_a_full_disk_is_an_error_with_path_and_bytes(tmp_path):
         "except OSError as error:\n    print(error.errno, error.filename, error.strerror)\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", program, str(path)], capture_output=True, text=True, check=True
     )
     assert run.stdout.startswith(f"{errno.EFBIG} {path} ")
     assert "after 4,096 bytes" in run.stdout

@@ -20,7 +20,17 @@ def chain(tmp_path):
 
 def shell(line, *arguments):
     """Run a line of the shell in which "$@" are the command and its arguments."""
-    command = ["bash", "-c", line, "bash", sys.executable, "-m", "fastebm", *map(str, arguments)]
+    command = [
+        "bash",
+        "-c",
+        line,
+        "bash",
+        sys.executable,
+        "-P",
+        "-m",
+        "fastebm",
+        *map(str, arguments),
+    ]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -41,7 +51,9 @@ def test_no_file_gets_the_number_of_a_closed_stream(tmp_path, closed):
         f"cli._call = lambda *_: os.open({str(out)!r}, os.O_CREAT | os.O_WRONLY)\n"
         "cli.run_process()"
     )
-    done = subprocess.run(["bash", "-c", f'"$@" {closed}', "bash", sys.executable, "-c", program])
+    done = subprocess.run(
+        ["bash", "-c", f'"$@" {closed}', "bash", sys.executable, "-P", "-c", program]
+    )
     assert done.returncode > 2
 
 

@@ -136,7 +136,13 @@ def test_files_that_become_too_large(tmp_path):
         commands[kind] = command(kind, tmp_path, place)
         write_old(commands[kind][1])
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, json.dumps([words for words, _ in commands.values()])],
+        [
+            sys.executable,
+            "-P",
+            "-c",
+            LIMITED,
+            json.dumps([words for words, _ in commands.values()]),
+        ],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -43,3 +43,8 @@ def work():
 
 def report(queue):
     queue.put((work(), threads.resolve_threads(8)))
+
+
+def gap_of(chain):
+    """The gap, with two threads where they are allowed."""
+    return fe.spectral_gap(chain, rng=1, num_threads=2).gap

@@ -86,19 +86,20 @@ def answers(run, prompts=8, size=4, seed=1):
 
 
 def trl_completions(folder, rows):
-    import pandas as pd
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
 
     folder.mkdir()
     for step in sorted({row[0] for row in rows}):
         mine = [row for row in rows if row[0] == step]
-        frame = pd.DataFrame({
+        table = pa.table({
             "step": [step] * len(mine),
             "prompt": [prompt for _, prompt, _ in mine],
             "completion": ["some text"] * len(mine),
             "accuracy_reward": [reward for _, _, reward in mine],
             "advantage": [0.0] * len(mine),
         })  # fmt: skip
-        frame.to_parquet(folder / f"completions_{step:05d}.parquet")
+        write_table(table, folder / f"completions_{step:05d}.parquet")
 
 
 def verl_rows(run):
