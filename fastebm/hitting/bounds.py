@@ -354,11 +354,10 @@ class _ExitRateSolve:
         lower_gap, pi_converged = lower_end(self.gap), self.law.converged
         above = bound_from_gap(self.gap, self.law, self.mask)
         after = self.chain._scaled.apply(self.mean, num_threads=self.threads)
-        back = (
-            1.0 + _core.vec_dot(np.where(self.mask, self.pi, 0.0), after, self.threads) / mass
-            if mass > 0
-            else math.inf
-        )
+        on_target = np.where(self.mask, self.pi, 0.0)
+        _, total = averages(on_target, self.mask, after, self.threads)  # elsewhere it may be inf
+        kac = 1.0 / mass if mass > 0 else math.inf
+        back = 1.0 + total / mass if mass > 0 else math.inf
         return BoundsResult(
             lag=self.chain.lag,
             target_mass=mass,
@@ -372,8 +371,8 @@ class _ExitRateSolve:
                 lower_gap * mass * max(1.0 - mass_error(self.law), 0.0) if self.reversible else None
             ),
             quasi_stationary_mean=1.0 / self.rate if self.rate > 0 else math.inf,
-            return_time=back,
-            return_time_kac=1.0 / mass if mass > 0 else math.inf,
+            return_time=back if math.isfinite(back) else kac,  # means beyond the range of doubles
+            return_time_kac=kac,
             mean=mean,
             mean_bound=self._mean_bound() if self.reversible and self.low > 0.0 else None,
             error=self.error,

@@ -306,4 +306,5 @@ def generator_to_csr(
     matrix = _core.Csr(indptr, Q.indices[moves].astype(np.int32), Q.data[moves])
     matrix, scale, _ = balanced(matrix, np.full(Q.shape[0], rate))
     # the difference of close rates is exact, and so small holding probabilities keep their digits
-    return matrix, 1.0 / scale, (rate - exit_rate) / rate, rate
+    shift = np.asarray((rate - exit_rate) / rate, np.float64)
+    return matrix, 1.0 / scale, shift, rate
