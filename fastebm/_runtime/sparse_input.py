@@ -153,6 +153,8 @@ def _integers(values: Any, what: str) -> npt.NDArray[Any]:
 
 def _values(data: npt.NDArray[Any], ndim: int, name: str) -> npt.NDArray[Any]:
     _require_shape(data, ndim, f"{name}: data")
+    if data.dtype.kind not in "biufc":
+        raise _fault(f"{name}: data holds {data.dtype}, not numbers")
     dtype = data.dtype.newbyteorder("=")  # SciPy has neither another byte order nor float16
     return data.astype(np.float32 if dtype == np.float16 else dtype, copy=False)
 

@@ -133,3 +133,12 @@ def test_coordinates_that_are_no_pair(coords):
     matrix.coords = coords
     with pytest.raises(fe.InvalidChainError, match="make the matrix again"):
         fe.MarkovChain(matrix)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo", "dia"])
+@pytest.mark.parametrize("kind", ["<U3", "S3", "M8[s]"])
+def test_values_that_are_no_numbers(form, kind):
+    matrix = getattr(sp, f"{form}_array")(P)
+    matrix.data = np.ones(matrix.data.shape).astype(np.int64).astype(kind)
+    with pytest.raises((fe.InvalidChainError, TypeError), match="numbers"):
+        fe.MarkovChain(matrix)
