@@ -246,8 +246,11 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _damaged(path: pathlib.Path, error: Exception) -> InvalidChainError:
+    reason = " ".join(str(error).split())
+    if "pickle" in reason:  # NumPy's advice is to trust the file
+        reason = "it holds Python objects"
     return InvalidChainError(
-        f"{path} is not a checkpoint of fastebm, or a damaged one ({error}); name another file, "
+        f"{path} is not a checkpoint of fastebm, or a damaged one ({reason}); name another file, "
         "or remove it to start again"
     )
 

@@ -96,3 +96,12 @@ def test_fingerprints_of_strong_tilts_differ_where_all_transitions_underflow():
     cold, colder = (fe.tilt(fe.MarkovChain(P), np.arange(3.0), beta) for beta in (1e-3, 1e-4))
     np.testing.assert_array_equal(cold.to_scipy().toarray(), colder.to_scipy().toarray())
     assert cold.fingerprint() != colder.fingerprint()
+
+
+def test_objects_are_refused_without_the_advice_of_numpy(tmp_path):
+    path = tmp_path / "state"
+    with open(path, "wb") as file:
+        np.save(file, np.array([{}], dtype=object))
+    with pytest.raises(fe.InvalidChainError) as caught:
+        fe.hitting_times(fe.Hypercube(3), [0], checkpoint=path)
+    assert "allow_pickle" not in str(caught.value) and "\n" not in str(caught.value)
