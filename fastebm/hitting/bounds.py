@@ -69,7 +69,8 @@ class BoundsResult(StepsResult):
     quasi_stationary_mean : float
         1 / exit_rate: the mean hitting time from the quasi-stationary distribution.
     return_time : float
-        The mean return time to A from pi conditioned on A, from the solved means.
+        The mean return time to A from pi conditioned on A, from the solved means; `return_time_kac`
+        where these exceed the range of doubles.
     return_time_kac : float
         1 / pi(A), which equals it (Kac).
     mean : ndarray (n_states,)
@@ -371,7 +372,7 @@ class _ExitRateSolve:
                 lower_gap * mass * max(1.0 - mass_error(self.law), 0.0) if self.reversible else None
             ),
             quasi_stationary_mean=1.0 / self.rate if self.rate > 0 else math.inf,
-            return_time=back if math.isfinite(back) else kac,  # means beyond the range of doubles
+            return_time=kac if math.isinf(back) else back,  # means beyond the range of doubles
             return_time_kac=kac,
             mean=mean,
             mean_bound=self._mean_bound() if self.reversible and self.low > 0.0 else None,

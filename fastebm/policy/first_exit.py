@@ -88,7 +88,7 @@ class FirstExitPolicy(Result):
         return policy_chain(self._problem, self.log_z)
 
     def with_beta(self, beta: float) -> "FirstExitPolicy":
-        """The optimum at another beta, found from this one.
+        """The optimum at another beta.
 
         Parameters
         ----------
