@@ -2,5 +2,6 @@
 
 from .model import LanguageModel
 from .table_model import TableModel
+from .verifiers import answer_is, number_is
 
-__all__ = ["LanguageModel", "TableModel"]
+__all__ = ["LanguageModel", "TableModel", "answer_is", "number_is"]
