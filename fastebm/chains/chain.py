@@ -39,7 +39,10 @@ class MarkovChain(ChainConstructors):
         chain reversible. Probabilities that were divided by their row sum before round differently
         in the two directions of an edge (flux violation of about 1e-8); `reversibilize` repairs it.
         Of a pandas.DataFrame, whose index and columns must have the same names in any order, the
-        states are the rows in their order, with these names as labels.
+        states are the rows in their order, with these names as labels. Also accepted are graphs
+        of networkx and igraph, which give the random walk on them (`from_graph`), chains of
+        deeptime, PyEMMA, QuantEcon and PyDTMC, kernels of CellRank, and tensors of PyTorch, each
+        with the names of its states and its lag.
     pi : array_like (n_states,), optional
         The stationary distribution, if known. One that is wrong is refused, and where the right
         one is in closed form or cheap, a less accurate one is replaced by it. Otherwise it is only

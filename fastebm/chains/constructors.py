@@ -17,11 +17,33 @@ from ..counts.matrix import CountMatrix, CountsLike, NamedCounts
 from ..counts.reversible_mle import fit_reversible
 from ..counts.transitions import count_transitions
 from ..errors import InvalidChainError, SelectionWarning
-from ..patterns.build import TransitionMatrix, edges_to_csr, generator_to_csr, prepare
+from ..patterns.build import edges_to_csr, generator_to_csr, prepare
 from ..patterns.pattern import Pattern
 from ..patterns.scaled_pattern import ScaledPattern
+from .foreign import WEIGHT, graph_edges, is_graph, unwrapped
 from .law import KnownLaw, StationaryLaw
 from .operator import ChainOperator
+
+
+def _walk(
+    source: npt.ArrayLike,
+    target: npt.ArrayLike,
+    weight: npt.ArrayLike | None,
+    n_states: int | None,
+    symmetric: bool,
+    labels: Labels | None,
+) -> ScaledPattern:
+    matrix, row, symmetric = edges_to_csr(source, target, weight, n_states, symmetric, labels)
+    return ScaledPattern(Pattern(matrix, symmetric=symmetric), row)
+
+
+def _graph_walk(
+    graph: Any, weight: str | None, labels: Labels | None
+) -> tuple[ScaledPattern, Labels | None]:
+    edges = graph_edges(graph, weight)
+    labels = edges.labels if labels is None else state_labels(labels)
+    ends = edges.source, edges.target, edges.weight
+    return _walk(*ends, edges.n_nodes, edges.symmetric, labels), labels
 
 
 class ChainConstructors(ChainOperator):
@@ -29,17 +51,24 @@ class ChainConstructors(ChainOperator):
 
     def __init__(
         self,
-        P: TransitionMatrix,
+        P: Any,
         *,
         pi: npt.ArrayLike | None = None,
         labels: Labels | None = None,
         reward: npt.ArrayLike | None = None,
         normalize: bool = False,
-        lag: int = 1,
+        lag: int | None = None,
     ) -> None:
-        P, labels = named_matrix(P, labels, "P")
-        matrix, row = prepare(P, labels, normalize)
-        self._set(ScaledPattern(Pattern(matrix), row), labels=labels, reward=reward, lag=lag)
+        if is_graph(P):
+            scaled, labels = _graph_walk(P, WEIGHT, labels)
+        else:
+            foreign = unwrapped(P)
+            labels = foreign.labels if labels is None else labels
+            lag = foreign.lag if lag is None else lag
+            P, labels = named_matrix(foreign.matrix, labels, "P")
+            matrix, row = prepare(P, labels, normalize)
+            scaled = ScaledPattern(Pattern(matrix), row)
+        self._set(scaled, labels=labels, reward=reward, lag=1 if lag is None else lag)
         if pi is not None:
             self._law.accept_given(validate.distribution(pi, self.n_states, "pi", self.labels))
 
@@ -128,9 +157,57 @@ class ChainConstructors(ChainOperator):
         """
         labels = state_labels(labels)
         source, target, weight = paired(source=source, target=target, weight=weight)
-        matrix, row, symmetric = edges_to_csr(source, target, weight, n_states, symmetric, labels)
-        pattern = Pattern(matrix, symmetric=symmetric)
-        return cls._from_parts(pattern, row, labels=labels, reward=reward)
+        scaled = _walk(source, target, weight, n_states, symmetric, labels)
+        return cls._from_scaled(scaled, labels=labels, reward=reward)
+
+    @classmethod
+    def from_graph(
+        cls,
+        graph: Any,
+        *,
+        weight: str | None = WEIGHT,
+        labels: Labels | None = None,
+        reward: npt.ArrayLike | None = None,
+    ) -> Self:
+        """The random walk on a graph of networkx or igraph. ``MarkovChain(graph)`` is the same with
+        the default weights.
+
+        A step follows an edge with probability proportional to its weight. Parallel edges add up.
+        Edges of an undirected graph go both ways, a self-loop once: the chain is reversible, with
+        `pi` proportional to the weighted degree.
+
+        Parameters
+        ----------
+        graph : networkx.Graph, networkx.DiGraph, their multigraphs, or igraph.Graph
+        weight : str, optional
+            The edge attribute with the weights. An edge without it has weight one; with None all
+            edges have.
+        labels : sequence of length n_states, optional
+            Default: the nodes of networkx unless they are 0, 1, ..., the attribute "name" of
+            igraph.
+        reward
+            As in `MarkovChain`.
+
+        Returns
+        -------
+        MarkovChain
+
+        Raises
+        ------
+        InvalidChainError
+            There is no edge, a node has no edge out of it, a weight is negative, infinite or no
+            number, or no edge has the attribute `weight` that was asked for.
+
+        Examples
+        --------
+        >>> import networkx, fastebm as fe  # doctest: +SKIP
+        >>> fe.MarkovChain.from_graph(networkx.path_graph(3)).pi  # doctest: +SKIP
+        array([0.25, 0.5 , 0.25])
+        """
+        if not is_graph(graph):
+            raise TypeError(f"graph must be one of networkx or igraph, not {type(graph).__name__}")
+        scaled, labels = _graph_walk(graph, weight, labels)
+        return cls._from_scaled(scaled, labels=labels, reward=reward)
 
     @classmethod
     def from_counts(

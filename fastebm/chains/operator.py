@@ -11,6 +11,7 @@ from .._runtime.checkpoint import fingerprint
 from .._runtime.labelled import in_state_order
 from .._runtime.types import FloatArray, Labels
 from ..patterns.scaled_pattern import ScaledPattern
+from .foreign import to_networkx, to_pandas
 from .law import DEFAULT_LAW_TOL, KnownLaw
 
 if TYPE_CHECKING:
@@ -117,6 +118,17 @@ class ChainOperator:
     def to_scipy(self) -> sp.csr_array:
         """P as a `scipy.sparse.csr_array` of float64, a copy; repeated edges are summed."""
         return self._scaled.to_scipy()
+
+    def to_pandas(self) -> Any:
+        """P as a dense pandas.DataFrame whose index and columns are the labels of the states.
+        `MarkovChain` makes the chain again of it. Needs pandas, and n_states^2 doubles."""
+        return to_pandas(self)
+
+    def to_networkx(self) -> Any:
+        """The transitions as a networkx.DiGraph: nodes are the labels of the states (their numbers
+        if there are none), the attribute "weight" is the probability. `MarkovChain` makes the chain
+        again of it. Needs networkx, and about 500 bytes a transition."""
+        return to_networkx(self)
 
     # --- stationary law ---------------------------------------------------------------------------
 

@@ -38,9 +38,12 @@ def prepare(
     error = np.abs(row_sum - 1.0)
     worst = int(np.argmax(error))
     if matrix.values is not None and not normalize and error[worst] > ROW_SUM_TOLERANCE:
+        remedy = "correct it, or pass normalize=True to divide every row by its sum"
+        column_sum = np.bincount(matrix.indices, matrix.values, matrix.n_states)
+        if (np.abs(column_sum - 1.0) <= ROW_SUM_TOLERANCE).all():
+            remedy = "the columns sum to 1: transpose the matrix, since P[i, j] is i -> j"
         raise InvalidChainError(
-            f"row {_name(worst, labels)} sums to {row_sum[worst]:.17g}, not 1; "
-            "correct it, or pass normalize=True to divide every row by its sum"
+            f"row {_name(worst, labels)} sums to {row_sum[worst]:.17g}, not 1; {remedy}"
         )
     if facts["rows_uniform"] and matrix.values is not None:
         matrix = _core.Csr(matrix.indptr, matrix.indices, None)
