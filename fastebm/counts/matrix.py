@@ -42,8 +42,11 @@ class TransitionCounts(NamedCounts, Result):
     n_transitions : int
         Sum of the counts.
     n_trajectories : int
+        Trajectories, each piece of one that was cut at a point without a state counted.
     n_too_short : int
-        Trajectories of at most `lag` points, which have no transition.
+        Those of at most `lag` points, which have no transition.
+    n_unassigned : int
+        Points without a state.
     """
 
     counts: sp.csr_array
@@ -53,6 +56,7 @@ class TransitionCounts(NamedCounts, Result):
     n_transitions: int
     n_trajectories: int
     n_too_short: int
+    n_unassigned: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values; the counts as lists of sources, targets and counts."""
@@ -64,7 +68,10 @@ class TransitionCounts(NamedCounts, Result):
         }
         fields = {
             name: getattr(self, name)
-            for name in ("lag", "mode", "n_transitions", "n_trajectories", "n_too_short")
+            for name in (
+                *("lag", "mode", "n_transitions", "n_trajectories", "n_too_short"),
+                "n_unassigned",
+            )
         }
         return {
             "n_states": self.counts.shape[0],

@@ -2,18 +2,19 @@
 
 import os
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from .._runtime import validate
-from .._runtime.labelled import is_series, is_table, state_labels
+from .._runtime.labelled import state_labels
 from .._runtime.memory import forecast_memory
 from .._runtime.types import FloatArray, Int32Array, Labels
 from ..errors import InvalidChainError
 from .accumulator import CountAccumulator
 from .matrix import TransitionCounts
+from .trajectories import TrajectoryPieces
 
 
 def count_transitions(
@@ -28,12 +29,13 @@ def count_transitions(
 
     Parameters
     ----------
-    trajectories : list of int arrays, one int array, or path
-        State numbers, each array one trajectory (memory-mapped arrays are read piece by piece). Or
-        a .csv[.gz] or .parquet file, which is read in batches (needs pyarrow: ``pip install
-        "fastebm[data]"``), with columns ``trajectory, state`` (the rows of a trajectory together
-        and in time order) or ``source, target[, count]``. Its states may be words, which become the
-        labels.
+    trajectories : list of arrays, one array, or path
+        State numbers, or words and other names, which become the labels. Each array, list, range or
+        Series is one trajectory (memory-mapped arrays are read piece by piece). A point that is -1,
+        NaN, None or pandas.NA has no state: the trajectory is cut there. Or a .csv[.gz] or .parquet
+        file, which is read in batches (needs pyarrow: ``pip install "fastebm[data]"``), with
+        columns ``trajectory, state`` (the rows of a trajectory together and in time order) or
+        ``source, target[, count]``. Its states may be words, which become the labels.
     lag : int
         Steps between the two states of a transition.
     mode : "sliding" | "sample"
@@ -41,7 +43,7 @@ def count_transitions(
     n_states : int, optional
         Default: one more than the largest state seen.
     labels : sequence of length n_states, optional
-        Names of the states, if they are given as numbers.
+        Names of the states. Words in the trajectories must be among them.
 
     Returns
     -------
@@ -51,8 +53,8 @@ def count_transitions(
     Raises
     ------
     InvalidChainError
-        There is no transition at all, or a state is negative or beyond n_states; the text names the
-        trajectory and the position.
+        There is no transition at all, or a state is below -1, beyond n_states or not among the
+        labels; the text names the trajectory and the position.
 
     Examples
     --------
@@ -60,6 +62,9 @@ def count_transitions(
     >>> found = fe.count_transitions([[0, 1, 1, 0], [1]])
     >>> found.counts.toarray().tolist(), found.n_too_short
     ([[0.0, 1.0], [1.0, 1.0]], 1)
+    >>> found = fe.count_transitions(["sun", "sun", "rain", None, "rain", "sun"])
+    >>> found.labels, found.counts.toarray().tolist(), found.n_unassigned
+    (('sun', 'rain'), [[1.0, 1.0], [1.0, 0.0]], 1)
     """
     lag, labels = validate.count(lag, "lag"), state_labels(labels)
     validate.choice(mode, "mode", ("sliding", "sample"))
@@ -70,10 +75,15 @@ def count_transitions(
         table = read_transitions(os.fspath(trajectories), lag, mode)
         labels = table.labels if labels is None else labels
         found: CountAccumulator = table
+        n_unassigned = 0
     else:
         found = CountAccumulator(lag, mode)
-        for number, trajectory in enumerate(as_trajectories(trajectories)):
-            found.add_trajectory(trajectory, number)
+        pieces = TrajectoryPieces(trajectories, labels)
+        for number, piece in enumerate(pieces):
+            found.add_trajectory(piece, number)
+        n_unassigned, labels = pieces.n_unassigned, pieces.labels
+        if labels is not None and n_states is None and pieces.has_names:
+            n_states = len(labels)
     counts = found.matrix(n_states)
     if counts.nnz == 0:
         raise InvalidChainError(
@@ -92,33 +102,8 @@ def count_transitions(
         n_transitions=round(float(counts.sum())),
         n_trajectories=found.n_trajectories,
         n_too_short=found.n_too_short,
+        n_unassigned=n_unassigned,
     )
-
-
-def as_trajectories(trajectories: Any) -> Iterable[npt.ArrayLike]:
-    """The trajectories as an iterable of arrays. A single array or list of numbers is one
-    trajectory."""
-    if is_table(trajectories):
-        raise TypeError(
-            "a DataFrame does not say where its trajectories begin; pass a list of arrays, such as "
-            "[group.state.to_numpy() for _, group in frame.groupby('trajectory')] in pandas"
-        )
-    if is_series(trajectories):  # in the order of its rows
-        return [np.asarray(trajectories)]
-    if (
-        isinstance(trajectories, np.ndarray)
-        and trajectories.ndim == 1
-        and trajectories.dtype != object
-    ):
-        return [trajectories]
-    if (
-        isinstance(trajectories, (list, tuple))
-        and len(trajectories)
-        and np.ndim(trajectories[0]) == 0
-    ):
-        return [np.asarray(trajectories)]
-    several: Iterable[npt.ArrayLike] = trajectories
-    return several
 
 
 def discretize(

@@ -25,7 +25,8 @@ from .._runtime.warn import shortfalls, warn_unconverged
 from ..chains.chain import MarkovChain
 from ..counts.connected_set import connected_set
 from ..counts.matrix import CountMatrix, CountsLike, NamedCounts
-from ..counts.transitions import as_trajectories, count_transitions
+from ..counts.trajectories import TrajectoryPieces
+from ..counts.transitions import count_transitions
 from ..errors import FastebmError, InvalidChainError
 
 Key = npt.NDArray[np.uint64]
@@ -149,7 +150,7 @@ def bootstrap(
         parts: list[npt.ArrayLike] = []
     else:
         kind = "trajectories"
-        parts = list(as_trajectories(trajectories_or_counts))
+        parts = list(TrajectoryPieces(trajectories_or_counts))
         draw, data = _trajectories(parts, lag, mode, key)
     replicates = _Replicates(lag)
 

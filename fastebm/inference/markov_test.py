@@ -19,7 +19,8 @@ from .._runtime.results import Result, result
 from .._runtime.resumable import State, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, IntArray, Path
-from ..counts.transitions import as_trajectories, count_transitions
+from ..counts.trajectories import TrajectoryPieces
+from ..counts.transitions import count_transitions
 from ..errors import InvalidChainError
 from .p_values import p_value
 from .same_counts import SameCounts
@@ -114,7 +115,7 @@ def markov_test(
     n_bootstrap = validate.count(n_bootstrap, "n_bootstrap")
     lags = [validate.count(lag, "lags", 2) for lag in lags]
     resolve_threads(num_threads)
-    data = [np.asarray(x) for x in as_trajectories(trajectories)]
+    data = [np.asarray(x) for x in TrajectoryPieces(trajectories)]
     lengths = np.array([len(x) for x in data])
     if not (lengths >= 3).any():
         raise InvalidChainError(

@@ -69,8 +69,14 @@ def test_one_array_is_one_trajectory():
     (
         ([[0]], InvalidChainError, "no transition"),
         ([], InvalidChainError, "no transition"),
-        ([[0, 1], [2, -1, 0]], InvalidChainError, "trajectory 1 has state -1 at position 1"),
+        ([[0, 1], [2, -2, 0]], InvalidChainError, "trajectory 1 has state -2 at position 1"),
+        ([[-1, -1], [0, -1, 1]], InvalidChainError, "no transition"),
         ([[0.5, 1.0]], TypeError, "discretize"),
+        ([[0, 1], ["a", "b"]], InvalidChainError, "trajectory 1: states are names in one place"),
+        ([["a", "b"], [0, 1]], InvalidChainError, "trajectory 1: states are names in one place"),
+        ([["a", {}]], InvalidChainError, "position 1, which cannot be the name"),
+        ([[True, False]], TypeError, "bool"),
+        ([[2.0**60, 1.0]], TypeError, "whole numbers"),
         ([np.zeros((2, 2), int)], TypeError, "one-dimensional"),
     ),
 )
@@ -85,6 +91,72 @@ def test_states_beyond_n_states():
     assert count_transitions([[0, 1]], n_states=5).counts.shape == (5, 5)
     with pytest.raises(InvalidChainError, match="labels has length 1"):
         count_transitions([[0, 1]], labels=["a"])
+
+
+# --- names, and points without a state ------------------------------------------------------------
+
+
+def test_words_are_numbered_in_the_order_of_their_appearance():
+    found = count_transitions([["sun", "rain", "sun"], np.array(["rain", "rain"])])
+    assert found.labels == ("sun", "rain")
+    assert found.counts.toarray().tolist() == [[0, 1], [1, 1]]
+    assert count_transitions(["sun", "rain"]).counts.toarray().tolist() == [[0, 1], [0, 0]]
+    mixed = count_transitions([[("a", 1), "b", 2.5]])
+    assert mixed.labels == (("a", 1), "b", 2.5)
+
+
+def test_words_are_looked_up_in_the_labels():
+    found = count_transitions([["sun", "rain"]], labels=["rain", "snow", "sun"])
+    assert found.counts.toarray().tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
+    with pytest.raises(InvalidChainError, match="'hail' at position 1, which is not among"):
+        count_transitions([["sun", "hail"]], labels=["rain", "snow", "sun"])
+
+
+@pytest.mark.parametrize("lag", (1, 2))
+@pytest.mark.parametrize("as_given", (np.array, list, lambda x: np.array(x, np.float32)))
+def test_trajectories_are_cut_where_a_point_has_no_state(lag, as_given):
+    rng = np.random.default_rng(3)
+    given = [rng.integers(-1, 3, length) for length in (0, 1, 2, 30, 40)]
+    pieces = [
+        [int(state) for state in piece]
+        for x in given
+        for piece in "".join(map(str, x)).replace("-1", " ").split()
+    ]
+    found = count_transitions(map(as_given, given), lag=lag)
+    assert np.array_equal(found.counts.toarray(), naive(pieces, lag, "sliding", 3))
+    assert found.n_unassigned == sum((x == -1).sum() for x in given) > 10
+    assert found.n_trajectories == len(pieces) + 1  # the empty one
+
+
+def test_a_memory_map_is_cut_across_pieces(monkeypatch, tmp_path):
+    x = np.random.default_rng(0).integers(-1, 5, 1000)
+    whole = count_transitions([x])
+    monkeypatch.setattr("fastebm.counts.trajectories._POINTS_A_PIECE", 17)
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    found = count_transitions([mapped])
+    assert np.array_equal(found.counts.toarray(), whole.counts.toarray())
+    assert found.n_unassigned == whole.n_unassigned
+
+
+def test_missing_points_of_every_kind():
+    expected = [[0, 1], [1, 0]]
+    for x in ([0, 1, None, 1, 0], [0.0, 1.0, float("nan"), 1.0, 0.0]):
+        found = count_transitions([x])
+        assert found.counts.toarray().tolist() == expected and found.n_unassigned == 1
+    words = count_transitions([["a", "b", None, "b", "a"]])
+    assert words.counts.toarray().tolist() == expected and words.n_unassigned == 1
+    assert count_transitions(range(3)).counts.toarray().tolist() == [[0, 1, 0], [0, 0, 1], [0] * 3]
+
+
+def test_series_and_nullable_integers_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    nullable = pandas.Series([0, 1, None, 1, 0], dtype="Int64", index=list("vwxyz"))
+    for states in (nullable, [nullable], pandas.Series([0, 1, np.nan, 1, 0])):
+        found = count_transitions(states)
+        assert found.counts.toarray().tolist() == [[0, 1], [1, 0]] and found.n_unassigned == 1
+    words = pandas.Series(["a", "b", None, "b", "a"], dtype="category")
+    assert count_transitions(words).labels == ("a", "b")
 
 
 # --- tables ---------------------------------------------------------------------------------------
