@@ -15,8 +15,8 @@ EPILOG = (
     """\
 CHAIN is one of
   FILE.npz  .mtx[.gz]  .tra[.gz]   a row-stochastic matrix (SciPy, Matrix Market, PRISM or Storm)
-  FILE.csv[.gz]  .parquet          an edge or transition list, or a table with a row and a column
-                                   for each state; each row is divided by its sum
+  FILE.csv[.gz]  .tsv[.gz]         an edge or transition list, or a table with a row and a column
+  FILE.txt[.gz]  .parquet          for each state; each row is divided by its sum
   FOLDER                           a saved chain (by convert, by tilt, or from Python)
   dataset:NAME                     english-trigram or english-phones
 States are given by label, or by number (from 0) if the chain has no labels or with --numbered.
@@ -56,7 +56,7 @@ CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--format": {
         "choices": ("edges", "table"),
-        "help": "what a .csv or .parquet file holds, where it may be either",
+        "help": "what a .csv, .tsv, .txt or .parquet file holds, where it may be either",
     },
     "--trust": {
         "action": "append",

@@ -1,5 +1,5 @@
-"""Edge lists, .csv[.gz] and .parquet: a line is an edge with the names of its two states. Files of
-these suffixes that hold a table instead are recognised and read as one."""
+"""Edge lists, .csv, .tsv, .txt (also .gz) and .parquet: a line is an edge with the names of its two
+states. Files of these suffixes that hold a table instead are recognised and read as one."""
 
 import csv
 import re
@@ -38,19 +38,44 @@ Listed: TypeAlias = tuple[Any, tuple[str, ...] | None, Form]
 
 def read_csv(path: str, form: Form | None = None) -> Listed:
     with opened_text(path) as file:
-        return _read_rows(path, "line", _csv_rows(path, file), form)
+        rows = csv.reader(file, skipinitialspace=True, strict=True)
+        return _read_rows(path, "line", _listed_rows(path, rows, "#"), form)
 
 
-def _csv_rows(path: str, file: IO[str]) -> Iterator[Row]:
-    """The lines that are not empty, without the comments before them."""
-    rows = csv.reader(file, skipinitialspace=True, strict=True)
+def read_tsv(path: str, form: Form | None = None) -> Listed:
+    with opened_text(path) as file:
+        rows = csv.reader(file, delimiter="\t", strict=True)
+        return _read_rows(path, "line", _listed_rows(path, rows, "#%"), form)
+
+
+def read_txt(path: str, form: Form | None = None) -> Listed:
+    """Fields separated by white space, as SNAP, KONECT and numpy.savetxt write them."""
+    with opened_text(path) as file:
+        return _read_rows(path, "line", _listed_rows(path, _SpacedRows(file), "#%"), form)
+
+
+class _SpacedRows:
+    """The lines split at white space; the counterpart of `csv.reader`."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file, self.line_num = file, 0
+
+    def __iter__(self) -> "Iterator[list[str]]":
+        for line in self._file:
+            self.line_num += 1
+            yield line.split()
+
+
+def _listed_rows(path: str, rows: Any, comment: str) -> Iterator[Row]:
+    """The lines that are not empty, without the comments before them, which begin with one of the
+    characters `comment`."""
     comments, is_head = set(), True
     try:
         for row in rows:
             fields = [field.strip() for field in row]
             if not any(fields):
                 continue
-            is_head = is_head and row[0].startswith("#")
+            is_head = is_head and row[0].startswith(tuple(comment))
             if is_head:
                 comments.add(fields[0])
                 continue
@@ -82,9 +107,16 @@ def _read_rows(path: str, unit: str, rows: Iterator[Row], form: Form | None) -> 
         raise malformed(
             path,
             f"{unit} {place}: {len(first)} fields and no header of an edge list",
-            f"separate source,target[,weight] by commas, or {_NAME_THEM}; as a table: {text}",
+            f"{_separated(path)}, or {_NAME_THEM}; as a table: {text}",
         ) from error
     return matrix, labels, found
+
+
+def _separated(path: str) -> str:
+    """The remedy for lines with a wrong number of fields."""
+    name = path.lower().removesuffix(".gz")
+    mark = {".tsv": "tabs", ".txt": "spaces"}.get(name[-4:], "commas")
+    return f"separate source, target and optionally weight by {mark}"
 
 
 def _form(path: str, unit: str, head: list[Row]) -> Form:
@@ -95,7 +127,8 @@ def _form(path: str, unit: str, head: list[Row]) -> Form:
     width = max(len(fields) for _, fields in head)
     if width > MAX_NARROW:
         return "table"
-    _check_separator(path, unit, head)
+    if path.lower().removesuffix(".gz").endswith(".csv"):
+        _check_separator(path, unit, head)
     fields = [field for _, row in head for field in row]
     try:
         table = read_table(path, unit, iter(head))
@@ -148,7 +181,7 @@ def _records(path: str, unit: str, rows: Iterator[Row]) -> tuple[Iterator[Record
             raise malformed(
                 path,
                 f"{unit} {place}: {n_fields} fields and no header",
-                f"separate source,target[,weight] by commas, or {_NAME_THEM}",
+                f"{_separated(path)}, or {_NAME_THEM}",
             )
         columns, rows = range(n_fields), chain([(place, first)], rows)
     header = first if has_header else None

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from .._runtime import validate
 from .._runtime.types import Path
 from ..errors import InvalidChainError
-from .edge_lists import Form, Listed, read_csv, read_parquet
+from .edge_lists import Form, Listed, read_csv, read_parquet, read_tsv, read_txt
 from .matrix_market import read_mtx
 from .npz import read_npz
 from .opening import file_too_large, malformed
@@ -26,7 +26,15 @@ READERS: dict[str, Reader] = {
     ".tra.gz": read_tra,
 }
 # Files whose suffix does not say whether they hold an edge list or a table.
-LISTS = {".csv": read_csv, ".csv.gz": read_csv, ".parquet": read_parquet}
+LISTS = {
+    ".csv": read_csv,
+    ".csv.gz": read_csv,
+    ".tsv": read_tsv,
+    ".tsv.gz": read_tsv,
+    ".txt": read_txt,
+    ".txt.gz": read_txt,
+    ".parquet": read_parquet,
+}
 
 
 def read(path: Path, *, format: Form | None = None) -> tuple[sp.csr_array, tuple[str, ...] | None]:
@@ -54,19 +62,23 @@ def read(path: Path, *, format: Form | None = None) -> tuple[sp.csr_array, tuple
         header of n names, a first column of n names, or both, with the same names in any order. The
         states are then in the order of the rows. A file that may be read either way is refused
         unless `format` says which it is; only those of at most four lines and three columns may.
+    .tsv, .tsv.gz; .txt, .txt.gz
+        The same with fields separated by tabs or by white space, as SNAP and KONECT publish
+        networks and `numpy.savetxt` writes arrays. Comments before every other line start with
+        ``#`` or ``%``.
     .parquet
         Edge list whose columns have those names, or a table; needs pyarrow.
 
     If all state names of an edge list are integers, they number the states: 0 to n_states - 1 are
     used as they are, other integers in increasing order. Otherwise the names are words in sorted
-    order ("null" and "nan" are words, too). In .tra, .csv and .parquet files repeated transitions
-    add up, and transitions of weight 0 are dropped, but their states are kept.
+    order ("null" and "nan" are words, too). In .tra files and lists repeated transitions add up,
+    and transitions of weight 0 are dropped, but their states are kept.
 
     Parameters
     ----------
     path : str or os.PathLike
     format : "edges" | "table", optional
-        What a .csv[.gz] or .parquet file holds. Default: found out.
+        What a .csv, .tsv, .txt or .parquet file holds. Default: found out.
 
     Returns
     -------

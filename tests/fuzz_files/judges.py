@@ -134,15 +134,14 @@ def matrix(path, rng):
             wanted, n_states = reading(path)
             got = entries(matrix)
         else:
-            kind = "csv" if suffix == ".csv" else "parquet"
-            wanted, names = getattr(strict, f"{kind}_{form}")(path)
+            wanted, names = getattr(strict, f"{suffix[1:]}_{form}")(path)
             n_states, got = len(names), entries(matrix, labels, str)
         if matrix.shape[0] != n_states:
             return f"{matrix.shape[0]} states, not {n_states}"
         return differing(got, wanted)
 
     options = ["--normalize"] if rng.random() < 0.7 else []
-    options += ["--symmetric"] if rng.random() < 0.1 and suffix in (".csv", ".parquet") else []
+    options += ["--symmetric"] if rng.random() < 0.1 and reading is None else []
     return both(
         judged(lambda: read_form(path, None), check, path), command(["info", str(path), *options])
     )

@@ -20,7 +20,8 @@ MEMORY = 3 << 30  # address space beyond what the process has at its start
 KEPT = 3  # failures of each sort that are described
 NAMES = (
     *("matrix .npz", "matrix .mtx", "matrix .mtx.gz", "matrix .tra", "matrix .tra.gz"),
-    *("matrix .csv", "matrix .csv.gz", "matrix .parquet", "vector .npy", "vector .txt"),
+    *("matrix .csv", "matrix .csv.gz", "matrix .tsv", "matrix .txt", "matrix .txt.gz"),
+    *("matrix .parquet", "vector .npy", "vector .txt"),
     *("vector .csv", "counts .json", "table .csv", "table .csv.gz", "table .parquet"),
     *("saved chain", "checkpoint", "SciPy matrix", "arguments"),
 )

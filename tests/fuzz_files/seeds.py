@@ -48,7 +48,17 @@ def matrices():
         "\n".join(["," + ",".join(names), *(map(",".join, zip(names, table, strict=True))), ""]),
         "\n".join([",".join(names), *table, ""]),
     ]
-    tra, csv = ([text.encode() for text in texts] for texts in (tra, csv))
+    named = [f"{a}\t{b}\t{n}" for a, b, n in EDGES]
+    tsv = [
+        "\n".join(["% a network", *named, ""]),
+        "\n".join(["from\tto\tcount", *named, ""]),
+        "\n".join(
+            ["\t" + "\t".join(names), *("\t".join(x.split(",")) for x in csv[5].split()[1:])]
+        ),
+    ]
+    snap = "# Directed graph\r\n# FromNodeId\tToNodeId\r\n7\t1\r\n1\t2\r\n2\t7\r\n"
+    txt = [snap, "\n".join(["%asym", *lines, ""]), "\n".join(x.replace(",", "  ") for x in table)]
+    tra, csv, tsv, txt = ([text.encode() for text in texts] for texts in (tra, csv, tsv, txt))
     return {
         ".npz": npz,
         ".mtx": mtx,
@@ -57,6 +67,9 @@ def matrices():
         ".tra.gz": _zipped(tra),
         ".csv": csv,
         ".csv.gz": _zipped(csv),
+        ".tsv": tsv,
+        ".txt": txt,
+        ".txt.gz": _zipped(txt),
         ".parquet": _parquet(),
     }
 

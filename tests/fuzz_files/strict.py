@@ -174,8 +174,34 @@ def csv_table(path):
     return table(without_comments(csv_rows(text_of(path))))
 
 
-def without_comments(rows):
-    while rows and rows[0][0].startswith("#"):
+def tsv_rows(path):
+    rows = csv_rows(text_of(path).replace(",", "\0").replace("\t", ","))
+    return without_comments([[x.replace("\0", ",") for x in row] for row in rows], "#%")
+
+
+def tsv_edges(path):
+    return edges(tsv_rows(path))
+
+
+def tsv_table(path):
+    return table(tsv_rows(path))
+
+
+def txt_rows(path):
+    lines = text_of(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return without_comments([line.split() for line in lines if line.split()], "#%")
+
+
+def txt_edges(path):
+    return edges(txt_rows(path))
+
+
+def txt_table(path):
+    return table(txt_rows(path))
+
+
+def without_comments(rows, marks="#"):
+    while rows and rows[0][0].startswith(tuple(marks)):
         rows = rows[1:]
     return rows
 

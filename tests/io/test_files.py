@@ -131,6 +131,35 @@ def test_csv_spellings_of_one_list(write, text):
     assert_reads(write("a.csv", text), [[0, 1], [1, 0]])
 
 
+@pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
+def test_networks_as_snap_and_konect_publish_them(write, suffix):
+    snap = "# Nodes: 3 Edges: 3\r\n# FromNodeId\tToNodeId\r\n30\t10\r\n10\t20\r\n20\t30\r\n"
+    matrix, labels = read(write(f"snap{suffix}", snap))
+    assert labels == ("10", "20", "30")
+    assert matrix.toarray().tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    konect = "% asym weighted\n% 3 2 2\n0 1  2.5\n1 0 1\n"
+    assert read(write(f"konect{suffix}", konect))[0].toarray().tolist() == [[0, 2.5], [1, 0]]
+
+
+def test_what_numpy_writes_as_text(tmp_path):
+    P = np.random.default_rng(0).dirichlet(np.ones(5), 5)
+    np.savetxt(tmp_path / "P.txt", P)
+    assert np.array_equal(read(tmp_path / "P.txt")[0].toarray(), P)
+
+
+def test_names_with_spaces_in_a_file_with_tabs(write):
+    cities = "from\tto\tcount\nNew York\tSan Jose\t3\nSan Jose\t7,5\t1\n"
+    matrix, labels = read(write("cities.tsv", cities))
+    assert labels == ("7,5", "New York", "San Jose")
+    assert matrix.nnz == 2 and matrix[1, 2] == 3
+
+
+@pytest.mark.parametrize(("suffix", "mark"), [(".txt", "spaces"), (".tsv.gz", "tabs")])
+def test_a_remedy_in_the_terms_of_the_format(write, suffix, mark):
+    with pytest.raises(InvalidChainError, match=f"separate source, .* by {mark}"):
+        read(write(f"x{suffix}", "a;b;1;2\nb;a;1;2\n"))
+
+
 def test_csv_duplicates_add_up_and_zeros_leave_a_state_behind(write):
     matrix = assert_reads(
         write("a.csv", "i,j,n\n0,1,2\n0,1,3\n1,0,1\n2,1,0\n"), [[0, 5, 0], [1, 0, 0], [0, 0, 0]]
@@ -382,7 +411,8 @@ def test_text_that_is_not_utf8(write):
 
 
 def test_unknown_suffix_lists_the_known_ones(tmp_path):
-    refused(tmp_path / "chain.xlsx", ".npz, .mtx, .mtx.gz, .tra, .tra.gz, .csv, .csv.gz, .parquet")
+    known = ".npz, .mtx, .mtx.gz, .tra, .tra.gz, .csv, .csv.gz, .tsv, .tsv.gz, .txt, .txt.gz"
+    refused(tmp_path / "chain.xlsx", f"{known}, .parquet")
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".mtx", ".mtx.gz", ".tra", ".csv", ".csv.gz"])
