@@ -17,10 +17,11 @@ from ..counts.matrix import CountMatrix, CountsLike, NamedCounts
 from ..counts.reversible_mle import fit_reversible
 from ..counts.transitions import count_transitions
 from ..errors import InvalidChainError, SelectionWarning
+from ..io.graphs import WEIGHT, graph_edges, is_graph
 from ..patterns.build import edges_to_csr, generator_to_csr, prepare
 from ..patterns.pattern import Pattern
 from ..patterns.scaled_pattern import ScaledPattern
-from .foreign import WEIGHT, graph_edges, is_graph, unwrapped
+from .foreign import unwrapped
 from .law import KnownLaw, StationaryLaw
 from .operator import ChainOperator
 

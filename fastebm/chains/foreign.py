@@ -4,118 +4,18 @@ None of these packages is imported to read its objects. They are recognised by t
 that subclasses and packages with the same interface are treated alike.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from .._runtime.labelled import is_table
 from .._runtime.memory import forecast_memory
-from .._runtime.types import FloatArray, IntArray, Labels
+from .._runtime.types import Labels
 from ..errors import InvalidChainError
 
-if TYPE_CHECKING:
-    from .operator import ChainOperator
-
-#: The edge attribute that packages for graphs read as the weight.
-WEIGHT = "weight"
 # Bytes of an edge of a networkx.DiGraph: entries of two dictionaries and the attributes they share.
 _BYTES_A_GRAPH_EDGE = 500
-
-
-class GraphEdges(NamedTuple):
-    """The edges of a graph, its nodes numbered in their order.
-
-    Attributes
-    ----------
-    source, target : ndarray (n_edges,)
-    weight : ndarray (n_edges,)
-    n_nodes : int
-    labels : list or None
-        The nodes; None if they are 0, 1, ....
-    symmetric : bool
-        The graph is undirected: each edge is listed once and goes both ways.
-    """
-
-    source: IntArray
-    target: IntArray
-    weight: FloatArray
-    n_nodes: int
-    labels: Labels | None
-    symmetric: bool
-
-
-def is_graph(value: Any) -> bool:
-    """Whether `value` is a graph of networkx or igraph."""
-    return _is_networkx(value) or _is_igraph(value)
-
-
-def _is_networkx(value: Any) -> bool:
-    return hasattr(value, "adj") and hasattr(value, "is_multigraph")
-
-
-def _is_igraph(value: Any) -> bool:
-    return hasattr(value, "get_edgelist") and hasattr(value, "vs") and hasattr(value, "es")
-
-
-def graph_edges(graph: Any, weight: str | None = WEIGHT) -> GraphEdges:
-    """The edges of a graph of networkx or igraph.
-
-    An edge without the attribute `weight` has weight one; with None all have.
-
-    Raises
-    ------
-    InvalidChainError
-        There is no node, a weight is no number, or no edge has the attribute `weight` and it is
-        not the default.
-    """
-    read = _networkx_edges if _is_networkx(graph) else _igraph_edges
-    nodes, ends, weights = read(graph, weight)
-    if not nodes:
-        raise InvalidChainError("the graph has no nodes; a chain needs at least one state")
-    if ends and weight not in (None, WEIGHT) and all(value is None for value in weights):
-        raise InvalidChainError(
-            f"no edge of the graph has the attribute {weight!r}; pass the name of the weights, or "
-            "weight=None for weights of one"
-        )
-    number = np.ones(len(ends))
-    for i, value in enumerate(weights):
-        if value is None:
-            continue
-        try:
-            number[i] = value
-        except (TypeError, ValueError):
-            x, y = (nodes[node] for node in ends[i])
-            raise InvalidChainError(
-                f"the edge {x!r} -> {y!r} has the {weight} {value!r}, which is no number"
-            ) from None
-    pairs = np.array(ends, np.int64).reshape(-1, 2)
-    labels = None if nodes == list(range(len(nodes))) else nodes
-    return GraphEdges(pairs[:, 0], pairs[:, 1], number, len(nodes), labels, not graph.is_directed())
-
-
-def _networkx_edges(
-    graph: Any, weight: str | None
-) -> tuple[list[Any], list[tuple[int, int]], list[Any]]:
-    nodes = list(graph.nodes)
-    position = {node: i for i, node in enumerate(nodes)}
-    edges = (
-        list(graph.edges(data=weight))
-        if weight is not None
-        else [(x, y, None) for x, y, *_ in graph.edges]
-    )
-    ends = [(position[x], position[y]) for x, y, _ in edges]
-    return nodes, ends, [value for _, _, value in edges]
-
-
-def _igraph_edges(
-    graph: Any, weight: str | None
-) -> tuple[list[Any], list[tuple[int, int]], list[Any]]:
-    named = "name" in graph.vs.attributes()
-    nodes = list(graph.vs["name"]) if named else list(range(graph.vcount()))
-    ends = graph.get_edgelist()
-    known = weight is not None and weight in graph.es.attributes()
-    return nodes, ends, list(graph.es[weight]) if known else [None] * len(ends)
 
 
 class ForeignChain(NamedTuple):
@@ -168,29 +68,32 @@ def _from_torch(tensor: Any) -> Any:
     )
 
 
-def to_pandas(chain: "ChainOperator") -> Any:
-    """The matrix as a pandas.DataFrame, named by the states; see `MarkovChain.to_pandas`."""
+def data_frame(matrix: sp.csr_array, labels: Labels | None) -> Any:
+    """A matrix as a dense pandas.DataFrame whose rows and columns are named by the labels."""
     pandas = _imported("pandas")
-    n = chain.n_states
+    n = matrix.shape[0]
     forecast_memory(
         16 * n**2, f"a table of {n:,} x {n:,} probabilities", "use to_scipy(), which is sparse"
     )
-    names = None if chain.labels is None else list(chain.labels)
-    return pandas.DataFrame(chain.to_scipy().toarray(), index=names, columns=names)
+    names = None if labels is None else list(labels)
+    return pandas.DataFrame(matrix.toarray(), index=names, columns=names)
 
 
-def to_networkx(chain: "ChainOperator") -> Any:
-    """The transitions as a networkx.DiGraph; see `MarkovChain.to_networkx`."""
+def directed_graph(matrix: sp.csr_array, labels: Labels | None) -> Any:
+    """The entries of a matrix as edges of a networkx.DiGraph on the labels."""
     networkx = _imported("networkx")
-    forecast_memory(_BYTES_A_GRAPH_EDGE * chain.nnz, "a graph of all transitions", "use to_scipy()")
-    nodes = range(chain.n_states) if chain.labels is None else list(chain.labels)
-    if len(set(nodes)) < chain.n_states:
+    forecast_memory(
+        _BYTES_A_GRAPH_EDGE * matrix.nnz, "a graph of all transitions", "use to_scipy()"
+    )
+    n = matrix.shape[0]
+    nodes = range(n) if labels is None else list(labels)
+    if len(set(nodes)) < n:
         raise InvalidChainError(
             "labels repeat, and nodes of a graph must differ; make the chain with other labels"
         )
     graph = networkx.DiGraph()
     graph.add_nodes_from(nodes)
-    entries = chain.to_scipy().tocoo()
+    entries = matrix.tocoo()
     graph.add_weighted_edges_from(
         (nodes[x], nodes[y], probability)
         for x, y, probability in zip(

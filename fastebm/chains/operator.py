@@ -11,7 +11,7 @@ from .._runtime.checkpoint import fingerprint
 from .._runtime.labelled import in_state_order
 from .._runtime.types import FloatArray, Labels
 from ..patterns.scaled_pattern import ScaledPattern
-from .foreign import to_networkx, to_pandas
+from .foreign import data_frame, directed_graph
 from .law import DEFAULT_LAW_TOL, KnownLaw
 
 if TYPE_CHECKING:
@@ -122,13 +122,13 @@ class ChainOperator:
     def to_pandas(self) -> Any:
         """P as a dense pandas.DataFrame whose index and columns are the labels of the states.
         `MarkovChain` makes the chain again of it. Needs pandas, and n_states^2 doubles."""
-        return to_pandas(self)
+        return data_frame(self.to_scipy(), self.labels)
 
     def to_networkx(self) -> Any:
         """The transitions as a networkx.DiGraph: nodes are the labels of the states (their numbers
         if there are none), the attribute "weight" is the probability. `MarkovChain` makes the chain
         again of it. Needs networkx, and about 500 bytes a transition."""
-        return to_networkx(self)
+        return directed_graph(self.to_scipy(), self.labels)
 
     # --- stationary law ---------------------------------------------------------------------------
 

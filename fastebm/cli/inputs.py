@@ -76,7 +76,8 @@ def _read_chain(args: argparse.Namespace) -> MarkovChain:
             labels=labels,
         )
     matrix, labels = read(name, format=args.format)
-    return MarkovChain(matrix, labels=labels, normalize=is_list or args.normalize)
+    weights = is_list or name.lower().endswith((".graphml", ".graphml.gz"))
+    return MarkovChain(matrix, labels=labels, normalize=weights or args.normalize)
 
 
 # The options that change no result, and what the parser adds.

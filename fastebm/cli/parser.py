@@ -17,6 +17,7 @@ CHAIN is one of
   FILE.npz  .mtx[.gz]  .tra[.gz]   a row-stochastic matrix (SciPy, Matrix Market, PRISM or Storm)
   FILE.csv[.gz]  .tsv[.gz]         an edge or transition list, or a table with a row and a column
   FILE.txt[.gz]  .parquet          for each state; each row is divided by its sum
+  FILE.graphml[.gz]                a graph (needs networkx); each row is divided by its sum
   FOLDER                           a saved chain (by convert, by tilt, or from Python)
   dataset:NAME                     english-trigram or english-phones
 States are given by label, or by number (from 0) if the chain has no labels or with --numbered.

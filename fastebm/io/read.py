@@ -10,6 +10,7 @@ from .._runtime import validate
 from .._runtime.types import Path
 from ..errors import InvalidChainError
 from .edge_lists import Form, Listed, read_csv, read_parquet, read_tsv, read_txt
+from .graphs import read_graphml
 from .matrix_market import read_mtx
 from .npz import read_npz
 from .opening import file_too_large, malformed
@@ -24,6 +25,8 @@ READERS: dict[str, Reader] = {
     ".mtx.gz": read_mtx,
     ".tra": read_tra,
     ".tra.gz": read_tra,
+    ".graphml": read_graphml,
+    ".graphml.gz": read_graphml,
 }
 # Files whose suffix does not say whether they hold an edge list or a table.
 LISTS = {
@@ -66,6 +69,9 @@ def read(path: Path, *, format: Form | None = None) -> tuple[sp.csr_array, tuple
         The same with fields separated by tabs or by white space, as SNAP and KONECT publish
         networks and `numpy.savetxt` writes arrays. Comments before every other line start with
         ``#`` or ``%``.
+    .graphml, .graphml.gz
+        A graph with its edge attribute "weight"; needs networkx. The names of the states are the
+        identifiers of the nodes.
     .parquet
         Edge list whose columns have those names, or a table; needs pyarrow.
 
@@ -96,7 +102,7 @@ def read(path: Path, *, format: Form | None = None) -> tuple[sp.csr_array, tuple
     InputTooLargeError
         The file asks for more memory than is free.
     ImportError
-        The file is .parquet, and pyarrow is missing.
+        The file is .parquet and pyarrow is missing, or .graphml and networkx is.
 
     Examples
     --------

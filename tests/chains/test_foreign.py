@@ -165,3 +165,18 @@ def test_a_column_stochastic_matrix_is_named_and_not_normalised():
         fe.MarkovChain(P.T)
     with pytest.raises(InvalidChainError, match="correct it, or pass normalize=True"):
         fe.MarkovChain(2 * P)
+
+
+@pytest.mark.parametrize("kind", ["Graph", "MultiDiGraph"])
+@pytest.mark.parametrize("suffix", [".graphml", ".graphml.gz"])
+def test_graphml(tmp_path, kind, suffix):
+    networkx = pytest.importorskip("networkx")
+    graph = weighted(getattr(networkx, kind)())
+    path = tmp_path / f"graph{suffix}"
+    networkx.write_graphml(graph, path)
+    matrix, labels = fe.io.read(path)
+    assert labels == ("a", "b", "c")
+    np.testing.assert_array_equal(matrix.toarray(), networkx.to_numpy_array(graph))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InvalidChainError, match=str(path)):
+        fe.io.read(path)

@@ -411,8 +411,9 @@ def test_text_that_is_not_utf8(write):
 
 
 def test_unknown_suffix_lists_the_known_ones(tmp_path):
-    known = ".npz, .mtx, .mtx.gz, .tra, .tra.gz, .csv, .csv.gz, .tsv, .tsv.gz, .txt, .txt.gz"
-    refused(tmp_path / "chain.xlsx", f"{known}, .parquet")
+    matrices = ".npz, .mtx, .mtx.gz, .tra, .tra.gz, .graphml, .graphml.gz"
+    lists = ".csv, .csv.gz, .tsv, .tsv.gz, .txt, .txt.gz, .parquet"
+    refused(tmp_path / "chain.xlsx", f"{matrices}, {lists}")
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".mtx", ".mtx.gz", ".tra", ".csv", ".csv.gz"])
