@@ -4,8 +4,13 @@ import argparse
 import csv
 import hashlib
 import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import islice
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,12 +19,14 @@ import numpy.typing as npt
 from .._runtime.checkpoint import fingerprint
 from .._runtime.npy import read_array
 from ..chains.chain import MarkovChain
-from ..errors import InvalidChainError
+from ..errors import InputTooLargeError, InvalidChainError
 from ..io.opening import file_size, file_too_large, malformed, opened, opened_text
 from ..io.transitions import real
 
 # Labels that are compared with a name that is none of them.
 MAX_COMPARED = 20_000
+STDIN = "-"  # as CHAIN
+_LONGEST_SNIFFED = 1 << 16
 _FORMAT = "see --help for the format"
 
 
@@ -34,19 +41,52 @@ def one_line(error: BaseException) -> str:
 
 def load_chain(args: argparse.Namespace) -> MarkovChain:
     """The chain that CHAIN names, with the options --symmetric, --normalize, --lag and --lazy."""
-    chain = _read_chain(args)
+    if args.chain == STDIN:
+        with _standard_input() as path:
+            chain = _read_chain(path, args)
+    else:
+        chain = _read_chain(args.chain, args)
     if args.lag is not None:
         chain.lag = args.lag
     return chain if args.lazy is None else chain.lazy(args.lazy)
 
 
-def _read_chain(args: argparse.Namespace) -> MarkovChain:
+@contextmanager
+def _standard_input() -> Iterator[str]:
+    """A temporary file with the lines of standard input, whose suffix says what they are. Errors of
+    the block name the standard input instead."""
+    if sys.stdin is None:
+        raise InvalidChainError("standard input is closed; name a file")
+    with TemporaryDirectory(prefix="fastebm-") as folder:
+        copy = os.path.join(folder, "stdin")
+        with open(copy, "wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        path = copy + _suffix_of(copy)
+        os.rename(copy, path)
+        try:
+            yield path
+        except (InvalidChainError, InputTooLargeError) as error:
+            raise type(error)(str(error).replace(path, "standard input")) from None
+
+
+def _suffix_of(path: str) -> str:
+    """By its first line that is no comment: Matrix Market, or fields separated by commas, tabs or
+    spaces."""
+    with open(path, "rb") as file:
+        line = file.readline(_LONGEST_SNIFFED)
+        if line.startswith(b"%%MatrixMarket"):
+            return ".mtx"
+        while line.startswith((b"#", b"%")) or (line and not line.strip()):
+            line = file.readline(_LONGEST_SNIFFED)
+    return ".csv" if b"," in line else ".tsv" if b"\t" in line else ".txt"
+
+
+def _read_chain(name: str, args: argparse.Namespace) -> MarkovChain:
     from .. import datasets
     from ..chains.store import load
     from ..io import read
     from ..io.read import LISTS, read_form
 
-    name = args.chain
     options = [x for x in ("symmetric", "normalize", "format", "lag") if getattr(args, x)]
     dataset = name.removeprefix("dataset:")
     if dataset != name or os.path.isdir(name):

@@ -20,6 +20,7 @@ CHAIN is one of
   FILE.graphml[.gz]                a graph (needs networkx); each row is divided by its sum
   FOLDER                           a saved chain (by convert, by tilt, or from Python)
   dataset:NAME                     english-trigram or english-phones
+  -                                standard input: an edge list, a table or Matrix Market
 States are given by label, or by number (from 0) if the chain has no labels or with --numbered.
 --score and --reward take a .npy file or a text file: one number per line, or lines STATE,NUMBER,
 where states that are not listed have the value 0.

@@ -1,5 +1,7 @@
 """The chains, states and vectors that the command line reads, and the errors about bad ones."""
 
+import io
+
 import gallery
 import numpy as np
 import pytest
@@ -23,6 +25,35 @@ def test_every_kind_of_chain(call, tmp_path, npz):
     assert code == 0 and document["n_states"] == 1553 and document["info"]["reward"]
 
 
+class FakeStdin:
+    def __init__(self, content):
+        self.buffer = io.BytesIO(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "# a comment\n0,0,1\n0,1,3\n1,0,7\n1,1,7\n",
+        "% asym\n0 0 1\n0 1 3\n1 0 7\n1 1 7\n",
+        "0\t0\t1\n0\t1\t3\n1\t0\t7\n1\t1\t7\n",
+        "%%MatrixMarket matrix coordinate real general\n2 2 4\n1 1 .25\n1 2 .75\n2 1 .5\n2 2 .5\n",
+    ],
+)
+def test_a_chain_from_standard_input(call, monkeypatch, content):
+    monkeypatch.setattr("sys.stdin", FakeStdin(content.encode()))
+    code, document, _ = call("gap", "-")
+    assert code == 0 and document["chain"] == "-"
+    assert document["gap"]["gap"] == pytest.approx(1.25, rel=1e-12)
+
+
+@pytest.mark.parametrize("content", [b"", b"0,1\n1,0,x\n", b"\xff\xfe", b"\x1f\x8b"])
+def test_errors_of_standard_input_name_it(call, monkeypatch, content):
+    monkeypatch.setattr("sys.stdin", FakeStdin(content))
+    code, document, err = call("gap", "-")
+    assert code == 2 and document is None
+    assert err.startswith("fastebm gap: error: standard input: ")
+
+
 def test_rows_of_matrices_are_normalised_on_request_only(call, tmp_path, npz):
     path = npz(tmp_path, np.array([[1.0, 3.0], [2.0, 2.0]]))
     code, document, err = call("gap", path)
@@ -34,7 +65,7 @@ def test_rows_of_matrices_are_normalised_on_request_only(call, tmp_path, npz):
     "name, content, fragment",
     [
         ("missing.npz", None, "No such file"),
-        ("chain.txt", "x", "unknown suffix"),
+        ("chain.xlsx", "x", "unknown suffix"),
         ("chain.npz", "x", "save_npz"),
         ("chain.csv", "a,b,-1\n", "line 1"),
         ("chain.csv", "a,b,1\n", "row 1"),
