@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from .._runtime import validate
 from .._runtime.labelled import named_matrix, paired, state_labels
 from .._runtime.threads import resolve_threads
+from .._runtime.time_unit import checked_time_unit
 from .._runtime.types import FloatArray, Labels
 from ..counts.connected_set import connected_set
 from ..counts.matrix import CountMatrix, CountsLike, NamedCounts
@@ -36,10 +37,17 @@ class ChainConstructors(ChainOperator):
         reward: npt.ArrayLike | None = None,
         normalize: bool = False,
         lag: int = 1,
+        time_unit: str | None = None,
     ) -> None:
         P, labels = named_matrix(P, labels, "P")
         matrix, row = prepare(P, labels, normalize)
-        self._set(ScaledPattern(Pattern(matrix), row), labels=labels, reward=reward, lag=lag)
+        self._set(
+            ScaledPattern(Pattern(matrix), row),
+            labels=labels,
+            reward=reward,
+            lag=lag,
+            time_unit=time_unit,
+        )
         if pi is not None:
             self._law.accept_given(validate.distribution(pi, self.n_states, "pi", self.labels))
 
@@ -51,6 +59,7 @@ class ChainConstructors(ChainOperator):
         reward: npt.ArrayLike | None = None,
         rate: float | None = None,
         lag: int = 1,
+        time_unit: str | None = None,
         law: StationaryLaw | None = None,
     ) -> None:
         n, labels = scaled.n_states, state_labels(labels)
@@ -61,7 +70,7 @@ class ChainConstructors(ChainOperator):
         self.reward = None if reward is None else validate.vector(reward, n, "reward", labels)
         if rate is not None:
             self.rate = rate
-        self.lag = validate.count(lag, "lag")
+        self.lag, self.time_unit = validate.count(lag, "lag"), checked_time_unit(time_unit)
 
     @classmethod
     def _from_parts(
@@ -143,6 +152,7 @@ class ChainConstructors(ChainOperator):
         labels: Labels | None = None,
         reward: npt.ArrayLike | None = None,
         lag: int | None = None,
+        time_unit: str | None = None,
         num_threads: int | None = None,
     ) -> Self:
         """The maximum-likelihood chain of transition counts: each row divided by its sum, or the
@@ -165,6 +175,8 @@ class ChainConstructors(ChainOperator):
         lag : int, optional
             Steps of the data between the two states of a transition, which become one step of the
             chain (`chain.lag`). Default: that of the TransitionCounts, or 1.
+        time_unit : str, optional
+            The physical time of one step of the data. Default: that of the TransitionCounts.
         num_threads : int, optional
 
         Returns
@@ -195,8 +207,15 @@ class ChainConstructors(ChainOperator):
             data = CountMatrix(counts, labels=labels)
             tol = validate.number(tol, "tol", above=0.0)
             pattern, row, col, _ = fit_reversible(data, pi, tol, resolve_threads(num_threads))
-            lag = data.lag if lag is None else lag
-            return cls._from_parts(pattern, row, col, labels=data.labels, reward=reward, lag=lag)
+            return cls._from_parts(
+                pattern,
+                row,
+                col,
+                labels=data.labels,
+                reward=reward,
+                lag=data.lag if lag is None else lag,
+                time_unit=data.time_unit if time_unit is None else time_unit,
+            )
         if pi is not None:
             raise InvalidChainError(
                 "pi is used by the reversible fit only; pass reversible=True, or leave it out"
@@ -204,9 +223,12 @@ class ChainConstructors(ChainOperator):
         if isinstance(counts, NamedCounts):
             labels = counts.labels if labels is None else labels
             lag = counts.lag if lag is None else lag
+            time_unit = counts.time_unit if time_unit is None else time_unit
             counts = counts.counts
         lag = 1 if lag is None else lag
-        return cls(counts, labels=labels, reward=reward, normalize=True, lag=lag)
+        return cls(
+            counts, labels=labels, reward=reward, normalize=True, lag=lag, time_unit=time_unit
+        )
 
     @classmethod
     def from_trajectories(
@@ -219,13 +241,14 @@ class ChainConstructors(ChainOperator):
         reversible: bool = False,
         connected: bool = False,
         labels: Labels | None = None,
+        time_unit: str | None = None,
     ) -> Self:
         """The chain of the transitions counted in trajectories: `count_transitions`, then
         `from_counts`.
 
         Parameters
         ----------
-        trajectories, lag, mode, n_states, labels
+        trajectories, lag, mode, n_states, labels, time_unit
             See `count_transitions`. One step of the chain is `lag` steps of the trajectories, and
             times are in steps of the chain; `chain.lag` says so.
         reversible : bool
@@ -253,7 +276,7 @@ class ChainConstructors(ChainOperator):
         [[0.0, 1.0], [0.6666666666666666, 0.3333333333333333]]
         """
         found = count_transitions(
-            trajectories, lag=lag, mode=mode, n_states=n_states, labels=labels
+            trajectories, lag=lag, mode=mode, n_states=n_states, labels=labels, time_unit=time_unit
         )
         if not connected:
             return cls.from_counts(found, reversible=reversible)

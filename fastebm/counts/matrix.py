@@ -23,6 +23,7 @@ class NamedCounts:
     counts: sp.csr_array
     labels: Labels | None
     lag: int
+    time_unit: str | None
 
 
 @result
@@ -44,6 +45,8 @@ class TransitionCounts(NamedCounts, Result):
     n_trajectories : int
     n_too_short : int
         Trajectories of at most `lag` points, which have no transition.
+    time_unit : str or None
+        The physical time of one step of the trajectories.
     """
 
     counts: sp.csr_array
@@ -53,6 +56,7 @@ class TransitionCounts(NamedCounts, Result):
     n_transitions: int
     n_trajectories: int
     n_too_short: int
+    time_unit: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values; the counts as lists of sources, targets and counts."""
@@ -64,7 +68,9 @@ class TransitionCounts(NamedCounts, Result):
         }
         fields = {
             name: getattr(self, name)
-            for name in ("lag", "mode", "n_transitions", "n_trajectories", "n_too_short")
+            for name in (
+                *("lag", "time_unit", "mode", "n_transitions", "n_trajectories", "n_too_short"),
+            )
         }
         return {
             "n_states": self.counts.shape[0],
@@ -102,6 +108,8 @@ class CountMatrix:
         The row sums, diagonal included.
     lag : int
         Steps between the two states of a transition; 1 if that is not known.
+    time_unit : str or None
+        The physical time of one step of the data.
     """
 
     def __init__(
@@ -112,10 +120,11 @@ class CountMatrix:
         name: str = "counts",
         whole: str | None = None,
     ) -> None:
-        self.lag = 1
+        self.lag: int = 1
+        self.time_unit: str | None = None
         if isinstance(counts, NamedCounts):
             labels, self.lag = counts.labels if labels is None else labels, counts.lag
-            counts = counts.counts
+            self.time_unit, counts = counts.time_unit, counts.counts
         counts, labels = named_matrix(counts, labels, name)
         self.labels = labels
         square = _square(counts, name)
