@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from .inference.potential import PotentialFit, fit_potential
     from .inference.reversible_fit import ReversibleFit, reversible_fit
     from .inference.reward import RewardFit, fit_reward
+    from .kinetics.chapman_kolmogorov import ChapmanKolmogorovTest, chapman_kolmogorov
+    from .kinetics.timescales import ImpliedTimescales, implied_timescales
     from .mixing.autocorrelation import AutocorrelationResult, autocorrelation
     from .mixing.conductance import ConductanceResult, conductance
     from .mixing.curve import MixingResult, mixing_curve
@@ -92,7 +94,7 @@ if TYPE_CHECKING:
 # The subpackages that have public names, from the bottom up, and the public modules.
 _HOMES = (
     *("errors", "counts", "chains", "equilibrium", "spectral", "simulation", "hitting", "mixing"),
-    *("coarse_graining", "inference", "report"),
+    *("coarse_graining", "inference", "kinetics", "report"),
 )
 _MODULES = ("datasets", "io", "plot", "policy", "rlvr")
 
@@ -103,6 +105,7 @@ __all__ = [
     "BalanceTest",
     "BootstrapResult",
     "BoundsResult",
+    "ChapmanKolmogorovTest",
     "CheckpointWarning",
     "CommuteResult",
     "ConductanceResult",
@@ -120,6 +123,7 @@ __all__ = [
     "HittingResult",
     "HittingSample",
     "Hypercube",
+    "ImpliedTimescales",
     "ImportanceResult",
     "InformationCurve",
     "InputTooLargeError",
@@ -156,6 +160,7 @@ __all__ = [
     "autocorrelation",
     "balance_test",
     "bootstrap",
+    "chapman_kolmogorov",
     "committor",
     "commute_times",
     "conductance",
@@ -176,6 +181,7 @@ __all__ = [
     "hitting_moments",
     "hitting_probabilities",
     "hitting_times",
+    "implied_timescales",
     "importance_hitting",
     "information_bound",
     "information_curve",

@@ -84,8 +84,8 @@ class ChainOperator:
 
     def to_dict(self) -> dict[str, Any]:
         """The chain as plain Python values that `json.dumps` accepts: every transition as a source,
-        a target and a probability, with the labels, `rate`, `lag` and `time_unit`. `save` keeps more, in less
-        space."""
+        a target and a probability, with the labels, `rate`, `lag` and `time_unit`. `save` keeps
+        more, in less space."""
         entries = self.to_scipy().tocoo()
         return {
             "n_states": self.n_states,
