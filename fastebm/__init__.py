@@ -66,6 +66,9 @@ if TYPE_CHECKING:
     from .inference.reversible_fit import ReversibleFit, reversible_fit
     from .inference.reward import RewardFit, fit_reward
     from .kinetics.chapman_kolmogorov import ChapmanKolmogorovTest, chapman_kolmogorov
+    from .kinetics.coarse_flux import CoarseFlux
+    from .kinetics.pathways import Pathways
+    from .kinetics.reactive_flux import ReactiveFlux, reactive_flux
     from .kinetics.timescales import ImpliedTimescales, implied_timescales
     from .mixing.autocorrelation import AutocorrelationResult, autocorrelation
     from .mixing.conductance import ConductanceResult, conductance
@@ -107,6 +110,7 @@ __all__ = [
     "BoundsResult",
     "ChapmanKolmogorovTest",
     "CheckpointWarning",
+    "CoarseFlux",
     "CommuteResult",
     "ConductanceResult",
     "ConnectedSet",
@@ -140,8 +144,10 @@ __all__ = [
     "MixingTimeResult",
     "MomentsResult",
     "NotReversibleError",
+    "Pathways",
     "PeriodicChainError",
     "PotentialFit",
+    "ReactiveFlux",
     "ReducibleChainError",
     "Report",
     "ReturnResult",
@@ -196,6 +202,7 @@ __all__ = [
     "modified_log_sobolev",
     "plot",
     "policy",
+    "reactive_flux",
     "return_times",
     "reversibilize",
     "reversible_fit",
