@@ -85,6 +85,8 @@ CALLS = {
     "chapman_kolmogorov.bootstrap": lambda v: fe.chapman_kolmogorov(
         PATHS, 1, [[0], [1]], 1, bootstrap=v
     ),
+    "reactive_flux.max_iter": lambda v: fe.reactive_flux(CYCLE, [0], [3], max_iter=v),
+    "ReactiveFlux.pathways.k": lambda v: fe.reactive_flux(CYCLE, [0], [3]).pathways(v),
     "count_transitions.lag": lambda v: fe.count_transitions(PATHS, lag=v),
     "count_transitions.n_states": lambda v: fe.count_transitions(PATHS, n_states=v),
     "count_transitions.states": lambda v: fe.count_transitions([[0, v, 0]]),
