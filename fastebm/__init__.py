@@ -67,6 +67,11 @@ if TYPE_CHECKING:
     from .inference.potential import PotentialFit, fit_potential
     from .inference.reversible_fit import ReversibleFit, reversible_fit
     from .inference.reward import RewardFit, fit_reward
+    from .kinetics.chapman_kolmogorov import ChapmanKolmogorovTest, chapman_kolmogorov
+    from .kinetics.coarse_flux import CoarseFlux
+    from .kinetics.pathways import Pathways
+    from .kinetics.reactive_flux import ReactiveFlux, reactive_flux
+    from .kinetics.timescales import ImpliedTimescales, implied_timescales
     from .mixing.autocorrelation import AutocorrelationResult, autocorrelation
     from .mixing.conductance import ConductanceResult, conductance
     from .mixing.curve import MixingResult, mixing_curve
@@ -94,7 +99,7 @@ if TYPE_CHECKING:
 # The subpackages that have public names, from the bottom up, and the public modules.
 _HOMES = (
     *("errors", "counts", "chains", "equilibrium", "spectral", "simulation", "hitting", "mixing"),
-    *("coarse_graining", "inference", "report"),
+    *("coarse_graining", "inference", "kinetics", "report"),
 )
 _MODULES = ("datasets", "io", "llm", "plot", "policy", "rlvr")
 
@@ -105,7 +110,9 @@ __all__ = [
     "BalanceTest",
     "BootstrapResult",
     "BoundsResult",
+    "ChapmanKolmogorovTest",
     "CheckpointWarning",
+    "CoarseFlux",
     "CommuteResult",
     "ConductanceResult",
     "ConnectedSet",
@@ -122,6 +129,7 @@ __all__ = [
     "HittingResult",
     "HittingSample",
     "Hypercube",
+    "ImpliedTimescales",
     "ImportanceResult",
     "InformationCurve",
     "InputTooLargeError",
@@ -139,8 +147,10 @@ __all__ = [
     "ModelOutputError",
     "MomentsResult",
     "NotReversibleError",
+    "Pathways",
     "PeriodicChainError",
     "PotentialFit",
+    "ReactiveFlux",
     "ReducibleChainError",
     "Report",
     "ReturnResult",
@@ -159,6 +169,7 @@ __all__ = [
     "autocorrelation",
     "balance_test",
     "bootstrap",
+    "chapman_kolmogorov",
     "committor",
     "commute_times",
     "conductance",
@@ -179,6 +190,7 @@ __all__ = [
     "hitting_moments",
     "hitting_probabilities",
     "hitting_times",
+    "implied_timescales",
     "importance_hitting",
     "information_bound",
     "information_curve",
@@ -194,6 +206,7 @@ __all__ = [
     "modified_log_sobolev",
     "plot",
     "policy",
+    "reactive_flux",
     "return_times",
     "reversibilize",
     "reversible_fit",

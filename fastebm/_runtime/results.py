@@ -69,8 +69,8 @@ def _status(value: object) -> Any:
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Result:
-    """Base of every result. Subclasses are frozen dataclasses; the one-line repr shows large arrays
-    by their type and shape only."""
+    """Base of every result. Subclasses are frozen dataclasses; the one-line repr shows arrays and
+    sparse matrices by their type and shape only."""
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python values that `json.dumps` accepts."""
@@ -87,6 +87,8 @@ class Result:
                 continue
             if isinstance(value, np.ndarray):
                 parts.append(f"{field.name}=<{value.dtype} {value.shape}>")
+            elif hasattr(value, "nnz"):
+                parts.append(f"{field.name}=<sparse {value.shape}, {value.nnz} entries>")
             elif isinstance(value, float):
                 parts.append(f"{field.name}={value:.10g}")
             elif isinstance(value, (list, tuple, dict)) and len(value) > 4:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .._runtime import validate
 from .._runtime.memory import forecast_memory
+from .._runtime.time_unit import checked_time_unit
 from .._runtime.types import Labels
 from ..errors import InvalidChainError
 from ..patterns.lattice import MAX_STATES
@@ -105,6 +106,7 @@ def _check_facts(facts: Any) -> None:
         raise InvalidChainError(f"n_states is above {MAX_STATES}, the most that a chain can have")
     forecast_memory(8 * n_states, f"a vector of {n_states} states")
     validate.count(facts["lag"], "lag")
+    checked_time_unit(facts.get("time_unit"))
     if facts["rate"] is not None:
         validate.number(facts["rate"], "rate", above=0.0)
     if facts.get("recipe") is None:

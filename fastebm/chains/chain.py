@@ -56,6 +56,9 @@ class MarkovChain(ChainConstructors):
     lag : int
         Steps of the data in one step of the chain, if P was estimated at a lag. All times are in
         steps of the chain; results state the lag. Derived chains keep it.
+    time_unit : str, optional
+        The physical time of one step of the data: a unit with or without a number, such as "ps" or
+        "0.2 ns". Derived chains, pickles and saved folders keep it.
     normalize : bool
         Accept any positive row sums and divide by them. Otherwise sums off by up to 1e-6 are
         renormalised and larger errors are refused.
@@ -85,7 +88,7 @@ class MarkovChain(ChainConstructors):
         """A chain on the same states, with the same labels and reward."""
         reward = self.reward if isinstance(self.reward, np.ndarray) else None
         return MarkovChain._from_scaled(
-            scaled, labels=self.labels, reward=reward, rate=rate, lag=self.lag, law=law
+            scaled, labels=self.labels, reward=reward, rate=rate, law=law, **self._clock
         )
 
     # --- derived chains ---------------------------------------------------------------------------
@@ -194,7 +197,7 @@ class MarkovChain(ChainConstructors):
             labels=restricted_labels(self.labels, keep),
             reward=self.reward[keep] if isinstance(self.reward, np.ndarray) else None,
             rate=self.rate if self.rate is not None and self._is_closed(keep) else None,
-            lag=self.lag,
+            **self._clock,
         )
 
     def _is_closed(self, keep: BoolArray) -> bool:
@@ -261,7 +264,8 @@ class MarkovChain(ChainConstructors):
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, Any]]:
         reward = self.reward if isinstance(self.reward, np.ndarray) else None
-        arrays, facts = take_apart(ChainParts(self._scaled, self._law, reward, self.rate, self.lag))
+        parts = ChainParts(self._scaled, self._law, reward, self.rate, **self._clock)
+        arrays, facts = take_apart(parts)
         return arrays, facts | {"tilts": []}
 
     @classmethod
@@ -273,11 +277,17 @@ class MarkovChain(ChainConstructors):
         find_rule: FindRule = imported_rule,
     ) -> Self:
         """The chain of `_parts`; arrays may be packed as `__reduce__` does."""
-        scaled, law, reward, rate, lag = put_together(
+        scaled, law, reward, rate, lag, time_unit = put_together(
             {name: unpack_array(array) for name, array in arrays.items()}, facts, find_rule
         )
         return cls._from_scaled(
-            scaled, labels=labels, reward=reward, rate=rate, lag=lag, law=law.best
+            scaled,
+            labels=labels,
+            reward=reward,
+            rate=rate,
+            lag=lag,
+            time_unit=time_unit,
+            law=law.best,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -11,40 +11,21 @@ import scipy.sparse as sp
 from .._runtime import validate
 from .._runtime.labelled import named_matrix, paired, state_labels
 from .._runtime.threads import resolve_threads
+from .._runtime.time_unit import checked_time_unit
 from .._runtime.types import FloatArray, Labels
 from ..counts.connected_set import connected_set
 from ..counts.matrix import CountMatrix, CountsLike, NamedCounts
 from ..counts.reversible_mle import fit_reversible
 from ..counts.transitions import count_transitions
 from ..errors import InvalidChainError, SelectionWarning
-from ..io.graphs import WEIGHT, graph_edges, is_graph
-from ..patterns.build import edges_to_csr, generator_to_csr, prepare
+from ..io.graphs import WEIGHT, is_graph
+from ..patterns.build import generator_to_csr, prepare
 from ..patterns.pattern import Pattern
 from ..patterns.scaled_pattern import ScaledPattern
+from .edge_walk import edge_walk, graph_walk
 from .foreign import unwrapped
 from .law import KnownLaw, StationaryLaw
 from .operator import ChainOperator
-
-
-def _walk(
-    source: npt.ArrayLike,
-    target: npt.ArrayLike,
-    weight: npt.ArrayLike | None,
-    n_states: int | None,
-    symmetric: bool,
-    labels: Labels | None,
-) -> ScaledPattern:
-    matrix, row, symmetric = edges_to_csr(source, target, weight, n_states, symmetric, labels)
-    return ScaledPattern(Pattern(matrix, symmetric=symmetric), row)
-
-
-def _graph_walk(
-    graph: Any, weight: str | None, labels: Labels | None
-) -> tuple[ScaledPattern, Labels | None]:
-    edges = graph_edges(graph, weight)
-    labels = edges.labels if labels is None else state_labels(labels)
-    ends = edges.source, edges.target, edges.weight
-    return _walk(*ends, edges.n_nodes, edges.symmetric, labels), labels
 
 
 class ChainConstructors(ChainOperator):
@@ -59,9 +40,10 @@ class ChainConstructors(ChainOperator):
         reward: npt.ArrayLike | None = None,
         normalize: bool = False,
         lag: int | None = None,
+        time_unit: str | None = None,
     ) -> None:
         if is_graph(P):
-            scaled, labels = _graph_walk(P, WEIGHT, labels)
+            scaled, labels = graph_walk(P, WEIGHT, labels)
         else:
             foreign = unwrapped(P)
             labels = foreign.labels if labels is None else labels
@@ -69,7 +51,8 @@ class ChainConstructors(ChainOperator):
             P, labels = named_matrix(foreign.matrix, labels, "P")
             matrix, row = prepare(P, labels, normalize)
             scaled = ScaledPattern(Pattern(matrix), row)
-        self._set(scaled, labels=labels, reward=reward, lag=1 if lag is None else lag)
+        lag = 1 if lag is None else lag
+        self._set(scaled, labels=labels, reward=reward, lag=lag, time_unit=time_unit)
         if pi is not None:
             self._law.accept_given(validate.distribution(pi, self.n_states, "pi", self.labels))
 
@@ -81,6 +64,7 @@ class ChainConstructors(ChainOperator):
         reward: npt.ArrayLike | None = None,
         rate: float | None = None,
         lag: int = 1,
+        time_unit: str | None = None,
         law: StationaryLaw | None = None,
     ) -> None:
         n, labels = scaled.n_states, state_labels(labels)
@@ -91,7 +75,7 @@ class ChainConstructors(ChainOperator):
         self.reward = None if reward is None else validate.vector(reward, n, "reward", labels)
         if rate is not None:
             self.rate = rate
-        self.lag = validate.count(lag, "lag")
+        self.lag, self.time_unit = validate.count(lag, "lag"), checked_time_unit(time_unit)
 
     @classmethod
     def _from_parts(
@@ -158,7 +142,7 @@ class ChainConstructors(ChainOperator):
         """
         labels = state_labels(labels)
         source, target, weight = paired(source=source, target=target, weight=weight)
-        scaled = _walk(source, target, weight, n_states, symmetric, labels)
+        scaled = edge_walk(source, target, weight, n_states, symmetric, labels)
         return cls._from_scaled(scaled, labels=labels, reward=reward)
 
     @classmethod
@@ -207,7 +191,7 @@ class ChainConstructors(ChainOperator):
         """
         if not is_graph(graph):
             raise TypeError(f"graph must be one of networkx or igraph, not {type(graph).__name__}")
-        scaled, labels = _graph_walk(graph, weight, labels)
+        scaled, labels = graph_walk(graph, weight, labels)
         return cls._from_scaled(scaled, labels=labels, reward=reward)
 
     @classmethod
@@ -221,6 +205,7 @@ class ChainConstructors(ChainOperator):
         labels: Labels | None = None,
         reward: npt.ArrayLike | None = None,
         lag: int | None = None,
+        time_unit: str | None = None,
         num_threads: int | None = None,
     ) -> Self:
         """The maximum-likelihood chain of transition counts: each row divided by its sum, or the
@@ -243,6 +228,8 @@ class ChainConstructors(ChainOperator):
         lag : int, optional
             Steps of the data between the two states of a transition, which become one step of the
             chain (`chain.lag`). Default: that of the TransitionCounts, or 1.
+        time_unit : str, optional
+            The physical time of one step of the data. Default: that of the TransitionCounts.
         num_threads : int, optional
 
         Returns
@@ -273,8 +260,15 @@ class ChainConstructors(ChainOperator):
             data = CountMatrix(counts, labels=labels)
             tol = validate.number(tol, "tol", above=0.0)
             pattern, row, col, _ = fit_reversible(data, pi, tol, resolve_threads(num_threads))
-            lag = data.lag if lag is None else lag
-            return cls._from_parts(pattern, row, col, labels=data.labels, reward=reward, lag=lag)
+            return cls._from_parts(
+                pattern,
+                row,
+                col,
+                labels=data.labels,
+                reward=reward,
+                lag=data.lag if lag is None else lag,
+                time_unit=data.time_unit if time_unit is None else time_unit,
+            )
         if pi is not None:
             raise InvalidChainError(
                 "pi is used by the reversible fit only; pass reversible=True, or leave it out"
@@ -282,9 +276,12 @@ class ChainConstructors(ChainOperator):
         if isinstance(counts, NamedCounts):
             labels = counts.labels if labels is None else labels
             lag = counts.lag if lag is None else lag
+            time_unit = counts.time_unit if time_unit is None else time_unit
             counts = counts.counts
         lag = 1 if lag is None else lag
-        return cls(counts, labels=labels, reward=reward, normalize=True, lag=lag)
+        return cls(
+            counts, labels=labels, reward=reward, normalize=True, lag=lag, time_unit=time_unit
+        )
 
     @classmethod
     def from_trajectories(
@@ -297,13 +294,14 @@ class ChainConstructors(ChainOperator):
         reversible: bool = False,
         connected: bool = False,
         labels: Labels | None = None,
+        time_unit: str | None = None,
     ) -> Self:
         """The chain of the transitions counted in trajectories: `count_transitions`, then
         `from_counts`.
 
         Parameters
         ----------
-        trajectories, lag, mode, n_states, labels
+        trajectories, lag, mode, n_states, labels, time_unit
             See `count_transitions`. One step of the chain is `lag` steps of the trajectories, and
             times are in steps of the chain; `chain.lag` says so.
         reversible : bool
@@ -331,7 +329,7 @@ class ChainConstructors(ChainOperator):
         [[0.0, 1.0], [0.6666666666666666, 0.3333333333333333]]
         """
         found = count_transitions(
-            trajectories, lag=lag, mode=mode, n_states=n_states, labels=labels
+            trajectories, lag=lag, mode=mode, n_states=n_states, labels=labels, time_unit=time_unit
         )
         if not connected:
             return cls.from_counts(found, reversible=reversible)

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from .._runtime.checkpoint import fingerprint
 from .._runtime.labelled import in_state_order
+from .._runtime.time_unit import Clock
 from .._runtime.types import FloatArray, Labels
 from ..patterns.scaled_pattern import ScaledPattern
 from .foreign import data_frame, directed_graph
@@ -29,12 +30,20 @@ class ChainOperator:
     #: Steps of the data in one step of the chain, if it was estimated at a lag. Times are in steps
     #: of the chain: t of them are lag t steps of the data.
     lag: int = 1
+    #: The physical time of one step of the data, such as "0.2 ns", if it is known: t steps of the
+    #: chain take t lag times as long.
+    time_unit: str | None = None
     #: Names of the states, or None.
     labels: Labels | None
     #: A score of each state, or None; of a tilted chain also of each transition.
     reward: FloatArray | sp.csr_array | None
     _scaled: ScaledPattern
     _law: KnownLaw
+
+    @property
+    def _clock(self) -> Clock:
+        """What one step of the chain is in time, which derived chains keep."""
+        return {"lag": self.lag, "time_unit": self.time_unit}
 
     # --- size and storage -------------------------------------------------------------------------
 
@@ -76,8 +85,8 @@ class ChainOperator:
 
     def to_dict(self) -> dict[str, Any]:
         """The chain as plain Python values that `json.dumps` accepts: every transition as a source,
-        a target and a probability, with the labels, `rate` and `lag`. `save` keeps more, in less
-        space."""
+        a target and a probability, with the labels, `rate`, `lag` and `time_unit`. `save` keeps
+        more, in less space."""
         entries = self.to_scipy().tocoo()
         return {
             "n_states": self.n_states,
@@ -87,6 +96,7 @@ class ChainOperator:
             "labels": None if self.labels is None else [str(label) for label in self.labels],
             "rate": self.rate,
             "lag": self.lag,
+            "time_unit": self.time_unit,
         }
 
     # --- operators --------------------------------------------------------------------------------

@@ -21,14 +21,17 @@ class ChainParts(NamedTuple):
     reward: FloatArray | None
     rate: float | None
     lag: int
+    time_unit: str | None
 
 
 def take_apart(parts: ChainParts) -> tuple[dict[str, Any], dict[str, Any]]:
     """(arrays, facts) from which `put_together` makes the chain again."""
-    scaled, law, reward, rate, lag = parts
+    scaled, law, reward, rate, lag, time_unit = parts
     more, own = pattern_parts(scaled.pattern)
     arrays = {"row": scaled.row, "col": scaled.col, "shift": scaled.shift, "reward": reward}
     facts: dict[str, Any] = {"n_states": scaled.n_states, "rate": rate, "lag": lag, **own}
+    if time_unit is not None:
+        facts["time_unit"] = time_unit
     if law.best is not None:
         arrays["log_pi"] = law.best.log_pi
         known = {name: getattr(law.best, name) for name in ("tol", "change", "error")}
@@ -52,7 +55,8 @@ def put_together(
     if "log_pi" in arrays and "law" not in facts:  # saved without its accuracy
         law.accept_unrated(arrays["log_pi"])
     _check_rule(scaled, facts)
-    return ChainParts(scaled, law, arrays.get("reward"), facts["rate"], facts["lag"])
+    times = facts["rate"], facts["lag"], facts.get("time_unit")
+    return ChainParts(scaled, law, arrays.get("reward"), *times)
 
 
 def _check_rule(scaled: ScaledPattern, facts: Mapping[str, Any]) -> None:

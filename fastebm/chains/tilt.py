@@ -219,7 +219,7 @@ def _make(
     law: StationaryLaw | None = None,
 ) -> TiltedChain:
     chain = TiltedChain.__new__(TiltedChain)
-    chain._set(scaled, labels=reference.labels, lag=reference.lag, law=law)
+    chain._set(scaled, labels=reference.labels, law=law, **reference._clock)
     chain.reference, chain.reward = reference, reward
     chain.beta, chain.log_partition = beta, log_partition
     return chain

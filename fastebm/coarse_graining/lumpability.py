@@ -173,7 +173,7 @@ class _DefectSearch:
         into = np.concatenate([columns for columns, _ in flows])
         flow = np.concatenate([values for _, values in flows])
         indptr = np.concatenate([[0], np.cumsum(search.degree)])
-        coarse = MarkovChain((indptr, into, flow), normalize=True, lag=self.chain.lag)
+        coarse = MarkovChain((indptr, into, flow), normalize=True, **self.chain._clock)
         coarse.rate = self.chain.rate
         return coarse
 

@@ -302,6 +302,6 @@ def _coarse(chain: MarkovChain, labels: Int32Array, k: int, threads: int) -> Mar
         )
         for j, column in enumerate(columns):
             flow[:, column] = np.bincount(labels, weight * reached[:, j], minlength=k)
-    coarse = MarkovChain(flow, normalize=True, lag=chain.lag)
+    coarse = MarkovChain(flow, normalize=True, **chain._clock)
     coarse.rate = chain.rate
     return coarse

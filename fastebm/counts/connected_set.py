@@ -31,6 +31,8 @@ class ConnectedSet(NamedCounts, Result):
         The fraction of the states, and of all counts, that is kept.
     lag : int
         Steps between the two states of a transition; 1 if that is not known.
+    time_unit : str or None
+        The physical time of one step of the data.
     """
 
     states: IntArray
@@ -40,6 +42,7 @@ class ConnectedSet(NamedCounts, Result):
     fraction_states: float
     fraction_counts: float
     lag: int = 1
+    time_unit: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, without the matrix."""
@@ -51,6 +54,7 @@ class ConnectedSet(NamedCounts, Result):
             "fraction_states": self.fraction_states,
             "fraction_counts": self.fraction_counts,
             "lag": self.lag,
+            "time_unit": self.time_unit,
         }
 
 
@@ -93,6 +97,7 @@ def connected_set(counts: CountsLike) -> ConnectedSet:
         fraction_states=len(states) / data.n_states,
         fraction_counts=float(kept.sum() / data.total.sum()),
         lag=data.lag,
+        time_unit=data.time_unit,
     )
 
 

@@ -23,6 +23,7 @@ class NamedCounts:
     counts: sp.csr_array
     labels: Labels | None
     lag: int
+    time_unit: str | None
 
 
 @result
@@ -47,6 +48,8 @@ class TransitionCounts(NamedCounts, Result):
         Those of at most `lag` points, which have no transition.
     n_unassigned : int
         Points without a state.
+    time_unit : str or None
+        The physical time of one step of the trajectories.
     """
 
     counts: sp.csr_array
@@ -57,6 +60,7 @@ class TransitionCounts(NamedCounts, Result):
     n_trajectories: int
     n_too_short: int
     n_unassigned: int = 0
+    time_unit: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values; the counts as lists of sources, targets and counts."""
@@ -69,7 +73,7 @@ class TransitionCounts(NamedCounts, Result):
         fields = {
             name: getattr(self, name)
             for name in (
-                *("lag", "mode", "n_transitions", "n_trajectories", "n_too_short"),
+                *("lag", "time_unit", "mode", "n_transitions", "n_trajectories", "n_too_short"),
                 "n_unassigned",
             )
         }
@@ -109,6 +113,8 @@ class CountMatrix:
         The row sums, diagonal included.
     lag : int
         Steps between the two states of a transition; 1 if that is not known.
+    time_unit : str or None
+        The physical time of one step of the data.
     """
 
     def __init__(
@@ -119,10 +125,11 @@ class CountMatrix:
         name: str = "counts",
         whole: str | None = None,
     ) -> None:
-        self.lag = 1
+        self.lag: int = 1
+        self.time_unit: str | None = None
         if isinstance(counts, NamedCounts):
             labels, self.lag = counts.labels if labels is None else labels, counts.lag
-            counts = counts.counts
+            self.time_unit, counts = counts.time_unit, counts.counts
         counts, labels = named_matrix(counts, labels, name)
         self.labels = labels
         square = _square(counts, name)

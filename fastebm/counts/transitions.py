@@ -10,6 +10,7 @@ import numpy.typing as npt
 from .._runtime import validate
 from .._runtime.labelled import state_labels
 from .._runtime.memory import forecast_memory
+from .._runtime.time_unit import checked_time_unit
 from .._runtime.types import FloatArray, Int32Array, Labels
 from ..errors import InvalidChainError
 from .accumulator import CountAccumulator
@@ -24,6 +25,7 @@ def count_transitions(
     mode: Literal["sliding", "sample"] = "sliding",
     n_states: int | None = None,
     labels: Labels | None = None,
+    time_unit: str | None = None,
 ) -> TransitionCounts:
     """Count transitions in one pass over trajectories, in bounded memory.
 
@@ -44,6 +46,9 @@ def count_transitions(
         Default: one more than the largest state seen.
     labels : sequence of length n_states, optional
         Names of the states. Words in the trajectories must be among them.
+    time_unit : str, optional
+        The physical time of one step of the trajectories, such as "0.2 ns", to keep with the
+        counts.
 
     Returns
     -------
@@ -67,6 +72,7 @@ def count_transitions(
     (('sun', 'rain'), [[1.0, 1.0], [1.0, 0.0]], 1)
     """
     lag, labels = validate.count(lag, "lag"), state_labels(labels)
+    time_unit = checked_time_unit(time_unit)
     validate.choice(mode, "mode", ("sliding", "sample"))
     n_states = None if n_states is None else validate.count(n_states, "n_states")
     if isinstance(trajectories, (str, os.PathLike)):
@@ -98,6 +104,7 @@ def count_transitions(
         counts=counts,
         labels=labels,
         lag=lag,
+        time_unit=time_unit,
         mode=mode,
         n_transitions=round(float(counts.sum())),
         n_trajectories=found.n_trajectories,

@@ -20,6 +20,7 @@ from .._runtime.random import philox_key
 from .._runtime.results import Result, result
 from .._runtime.resumable import State, resumable
 from .._runtime.threads import resolve_threads
+from .._runtime.time_unit import Clock
 from .._runtime.types import RNG, Callback, Path
 from .._runtime.warn import shortfalls, warn_unconverged
 from ..chains.chain import MarkovChain
@@ -152,7 +153,7 @@ def bootstrap(
         kind = "trajectories"
         parts = list(TrajectoryPieces(trajectories_or_counts))
         draw, data = _trajectories(parts, lag, mode, key)
-    replicates = _Replicates(lag)
+    replicates = _Replicates({"lag": lag, "time_unit": data.time_unit})
 
     def so_far() -> BootstrapResult | None:
         if len(replicates.reached["values"]) < 2:
@@ -222,8 +223,8 @@ class _Replicates:
         a part.
     """
 
-    def __init__(self, lag: int) -> None:
-        self.lag = lag
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.reached: dict[str, Any] = {"values": []}
 
     @property
@@ -242,7 +243,7 @@ class _Replicates:
         if "estimate" in self.reached:
             return
         with shortfalls() as reasons:
-            estimate, _ = _evaluate(counts, statistic, reversible, self.lag)
+            estimate, _ = _evaluate(counts, statistic, reversible, self.clock)
         self.reached = {
             "estimate": estimate,
             "values": [],
@@ -263,7 +264,7 @@ class _Replicates:
         now = self.reached
         try:
             with shortfalls() as reasons:
-                value, reduced = _evaluate(counts, statistic, reversible, self.lag)
+                value, reduced = _evaluate(counts, statistic, reversible, self.clock)
             now = now | {"reasons": [*now["reasons"], *reasons]}
             now = now | {"n_reduced": now["n_reduced"] + reduced}
             if np.shape(value) != np.shape(self.estimate):
@@ -307,12 +308,12 @@ class _Replicates:
 
 
 def _evaluate(
-    counts: sp.csr_array, statistic: Statistic, reversible: bool, lag: int
+    counts: sp.csr_array, statistic: Statistic, reversible: bool, clock: Clock
 ) -> tuple[npt.ArrayLike, bool]:
     """(the statistic of the chain of `counts`, whether states were lost)."""
     kept = connected_set(counts)
     labels = kept.states.tolist()
-    chain = MarkovChain.from_counts(kept, reversible=reversible, labels=labels, lag=lag)
+    chain = MarkovChain.from_counts(kept, reversible=reversible, labels=labels, **clock)
     return statistic(chain), kept.fraction_states < 1.0
 
 

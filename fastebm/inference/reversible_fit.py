@@ -103,6 +103,6 @@ def reversible_fit(
     ):
         pattern, row, col, evidence = fit_reversible(data, pi, tol, threads, progress, callback)
     chain = MarkovChain._from_parts(
-        pattern, row, col, labels=data.labels, reward=reward, lag=data.lag
+        pattern, row, col, labels=data.labels, reward=reward, lag=data.lag, time_unit=data.time_unit
     )
     return ReversibleFit(chain=chain, **evidence)

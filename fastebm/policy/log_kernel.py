@@ -279,7 +279,7 @@ def log_kernel(
         checked = checked.copy()
         checked.data = over_beta(checked.data, beta)
         if chain._scaled.shift is not None:  # holding is a transition like the others
-            chain = MarkovChain(chain.to_scipy(), labels=chain.labels, lag=chain.lag)
+            chain = MarkovChain(chain.to_scipy(), labels=chain.labels, **chain._clock)
         forbidden = np.isneginf(checked.data)
         if forbidden.any():
             on_pattern(chain._scaled.pattern, checked)  # every entry is a transition

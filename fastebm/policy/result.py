@@ -57,7 +57,7 @@ def policy_chain(problem: Problem, v: FloatArray) -> MarkovChain:
             return tilt(reference, beta * shaped, beta, num_threads=threads)
     plain = reference
     if reference._scaled.shift is not None:
-        plain = MarkovChain(reference.to_scipy(), labels=reference.labels, lag=reference.lag)
+        plain = MarkovChain(reference.to_scipy(), labels=reference.labels, **reference._clock)
     scaled = plain._scaled
     pattern, matrix = scaled.pattern, scaled.pattern.matrix
     entry = v[matrix.indices]
@@ -76,7 +76,7 @@ def policy_chain(problem: Problem, v: FloatArray) -> MarkovChain:
         indptr = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])[matrix.indptr]
         found = _core.Csr(indptr, matrix.indices[keep], values[keep])
     return MarkovChain._from_scaled(
-        ScaledPattern(Pattern(found)), labels=reference.labels, lag=reference.lag
+        ScaledPattern(Pattern(found)), labels=reference.labels, **reference._clock
     )
 
 

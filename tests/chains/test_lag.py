@@ -6,14 +6,16 @@ import pickle
 
 import numpy as np
 import pytest
-from saved_folders import make_early
+from saved_folders import forge, make_early
 
 import fastebm as fe
 from fastebm.cli import main
 
 ONE_STEP = np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.2], [0.0, 0.3, 0.7]])
 LAG = 10
-CHAIN = fe.MarkovChain(np.linalg.matrix_power(ONE_STEP, LAG), lag=LAG, labels=list("abc"))
+CHAIN = fe.MarkovChain(
+    np.linalg.matrix_power(ONE_STEP, LAG), lag=LAG, time_unit="0.2 ns", labels=list("abc")
+)
 WALK = np.array([0, 0, 1, 2, 2, 1, 0, 0, 1, 1, 2, 1, 0, 1, 0, 0, 2, 0])
 
 
@@ -72,16 +74,52 @@ def test_derived_chains_keep_it(tmp_path):
         "lumped": fe.lumpability(CHAIN, [0, 0, 1]).chain,
         "metastable": fe.metastable_sets(CHAIN, 2).chain,
     }.items():
-        assert chain.lag == LAG, name
-        assert pickle.loads(pickle.dumps(chain)).lag == LAG, name
         chain.save(tmp_path / name)
-        assert fe.load(tmp_path / name).lag == LAG, name
+        for same in (chain, pickle.loads(pickle.dumps(chain)), fe.load(tmp_path / name)):
+            assert (same.lag, same.time_unit) == (LAG, "0.2 ns"), name
 
 
 def test_a_chain_that_was_saved_without_a_lag(tmp_path):
     CHAIN.save(tmp_path / "chain")
     make_early(tmp_path / "chain", lambda facts: facts.pop("lag"))
     assert fe.load(tmp_path / "chain").lag == 1
+
+
+def test_a_chain_that_was_saved_without_a_time_unit(tmp_path):
+    CHAIN.save(tmp_path / "chain")
+    forge(tmp_path / "chain", lambda contents: contents["facts"].pop("time_unit"))
+    assert fe.load(tmp_path / "chain").time_unit is None
+    forge(tmp_path / "chain", lambda contents: contents["facts"].update(time_unit="0 ns"))
+    with pytest.raises(fe.InvalidChainError, match="time_unit"):
+        fe.load(tmp_path / "chain")
+
+
+def test_counts_carry_their_time_unit():
+    found = fe.count_transitions(WALK, lag=3, time_unit="10 ps")
+    kept = fe.connected_set(found)
+    assert found.to_dict()["time_unit"] == kept.to_dict()["time_unit"] == "10 ps"
+    for chain in (
+        fe.MarkovChain.from_counts(found),
+        fe.MarkovChain.from_counts(kept, reversible=True),
+        fe.MarkovChain.from_counts(kept.counts, time_unit="10 ps"),
+        fe.MarkovChain.from_counts(kept.counts, reversible=True, time_unit="10 ps"),
+        fe.MarkovChain.from_trajectories(WALK, lag=3, connected=True, time_unit="10 ps"),
+        fe.reversible_fit(found).chain,
+    ):
+        assert chain.time_unit == chain.to_dict()["time_unit"] == "10 ps"
+    units = []
+    fe.bootstrap(found, lambda chain: units.append(chain.time_unit) or 0.0, n=2, rng=0)
+    assert units == ["10 ps"] * 3
+
+
+@pytest.mark.parametrize(
+    "unit", ["", "3", "-1 ns", "0 ps", "1e999 s", "ns ps", "nan ns", "1_0 ns", "1 2", "٣ ns"]
+)
+def test_texts_that_are_no_time_unit(unit):
+    with pytest.raises(fe.InvalidChainError, match="time_unit must be a unit"):
+        fe.count_transitions(WALK, time_unit=unit)
+    with pytest.raises(TypeError, match="time_unit must be a text"):
+        fe.MarkovChain(ONE_STEP, time_unit=0.2)
 
 
 @pytest.mark.parametrize("lag", [0, -1, 2.5, True])

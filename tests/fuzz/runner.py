@@ -16,6 +16,7 @@ from .verdicts import BAD, CRASH, OPEN, REFUSED, RIGHT, Verdict
 # Each enters its checks under `registry.ANALYSES`.
 for _topic in (
     "hitting",
+    "kinetics",
     "laws",
     "lookahead",
     "mixing",

@@ -75,6 +75,18 @@ CALLS = {
     "MarkovChain.from_trajectories.n_states": lambda v: fe.MarkovChain.from_trajectories(
         PATHS, n_states=v
     ),
+    "implied_timescales.lags": lambda v: fe.implied_timescales(PATHS, [v], k=1),
+    "implied_timescales.k": lambda v: fe.implied_timescales(PATHS, [1], k=v),
+    "implied_timescales.bootstrap": lambda v: fe.implied_timescales(PATHS, [1], k=1, bootstrap=v),
+    "chapman_kolmogorov.lag": lambda v: fe.chapman_kolmogorov(PATHS, v, [[0], [1]], 1),
+    "chapman_kolmogorov.sets": lambda v: fe.chapman_kolmogorov(PATHS, 1, v, 1),
+    "chapman_kolmogorov.steps": lambda v: fe.chapman_kolmogorov(PATHS, 1, [[0], [1]], v),
+    "chapman_kolmogorov.steps 2": lambda v: fe.chapman_kolmogorov(PATHS, 1, [[0], [1]], [v]),
+    "chapman_kolmogorov.bootstrap": lambda v: fe.chapman_kolmogorov(
+        PATHS, 1, [[0], [1]], 1, bootstrap=v
+    ),
+    "reactive_flux.max_iter": lambda v: fe.reactive_flux(CYCLE, [0], [3], max_iter=v),
+    "ReactiveFlux.pathways.k": lambda v: fe.reactive_flux(CYCLE, [0], [3]).pathways(v),
     "count_transitions.lag": lambda v: fe.count_transitions(PATHS, lag=v),
     "count_transitions.n_states": lambda v: fe.count_transitions(PATHS, n_states=v),
     "count_transitions.states": lambda v: fe.count_transitions([[0, v, 0]]),

@@ -167,6 +167,14 @@ CALLS = {
     "balance_test": lambda **o: fe.balance_test(counts(), n_bootstrap=450, rng=1, **o),
     "markov_test": lambda **o: fe.markov_test(paths(), n_bootstrap=30, rng=1, **o),
     "bootstrap": lambda **o: fe.bootstrap(paths(), gap_of, n=12, rng=1, reversible=True, **o),
+    "implied_timescales": lambda **o: fe.implied_timescales(
+        paths(), [1, 3], k=3, bootstrap=6, rng=1, **o
+    ),
+    "chapman_kolmogorov": lambda **o: fe.chapman_kolmogorov(
+        paths(), 1, 3, 3, bootstrap=6, rng=1, **o
+    ),
+    "reactive_flux": lambda **o: fe.reactive_flux(reversible(), [0], [700], **o),
+    "reactive_flux, directed": lambda **o: fe.reactive_flux(fresh(directed()), [0], [700], **o),
     "fit_potential": lambda **o: fe.fit_potential(scattered(), rng=1, **o),
     "fit_potential, squares": lambda **o: fe.fit_potential(
         counts(), method="least-squares", rng=1, **o
@@ -223,6 +231,8 @@ def digest(value):
     def add(part):
         if isinstance(part, fe.MarkovChain):
             part = part.fingerprint()
+        if sp.issparse(part):
+            part = part.toarray()
         if isinstance(part, np.ndarray):
             found.update(f"{part.dtype}{part.shape}".encode())
             found.update(np.ascontiguousarray(part).tobytes())

@@ -421,3 +421,35 @@ def test_colours_differ_for_every_vision_and_styles_in_grey(vision):
         == len({s[2] for s in _axes.STYLES})
         == len(_axes.STYLES)
     )
+
+
+def test_implied_timescales_in_their_unit(ax):
+    path = fe.simulate(fe.MarkovChain(np.array([[0.9, 0.1], [0.1, 0.9]])), 4_000, rng=0)[0]
+    parts = np.array_split(path, 8)
+    found = fe.implied_timescales(parts, [4, 1], k=1, bootstrap=9, time_unit="0.5 ns", rng=0)
+    assert plot.implied_timescales(found, ax=ax) is ax
+    x, y = line(ax, "process 2").get_data()
+    np.testing.assert_allclose(x, [0.5, 2.0])
+    np.testing.assert_allclose(y, 0.5 * found.timescales[::-1, 0])
+    assert len(ax.collections) == 1 and ax.get_xlabel() == "lag (ns)"
+    rendered(ax)
+
+
+def test_undefined_timescales_are_counted(ax):
+    path = fe.simulate(fe.MarkovChain(np.array([[0.1, 0.9], [0.9, 0.1]])), 4_000, rng=0)[0]
+    plot.implied_timescales(fe.implied_timescales(path, [1, 2], k=1), ax=ax)
+    assert note(ax) == "not drawn: 1 with nan timescale" and ax.get_xlabel() == "lag (steps)"
+
+
+def test_chapman_kolmogorov_lines_and_points(ax):
+    path = fe.simulate(fe.MarkovChain(np.array([[0.9, 0.1], [0.1, 0.9]])), 4_000, rng=0)[0]
+    parts = np.array_split(path, 8)
+    test = fe.chapman_kolmogorov(parts, 2, [[0], [1]], 3, bootstrap=9, rng=0)
+    plot.chapman_kolmogorov(test, ax=ax)
+    x, y = line(ax, "1 to 1").get_data()
+    np.testing.assert_array_equal(x, [2, 4, 6])
+    np.testing.assert_array_equal(y, test.predicted[:, 1, 1])
+    rendered(ax)
+    for pairs in ([(0, 2)], [(-1, 0)], []):
+        with pytest.raises(fe.InvalidChainError, match="pairs must be"):
+            plot.chapman_kolmogorov(test, pairs=pairs, ax=ax)
