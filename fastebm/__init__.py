@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from .mixing.log_sobolev import LogSobolevResult, modified_log_sobolev
     from .mixing.parallel_decoding import DecodingSchedule, decoding_cost, decoding_schedule
     from .mixing.time import MixingTimeResult, mixing_time
+    from .networks.pagerank import PageRankResult, pagerank
     from .report.analyze import analyze
     from .report.result import Report
     from .simulation.hitting_sample import HittingSample, simulate_hitting_times
@@ -92,7 +93,7 @@ if TYPE_CHECKING:
 # The subpackages that have public names, from the bottom up, and the public modules.
 _HOMES = (
     *("errors", "counts", "chains", "equilibrium", "spectral", "simulation", "hitting", "mixing"),
-    *("coarse_graining", "inference", "report"),
+    *("coarse_graining", "inference", "networks", "report"),
 )
 _MODULES = ("datasets", "io", "plot", "policy", "rlvr")
 
@@ -136,6 +137,7 @@ __all__ = [
     "MixingTimeResult",
     "MomentsResult",
     "NotReversibleError",
+    "PageRankResult",
     "PeriodicChainError",
     "PotentialFit",
     "ReducibleChainError",
@@ -188,6 +190,7 @@ __all__ = [
     "mixing_curve",
     "mixing_time",
     "modified_log_sobolev",
+    "pagerank",
     "plot",
     "policy",
     "return_times",

@@ -19,6 +19,7 @@ for _topic in (
     "laws",
     "lookahead",
     "mixing",
+    "networks",
     "policies",
     "reports",
     "samples",

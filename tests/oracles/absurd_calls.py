@@ -88,6 +88,7 @@ CALLS = {
     "markov_test.lags": lambda v: fe.markov_test(PATHS, lags=(v,), n_bootstrap=3),
     "markov_test.n_bootstrap": lambda v: fe.markov_test(PATHS, n_bootstrap=v),
     "stationary.max_iter": lambda v: fe.stationary(GENERAL, max_iter=v),
+    "pagerank.max_iter": lambda v: fe.pagerank(COUNTS, max_iter=v),
     "absorption_probabilities.max_iter": lambda v: fe.absorption_probabilities(
         CYCLE, [[0], [3]], max_iter=v
     ),

@@ -96,6 +96,7 @@ def gap_of(chain):
 #: {name: call(**options)}.
 CALLS = {
     "stationary": lambda **o: fe.stationary(fresh(directed()), **o),
+    "pagerank": lambda **o: fe.pagerank(directed(), 0.99, **o),
     "hitting_times": lambda **o: fe.hitting_times(reversible(), [0], **o),
     "hitting_times, directed": lambda **o: fe.hitting_times(fresh(directed()), [0], **o),
     "hitting_distribution": lambda **o: fe.hitting_distribution(directed(), [0], 300, **o),

@@ -1,0 +1,150 @@
+"""Graphs of other packages and adjacency matrices, as weights of the directed edges x -> y."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from .._runtime import validate
+from .._runtime.labelled import named_matrix
+from .._runtime.types import FloatArray, Labels
+from ..errors import InvalidChainError
+
+#: (weights as CSR with ascending rows and without zeros, names of the nodes or None).
+NamedWeights = tuple[Any, Labels | None]
+
+
+def weights_of(graph: Any) -> NamedWeights:
+    """The edge weights of a graph in the order of its nodes; rows may be empty.
+
+    Parameters
+    ----------
+    graph : sparse or dense (n, n), DataFrame, networkx graph, igraph.Graph
+        An undirected edge counts in both directions, a self-loop once; parallel edges add up.
+        Weights of networkx and igraph are the edge attribute "weight", 1 where it is missing.
+
+    Raises
+    ------
+    InvalidChainError
+        The matrix is not square or has no row, or a weight is negative, NaN or infinite.
+    TypeError
+        It is no graph, or its weights are no real numbers.
+    """
+    if _is_of("networkx", "Graph", graph):
+        weights, names = _of_networkx(graph)
+    elif _is_of("igraph", "Graph", graph):
+        weights, names = _of_igraph(graph)
+    else:
+        weights, names = named_matrix(graph, None, "graph")
+    if not sp.issparse(weights):
+        weights = validate.real_array(weights, "graph")
+        if weights.ndim != 2:
+            raise InvalidChainError(
+                f"graph must be a square matrix of weights, got shape {weights.shape}"
+            )
+        weights = sp.csr_array(weights.astype(np.float64))
+    if weights.shape[0] != weights.shape[1] or weights.shape[0] == 0:
+        raise InvalidChainError(
+            f"graph must be square with at least one node, got shape {weights.shape}"
+        )
+    csr = validate.sparse_float64(weights, "graph")
+    bad = ~(np.isfinite(csr.data) & (csr.data >= 0.0))
+    if bad.any():
+        at = int(np.argmax(bad))
+        row = int(np.searchsorted(csr.indptr, at, side="right")) - 1
+        raise InvalidChainError(
+            f"row {_name(row, names)}: the weight of the edge to {_name(csr.indices[at], names)} "
+            f"is {csr.data[at]}; weights are finite and not negative"
+        )
+    csr.eliminate_zeros()
+    return csr, names
+
+
+def node_weights(
+    values: Any, n_nodes: int, names: Labels | None, name: str, remedy: str
+) -> FloatArray:
+    """Weights of the nodes divided by their sum, from one number for each node or a mapping from
+    nodes to numbers, in which nodes that are not listed have the weight 0.
+
+    Raises
+    ------
+    InvalidChainError
+        A node is unknown, a weight is negative, NaN or infinite, or all are zero.
+    """
+    if isinstance(values, Mapping):
+        number = {node: i for i, node in enumerate(range(n_nodes) if names is None else names)}
+        listed = np.zeros(n_nodes)
+        for node, weight in values.items():
+            if node not in number:
+                raise InvalidChainError(f"{name} has a weight for {node!r}, which is no node")
+            listed[number[node]] = validate.number(weight, f"{name}[{node!r}]", above=-np.inf)
+        values = listed
+    weights = validate.vector(values, n_nodes, name, names)
+    if (weights < 0.0).any():
+        at = int(np.argmax(weights < 0.0))
+        raise InvalidChainError(f"{name}[{at}] is {weights[at]}; weights are not negative")
+    largest = float(weights.max())
+    if largest == 0.0:
+        raise InvalidChainError(f"{name} is zero everywhere; {remedy}")
+    weights = weights / largest  # the sum of huge weights would overflow
+    normalised: FloatArray = weights / weights.sum()
+    return normalised
+
+
+def _is_of(package: str, kind: str, graph: Any) -> bool:
+    """Whether `graph` is of a class of this package, which is not imported for that."""
+    module = sys.modules.get(package)
+    return module is not None and isinstance(graph, getattr(module, kind))
+
+
+def _of_networkx(graph: Any) -> NamedWeights:
+    """By rows: several times as fast as networkx's own conversion, whose edges are tuples."""
+    names = tuple(graph)
+    number = {node: i for i, node in enumerate(names)}
+    many = graph.is_multigraph()
+    degree, indices, data = np.zeros(len(names) + 1, np.int64), [], list[Any]()
+    for i, (_, neighbours) in enumerate(graph.adjacency()):
+        edges: Any = neighbours.values()
+        if many:  # parallel edges by key
+            neighbours = [node for node, parallel in neighbours.items() for _ in parallel]
+            edges = [edge for parallel in edges for edge in parallel.values()]
+        degree[i + 1] = len(neighbours)
+        indices.append(np.fromiter(map(number.__getitem__, neighbours), np.int64, len(neighbours)))
+        data += [edge.get("weight", 1) for edge in edges]
+    place = np.concatenate(indices) if indices else np.empty(0, np.int64)
+    shape = (len(names), len(names))
+    return sp.csr_array((_numbers(data), place, np.cumsum(degree)), shape=shape), names
+
+
+def _of_igraph(graph: Any) -> NamedWeights:
+    n = graph.vcount()
+    names = tuple(graph.vs["name"]) if "name" in graph.vs.attributes() else None
+    ends = np.array(graph.get_edgelist(), np.int64).reshape(-1, 2)
+    weights = graph.es["weight"] if "weight" in graph.es.attributes() else [1.0] * len(ends)
+    data = _numbers(weights)
+    source, target = ends[:, 0], ends[:, 1]
+    if not graph.is_directed():
+        other = source != target
+        source, target, data = (
+            np.append(source, target[other]),
+            np.append(target, source[other]),
+            np.append(data, data[other]),
+        )
+    return sp.coo_array((data, (source, target)), shape=(n, n)), names
+
+
+def _numbers(weights: Sequence[Any]) -> npt.NDArray[Any]:
+    array = np.asarray(weights) if len(weights) else np.empty(0)
+    if array.ndim != 1 or array.dtype.kind not in "biuf":
+        raise TypeError(
+            "the edge attribute 'weight' must be a real number on every edge, not of dtype "
+            f"{array.dtype}; remove it to count every edge once"
+        )
+    return array.astype(np.float64)
+
+
+def _name(row: int, names: Labels | None) -> str:
+    return f"{row}" if names is None else f"{row} ({names[row]})"
