@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .hitting.bounds import BoundsResult, hitting_bounds
     from .hitting.distribution import DistributionResult, hitting_distribution
     from .hitting.kemeny import KemenyResult, kemeny_constant
+    from .hitting.long_run import LongRunResult, long_run_average
     from .hitting.moments import MomentsResult, hitting_moments
     from .hitting.probabilities import (
         AbsorptionResult,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         hitting_probabilities,
     )
     from .hitting.returns import CommuteResult, ReturnResult, commute_times, return_times
+    from .hitting.rewards import RewardResult, expected_reward, expected_visits
     from .hitting.times import HittingResult, hitting_times
     from .inference.balance_test import BalanceTest, balance_test
     from .inference.bootstrap import BootstrapResult, bootstrap
@@ -128,6 +130,7 @@ __all__ = [
     "InvalidChainError",
     "KemenyResult",
     "LogSobolevResult",
+    "LongRunResult",
     "LumpabilityResult",
     "MarkovChain",
     "MarkovTest",
@@ -145,6 +148,7 @@ __all__ = [
     "ReturnResult",
     "ReversibleFit",
     "RewardFit",
+    "RewardResult",
     "SelectionWarning",
     "SplittingResult",
     "SplittingTimeResult",
@@ -170,6 +174,8 @@ __all__ = [
     "discretize",
     "dobrushin",
     "eigenpairs",
+    "expected_reward",
+    "expected_visits",
     "fit_potential",
     "fit_reward",
     "get_include",
@@ -184,6 +190,7 @@ __all__ = [
     "io",
     "kemeny_constant",
     "load",
+    "long_run_average",
     "lumpability",
     "markov_test",
     "metastable_sets",

@@ -14,7 +14,8 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
 from ..errors import ConvergenceWarning, InvalidChainError
-from .first_hit import CRUDE, FirstHitSolve
+from .first_hit import FirstHitSolve
+from .relative_solve import CRUDE
 from .times import MAX_ITER
 
 

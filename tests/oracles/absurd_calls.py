@@ -89,6 +89,9 @@ CALLS = {
     "markov_test.n_bootstrap": lambda v: fe.markov_test(PATHS, n_bootstrap=v),
     "stationary.max_iter": lambda v: fe.stationary(GENERAL, max_iter=v),
     "pagerank.max_iter": lambda v: fe.pagerank(COUNTS, max_iter=v),
+    "expected_reward.max_iter": lambda v: fe.expected_reward(CYCLE, LEVEL, [0], max_iter=v),
+    "expected_visits.max_iter": lambda v: fe.expected_visits(CYCLE, [1], target=[0], max_iter=v),
+    "long_run_average.max_iter": lambda v: fe.long_run_average(CYCLE, LEVEL, max_iter=v),
     "absorption_probabilities.max_iter": lambda v: fe.absorption_probabilities(
         CYCLE, [[0], [3]], max_iter=v
     ),

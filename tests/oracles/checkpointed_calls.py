@@ -97,6 +97,11 @@ def gap_of(chain):
 CALLS = {
     "stationary": lambda **o: fe.stationary(fresh(directed()), **o),
     "pagerank": lambda **o: fe.pagerank(directed(), 0.99, **o),
+    "expected_reward": lambda **o: fe.expected_reward(
+        directed(), np.sin(np.arange(1500.0)), [0], **o
+    ),
+    "expected_visits": lambda **o: fe.expected_visits(reversible(), [7], target=[0], **o),
+    "long_run_average": lambda **o: fe.long_run_average(directed(), np.sin(np.arange(1500.0)), **o),
     "hitting_times": lambda **o: fe.hitting_times(reversible(), [0], **o),
     "hitting_times, directed": lambda **o: fe.hitting_times(fresh(directed()), [0], **o),
     "hitting_distribution": lambda **o: fe.hitting_distribution(directed(), [0], 300, **o),
