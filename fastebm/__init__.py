@@ -48,16 +48,11 @@ if TYPE_CHECKING:
     )
     from .hitting.bounds import BoundsResult, hitting_bounds
     from .hitting.distribution import DistributionResult, hitting_distribution
+    from .hitting.first_hit_results import AbsorptionResult, HitProbabilityResult
     from .hitting.kemeny import KemenyResult, kemeny_constant
     from .hitting.long_run import LongRunResult, long_run_average
     from .hitting.moments import MomentsResult, hitting_moments
-    from .hitting.probabilities import (
-        AbsorptionResult,
-        HitProbabilityResult,
-        absorption_probabilities,
-        committor,
-        hitting_probabilities,
-    )
+    from .hitting.probabilities import absorption_probabilities, committor, hitting_probabilities
     from .hitting.returns import CommuteResult, ReturnResult, commute_times, return_times
     from .hitting.rewards import RewardResult, expected_reward, expected_visits
     from .hitting.times import HittingResult, hitting_times

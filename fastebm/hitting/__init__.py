@@ -2,16 +2,11 @@
 
 from .bounds import BoundsResult, hitting_bounds
 from .distribution import DistributionResult, hitting_distribution
+from .first_hit_results import AbsorptionResult, HitProbabilityResult
 from .kemeny import KemenyResult, kemeny_constant
 from .long_run import LongRunResult, long_run_average
 from .moments import MomentsResult, hitting_moments
-from .probabilities import (
-    AbsorptionResult,
-    HitProbabilityResult,
-    absorption_probabilities,
-    committor,
-    hitting_probabilities,
-)
+from .probabilities import absorption_probabilities, committor, hitting_probabilities
 from .returns import CommuteResult, ReturnResult, commute_times, return_times
 from .rewards import RewardResult, expected_reward, expected_visits
 from .times import HittingResult, hitting_times

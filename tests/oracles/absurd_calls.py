@@ -98,6 +98,7 @@ CALLS = {
     "hitting_bounds.max_iter": lambda v: fe.hitting_bounds(CYCLE, [0], max_iter=v),
     "hitting_moments.max_iter": lambda v: fe.hitting_moments(CYCLE, [0], max_iter=v),
     "hitting_probabilities.max_iter": lambda v: fe.hitting_probabilities(CYCLE, [0], max_iter=v),
+    "hitting_probabilities.within": lambda v: fe.hitting_probabilities(CYCLE, [0], within=v),
     "hitting_times.max_iter": lambda v: fe.hitting_times(CYCLE, [0], max_iter=v),
     "hitting_distribution.n_steps": lambda v: fe.hitting_distribution(CYCLE, [0], v),
     "kemeny_constant.n_probes": lambda v: fe.kemeny_constant(LATTICE, n_probes=v),

@@ -108,6 +108,9 @@ CALLS = {
     "hitting_probabilities": lambda **o: fe.hitting_probabilities(
         reversible(), [0], avoid=[700], tol=1e-9, **o
     ),
+    "hitting_probabilities, within": lambda **o: fe.hitting_probabilities(
+        directed(), [0], avoid=[700], within=300, **o
+    ),
     "committor": lambda **o: fe.committor(directed(), [0], [700], **o),
     "absorption_probabilities": lambda **o: fe.absorption_probabilities(
         reversible(), [[0], [500], [1000]], **o
