@@ -50,16 +50,13 @@ if TYPE_CHECKING:
     )
     from .hitting.bounds import BoundsResult, hitting_bounds
     from .hitting.distribution import DistributionResult, hitting_distribution
+    from .hitting.first_hit_results import AbsorptionResult, HitProbabilityResult
     from .hitting.kemeny import KemenyResult, kemeny_constant
+    from .hitting.long_run import LongRunResult, long_run_average
     from .hitting.moments import MomentsResult, hitting_moments
-    from .hitting.probabilities import (
-        AbsorptionResult,
-        HitProbabilityResult,
-        absorption_probabilities,
-        committor,
-        hitting_probabilities,
-    )
+    from .hitting.probabilities import absorption_probabilities, committor, hitting_probabilities
     from .hitting.returns import CommuteResult, ReturnResult, commute_times, return_times
+    from .hitting.rewards import RewardResult, expected_reward, expected_visits
     from .hitting.times import HittingResult, hitting_times
     from .inference.balance_test import BalanceTest, balance_test
     from .inference.bootstrap import BootstrapResult, bootstrap
@@ -80,6 +77,7 @@ if TYPE_CHECKING:
     from .mixing.log_sobolev import LogSobolevResult, modified_log_sobolev
     from .mixing.parallel_decoding import DecodingSchedule, decoding_cost, decoding_schedule
     from .mixing.time import MixingTimeResult, mixing_time
+    from .networks.pagerank import PageRankResult, pagerank
     from .report.analyze import analyze
     from .report.result import Report
     from .simulation.hitting_sample import HittingSample, simulate_hitting_times
@@ -99,7 +97,7 @@ if TYPE_CHECKING:
 # The subpackages that have public names, from the bottom up, and the public modules.
 _HOMES = (
     *("errors", "counts", "chains", "equilibrium", "spectral", "simulation", "hitting", "mixing"),
-    *("coarse_graining", "inference", "kinetics", "report"),
+    *("coarse_graining", "inference", "kinetics", "networks", "report"),
 )
 _MODULES = ("datasets", "io", "llm", "plot", "policy", "rlvr")
 
@@ -137,6 +135,7 @@ __all__ = [
     "InvalidChainError",
     "KemenyResult",
     "LogSobolevResult",
+    "LongRunResult",
     "LumpabilityResult",
     "MarkovChain",
     "MarkovTest",
@@ -147,6 +146,7 @@ __all__ = [
     "ModelOutputError",
     "MomentsResult",
     "NotReversibleError",
+    "PageRankResult",
     "Pathways",
     "PeriodicChainError",
     "PotentialFit",
@@ -156,6 +156,7 @@ __all__ = [
     "ReturnResult",
     "ReversibleFit",
     "RewardFit",
+    "RewardResult",
     "SelectionWarning",
     "SplittingResult",
     "SplittingTimeResult",
@@ -182,6 +183,8 @@ __all__ = [
     "discretize",
     "dobrushin",
     "eigenpairs",
+    "expected_reward",
+    "expected_visits",
     "fit_potential",
     "fit_reward",
     "get_include",
@@ -198,12 +201,14 @@ __all__ = [
     "kemeny_constant",
     "llm",
     "load",
+    "long_run_average",
     "lumpability",
     "markov_test",
     "metastable_sets",
     "mixing_curve",
     "mixing_time",
     "modified_log_sobolev",
+    "pagerank",
     "plot",
     "policy",
     "reactive_flux",

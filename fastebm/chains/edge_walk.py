@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from .._runtime.labelled import state_labels
 from .._runtime.types import Labels
-from ..io.graphs import graph_edges
+from ..io.graphs import graph_weights
 from ..patterns.build import edges_to_csr
 from ..patterns.pattern import Pattern
 from ..patterns.scaled_pattern import ScaledPattern
@@ -29,7 +30,9 @@ def graph_walk(
     graph: Any, weight: str | None, labels: Labels | None
 ) -> tuple[ScaledPattern, Labels | None]:
     """(scaled pattern, labels) of the walk on a graph; see `MarkovChain.from_graph`."""
-    edges = graph_edges(graph, weight)
-    labels = edges.labels if labels is None else state_labels(labels)
-    ends = edges.source, edges.target, edges.weight
-    return edge_walk(*ends, edges.n_nodes, edges.symmetric, labels), labels
+    found = graph_weights(graph, weight)
+    labels = found.labels if labels is None else state_labels(labels)
+    symmetric = not found.is_directed
+    edges = (sp.triu(found.matrix) if symmetric else found.matrix).tocoo()
+    n = found.matrix.shape[0]
+    return edge_walk(edges.row, edges.col, edges.data, n, symmetric, labels), labels

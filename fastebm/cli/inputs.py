@@ -125,6 +125,8 @@ FREE = (
     *("output", "html", "save", "summary", "json_lines", "checkpoint", "num_threads", "progress"),
     *("verify", "trust", "run", "spellings", "usage_error"),
 )
+# The options, and the argument of `pagerank`, that name files to read.
+INPUTS = ("graph", "counts", "score", "reward", "personalization", "dangling")
 # How a chain was read, which its own fingerprint covers.
 COVERED = ("chain", "symmetric", "normalize", "format", "lazy")
 
@@ -135,7 +137,7 @@ def identity(args: argparse.Namespace, chain: MarkovChain | None) -> str:
     left_out = FREE if chain is None else (*FREE, *COVERED)
     options = {name: x for name, x in vars(args).items() if name not in left_out}
     parts: list[object] = [options]
-    for name in ("counts", "score", "reward"):
+    for name in INPUTS:
         if (path := options.get(name)) is not None:
             if not os.path.isfile(path):
                 raise InvalidChainError(

@@ -17,13 +17,13 @@ from .._runtime.results import Result, printable
 from .._runtime.whole_file import replacing, require_place, write_text
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
-from .inputs import one_line
+from .inputs import INPUTS, one_line
 
 #: Equally long columns by name: arrays of numbers, and sequences of text.
 Table: TypeAlias = Mapping[str, npt.NDArray[Any] | Sequence[str]]
 
 # The commands whose --output is a table.
-WITH_TABLES = ("analyze", "stationary", "hit", "mix", "balance")
+WITH_TABLES = ("analyze", "stationary", "hit", "mix", "balance", "pagerank")
 SUFFIXES = (".npy", ".csv", ".parquet")
 # Rows that are turned into text or into an Arrow table at once.
 ROWS = 1 << 16
@@ -66,7 +66,7 @@ def require_outputs(args: argparse.Namespace) -> None:
     or writes already; called before the work."""
     names = ("output", "html", "save", "checkpoint")
     written = {name: getattr(args, name, None) for name in names}
-    read = [getattr(args, name, None) for name in ("chain", "counts", "score", "reward")]
+    read = [getattr(args, name, None) for name in ("chain", *INPUTS)]
     read += getattr(args, "log", [])
     seen = {os.path.realpath(path): "is an input of the command" for path in read if path}
     for name, path in written.items():

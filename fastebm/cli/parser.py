@@ -7,6 +7,7 @@ from .._version import __version__
 from . import argument_types
 from .command_table import COMMANDS
 from .commands import run_demo
+from .pagerank import add_pagerank
 from .policy import POLICY_OPTIONS
 from .rlvr import add_rlvr
 from .status import STATUSES
@@ -304,6 +305,7 @@ def make_parser() -> argparse.ArgumentParser:
     } | {x: OPTIONS[x] for x in ("--checkpoint", "--threads", "--progress")}
     demo.set_defaults(usage_error=demo.error, run=run_demo, spellings=_add(demo, demo_options))
     add_rlvr(commands, _add)
+    add_pagerank(commands, _add, CHAIN_OPTIONS, OPTIONS)
     return parser
 
 

@@ -22,6 +22,7 @@ CALLS = (
     ),
     (r"chain\.largest_class\(\)", "'fastebm convert CHAIN OUTPUT --class STATE'"),
     (r"; call stationary\(chain, max_iter=\.\.\.\) with more products first", ""),
+    (r"(?<!\w)stationary\(chain\)", "'fastebm stationary CHAIN'"),
     (r"\bstructure\(chain\)", "'fastebm info CHAIN'"),
     (r"\bdetailed_balance\(chain\)", "'fastebm balance CHAIN'"),
     (r"columns=\{'(\w+)': NAME\}", r"--column \1=NAME"),

@@ -20,7 +20,7 @@ from ..equilibrium.structure import on_closed_class
 from ..linalg.iterate import Iterate
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
-from .first_hit import CRUDE
+from .relative_solve import CRUDE
 
 # Up to this many states the trace of the fundamental matrix is summed exactly, with one solve for
 # each state: 1 s.

@@ -8,102 +8,16 @@ from typing import TypedDict, TypeVar, Unpack
 import numpy as np
 
 from .._runtime import validate
-from .._runtime.results import Result, StepsResult, result
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
-from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
+from .._runtime.types import BoolArray, Callback, Path, States
 from ..chains.chain import MarkovChain, require_chain
 from ..errors import ConvergenceWarning, InvalidChainError
-from .first_hit import CRUDE, FirstHitSolve
+from .first_hit import FirstHitSolve
+from .first_hit_results import AbsorptionResult, HitProbabilityResult
+from .relative_solve import CRUDE
 from .times import MAX_ITER
-
-
-@result
-class AbsorptionResult(StepsResult):
-    """Which of several sets is hit first.
-
-    Attributes
-    ----------
-    probability : ndarray (n_states, n_targets)
-        Non-negative. Each row, together with `never`, sums to one up to rounding.
-    never : ndarray (n_states,)
-        Probability of never hitting any of them.
-    lower, upper : ndarray (n_states, n_targets)
-        Componentwise bounds within [0, 1].
-    never_lower, never_upper : ndarray (n_states,)
-        Bounds on `never`.
-    error : float
-        The largest relative error that the bounds allow in a probability, `never` included; inf if
-        nothing is known of one but that it is small.
-    mean_time, mean_time_lower, mean_time_upper : ndarray (n_states,)
-        Mean number of steps until the chain enters a target, or a state from which no target can be
-        reached, with bounds.
-    mean_time_error : float
-        The largest relative error that the bounds allow in a mean time.
-    residual : float
-        max |b - (I - P_BB) u| over the targets, in twice the working precision.
-    method : str
-    n_iter : int
-        Products with P.
-    converged : bool
-        error <= tol and mean_time_error <= tol.
-    """
-
-    probability: FloatArray
-    never: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    never_lower: FloatArray
-    never_upper: FloatArray
-    error: float
-    mean_time: FloatArray
-    mean_time_lower: FloatArray
-    mean_time_upper: FloatArray
-    mean_time_error: float
-    residual: float
-    method: str
-    n_iter: int
-    converged: bool
-
-
-@result
-class HitProbabilityResult(Result):
-    """The probability of hitting a target (before another set).
-
-    Attributes
-    ----------
-    probability : ndarray (n_states,)
-        In [0, 1]: 1 on the target, 0 on the avoided set and where the target is out of reach.
-    complement : ndarray (n_states,)
-        1 - probability, solved separately: it keeps its relative accuracy where the probability is
-        nearly one.
-    lower, upper : ndarray (n_states,)
-        Componentwise bounds on the probability, within [0, 1].
-    complement_lower, complement_upper : ndarray (n_states,)
-        The same for the complement.
-    error : float
-        The largest relative error that the bounds allow in a probability or a complement; inf if
-        nothing is known of one but that it is small.
-    residual : float
-        max |b - (I - P_BB) u|, in twice the working precision.
-    method : str
-    n_iter : int
-        Products with P.
-    converged : bool
-        error <= tol.
-    """
-
-    probability: FloatArray
-    complement: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    complement_lower: FloatArray
-    complement_upper: FloatArray
-    error: float
-    residual: float
-    method: str
-    n_iter: int
-    converged: bool
+from .within import HitWithin, hit_within
 
 
 def hitting_probabilities(
@@ -111,6 +25,7 @@ def hitting_probabilities(
     target: States,
     *,
     avoid: States | None = None,
+    within: int | None = None,
     tol: float = 1e-8,
     max_iter: int | None = None,
     num_threads: int | None = None,
@@ -125,6 +40,9 @@ def hitting_probabilities(
     chain : MarkovChain
     target, avoid : bool mask (n_states,) or state numbers
         Disjoint.
+    within : int, optional
+        The target has to be hit within so many steps (bounded until). One product a step; `tol` and
+        `max_iter` then count only if the steps come to rest before.
     tol : float
         Componentwise relative accuracy of the probabilities and of their complements.
     max_iter : int, optional
@@ -169,6 +87,10 @@ def hitting_probabilities(
     )
     _require_disjoint([members, avoided])
     solve = _first_hit(chain, [members], avoided, tol, max_iter, num_threads)
+    if within is not None:
+        n_steps = validate.count(within, "within", minimum=0)
+        steps = HitWithin(chain, members, avoided, n_steps, solve.threads)
+        return hit_within(steps, solve, progress, callback, checkpoint)
     return _run("hitting_probabilities", solve, _hit_probability, progress, callback, checkpoint)
 
 

@@ -14,7 +14,8 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
 from ..errors import InvalidChainError
-from ..hitting.probabilities import HitProbabilityResult, hitting_probabilities
+from ..hitting.first_hit_results import HitProbabilityResult
+from ..hitting.probabilities import hitting_probabilities
 from ..linalg.rounding import UNIT
 from ..rlvr.kl import kl_spent
 from .result import Problem, policy_chain

@@ -20,6 +20,7 @@ for _topic in (
     "laws",
     "lookahead",
     "mixing",
+    "networks",
     "policies",
     "reports",
     "samples",

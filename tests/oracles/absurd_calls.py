@@ -100,12 +100,17 @@ CALLS = {
     "markov_test.lags": lambda v: fe.markov_test(PATHS, lags=(v,), n_bootstrap=3),
     "markov_test.n_bootstrap": lambda v: fe.markov_test(PATHS, n_bootstrap=v),
     "stationary.max_iter": lambda v: fe.stationary(GENERAL, max_iter=v),
+    "pagerank.max_iter": lambda v: fe.pagerank(COUNTS, max_iter=v),
+    "expected_reward.max_iter": lambda v: fe.expected_reward(CYCLE, LEVEL, [0], max_iter=v),
+    "expected_visits.max_iter": lambda v: fe.expected_visits(CYCLE, [1], target=[0], max_iter=v),
+    "long_run_average.max_iter": lambda v: fe.long_run_average(CYCLE, LEVEL, max_iter=v),
     "absorption_probabilities.max_iter": lambda v: fe.absorption_probabilities(
         CYCLE, [[0], [3]], max_iter=v
     ),
     "hitting_bounds.max_iter": lambda v: fe.hitting_bounds(CYCLE, [0], max_iter=v),
     "hitting_moments.max_iter": lambda v: fe.hitting_moments(CYCLE, [0], max_iter=v),
     "hitting_probabilities.max_iter": lambda v: fe.hitting_probabilities(CYCLE, [0], max_iter=v),
+    "hitting_probabilities.within": lambda v: fe.hitting_probabilities(CYCLE, [0], within=v),
     "hitting_times.max_iter": lambda v: fe.hitting_times(CYCLE, [0], max_iter=v),
     "hitting_distribution.n_steps": lambda v: fe.hitting_distribution(CYCLE, [0], v),
     "kemeny_constant.n_probes": lambda v: fe.kemeny_constant(LATTICE, n_probes=v),

@@ -96,11 +96,20 @@ def gap_of(chain):
 #: {name: call(**options)}.
 CALLS = {
     "stationary": lambda **o: fe.stationary(fresh(directed()), **o),
+    "pagerank": lambda **o: fe.pagerank(directed(), 0.99, **o),
+    "expected_reward": lambda **o: fe.expected_reward(
+        directed(), np.sin(np.arange(1500.0)), [0], **o
+    ),
+    "expected_visits": lambda **o: fe.expected_visits(reversible(), [7], target=[0], **o),
+    "long_run_average": lambda **o: fe.long_run_average(directed(), np.sin(np.arange(1500.0)), **o),
     "hitting_times": lambda **o: fe.hitting_times(reversible(), [0], **o),
     "hitting_times, directed": lambda **o: fe.hitting_times(fresh(directed()), [0], **o),
     "hitting_distribution": lambda **o: fe.hitting_distribution(directed(), [0], 300, **o),
     "hitting_probabilities": lambda **o: fe.hitting_probabilities(
         reversible(), [0], avoid=[700], tol=1e-9, **o
+    ),
+    "hitting_probabilities, within": lambda **o: fe.hitting_probabilities(
+        directed(), [0], avoid=[700], within=300, **o
     ),
     "committor": lambda **o: fe.committor(directed(), [0], [700], **o),
     "absorption_probabilities": lambda **o: fe.absorption_probabilities(
