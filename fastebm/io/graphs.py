@@ -88,7 +88,8 @@ def _refuse_words(nodes: list[Any], source: IntArray, target: IntArray, values: 
             float(1 if value is None else value)
         except (TypeError, ValueError):
             raise InvalidChainError(
-                f"the edge {nodes[x]!r} -> {nodes[y]!r} has the weight {value!r}, which is no number"
+                f"the edge {nodes[x]!r} -> {nodes[y]!r} has the weight {value!r}, which is no"
+                " number"
             ) from None
 
 

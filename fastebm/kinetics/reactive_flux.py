@@ -19,7 +19,8 @@ from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.law_error import relative_law_error
 from ..equilibrium.structure import structure
 from ..errors import InvalidChainError, ReducibleChainError
-from ..hitting.probabilities import HitProbabilityResult, committor, hitting_probabilities
+from ..hitting.first_hit_results import HitProbabilityResult
+from ..hitting.probabilities import committor, hitting_probabilities
 from ..linalg.rounding import UNIT
 from .coarse_flux import CoarseFlux, coarse_flux
 from .pathways import Pathways, find_pathways

@@ -32,8 +32,10 @@ def weights_of(graph: Any) -> NamedWeights:
     TypeError
         It is no graph, or its weights are no real numbers.
     """
+    names: Labels | None
     if is_graph(graph):
-        weights, names, _ = graph_weights(graph)
+        found = graph_weights(graph)
+        weights, names = found.matrix, found.labels
     else:
         weights, names = named_matrix(graph, None, "graph")
     if not sp.issparse(weights):

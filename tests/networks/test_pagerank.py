@@ -119,7 +119,7 @@ def test_networkx(directed, multi):
         assert list(want) == list(G)
         assert np.abs(found.pi - np.array(list(want.values()))).max() < 1e-10
     G.add_edge("n1", "n2", weight="heavy")
-    with pytest.raises(TypeError, match="edge attribute 'weight'"):
+    with pytest.raises(fe.InvalidChainError, match="weight 'heavy', which is no number"):
         fe.pagerank(G)
 
 
