@@ -15,6 +15,8 @@ except ImportError:
 
 DIGITS = (60, 240, 960)  # with more of them where these do not suffice
 ACCURACY = 1e-30  # of a solve; the next Newton step is about the square
+SMALL = 1e-15  # of a KL, no smaller number is solved for to a relative accuracy
+TINY = 1e-320  # nor is a probability below the range of doubles
 
 
 def random_chain(rng, n, *, reversible=False):
@@ -51,15 +53,14 @@ else:
 
     def solve(A, b, floor=0.0):
         """The solution of A x = b, lists of rows and of numbers, proven to 30 digits of each
-        number, of 1e-15 times the largest or of `floor`."""
+        number or of `floor`."""
         n = len(b)
         if not n:
             return []
         matrix = flint.arb_mat(n, n, [x for row in A for x in row])
         found = matrix.solve(flint.arb_mat(n, 1, b))
         x = [found[i, 0] for i in range(n)]
-        floor = max(floor, 1e-15 * max(abs(float(y)) for y in x))
-        if not all(float(y.rad()) <= ACCURACY * max(abs(float(y)), floor) for y in x):
+        if not all(y.rad() <= ACCURACY * max(abs(y.mid()), number(floor)) for y in x):
             raise ZeroDivisionError("more digits are needed")
         return x
 
@@ -153,6 +154,37 @@ class PolicyTruth:
             x[i] = value
         return x
 
+    def another_policy(self, rows, rng):
+        """(rows near the given ones, what a step from each state earns, less its KL)."""
+        size, found, earned = 10.0 ** rng.uniform(-3, 0.5), [], []
+        for row, q, r in zip(rows, self.q, self.r, strict=True):
+            row = {j: p * exp(number(size * rng.normal())) for j, p in row.items()}
+            total = sum(row.values(), number(0))
+            row = {j: p / total for j, p in row.items()}
+            found.append(row)
+            earned.append(sum((p * (r[j] - log(p / q[j])) for j, p in row.items()), number(0)))
+        return found, earned
+
+    @precisely
+    def value_along(self, rows, earned, at_exit=None, discount=1.0):
+        """What a policy is worth: until the exits, or discounted."""
+        inside = [i not in (at_exit or {}) for i in range(self.n)]
+        end = {i: number(float(x)) / self.beta for i, x in (at_exit or {}).items()}
+        earned = [
+            x + sum((p * end[j] for j, p in row.items() if j in end), number(0))
+            for x, row in zip(earned, rows, strict=True)
+        ]
+        x = self.along(rows, earned, inside, number(discount), SMALL)
+        return [end.get(i, value) for i, value in enumerate(x)]
+
+    @precisely
+    def gain_along(self, rows, earned):
+        """What a policy earns a step in the long run."""
+        A = self._matrix(rows, range(self.n))
+        for row in A:
+            row[0] = number(1)
+        return solve(A, earned, SMALL)[0]
+
     def _start(self, start):
         return [number(float(x)) / self.beta for x in start]
 
@@ -170,7 +202,7 @@ class PolicyTruth:
         h = self.along(scaled, leaving, inside)
         v = [x + log(h[i]) if inside[i] else x for i, x in enumerate(v)]
         rows, kl = self.policy(v)
-        return v, self.along(rows, kl, inside)
+        return v, self.along(rows, kl, inside, 1, SMALL)
 
     @precisely
     def discounted(self, discount, start):
@@ -187,7 +219,7 @@ class PolicyTruth:
         else:
             raise ZeroDivisionError("no convergence")
         rows, kl = self.policy([g * x for x in v])
-        return v, self.along(rows, kl, every, g)
+        return v, self.along(rows, kl, every, g, SMALL)
 
     @precisely
     def average(self, start):
@@ -211,7 +243,7 @@ class PolicyTruth:
         A = self._matrix(rows, every)
         for row in A:
             row[anchor] = number(1)
-        pi = solve([list(column) for column in zip(*A, strict=True)], unit(n, anchor))
+        pi = solve([list(column) for column in zip(*A, strict=True)], unit(n, anchor), TINY)
         return gain, v, pi, sum((p * k for p, k in zip(pi, kl, strict=True)), number(0))
 
 
@@ -234,3 +266,9 @@ def assert_value(found, lower, upper, exact, tol=1e-12, scale=1.0):
         error = float(abs(number(found[i]) - x))
         assert error <= tol * size, (i, error / size)
         assert not (number(lower[i]) > x or x > number(upper[i])), (i, lower[i], x, upper[i])
+
+
+def assert_no_better(values, upper, scale):
+    """What another policy is worth, in units of `scale`, is not above the proven upper ends."""
+    for value, end in zip(values, np.atleast_1d(upper).tolist(), strict=True):
+        assert not scale * value > number(end), (value, end)

@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from policy_truth import PolicyTruth, assert_value, number, numbers, random_chain
+from policy_truth import PolicyTruth, assert_no_better, assert_value, number, numbers, random_chain
 
 import fastebm as fe
 from fastebm import policy
@@ -41,7 +41,7 @@ def assert_rows(chain, rows, tol=1e-12, scale=1.0, states=None):
 
 @pytest.mark.parametrize("seed", range(N_CHAINS))
 def test_average(seed):
-    _, chain, reward, beta = problem(seed)
+    rng, chain, reward, beta = problem(seed)
     found = policy.average(chain, reward, beta)
     truth = PolicyTruth(chain, reward, beta)
     log_lambda, v, pi, kl = truth.average(found.value)
@@ -61,6 +61,8 @@ def test_average(seed):
     assert_value(found.value, found.value_lower, found.value_upper, V)
     rows, _ = truth.policy(v)
     assert_rows(found.chain, rows, scale=size)
+    other = truth.gain_along(*truth.another_policy(rows, rng))
+    assert_no_better([other], found.gain_upper, truth.beta)
     myopic = fe.tilt(chain, reward, beta)
     law = fe.stationary(myopic).pi
     gain = float(gain)
@@ -72,7 +74,9 @@ def test_average(seed):
     assert found.converged
     if chain.is_reversible:
         assert found.chain.is_reversible
-        np.testing.assert_allclose(found.chain.pi, numbers(pi), rtol=1e-9 * max(1.0, size))
+        np.testing.assert_allclose(
+            found.chain.pi, numbers(pi), rtol=1e-9 * max(1.0, size), atol=1e-300
+        )
         assert fe.spectral_gap(found.chain).converged
 
 
@@ -82,8 +86,8 @@ def test_first_exit(seed):
     exits = rng.choice(chain.n_states, 2, replace=False)
     at_exit = rng.normal(size=2) * np.abs(reward).max()
     found = policy.first_exit(chain, reward, beta, exit=exits, exit_reward=at_exit)
-    truth = PolicyTruth(chain, reward, beta)
-    v, kl = truth.first_exit(dict(zip(exits.tolist(), at_exit, strict=True)), found.value)
+    truth, ends = PolicyTruth(chain, reward, beta), dict(zip(exits.tolist(), at_exit, strict=True))
+    v, kl = truth.first_exit(ends, found.value)
     V, size = [truth.beta * x for x in v], float(np.abs(numbers(v)).max())
     assert_value(found.value, found.value_lower, found.value_upper, V)
     assert_value(found.path_kl, found.path_kl_lower, found.path_kl_upper, kl, scale=size)
@@ -94,6 +98,8 @@ def test_first_exit(seed):
     rows, _ = truth.policy(v)
     inside = np.setdiff1d(np.arange(chain.n_states), exits)
     assert_rows(found.chain, rows, scale=size, states=inside)
+    other = truth.value_along(*truth.another_policy(rows, rng), ends)
+    assert_no_better(other, found.value_upper, truth.beta)
     kept = chain.to_scipy().toarray()[exits]
     np.testing.assert_allclose(found.chain.to_scipy().toarray()[exits], kept, rtol=1e-14)
     assert found.converged
@@ -105,7 +111,8 @@ def test_verifiable(seed):
     right, wrong = rng.choice(chain.n_states, 2, replace=False)
     found = policy.verifiable(chain, [right], beta, wrong=[wrong] if seed % 4 else None)
     if seed % 4 == 0:  # nothing is wrong: the path ends correctly
-        assert_value(found.value, found.value_lower, found.value_upper, [number(1)] * chain.n_states)
+        ones = [number(1)] * chain.n_states
+        assert_value(found.value, found.value_lower, found.value_upper, ones)
         return
     truth = PolicyTruth(chain, np.zeros(chain.n_states), beta)
     v, kl = truth.first_exit({int(right): 1.0, int(wrong): 0.0}, found.value)
@@ -132,7 +139,7 @@ def test_verifiable(seed):
 
 @pytest.mark.parametrize("seed", range(N_CHAINS))
 def test_discounted(seed):
-    _, chain, reward, beta = problem(seed)
+    rng, chain, reward, beta = problem(seed)
     discount = (0.5, 0.9, 0.99, 0.9999)[seed % 4]
     found = policy.discounted(chain, reward, beta, discount=discount)
     truth = PolicyTruth(chain, reward, beta)
@@ -147,6 +154,8 @@ def test_discounted(seed):
     )
     rows, _ = truth.policy([number(discount) * x for x in v])
     assert_rows(found.chain, rows, scale=size)
+    other = truth.value_along(*truth.another_policy(rows, rng), None, discount)
+    assert_no_better(other, found.value_upper, truth.beta)
 
 
 @pytest.mark.parametrize("seed", range(0, N_CHAINS, 2))
@@ -166,11 +175,7 @@ def test_finite_horizon(seed):
         assert_value(found.value[t], found.value_lower[t], found.value_upper[t], V)
         size = float(np.abs(numbers(v)).max())
         assert_value(
-            found.path_kl[t],
-            found.path_kl_lower[t],
-            found.path_kl_upper[t],
-            kl,
-            scale=size,
+            found.path_kl[t], found.path_kl_lower[t], found.path_kl_upper[t], kl, scale=size
         )
 
 
