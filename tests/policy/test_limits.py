@@ -313,6 +313,32 @@ def test_a_large_chain_iterates_and_continues_with_the_same_bits(name, tmp_path)
     assert not file.exists()
 
 
+def test_a_discount_near_one_on_a_slow_chain(tmp_path):
+    """The best states are far away: policy iteration alone improves one more state a step."""
+    n, beta, gamma = 1500, 1.0, 0.9999
+    ring = fe.MarkovChain.from_edges(np.arange(n), (np.arange(n) + 1) % n, symmetric=True)
+    reward = np.random.default_rng(0).normal(size=n)
+    found = policy.discounted(ring, reward, beta, discount=gamma)
+    logs = (reward + gamma * found.value) / beta
+    again = beta * (np.logaddexp(np.roll(logs, 1), np.roll(logs, -1)) - np.log(2.0))
+    error = float(np.abs(again - found.value).max()) / (1.0 - gamma)  # of the fixed point
+    assert found.converged and error <= 2e-10 * np.abs(found.value).min()
+    assert (found.value_upper - found.value_lower <= 2e-10 * np.abs(found.value)).all()
+    calls, file = [0], tmp_path / "state"
+
+    def stop(info):
+        calls[0] += 1
+        if calls[0] == 300:
+            raise KeyboardInterrupt
+
+    with pytest.raises(fe.Interrupted) as caught:
+        policy.discounted(ring, reward, beta, discount=gamma, checkpoint=file, callback=stop)
+    partial = caught.value.partial
+    assert not partial.converged
+    assert (partial.value_lower <= found.value).all() and (found.value <= partial.value_upper).all()
+    same(found, policy.discounted(ring, reward, beta, discount=gamma, checkpoint=file))
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_results_are_json_and_a_sweep_is_single_calls(name):
     found = CALLS[name](Q, R)
