@@ -339,6 +339,36 @@ def test_a_discount_near_one_on_a_slow_chain(tmp_path):
     same(found, policy.discounted(ring, reward, beta, discount=gamma, checkpoint=file))
 
 
+@pytest.mark.parametrize("name", ["average", "first_exit"])
+@pytest.mark.parametrize("n_calls", [5, 30, 80])
+def test_an_interrupted_call_says_what_is_known(name, n_calls):
+    chain = fe.Torus((40, 40), holding=0.1)
+    reward = np.random.default_rng(2).normal(size=chain.n_states)
+    whole, left = CALLS[name](chain, reward), [n_calls]
+
+    def stop(info):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(fe.Interrupted) as caught:
+        CALLS[name](chain, reward, callback=stop)
+    partial = caught.value.partial
+    if name == "first_exit" and n_calls == 5:  # the first solve is under way
+        assert partial is None
+        return
+    assert type(partial) is type(whole) and not partial.converged
+    json.dumps(partial.to_dict(), allow_nan=False)
+    names = {"average": ("gain", "kl_rate", "mean_reward", "price_of_myopia")}
+    for field in names.get(name, ("value", "path_kl", "mean_reward")):
+        low, high = (np.asarray(getattr(partial, field + end)) for end in ("_lower", "_upper"))
+        exact = np.asarray(getattr(whole, field))
+        assert (low <= exact).all() and (exact <= high).all(), field
+    if name == "average":
+        assert np.isfinite([partial.gain_upper, partial.kl_rate_upper]).all()
+        assert partial.value[partial.anchor] == 0.0
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_results_are_json_and_a_sweep_is_single_calls(name):
     found = CALLS[name](Q, R)
