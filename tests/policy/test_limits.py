@@ -263,11 +263,45 @@ def test_the_rate_function_is_the_transform_of_the_perron_root():
     assert best.mean_reward == pytest.approx(0.3, abs=1e-4)
 
 
-def test_a_level_at_the_end_of_the_range_is_unconverged():
+def test_a_level_at_the_largest_mean_of_a_cycle():
+    """The rate is -log of the spectral radius on the transitions that keep the mean."""
     coin = fe.MarkovChain(np.full((2, 2), 0.5))
-    with pytest.warns(fe.ConvergenceWarning, match="rate_function"):
-        found = policy.rate_function(coin, [0.0, 1.0], 1.0)
-    assert found.rate_lower[0] <= np.log(2.0) <= found.rate_upper[0] and not found.converged
+    found = policy.rate_function(coin, [0.0, 1.0], [0.0, 1.0])
+    assert (found.rate_lower <= np.log(2.0)).all() and (np.log(2.0) <= found.rate_upper).all()
+    assert found.converged and found.theta.tolist() == [-np.inf, np.inf]
+    # the best cycles are 0-1 (mean 0.5 exactly) and the loop of 3; the chain prefers the loop
+    rows = np.zeros((4, 4))
+    rows[0, 1], rows[1, 0], rows[1, 2], rows[2, 3], rows[3, 3], rows[3, 0] = (
+        1,
+        0.5,
+        0.5,
+        1,
+        0.9,
+        0.1,
+    )
+    reward = np.array([1.0, 0.0, -4.0, 0.5])
+    found = policy.rate_function(fe.MarkovChain(rows), reward, 0.5)
+    assert found.rate_lower[0] <= -np.log(0.9) <= found.rate_upper[0] and found.converged
+
+
+def test_a_level_that_a_cycle_has_is_not_called_impossible():
+    """For transitions, where a bound of the means was rounded the wrong way."""
+    rows = np.array([[0.678, 0.322], [1.0, 0.0]])
+    found = policy.rate_function(
+        fe.MarkovChain(rows), sp.csr_array([[0.5, 0.75], [0.5, 0.0]]), [0.5]
+    )
+    assert found.rate_lower[0] <= -np.log(0.678) <= found.rate_upper[0] and found.converged
+
+
+def test_a_level_beyond_every_cycle_to_rounding_has_no_upper_end():
+    coin = fe.MarkovChain(np.full((2, 2), 0.5))
+    with pytest.warns(
+        fe.ConvergenceWarning, match=r"the level 1\.0000000000000002 has a lower end"
+    ):
+        found = policy.rate_function(coin, [0.0, 1.0], np.nextafter(1.0, 2.0))
+    assert found.rate_upper[0] == np.inf and found.rate_lower[0] <= np.log(2.0)
+    found = policy.rate_function(coin, [0.1, 0.1], [0.1, np.nextafter(0.1, 1.0)])
+    assert found.rate.tolist() == [0.0, np.inf]  # a constant reward
 
 
 # --------------------------------------------------------------------------------------- long calls
