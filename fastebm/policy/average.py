@@ -17,13 +17,11 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
-from ..chains.law import KnownLaw
 from ..chains.tilt import checked_reward
 from ..errors import ReducibleChainError
-from ..linalg.restriction import MAX_SMALL
 from ..linalg.rounding import UNIT
-from .certificate import RATE_TOL, Rate, enclose, mean_rate
-from .iteration import PerronSearch, PolicyStep, Report, frequent_state, step_at
+from .certificate import RATE_TOL, Rate, enclose, gain_of_tilt, mean_rate
+from .iteration import PerronSearch, PolicyStep, Report, frequent_state
 from .log_kernel import LogKernel, log_kernel
 from .result import MAX_ITER, Problem, lower_end, policy_chain, reward_parts, upper_end
 
@@ -183,7 +181,7 @@ def average(
         beta is not positive; a reward is NaN or +inf, or set where the reference has no transition;
         or every transition of a row is forbidden.
     Interrupted
-        Ctrl-C.
+        Ctrl-C. `partial` has the ends of one product, and NaN for values that are not known yet.
 
     Notes
     -----
@@ -243,7 +241,7 @@ def _average(
         ),
         state=search.state,
         restore=search.restore,
-        partial=lambda: None,
+        partial=lambda: _partial(search, problem),
         progress=progress,
         callback=callback,
         keeps=True,
@@ -302,7 +300,7 @@ def _result(
         is_divergence=True,
     )
     kl = Rate(max(kl.value, 0.0), max(kl.lower, 0.0), kl.upper)
-    myopic = _gain_of_tilt(kernel, limit, tol, report)
+    myopic = gain_of_tilt(kernel, limit, tol, report)
     gain = (beta * log_lambda, _down(beta * low), _up(beta * high))
     mean = (
         gain[0] + beta * kl.value,
@@ -333,36 +331,35 @@ def _result(
     )
 
 
-def _gain_of_tilt(kernel: LogKernel, limit: int, tol: float, report: Report) -> Rate:
-    """The gain / beta of the one-step tilt: the mean of log Z under its own law."""
+def _partial(search: PerronSearch, problem: Problem) -> AveragePolicy:
+    """The last iterate with what one product proves: log lambda by Collatz and Wielandt. The KL
+    rate is the mean of r / beta, at most its largest value, minus log lambda; the tilt gains its
+    smallest log Z at least."""
+    kernel, v, beta = search.kernel, search.at.v, problem.beta
     zero = np.zeros(kernel.n_states)
-    inside = np.arange(kernel.n_states) != frequent_state(kernel, zero)
-    tilted = step_at(kernel, zero, inside, limit)
-    entry = kernel.entry_rounding(tilted.rounding)
-    found = mean_rate(
-        tilted.policy,
-        tilted.system,
-        tilted.Tv,
-        tilted.rounding,
-        0.1 * tol,
-        report,
-        kernel.threads,
-        change=entry,
+    Tv, Z = kernel.apply(v), kernel.apply(zero)
+    rho, error = Tv - v, kernel.rounding(v, Tv)
+    low, high = float(rho.min()) - error, float(rho.max()) + error
+    most = kernel.largest_reward * (1.0 + 4.0 * UNIT * math.copysign(1.0, kernel.largest_reward))
+    price = high - (float(Z.min()) - kernel.rounding(zero, Z))
+    anchor = frequent_state(kernel, v)
+    unknown = np.where(np.arange(kernel.n_states) == anchor, 0.0, np.inf)
+    return AveragePolicy(
+        beta,
+        *(0.5 * beta * (low + high), _down(beta * low), _up(beta * high)),
+        *(math.nan, _down(beta * low), _up(beta * most)),
+        *(math.nan, 0.0, max(_up(most - low, low), 0.0)),
+        *(math.nan, 0.0, max(_up(beta * price, beta * high), 0.0)),
+        value=beta * (v - v[anchor]),
+        value_lower=-unknown,
+        value_upper=unknown,
+        anchor=anchor,
+        log_v=v - v[anchor],
+        residual=float(np.ptp(rho)),
+        n_iter=kernel.n_products,
+        converged=False,
+        _problem=problem,
     )
-    is_known = found.upper - found.lower <= tol * max(1.0, abs(found.value))
-    if is_known or kernel.n_states > MAX_SMALL:
-        return found
-    # a tilt that escapes from some states with probabilities below the range of a double
-    law = KnownLaw(tilted.policy, None).take(kernel.threads)
-    error = law.error + 2.0 * kernel.n_states * entry
-    if not error < 0.5:
-        return found
-    pi, earned = law.pi, tilted.Tv
-    mean = float(pi @ earned)
-    size = float(np.abs(earned).max())
-    off = 2.0 * error * float(pi @ np.abs(earned - mean)) + tilted.rounding
-    off += UNIT * (kernel.n_states + 8.0) * size
-    return Rate(mean, max(mean - off, found.lower), min(mean + off, found.upper))
 
 
 def _down(x: float, size: float = 0.0) -> float:

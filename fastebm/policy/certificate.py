@@ -18,11 +18,12 @@ import numpy as np
 
 from .. import _core
 from .._runtime.types import FloatArray
+from ..chains.law import KnownLaw
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.restriction import MAX_SMALL
 from ..linalg.rounding import UNIT
 from ..patterns.scaled_pattern import ScaledPattern
-from .iteration import PolicyStep, Report, exit_times, solve_signed
+from .iteration import PolicyStep, Report, exit_times, frequent_state, solve_signed, step_at
 from .log_kernel import LogKernel
 
 # Relative residual of the solve for t: only signs are needed of it.
@@ -245,3 +246,35 @@ def mean_rate(
         slack = slack + grown * (earned + ENTROPY_SLACK) + (1.0 + grown) * change
     low, high = float((left - slack).min()), float((left + slack).max())
     return Rate(float(min(max(rate, low), high)), low, high)
+
+
+def gain_of_tilt(kernel: LogKernel, limit: int, tol: float, report: Report) -> Rate:
+    """The gain / beta of the one-step tilt: the mean of log Z under its own law."""
+    zero = np.zeros(kernel.n_states)
+    inside = np.arange(kernel.n_states) != frequent_state(kernel, zero)
+    tilted = step_at(kernel, zero, inside, limit)
+    entry = kernel.entry_rounding(tilted.rounding)
+    found = mean_rate(
+        tilted.policy,
+        tilted.system,
+        tilted.Tv,
+        tilted.rounding,
+        0.1 * tol,
+        report,
+        kernel.threads,
+        change=entry,
+    )
+    is_known = found.upper - found.lower <= tol * max(1.0, abs(found.value))
+    if is_known or kernel.n_states > MAX_SMALL:
+        return found
+    # a tilt that escapes from some states with probabilities below the range of a double
+    law = KnownLaw(tilted.policy, None).take(kernel.threads)
+    error = law.error + 2.0 * kernel.n_states * entry
+    if not error < 0.5:
+        return found
+    pi, earned = law.pi, tilted.Tv
+    mean = float(pi @ earned)
+    size = float(np.abs(earned).max())
+    off = 2.0 * error * float(pi @ np.abs(earned - mean)) + tilted.rounding
+    off += UNIT * (kernel.n_states + 8.0) * size
+    return Rate(mean, max(mean - off, found.lower), min(mean + off, found.upper))

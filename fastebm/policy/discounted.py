@@ -1,9 +1,8 @@
 """The optimal policy for discounted rewards, where the KL is discounted, too."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +17,12 @@ from .._runtime.types import Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import checked_reward
-from ..linalg.restriction import MAX_SMALL
 from ..linalg.rounding import UNIT
 from .certificate import residual_bound
+from .discounted_search import DiscountSearch
 from .discounted_system import DiscountedSystem
-from .iteration import MAX_STEPS, SETTLED, Report
-from .log_kernel import LogKernel, log_kernel
+from .log_kernel import log_kernel
 from .result import Problem, lower_end, policy_chain, reward_parts, swept, upper_end
-
-# Sweeps before their rate decides whether to go on with them, and at most.
-FIRST_SWEEPS, MAX_SWEEPS = 16, 400
 
 
 @result
@@ -216,7 +211,7 @@ def _discounted(
     options = {"discount": discount, "tol": tol, "num_threads": num_threads}
     problem = Problem(reference, checked_reward(reward, reference), beta, None, options, threads)
     first = np.zeros(kernel.n_states) if start is None else start
-    search = _DiscountSearch(kernel, discount, first, tol)
+    search = DiscountSearch(kernel, discount, first, tol)
     with resumable(
         "policy.discounted",
         checkpoint,
@@ -225,7 +220,7 @@ def _discounted(
         ),
         state=search.state,
         restore=search.restore,
-        partial=lambda: search.result(problem),
+        partial=lambda: _result(search, problem),
         progress=progress,
         callback=callback,
         keeps=True,
@@ -235,7 +230,7 @@ def _discounted(
             run(kernel.n_products, **info)
 
         search.run(report, run.save)
-        found = search.result(problem)
+        found = _result(search, problem)
     if not found.converged:
         warn_unconverged(
             f"policy.discounted: V / beta is known to {found.error:.3g} relative to max(1, |V / "
@@ -244,138 +239,42 @@ def _discounted(
     return found
 
 
-class _DiscountSearch:
-    """v = V / beta; T v(x) = log sum_y q exp(r / beta + gamma v(y)).
-
-    v is held as w + c with a number c, because T (w + c) = T w + gamma c: the rounding of values
-    that are large for a small 1 - gamma does not enter."""
-
-    def __init__(self, kernel: LogKernel, discount: float, v: FloatArray, tol: float) -> None:
-        self.kernel, self.discount, self.tol = kernel, discount, tol
-        # w, c, widths of the sweeps so far, Newton steps (-1: sweeps are under way), products
-        self.at: tuple[FloatArray, float, tuple[float, ...], int, int]
-        self.at = (*_split(v, 0.0), (), -1, 0)
-
-    def state(self) -> dict[str, Any]:
-        w, c, widths, n_steps, n_products = self.at
-        numbers = np.array([c, n_steps, n_products])
-        return {"w": w, "widths": np.array(widths), "numbers": numbers}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        c, n_steps, n_products = state["numbers"].tolist()
-        self.kernel.n_products = int(n_products)
-        widths = tuple(state["widths"].tolist())
-        self.at = state["w"], c, widths, int(n_steps), self.kernel.n_products
-
-    def _ends(self) -> "_DiscountEnds":
-        w, c, *_ = self.at
-        discount, kernel = self.discount, self.kernel
-        Tw = kernel.apply(discount * w)
-        left = (1.0 - discount) * c
-        e = kernel.rounding(discount * w, Tw) + 4.0 * UNIT * (float(np.abs(w).max()) + abs(left))
-        rho, weight = (Tw - w) - left, discount / (1.0 - discount)
-        low, high = float(rho.min()) - e, float(rho.max()) + e
-        outward = 8.0 * UNIT * weight * max(abs(low), abs(high)) + e
-        return _DiscountEnds(
-            Tw, rho, e, weight * low - outward, weight * high + outward, discount * c
-        )
-
-    def run(self, report: Report, save: Callable[[], None]) -> None:
-        """Sweeps as long as they pay, then Newton steps (I - gamma P) d = T v - v."""
-        while True:
-            w, c, widths, n_steps, _ = self.at
-            ends = self._ends()
-            width, size = ends.high - ends.low, max(1.0, float(np.abs(w + c).min()))
-            report(width=width)
-            floor = 4.0 * ends.rounding / (1.0 - self.discount)
-            is_small = self.kernel.n_states <= MAX_SMALL
-            goal = floor if is_small else max(self.tol * size, floor)
-            if width <= goal or n_steps >= MAX_STEPS:
-                return
-            widths = (*widths, width)
-            if n_steps < 0:
-                w, c = _split(ends.Tw, ends.offset + 0.5 * (ends.low + ends.high))
-                n_steps = -1 if self._sweeps_pay(widths, goal) else 0
-            else:
-                before = min(widths[-1 - n_steps : -1], default=math.inf)
-                if SETTLED > width >= 0.9 * before and n_steps > 6:
-                    return
-                policy = self.kernel.policy(self.discount * w)
-                system = DiscountedSystem(policy, self.discount, self.kernel.threads)
-                w, c = _split(w + system.solve(ends.rho, report), c)
-                n_steps += 1
-            self.at = w, c, widths, n_steps, self.kernel.n_products
-            save()
-
-    def _sweeps_pay(self, widths: tuple[float, ...], goal: float) -> bool:
-        n = len(widths)
-        if n <= FIRST_SWEEPS or n % FIRST_SWEEPS:
-            return True
-        rate = (widths[-1] / widths[-1 - FIRST_SWEEPS]) ** (1.0 / FIRST_SWEEPS)
-        left = math.log(goal / widths[-1]) / math.log(rate) if rate < 1.0 else math.inf
-        return left <= MAX_SWEEPS - n
-
-    def result(self, problem: Problem) -> DiscountedPolicy:
-        discount, kernel, beta = self.discount, self.kernel, problem.beta
-        w, ends = self.at[0], self._ends()
-        v = ends.Tw + (ends.offset + 0.5 * (ends.low + ends.high))
-        below, above = ends.Tw + (ends.offset + ends.low), ends.Tw + (ends.offset + ends.high)
-        size = 8.0 * UNIT * (np.abs(ends.Tw) + abs(ends.offset))
-        value, below, above = beta * v, beta * (below - size), beta * (above + size)
-        below, above = lower_end(below), upper_end(above)
-        half = 0.5 * (ends.high - ends.low)
-        error = float(((half + 2.0 * size) / np.maximum(1.0, np.abs(v))).max())
-        continued = discount * w
-        policy, after = kernel.policy(continued), kernel.apply(continued)
-        k, k_error = kernel.divergence(policy, continued, after)
-        system = DiscountedSystem(policy, discount, kernel.threads)
-        kl = np.maximum(system.solve(k, lambda *_, **__: None), 0.0)
-        # P_v for the w of the last iterate: that of the optimum differs by the error of w
-        change = 2.0 * self._distance(ends) + kernel.entry_rounding(
-            kernel.rounding(continued, after)
-        )
-        off = residual_bound(policy, kl, k, k_error, change, kernel.threads, discount=discount)
-        kl_error = float(off.max()) / (1.0 - discount) * (1.0 + 8.0 * UNIT)
-        kl_low, kl_high = np.maximum(kl - kl_error, 0.0), kl + kl_error
-        rounding = 8.0 * UNIT * np.abs(value)
-        return DiscountedPolicy(
-            beta,
-            discount,
-            value,
-            below,
-            above,
-            kl,
-            kl_low,
-            kl_high,
-            mean_reward=value + beta * kl,
-            mean_reward_lower=lower_end(below + beta * kl_low) - rounding,
-            mean_reward_upper=upper_end(above + beta * kl_high) + rounding,
-            log_v=v,
-            error=error,
-            n_iter=kernel.n_products,
-            converged=bool(error <= self.tol),
-            _problem=problem,
-        )
-
-    def _distance(self, ends: "_DiscountEnds") -> float:
-        """Bound of |w - w*| in every state for the optimum w* + c*, whatever c* is."""
-        rho, half = ends.rho, 0.5 * (ends.high - ends.low)
-        middle = 0.5 * float(rho.max() + rho.min())
-        return half + float(np.abs(rho - middle).max()) + 2.0 * ends.rounding
-
-
-class _DiscountEnds(NamedTuple):
-    """T w, T v - v, its rounding, and the optimum between T w + offset + low and + high."""
-
-    Tw: FloatArray
-    rho: FloatArray
-    rounding: float
-    low: float
-    high: float
-    offset: float
-
-
-def _split(v: FloatArray, c: float) -> tuple[FloatArray, float]:
-    """(w, c') with w + c' = v + c and w centred."""
-    middle = 0.5 * float(v.max() + v.min())
-    return v - middle, c + middle
+def _result(search: DiscountSearch, problem: Problem) -> DiscountedPolicy:
+    discount, kernel, beta = search.discount, search.kernel, problem.beta
+    w, ends = search.at.w, search.ends()
+    v = ends.Tw + (ends.offset + 0.5 * (ends.low + ends.high))
+    below, above = ends.Tw + (ends.offset + ends.low), ends.Tw + (ends.offset + ends.high)
+    size = 8.0 * UNIT * (np.abs(ends.Tw) + abs(ends.offset))
+    value, below, above = beta * v, beta * (below - size), beta * (above + size)
+    below, above = lower_end(below), upper_end(above)
+    half = 0.5 * (ends.high - ends.low)
+    error = float(((half + 2.0 * size) / np.maximum(1.0, np.abs(v))).max())
+    continued = discount * w
+    policy, after = kernel.policy(continued), kernel.apply(continued)
+    k, k_error = kernel.divergence(policy, continued, after)
+    system = DiscountedSystem(policy, discount, kernel.threads)
+    kl = np.maximum(system.solve(k, lambda *_, **__: None), 0.0)
+    # P_v for the w of the last iterate: that of the optimum differs by the error of w
+    change = 2.0 * ends.distance + kernel.entry_rounding(kernel.rounding(continued, after))
+    off = residual_bound(policy, kl, k, k_error, change, kernel.threads, discount=discount)
+    kl_error = float(off.max()) / (1.0 - discount) * (1.0 + 8.0 * UNIT)
+    kl_low, kl_high = np.maximum(kl - kl_error, 0.0), kl + kl_error
+    rounding = 8.0 * UNIT * np.abs(value)
+    return DiscountedPolicy(
+        beta,
+        discount,
+        value,
+        below,
+        above,
+        kl,
+        kl_low,
+        kl_high,
+        mean_reward=value + beta * kl,
+        mean_reward_lower=lower_end(below + beta * kl_low) - rounding,
+        mean_reward_upper=upper_end(above + beta * kl_high) + rounding,
+        log_v=v,
+        error=error,
+        n_iter=kernel.n_products,
+        converged=bool(error <= search.tol),
+        _problem=problem,
+    )

@@ -21,7 +21,7 @@ from ..chains.tilt import checked_reward
 from ..equilibrium.structure import reachable
 from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
-from .certificate import enclose, path_divergence
+from .certificate import FixedPointBounds, Summed, enclose, path_divergence
 from .existence import require_finite
 from .iteration import FixedPointSearch, Report, policy_system, solve_signed
 from .log_kernel import LogKernel, log_kernel
@@ -184,7 +184,8 @@ def first_exit(
     ConvergenceError
         Whether the value is finite is not decided to the precision of a double.
     Interrupted
-        Ctrl-C.
+        Ctrl-C. `partial` is None before the first iterate, then has its values; the ends are
+        infinite and the KL NaN where nothing is known yet.
 
     Notes
     -----
@@ -232,7 +233,7 @@ def first_exit(
         ),
         state=search.state,
         restore=search.restore,
-        partial=lambda: None,
+        partial=lambda: search.partial(problem),
         progress=progress,
         callback=callback,
         keeps=True,
@@ -320,12 +321,31 @@ class _ExitSearch:
         found = solve_signed(system, np.where(self.inside, earned, 0.0), START_TOL, report)
         return self.given if found is None else self.given + found
 
+    def partial(self, problem: Problem) -> FirstExitPolicy | None:
+        """The last iterate, if there is one. Ends cost a linear solve: without it, only that
+        costs on the way leave no more than the best exit is proven."""
+        if self.search is None:
+            return None
+        inside, v = self.inside, self.search.at.v
+        unknown = np.where(inside, np.inf, 0.0)
+        above = unknown
+        if self.kernel.largest_reward <= 0.0:
+            above = np.where(inside, np.max(self.given[~inside]) - v, 0.0)
+            above += 4.0 * UNIT * (np.abs(v) + np.abs(above))
+        bounds = FixedPointBounds(unknown, above, math.inf, unknown, unknown)
+        kl = np.where(inside, np.nan, 0.0)
+        return self._policy(problem, v, bounds, Summed(kl, np.zeros_like(v), unknown))
+
     def result(self, problem: Problem) -> FirstExitPolicy:
-        step, bounds, kl, beta = self.step, self.bounds, self.kl, problem.beta
-        value = beta * step.v
-        error = bounds.relative_error(step.v)
-        low, high = lower_end(beta * (step.v - bounds.below)), beta * (step.v + bounds.above)
-        high = upper_end(high)
+        """The policy with its ends."""
+        return self._policy(problem, self.step.v, self.bounds, self.kl, self.step.system.n_iter)
+
+    def _policy(
+        self, problem: Problem, v: FloatArray, bounds: FixedPointBounds, kl: Summed, n_iter: int = 0
+    ) -> FirstExitPolicy:
+        beta = problem.beta
+        value, error = beta * v, bounds.relative_error(v)
+        low, high = lower_end(beta * (v - bounds.below)), upper_end(beta * (v + bounds.above))
         whole, out = self._everywhere, -math.inf
         return FirstExitPolicy(
             beta=beta,
@@ -338,9 +358,9 @@ class _ExitSearch:
             mean_reward=whole(value + beta * kl.value, out),
             mean_reward_lower=whole(_down(low + beta * kl.lower, value), out),
             mean_reward_upper=whole(_up(high + beta * kl.upper, value), out),
-            log_z=whole(step.v, out),
+            log_z=whole(v, out),
             error=error,
-            n_iter=self.kernel.n_products + step.system.n_iter,
+            n_iter=self.kernel.n_products + n_iter,
             converged=bool(error <= self.tol),
             _problem=problem,
         )

@@ -241,7 +241,7 @@ class LogKernel:
             largest = max(largest, float(top.max()))
         if scaled.shift is not None and scaled.shift.any():
             largest = max(largest, float((logs - v)[scaled.shift > 0.0].max()))
-        return largest + 8.0 * UNIT * float(np.abs(v).max() + np.abs(logs).max())
+        return largest + 8.0 * UNIT * (float(np.abs(v).max()) + self._size(logs))
 
 
 def _row_sums(scaled: ScaledPattern, entry: FloatArray) -> FloatArray:

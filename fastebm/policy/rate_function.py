@@ -20,13 +20,15 @@ from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
 from .average import require_irreducible
 from .certificate import RATE_TOL, enclose, mean_rate
+from .extreme_level import extreme_rate
 from .iteration import PerronSearch, step_at
 from .log_kernel import LogKernel, log_kernel
 from .result import MAX_ITER, reward_parts
 
 # Evaluations of log lambda for one level at most, and the largest |theta| times the range of the
-# reward.
-MAX_EVALUATIONS, MAX_STRENGTH = 60, 1e4
+# reward; more where an upper end is known, and cycles of nearly the same mean keep the lower one
+# from it.
+MAX_EVALUATIONS, MAX_STRENGTH, MAX_TIED_STRENGTH = 60, 1e4, 1e7
 
 
 @result
@@ -42,7 +44,8 @@ class RateFunctionResult(Result):
         I(a) in nats a step, with proven ends; inf where no cycle of the chain has that mean.
     theta : ndarray (n_levels,)
         Where the supremum is reached, up to the tolerance: the average-reward policy at
-        beta = 1 / theta has the mean reward a. +-inf where the rate is infinite.
+        beta = 1 / theta has the mean reward a. +-inf where the rate is infinite, and at the largest
+        and the smallest mean of a cycle, where it is reached in the limit.
     mean_reward : float
         That of the chain itself, where the rate is zero.
     n_iter : int
@@ -116,7 +119,9 @@ def rate_function(
     Notes
     -----
     Every theta gives a lower end. An upper end follows from the tangents of the convex function
-    log lambda at a theta on either side; their slopes are mean rewards with proven ends.
+    log lambda at a theta on either side; their slopes are mean rewards with proven ends. At the
+    largest mean of a cycle it is -log of the spectral radius of the chain on transitions whose
+    cycles all have that mean, which is decided in exact arithmetic.
 
     Examples
     --------
@@ -159,9 +164,15 @@ def rate_function(
         width = np.where(low == high, 0.0, high - low)
     converged = bool((width <= tol).all())
     if not converged:
+        worst = int(np.argmax(width))
+        what = f"the rate of the level {wanted[worst]:.17g} is known to {width[worst]:.3g}"
+        if width[worst] == np.inf:
+            what = (
+                f"the rate of the level {wanted[worst]:.17g} has a lower end only: no cycle with "
+                "such a mean reward was found, and none that is further out is excluded"
+            )
         warn_unconverged(
-            f"policy.rate_function: a rate is known to {float(width.max()):.3g}, above tol = "
-            f"{tol:.3g}; the ends still hold; raise tol"
+            f"policy.rate_function: {what} (tol = {tol:.3g}); the ends still hold; raise tol"
         )
     return RateFunctionResult(
         wanted, rate, low, high, theta, search.points[0.0].mean, len(search.points), converged
@@ -185,7 +196,7 @@ class _Legendre:
         self.at = _LevelSearch()
         numbers = reward if isinstance(reward, np.ndarray) else np.append(reward.data, 0.0)
         self._size = float(np.abs(numbers).max())
-        self.range = float(np.ptp(numbers))
+        self.range, self.constant = float(np.ptp(numbers)), float(numbers[0])
 
     @property
     def points(self) -> dict[float, _ThetaPoint]:
@@ -271,9 +282,9 @@ class _Legendre:
 
     def rate(self, a: float) -> tuple[float, float, float, float]:
         """(rate, lower, upper, theta)."""
-        center = self.points[0.0]
-        if center.mean_low <= a <= center.mean_high and self.range == 0.0:
-            return 0.0, 0.0, 0.0, 0.0
+        if self.range == 0.0:  # every path earns the same
+            sign = math.copysign(math.inf, a - self.constant)
+            return (0.0, 0.0, 0.0, 0.0) if a == self.constant else (math.inf,) * 3 + (sign,)
         while len(self.at.points) - self.at.n_before < MAX_EVALUATIONS:
             below = max(
                 (p for p in self.points.values() if p.mean_high <= a),
@@ -293,8 +304,10 @@ class _Legendre:
                     sign = -math.inf if below is None else math.inf
                     return math.inf, math.inf, math.inf, sign
                 if abs(theta) * max(self.range, 1e-300) > MAX_STRENGTH:
-                    low = max(best.theta * a - best.log_high, 0.0)
-                    return low, low, math.inf, best.theta
+                    found = self._extreme(a, best, -1.0 if below is None else 1.0)
+                    is_open = self.tol < found[2] - found[1] < math.inf
+                    if not is_open or abs(theta) * self.range > MAX_TIED_STRENGTH:
+                        return found
             else:
                 low, high = self._ends(a, below, above)
                 if high - low <= self.tol or above.theta <= below.theta:
@@ -307,6 +320,27 @@ class _Legendre:
         low = max(best.theta * a - best.log_high, 0.0)
         high = self._ends(a, below, above)[1] if below and above else math.inf
         return low, low, high, best.theta
+
+    def _extreme(
+        self, a: float, best: _ThetaPoint, sign: float
+    ) -> tuple[float, float, float, float]:
+        """What `rate` returns for a level so far out that no theta in reach has its mean reward.
+        Beyond the mean of the chain I increases outwards, so that its value at the mean of a cycle
+        further out is an upper end."""
+        center = self.points[0.0]
+        point = max(self.points.values(), key=lambda p: sign * p.theta)
+        low, high = max(best.theta * a - best.log_high, 0.0), math.inf
+        if point.theta:
+            kernel = log_kernel(self.chain, self.reward, 1.0 / point.theta, self.threads)
+            found = extreme_rate(kernel, point.v, self.reward, self._report)
+            if found is not None:
+                mean, end = found
+                is_beyond = (mean >= a and a >= center.mean_high) or (
+                    mean <= a and a <= center.mean_low
+                )
+                high = max(low, end) if mean == a or is_beyond else high
+        rate = 0.5 * (low + high) if high < math.inf else low
+        return rate, low, high, sign * math.inf
 
     def _further(self, sign: float) -> float:
         """A theta further out on this side than all so far."""
@@ -323,7 +357,8 @@ class _Legendre:
             kernel = log_kernel(self.chain, -self.reward, 1.0, self.threads)
             return kernel.largest_gain(flat) < -a
         kernel = log_kernel(self.chain, self.reward, 1.0 / edge.theta, self.threads)
-        return kernel.largest_gain(edge.v) * (1.0 + 8.0 * UNIT) < edge.theta * a
+        gain, level = kernel.largest_gain(edge.v), edge.theta * a
+        return gain + 8.0 * UNIT * (abs(gain) + abs(level)) < level
 
     def _ends(self, a: float, below: _ThetaPoint, above: _ThetaPoint) -> tuple[float, float]:
         """The ends of I(a), which is reached between the two points."""

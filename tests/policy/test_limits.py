@@ -263,11 +263,45 @@ def test_the_rate_function_is_the_transform_of_the_perron_root():
     assert best.mean_reward == pytest.approx(0.3, abs=1e-4)
 
 
-def test_a_level_at_the_end_of_the_range_is_unconverged():
+def test_a_level_at_the_largest_mean_of_a_cycle():
+    """The rate is -log of the spectral radius on the transitions that keep the mean."""
     coin = fe.MarkovChain(np.full((2, 2), 0.5))
-    with pytest.warns(fe.ConvergenceWarning, match="rate_function"):
-        found = policy.rate_function(coin, [0.0, 1.0], 1.0)
-    assert found.rate_lower[0] <= np.log(2.0) <= found.rate_upper[0] and not found.converged
+    found = policy.rate_function(coin, [0.0, 1.0], [0.0, 1.0])
+    assert (found.rate_lower <= np.log(2.0)).all() and (np.log(2.0) <= found.rate_upper).all()
+    assert found.converged and found.theta.tolist() == [-np.inf, np.inf]
+    # the best cycles are 0-1 (mean 0.5 exactly) and the loop of 3; the chain prefers the loop
+    rows = np.zeros((4, 4))
+    rows[0, 1], rows[1, 0], rows[1, 2], rows[2, 3], rows[3, 3], rows[3, 0] = (
+        1,
+        0.5,
+        0.5,
+        1,
+        0.9,
+        0.1,
+    )
+    reward = np.array([1.0, 0.0, -4.0, 0.5])
+    found = policy.rate_function(fe.MarkovChain(rows), reward, 0.5)
+    assert found.rate_lower[0] <= -np.log(0.9) <= found.rate_upper[0] and found.converged
+
+
+def test_a_level_that_a_cycle_has_is_not_called_impossible():
+    """For transitions, where a bound of the means was rounded the wrong way."""
+    rows = np.array([[0.678, 0.322], [1.0, 0.0]])
+    found = policy.rate_function(
+        fe.MarkovChain(rows), sp.csr_array([[0.5, 0.75], [0.5, 0.0]]), [0.5]
+    )
+    assert found.rate_lower[0] <= -np.log(0.678) <= found.rate_upper[0] and found.converged
+
+
+def test_a_level_beyond_every_cycle_to_rounding_has_no_upper_end():
+    coin = fe.MarkovChain(np.full((2, 2), 0.5))
+    with pytest.warns(
+        fe.ConvergenceWarning, match=r"the level 1\.0000000000000002 has a lower end"
+    ):
+        found = policy.rate_function(coin, [0.0, 1.0], np.nextafter(1.0, 2.0))
+    assert found.rate_upper[0] == np.inf and found.rate_lower[0] <= np.log(2.0)
+    found = policy.rate_function(coin, [0.1, 0.1], [0.1, np.nextafter(0.1, 1.0)])
+    assert found.rate.tolist() == [0.0, np.inf]  # a constant reward
 
 
 # --------------------------------------------------------------------------------------- long calls
@@ -311,6 +345,62 @@ def test_a_large_chain_iterates_and_continues_with_the_same_bits(name, tmp_path)
     assert file.exists()
     same(whole, call(chain, reward, num_threads=1, checkpoint=file))
     assert not file.exists()
+
+
+def test_a_discount_near_one_on_a_slow_chain(tmp_path):
+    """The best states are far away: policy iteration alone improves one more state a step."""
+    n, beta, gamma = 1500, 1.0, 0.9999
+    ring = fe.MarkovChain.from_edges(np.arange(n), (np.arange(n) + 1) % n, symmetric=True)
+    reward = np.random.default_rng(0).normal(size=n)
+    found = policy.discounted(ring, reward, beta, discount=gamma)
+    logs = (reward + gamma * found.value) / beta
+    again = beta * (np.logaddexp(np.roll(logs, 1), np.roll(logs, -1)) - np.log(2.0))
+    error = float(np.abs(again - found.value).max()) / (1.0 - gamma)  # of the fixed point
+    assert found.converged and error <= 2e-10 * np.abs(found.value).min()
+    assert (found.value_upper - found.value_lower <= 2e-10 * np.abs(found.value)).all()
+    calls, file = [0], tmp_path / "state"
+
+    def stop(info):
+        calls[0] += 1
+        if calls[0] == 300:
+            raise KeyboardInterrupt
+
+    with pytest.raises(fe.Interrupted) as caught:
+        policy.discounted(ring, reward, beta, discount=gamma, checkpoint=file, callback=stop)
+    partial = caught.value.partial
+    assert not partial.converged
+    assert (partial.value_lower <= found.value).all() and (found.value <= partial.value_upper).all()
+    same(found, policy.discounted(ring, reward, beta, discount=gamma, checkpoint=file))
+
+
+@pytest.mark.parametrize("name", ["average", "first_exit"])
+@pytest.mark.parametrize("n_calls", [5, 30, 80])
+def test_an_interrupted_call_says_what_is_known(name, n_calls):
+    chain = fe.Torus((40, 40), holding=0.1)
+    reward = np.random.default_rng(2).normal(size=chain.n_states)
+    whole, left = CALLS[name](chain, reward), [n_calls]
+
+    def stop(info):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(fe.Interrupted) as caught:
+        CALLS[name](chain, reward, callback=stop)
+    partial = caught.value.partial
+    if name == "first_exit" and n_calls == 5:  # the first solve is under way
+        assert partial is None
+        return
+    assert type(partial) is type(whole) and not partial.converged
+    json.dumps(partial.to_dict(), allow_nan=False)
+    names = {"average": ("gain", "kl_rate", "mean_reward", "price_of_myopia")}
+    for field in names.get(name, ("value", "path_kl", "mean_reward")):
+        low, high = (np.asarray(getattr(partial, field + end)) for end in ("_lower", "_upper"))
+        exact = np.asarray(getattr(whole, field))
+        assert (low <= exact).all() and (exact <= high).all(), field
+    if name == "average":
+        assert np.isfinite([partial.gain_upper, partial.kl_rate_upper]).all()
+        assert partial.value[partial.anchor] == 0.0
 
 
 @pytest.mark.parametrize("name", CALLS)
