@@ -9,7 +9,7 @@ import numpy as np
 
 from .._runtime.types import FloatArray, IntArray
 from ..io.opening import malformed
-from .log_fields import chosen, refuse_old_policy, verifiable
+from .log_fields import chosen, refuse_other_divergences, verifiable
 from .log_tables import LogTable, number, numbers
 
 PROMPTS = ("prompt", "input")  # TRL, verl
@@ -75,7 +75,7 @@ def groups_of(
 
 def _reward_column(table: LogTable, columns: dict[str, str]) -> str:
     if "accuracy" in columns:
-        refuse_old_policy(table.path, columns["accuracy"])
+        refuse_other_divergences(table.path, columns["accuracy"], table.columns)
         return chosen(table.path, "accuracy", columns["accuracy"], {n: n for n in table.columns})
     for name in ("acc", "score"):  # verl's verdict, and its reward
         if "input" in table.columns and name in table.columns:
