@@ -10,9 +10,8 @@ import numpy as np
 from .._runtime.types import FloatArray, IntArray
 from ..io.opening import malformed
 from .log_fields import chosen, refuse_other_divergences, verifiable
-from .log_tables import LogTable, number, numbers
+from .log_tables import PROMPTS, LogTable, number, numbers
 
-PROMPTS = ("prompt", "input")  # TRL, verl
 TEXTS = ("completion", "output", "gts", "ground_truth")
 _NOT_REWARDS = {"step", "advantage", *PROMPTS, *TEXTS}
 
@@ -51,6 +50,13 @@ def groups_of(
             f"answer is {low:g} (wrong) or {high:g} (right)",
             "name the column of right and wrong with columns={'accuracy': NAME}, or give its two "
             "values with reward_range=(LOW, HIGH)",
+        )
+    nameless = next((i for i, text in enumerate(table.columns[prompt]) if text is None), None)
+    if nameless is not None:
+        raise malformed(
+            table.path,
+            f"{table.unit} {table.places[nameless]} has no {prompt}",
+            "give each answer its prompt, or remove that row",
         )
     counts: dict[tuple[float, str], list[int]] = {}
     for step, text, is_right, is_wrong in zip(
