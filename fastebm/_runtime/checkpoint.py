@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import time
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -23,7 +22,7 @@ from ..errors import CheckpointWarning, InvalidChainError
 from .packing import pack
 from .results import Result
 from .types import RNG, Path
-from .warn import warn_user
+from .warn import show_user, warn_user
 from .whole_file import errors_naming, remove_stale_drafts, replacing, require_place
 
 # Saving must cost little compared to the work: at most one save in this many seconds, and none
@@ -199,9 +198,7 @@ def _warn(text: str) -> None:
     try:
         warn_user(text, CheckpointWarning)
     except CheckpointWarning:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", CheckpointWarning)
-            warn_user(text, CheckpointWarning)
+        show_user(text, CheckpointWarning)
 
 
 def _require(path: pathlib.Path) -> None:
