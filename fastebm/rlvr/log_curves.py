@@ -19,7 +19,7 @@ from .log_fields import (
     refuse_other_divergences,
     source_of,
 )
-from .log_tables import LogTable, numbers
+from .log_tables import LogTable, numbers, product
 
 # What wandb puts behind the name of a metric in an export of a chart.
 _WANDB_ENDS = ("__MIN", "__MAX")
@@ -82,17 +82,15 @@ def curves_of(
                 "loaded; it is left out"
             )
         else:
-            values[field] = _by_step(table, field, steps, column * _factor(field, kl_factor))
+            if field == "kl":
+                column = product(table.path, source.name, column, kl_factor, table.notes)
+            values[field] = _by_step(table, field, steps, column)
             continue
         del sources[field]
     _note_old_policy(table, names, sources)
     _note_without_step(table, steps)
     shown = {field: names[source.name] for field, source in sources.items()}
     return Curves(table.path, trainer, values, sources, shown)
-
-
-def _factor(field: str, kl_factor: float) -> float:
-    return kl_factor if field == "kl" else 1.0
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -199,8 +199,8 @@ def _json_lines(path: str, wanted: Callable[[str], bool]) -> LogTable:
             try:
                 row = _decoded(line)
             except (ValueError, RecursionError) as error:
-                is_cut = isinstance(error, json.JSONDecodeError) and not line.endswith("\n")
-                if is_cut:  # then no line follows
+                has_end = line.endswith(("\n", "\r"))  # without it no line follows
+                if isinstance(error, json.JSONDecodeError) and not has_end:
                     growing.notes.append(
                         f"{path}: line {place}, the last one, is cut off (a run that is still "
                         "writing); it is left out"
@@ -348,6 +348,22 @@ def numbers(table: LogTable, name: str) -> FloatArray:
         )
         column[infinite] = math.nan
     return column.astype(np.float64)
+
+
+def product(
+    path: str, name: str, column: FloatArray, factor: FloatArray | float, notes: list[str]
+) -> FloatArray:
+    """column * factor. What leaves the range of doubles is missing, with a note."""
+    with np.errstate(over="ignore"):
+        found: FloatArray = column * factor
+    beyond = np.isinf(found)
+    if beyond.any():
+        notes.append(
+            f"{path}: {name} leaves the range of doubles in {int(beyond.sum())} rows when it is "
+            "converted; taken as missing"
+        )
+        found[beyond] = math.nan
+    return found
 
 
 def files_of(path: str | PathLike[str] | Sequence[str | PathLike[str]]) -> tuple[str, ...]:

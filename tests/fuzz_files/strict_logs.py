@@ -26,6 +26,7 @@ MEANS = {
     "frac_all_wrong": ("frac_all_wrong",),
     "frac_zero_std": ("frac_reward_zero_std", "frac_zero_std"),
 }
+UNREAD = ("completion", "advantage")
 REWARDS = ("accuracy_reward", "acc", "score")
 UNKNOWN = object()  # a tensor of an event file, which is not followed
 
@@ -38,7 +39,8 @@ def rows(path):
     if name.endswith(".parquet"):
         import pyarrow.parquet as pq
 
-        return pq.read_table(path).to_pylist()
+        names = [name for name in pq.read_schema(path).names if name not in UNREAD]
+        return pq.read_table(path, columns=names).to_pylist()
     text = text_of(path)
     if name.endswith(".json"):
         found = decoded(text)
@@ -108,8 +110,7 @@ def json_lines(text):
         try:
             row = decoded(line)
         except json.JSONDecodeError:
-            # "\r" ends a line, but not for a writer that is still at it
-            need(at == len(lines) - 1 or not "".join(lines[at + 1 :]), "a damaged line")
+            need(at == len(lines) - 1, "a damaged line")
             break
         need(isinstance(row, dict), "no object")
         inner = row.get("data")
