@@ -134,7 +134,7 @@ def test_a_stopped_temperature_says_which_one_it_is(sweep_of, lines, monkeypatch
         return found(tilted, **options)
 
     monkeypatch.setattr(sweep, "spectral_gap", stopped)
-    code, printed, err = lines(*sweep_of[0], "--betas", 2, 1, 0.5, "--json-lines")
+    _, printed, err = lines(*sweep_of[0], "--betas", 2, 1, 0.5, "--json-lines")
     assert [line["status"] for line in printed] == ["done", "interrupted"]
     partial = printed[1]["partial"]
     assert printed[1]["partial_kind"] == "Temperature" and partial["beta"] == 1.0
