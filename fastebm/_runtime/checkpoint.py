@@ -10,21 +10,21 @@ import json
 import os
 import pathlib
 import time
-import warnings
 import zipfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from errno import EINVAL
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._version import __version__
 from ..errors import CheckpointWarning, InvalidChainError
 from .packing import pack
 from .results import Result
 from .types import RNG, Path
-from .warn import warn_user
-from .whole_file import errors_naming, remove_stale_drafts, replacing, require_place
+from .warn import show_user, warn_user
+from .whole_file import errors_naming, locked, remove_stale_drafts, replacing, require_place
 
 # Saving must cost little compared to the work: at most one save in this many seconds, and none
 # before this many times the duration of the last one. One more when the call is interrupted.
@@ -32,7 +32,8 @@ SAVE_EVERY_S, WORK_PER_SAVE = 30.0, 20.0
 BYTES_HASHED_AT_ONCE = 1 << 26
 # The entries of the file that are not part of the state.
 CALL, IDENTITY, SEED, CHECKSUM = "call", "identity", "seed", "checksum"
-OWN_ENTRIES = (CALL, IDENTITY, SEED)
+VERSION = "version"
+OWN_ENTRIES = (CALL, IDENTITY, SEED, VERSION)
 
 Arrays: TypeAlias = Mapping[str, Any]
 
@@ -73,6 +74,31 @@ def remembered_seed(rng: RNG, checkpoint: Path | None) -> RNG:
             "state as rng, or remove the file to start again"
         )
     return int(seed)
+
+
+@contextmanager
+def in_use(path: Path | None) -> Iterator[None]:
+    """Within the block no other call, of this process or another, may have a checkpoint at `path`.
+
+    Raises
+    ------
+    InvalidChainError
+        One has.
+    OSError
+        No file can be written at the path.
+    """
+    if path is None:
+        yield
+        return
+    place = pathlib.Path(path)
+    _require(place)
+    with locked(place.resolve()) as is_free:
+        if not is_free:
+            raise InvalidChainError(
+                f"the checkpoint {place} is in use by another call that is running; name another "
+                "file, or wait until that call has ended"
+            )
+        yield
 
 
 class Checkpoint:
@@ -125,6 +151,12 @@ class Checkpoint:
         if self._path is None or not self._path.exists():
             return None
         state = _read(self._path)
+        if str(state[VERSION]) != __version__:
+            raise InvalidChainError(
+                f"{self._path} is a checkpoint of fastebm {state[VERSION]}, and this is "
+                f"{__version__}: a call goes on only in the version that began it; install that, "
+                "name another file, or remove it to start again"
+            )
         owner = str(state[CALL]), str(state[IDENTITY])
         if owner != (self._call, self._identity):
             raise InvalidChainError(
@@ -172,7 +204,7 @@ class Checkpoint:
         self._is_closed = True
 
     def _write(self, path: pathlib.Path, reached: Arrays) -> None:
-        own = (self._call, self._identity, self._seed)
+        own = (self._call, self._identity, self._seed, __version__)
         named = dict(zip(OWN_ENTRIES, own, strict=True)) | dict(reached)
         arrays = {name: np.asarray(value) for name, value in named.items()}
         if any(array.dtype.hasobject for array in arrays.values()):
@@ -199,9 +231,7 @@ def _warn(text: str) -> None:
     try:
         warn_user(text, CheckpointWarning)
     except CheckpointWarning:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", CheckpointWarning)
-            warn_user(text, CheckpointWarning)
+        show_user(text, CheckpointWarning)
 
 
 def _require(path: pathlib.Path) -> None:
@@ -230,7 +260,7 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
         if checksum != _checksum(state):
             raise ValueError("its checksum does not fit: the file was damaged")
         if not all(name in state for name in OWN_ENTRIES):
-            raise ValueError("entries are missing")
+            raise ValueError("entries are missing, as in those of earlier versions")
     except MemoryError as error:
         raise MemoryError(
             f"the checkpoint {path} does not fit into free memory; free some, or, if the file is "

@@ -17,10 +17,10 @@ import numpy as np
 
 from ..errors import FastebmError, InvalidChainError
 from . import packing
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, in_use
 from .progress import Monitor, interruptible
 from .types import RNG, Callback, Path
-from .warn import shortfalls, warn_unconverged
+from .warn import PACKAGE, shortfalls, warn_unconverged
 
 State = Mapping[str, Any]
 Restore = Callable[[State], object]
@@ -29,6 +29,8 @@ T = TypeVar("T")
 # How the entries of the file begin: the own state of a part, the values of its finished stages, and
 # the part of it that is running. No name holds the separator.
 OWN, DONE, RUNNING, SEPARATOR = "own", "done", "running", "|"
+# What the package calls.
+_TRUSTED = {PACKAGE, "numpy", "scipy", "contextlib", "functools", "json"}
 # The entry of a finished stage with the texts of its warnings.
 SHORTFALLS = "shortfalls"
 
@@ -46,6 +48,7 @@ class CallPart:
         self.done: dict[str, State] = {name: _below(done, name) for name in _names(done)}
         self._waiting: dict[str, State] = {name: _below(running, name) for name in _names(running)}
         self._running: CallPart | None = None
+        self.is_resumed = False  # of the root: something was taken over from the file
 
     def restore(self, state: Callable[[], State | None], restore: Restore) -> None:
         """Go on from the own state that was saved, if there is one; from now on `state` has it."""
@@ -57,6 +60,7 @@ class CallPart:
     @contextmanager
     def read(self) -> Iterator[None]:
         """Entries that are missing, or that no call wrote, are an error that names the file."""
+        self.root.is_resumed = True
         try:
             yield
         except (FastebmError, MemoryError):
@@ -117,6 +121,36 @@ _current: ContextVar[CallPart | None] = ContextVar("part", default=None)
 
 def _names(arrays: State) -> list[str]:
     return list(dict.fromkeys(name.partition(SEPARATOR)[0] for name in arrays))
+
+
+@contextmanager
+def usable(part: CallPart) -> Iterator[None]:
+    """An error of the package's own code in a call that went on from a file is one of the file:
+    its arrays may have any length, also with the right checksum. Errors of the user's code stay."""
+    try:
+        yield
+    except (FastebmError, OSError, MemoryError, ImportError):
+        raise
+    except Exception as error:
+        if part.root is not part or not part.is_resumed or not _is_own(error):
+            raise
+        raise InvalidChainError(
+            f"this call cannot go on from {part.file.path} ({type(error).__name__}: {error}); "
+            "remove it to start anew"
+        ) from error
+
+
+def _is_own(error: Exception) -> bool:
+    """Whether an error comes from the package, or from what it calls: no function of the user, such
+    as a callback, lies between."""
+    step, inside = error.__traceback__, False
+    while step is not None:
+        package = step.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+        if inside and package not in _TRUSTED:
+            return False
+        inside = inside or package == PACKAGE
+        step = step.tb_next
+    return inside
 
 
 def _below(arrays: State, name: str) -> dict[str, Any]:
@@ -264,8 +298,8 @@ def resumable(
     Interrupted
         Ctrl-C. The state is saved first, if that is possible.
     InvalidChainError
-        The checkpoint is damaged, belongs to another call, or was written by a version that saved
-        other arrays.
+        The checkpoint is damaged, belongs to another call or another version, is in use by a call
+        that is running, or holds arrays that this call cannot go on from.
     OSError
         No file can be written at the path of the checkpoint.
     """
@@ -277,9 +311,12 @@ def resumable(
             own[0].file.save_last(own[0].root.whole)
         return partial()
 
-    with interruptible(
-        call, interrupted, total=total, progress=progress, callback=callback
-    ) as monitor:
+    with (
+        in_use(checkpoint),
+        interruptible(
+            call, interrupted, total=total, progress=progress, callback=callback
+        ) as monitor,
+    ):
         entered: AbstractContextManager[CallPart]
         if checkpoint is not None:
             file = Checkpoint(checkpoint, call, identity, seed)
@@ -289,7 +326,7 @@ def resumable(
         else:
             yield Resumable(monitor)
             return
-        with entered as part:
+        with entered as part, usable(part):
             own.append(part)
             if restore is not None:
                 part.restore(state, restore)

@@ -6,6 +6,7 @@ free is what a killed run left, and the next writer of the same target removes i
 """
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import re
@@ -27,7 +28,7 @@ except ImportError:  # Windows: drafts are not locked, and those of killed runs 
 NO_SPACE = (ENOSPC, EDQUOT, EFBIG)
 # Characters of a name that its drafts repeat: of up to four bytes each, so that the whole has less
 # than the 255 bytes that a name may have.
-LONGEST_PREFIX, LONGEST_SUFFIX = 48, 10
+LONGEST_PREFIX, LONGEST_SUFFIX, LONGEST_NAME = 48, 10, 255
 # How the names of drafts end. Other names that begin as they do are files of the user.
 DRAFT = re.compile(r"\.[0-9a-f]{8}\.draft(\.[^.]*)?$")
 
@@ -114,6 +115,44 @@ def remove_if_unlocked(place: pathlib.Path, is_used: Callable[[], bool] = lambda
                 remove(place)
         finally:
             os.close(handle)
+
+
+@contextmanager
+def locked(target: pathlib.Path) -> Iterator[bool]:
+    """Whether no other block, of this process or another, holds the lock of `target`. It is that of
+    a file next to it, because `target` itself is replaced by renaming. True also where no lock can
+    be had, as on some network file systems."""
+    place = target.with_name(f".{target.name}.lock")
+    if len(os.fsencode(place.name)) > LONGEST_NAME:
+        digest = hashlib.blake2b(os.fsencode(target.name), digest_size=16).hexdigest()
+        place = target.with_name(f"{_prefix(target)}{digest}.lock")
+    handle: int | None = None
+    is_free: bool | None = True
+    try:
+        with contextlib.suppress(OSError):  # a full disk must not cost the work
+            while is_free:
+                flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+                handle = os.open(place, flags, 0o666)
+                is_free = _lock(handle)
+                if is_free and _names(place, handle):
+                    break
+                if is_free:  # the holder before removed it in between
+                    os.close(handle)
+                    handle = None
+        yield is_free is not False
+    finally:
+        if handle is not None:
+            if is_free is not False:
+                remove(place)
+            os.close(handle)
+
+
+def _names(place: pathlib.Path, handle: int) -> bool:
+    """Whether the file at `place` is the open one."""
+    try:
+        return os.path.samestat(os.stat(place), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def sync(place: pathlib.Path) -> None:

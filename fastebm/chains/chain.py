@@ -13,7 +13,7 @@ from .._runtime.types import BoolArray, Labels, States
 from ..errors import InvalidChainError, NotReversibleError
 from ..patterns.graph import only_closed_class
 from ..patterns.pattern import FindRule
-from ..patterns.rule import imported_rule
+from ..patterns.rule import imported_rule, warn_of_main
 from ..patterns.scaled_pattern import ScaledPattern
 from .archive import write_chain
 from .array_files import pack_array, unpack_array
@@ -237,7 +237,8 @@ class MarkovChain(ChainConstructors):
 
         A chain that is there already is replaced as a whole or not at all, whatever happens
         meanwhile: a full disk, a killed process, another one that reads or saves there. Chains that
-        are mapped from the folder, this one among them, stay valid.
+        are mapped from the folder, this one among them, stay valid. A rule (`row_kernel`) of the
+        script that runs is a UserWarning: only that script can load the chain.
 
         Parameters
         ----------
@@ -260,6 +261,7 @@ class MarkovChain(ChainConstructors):
         'computed + row + shift'
         """
         arrays, facts = self._parts()
+        warn_of_main(str(path), facts.get("recipe"))
         replace_contents(Path(path), lambda folder: write_chain(folder, arrays, facts, self.labels))
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, Any]]:

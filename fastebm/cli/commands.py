@@ -19,7 +19,7 @@ from .status import status_of
 Answer: TypeAlias = dict[str, Any]
 
 
-def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """The given options as keyword arguments; the others keep the function's defaults."""
     return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
 
@@ -31,8 +31,8 @@ def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
         from ..report import html  # noqa: F401
 
     score = read_vector(args.score, chain, args.numbered)
-    options = _given(args, "level", "spectrum", "betas", "tol", "n_steps", "n_walkers", "max_steps")
-    options |= _given(args, "rng", "num_threads", "progress")
+    options = given(args, "level", "spectrum", "betas", "tol", "n_steps", "n_walkers", "max_steps")
+    options |= given(args, "rng", "num_threads", "progress")
     report = stage("report", lambda: analyze(chain, score=score, **options))
     answer["report"] = report = with_options(report, args.spellings)
     if args.html is not None:
@@ -53,7 +53,7 @@ def run_analyze(chain: MarkovChain, args: argparse.Namespace, answer: Answer) ->
 def run_stationary(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Table:
     from ..equilibrium.stationary import stationary
 
-    options = _given(args, "tol", "max_iter", "num_threads", "progress")
+    options = given(args, "tol", "max_iter", "num_threads", "progress")
     answer["stationary"] = law = stage("stationary", lambda: stationary(chain, **options))
     return {"state": state_names(chain), "pi": law.pi, "log_pi": law.log_pi}
 
@@ -61,8 +61,8 @@ def run_stationary(chain: MarkovChain, args: argparse.Namespace, answer: Answer)
 def run_gap(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> None:
     from ..spectral.gap import spectral_gap
 
-    options = _given(args, "kind", "tol", "certify", "max_matvecs", "rng", "num_threads")
-    options |= _given(args, "progress")
+    options = given(args, "kind", "tol", "certify", "max_matvecs", "rng", "num_threads")
+    options |= given(args, "progress")
     answer["gap"] = stage("gap", lambda: spectral_gap(chain, **options))
 
 
@@ -86,13 +86,13 @@ def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Tab
         else [state_number(name, chain, args.numbered) for name in args.start]
     )
     answer["n_target"] = len(set(target.tolist()))
-    common = _given(args, "num_threads", "progress")
+    common = given(args, "num_threads", "progress")
     if args.bound:
-        options = _given(args, "tol", "rng") | common
+        options = given(args, "tol", "rng") | common
         answer["gap"] = stage("gap", lambda: spectral_gap(chain, kind="additive", **options))
     mean = None
     if args.method != "simulate":
-        solver = _given(args, "tol", "max_iter") | common
+        solver = given(args, "tol", "max_iter") | common
         answer["solve"] = solve = stage(
             "solve", lambda: hitting_times(chain, target, gap=answer.get("gap"), **solver)
         )
@@ -104,7 +104,7 @@ def run_hit(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Tab
                 for x in start
             ]
     if args.method != "solve":
-        walkers = _given(args, "n_walkers", "max_steps", "rel_ci", "rng") | common
+        walkers = given(args, "n_walkers", "max_steps", "rel_ci", "rng") | common
         answer["sample"] = sample = stage(
             "sample", lambda: simulate_hitting_times(chain, target, start=start, **walkers)
         )
@@ -131,10 +131,10 @@ def run_mix(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> Tab
     )
     require_aperiodic(chain, "convergence to the stationary distribution")
     answer["start"] = [most_probable(chain)] if start is None else [named(chain, x) for x in start]
-    common = _given(args, "num_threads", "progress")
+    common = given(args, "num_threads", "progress")
     if args.bound:
         kind = "absolute" if reversible(chain) else "multiplicative"
-        options = _given(args, "tol", "rng") | common
+        options = given(args, "tol", "rng") | common
         answer["gap"] = stage("gap", lambda: spectral_gap(chain, kind=kind, **options))
     starts = [x["state"] for x in answer["start"]]
     answer["mixing"] = mixing = stage(
@@ -160,16 +160,16 @@ def run_balance(chain: MarkovChain | None, args: argparse.Namespace, answer: Ans
         from ..report.analyze_counts import study
 
         answer["counts"] = args.counts
-        options = _given(args, "by", "trajectory", "order", "value", "state", "bins", "skip")
-        options |= _given(args, "format", "sampling", "n_bootstrap", "rng", "num_threads")
-        options |= _given(args, "progress")
+        options = given(args, "by", "trajectory", "order", "value", "state", "bins", "skip")
+        options |= given(args, "format", "sampling", "n_bootstrap", "rng", "num_threads")
+        options |= given(args, "progress")
         groups = stage("groups", lambda: study(args.counts, **options))
         answer["groups"] = [with_options(group, args.spellings) for group in groups]
         return table_of_groups(groups)
     from ..equilibrium.detailed_balance import detailed_balance
 
     assert chain is not None  # checked by main
-    options = _given(args, "tol", "num_threads")
+    options = given(args, "tol", "num_threads")
     answer["balance"] = found = stage("balance", lambda: detailed_balance(chain, **options))
     return {"state": state_names(chain), "pi": found.pi, "potential": found.potential}
 
@@ -180,7 +180,7 @@ def run_sweep(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> N
     lines = Lines(args, answer)
     answer["temperatures"] = found = []
     reward = read_vector(args.reward, chain, args.numbered)
-    options = _given(args, "level", "tol", "rng", "num_threads", "progress")
+    options = given(args, "level", "tol", "rng", "num_threads", "progress")
     for temperature in sweep(chain, reward, args.betas, **options):
         found.append(with_options(temperature, args.spellings))
         lines.add(found[-1], status_of({"temperature": found[-1]}))
@@ -193,7 +193,7 @@ def run_tilt(chain: MarkovChain, args: argparse.Namespace, answer: Answer) -> No
     reward = chain.reward if args.reward is None else read_vector(args.reward, chain, args.numbered)
     if reward is None:
         raise InvalidChainError("the chain has no reward of its own; give --reward FILE")
-    tilted = tilt(chain, reward, args.beta, **_given(args, "num_threads"))
+    tilted = tilt(chain, reward, args.beta, **given(args, "num_threads"))
     with errors_naming(args.output):
         tilted.save(args.output)
     answer |= {
@@ -282,6 +282,6 @@ def run_demo(chain: None, args: argparse.Namespace, answer: Answer) -> None:
     from ..report.demo import run
 
     found = run(
-        **_given(args, "output", "html", "dataset", "betas", "rng", "num_threads", "progress")
+        **given(args, "output", "html", "dataset", "betas", "rng", "num_threads", "progress")
     )
     answer["report"] = found

@@ -1,6 +1,7 @@
 """The commands and options of the command line."""
 
 import argparse
+import sys
 from typing import Any, NoReturn
 
 from .._version import __version__
@@ -8,6 +9,7 @@ from . import argument_types
 from .command_table import COMMANDS
 from .commands import run_demo
 from .pagerank import add_pagerank
+from .outputs import print_text
 from .policy import POLICY_OPTIONS
 from .rlvr import add_rlvr
 from .status import STATUSES
@@ -42,6 +44,13 @@ class Parser(argparse.ArgumentParser):
             report = getattr(found, "usage_error", self.error)
             report(f"unrecognized arguments: {' '.join(rest)}")
         return found
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Help that cannot be printed (a full disk) is an error, not the exit status 0."""
+        if message and file is sys.stdout:
+            print_text(message)
+        else:
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
         message = " ".join(message.split())  # an argument may hold line breaks

@@ -10,7 +10,7 @@ from ..chains.chain import MarkovChain
 from ..chains.saved_folder import require_replaceable
 from ..errors import InvalidChainError
 from . import argument_types
-from .commands import Answer, _given
+from .commands import Answer, given
 from .inputs import read_vector, state_number
 from .outputs import file_error
 
@@ -97,11 +97,11 @@ def _solved(chain: MarkovChain, args: argparse.Namespace) -> Any:
     """The result of the library's function for the objective."""
     from .. import policy
 
-    common = _given(args, "tol", "num_threads", "progress")
+    common = given(args, "tol", "num_threads", "progress")
     if args.objective == "verifiable":
         _refuse(args, "exit", "exit_reward", "discount", "reward")
         wrong = None if args.wrong is None else _states(args.wrong, chain, args)
-        limit = _given(args, "max_iter")
+        limit = given(args, "max_iter")
         return policy.verifiable(
             chain, _correct(chain, args), args.beta, wrong=wrong, **common, **limit
         )
@@ -118,7 +118,7 @@ def _solved(chain: MarkovChain, args: argparse.Namespace) -> Any:
             exit=exits,
             exit_reward=at_exit[0] if len(at_exit) == 1 else at_exit,
             **common,
-            **_given(args, "max_iter"),
+            **given(args, "max_iter"),
         )
     _refuse(args, "correct", "wrong", "exit", "exit_reward", "level")
     if args.objective == "discounted":
@@ -127,7 +127,7 @@ def _solved(chain: MarkovChain, args: argparse.Namespace) -> Any:
             raise InvalidChainError("discounted needs the discount; pass --discount GAMMA")
         return policy.discounted(chain, reward, args.beta, discount=args.discount, **common)
     _refuse(args, "discount")
-    return policy.average(chain, reward, args.beta, **common, **_given(args, "max_iter"))
+    return policy.average(chain, reward, args.beta, **common, **given(args, "max_iter"))
 
 
 def _states(names: list[str], chain: MarkovChain, args: argparse.Namespace) -> list[int]:

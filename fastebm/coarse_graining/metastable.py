@@ -5,8 +5,6 @@ error is proven whatever that of the eigenvectors. Memberships at states of negl
 mass are solved for and not smoothed, see `eigenvector_extension`.
 """
 
-import warnings
-
 import numpy as np
 
 from .._runtime import validate
@@ -16,9 +14,10 @@ from .._runtime.results import StepsResult, result
 from .._runtime.resumable import resumable, stage
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Int32Array, Path
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain, require_reversible
 from ..equilibrium.law_error import relative_law_error
-from ..errors import ConvergenceWarning, Interrupted, InvalidChainError
+from ..errors import Interrupted, InvalidChainError
 from ..linalg.rounding import UNIT
 from ..spectral.eigen_result import EigenResult
 from ..spectral.eigenpairs import eigenpairs
@@ -225,11 +224,7 @@ def metastable_sets(
                 f"an entry of coarse may be off by {found.coarse_error.max():.2g}, because a set "
                 "has almost no stationary mass"
             )
-        warnings.warn(
-            f"metastable_sets: {reason}; choose k at a spectral gap",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+        warn_unconverged(f"metastable_sets: {reason}; choose k at a spectral gap")
     return found
 
 

@@ -7,7 +7,6 @@ value of the function, whose differences would be rounding: the third derivative
 second, which bounds how far a step may go (Sun & Tran-Dinh 2019).
 """
 
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from .._runtime.pacing import ENTRIES_PER_CALL
 from .._runtime.progress import interruptible
 from .._runtime.resumable import State, has_checkpoint, save, stage
 from .._runtime.types import Callback
-from ..errors import ConvergenceWarning
+from .._runtime.warn import warn_unconverged
 from .cluster_shift import cluster_balance
 
 MAX_NEWTON = 200
@@ -120,5 +119,5 @@ def newton(
             )
             break
         potential.restart(balance.step)
-    warnings.warn(f"{description}: {reason}", ConvergenceWarning, stacklevel=3)
+    warn_unconverged(f"{description}: {reason}")
     return NewtonFit(potential, False)

@@ -7,7 +7,6 @@ left side is the gradient of the convex ``sum n(x, y) log(1 + exp(v(y) - v(x)))`
 Bradley-Terry model of the counts, and Newton's method finds it.
 """
 
-import warnings
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
@@ -17,7 +16,8 @@ import scipy.sparse as sp
 from .. import _core
 from .._runtime import validate
 from .._runtime.types import Callback, FloatArray, IntArray
-from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
+from .._runtime.warn import warn_unconverged
+from ..errors import InvalidChainError, ReducibleChainError
 from ..patterns import passes
 from ..patterns.pattern import Pattern
 from ..patterns.scaled_pattern import ScaledPattern
@@ -145,11 +145,9 @@ def _multipliers(
         run_newton(fit, _NAME, progress=progress, callback=callback)
         q, n_newton, n_products = fit.v.copy(), n_newton + fit.n_newton, n_products + fit.n_products
     if fit.n_newton >= MAX_NEWTON:
-        warnings.warn(
+        warn_unconverged(
             f"{_NAME}: multipliers still move by {fit.step_size:.3g} after {MAX_NEWTON} Newton "
-            "steps",
-            ConvergenceWarning,
-            stacklevel=5,
+            "steps"
         )
     return fit, n_newton, n_products
 

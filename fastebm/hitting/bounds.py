@@ -2,7 +2,6 @@
 (docs/theory.md, section 4)."""
 
 import math
-import warnings
 
 import numpy as np
 
@@ -13,9 +12,10 @@ from .._runtime.results import StepsResult, result
 from .._runtime.resumable import Resumable, resumable, stage
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class, hits_almost_surely, on_closed_class
-from ..errors import ConvergenceWarning, InvalidChainError
+from ..errors import InvalidChainError
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from ..spectral.gap import spectral_gap
@@ -218,11 +218,9 @@ def hitting_bounds(
         solve.run(monitor)
         found = solve.result()
     if found.error > tol:
-        warnings.warn(
+        warn_unconverged(
             f"hitting_bounds: the means have a relative error of up to {found.error:.3g}, "
-            f"above tol = {tol:.3g}",
-            ConvergenceWarning,
-            stacklevel=2,
+            f"above tol = {tol:.3g}"
         )
     return found
 

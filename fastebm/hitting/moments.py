@@ -1,7 +1,6 @@
 """Second moment and standard deviation of a hitting time, by further solves with error bounds."""
 
 import math
-import warnings
 
 import numpy as np
 
@@ -11,9 +10,9 @@ from .._runtime.results import StepsResult, result
 from .._runtime.resumable import Resumable, resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import hits_almost_surely, reachable
-from ..errors import ConvergenceWarning
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.rounding import UNIT
 from .times import MAX_ITER, enclosure
@@ -128,11 +127,9 @@ def hitting_moments(
         solve.run(monitor)
         found = solve.result()
     if not found.converged:
-        warnings.warn(
+        warn_unconverged(
             f"hitting_moments: relative error of up to {found.error:.3g} after {found.n_iter} "
-            f"products, above tol = {tol:.3g}; the bounds still hold",
-            ConvergenceWarning,
-            stacklevel=2,
+            f"products, above tol = {tol:.3g}; the bounds still hold"
         )
     return found
 

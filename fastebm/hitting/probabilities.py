@@ -1,7 +1,6 @@
 """Probabilities of hitting one set before another, committors and absorption probabilities, each
 with bounds within [0, 1]."""
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypedDict, TypeVar, Unpack
 
@@ -11,8 +10,9 @@ from .._runtime import validate
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, Path, States
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
-from ..errors import ConvergenceWarning, InvalidChainError
+from ..errors import InvalidChainError
 from .first_hit import FirstHitSolve
 from .first_hit_results import AbsorptionResult, HitProbabilityResult
 from .relative_solve import CRUDE
@@ -243,13 +243,11 @@ def _run(
         found = pack(solve)
     if not found.converged:
         times = getattr(found, "mean_time_error", 0.0)
-        warnings.warn(
+        warn_unconverged(
             f"{call}: probabilities have a relative error of up to {found.error:.3g}"
             + (f", mean times of up to {times:.3g}" if times > 0.0 else "")
             + f" after {found.n_iter} products, above tol = {solve.tol:.3g}; lower and upper still "
-            "enclose them",
-            ConvergenceWarning,
-            stacklevel=3,
+            "enclose them"
         )
     return found
 

@@ -7,7 +7,6 @@ parameter. A rejection speaks of reversibility only if the process is Markov at 
 the states: see `markov_test`.
 """
 
-import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -21,10 +20,10 @@ from .._runtime.results import Result, result
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Labels, Path
+from .._runtime.warn import warn_unconverged
 from ..counts.cycles import rank_cycles
 from ..counts.matrix import CountMatrix, CountsLike, TransitionCounts
 from ..counts.newton import newton
-from ..errors import ConvergenceWarning
 from .balance_bootstrap import BalanceBootstrap, FittedCounts
 from .p_values import p_value
 from .violations import worst_cycles, worst_edges
@@ -276,7 +275,7 @@ def _overlap(counts: CountsLike) -> str:
 
 
 def _warn(reason: str) -> str:
-    warnings.warn(f"balance_test: {reason}", ConvergenceWarning, stacklevel=4)
+    warn_unconverged(f"balance_test: {reason}")
     return reason
 
 

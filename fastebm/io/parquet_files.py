@@ -4,7 +4,7 @@ Pages are compressed, rows repeat a value, and values repeat a text that is stor
 may hold any number of each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from .._runtime.memory import forecast_memory
@@ -14,36 +14,42 @@ from .opening import malformed
 _CELL_BYTES = 80
 
 
-def whole_table(path: str, file: IO[bytes]) -> Any:
-    """The pyarrow table of a file."""
+def whole_table(path: str, file: IO[bytes], columns: Sequence[str] | None = None) -> Any:
+    """The pyarrow table of a file, or of some of its columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = [*batches_of(path, file, keeps=True)]
-    return pa.Table.from_batches(found) if found else pq.read_table(file)
+    found = [*batches_of(path, file, columns, keeps=True)]
+    return pa.Table.from_batches(found) if found else pq.read_table(file, columns=columns)
 
 
-def batches_of(path: str, file: IO[bytes], *, keeps: bool = False) -> Iterator[Any]:
-    """The pyarrow record batches of a file, one in memory at a time, or all with `keeps`."""
+def batches_of(
+    path: str, file: IO[bytes], columns: Sequence[str] | None = None, *, keeps: bool = False
+) -> Iterator[Any]:
+    """The pyarrow record batches of a file or of some of its columns, one in memory at a time, or
+    all with `keeps`."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     stored = pq.ParquetFile(file)
     for field in stored.schema_arrow:
+        if columns is not None and field.name not in columns:
+            continue
         if pa.types.is_nested(field.type) or pa.types.is_fixed_size_binary(field.type):
             problem = f"the column {field.name} holds {field.type}"
             raise malformed(path, problem, "store names and numbers, or leave it out")
     facts = stored.metadata
-    groups = [facts.row_group(k).total_byte_size for k in range(facts.num_row_groups)]
+    n_columns = facts.num_columns if columns is None else len(columns)
+    groups = [_group_bytes(facts.row_group(k), columns) for k in range(facts.num_row_groups)]
     purpose = f"{path}: its table of {facts.num_rows:,} rows"
     pages = sum(groups) if keeps else max(groups, default=0)
-    cells = _CELL_BYTES * facts.num_rows * facts.num_columns if keeps else 0
+    cells = _CELL_BYTES * facts.num_rows * n_columns if keeps else 0
     forecast_memory(pages + cells, purpose)
     # a text that repeats is kept once, where the file does so
     texts = [x.name for x in stored.schema if x.physical_type == "BYTE_ARRAY"]
     size = 0
-    for batch in pq.ParquetFile(file, read_dictionary=texts).iter_batches():
+    for batch in pq.ParquetFile(file, read_dictionary=texts).iter_batches(columns=columns):
         size = size if keeps else 0
         size += _CELL_BYTES * batch.num_rows * batch.num_columns
         plain = batch.schema
@@ -60,3 +66,11 @@ def batches_of(path: str, file: IO[bytes], *, keeps: bool = False) -> Iterator[A
             [column.cast(field.type) for column, field in zip(batch.columns, plain, strict=True)],
             schema=plain,
         )
+
+
+def _group_bytes(group: Any, columns: Sequence[str] | None) -> int:
+    """The bytes of a row group, or of some of its columns, decompressed."""
+    if columns is None:
+        return int(group.total_byte_size)
+    parts = [group.column(k) for k in range(group.num_columns)]
+    return sum(part.total_uncompressed_size for part in parts if part.path_in_schema in columns)

@@ -1,9 +1,11 @@
 """The mutual information of two positions of a stationary chain: from all states, from a sample of
 them, and bounded by the spectrum."""
 
+from copy import copy
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint, remembered_seed
@@ -14,13 +16,19 @@ from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, IntArray, Path
 from ..chains.chain import MarkovChain, require_chain
+from ..chains.law import KnownLaw, StationaryLaw
+from ..equilibrium.law_error import relative_law_error
 from ..equilibrium.structure import closed_class
 from ..errors import InvalidChainError
+from ..linalg.rounding import UNIT
+from .bounded_mean import lower_end, upper_end
 from .curve import mixing_curve
 
 #: All states are starts up to this number of them.
 MAX_EXACT = 4096
 DEFAULT_STARTS = 256
+# More than all states together whose probability is below the range of doubles.
+TINY = 1e-300
 
 
 @result
@@ -33,15 +41,21 @@ class InformationCurve(Result):
     information : ndarray (n_lags,)
         I(X_0; X_k) in nats.
     lower, upper : ndarray (n_lags,)
-        From all states: the sum with a bound on its rounding, and on the effect of the error of pi
-        on each divergence. From a sample: the t interval of its mean, for which `level` is
-        approximate. 0 and inf if the stationary distribution did not converge.
+        From all states: the sum with a bound on its rounding and on the effect of the error of pi,
+        on each divergence and on its weight. From a sample: a confidence interval for each lag that
+        holds with probability `level` for any chain and any number of starts, much wider than the
+        standard error (see the notes of `information_curve`). 0 and inf if the stationary
+        distribution did not converge, or, from all states, if no error of it is proven.
     standard_error : ndarray (n_lags,)
-        Of a sample; 0 from all states.
+        Of a sample; 0 from all states. At large lags few states have most of the information, and a
+        sample without them has a small standard error, too.
     n_starts : int
     kind : "all states" | "sample"
     level : float or None
         Of the interval from a sample.
+    pi_kind : "proven" | "converged"
+        What `lower` and `upper` assume of pi: nothing, or that its relative error is the tolerance
+        at which the power steps converged (a sample from a chain whose pi has no proven error).
     converged : bool
         The stationary distribution did.
     """
@@ -54,6 +68,7 @@ class InformationCurve(Result):
     n_starts: int
     kind: str
     level: float | None
+    pi_kind: str
     converged: bool
 
 
@@ -69,8 +84,8 @@ def information_curve(
     callback: Callback | None = None,
     checkpoint: Path | None = None,
 ) -> InformationCurve:
-    """Mutual information I(X_0; X_k) of a stationary chain: the mean over starts drawn from pi of
-    KL(P^k(x, .) || pi).
+    """Mutual information I(X_0; X_k) of a stationary chain: the mean over pi of
+    KL(P^k(x, .) || pi), exact or from a sample of the starts x.
 
     Parameters
     ----------
@@ -79,7 +94,7 @@ def information_curve(
     lags : int or array_like
         1 to this number, or these.
     n_starts : int, optional
-        Starts drawn from pi. None: all states up to 4096 of them, otherwise 256 starts.
+        Starts to draw. None: all states up to 4096 of them, otherwise 256 starts.
     level : float
         Of the interval from a sample.
     rng
@@ -101,6 +116,15 @@ def information_curve(
         The divergences of all starts and lags do not fit.
     Interrupted
         Ctrl-C.
+
+    Notes
+    -----
+    No divergence from x exceeds log(1 / pi(x)), its value at k = 0. So starts are drawn with
+    probabilities proportional to pi(x) log(1 / pi(x)), that is from pi where pi is uniform, and the
+    ratios KL(P^k(x, .) || pi) / log(1 / pi(x)) are in [0, 1]; their mean is I_k / H(pi). The
+    interval is that of Waudby-Smith and Ramdas (2024) for such means, which needs no assumption. It
+    is never narrower than about 6 H(pi) / n_starts. A t interval of the same draws misses more
+    often than it says where few states have most of the information.
 
     Examples
     --------
@@ -135,18 +159,21 @@ def information_curve(
         law = chain._law.take(threads)
         pi = np.exp(law.log_pi)
         pi /= pi.sum()
-        likely = np.flatnonzero(pi > 0)
-        is_exact = n_starts is None and likely.size <= MAX_EXACT
-        if is_exact:
-            starts, weights = likely, pi[likely]
-        else:
+        likely = np.flatnonzero((pi > 0) & (pi < 1))  # from a state of mass 1 nothing is lost
+        most = -np.log(pi[likely])
+        entropy = float(pi[likely] @ most)
+        is_exact = likely.size == 0 or (n_starts is None and likely.size <= MAX_EXACT)
+        drawn = np.arange(likely.size)
+        pi_kind = "proven"
+        if not is_exact:
             n = DEFAULT_STARTS if n_starts is None else n_starts
-            starts = generator.choice(chain.n_states, n, p=pi)
-            weights = np.full(n, 1 / n)
-        unique, place = np.unique(starts, return_inverse=True)
+            drawn = generator.choice(likely.size, n, p=pi[likely] * most / entropy)
+            if not chain.is_reversible and law.converged and np.isinf(law.error):
+                chain, pi_kind = _with_error(chain, law, law.tol), "converged"
+        unique, place = np.unique(drawn, return_inverse=True)
         curve = mixing_curve(
             chain,
-            unique,
+            likely[unique] if likely.size else np.zeros(1, np.int64),
             steps=wanted,
             distances=("kl",),
             num_threads=num_threads,
@@ -154,22 +181,55 @@ def information_curve(
             callback=callback,
         )
     assert curve.kl is not None
-    each, error = curve.kl[place], weights @ curve.error["kl"][place]
-    information = weights @ each
-    spread, half = np.zeros(wanted.size), np.zeros(wanted.size)
-    if not is_exact:
-        spread = each.std(axis=0, ddof=1) / np.sqrt(len(each))
-        half = spread * stdtrit(len(each) - 1, (1 + level) / 2)
+    # of a weight: the error of pi, exp, and the sums over the states
+    off = 2.0 * relative_law_error(chain, law.log_pi, threads) + UNIT * (8.0 + 4.0 * pi.size)
+    spread = np.zeros(wanted.size)
+    if is_exact:
+        weights = pi[likely] if likely.size else np.zeros(1)
+        information = weights @ curve.kl
+        error = weights @ curve.error["kl"]
+        error = error + (information + error) * off + TINY
+        lower, upper = information - error, information + error
+    else:
+        ratios = curve.kl[place] / most[drawn, None]
+        error = curve.error["kl"][place] / most[drawn, None]
+        information = entropy * ratios.mean(axis=0)
+        spread = entropy * ratios.std(axis=0, ddof=1) / np.sqrt(len(drawn))
+        lower, upper = (
+            entropy * end
+            for end in _ends(ratios, np.nan_to_num(error, nan=np.inf), (1.0 - level) / 2.0)
+        )
+        # no ratio exceeds 1 but by the error of pi; H(pi) has that error, too
+        lower, upper = lower - 2.0 * off * entropy, upper + 2.0 * off * (entropy + 1.0) + TINY
+    is_known = law.converged and not np.isnan(off)
     return InformationCurve(
         lags=curve.steps,
         information=information,
-        lower=np.maximum(0.0, information - error - half) if law.converged else 0.0 * half,
-        upper=information + error + half if law.converged else half + np.inf,
+        lower=np.maximum(0.0, np.nan_to_num(lower)) if is_known else 0.0 * spread,
+        upper=np.where(np.isnan(upper), np.inf, upper) if is_known else spread + np.inf,
         standard_error=spread,
-        n_starts=len(starts),
+        n_starts=len(drawn) if likely.size else 1,
         kind="all states" if is_exact else "sample",
         level=None if is_exact else level,
+        pi_kind=pi_kind,
         converged=bool(law.converged and curve.converged),
+    )
+
+
+def _with_error(chain: MarkovChain, law: StationaryLaw, error: float) -> MarkovChain:
+    """The same chain, as if this error of its law were proven."""
+    assumed = copy(chain)
+    assumed._law = KnownLaw(chain._scaled, replace(law, error=error))
+    return assumed
+
+
+def _ends(ratios: FloatArray, error: FloatArray, failure: float) -> tuple[FloatArray, FloatArray]:
+    """The ends for the mean of each column of `ratios`, which are known up to `error`: of numbers
+    that are smaller, and of numbers that are larger."""
+    least, most = np.clip(ratios - error, 0.0, 1.0), np.clip(ratios + error, 0.0, 1.0)
+    return (
+        np.array([lower_end(column, failure) for column in least.T]),
+        np.array([upper_end(column, failure) for column in most.T]),
     )
 
 

@@ -26,6 +26,7 @@ from .._runtime.pacing import Pacer, paced_ranges
 from .._runtime.progress import interruptible
 from .._runtime.threads import resolve_threads
 from .._runtime.types import FloatArray, IntArray
+from .._runtime.warn import warn_user
 from ..errors import InvalidChainError
 from .build import MAX_STATES
 from .computed import ComputedPattern
@@ -287,6 +288,17 @@ def _name(function: types.FunctionType) -> str:
             "save the chain, define it at the top level of a module"
         )
     return f"{function.__module__}:{function.__qualname__}"
+
+
+def warn_of_main(path: str, recipe: Mapping[str, Any] | None) -> None:
+    """Warn where a chain that is saved has a rule that only this program can find."""
+    names = [(recipe or {}).get(key) or "" for key in ("rule", "incoming")]
+    if any(name.startswith("__main__:") for name in names):
+        warn_user(
+            f"{path}: the rule of the chain is in __main__, the script that runs, so that no other "
+            "program can load the chain; move the rule to a module and save the chain again",
+            UserWarning,
+        )
 
 
 def trusted_rules(trust: Trusted) -> FindRule:

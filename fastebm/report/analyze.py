@@ -35,6 +35,7 @@ from .facts import (
     describe,
     listed_labels,
     most_probable,
+    named,
     parts_of,
     rare,
     reversible,
@@ -358,7 +359,10 @@ class Analysis:
             mixing_start=most_probable(self.chain) if "mixing" in found else None,
             mixing=found.get("mixing"),
             solve=solve,
-            bounds=found.get("bounds"),
+            bounds=(bounds := found.get("bounds")),
+            slowest_start=None
+            if bounds is None or bounds.mean_bound is None
+            else named(self.chain, np.argmax(bounds.mean)),
             sample=sample,
             standard_errors=None
             if solve is None or sample is None

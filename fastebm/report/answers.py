@@ -3,9 +3,7 @@ read them."""
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from ..hitting.bounds import BoundsResult
 from ..hitting.times import HittingResult
@@ -129,15 +127,12 @@ def _say_mixing(report: Findings) -> Iterator[str]:
     m, start = report.mixing, report.mixing_start
     if m is None or start is None or m.kl is None or m.tv is None:
         return
-    name = f"state {start['state']}" + (
-        f" ({start['label']})" if start["label"] is not None else ""
-    )
     fall = "never rises" if m.kl_is_monotone else f"RISES by {m.kl_largest_increase:.2g}"
     bound = ""
     if m.bounds:
         basis = lower_kind(report.gaps["absolute"])
         bound = f", at most {m.bounds['tv'][0, -1]:.4g} by the gap{basis}"
-    yield f"mixing from {name}, the most probable state, over {m.steps[-1]} steps:"
+    yield f"mixing from {_state_name(start)}, the most probable state, over {m.steps[-1]} steps:"
     yield (
         f"  KL to pi falls from {m.kl[0, 0]:.4g} to {m.kl[0, -1]:.4g} nats and {fall}; "
         f"total variation ends at {m.tv[0, -1]:.4g}{bound}{_CAVEAT[m.converged]}"
@@ -152,7 +147,7 @@ def _say_hitting(report: Findings) -> Iterator[str]:
     if report.solve is not None:
         yield from _say_solved(report, report.solve)
     if report.bounds is not None:
-        yield from _say_bounds(report.bounds)
+        yield from _say_bounds(report.bounds, report.slowest_start)
     if (s := report.sample) is not None:
         kind = " (a lower bound)" if s.mean_is_lower_bound else ""
         yield (
@@ -185,7 +180,13 @@ def _say_solved(report: Findings, h: HittingResult) -> Iterator[str]:
         )
 
 
-def _say_bounds(b: BoundsResult) -> Iterator[str]:
+def _state_name(state: dict[str, Any]) -> str:
+    """A state by its number and, if it has one, its label."""
+    label = "" if state["label"] is None else f" ({state['label']})"
+    return f"state {state['state']}{label}"
+
+
+def _say_bounds(b: BoundsResult, slowest: dict[str, Any] | None) -> Iterator[str]:
     yield (
         f"  mean return time {b.return_time:,.8g}, by Kac's formula {b.return_time_kac:,.8g}"
         f"{_CAVEAT[b.converged]}"
@@ -195,10 +196,10 @@ def _say_bounds(b: BoundsResult) -> Iterator[str]:
         f"  exit rate 1 - lambda_B {b.exit_rate:.6g}{floor}; "
         f"mean from the quasi-stationary law {b.quasi_stationary_mean:,.6g}"
     )
-    if b.mean_bound is not None:
-        at = int(np.argmax(b.mean))
+    if b.mean_bound is not None and slowest is not None:
+        at = slowest["state"]
         yield (
-            f"  slowest start: state {at}, mean {b.mean[at]:,.6g}, "
+            f"  slowest start: {_state_name(slowest)}, mean {b.mean[at]:,.6g}, "
             f"at most {b.mean_bound[at]:,.6g} by lambda_B"
         )
 

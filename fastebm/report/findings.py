@@ -38,6 +38,7 @@ class Findings(Result):
     mixing: MixingResult | None
     solve: HittingResult | None
     bounds: BoundsResult | None
+    slowest_start: dict[str, Any] | None
     sample: HittingSample | None
     standard_errors: float | None
     errors: list[dict[str, str]]

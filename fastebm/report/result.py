@@ -55,6 +55,8 @@ class Report(Findings):
         Mean times to reach the superior states, solved, with the bound from the gap.
     bounds : BoundsResult or None
         Theoretical bounds of these times, each next to its value; the exit rate to 1e-3.
+    slowest_start : dict or None
+        The state with the largest solved mean, if it has a bound: state, label.
     sample : HittingSample or None
         The same times by Monte Carlo simulation, from starts drawn from pi.
     standard_errors : float or None

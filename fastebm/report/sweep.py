@@ -17,7 +17,7 @@ from .._runtime.warn import shortfalls, warn_unconverged
 from ..chains.chain import MarkovChain
 from ..chains.tilt import TiltedChain, tilt
 from ..equilibrium.stationary import stationary
-from ..errors import FastebmError, InvalidChainError
+from ..errors import FastebmError, Interrupted, InvalidChainError
 from ..hitting.times import HittingResult, hitting_times
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
@@ -140,27 +140,50 @@ def _temperature(
             errors.append({"part": part, "error": type(error).__name__, "text": text})
             return None
 
+    found: dict[str, Any] = {}
+    is_reversible = reversible(tilted)
+    kind = "spectral" if is_reversible else "absolute"
     with shortfalls() as reasons:
-        law = attempt("stationary", lambda: stationary(tilted, **options))
-        is_reversible = reversible(tilted)
-        kind = "spectral" if is_reversible else "absolute"
-        gap = attempt("gap", lambda: spectral_gap(tilted, kind=kind, tol=tol, rng=rng, **options))
-        hitting = None
-        if target is not None:
-            bound = gap if is_reversible else None
-            hitting = attempt(
-                "hitting", lambda: hitting_times(tilted, target, tol=tol, gap=bound, **options)
+        try:
+            found["law"] = attempt("stationary", lambda: stationary(tilted, **options))
+            found["gap"] = gap = attempt(
+                "gap", lambda: spectral_gap(tilted, kind=kind, tol=tol, rng=rng, **options)
             )
+            if target is not None:
+                bound = gap if is_reversible else None
+                found["hitting"] = attempt(
+                    "hitting", lambda: hitting_times(tilted, target, tol=tol, gap=bound, **options)
+                )
+        except KeyboardInterrupt as stop:
+            reached = getattr(stop, "partial", None)
+            found |= {_PARTS[type(reached)]: reached} if type(reached) in _PARTS else {}
+            so_far = _result(tilted, beta, found, errors, converged=False)
+            raise Interrupted(f"at beta {beta:g}: {stop}", so_far) from stop
     for reason in reasons:
         warn_unconverged(f"at beta {beta:g}: {reason}")
+    return _result(tilted, beta, found, errors, converged=not (errors or reasons))
+
+
+# What an interrupted part has so far. A law that is not finished gives no means.
+_PARTS = {GapResult: "gap", HittingResult: "hitting"}
+
+
+def _result(
+    tilted: TiltedChain,
+    beta: float,
+    found: dict[str, Any],
+    errors: list[dict[str, str]],
+    converged: bool,
+) -> Temperature:
+    law = found.get("law")
     return Temperature(
         beta=beta,
-        gap=gap,
+        gap=found.get("gap"),
         mean_reward=None if law is None else _mean(law.pi, tilted.reward),
         reference_kl=None if law is None else _mean(law.pi, tilted.reference_kl()),
-        hitting=hitting,
+        hitting=found.get("hitting"),
         errors=errors,
-        converged=not (errors or reasons),
+        converged=converged,
     )
 
 

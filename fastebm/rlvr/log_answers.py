@@ -9,10 +9,9 @@ import numpy as np
 
 from .._runtime.types import FloatArray, IntArray
 from ..io.opening import malformed
-from .log_fields import chosen, refuse_old_policy, verifiable
-from .log_tables import LogTable, number, numbers
+from .log_fields import chosen, refuse_other_divergences, verifiable
+from .log_tables import PROMPTS, LogTable, number, numbers
 
-PROMPTS = ("prompt", "input")  # TRL, verl
 TEXTS = ("completion", "output", "gts", "ground_truth")
 _NOT_REWARDS = {"step", "advantage", *PROMPTS, *TEXTS}
 
@@ -52,6 +51,13 @@ def groups_of(
             "name the column of right and wrong with columns={'accuracy': NAME}, or give its two "
             "values with reward_range=(LOW, HIGH)",
         )
+    nameless = next((i for i, text in enumerate(table.columns[prompt]) if text is None), None)
+    if nameless is not None:
+        raise malformed(
+            table.path,
+            f"{table.unit} {table.places[nameless]} has no {prompt}",
+            "give each answer its prompt, or remove that row",
+        )
     counts: dict[tuple[float, str], list[int]] = {}
     for step, text, is_right, is_wrong in zip(
         steps.tolist(), table.columns[prompt], right.tolist(), wrong.tolist(), strict=True
@@ -75,7 +81,7 @@ def groups_of(
 
 def _reward_column(table: LogTable, columns: dict[str, str]) -> str:
     if "accuracy" in columns:
-        refuse_old_policy(table.path, columns["accuracy"])
+        refuse_other_divergences(table.path, columns["accuracy"], table.columns)
         return chosen(table.path, "accuracy", columns["accuracy"], {n: n for n in table.columns})
     for name in ("acc", "score"):  # verl's verdict, and its reward
         if "input" in table.columns and name in table.columns:

@@ -11,15 +11,15 @@ from ..errors import InvalidChainError
 from ..io.opening import malformed
 from .log_fields import (
     FIELDS,
-    TO_OLD_POLICY,
     Source,
     Trainer,
     accuracy_source,
     chosen,
-    refuse_old_policy,
+    old_policy,
+    refuse_other_divergences,
     source_of,
 )
-from .log_tables import LogTable, numbers
+from .log_tables import LogTable, numbers, product
 
 # What wandb puts behind the name of a metric in an export of a chart.
 _WANDB_ENDS = ("__MIN", "__MAX")
@@ -47,7 +47,7 @@ def curves_of(
     sources: dict[str, Source] = {}
     for field in FIELDS:
         if field in columns:
-            refuse_old_policy(table.path, columns[field])
+            refuse_other_divergences(table.path, columns[field], names)
             name = chosen(table.path, field, columns[field], names)
             known = [s for s in trainer.sources.get(field, ()) if s.name == name]
             sources[field] = known[0] if known else Source(name)
@@ -82,17 +82,15 @@ def curves_of(
                 "loaded; it is left out"
             )
         else:
-            values[field] = _by_step(table, field, steps, column * _factor(field, kl_factor))
+            if field == "kl":
+                column = product(table.path, source.name, column, kl_factor, table.notes)
+            values[field] = _by_step(table, field, steps, column)
             continue
         del sources[field]
     _note_old_policy(table, names, sources)
     _note_without_step(table, steps)
     shown = {field: names[source.name] for field, source in sources.items()}
     return Curves(table.path, trainer, values, sources, shown)
-
-
-def _factor(field: str, kl_factor: float) -> float:
-    return kl_factor if field == "kl" else 1.0
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -131,7 +129,7 @@ def _note_without_step(table: LogTable, steps: FloatArray) -> None:
 
 def _note_old_policy(table: LogTable, names: dict[str, str], sources: dict[str, Source]) -> None:
     """Say that a divergence from the old policy is not taken for the KL."""
-    old = [n for n in names if n.lower().rsplit("/", 1)[-1] in TO_OLD_POLICY]
+    old = old_policy(names)
     if old and "kl" not in sources:
         table.notes.append(
             f"{table.path}: {old[0]} is the divergence from the policy that wrote the answers, not "

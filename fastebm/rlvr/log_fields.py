@@ -1,9 +1,9 @@
 """Which columns of a trainer's log are the accuracy, the KL from the reference, the entropy and the
 length of an answer, and how each was averaged.
 
-The names and averages are those that the trainers' own code writes: TRL's GRPOTrainer and
-RLOOTrainer (0.14 to 1.9), verl (0.4 to 0.7), OpenRLHF (0.8 to 0.9) and open-instruct (2025 to
-2026).
+The names and averages are those that the trainers' own code writes: TRL's GRPOTrainer,
+RLOOTrainer and AsyncGRPOTrainer (0.14 to 1.10), verl (0.4 to 0.8), OpenRLHF (0.8 to 0.11) and
+open-instruct (2025 to 2026).
 """
 
 import difflib
@@ -47,6 +47,7 @@ _AGGREGATED = (
     "is a mean over tokens under the trainer's default aggregation of the loss; the log does not "
     "say whether another one was set"
 )
+_PENALISED = "includes the penalties for long or truncated answers, if the run has set any"
 _TRL = Trainer(
     "trl",
     ("frac_reward_zero_std", "completions/mean_length", "completion_length", "reward_std"),
@@ -74,8 +75,8 @@ _VERL = Trainer(
                 "actor/kl_loss",
                 PER_TOKEN,
                 "kl_loss_type of the run (k3 by default), which the log does not say",
-                f"{_AGGREGATED} (loss_agg_mode). verl 0.7 sums it over the updates of a step, and "
-                "0.5 and 0.6 divide it by the number of micro-batches: give kl_factor="
+                f"{_AGGREGATED} (loss_agg_mode). verl 0.7 and later sum it over the updates of a "
+                "step, and 0.5 and 0.6 divide it by the number of micro-batches: give kl_factor="
                 "1 / updates, or the number of micro-batches, unless that is 1",
             ),
             Source(
@@ -84,9 +85,16 @@ _VERL = Trainer(
         ),
         "entropy": (
             Source("actor/entropy", PER_TOKEN, None, f"{_AGGREGATED} (loss_agg_mode)"),
-            Source("actor/entropy_loss", PER_TOKEN, None, f"{_AGGREGATED} (loss_agg_mode)"),
+            Source(
+                "actor/entropy_loss",
+                PER_TOKEN,
+                None,
+                f"{_AGGREGATED} (loss_agg_mode). verl 0.7 and later sum it over the updates of a "
+                "step",
+            ),
         ),
-        "length": (Source("response_length/mean"),),
+        # Aborted answers have no tokens and no score.
+        "length": (Source("response_length_non_aborted/mean"), Source("response_length/mean")),
     },
 )
 _OPENRLHF = Trainer(
@@ -94,11 +102,15 @@ _OPENRLHF = Trainer(
     ("rollout/reward_mean", "logprobs_diff", "total_length", "rollout/response_length_mean"),
     {
         "step": (Source("global_step"), Source("step"), Source("_step"), Source("Step")),
-        "accuracy": (Source("rollout/reward_mean"), Source("reward")),
+        "accuracy": (
+            Source("rollout/reward_mean", caution=_PENALISED),
+            Source("reward", caution=_PENALISED),
+        ),
         "kl": (
+            # With kl.use_loss it is a mean over tokens, without it one of means within answers.
             Source(
                 "kl",
-                PER_SEQUENCE,
+                PER_TOKEN_SOMEHOW,
                 "the estimator of the run (k1 by default), clipped to [-10, 10] per token",
             ),
         ),
@@ -143,6 +155,18 @@ TO_OLD_POLICY = {
     *("ppo_kl", "approx_kl", "approxkl", "approxkl_avg", "vllm_kl", "policy_kl", "old_kl"),
     *("rollout_corr/kl", "rollout_corr/k3_kl", "kl_old"),
 }
+# TRL's AsyncGRPOTrainer calls the divergence from the policy that wrote the answers "kl". It alone
+# logs "ratio", and it has no reference policy.
+_ASYNC_TRL = {"ratio", "kl", "reward_std"}
+#: Columns that are taken for the KL by mistake, and what they are.
+NOT_THE_KL = {
+    "loss/kl_avg": "is the KL times beta of the run; name objective/kl2_avg (or kl3_avg)",
+    "actor/kl_coef": "is the coefficient of the KL; name actor/kl_loss",
+    "actor/reward_kl_penalty_coeff": "is the coefficient of the KL; name actor/reward_kl_penalty",
+    "objective/non_score_reward": "is the KL times minus its coefficient; name objective/kl",
+}
+# Of TRL's DPOTrainer and its kin: no rewards of answers.
+_PREFERENCES = {f"rewards/{name}" for name in ("chosen", "rejected", "accuracies", "margins")}
 
 
 def detect(names: Iterable[str]) -> Trainer:
@@ -156,15 +180,29 @@ def detect(names: Iterable[str]) -> Trainer:
     return _PLAIN
 
 
-def refuse_old_policy(path: str, name: str) -> None:
-    """Refuse the divergence from the policy that wrote the batch."""
-    base = name.removeprefix("train/").lower()
-    if base in TO_OLD_POLICY or base.rsplit("/", 1)[-1] in TO_OLD_POLICY:
+def old_policy(names: Iterable[str]) -> list[str]:
+    """The columns that are divergences from the policy that wrote the answers."""
+    present = [name.removeprefix("train/") for name in names]
+    found = [
+        name
+        for name in present
+        if name.lower() in TO_OLD_POLICY or name.lower().rsplit("/", 1)[-1] in TO_OLD_POLICY
+    ]
+    return found + (["kl"] if _ASYNC_TRL.issubset(present) else [])
+
+
+def refuse_other_divergences(path: str, name: str, names: Iterable[str]) -> None:
+    """Refuse a column for the KL that is not the KL from the reference policy. `names`: all columns
+    of the file."""
+    base = name.removeprefix("train/")
+    if base in old_policy([*names, name]):
         raise InvalidChainError(
             f"{path}: {name} is the divergence from the OLD policy, which wrote the answers of the "
             "batch, not from the reference policy; name the column of the KL to the reference "
             "(verl: actor/kl_loss with use_kl_loss), or leave the KL out"
         )
+    if base in NOT_THE_KL:
+        raise InvalidChainError(f"{path}: {name} {NOT_THE_KL[base]}, or leave the KL out")
 
 
 def chosen(path: str, field: str, wanted: str, names: Mapping[str, str]) -> str:
@@ -194,6 +232,8 @@ def source_of(trainer: Trainer, field: str, names: Mapping[str, str]) -> Source 
             "is averaged over tokens or over answers (masked_mean_axis), which the log does not "
             "say",
         )
+    if field == "kl" and "kl" in old_policy(names):
+        return None
     if trainer is _TRL and field in ("kl", "entropy") and "completion_length" in names:
         # TRL 0.15 averages within each answer first, 0.16 over all tokens; both write this name.
         found = next((s for s in trainer.sources[field] if s.name in names), None)
@@ -204,7 +244,11 @@ def source_of(trainer: Trainer, field: str, names: Mapping[str, str]) -> Source 
 def accuracy_source(path: str, trainer: Trainer, names: Mapping[str, str]) -> Source | None:
     """The column of the accuracy. TRL's `reward` is a weighted sum if there are several reward
     functions, so one of these is taken."""
-    rewards = [n for n in names if n.startswith("rewards/") and n.endswith("/mean")]
+    rewards = [  # TRL 0.14 to 0.16, and its AsyncGRPOTrainer, write rewards/NAME without /mean
+        name
+        for name in names
+        if name.startswith("rewards/") and not name.endswith("/std") and name not in _PREFERENCES
+    ]
     if trainer is not _TRL or not rewards:
         return source_of(trainer, "accuracy", names)
     return Source(verifiable(path, rewards, "accuracy"))

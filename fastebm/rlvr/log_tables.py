@@ -7,7 +7,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from errno import ENOENT
 from os import PathLike, fspath
 from pathlib import Path
@@ -18,12 +19,25 @@ import numpy as np
 from .._runtime.memory import forecast_memory
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
-from ..io.opening import damage_named, file_size, file_too_large, malformed, opened, opened_text
+from ..io.opening import (
+    damage_named,
+    file_size,
+    file_too_large,
+    malformed,
+    opened,
+    opened_text,
+    shown,
+)
+from ..io.parquet_files import whole_table
 from ..io.transitions import real
+from .log_events import read_events
 
 _DAMAGED = "the file is damaged: make or fetch it again"
 # Of memory at most, for a byte of JSON and for a cell of a table.
 _JSON_BYTES, _CELL_BYTES = 24, 100
+_FIRST_FORECAST = _LONG_LINE = 1 << 20
+#: Columns of prompts, of TRL and of verl.
+PROMPTS = ("prompt", "input")
 # Values of a cell that mean "no number".
 MISSING = {"", "nan", "null", "none", "na", "n/a", "-"}
 SUFFIXES = ".json, .jsonl[.gz], .csv[.gz], .tsv[.gz], .parquet or an event file of TensorBoard"
@@ -48,14 +62,14 @@ def read_table(path: str, wanted: Callable[[str], bool] = lambda name: True) -> 
 def _read(path: str, wanted: Callable[[str], bool]) -> LogTable:
     lower = path.lower()
     if "tfevents" in Path(path).name:
-        return _events(path)
+        return _from_rows(path, "step", *read_events(path))
     plain = lower.removesuffix(".gz")
     if plain.endswith(".json"):
         return _json(path)
     if plain.endswith((".jsonl", ".ndjson")):
         return _json_lines(path, wanted)
     if plain.endswith((".csv", ".tsv")):
-        return _csv(path, "\t" if plain.endswith(".tsv") else ",")
+        return _csv(path, "\t" if plain.endswith(".tsv") else ",", wanted)
     if lower.endswith(".parquet"):
         return _parquet(path, wanted)
     if not Path(path).exists():
@@ -63,13 +77,80 @@ def _read(path: str, wanted: Callable[[str], bool]) -> LogTable:
     raise malformed(path, "its suffix names no kind of training log", f"give {SUFFIXES}")
 
 
+class _Growing:
+    """A table that grows by rows, which need not have the same columns. Its memory is held against
+    what is free at every doubling: a compressed file does not say how much is in it."""
+
+    def __init__(self, path: str, unit: str) -> None:
+        self._path, self._unit = path, unit
+        self._places: list[int] = []
+        self._columns: dict[str, list[Any]] = {}
+        self._bytes, self._next = 0, _FIRST_FORECAST
+        self.notes: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def add(self, place: int, row: dict[str, Any]) -> None:
+        filled = 0
+        for name, cell in row.items():
+            column = self._columns.setdefault(name, [])
+            missing = len(self._places) - len(column)
+            filled += missing
+            column += [None] * missing
+            column.append(cell)
+            if type(cell) is str:
+                self._bytes += len(cell)
+            elif type(cell) in (list, dict):
+                self._bytes += _JSON_BYTES * len(repr(cell))
+        self._places.append(place)
+        self._bytes += _CELL_BYTES * (len(row) + 1) + 8 * filled
+        if self._bytes > self._next:
+            self._forecast(self._bytes)
+            self._next = 2 * self._bytes
+
+    def _forecast(self, n_bytes: int) -> None:
+        forecast_memory(
+            n_bytes,
+            f"{self._path}: its table of {len(self._places):,} {self._unit}s or more",
+            "give a shorter log",
+        )
+
+    def table(self) -> LogTable:
+        n_rows = len(self._places)
+        missing = [n_rows - len(column) for column in self._columns.values()]
+        self._forecast(8 * sum(missing))
+        for column, n_missing in zip(self._columns.values(), missing, strict=True):
+            column += [None] * n_missing
+        return LogTable(self._path, self._unit, self._places, self._columns, self.notes)
+
+
 def _from_rows(
-    path: str, unit: str, rows: list[tuple[int, dict[str, Any]]], notes: list[str]
+    path: str, unit: str, rows: Iterable[tuple[int, dict[str, Any]]], notes: Sequence[str] = ()
 ) -> LogTable:
-    """The table of dictionaries that need not have the same keys."""
-    names = {name: None for _, row in rows for name in row}
-    columns = {name: [row.get(name) for _, row in rows] for name in names}
-    return LogTable(path, unit, [place for place, _ in rows], columns, notes)
+    growing = _Growing(path, unit)
+    growing.notes += notes
+    for place, row in rows:
+        growing.add(place, row)
+    return growing.table()
+
+
+class _Twice(ValueError):
+    """A key of an object that occurs twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise _Twice(f"the key {shown(name)} occurs twice")
+    return found
+
+
+def _decoded(text: str) -> Any:
+    """The value of a JSON text. Which of two equal keys counts, and what a number below the
+    smallest double means, JSON does not say: they are errors."""
+    return json.loads(text, object_pairs_hook=_object, parse_float=real)
 
 
 def _json(path: str) -> LogTable:
@@ -79,7 +160,7 @@ def _json(path: str) -> LogTable:
         text = file.read()
         forecast_memory(_JSON_BYTES * len(text), f"{path}: its JSON")  # it may be compressed
         try:
-            found = json.loads(text)
+            found = _decoded(text.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             place = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
             raise malformed(
@@ -87,6 +168,7 @@ def _json(path: str) -> LogTable:
                 f"{place}{error}",
                 "the file is cut off or damaged: copy it again when the trainer has saved it",
             ) from error
+        del text
     history = found.get("log_history") if isinstance(found, dict) else found
     if not isinstance(history, list):
         raise malformed(
@@ -102,22 +184,24 @@ def _json(path: str) -> LogTable:
                 f"{unit} {number_of_entry} is {type(entry).__name__}, not a dictionary",
                 "remove that entry",
             )
-    return _from_rows(path, unit, list(enumerate(history)), [])
+    return _from_rows(path, unit, enumerate(history))
 
 
 def _json_lines(path: str, wanted: Callable[[str], bool]) -> LogTable:
     """One dictionary a line; that of verl's file logger has its metrics one level down, in data."""
-    rows: list[tuple[int, dict[str, Any]]] = []
-    notes = []
+    growing = _Growing(path, "line")
     with opened_text(path) as file:
         for place, line in enumerate(file, 1):
             if not line.strip():
                 continue
+            if len(line) > _LONG_LINE:
+                forecast_memory(_JSON_BYTES * len(line), f"{path}: the JSON of line {place}")
             try:
-                row = json.loads(line)
+                row = _decoded(line)
             except (ValueError, RecursionError) as error:
-                if not line.endswith("\n"):  # then no line follows
-                    notes.append(
+                has_end = line.endswith(("\n", "\r"))  # without it no line follows
+                if isinstance(error, json.JSONDecodeError) and not has_end:
+                    growing.notes.append(
                         f"{path}: line {place}, the last one, is cut off (a run that is still "
                         "writing); it is left out"
                     )
@@ -133,46 +217,75 @@ def _json_lines(path: str, wanted: Callable[[str], bool]) -> LogTable:
                 )
             if isinstance(row.get("data"), dict):
                 row = {"step": row.get("step"), **row["data"]}
-            rows.append((place, {name: cell for name, cell in row.items() if wanted(name)}))
-    return _from_rows(path, "line", rows, notes)
+            growing.add(place, {name: cell for name, cell in row.items() if wanted(name)})
+    return growing.table()
 
 
-def _csv(path: str, delimiter: str) -> LogTable:
-    places, records, notes = [], [], []
+def _csv(path: str, delimiter: str, wanted: Callable[[str], bool]) -> LogTable:
+    growing = _Growing(path, "line")
+    short: tuple[int, int] | None = None  # a record of another length: only as the last one
     with opened_text(path) as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        lines = _LinesToTheEnd(file)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(reader, [])]
+            _check_header(path, header)
             for record in reader:
-                if any(field.strip() for field in record):
-                    places.append(reader.line_num)
-                    records.append(record)
+                if not any(field.strip() for field in record):
+                    continue
+                if short is not None or len(record) > len(header):
+                    raise _ragged(path, header, *(short or (reader.line_num, len(record))))
+                if len(record) < len(header):
+                    short = reader.line_num, len(record)
+                    continue
+                row = {
+                    name: field
+                    for name, field in zip(header, record, strict=True)
+                    if name and wanted(name)
+                }
+                growing.add(reader.line_num, row)
         except csv.Error as error:
             raise malformed(path, f"line {reader.line_num}: {error}", "check the quotes") from error
+    if short is not None:
+        if not len(growing):
+            raise _ragged(path, header, *short)
+        growing.notes.append(
+            f"{path}: line {short[0]}, the last one, has {short[1]} of {len(header)} fields (a run "
+            "that is still writing); it is left out"
+        )
+    elif len(growing) and not lines.last.endswith(("\n", "\r")):
+        growing.notes.append(
+            f"{path}: no line break ends the last line; if the run is still writing, the last "
+            "number may be cut off"
+        )
+    return growing.table()
+
+
+class _LinesToTheEnd:
+    """Passes lines on, and keeps the last one."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines, self.last = lines, ""
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.last = line
+            yield line
+
+
+def _check_header(path: str, header: list[str]) -> None:
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if not header or twice:
         problem = f"the column {twice[0]!r} occurs twice" if twice else "the file is empty"
         raise malformed(path, problem, "begin with a header of one name for each column")
-    for i, record in enumerate(records):
-        if len(record) == len(header):
-            continue
-        if i == len(records) - 1 and len(record) < len(header):
-            notes.append(
-                f"{path}: line {places[i]}, the last one, has {len(record)} of {len(header)} "
-                "fields (a run that is still writing); it is left out"
-            )
-            places.pop()
-            records.pop()
-            break
-        raise malformed(
-            path,
-            f"line {places[i]} has {len(record)} fields, the header {len(header)}",
-            "give every line a field for each column",
-        )
-    columns: dict[str, list[Any]] = {
-        name: [record[j] for record in records] for j, name in enumerate(header) if name
-    }
-    return LogTable(path, "line", places, columns, notes)
+
+
+def _ragged(path: str, header: list[str], line: int, n_fields: int) -> InvalidChainError:
+    return malformed(
+        path,
+        f"line {line} has {n_fields} fields, the header {len(header)}",
+        "give every line a field for each column",
+    )
 
 
 def _parquet(path: str, wanted: Callable[[str], bool]) -> LogTable:
@@ -183,40 +296,20 @@ def _parquet(path: str, wanted: Callable[[str], bool]) -> LogTable:
             'reading parquet logs needs the package pyarrow: pip install "fastebm[data]"'
         ) from error
     with damage_named(path, _DAMAGED), opened(path) as source:
-        file = parquet.ParquetFile(source)
-        names = [name for name in file.schema_arrow.names if wanted(name)]
-        n_cells = file.metadata.num_rows * len(names)
-        forecast_memory(_CELL_BYTES * n_cells, f"{path}: its table of {n_cells:,} cells")
-        table = file.read(columns=names)
-    columns = {name: table.column(name).to_pylist() for name in names}
+        schema = parquet.ParquetFile(source).schema_arrow
+        names = [field.name for field in schema if wanted(field.name) and _is_plain(field)]
+        _check_header(path, names)
+        table = whole_table(path, source, names)
+        columns = {name: table.column(name).to_pylist() for name in names}
     return LogTable(path, "row", list(range(table.num_rows)), columns, [])
 
 
-def _events(path: str) -> LogTable:
-    """The scalars of one event file of TensorBoard, a row for each step."""
-    try:
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-        from tensorboard.util import tensor_util
-    except ImportError as error:
-        raise ImportError(
-            'reading event files needs the package tensorboard: pip install "fastebm[tensorboard]"'
-        ) from error
-    file_size(path)  # the package takes a missing file for an empty one
-    rows: dict[int, dict[str, Any]] = {}
-    with damage_named(path, _DAMAGED):
-        events = EventAccumulator(path, size_guidance={"scalars": 0, "tensors": 0})
-        events.Reload()
-        tags = events.Tags()
-        for tag in tags["scalars"]:
-            for event in events.Scalars(tag):
-                rows.setdefault(event.step, {})[tag] = float(event.value)
-        for tag in tags["tensors"]:
-            for event in events.Tensors(tag):
-                value = tensor_util.make_ndarray(event.tensor_proto)
-                if value.size == 1 and value.dtype.kind in "fiu":
-                    rows.setdefault(event.step, {})[tag] = float(value.reshape(()))
-    ordered = [(step, {"step": step, **rows[step]}) for step in sorted(rows)]
-    return _from_rows(path, "step", ordered, [])
+def _is_plain(field: Any) -> bool:
+    """Whether a column may hold numbers or names. A nested column of prompts is not left out:
+    without it the rows would not be known for answers."""
+    import pyarrow as pa
+
+    return field.name in PROMPTS or not pa.types.is_nested(field.type)
 
 
 def number(table: LogTable, name: str, i: int, cell: Any) -> float:
@@ -255,6 +348,22 @@ def numbers(table: LogTable, name: str) -> FloatArray:
         )
         column[infinite] = math.nan
     return column.astype(np.float64)
+
+
+def product(
+    path: str, name: str, column: FloatArray, factor: FloatArray | float, notes: list[str]
+) -> FloatArray:
+    """column * factor. What leaves the range of doubles is missing, with a note."""
+    with np.errstate(over="ignore"):
+        found: FloatArray = column * factor
+    beyond = np.isinf(found)
+    if beyond.any():
+        notes.append(
+            f"{path}: {name} leaves the range of doubles in {int(beyond.sum())} rows when it is "
+            "converted; taken as missing"
+        )
+        found[beyond] = math.nan
+    return found
 
 
 def files_of(path: str | PathLike[str] | Sequence[str | PathLike[str]]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from ..io.opening import malformed
 from .log_answers import TEXTS, Groups, groups_of, is_answers, shares
 from .log_curves import Curves, curves_of, of_one_run
 from .log_fields import FIELDS, PER_ANSWER, PER_TOKEN, TRAINERS, UNSTATED, detect
-from .log_tables import LogTable, files_of, read_table
+from .log_tables import LogTable, files_of, product, read_table
 
 # What `units` may say.
 _UNITS = {"per answer": PER_ANSWER, "per token": PER_TOKEN}
@@ -318,7 +318,7 @@ def _convert(
             )
     elif source.unit == PER_TOKEN and "length" in arrays:
         units[field] = PER_ANSWER
-        arrays[field] = arrays[field] * arrays["length"]
+        arrays[field] = product(path, name, arrays[field], arrays["length"], notes)
         notes.append(f"{field} = {name} x {columns['length']}: nats per answer")
     else:
         del arrays[field]

@@ -14,7 +14,6 @@ of J does, and the fit must be able to show it. Logs per token instead of per an
 estimators, show as scales that differ from 1.
 """
 
-import warnings
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -25,7 +24,7 @@ from scipy.special import expit
 
 from .._runtime import validate
 from .._runtime.types import FloatArray
-from ..errors import ConvergenceWarning
+from .._runtime.warn import warn_unconverged
 from .curve_results import CurveFit, LawComparison, LawFit
 from .law_comparison import compared
 from .read_log import TrainingLog
@@ -156,11 +155,9 @@ def _result(
     sd = np.sqrt(np.diag(sandwich))
     converged = fit.success and bases[0].shape[1] == 3
     if not converged:
-        warnings.warn(
+        warn_unconverged(
             "the curve of the accuracy does not determine p0, speed and beta; give more steps, "
-            "from the first one on",
-            ConvergenceWarning,
-            stacklevel=3,
+            "from the first one on"
         )
         sd[:] = np.inf
 

@@ -1,7 +1,5 @@
 """Hitting times by simulation. Every walker is counted, also those that did not arrive."""
 
-import warnings
-
 import numpy as np
 import numpy.typing as npt
 
@@ -12,8 +10,8 @@ from .._runtime.results import StepsResult, result
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, Path, States
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
-from ..errors import ConvergenceWarning
 from .hitting_run import HITS_BEFORE_STOP, HittingRun
 from .statistics import Survival
 from .walkers import Starts
@@ -255,4 +253,4 @@ def _warn(sample: HittingSample, rel_ci: float | None) -> None:
             f"after {sample.n_walkers} walkers the upper half of the interval is {half:.3g} of the "
             f"mean; rel_ci={rel_ci:.3g} also needs {HITS_BEFORE_STOP} arrivals; raise n_walkers"
         )
-    warnings.warn(text, ConvergenceWarning, stacklevel=3)
+    warn_unconverged(text)

@@ -3,8 +3,6 @@
 The result and the public function; `importance_run` holds the walkers and their weights.
 """
 
-import warnings
-
 import numpy as np
 import numpy.typing as npt
 
@@ -14,9 +12,10 @@ from .._runtime.results import Result, result
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, Path, States
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import require_chain
 from ..chains.tilt import TiltedChain
-from ..errors import ConvergenceWarning, InvalidChainError
+from ..errors import InvalidChainError
 from .importance_run import ImportanceRun
 
 # With fewer effective walkers the spread of the weights is not known well enough for an interval.
@@ -184,14 +183,12 @@ def importance_hitting(
         run.run(monitor)
     found = _result(run)
     if found.collapsed:
-        warnings.warn(
+        warn_unconverged(
             f"importance_hitting: the weights collapsed: {found.effective_sample_size:.3g} "
             f"effective walkers of {n_walkers}, mean weight {found.mean_weight:.3g} (error "
             f"{found.mean_weight_error:.3g}; must be 1), {found.n_censored} censored. Choose a "
             f"beta nearer to {chain.beta}, shorter excursions (avoid=) or more walkers, or use "
-            "splitting_probability",
-            ConvergenceWarning,
-            stacklevel=2,
+            "splitting_probability"
         )
     return found
 

@@ -3,8 +3,6 @@
 The results and the public functions; `splitting_run` holds the algorithm.
 """
 
-import warnings
-
 import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
@@ -12,9 +10,10 @@ from scipy.special import stdtrit
 from .._runtime import validate
 from .._runtime.results import Result, StepsResult, result
 from .._runtime.types import RNG, Callback, FloatArray, Path, States
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import hits_almost_surely, reachable
-from ..errors import ConvergenceWarning, InvalidChainError
+from ..errors import InvalidChainError
 from .splitting_run import SplittingRun
 from .statistics import skew_interval
 from .walkers import require_stop
@@ -285,12 +284,10 @@ def splitting_hitting_time(
 
 
 def _warn(name: str, std_error: float, value: float, found: SplittingResult) -> None:
-    warnings.warn(
+    warn_unconverged(
         f"{name}: the standard error is {std_error:.3g} of {value:.3g} ({found.n_extinct} of "
         f"{found.n_replicas} replicas lost all particles); raise n_particles, or pass a score that "
-        "rises steadily towards the target",
-        ConvergenceWarning,
-        stacklevel=3,
+        "rises steadily towards the target"
     )
 
 

@@ -6,7 +6,6 @@ is a contraction, and sqrt(pi) is both its left and its right eigenvector for 1:
 projection deflates the known pair.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -22,10 +21,11 @@ from .._runtime.random import philox_key
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, IntArray, Path
+from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..chains.symmetrized import balanced, symmetrized
 from ..equilibrium.structure import structure
-from ..errors import ConvergenceWarning, InvalidChainError, ReducibleChainError
+from ..errors import InvalidChainError, ReducibleChainError
 from ..linalg.eigensearch import BLOCK, EigenpairSearch
 from ..linalg.eigenvalue_selection import EigenvalueSelection
 from ..linalg.inverse_operator import InverseOperator
@@ -176,11 +176,9 @@ def eigenpairs(
         work.prove(ProofOptions(tol, failure, key, limit, step_done))
         found = work.result(run.wall_s)
     if not found.converged and work.law.converged:
-        warnings.warn(
+        warn_unconverged(
             f"eigenpairs: {np.count_nonzero(found.converged_each)} of {k} pairs converged to "
-            f"{tol:.3g} after {found.n_matvecs} products; raise max_matvecs",
-            ConvergenceWarning,
-            stacklevel=2,
+            f"{tol:.3g} after {found.n_matvecs} products; raise max_matvecs"
         )
     return found
 

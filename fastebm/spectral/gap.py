@@ -1,7 +1,6 @@
 """Spectral gaps (theory: Levin & Peres ch. 12): the kinds of a gap, and which method computes
 it."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +11,10 @@ from .._runtime.random import generator_state
 from .._runtime.resumable import resumable
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Path
-from .._runtime.warn import warn_unconverged
+from .._runtime.warn import shortfalls, warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.structure import closed_class, structure
-from ..errors import ConvergenceWarning, Interrupted, InvalidChainError
+from ..errors import Interrupted, InvalidChainError
 from . import gap_result
 from .gap_dense import dense, two_states
 from .gap_general import general_gap
@@ -250,8 +249,7 @@ def _solve(
     if not chain.is_reversible:
 
         def reversible(other: MarkovChain, inner: GapOptions) -> GapResult:
-            with warnings.catch_warnings():  # one warning is enough
-                warnings.simplefilter("ignore", ConvergenceWarning)
+            with shortfalls():  # one warning is enough
                 return _solve(other, inner, "auto", generator, keep_vector=False)[0]
 
         found, f = general_gap(chain, options, generator, reversible), None

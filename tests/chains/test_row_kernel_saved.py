@@ -84,3 +84,33 @@ def test_fingerprints_depend_on_the_weights():
         fe.row_kernel(example_rules.listed, N, 20, data=arrays(M)).fingerprint() for M in (A, B)
     }
     assert len(texts) == 2
+
+
+MAIN = """
+import sys, warnings
+import numpy as np
+import fastebm as fe
+
+def rule(state, data, out_states, out_weights):
+    out_states[0], out_weights[0] = (state + 1) % 5, 1.0
+    return 1
+
+chain = fe.row_kernel(rule, 5, 1, symmetric=False)
+with warnings.catch_warnings(record=True) as found:
+    warnings.simplefilter("always")
+    chain.save(sys.argv[1])
+    chain.lazy(0.5).save(sys.argv[1])
+print(*(f"{w.category.__name__} at {w.filename}: {w.message}" for w in found), sep="\\n")
+"""
+
+
+def test_a_rule_of_the_script_is_saved_with_a_warning(tmp_path):
+    script, folder = tmp_path / "script.py", tmp_path / "chain"
+    script.write_text(MAIN)
+    done = subprocess.run(
+        [sys.executable, "-P", str(script), str(folder)], capture_output=True, text=True
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2, done.stderr
+    for line in lines:
+        assert line.startswith(f"UserWarning at {script}: {folder}: the rule of the chain is in")

@@ -71,3 +71,11 @@ def test_a_summary_that_cannot_be_printed_costs_no_report(tmp_path, line):
     assert "Traceback" not in done.stderr and "ignored" not in done.stderr
     assert json.loads((tmp_path / "report.json").read_text())["status"] == "done"
     assert page.exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize("arguments", [["--help"], ["gap", "--help"], ["--version"]])
+def test_help_that_cannot_be_printed_is_an_error(arguments):
+    done = shell('"$@" >/dev/full', *arguments)
+    assert done.returncode == 2 and "No space left on device" in done.stderr
+    assert done.stderr.count("\n") == 1

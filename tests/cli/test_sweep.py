@@ -123,3 +123,20 @@ def test_a_file_that_cannot_be_written_costs_no_line(sweep_of, lines, tmp_path, 
     )
     assert code == 1 and [line["status"] for line in found] == ["done", "done", "failed"]
     assert "No space left on device" in err and err.count("\n") == 1
+
+
+def test_a_stopped_temperature_says_which_one_it_is(sweep_of, lines, monkeypatch):
+    found = sweep.spectral_gap
+
+    def stopped(tilted, **options):
+        if tilted.beta == 1.0:
+            raise fe.Interrupted("spectral_gap was interrupted", found(tilted, **options))
+        return found(tilted, **options)
+
+    monkeypatch.setattr(sweep, "spectral_gap", stopped)
+    _, printed, err = lines(*sweep_of[0], "--betas", 2, 1, 0.5, "--json-lines")
+    assert [line["status"] for line in printed] == ["done", "interrupted"]
+    partial = printed[1]["partial"]
+    assert printed[1]["partial_kind"] == "Temperature" and partial["beta"] == 1.0
+    assert partial["gap"]["gap"] > 0 and not partial["converged"] and partial["hitting"] is None
+    assert "at beta 1: spectral_gap was interrupted" in err

@@ -9,12 +9,13 @@ import scipy.sparse as sp
 
 import fastebm as fe
 
-from . import judges, seeds
+from . import judge_logs, judges, seeds, seeds_logs
 from .mutations import (
     ODD,
     TOKENS,
     mutated_array,
     mutated_bytes,
+    mutated_events,
     mutated_gz,
     mutated_json,
     mutated_npy,
@@ -28,6 +29,7 @@ MUTATORS = {
     ".npy": mutated_npy,
     ".json": mutated_json,
     ".parquet": mutated_bytes,
+    ".tfevents": mutated_events,
 }
 COMMANDS = """
 info C --normalize
@@ -66,6 +68,9 @@ class Formats:
             self.contents[f"counts {suffix}"] = suffix, files, judges.models
         for suffix, files in seeds.trajectories().items():
             self.contents[f"table {suffix}"] = suffix, files, judges.table
+        for name, (suffix, files, form) in seeds_logs.logs(place).items():
+            judge = judge_logs.answers if name.startswith("answers") else judge_logs.log
+            self.contents[name] = suffix, files, partial(judge, form=form)
         self.folders = seeds.folders(self.kept)
         self.chains = {name: fe.load(path) for name, path in self.folders.items()}
         self.checkpoint = seeds.checkpoint(self.kept)

@@ -8,6 +8,8 @@ import zipfile
 
 import numpy as np
 
+from .strict_logs import framed, records
+
 TOKENS = """nan inf -inf NaN -1 0 1 2 -0 1e999 1e-400 1_000 0x10 1.0junk 2.! . - + +1 1e e5 1.5 007
 99999999999999999999 2147483647 2147483648 4294967296 9223372036854775807 9223372036854775808
 1099511627776 2000000000 100000 -5 1e5 1E+2 .5 5. 1,2 1;2 % # " "" ' null true [] {} source target
@@ -172,6 +174,25 @@ def mutated_npz(rng, data, other):
         at = found.rfind(b"PK\x01\x02") + int(rng.integers(16, 30))
         found[at] ^= 1 << int(rng.integers(8))
     return bytes(found)
+
+
+def mutated_events(rng, data, other):
+    """Records changed, lost, repeated, moved or taken from `other`, or the file as bytes."""
+    if rng.random() < 0.3:
+        return mutated_bytes(rng, data, other)
+    found = records(data)
+    for _ in range(int(rng.integers(1, 4))):
+        at = int(rng.integers(len(found)))
+        kind = int(rng.integers(6))
+        if kind <= 2:
+            found[at] = mutated_bytes(rng, found[at], pick(rng, found))
+        elif kind == 3:
+            found.insert(int(rng.integers(len(found) + 1)), pick(rng, records(other)))
+        elif kind == 4 and len(found) > 1:
+            del found[at]
+        else:
+            found.append(found.pop(at))
+    return framed(found)
 
 
 def mutated_json(rng, data, other):

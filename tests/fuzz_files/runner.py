@@ -23,6 +23,9 @@ NAMES = (
     *("matrix .csv", "matrix .csv.gz", "matrix .tsv", "matrix .txt", "matrix .txt.gz"),
     *("matrix .parquet", "vector .npy", "vector .txt"),
     *("vector .csv", "counts .json", "table .csv", "table .csv.gz", "table .parquet"),
+    *("log trl .json", "log verl .jsonl", "log verl .jsonl.gz", "log csv", "log csv.gz"),
+    *("log chart", "log plain .parquet", "log plain .jsonl", "log events"),
+    *("answers .parquet", "answers .jsonl"),
     *("saved chain", "checkpoint", "SciPy matrix", "arguments"),
 )
 
@@ -49,13 +52,13 @@ class Tally:
 
     def lines(self, seed):
         """The table of formats and outcomes, and the failures with their replays."""
-        yield f"| {'format':15} |" + "".join(f" {outcome:>9} |" for outcome in VERDICTS)
-        yield f"|{'-' * 17}|" + f"{'-' * 10}:|" * len(VERDICTS)
+        yield f"| {'format':18} |" + "".join(f" {outcome:>9} |" for outcome in VERDICTS)
+        yield f"|{'-' * 20}|" + f"{'-' * 10}:|" * len(VERDICTS)
         for name in NAMES:
             row = [self.counts[name, outcome] for outcome in VERDICTS]
-            yield f"| {name:15} |" + "".join(f" {number:9,d} |" for number in row)
+            yield f"| {name:18} |" + "".join(f" {number:9,d} |" for number in row)
         total = [sum(self.counts[name, outcome] for name in NAMES) for outcome in VERDICTS]
-        yield f"| {'all':15} |" + "".join(f" {number:9,d} |" for number in total)
+        yield f"| {'all':18} |" + "".join(f" {number:9,d} |" for number in total)
         for (name, outcome, _), (number, examples) in self.failures.items():
             yield f"{number} x {outcome}: {name}"
             for index, detail in examples:

@@ -119,6 +119,9 @@ def test_the_chains_own_reward_is_the_score_and_labels_name_the_start():
     report = fe.analyze(walk, level=2.0, rng=0)
     assert report.solve.target_mass == pytest.approx(0.2) and report.mixing_start["label"] == "a"
     assert report.chain["n_states"] == 3 and report.chain["nnz"] == 5 and report.chain["reward"]
+    state = int(np.argmax(report.bounds.mean))
+    assert report.slowest_start == {"state": state, "label": "abc"[state]}
+    assert f"slowest start: state {state} ({'abc'[state]}), mean" in report.summary()
 
 
 def test_rare_states_are_counted_with_their_mass():

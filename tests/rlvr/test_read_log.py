@@ -34,6 +34,13 @@ def same_fit(log, run=PER_ANSWER, kl=True, rtol=0.0):
             assert getattr(found, name) == pytest.approx(wanted, rel=rtol, abs=0.0), name
 
 
+def same_accuracies(log, means):
+    """The fit of files of answers is that of the mean rewards, up to rounding of these."""
+    found, expected = rlvr.fit_curve(log), rlvr.fit_curve(RUN.step, means)
+    for name in ("p0", "speed", "beta", "beta_se"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9), name
+
+
 def rows_of(maker):
     return [{"step": step, **row} for step, row in maker(RUN)]
 
@@ -71,6 +78,7 @@ def test_trl_answers_give_prompts_and_the_shares_of_equal_groups(tmp_path):
         groups.setdefault((step, prompt), []).append(reward)
     means = np.array([np.mean([r for s, _, r in rows if s == step]) for step in RUN.step])
     np.testing.assert_allclose(log.accuracy, means, rtol=1e-15)
+    same_accuracies(log, means)
     right = [np.mean([all(g) for (s, _), g in groups.items() if s == x]) for x in RUN.step]
     wrong = [np.mean([not any(g) for (s, _), g in groups.items() if s == x]) for x in RUN.step]
     np.testing.assert_allclose(log.frac_all_correct, right, rtol=1e-15)
@@ -111,6 +119,7 @@ def test_verl_rollouts(tmp_path):
     log = rlvr.read_log(tmp_path / "rollouts")
     means = [np.mean([r for s, _, r in rows if s == step]) for step in RUN.step]
     np.testing.assert_allclose(log.accuracy, means, rtol=1e-15)
+    same_accuracies(log, means)
     assert log.format == "verl" and log.group_size == 4 and log.columns["accuracy"] == "acc"
     np.testing.assert_array_equal(log.step, RUN.step)  # 10.jsonl after 9.jsonl
     scores = rlvr.read_log(
@@ -126,7 +135,7 @@ def test_openrlhf_kl_is_not_converted(tmp_path):
     files.tensorboard(tmp_path, files.openrlhf_rows(RUN), "train/")
     log = rlvr.read_log(tmp_path)
     assert log.format == "openrlhf" and log.columns["accuracy"] == "train/rollout/reward_mean"
-    assert log.kl is None and "averaged within each answer" in log.units["kl_logged"]
+    assert log.kl is None and "within each answer first" in log.units["kl_logged"]
     assert "kl" not in log.units and any("do not follow" in note for note in log.notes)
     rounded = RUN._replace(**{k: v.astype(np.float32) for k, v in RUN._asdict().items()})
     same_fit(
@@ -147,6 +156,10 @@ def test_tensorboard_of_trl(tmp_path):
     log = rlvr.read_log(next(tmp_path.glob("*tfevents*")))
     assert log.format == "trl" and log.columns["kl"] == "train/kl"
     np.testing.assert_array_equal(log.accuracy, RUN.accuracy.astype(np.float32))
+    single = files.Run(*(np.float64(np.float32(values)) for values in RUN))
+    same_fit(
+        log, single._replace(kl=single.kl * single.length, entropy=single.entropy * single.length)
+    )
 
 
 def test_open_instruct(tmp_path):
@@ -274,6 +287,35 @@ def test_columns_without_a_number_are_named(tmp_path):
         rlvr.read_log(path)
 
 
+def test_the_kl_of_trls_async_trainer_is_to_the_old_policy(tmp_path):
+    """Its "kl" is k3 of the ratio to the policy that wrote the answers: it has no reference."""
+    path = tmp_path / "trainer_state.json"
+    for row in (history := [row for row in files.history(RUN) if "reward" in row]):
+        row["ratio"] = 1.01
+    path.write_text(json.dumps({"log_history": history}))
+    log = rlvr.read_log(path)
+    assert log.format == "trl" and log.kl is None and log.entropy is not None
+    assert any("kl is the divergence from the policy that wrote" in note for note in log.notes)
+    with pytest.raises(InvalidChainError, match="kl is the divergence from the OLD policy"):
+        rlvr.read_log(path, columns={"kl": "kl"})
+    for row in history:
+        del row["ratio"]
+    path.write_text(json.dumps({"log_history": history}))
+    assert rlvr.read_log(path).kl is not None
+
+
+@pytest.mark.parametrize("name, message", [
+    ("loss/kl_avg", "loss/kl_avg is the KL times beta of the run; name objective/kl2_avg"),
+    ("actor/kl_coef", "actor/kl_coef is the coefficient of the KL; name actor/kl_loss"),
+    ("train/objective/non_score_reward", "is the KL times minus its coefficient"),
+])  # fmt: skip
+def test_a_scaled_kl_is_refused_by_name(tmp_path, name, message):
+    path = tmp_path / "log.csv"
+    files.table(path, [row | {name: 0.1} for row in rows_of(files.verl_rows)])
+    with pytest.raises(InvalidChainError, match=message):
+        rlvr.read_log(path, columns={"kl": name})
+
+
 @pytest.mark.parametrize("name", ["actor/ppo_kl", "ppo_kl", "train/ppo_kl", "policy/approxkl_avg"])
 def test_the_kl_to_the_old_policy_is_refused_by_name(tmp_path, name):
     path = tmp_path / "log.csv"
@@ -374,6 +416,27 @@ def test_several_reward_functions_need_a_choice(tmp_path):
         rlvr.read_log(path)
     log = rlvr.read_log(path, columns={"accuracy": "rewards/format/mean"})
     assert log.accuracy[0] == 0.5
+    # TRL 0.14 to 0.16 write rewards/NAME; `reward` is their weighted sum, here within [0, 1]
+    for row in history:
+        for name in ("format", "length"):
+            row[f"rewards/{name}"] = row.pop(f"rewards/{name}/mean") / 3
+        row["reward"] = row["rewards/format"] + row["rewards/length"]
+    path.write_text(json.dumps({"log_history": history}))
+    with pytest.raises(InvalidChainError, match=r"2 rewards \(rewards/format, rewards/length"):
+        rlvr.read_log(path)
+    log = rlvr.read_log(path, columns={"accuracy": "rewards/format"})
+    assert log.accuracy[0] == 0.5 / 3
+
+
+def test_aborted_answers_of_verl_have_no_length(tmp_path):
+    path = tmp_path / "run.jsonl"
+    rows = [(step, row | {"response_length/mean": row["response_length/mean"] / 2,
+                          "response_length_non_aborted/mean": row["response_length/mean"]})
+            for step, row in files.verl_rows(RUN)]  # fmt: skip
+    path.write_text("".join(json.dumps({"step": s, "data": row}) + "\n" for s, row in rows))
+    log = rlvr.read_log(path)
+    assert log.columns["length"] == "response_length_non_aborted/mean"
+    same_fit(log)
 
 
 def test_one_run_of_a_table_of_several(tmp_path):
