@@ -9,7 +9,7 @@ from .._runtime.types import FloatArray
 from ..linalg.rounding import UNIT
 from .expansion import TreeOptions
 from .masses import Interval
-from .prefix_tree import DECIDED, OPEN, PrefixTree
+from .prefix_tree import OPEN, PrefixTree
 
 # Tangents of -x log x that are tried.
 _TANGENTS = 64
@@ -43,7 +43,7 @@ class Surprise(NamedTuple):
 def surprise(tree: PrefixTree, options: TreeOptions, n_vocab: int) -> Surprise:
     """The sums of a tree."""
     nodes, (ends, inner) = tree.nodes, tree.leaves()
-    decided = nodes["kind"][ends] == DECIDED
+    decided = tree.is_decided()[ends]
     is_correct = nodes["score"][ends] == options.score_range[1]
     q = np.concatenate([nodes["reach"][ends], nodes["reach"][inner] * tree.outside()[inner]])
     rate = -np.log(q)

@@ -19,7 +19,7 @@ from .answer import Answer
 from .expansion import Expansion
 from .masses import Interval, lower_reach, masses
 from .model import Tokens
-from .prefix_tree import BYTES_A_ROW, DECIDED, FIRST, PrefixTree
+from .prefix_tree import BYTES_A_ROW, FIRST, PrefixTree
 from .sampling import BYTES_A_TOKEN
 from .tree_policy import TreePolicy, tree_policy
 from .verifier import identity_of
@@ -96,7 +96,7 @@ class AnswerTree(Result):
             cut=found.cut,
             n_nodes=len(tree.rows),
             n_prefixes=len(tree.nodes),
-            n_answers=int(np.count_nonzero(tree.nodes["kind"] == DECIDED)),
+            n_answers=int(np.count_nonzero(tree.is_decided())),
             is_exhausted=expansion.is_exhausted(),
             _expansion=expansion,
         )
@@ -203,7 +203,7 @@ class AnswerTree(Result):
 
     @property
     def _decided(self) -> IntArray:
-        return np.flatnonzero(self._tree.nodes["kind"] == DECIDED)
+        return np.flatnonzero(self._tree.is_decided())
 
     def _text(self, node: int) -> str:
         return self._expansion.model.decode(self._tree.path(node))
@@ -235,7 +235,7 @@ class AnswerTree(Result):
         value = np.concatenate([nodes["q"][1:], outside[to_frontier], np.ones(absorbing.size)])
         matrix = sp.coo_array((value, (source, target)), shape=(n + 1, n + 1)).tocsr()
         labels = (*(self._text(node) for node in range(n)), FRONTIER)
-        reward = np.append(np.where(nodes["kind"] == DECIDED, nodes["score"], 0.0), 0.0)
+        reward = np.append(np.where(tree.is_decided(), nodes["score"], 0.0), 0.0)
         return MarkovChain(matrix, labels=labels, reward=reward)
 
     @property
@@ -252,7 +252,7 @@ class AnswerTree(Result):
     def frontier_states(self) -> BoolArray:
         """The absorbing states of `chain` that are not decided, a mask (n_states,)."""
         tree = self._tree
-        is_frontier = (tree.nodes["kind"] != DECIDED) & ~tree.is_expanded()
+        is_frontier = ~tree.is_decided() & ~tree.is_expanded()
         return np.append(is_frontier, True)
 
     # --- tuned ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from .prefix_tree import (
     NODE,
     OPEN,
     ROW,
+    SCORED,
     TOO_LONG,
     UNDECIDED,
     PrefixTree,
@@ -217,7 +218,7 @@ class Expansion:
         text = self.model.decode([*path, token])
         score = score_of(self.verify, text, ended, self.options.score_range)
         if score is not None:
-            return DECIDED, score
+            return (SCORED if score[1] else DECIDED), score[0]
         if ended:
             return UNDECIDED, np.nan
         return (TOO_LONG if depth >= self.options.max_length else OPEN), np.nan

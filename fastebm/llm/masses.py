@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._runtime.types import BoolArray, FloatArray
+from .._runtime.types import FloatArray
 from ..linalg.rounding import UNIT
-from .prefix_tree import DECIDED, TOO_LONG, UNDECIDED, PrefixTree
+from .prefix_tree import TOO_LONG, UNDECIDED, PrefixTree
 
 #: Relative rounding error of one step of a reach probability. The row: two units of the exponential
 #: and 16 + 3 + log2(n_vocab / 128) of NumPy's pairwise sum, below 36 for any 32-bit vocabulary; one
@@ -62,7 +62,7 @@ def masses(tree: PrefixTree, score_range: tuple[float, float]) -> Masses:
     low, high = score_range
     nodes, reach = tree.nodes, lower_reach(tree)
     kind, score = nodes["kind"], nodes["score"]
-    is_decided: BoolArray = kind == DECIDED
+    is_decided = tree.is_decided()
     is_correct = is_decided & (score == high)
     correct, wrong = _sum(reach[is_correct]), _sum(reach[is_decided & ~is_correct])
     # the sums are of different nodes: together they may pass 1 by rounding of a model's rows

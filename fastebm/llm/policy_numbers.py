@@ -15,7 +15,6 @@ from ..rlvr.kl import kl_spent
 from .answer_entropy import entropy_ends, frontier_paths, surprise
 from .expansion import Expansion
 from .masses import STEP_ROUNDING, Interval, masses
-from .prefix_tree import DECIDED
 from .tilt_bounds import Weights, divergence, largest_mean, smallest_mean
 from .tree_values import TreeValues
 
@@ -42,8 +41,7 @@ def policy_numbers(
     """The numbers at beta of a tree with this interval of the accuracy."""
     low, high = expansion.options.score_range
     nodes = expansion.tree.nodes
-    score = nodes["score"][nodes["kind"] == DECIDED]
-    if ((score != low) & (score != high)).any():
+    if not expansion.tree.is_binary():
         return _graded(expansion, values, accuracy, beta)
     s = 0.0 if beta == math.inf else (high - low) / beta
     sums = surprise(expansion.tree, expansion.options, expansion.model.n_vocab)
@@ -173,7 +171,7 @@ def _graded_mean(values: TreeValues, expansion: Expansion, s: float) -> Interval
     """The mean score is largest with the frontier at the highest score. With the frontier at g, of
     weight exp(s g), it is smallest at g = mean - 1 / s, if that is a score."""
     nodes, (low, high) = expansion.tree.nodes, expansion.options.score_range
-    decided = nodes["kind"] == DECIDED
+    decided = expansion.tree.is_decided()
     above, width = nodes["score"][decided] - low, high - low
     weight = nodes["reach"][decided] * np.exp(s * (above - width))
     mass, moment = float(weight.sum()), float(weight @ above)

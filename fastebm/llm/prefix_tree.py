@@ -16,8 +16,9 @@ from .._runtime.types import BoolArray, FloatArray, IntArray
 
 Table = npt.NDArray[Any]
 
-#: The kinds of nodes. Whether an open node was expanded is in the rows.
-OPEN, DECIDED, TOO_LONG, UNDECIDED = range(4)
+#: The kinds of nodes: open, of max_length tokens, ended without a decision, decided by True or
+#: False, and decided by a number. Whether an open node was expanded is in the rows.
+OPEN, TOO_LONG, UNDECIDED, DECIDED, SCORED = range(5)
 
 NODE = np.dtype(
     [
@@ -120,6 +121,15 @@ class PrefixTree:
             _, row, begin, end = self._rows[row].tolist()[:4]
             blocks.append(np.arange(begin, end))
         return np.concatenate(blocks[::-1])
+
+    def is_decided(self) -> BoolArray:
+        """Of each node, whether it has a score."""
+        return np.asarray(self.nodes["kind"] >= DECIDED)
+
+    def is_binary(self) -> bool:
+        """Whether verify decided, and never by a number."""
+        kind = self.nodes["kind"]
+        return bool((kind == DECIDED).any() and not (kind == SCORED).any())
 
     def outside(self) -> FloatArray:
         """Of each node, the probability that the text goes on from it to no child."""

@@ -104,7 +104,9 @@ class TreePolicy(Result):
     """The policy that maximises E[score] - beta KL(answers || those of the model).
 
     Every quantity is a pair (lower, upper): the ends for every way in which the frontier may be
-    decided, rounding included.
+    decided, rounding included. Where `verify` has returned nothing but True and False, it is
+    taken to do so on the frontier, too; where it has returned a number, any score in `score_range`
+    is allowed for.
 
     Attributes
     ----------
@@ -141,8 +143,8 @@ class TreePolicy(Result):
         found = [divergence(self._values.first_tokens(d)) for d in range(1, longest + 1)]
         ends = np.array([(0.0, 0.0), *found])
         # longer prefixes say more
-        ends[:, 0] = np.maximum.accumulate(ends[:, 0])
         ends[:, 1] = np.minimum(np.minimum.accumulate(ends[::-1, 1])[::-1], self.path_kl[1])
+        ends[:, 0] = np.minimum(np.maximum.accumulate(ends[:, 0]), ends[:, 1])
         return ends
 
     def next_tokens(self, prefix: str | Tokens = ()) -> NextTokens:

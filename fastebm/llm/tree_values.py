@@ -9,7 +9,7 @@ from .._runtime.types import FloatArray, IntArray
 from ..linalg.rounding import UNIT
 from .expansion import TreeOptions
 from .masses import STEP_ROUNDING
-from .prefix_tree import DECIDED, PrefixTree
+from .prefix_tree import PrefixTree
 from .tilt_bounds import Weights
 
 
@@ -39,7 +39,7 @@ class TreeValues:
         nodes = tree.nodes
         self.worst = -strength * (high - low)
         known = strength * (nodes["score"] - high)
-        is_known = nodes["kind"] == DECIDED
+        is_known = tree.is_decided()
         self.log_low = self._backward(np.where(is_known, known, self.worst), self.worst)
         self.log_high = self._backward(np.where(is_known, known, 0.0), 0.0)
         steps = float(nodes["depth"].max()) + 1.0
@@ -47,8 +47,8 @@ class TreeValues:
         self.slack = steps * (width * UNIT + 2.0 * STEP_ROUNDING) - 16.0 * UNIT * self.worst
         is_exact = ~tree.is_expanded() & np.isin(self.log_low, (0.0, self.worst))
         slack = np.where(is_exact | (strength == 0.0), 0.0, self.slack)
-        self.log_low = np.maximum(self.log_low - slack, self.worst)
-        self.log_high = np.minimum(self.log_high + slack, 0.0)
+        self.log_low = np.clip(self.log_low - slack, self.worst, 0.0)
+        self.log_high = np.clip(self.log_high + slack, self.worst, 0.0)
 
     def _backward(self, log_z: FloatArray, frontier: float) -> FloatArray:
         """log z of all nodes, from those that were not expanded."""

@@ -34,8 +34,9 @@ def checked_range(score_range: tuple[float, float]) -> tuple[float, float]:
 
 def score_of(
     verify: Verify, text: str, ended: bool, score_range: tuple[float, float]
-) -> float | None:
-    """The score of a text, None while it is open. True is the highest score and False the lowest.
+) -> tuple[float, bool] | None:
+    """(the score of a text, whether it is a number), None while the text is open. True is the
+    highest score and False the lowest.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def score_of(
     if found is None:
         return None
     if isinstance(found, (bool, np.bool_)):
-        return high if found else low
+        return (high if found else low), False
     if not isinstance(found, (int, float, np.integer, np.floating)):
         raise VerifierError(
             f"verify({_shown(text)}, {ended}) returned a {type(found).__name__}; return True or "
@@ -64,7 +65,7 @@ def score_of(
             f"verify({_shown(text)}, {ended}) returned {score}, which is not in the score_range"
             f" [{low}, {high}]; pass the range of the scores as score_range"
         )
-    return score
+    return score, True
 
 
 def _shown(text: str) -> str:
