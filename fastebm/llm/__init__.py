@@ -3,6 +3,7 @@
 from .answer import Answer
 from .answer_tree import AnswerTree
 from .answers import answers
+from .many_prompts import PromptAnswers, answers_of
 from .model import LanguageModel
 from .sampling import SampledText, sample_texts
 from .table_model import TableModel
@@ -13,11 +14,13 @@ __all__ = [
     "AnswerTree",
     "LanguageModel",
     "NextTokens",
+    "PromptAnswers",
     "SampledText",
     "TableModel",
     "TokenTilt",
     "TreePolicy",
     "TunedAnswer",
     "answers",
+    "answers_of",
     "sample_texts",
 ]

@@ -19,7 +19,7 @@ from .answer import Answer
 from .expansion import Expansion
 from .masses import Interval, lower_reach, masses
 from .model import Tokens
-from .prefix_tree import BYTES_A_ROW, FIRST, PrefixTree
+from .prefix_tree import BYTES_A_ROW, FIRST, PrefixTree, Table
 from .sampling import BYTES_A_TOKEN
 from .tree_policy import TreePolicy, tree_policy
 from .verifier import identity_of
@@ -104,6 +104,10 @@ class AnswerTree(Result):
     @property
     def _tree(self) -> PrefixTree:
         return self._expansion.tree
+
+    def state(self) -> dict[str, Table]:
+        """The arrays of the tree, for a checkpoint."""
+        return self._tree.state()
 
     # --- going on ---------------------------------------------------------------------------------
 
@@ -372,6 +376,7 @@ def grow(
             with suppress(AttributeError, TypeError):  # a type without attributes
                 setattr(error, "partial", so_far())  # noqa: B010
             raise
+    expansion.tree.trim()
     return so_far()
 
 

@@ -103,22 +103,37 @@ def answers(
     >>> [round(end, 6) for end in tree.accuracy], tree.is_exhausted
     ([0.03, 0.03], True)
     """
-    count = validate.count
+    options = tree_options(
+        model, max_length, min_mass, top_p, top_k, width, batch_size, score_range
+    )
+    limit = validate.count(max_nodes, "max_nodes")
+    expansion = Expansion(model, prompt_tokens(model, prompt), verify, options, PrefixTree())
+    return grow("answers", expansion, prompt, limit, progress, callback, checkpoint)
+
+
+def tree_options(
+    model: LanguageModel,
+    max_length: int,
+    min_mass: float | None,
+    top_p: float | None,
+    top_k: int | None,
+    width: float | None,
+    batch_size: int,
+    score_range: tuple[float, float],
+) -> TreeOptions:
+    """The arguments of `answers` that concern every row, checked."""
     options = TreeOptions(
-        max_length=count(max_length, "max_length"),
+        max_length=validate.count(max_length, "max_length"),
         min_mass=0.0 if min_mass is None else _share(min_mass, "min_mass"),
         top_p=1.0 if top_p is None else _share(top_p, "top_p"),
-        top_k=model.n_vocab if top_k is None else count(top_k, "top_k"),
+        top_k=model.n_vocab if top_k is None else validate.count(top_k, "top_k"),
         width=0.0 if width is None else _share(width, "width"),
-        batch_size=count(batch_size, "batch_size"),
+        batch_size=validate.count(batch_size, "batch_size"),
         score_range=checked_range(score_range),
     )
     if options.top_p == 0.0:
         raise InvalidChainError("top_p must be above 0: at 0 no token is followed")
-    expansion = Expansion(model, prompt_tokens(model, prompt), verify, options, PrefixTree())
-    return grow(
-        "answers", expansion, prompt, count(max_nodes, "max_nodes"), progress, callback, checkpoint
-    )
+    return options
 
 
 def _share(value: float, name: str) -> float:

@@ -121,6 +121,11 @@ def _path_kl(bottom: _BinaryEnd, top: _BinaryEnd, s: float) -> Interval:
     return max(min(ends) - slack, 0.0), upper
 
 
+def binary_path_kl(accuracy: Interval, s: float) -> Interval:
+    """Ends of the KL of the optimum at 1 / beta = s for scores 0 and 1."""
+    return _path_kl(_BinaryEnd(accuracy[0], s), _BinaryEnd(accuracy[1], s), s)
+
+
 # --- graded scores --------------------------------------------------------------------------------
 
 

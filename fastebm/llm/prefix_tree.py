@@ -89,6 +89,10 @@ class PrefixTree:
         """A tree that grows on its own."""
         return PrefixTree(self.nodes.copy(), self.rows.copy())
 
+    def trim(self) -> None:
+        """Give back the room that was left for growing."""
+        self._nodes, self._rows = self.nodes.copy(), self.rows.copy()
+
     def path(self, node: int) -> list[int]:
         """The tokens generated from the prompt to a node."""
         tokens: list[int] = []
