@@ -3,11 +3,16 @@
 from .answer import Answer
 from .answer_tree import AnswerTree
 from .answers import answers
+from .callable_model import from_callable
+from .chat import chat
+from .hugging_face import from_transformers
+from .loading import as_model, from_llama_cpp, load
 from .many_prompts import PromptAnswers, answers_of
 from .model import LanguageModel
 from .sampling import SampledText, sample_texts
 from .table_model import TableModel
 from .tree_policy import NextTokens, TokenTilt, TreePolicy, TunedAnswer
+from .verifiers import answer_is, number_is
 
 __all__ = [
     "Answer",
@@ -20,7 +25,15 @@ __all__ = [
     "TokenTilt",
     "TreePolicy",
     "TunedAnswer",
+    "answer_is",
     "answers",
     "answers_of",
+    "as_model",
+    "chat",
+    "from_callable",
+    "from_llama_cpp",
+    "from_transformers",
+    "load",
+    "number_is",
     "sample_texts",
 ]
