@@ -16,10 +16,10 @@ from .._runtime.types import BoolArray, Callback, IntArray, Path
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
 from .answer import Answer
-from .expansion import Expansion
+from .expansion import FEWEST, Expansion
 from .masses import Interval, lower_reach, masses
 from .model import Tokens
-from .prefix_tree import BYTES_A_ROW, FIRST, PrefixTree, Table
+from .prefix_tree import BYTES_A_ROW, PrefixTree, Table
 from .sampling import BYTES_A_TOKEN
 from .tree_policy import TreePolicy, tree_policy
 from .verifier import identity_of
@@ -387,7 +387,7 @@ def _forecast(expansion: Expansion, limit: int) -> None:
     if options.max_length <= depth:
         branching = min(model.n_vocab, options.top_k)
         prefixes = sum(branching**d for d in range(options.max_length))
-        limit = min(limit, prefixes * (1 + branching // FIRST))
+        limit = min(limit, prefixes * (1 + branching // FEWEST))
     forecast_memory(
         BYTES_A_ROW * (limit - len(expansion.tree.rows)),
         f"a tree of max_nodes = {limit:,} evaluated prefixes",

@@ -45,10 +45,8 @@ ROW = np.dtype(
         ("wrong", "<f8"),  # and with another score
     ]
 )
-#: Children of the first row of a node at most; each further one multiplies their number by four.
-FIRST, GROWTH = 32, 4
-#: Children a row on average at most, and how many more a young tree may have.
-MEAN_CHILDREN, FREE_CHILDREN = 64, 4096
+#: A tree has room for so many children a row on average, and for some more, which a young one uses.
+MEAN_CHILDREN, FREE_CHILDREN = 64, 2**18
 #: Bytes that a row takes with its children, and with the entries of the queue.
 BYTES_A_ROW = MEAN_CHILDREN * NODE.itemsize + ROW.itemsize + 400
 
