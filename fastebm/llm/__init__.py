@@ -2,5 +2,6 @@
 
 from .model import LanguageModel
 from .table_model import TableModel
+from .word_chain import WordChain, word_chain
 
-__all__ = ["LanguageModel", "TableModel"]
+__all__ = ["LanguageModel", "TableModel", "WordChain", "word_chain"]
