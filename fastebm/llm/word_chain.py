@@ -1,7 +1,7 @@
 """The Markov chain of "which word comes next when the model is told this one"."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from .._runtime.memory import forecast_memory
 from .._runtime.resumable import resumable
 from .._runtime.types import Callback, FloatArray, Path
 from ..chains.chain import MarkovChain
+from ..chains.words import WordChain
 from ..errors import InvalidChainError
 from .model import LanguageModel
 from .word_masses import WordMasses
@@ -25,47 +26,6 @@ BYTES_A_PAIR = 80
 BYTES_A_TOKEN = 24  # of a batch: log probabilities, probabilities and a product
 
 Prompt: TypeAlias = str | Callable[[str], Sequence[int]]
-
-
-class WordChain(MarkovChain):
-    """A chain whose states are words, made by `word_chain`. Derived chains, and chains loaded after
-    `save`, are plain chains; a pickle keeps everything.
-
-    Attributes
-    ----------
-    leak : ndarray (n_words,)
-        The mass of each row off the vocabulary, before any normalisation.
-    unresolved : ndarray (n_words,)
-        Each row, the leak included, is within this total variation of the row without the
-        approximation of `min_mass`. It says nothing of the normalised row's own error.
-    model : str
-        The name of the model.
-    n_passes : int
-        Contexts that the model evaluated.
-    """
-
-    leak: FloatArray
-    unresolved: FloatArray
-    model: str
-    n_passes: int
-
-    @classmethod
-    def _made(cls, kernel: Any, normalize: bool, facts: dict[str, Any], **named: Any) -> Self:
-        chain = cls(kernel, normalize=normalize, **named)
-        vars(chain).update(facts)
-        return chain
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        build, arguments = super().__reduce__()[:2]
-        facts = {name: getattr(self, name) for name in WordChain.__annotations__}
-        return _again, (build, arguments, facts)
-
-
-def _again(build: Callable[..., MarkovChain], arguments: Any, facts: dict[str, Any]) -> WordChain:
-    plain = build(*arguments)
-    chain = WordChain.__new__(WordChain)
-    vars(chain).update(vars(plain) | facts)
-    return chain
 
 
 def word_chain(
@@ -211,26 +171,21 @@ def _chain(
     normalize: bool,
     reward: npt.ArrayLike | None,
 ) -> WordChain:
-    n_words, mass = len(words), kernel.sum(axis=1)
+    mass = kernel.sum(axis=1)
     leak = np.maximum(1.0 - mass, 0.0)
-    facts = {
-        "leak": leak,
-        "unresolved": unresolved,
-        "model": masses.model.name,
-        "n_passes": masses.n_passes,
-    }
-    scores = None if reward is None else np.asarray(reward, np.float64)[:n_words]
-    if normalize:
-        if not mass.all():
-            raise InvalidChainError(
-                f"after {words[int(mass.argmin())]!r} the model never says a word of the"
-                " vocabulary; leave it out, or pass normalize=False"
-            )
-        return WordChain._made(kernel, True, facts, labels=words, reward=scores)
-    absorbing = np.zeros((n_words + 1, n_words + 1))
-    absorbing[:-1, :-1], absorbing[:-1, -1], absorbing[-1, -1] = kernel, leak, 1.0
-    scores = None if scores is None else np.append(scores, 0.0)
-    return WordChain._made(absorbing, True, facts, labels=[*words, LEAK], reward=scores)
+    scores = None if reward is None else np.asarray(reward, np.float64)[: len(words)]
+    if normalize and not mass.all():
+        raise InvalidChainError(
+            f"after {words[int(mass.argmin())]!r} the model never says a word of the vocabulary;"
+            " leave it out, or pass normalize=False"
+        )
+    if not normalize:
+        kernel = np.block([[kernel, leak[:, None]], [np.zeros(len(words)), np.ones(1)]])
+        words, leak = [*words, LEAK], np.append(leak, 1.0)
+        unresolved = np.append(unresolved, 0.0)
+        scores = None if scores is None else np.append(scores, 0.0)
+    chain = MarkovChain(kernel, labels=words, reward=scores, normalize=True)
+    return WordChain._of(chain, leak, unresolved, model=masses.model.name, n_passes=masses.n_passes)
 
 
 def _checked_words(words: Sequence[str]) -> list[str]:

@@ -86,7 +86,7 @@ def test_what_leaves_the_vocabulary_can_be_kept_as_a_state():
     rows = chain.to_scipy().toarray()
     full = llm.word_chain(model(), words, prompt=" {word}", min_mass=0)
     np.testing.assert_allclose(rows[:3, :3], kernel(full), atol=1e-12)
-    np.testing.assert_allclose(rows[:3, 3], chain.leak, atol=1e-12)
+    np.testing.assert_allclose(rows[:, 3], chain.leak, atol=1e-12)
     assert rows[3].tolist() == [0, 0, 0, 1] and chain.labels[3] == "<leak>"
     assert chain.reward.tolist() == [1, -1, 2, 0]
     assert fe.hitting_times(chain, [3]).mean[0] > 1
@@ -108,13 +108,22 @@ def test_batches_do_not_change_it():
     assert len({chain.fingerprint() for chain in chains}) == 1
 
 
-def test_pickles_keep_the_leak_and_saved_chains_the_kernel(tmp_path):
+def test_pickles_and_saved_chains_keep_the_leak(tmp_path):
     chain = llm.word_chain(model(), WORDS, prompt=" {word}", min_mass=0.1)
-    again = pickle.loads(pickle.dumps(chain))
-    assert isinstance(again, llm.WordChain) and again.n_passes == chain.n_passes
-    assert np.array_equal(again.leak, chain.leak) and again.fingerprint() == chain.fingerprint()
     chain.save(tmp_path / "chain")
-    assert fe.load(tmp_path / "chain").fingerprint() == chain.fingerprint()
+    fe.tilt(chain, np.arange(6.0), 2.0).save(tmp_path / "tilt")
+    tilted = fe.load(tmp_path / "tilt")
+    for again in (
+        pickle.loads(pickle.dumps(chain)),
+        fe.load(tmp_path / "chain", verify=True),
+        tilted.reference,
+    ):
+        assert isinstance(again, llm.WordChain) and again.labels == WORDS
+        assert (again.model, again.n_passes) == (chain.model, chain.n_passes)
+        assert np.array_equal(again.leak, chain.leak)
+        assert np.array_equal(again.unresolved, chain.unresolved)
+        assert again.fingerprint() == chain.fingerprint()
+    assert type(chain.lazy(0.5)) is fe.MarkovChain
 
 
 class Broken(llm.TableModel):
