@@ -182,7 +182,27 @@ def load(name: str) -> MarkovChain:
     return MarkovChain((indptr, indices, values), labels=labels, reward=reward)
 
 
-def _valence(words: Sequence[str]) -> list[float]:
+def valence(words: Sequence[str]) -> list[float]:
+    """The VADER valence of words, from -4 to 4; 0 for a word that VADER does not know.
+
+    Parameters
+    ----------
+    words : sequence of str
+
+    Returns
+    -------
+    list of float
+
+    Raises
+    ------
+    ImportError
+        The package vaderSentiment is missing; the text names the remedy.
+
+    Examples
+    --------
+    >>> valence(["happy", "table", "war"])
+    [2.7, 0.0, -2.9]
+    """
     try:
         from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
     except ImportError as error:
@@ -198,7 +218,7 @@ def _is_vowel(words: Sequence[str]) -> list[float]:
 
 
 _DATASETS: dict[str, tuple[str, Callable[[Sequence[str]], list[float]]]] = {
-    "english-trigram": ("en-us.lm.bin", _valence),
+    "english-trigram": ("en-us.lm.bin", valence),
     "english-phones": ("en-us-phone.lm.bin", _is_vowel),
 }
 
