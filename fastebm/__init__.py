@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         PeriodicChainError,
         ReducibleChainError,
         SelectionWarning,
+        VerifierError,
     )
     from .hitting.bounds import BoundsResult, hitting_bounds
     from .hitting.distribution import DistributionResult, hitting_distribution
@@ -154,6 +155,7 @@ __all__ = [
     "TiltedChain",
     "Torus",
     "TransitionCounts",
+    "VerifierError",
     "absorption_probabilities",
     "analyze",
     "autocorrelation",

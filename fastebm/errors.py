@@ -37,7 +37,28 @@ class InputTooLargeError(InvalidChainError, MemoryForecastError):
 
 class ModelOutputError(FastebmError, ValueError):
     """A language model returned something that is not the law of a next token. The text names the
-    context and the entry."""
+    context and the entry.
+
+    Attributes
+    ----------
+    partial : object or None
+        What `llm.answers` had found before.
+    """
+
+    partial: Any = None
+
+
+class VerifierError(FastebmError, ValueError):
+    """`verify` of `llm.answers` raised, or returned something that is no decision. The text names
+    the answer.
+
+    Attributes
+    ----------
+    partial : object or None
+        What `llm.answers` had found before.
+    """
+
+    partial: Any = None
 
 
 class ConvergenceError(FastebmError, ArithmeticError):

@@ -1,8 +1,32 @@
 """Real language models: answers, words and rewritten texts, with bounds (docs/theory.md)."""
 
 from ..chains.words import WordChain
+from .answer import Answer
+from .answer_tree import AnswerTree
+from .answers import answers
 from .model import LanguageModel
+from .open_states import OpenStates
+from .rewriting import Rewrites, rewrite_trajectories
+from .sampling import SampledText, sample_texts
 from .table_model import TableModel
+from .tree_policy import NextTokens, TokenTilt, TreePolicy, TunedAnswer
 from .word_chain import word_chain
 
-__all__ = ["LanguageModel", "TableModel", "WordChain", "word_chain"]
+__all__ = [
+    "Answer",
+    "AnswerTree",
+    "LanguageModel",
+    "NextTokens",
+    "OpenStates",
+    "Rewrites",
+    "SampledText",
+    "TableModel",
+    "TokenTilt",
+    "TreePolicy",
+    "TunedAnswer",
+    "WordChain",
+    "answers",
+    "rewrite_trajectories",
+    "sample_texts",
+    "word_chain",
+]

@@ -128,7 +128,7 @@ class VerifiablePolicy(Result):
         >>> best.with_beta(0.1).success.round(4).tolist()
         [0.0, 0.9999, 1.0, 1.0, 1.0]
         """
-        return _at(self.hit, _checked_beta(beta), self._problem)
+        return _at(self.hit, checked_beta(beta), self._problem)
 
     def sweep(self, betas: Iterable[float]) -> "list[VerifiablePolicy]":
         """`with_beta` of each beta.
@@ -200,7 +200,7 @@ def verifiable(
     [0.0, 0.3096, 0.0, 0.6904, 0.0]
     """
     require_chain(reference, "reference")
-    beta = _checked_beta(beta)
+    beta = checked_beta(beta)
     hit = hitting_probabilities(
         reference,
         correct,
@@ -221,7 +221,8 @@ def verifiable(
     return _at(hit, beta, Problem(reference, np.zeros(n), 1.0, kept, {}, threads))
 
 
-def _checked_beta(beta: float) -> float:
+def checked_beta(beta: float) -> float:
+    """A KL coefficient, possibly inf, with a finite inverse."""
     if isinstance(beta, (int, float, np.integer, np.floating)) and beta == np.inf:
         return math.inf
     beta = validate.number(beta, "beta", above=0.0)
@@ -330,7 +331,7 @@ def _path_kl(found: _Committor, low: _Committor, high: _Committor, s: float) -> 
         p = _sigmoid(part.logit(s))
         steep = np.maximum(steep, s * p * _sigmoid(-part.logit(s)) + np.abs(p - part.u))
     slack = rounding * (np.maximum(value, np.maximum(*ends)) + steep)
-    u0 = _peak(s)
+    u0 = kl_peak(s)
     inside = (low.u <= u0 * (1.0 + 1e-6)) & (high.u >= u0 * (1.0 - 1e-6))
     top = np.log1p(-u0) - math.log(u0)
     at_peak = float(np.asarray(kl_spent(s - top, -top, logit=True)))
@@ -339,7 +340,7 @@ def _path_kl(found: _Committor, low: _Committor, high: _Committor, s: float) -> 
     return value, np.maximum(np.minimum(*ends) - slack, 0.0), upper
 
 
-def _peak(s: float) -> float:
+def kl_peak(s: float) -> float:
     """The u at which kl(success, u) is largest: (z0 - 1) / (exp(s) - 1) with z0 = s exp(s) /
     (exp(s) - 1)."""
     if s < 1e-3:

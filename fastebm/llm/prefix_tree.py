@@ -1,0 +1,160 @@
+"""The texts that a model may generate after a prompt, as a tree of prefixes that only grows.
+
+Two tables are appended to, and nothing in them changes. A node is a prefix. A row is one evaluation
+of the model at a node: it adds the most probable children that the node does not have yet. What the
+last row of a node has not made a child is its tail. So a growing tree is whole at any moment up to
+the sizes that were committed last.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._runtime.memory import forecast_memory
+from .._runtime.types import BoolArray, FloatArray, IntArray
+
+Table = npt.NDArray[Any]
+
+#: The kinds of nodes: open, of max_length tokens, ended without a decision, decided by True or
+#: False, and decided by a number. Whether an open node was expanded is in the rows.
+OPEN, TOO_LONG, UNDECIDED, DECIDED, SCORED = range(5)
+
+NODE = np.dtype(
+    [
+        ("parent", "<i4"),
+        ("token", "<i4"),
+        ("depth", "<i4"),  # tokens generated
+        ("kind", "i1"),
+        ("q", "<f8"),  # probability given the parent
+        ("reach", "<f8"),  # probability given the prompt
+        ("score", "<f8"),  # NaN if not decided
+    ]
+)
+ROW = np.dtype(
+    [
+        ("node", "<i4"),
+        ("previous", "<i4"),  # the row of the node before this one, or -1
+        ("begin", "<i4"),  # the children that it added are begin, ..., end - 1
+        ("end", "<i4"),
+        ("n_kept", "<i4"),  # children of the node so far
+        ("tail", "<f8"),  # probability of the others, which a further row can make children
+        ("next", "<f8"),  # of those among them that the next row would add
+        ("cut", "<f8"),  # probability that top_k and top_p cut off
+        ("correct", "<f8"),  # reach of the children that it added with the highest score
+        ("wrong", "<f8"),  # and with another score
+    ]
+)
+#: Children of the first row of a node at most; each further one multiplies their number by four.
+FIRST, GROWTH = 32, 4
+#: Children a row on average at most, and how many more a young tree may have.
+MEAN_CHILDREN, FREE_CHILDREN = 64, 4096
+#: Bytes that a row takes with its children, and with the entries of the queue.
+BYTES_A_ROW = MEAN_CHILDREN * NODE.itemsize + ROW.itemsize + 400
+
+
+class PrefixTree:
+    """The nodes and rows of a tree. Node 0 is the prompt.
+
+    Attributes
+    ----------
+    nodes, rows : structured ndarray
+    """
+
+    def __init__(self, nodes: Table | None = None, rows: Table | None = None) -> None:
+        if nodes is None or rows is None:
+            nodes, rows = np.zeros(1, NODE), np.zeros(0, ROW)
+            nodes[0] = (-1, -1, 0, OPEN, 1.0, 1.0, np.nan)
+        self._nodes, self._rows = nodes, rows
+        self._size = (len(nodes), len(rows))  # replaced as a whole
+
+    @property
+    def nodes(self) -> Table:
+        return self._nodes[: self._size[0]]
+
+    @property
+    def rows(self) -> Table:
+        return self._rows[: self._size[1]]
+
+    def append(self, nodes: Table, rows: Table) -> None:
+        """Add nodes and rows at once: an interrupted call adds none."""
+        n, m = self._size
+        self._nodes = _with_room(self._nodes, n, len(nodes))
+        self._rows = _with_room(self._rows, m, len(rows))
+        self._nodes[n : n + len(nodes)] = nodes
+        self._rows[m : m + len(rows)] = rows
+        self._size = (n + len(nodes), m + len(rows))
+
+    def copy(self) -> "PrefixTree":
+        """A tree that grows on its own."""
+        return PrefixTree(self.nodes.copy(), self.rows.copy())
+
+    def path(self, node: int) -> list[int]:
+        """The tokens generated from the prompt to a node."""
+        tokens: list[int] = []
+        parent, token = self._nodes["parent"], self._nodes["token"]
+        while node > 0:
+            tokens.append(int(token[node]))
+            node = int(parent[node])
+        return tokens[::-1]
+
+    def last_rows(self) -> IntArray:
+        """The last row of each node, -1 for one that was not expanded."""
+        last = np.full(len(self.nodes), -1, np.int64)
+        last[self.rows["node"]] = np.arange(len(self.rows))  # of repeated entries the last one
+        return last
+
+    def final_rows(self) -> Table:
+        """The rows that are the last ones of their nodes, in the order of the rows."""
+        rows = self.rows
+        found: Table = rows[self.last_rows()[rows["node"]] == np.arange(len(rows))]
+        return found
+
+    def is_expanded(self) -> BoolArray:
+        """Of each node, whether it has a row."""
+        return np.asarray(self.last_rows() >= 0)
+
+    def children(self, row: int) -> IntArray:
+        """The children of the node of a row that this row and the ones before it added."""
+        blocks: list[IntArray] = []
+        while row >= 0:
+            _, row, begin, end = self._rows[row].tolist()[:4]
+            blocks.append(np.arange(begin, end))
+        return np.concatenate(blocks[::-1])
+
+    def is_decided(self) -> BoolArray:
+        """Of each node, whether it has a score."""
+        return np.asarray(self.nodes["kind"] >= DECIDED)
+
+    def is_binary(self) -> bool:
+        """Whether verify decided, and never by a number."""
+        kind = self.nodes["kind"]
+        return bool((kind == DECIDED).any() and not (kind == SCORED).any())
+
+    def outside(self) -> FloatArray:
+        """Of each node, the probability that the text goes on from it to no child."""
+        mass, last = np.zeros(len(self.nodes)), self.final_rows()
+        mass[last["node"]] = last["tail"] + last["cut"]
+        return mass
+
+    def leaves(self) -> tuple[IntArray, IntArray]:
+        """The parts of which the law of the answers consists: the nodes that were not expanded, and
+        those at which mass is outside of the children."""
+        inner = self.nodes["reach"] * self.outside()
+        return np.flatnonzero(~self.is_expanded()), np.flatnonzero(inner)
+
+    def state(self) -> dict[str, Table]:
+        """Both tables, for a checkpoint."""
+        n, m = self._size
+        return {"nodes": self._nodes[:n], "rows": self._rows[:m]}
+
+
+def _with_room(table: Table, used: int, more: int) -> Table:
+    """`table`, or a longer copy of it."""
+    if used + more <= len(table):
+        return table
+    size = (used + more) * 3 // 2
+    forecast_memory(size * table.itemsize, f"a tree of {used + more:,} prefixes", "lower max_nodes")
+    longer = np.zeros(size, table.dtype)
+    longer[:used] = table[:used]
+    return longer
