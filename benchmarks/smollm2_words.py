@@ -21,8 +21,9 @@ from fastebm.llm.model import next_probabilities
 PROMPT = "Free association: night -> dark, bread -> butter, doctor -> nurse, {word} ->"
 SEEDS = ("happy", "sad", "money", "love", "war", "sun")
 FEELINGS = (
-    *("elated", "heartbroken", "gloomy", "despair", "cheerful", "lonely", "ashamed", "jealous"),
-    *("hopeful", "terrified", "delighted", "furious", "miserable", "thankful", "bored", "serene"),
+    *("elated", "heartbroken", "pathetic", "depressing", "sweetheart", "loser", "liar", "idiot"),
+    *("darling", "disgusting", "hateful", "horrified", "jolly", "cheated", "glamorous", "insanity"),
+    *("outrageous", "cynical", "kisses", "hugs", "grin", "applause", "murderer", "stabbed"),
 )
 N_WORDS = 400
 SHARE_OF_VALENCE = 0.2  # of the words, those that VADER must know
@@ -47,7 +48,7 @@ def vocabulary(model, n_words):
     names, ids = list(tokens), np.array(list(tokens.values()))
     has_valence = np.array(datasets.valence(names)) != 0
     chosen, n_done, mass = list(SEEDS), 0, np.zeros(len(names))
-    feelings = [word for word in FEELINGS if word not in tokens][: n_words // 10]
+    feelings = list(FEELINGS[: n_words // 16])
     n_grown = n_words - len(feelings)
     n_free = round(n_grown * (1 - SHARE_OF_VALENCE))
     while len(chosen) < n_grown:

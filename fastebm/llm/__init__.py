@@ -4,12 +4,17 @@ from ..chains.words import WordChain
 from .answer import Answer
 from .answer_tree import AnswerTree
 from .answers import answers
+from .callable_model import from_callable
+from .chat import chat
+from .hugging_face import from_transformers
+from .loading import as_model, from_llama_cpp, load
 from .model import LanguageModel
 from .open_states import OpenStates
 from .rewriting import Rewrites, rewrite_trajectories
 from .sampling import SampledText, sample_texts
 from .table_model import TableModel
 from .tree_policy import NextTokens, TokenTilt, TreePolicy, TunedAnswer
+from .verifiers import answer_is, number_is
 from .word_chain import word_chain
 
 __all__ = [
@@ -25,7 +30,15 @@ __all__ = [
     "TreePolicy",
     "TunedAnswer",
     "WordChain",
+    "answer_is",
     "answers",
+    "as_model",
+    "chat",
+    "from_callable",
+    "from_llama_cpp",
+    "from_transformers",
+    "load",
+    "number_is",
     "rewrite_trajectories",
     "sample_texts",
     "word_chain",
