@@ -18,12 +18,13 @@ from .._runtime.types import RNG, Callback, FloatArray, Int32Array, IntArray, Pa
 from ..counts.matrix import TransitionCounts
 from ..counts.transitions import count_transitions, discretize
 from ..errors import InvalidChainError
+from .loading import as_model
 from .model import LanguageModel
 from .open_states import OpenStates, open_states
 from .sampling import sample_texts
 
 PLACE = "{text}"
-MAX_PERIOD = 4
+MAX_PERIOD, LEAST_PERIODS, LEAST_TEXTS = 4, 3, 6
 
 Prompt: TypeAlias = str | Callable[[str], Sequence[int]]
 
@@ -46,9 +47,10 @@ class Rewrites(Result):
     n_truncated : int
         Rewritten texts that `max_length` cut off. They are no whole answers of the model.
     periods : ndarray of int64 (n_texts,)
-        The smallest period up to 4 with which a trajectory of texts repeats itself at its end, two
-        full periods at least; 0 if there is none. 1: the text no longer changes. 2: it goes to and
-        fro between two texts.
+        The smallest period up to 4 with which a trajectory of texts repeats itself at its end, for
+        three periods and six texts at least; 0 if there is none. 1: the text no longer changes. 2:
+        it goes to and fro between two texts. Where there are few different texts, some trajectories
+        do so by chance.
     similarity : ndarray (4,)
         The mean similarity of texts that are 1, 2, 3 and 4 rewritings apart, in the second half of
         the steps: the share of words that a longest-match alignment keeps. If texts two apart are
@@ -179,6 +181,7 @@ def rewrite_trajectories(
     >>> found.labels, found.counts().n_transitions
     (('score < 1', '1 <= score'), 400)
     """
+    model = as_model(model)
     prompt, started = _checked_prompt(prompt), _checked_texts(texts)
     n_steps = validate.count(n_steps, "n_steps")
     max_length = validate.count(max_length, "max_length")
@@ -309,9 +312,11 @@ def _bin_names(edges: FloatArray) -> list[str]:
 
 
 def _period(row: Sequence[str]) -> int:
-    """The smallest period of the last two periods of a trajectory; 0 if there is none."""
+    """The smallest period of the end of a trajectory; 0 if there is none."""
     for period in range(1, MAX_PERIOD + 1):
-        if len(row) >= 2 * period and row[-period:] == row[-2 * period : -period]:
+        end = row[-max(LEAST_PERIODS * period, LEAST_TEXTS) :]
+        is_long = len(end) >= max(LEAST_PERIODS * period, LEAST_TEXTS)
+        if is_long and end[period:] == end[:-period]:
             return period
     return 0
 

@@ -14,6 +14,7 @@ from .._runtime.types import Callback, FloatArray, Path
 from ..chains.chain import MarkovChain
 from ..chains.words import WordChain
 from ..errors import InvalidChainError
+from .loading import as_model
 from .model import LanguageModel
 from .word_masses import WordMasses
 from .word_trie import WordTrie, ends_a_word, spellings
@@ -111,6 +112,7 @@ def word_chain(
     >>> chain.leak.round(3).tolist()
     [0.32, 0.58, 0.46]
     """
+    model = as_model(model)
     vocabulary, prompt = _checked_words(words), _checked_prompt(prompt, separator)
     validate.flag(normalize, "normalize")
     validate.flag(boundary, "boundary")
