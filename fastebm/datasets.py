@@ -1,9 +1,10 @@
 """Real chains by name: the back-off automata of the n-gram models in the PyPI package
-`pocketsphinx`."""
+`pocketsphinx`, and the word associations of a transformer, which were recorded."""
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias, overload
 
 import numpy as np
@@ -12,6 +13,7 @@ import scipy.sparse as sp
 
 from ._runtime.types import FloatArray, Int32Array, IntArray
 from .chains.chain import MarkovChain
+from .chains.words import WordChain
 from .errors import InvalidChainError
 
 _REMEDY = 'pip install "fastebm[demo]"'
@@ -115,33 +117,39 @@ def names() -> tuple[str, ...]:
     Examples
     --------
     >>> names()
-    ('english-trigram', 'english-phones')
+    ('english-trigram', 'english-phones', 'smollm2-words')
     """
-    return tuple(_DATASETS)
+    return (*_DATASETS, *_RECORDED)
 
 
 def load(name: str) -> MarkovChain:
     """A real Markov chain with labels and a reward.
 
-    A state is what the language model remembers: a two-word history, a one-word history or the
-    empty history. A trigram leads from (w1, w2) to (w2, w3), a bigram from w to (w, v), a unigram
-    from the empty history to w. The remaining probability of a history goes to its back-off arc:
-    (w1, w2) -> w2 and w -> the empty history. The two-word histories come first, in the order of
-    (first word, last word), then the words, then the empty history.
+    A state of the English chains is what the language model remembers: a two-word history, a
+    one-word history or the empty history. A trigram leads from (w1, w2) to (w2, w3), a bigram from
+    w to (w, v), a unigram from the empty history to w. The remaining probability of a history goes
+    to its back-off arc: (w1, w2) -> w2 and w -> the empty history. The two-word histories come
+    first, in the order of (first word, last word), then the words, then the empty history.
 
     Parameters
     ----------
-    name : {"english-trigram", "english-phones"}
+    name : {"english-trigram", "english-phones", "smollm2-words"}
         "english-trigram": 72,547 English words, 2,124,089 states, 5,917,801 transitions, one
         communicating class. The reward of a state is the VADER valence of its last word, 0 if VADER
         has none.
         "english-phones": 43 phones of English, 1,553 states, 24,914 transitions. The reward is 1 if
         the last phone is a vowel, else 0 (VADER has no valence for phones).
+        "smollm2-words": 400 English words, all 160,000 transitions: which word the transformer
+        SmolLM2-135M-Instruct (Apache-2.0) says after "Free association: night -> dark, bread ->
+        butter, doctor -> nurse, WORD ->", computed by `fastebm.llm.word_chain` and recorded in this
+        package. It needs no model and no other package. Entries are rounded to 2.5e-4 of
+        themselves. The reward is the VADER valence of the word.
 
     Returns
     -------
     MarkovChain
-        With `labels` (a `HistoryLabels`) and `reward` (float64, shape (n_states,)).
+        With `labels` (a `HistoryLabels`, or a list of words) and `reward` (float64, shape
+        (n_states,)). "smollm2-words" is a `WordChain`, with the `leak` of each row.
 
     Raises
     ------
@@ -166,6 +174,8 @@ def load(name: str) -> MarkovChain:
     >>> chain.n_states, chain.labels[0], chain.labels[-1]
     (1553, '</s> <s>', '<empty>')
     """
+    if isinstance(name, str) and name in _RECORDED:
+        return _recorded(name)
     try:
         file_name, word_reward = _DATASETS[name]
     except (KeyError, TypeError):
@@ -182,7 +192,27 @@ def load(name: str) -> MarkovChain:
     return MarkovChain((indptr, indices, values), labels=labels, reward=reward)
 
 
-def _valence(words: Sequence[str]) -> list[float]:
+def valence(words: Sequence[str]) -> list[float]:
+    """The VADER valence of words, from -4 to 4; 0 for a word that VADER does not know.
+
+    Parameters
+    ----------
+    words : sequence of str
+
+    Returns
+    -------
+    list of float
+
+    Raises
+    ------
+    ImportError
+        The package vaderSentiment is missing; the text names the remedy.
+
+    Examples
+    --------
+    >>> valence(["happy", "table", "war"])
+    [2.7, 0.0, -2.9]
+    """
     try:
         from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
     except ImportError as error:
@@ -198,9 +228,24 @@ def _is_vowel(words: Sequence[str]) -> list[float]:
 
 
 _DATASETS: dict[str, tuple[str, Callable[[Sequence[str]], list[float]]]] = {
-    "english-trigram": ("en-us.lm.bin", _valence),
+    "english-trigram": ("en-us.lm.bin", valence),
     "english-phones": ("en-us-phone.lm.bin", _is_vowel),
 }
+
+# Written by benchmarks/smollm2_words.py.
+_RECORDED = {"smollm2-words": "data/smollm2-words.npz"}
+
+
+def _recorded(name: str) -> WordChain:
+    """The kernel of a recorded file; its logarithms are multiples of a step."""
+    with np.load(Path(__file__).parent / _RECORDED[name]) as file:
+        kernel = np.exp(-float(file["step"]) * file["code"])
+        words, reward = file["words"].tolist(), file["reward"]
+        unresolved, model = file["unresolved"], str(file["model"])
+        n_passes = int(file["n_passes"])
+    leak = np.maximum(1 - kernel.sum(axis=1), 0.0)
+    chain = MarkovChain(kernel, labels=words, reward=reward, normalize=True)
+    return WordChain._of(chain, leak, unresolved, model=model, n_passes=n_passes)
 
 
 #: (indptr, indices, values, labels).

@@ -28,7 +28,7 @@ LABEL_BYTES = 72
 # Rows, and entries, that are checked at a time.
 ROWS_AT_ONCE = ENTRIES_AT_ONCE = 1 << 22
 # One number for each state.
-VECTORS = ("row", "col", "shift", "reward", "log_pi", "potential")
+VECTORS = ("row", "col", "shift", "reward", "log_pi", "potential", "leak", "unresolved")
 LAW = ("tol", "change", "error")
 
 

@@ -17,6 +17,7 @@ from .chain import MarkovChain
 from .early_folder import POINTER, read_early_chain
 from .saved_folder import read_pointer
 from .tilt import tilted_again
+from .words import words_again
 
 # Each try but the first means that another save has ended in the meantime.
 TRIES = 1000
@@ -46,7 +47,7 @@ def load(
     Returns
     -------
     MarkovChain
-        A `TiltedChain` if one was saved.
+        A `TiltedChain` or `WordChain` if one was saved.
 
     Raises
     ------
@@ -77,6 +78,7 @@ def load(
     try:
         arrays, facts, labels = _read(place, verify)
         chain = MarkovChain._assemble(arrays, facts, labels, find_rule)
+        chain = words_again(chain, arrays, facts)
         return tilted_again(chain, arrays, facts["tilts"])
     except OSError as error:
         if error.errno != ENOMEM:

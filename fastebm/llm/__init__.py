@@ -1,5 +1,6 @@
 """Real language models: answers, words and rewritten texts, with bounds (docs/theory.md)."""
 
+from ..chains.words import WordChain
 from .answer import Answer
 from .answer_tree import AnswerTree
 from .answers import answers
@@ -9,17 +10,22 @@ from .hugging_face import from_transformers
 from .loading import as_model, from_llama_cpp, load
 from .many_prompts import PromptAnswers, answers_of
 from .model import LanguageModel
+from .open_states import OpenStates
+from .rewriting import Rewrites, rewrite_trajectories
 from .sampling import SampledText, sample_texts
 from .table_model import TableModel
 from .tree_policy import NextTokens, TokenTilt, TreePolicy, TunedAnswer
 from .verifiers import answer_is, number_is
+from .word_chain import word_chain
 
 __all__ = [
     "Answer",
     "AnswerTree",
     "LanguageModel",
     "NextTokens",
+    "OpenStates",
     "PromptAnswers",
+    "Rewrites",
     "SampledText",
     "TableModel",
     "TokenTilt",
@@ -35,5 +41,7 @@ __all__ = [
     "from_transformers",
     "load",
     "number_is",
+    "rewrite_trajectories",
     "sample_texts",
+    "word_chain",
 ]

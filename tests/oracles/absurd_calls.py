@@ -44,6 +44,7 @@ def log_of(text="step,reward\n1,0.25\n2,0.5\n"):
 
 
 LOG = log_of()
+COIN = fe.llm.TableModel([" a", " b"], [0.5, 0.5])
 
 
 def first(chain):
@@ -172,6 +173,18 @@ CALLS = {
     "verifiable.max_iter": lambda v: fe.policy.verifiable(CYCLE, [3], 1.0, wrong=[0], max_iter=v),
     "finite_horizon.horizon": lambda v: fe.policy.finite_horizon(FLIP, [0.0, 1.0], 1.0, horizon=v),
     "HorizonPolicy.chain.t": HORIZON.chain,
+    "word_chain.batch_size": lambda v: fe.llm.word_chain(
+        COIN, ["a", "b"], prompt="{word}", separator=" ", batch_size=v
+    ),
+    "rewrite_trajectories.n_steps": lambda v: fe.llm.rewrite_trajectories(
+        COIN, [" a"], "{text}", v, len, max_length=1, callback=stop
+    ),
+    "rewrite_trajectories.max_length": lambda v: fe.llm.rewrite_trajectories(
+        COIN, [" a"], "{text}", 1, len, max_length=v, stop=lambda text: True
+    ),
+    "rewrite_trajectories.bins": lambda v: fe.llm.rewrite_trajectories(
+        COIN, [" a"], "{text}", 1, len, max_length=1, bins=v
+    ),
     "PromptFit.quadrature.n": PROMPTS.quadrature,
     "fit_prompts.group_size": lambda v: rlvr.fit_prompts(0.6, 0.186, 0.0624, v),
     "fit_prompts.n_groups": lambda v: rlvr.fit_prompts(0.6, 0.186, 0.0624, 8, n_groups=v),

@@ -80,6 +80,16 @@ def paths():
     return list(fe.simulate(directed(60), 200, start=np.arange(8), n_walkers=8, rng=4))
 
 
+WORDS = ["a", "b", "ab", "ba", "bb", "abba"]
+
+
+@cache
+def letters():
+    """A language model of letters and a space, which ends a word."""
+    law = np.random.default_rng(6).dirichlet(np.ones(5), (5, 5))
+    return fe.llm.TableModel(["a", "b", " a", " b", "<end>"], law, end=[4])
+
+
 def waves(n=1500):
     """A reward of each state."""
     return np.sin(np.arange(n) / 40.0)
@@ -92,6 +102,9 @@ def halves(chain):
 def gap_of(chain):
     return fe.spectral_gap(chain, rng=0, num_threads=1).gap
 
+
+# Calls without `num_threads`: a language model has its own.
+WITHOUT_THREADS = {"policy_flow", "word_chain", "rewrite_trajectories"}
 
 #: {name: call(**options)}.
 CALLS = {
@@ -214,6 +227,12 @@ CALLS = {
     "rate_function": lambda **o: fe.policy.rate_function(
         fresh(directed(180)), waves(180), [0.1, -0.2, 0.0, 3.0], **o
     ),
+    "word_chain": lambda **o: fe.llm.word_chain(
+        letters(), WORDS, prompt=" {word}", batch_size=2, **o
+    ),
+    "rewrite_trajectories": lambda **o: fe.llm.rewrite_trajectories(
+        letters(), WORDS, "{text}", 6, len, max_length=4, rng=1, **o
+    ),
     "analyze": lambda **o: fe.analyze(
         fresh(directed(180)),
         score=np.arange(180.0),
@@ -275,7 +294,7 @@ def called(name, **options):
     """The digest of a call's result."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fe.ConvergenceWarning)
-        if name != "policy_flow":
+        if name not in WITHOUT_THREADS:
             options["num_threads"] = 1
         return digest(CALLS[name](**options))
 
