@@ -31,6 +31,7 @@ __all__ = [
     "TokenTilt",
     "TreePolicy",
     "TunedAnswer",
+    "WordChain",
     "answer_is",
     "answers",
     "answers_of",
