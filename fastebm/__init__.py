@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from .chains.tilt import TiltedChain, tilt
     from .coarse_graining.lumpability import LumpabilityResult, lumpability
     from .coarse_graining.metastable import MetastableResult, metastable_sets
+    from .continuous_time.generator import HoldingResult, holding_times
+    from .continuous_time.law import LawAtResult, law_at
+    from .continuous_time.reached import ReachedResult, reached_by
     from .counts.connected_set import ConnectedSet, connected_set
     from .counts.matrix import TransitionCounts
     from .counts.transitions import count_transitions, discretize
@@ -90,7 +93,7 @@ if TYPE_CHECKING:
 # The subpackages that have public names, from the bottom up, and the public modules.
 _HOMES = (
     *("errors", "counts", "chains", "equilibrium", "spectral", "simulation", "hitting", "mixing"),
-    *("coarse_graining", "inference", "networks", "report"),
+    *("coarse_graining", "inference", "networks", "continuous_time", "report"),
 )
 _MODULES = ("datasets", "io", "plot", "policy", "rlvr")
 
@@ -117,6 +120,7 @@ __all__ = [
     "HitProbabilityResult",
     "HittingResult",
     "HittingSample",
+    "HoldingResult",
     "Hypercube",
     "ImportanceResult",
     "InformationCurve",
@@ -124,6 +128,7 @@ __all__ = [
     "Interrupted",
     "InvalidChainError",
     "KemenyResult",
+    "LawAtResult",
     "LogSobolevResult",
     "LongRunResult",
     "LumpabilityResult",
@@ -138,6 +143,7 @@ __all__ = [
     "PageRankResult",
     "PeriodicChainError",
     "PotentialFit",
+    "ReachedResult",
     "ReducibleChainError",
     "Report",
     "ReturnResult",
@@ -179,11 +185,13 @@ __all__ = [
     "hitting_moments",
     "hitting_probabilities",
     "hitting_times",
+    "holding_times",
     "importance_hitting",
     "information_bound",
     "information_curve",
     "io",
     "kemeny_constant",
+    "law_at",
     "load",
     "long_run_average",
     "lumpability",
@@ -195,6 +203,7 @@ __all__ = [
     "pagerank",
     "plot",
     "policy",
+    "reached_by",
     "return_times",
     "reversibilize",
     "reversible_fit",
