@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .chains.tilt import TiltedChain, tilt
     from .coarse_graining.lumpability import LumpabilityResult, lumpability
     from .coarse_graining.metastable import MetastableResult, metastable_sets
+    from .continuous_time.generator import HoldingResult, holding_times
+    from .continuous_time.law import LawAtResult, law_at
+    from .continuous_time.reached import ReachedResult, reached_by
     from .counts.connected_set import ConnectedSet, connected_set
     from .counts.matrix import TransitionCounts
     from .counts.transitions import count_transitions, discretize
@@ -98,7 +101,7 @@ if TYPE_CHECKING:
 # The subpackages that have public names, from the bottom up, and the public modules.
 _HOMES = (
     *("errors", "counts", "chains", "equilibrium", "spectral", "simulation", "hitting", "mixing"),
-    *("coarse_graining", "inference", "kinetics", "networks", "report"),
+    *("coarse_graining", "inference", "kinetics", "networks", "continuous_time", "report"),
 )
 _MODULES = ("datasets", "io", "llm", "plot", "policy", "rlvr")
 
@@ -127,6 +130,7 @@ __all__ = [
     "HitProbabilityResult",
     "HittingResult",
     "HittingSample",
+    "HoldingResult",
     "Hypercube",
     "ImpliedTimescales",
     "ImportanceResult",
@@ -135,6 +139,7 @@ __all__ = [
     "Interrupted",
     "InvalidChainError",
     "KemenyResult",
+    "LawAtResult",
     "LogSobolevResult",
     "LongRunResult",
     "LumpabilityResult",
@@ -151,6 +156,7 @@ __all__ = [
     "Pathways",
     "PeriodicChainError",
     "PotentialFit",
+    "ReachedResult",
     "ReactiveFlux",
     "ReducibleChainError",
     "Report",
@@ -195,12 +201,14 @@ __all__ = [
     "hitting_moments",
     "hitting_probabilities",
     "hitting_times",
+    "holding_times",
     "implied_timescales",
     "importance_hitting",
     "information_bound",
     "information_curve",
     "io",
     "kemeny_constant",
+    "law_at",
     "llm",
     "load",
     "long_run_average",
@@ -213,6 +221,7 @@ __all__ = [
     "pagerank",
     "plot",
     "policy",
+    "reached_by",
     "reactive_flux",
     "return_times",
     "reversibilize",

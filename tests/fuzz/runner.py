@@ -15,6 +15,7 @@ from .verdicts import BAD, CRASH, OPEN, REFUSED, RIGHT, Verdict
 
 # Each enters its checks under `registry.ANALYSES`.
 for _topic in (
+    "continuous_time",
     "hitting",
     "kinetics",
     "laws",
@@ -23,6 +24,7 @@ for _topic in (
     "networks",
     "policies",
     "reports",
+    "rewards",
     "samples",
     "spectral",
 ):

@@ -47,6 +47,15 @@ def directed(n=1500):
 
 
 @cache
+def generator(n=700):
+    """A continuous-time ring; n <= 512 is squared."""
+    x = np.arange(n)
+    rates = sp.coo_array((np.ones(2 * n), (np.r_[x, x], np.r_[(x + 1) % n, (x - 1) % n])))
+    Q = 4.0 * rates - 8.0 * sp.eye_array(n)
+    return fe.MarkovChain.from_generator(Q)
+
+
+@cache
 def lazy():
     return reversible().lazy(0.5)
 
@@ -110,6 +119,9 @@ WITHOUT_THREADS = {"policy_flow", "word_chain", "rewrite_trajectories"}
 CALLS = {
     "stationary": lambda **o: fe.stationary(fresh(directed()), **o),
     "pagerank": lambda **o: fe.pagerank(directed(), 0.99, **o),
+    "law_at": lambda **o: fe.law_at(generator(), 9.0, 0, **o),
+    "law_at, squaring": lambda **o: fe.law_at(generator(40), 1e6, 0, **o),
+    "reached_by": lambda **o: fe.reached_by(generator(), [5], 9.0, **o),
     "expected_reward": lambda **o: fe.expected_reward(
         directed(), np.sin(np.arange(1500.0)), [0], **o
     ),
