@@ -103,6 +103,145 @@ def first_exit_policy(case):
     yield between("value", low, want[known], high, 1e-15)
 
 
+@analysis("irreducible")
+def average_policy(case):
+    rng = case.rng
+    reward = rng.normal(size=case.n) * 10.0 ** rng.uniform(-1, 2)
+    beta = _strength(rng)
+    found = fe.policy.average(case.chain, reward, beta)
+    size = float(np.abs(reward).max()) / beta
+
+    def solve(M):
+        perron = _perron(M)
+        if perron is None:
+            return None
+        v, rho, policy = perron
+        pi = elimination.stationary(_off_diagonal(policy))
+        log_lambda = (rho.max() + rho.min()) / 2
+        kl = pi.dot(policy).dot(elimination.precise(reward)) / beta - log_lambda
+        return {"gain": log_lambda * beta, "kl_rate": kl, "value": beta * (v - v[found.anchor])}
+
+    want, moved = _with_a_moved_one(case, reward, beta, solve)
+    if not moved:
+        return
+    moved["gain"] = beta * case.truth.slack  # the most that it can be
+    yield near(
+        "gain",
+        found.gain,
+        want["gain"],
+        TOL,
+        moved["gain"] + beta * (TOL + 1e-15 * size),
+        converged=found.converged,
+    )
+    yield from _enclosed(found, want, moved)
+
+
+@analysis()
+def discounted_policy(case):
+    rng = case.rng
+    discount = float(rng.choice([0.1, 0.9, 0.999, 1 - 1e-6]))
+    reward = rng.normal(size=case.n) * 10.0 ** rng.uniform(-1, 2)
+    beta = _strength(rng)
+    found = fe.policy.discounted(case.chain, reward, beta, discount=discount)
+
+    def solve(M):
+        g, v = mpmath.mpf(discount), elimination.precise(np.zeros(len(M)))
+        leak = elimination.precise(np.full(len(M), 1)) - g
+        for _ in range(200):
+            Tv, policy = _weighted(M, g * v)
+            step = _signed(g * _off_diagonal(policy), leak, Tv - v)
+            v = v + step
+            if max(abs(step)) < mpmath.mpf(10) ** -(DIGITS // 2):
+                break
+        else:
+            raise AssertionError("policy iteration did not converge")
+        Tv, policy = _weighted(M, g * v)
+        k = policy.dot(elimination.precise(reward) / beta + g * v) - Tv
+        kl = _signed(g * _off_diagonal(policy), leak, k)
+        return {"value": beta * v, "path_kl": kl}
+
+    want, moved = _with_a_moved_one(case, reward, beta, solve)
+    moved["value"] = beta * case.truth.slack / (1 - discount)  # the most that it can be
+    yield near(
+        "value",
+        found.value,
+        want["value"],
+        TOL,
+        moved["value"] + beta * TOL,
+        converged=found.converged,
+    )
+    yield from _enclosed(found, want, moved)
+
+
+def _with_a_moved_one(case, reward, beta, solve):
+    """The solution for the kernel, and how far its numbers move, times 100, where each entry of the
+    kernel is moved at random by as much as rounding may."""
+    slack = max(case.truth.slack, 1e-15)
+    with mpmath.workdps(6 * DIGITS):  # rare transitions make values of what is left of differences
+        P = case.truth.exact.P
+        grown = _exp(elimination.precise(reward) / beta)
+        want = solve(P * grown)
+        near_one = 1 + elimination.precise(case.rng.uniform(-slack, slack, P.shape))
+        other = solve(P * near_one * grown)
+    if want is None or other is None:
+        return None, {}
+    return want, {name: 100 * float(np.max(np.abs(want[name] - other[name]))) for name in want}
+
+
+def _enclosed(found, want, moved):
+    for name, exact in want.items():
+        pad = moved[name]
+        low, high = (getattr(found, name + end) for end in ("_lower", "_upper"))
+        yield between(name, low - pad, exact, high + pad, 1e-15)
+
+
+def _weighted(M, v):
+    """(log M exp(v), the rows of M o exp(v) divided by their sums)."""
+    weights = M * _exp(v - max(v))
+    total = weights.sum(axis=1)
+    return _log(total) + max(v), weights / total[:, None]
+
+
+def _off_diagonal(policy):
+    off = policy.copy()
+    np.fill_diagonal(off, mpmath.mpf(0))
+    return off
+
+
+def _signed(off, leak, right):
+    """elimination.solve of both signs of the right side."""
+    zero = mpmath.mpf(0)
+    parts = np.column_stack([np.maximum(right, zero), np.maximum(-right, zero)])
+    found = elimination.solve(off, leak, parts)
+    return found[:, 0] - found[:, 1]
+
+
+def _perron(M):
+    """(log v, log (M v / v), the policy) by policy iteration, which needs no gap; from power steps,
+    without which its values may exceed all bounds. None where it does not converge."""
+    v, width = elimination.precise(np.zeros(len(M))), np.inf
+    for _ in range(80):
+        Tv, policy = _weighted(M, v)
+        rho = Tv - v
+        last, width = width, max(rho) - min(rho)
+        if width < mpmath.mpf(10) ** -(DIGITS // 2):
+            return v, rho, policy
+        if width > 0.1 and not width < 0.5 * last:
+            for _ in range(2 * len(M)):
+                v = _weighted(M, v)[0]
+            _, policy = _weighted(M, v)
+            rho = _weighted(M, v)[0] - v
+        off = _off_diagonal(policy)
+        pi = elimination.stationary(off)
+        anchor = int(np.argmax(pi))  # of a rare state the values would be large
+        rest, right = np.arange(len(M)) != anchor, rho - pi.dot(rho)
+        step = elimination.precise(np.zeros(len(M)))
+        step[rest] = _signed(off[np.ix_(rest, rest)], off[rest, anchor], right[rest])
+        if max(abs(step)) < 1e4:
+            v = v - v[anchor] + step
+    return None
+
+
 def _reaching(inner, exits):
     """States from which an exit can be reached."""
     reach = exits.copy()
