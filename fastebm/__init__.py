@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from .kinetics.chapman_kolmogorov import ChapmanKolmogorovTest, chapman_kolmogorov
     from .kinetics.coarse_flux import CoarseFlux
     from .kinetics.pathways import Pathways
+    from .kinetics.posterior import PosteriorEstimate, PosteriorSample, sample_posterior
     from .kinetics.reactive_flux import ReactiveFlux, reactive_flux
     from .kinetics.timescales import ImpliedTimescales, implied_timescales
     from .mixing.autocorrelation import AutocorrelationResult, autocorrelation
@@ -155,6 +156,8 @@ __all__ = [
     "PageRankResult",
     "Pathways",
     "PeriodicChainError",
+    "PosteriorEstimate",
+    "PosteriorSample",
     "PotentialFit",
     "ReachedResult",
     "ReactiveFlux",
@@ -228,6 +231,7 @@ __all__ = [
     "reversible_fit",
     "rlvr",
     "row_kernel",
+    "sample_posterior",
     "simulate",
     "simulate_hitting_times",
     "spectral_gap",

@@ -53,7 +53,7 @@ __all__ = [
     "flux_additive_count", "flux_additive_fill", "Evolution",
     # counts
     "PairGraph", "PairNewton", "resample_rows", "balance_expected", "BalanceWalk",
-    "CycleRanking",
+    "CycleRanking", "Posterior", "posterior_rows",
     # simulation
     "AliasKernel", "walk_hit", "walk_watch", "walk_paths",
     # rlvr

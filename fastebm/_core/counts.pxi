@@ -192,6 +192,86 @@ def resample_rows(const int64_t[::1] indptr not None, const double[::1] weight n
     return as_array(out)
 
 
+def posterior_rows(const int64_t[::1] indptr not None, const double[::1] weight not None,
+                   const uint64_t[::1] key not None, int64_t replicate, int num_threads):
+    """-> array like weight: Dirichlet rows."""
+    cdef int64_t n = indptr.shape[0] - 1
+    cdef double[::1] out = doubles(max(weight.shape[0], 1))
+    cdef int status
+    need(n >= 0 and key.shape[0] == 2 and weight.shape[0] == indptr[n] and weight.shape[0] > 0,
+         "lengths")
+    with nogil:
+        status = ebm_posterior_rows(n, &indptr[0], &weight[0], &key[0], replicate, num_threads,
+                                    &out[0])
+    check(status)
+    return as_array(out)
+
+
+cdef class Posterior:
+    """Chains of Gibbs steps for reversible flows given counts; see posterior.h. `flow` and `stay`
+    are changed in place."""
+
+    cdef ebm_posterior_t c
+    cdef PairGraph graph
+    cdef const double[::1] counted_stay, total
+    cdef const int64_t[:, ::1] cluster
+    cdef const int32_t[::1] order
+    cdef const int64_t[::1] place
+    cdef double[:, ::1] _flow, _stay, _sum, work
+    cdef const uint64_t[::1] key
+    cdef int num_threads
+
+    def __cinit__(self, PairGraph graph not None, const double[::1] stay not None,
+                  const double[::1] total not None, const int64_t[:, ::1] cluster not None,
+                  const int32_t[::1] order not None, const int64_t[::1] place not None,
+                  double[:, ::1] flow not None, double[:, ::1] stay_flow not None,
+                  const uint64_t[::1] key not None, int num_threads):
+        cdef int64_t n = graph.c.n_states, m = flow.shape[0]
+        need(stay.shape[0] == n and total.shape[0] == n and order.shape[0] == n
+             and place.shape[0] == n and cluster.shape[1] == 2 and key.shape[0] == 2, "lengths")
+        need(m > 0 and flow.shape[1] == graph.nnz and flow.shape[1] > 0
+             and stay_flow.shape[0] == m and stay_flow.shape[1] == n, "sizes of the flows")
+        self.graph, self.counted_stay, self.total, self.cluster = graph, stay, total, cluster
+        self.order, self.place, self._flow, self._stay = order, place, flow, stay_flow
+        self.key, self.num_threads = key, num_threads
+        self._sum, self.work = np.zeros((m, n)), np.zeros((m, 3 * n))
+        self.c.counts, self.c.mirror = graph.c, graph.mirror_p
+        self.c.stay, self.c.total = &stay[0], &total[0]
+        self.c.n_clusters = cluster.shape[0]
+        self.c.cluster = &cluster[0, 0] if cluster.shape[0] else NULL
+        self.c.order, self.c.place, self.c.n_chains = &order[0], &place[0], m
+        self.c.flow, self.c.stay_flow = &flow[0, 0], &stay_flow[0, 0]
+        self.c.sum, self.c.work = &self._sum[0, 0], &self.work[0, 0]
+        check(ebm_posterior_rescale(&self.c, num_threads))
+
+    @property
+    def sums(self):
+        """Row sums of the flows of each chain, (n_chains, n_states)."""
+        return np.asarray(self._sum)
+
+    def rescale(self):
+        cdef int status
+        with nogil:
+            status = ebm_posterior_rescale(&self.c, self.num_threads)
+        check(status)
+
+    def flows(self, int64_t sweep, int64_t begin, int64_t end):
+        cdef int status
+        need(0 <= begin <= end <= self.c.counts.n_states, "range of rows")
+        with nogil:
+            status = ebm_posterior_flows(&self.c, &self.key[0], sweep, begin, end,
+                                         self.num_threads)
+        check(status)
+
+    def clusters(self, int64_t sweep, int64_t begin, int64_t end):
+        cdef int status
+        need(0 <= begin <= end <= self.c.n_clusters, "range of clusters")
+        with nogil:
+            status = ebm_posterior_clusters(&self.c, &self.key[0], sweep, begin, end,
+                                            self.num_threads)
+        check(status)
+
+
 def balance_expected(PairGraph counts not None, const int32_t[::1] labels,
                      const double[::1] v not None):
     """-> array (nnz,): counts expected under the reversible fit; labels None: one class."""

@@ -65,6 +65,29 @@ cdef extern from "fastebm/counts/resample.h" nogil:
                           const double *mass, const double *total, const uint64_t *key,
                           int64_t replicate, int num_threads, double *out)
 
+cdef extern from "fastebm/counts/posterior.h" nogil:
+    ctypedef struct ebm_posterior_t:
+        ebm_pairgraph_t counts
+        const int64_t *mirror
+        const double *stay
+        const double *total
+        int64_t n_clusters
+        const int64_t *cluster
+        const int32_t *order
+        const int64_t *place
+        int64_t n_chains
+        double *flow
+        double *stay_flow
+        double *sum
+        double *work
+    int ebm_posterior_rescale(ebm_posterior_t *state, int num_threads)
+    int ebm_posterior_flows(ebm_posterior_t *state, const uint64_t *key, int64_t sweep,
+                            int64_t begin, int64_t end, int num_threads)
+    int ebm_posterior_clusters(ebm_posterior_t *state, const uint64_t *key, int64_t sweep,
+                               int64_t begin, int64_t end, int num_threads)
+    int ebm_posterior_rows(int64_t n_rows, const int64_t *indptr, const double *weight,
+                           const uint64_t *key, int64_t replicate, int num_threads, double *out)
+
 cdef extern from "fastebm/counts/balance_expected.h" nogil:
     int ebm_balance_expected(const ebm_pairgraph_t *counts, const int32_t *labels, const double *v,
                              double *expected)

@@ -3,6 +3,7 @@
 from .chapman_kolmogorov import ChapmanKolmogorovTest, chapman_kolmogorov
 from .coarse_flux import CoarseFlux
 from .pathways import Pathways
+from .posterior import PosteriorEstimate, PosteriorSample, sample_posterior
 from .reactive_flux import ReactiveFlux, reactive_flux
 from .timescales import ImpliedTimescales, implied_timescales
 
@@ -11,8 +12,11 @@ __all__ = [
     "CoarseFlux",
     "ImpliedTimescales",
     "Pathways",
+    "PosteriorEstimate",
+    "PosteriorSample",
     "ReactiveFlux",
     "chapman_kolmogorov",
     "implied_timescales",
     "reactive_flux",
+    "sample_posterior",
 ]

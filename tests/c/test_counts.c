@@ -7,6 +7,7 @@
 #include "fastebm/counts/pair_graph.h"
 #include "fastebm/counts/pair_newton.h"
 #include "fastebm/counts/pair_probe.h"
+#include "fastebm/counts/posterior.h"
 #include "fastebm/counts/resample.h"
 
 /* The counts of a ring of three with a loop: n(0,1) = 6, n(1,0) = 4 and so on around the
@@ -143,6 +144,61 @@ static void test_random_rows(void)
     }
 }
 
+/* Two chains of Gibbs steps on the ring: symmetric flows, row sums, the same bits for two threads;
+   and Dirichlet rows. */
+static void test_posterior(void)
+{
+    ring_t ring;
+    make_ring(&ring);
+    const uint64_t key[] = {7, 8};
+    const double stay[] = {0, 0, 5}, total[] = {10, 10, 15};
+    const int64_t cluster[] = {0, 2}, place[] = {0, 1, 2};
+    const int32_t order[] = {0, 1, 2};
+    double flow[2][12], stay_flow[2][6], sum[2][6], work[18];
+    for (int run = 0; run < 2; run++) {
+        for (int i = 0; i < 12; i++) flow[run][i] = 10;
+        for (int i = 0; i < 6; i++) stay_flow[run][i] = i % 3 == 2 ? 10 : 0;
+        ebm_posterior_t state = {.counts = ring.graph,
+                                 .mirror = ring.mirror,
+                                 .stay = stay,
+                                 .total = total,
+                                 .n_clusters = 1,
+                                 .cluster = cluster,
+                                 .order = order,
+                                 .place = place,
+                                 .n_chains = 2,
+                                 .flow = flow[run],
+                                 .stay_flow = stay_flow[run],
+                                 .sum = sum[run],
+                                 .work = work};
+        for (int sweep = 0; sweep < 50; sweep++) {
+            CHECK(ebm_posterior_rescale(&state, run + 1) == EBM_OK);
+            CHECK(ebm_posterior_flows(&state, key, sweep, 0, 3, run + 1) == EBM_OK);
+            CHECK(ebm_posterior_clusters(&state, key, sweep, 0, 1, run + 1) == EBM_OK);
+        }
+    }
+    CHECK(!memcmp(flow[0], flow[1], sizeof flow[0]));
+    CHECK(!memcmp(stay_flow[0], stay_flow[1], sizeof stay_flow[0]));
+    CHECK(flow[0][0] != flow[0][6] && stay_flow[0][0] == 0);
+    for (int chain = 0; chain < 2; chain++)
+        for (int x = 0; x < 3; x++) {
+            double row = stay_flow[0][3 * chain + x];
+            for (int64_t k = ring.rows[x]; k < ring.rows[x + 1]; k++) {
+                row += flow[0][6 * chain + k];
+                CHECK(flow[0][6 * chain + k] > 0 &&
+                      flow[0][6 * chain + k] == flow[0][6 * chain + ring.mirror[k]]);
+            }
+            CLOSE(sum[0][3 * chain + x], row, 1e-12);
+        }
+    const double weight[] = {0.01, 2, 300, 5, 5};
+    const int64_t rows[] = {0, 3, 5};
+    double out[5];
+    CHECK(ebm_posterior_rows(2, rows, weight, key, 0, 1, out) == EBM_OK);
+    CLOSE(out[0] + out[1] + out[2], 1, 1e-12);
+    CLOSE(out[3] + out[4], 1, 1e-12);
+    CHECK(out[0] > 0 && out[2] > 0.9);
+}
+
 /* The ring of three with n(x, x + 1) = 6 and n(x + 1, x) = 4 everywhere: the tables with its sums
    are n(x, x + 1) = 5 + z, with weights C(10, 5 + z)^3 for rows, and for a trajectory these times
    a^2 + a b + b^2, the spanning trees of a = 5 + z and b = 5 - z. */
@@ -242,6 +298,7 @@ int main(void)
     test_tree(EBM_PAIR_NEWTON_SQUARES, 0);
     test_ring_and_expected();
     test_random_rows();
+    test_posterior();
     test_walk();
     test_cycles();
     return 0;

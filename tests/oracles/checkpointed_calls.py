@@ -209,6 +209,10 @@ CALLS = {
     ),
     "reactive_flux": lambda **o: fe.reactive_flux(reversible(), [0], [700], **o),
     "reactive_flux, directed": lambda **o: fe.reactive_flux(fresh(directed()), [0], [700], **o),
+    "sample_posterior": lambda **o: fe.sample_posterior(counts(60), 60, burn_in=20, rng=1, **o),
+    "sample_posterior, rows": lambda **o: fe.sample_posterior(
+        counts(60), 60, reversible=False, rng=1, **o
+    ),
     "fit_potential": lambda **o: fe.fit_potential(scattered(), rng=1, **o),
     "fit_potential, squares": lambda **o: fe.fit_potential(
         counts(), method="least-squares", rng=1, **o
