@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import Any, Literal, Self
 
+import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
@@ -387,3 +388,50 @@ class ChainConstructors(ChainOperator):
         matrix, row, shift, rate = generator_to_csr(Q, labels)
         pattern = Pattern(matrix)
         return cls._from_parts(pattern, row, None, shift, labels=labels, reward=reward, rate=rate)
+
+    @classmethod
+    def from_rates(
+        cls,
+        rates: npt.ArrayLike | sp.sparray | sp.spmatrix,
+        *,
+        labels: Labels | None = None,
+        reward: npt.ArrayLike | None = None,
+    ) -> Self:
+        """The uniformised chain of a matrix of rates, `from_generator` of the generator that has
+        them off its diagonal.
+
+        Parameters
+        ----------
+        rates : sparse or dense (n_states, n_states)
+            Not negative; entries on the diagonal have no effect, and rows may be empty: the state
+            is then absorbing. `fastebm.io.read` gives them for a .tra file of a continuous-time
+            model.
+        labels, reward
+            As in `MarkovChain`.
+
+        Returns
+        -------
+        MarkovChain
+            With `rate`.
+
+        Raises
+        ------
+        InvalidChainError
+            The matrix is not square, a rate is negative, NaN or infinite, or there is none.
+
+        Examples
+        --------
+        >>> import numpy as np, fastebm as fe
+        >>> fe.MarkovChain.from_rates(np.array([[0.0, 2.0], [1.0, 0.0]])).rate
+        2.0
+        """
+        rates, labels = named_matrix(rates, labels, "rates")
+        given: Any = rates
+        if not sp.issparse(given):
+            given = sp.csr_array(np.atleast_2d(validate.real_array(given, "rates")))
+        Q: Any = validate.sparse_float64(given, "rates")
+        if Q.shape[0] == Q.shape[1]:
+            row = np.repeat(np.arange(Q.shape[0]), np.diff(Q.indptr))
+            Q.data[(row == Q.indices) & np.isfinite(Q.data)] = 0.0
+            Q = (Q - sp.diags_array(np.bincount(row, Q.data, Q.shape[0]))).tocsr()
+        return cls.from_generator(Q, labels=labels, reward=reward)

@@ -27,7 +27,7 @@ from .status import complaints, status_of
 # input, or an answer that cannot be printed; 128 + n: signal n, as shells count it.
 DONE, NO_ANSWER, BAD_INPUT = 0, 1, 2
 # The commands whose JSON has lists by state, next to which it gives the labels; a report does.
-WITH_LISTS = ("stationary", "hit", "balance", "sweep")
+WITH_LISTS = ("stationary", "hit", "reach", "balance", "sweep")
 
 
 class Call:

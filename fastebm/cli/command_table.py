@@ -18,6 +18,7 @@ from .commands import (
 )
 from .outputs import Table
 from .policy import POLICY_COMMAND, run_policy
+from .reach import REACH_COMMAND, REACH_KEYWORDS, run_reach
 
 
 class Command(NamedTuple):
@@ -62,6 +63,12 @@ COMMANDS = {
             *("--max-steps", "--rel-ci", "--seed", "--output", "--numbered", *LONG),
         ),
         {"--start": {"help": "where walks start; default: drawn from pi"}},
+    ),
+    "reach": Command(
+        run_reach,
+        "the probability to reach a target, the reward until then, the long-run average",
+        (*REACH_COMMAND, *LONG),
+        REACH_KEYWORDS,
     ),
     "mix": Command(
         run_mix,

@@ -85,9 +85,10 @@ def _read_chain(name: str, args: argparse.Namespace) -> MarkovChain:
     from .. import datasets
     from ..chains.store import load
     from ..io import read
+    from ..io.prism import has_rates
     from ..io.read import LISTS, read_form
 
-    options = [x for x in ("symmetric", "normalize", "format", "lag") if getattr(args, x)]
+    options = [x for x in ("symmetric", "normalize", "rates", "format", "lag") if getattr(args, x)]
     dataset = name.removeprefix("dataset:")
     if dataset != name or os.path.isdir(name):
         if options:
@@ -98,6 +99,13 @@ def _read_chain(name: str, args: argparse.Namespace) -> MarkovChain:
             return datasets.load(dataset)
         return load(name, verify=args.verify, trust=args.trust)
     is_list = name.lower().endswith(tuple(LISTS))
+    is_tra = name.lower().endswith((".tra", ".tra.gz"))
+    if args.rates or (is_tra and has_rates(name)):
+        if args.symmetric or args.normalize or args.lag is not None:
+            given = next(x for x in ("symmetric", "normalize", "lag") if getattr(args, x))
+            raise InvalidChainError(f"--{given} has no meaning for rates; leave it out")
+        rates, labels = read(name, format=args.format)
+        return MarkovChain.from_rates(rates, labels=labels)
     if args.symmetric and not is_list:
         raise InvalidChainError(
             f"--symmetric is for edge lists ({', '.join(LISTS)}), not for {name}"
@@ -126,9 +134,9 @@ FREE = (
     *("verify", "trust", "run", "spellings", "usage_error"),
 )
 # The options, and the argument of `pagerank`, that name files to read.
-INPUTS = ("graph", "counts", "score", "reward", "personalization", "dangling")
+INPUTS = (*("graph", "counts", "score", "reward", "personalization", "dangling", "state_labels"),)
 # How a chain was read, which its own fingerprint covers.
-COVERED = ("chain", "symmetric", "normalize", "format", "lazy")
+COVERED = ("chain", "symmetric", "normalize", "rates", "format", "lazy")
 
 
 def identity(args: argparse.Namespace, chain: MarkovChain | None) -> str:
@@ -153,7 +161,9 @@ def identity(args: argparse.Namespace, chain: MarkovChain | None) -> str:
     names = hashlib.blake2b(digest_size=16)
     for label in chain.labels or ():
         names.update(f"{label}\0".encode(errors="surrogatepass"))
-    return fingerprint(*parts, chain.fingerprint(), chain.lag, *stored, names.hexdigest())
+    return fingerprint(
+        *parts, chain.fingerprint(), chain.rate, chain.lag, *stored, names.hexdigest()
+    )
 
 
 def state_number(name: str, chain: MarkovChain, numbered: bool) -> int:

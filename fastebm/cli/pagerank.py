@@ -102,7 +102,14 @@ def _read(args: argparse.Namespace) -> Graph:
 
     name = args.graph
     if os.path.isdir(name) or name.startswith("dataset:"):
-        given = {"chain": name, "normalize": False, "lag": None, "lazy": None, "trust": ()}
+        given = {
+            "chain": name,
+            "normalize": False,
+            "rates": False,
+            "lag": None,
+            "lazy": None,
+            "trust": (),
+        }
         chain = load_chain(argparse.Namespace(**vars(args) | given, verify="auto"))
         return Graph(chain, chain.n_states, chain.labels)
     weights, labels, form = read_form(name, args.format)

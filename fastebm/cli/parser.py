@@ -11,6 +11,7 @@ from .commands import run_demo
 from .outputs import print_text
 from .pagerank import add_pagerank
 from .policy import POLICY_OPTIONS
+from .reach import REACH_OPTIONS
 from .rlvr import add_rlvr
 from .status import STATUSES
 
@@ -65,6 +66,11 @@ CHAIN_OPTIONS: dict[str, dict[str, Any]] = {
     "--normalize": {
         "action": "store_true",
         "help": "divide each row by its sum (lists and tables: always)",
+    },
+    "--rates": {
+        "action": "store_true",
+        "help": "the numbers of a file are rates of a continuous-time chain, which is uniformised; "
+        "those on the diagonal have no effect (.tra files of Storm say so themselves)",
     },
     "--format": {
         "choices": ("edges", "table"),
@@ -264,7 +270,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "removed and rows renormalised; states keep their labels",
     },
 }
-OPTIONS |= POLICY_OPTIONS
+OPTIONS |= POLICY_OPTIONS | REACH_OPTIONS
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -290,6 +296,8 @@ def make_parser() -> argparse.ArgumentParser:
         if name == "hit":
             target = command.add_mutually_exclusive_group(required=True)
             spellings |= _add(target, {x: OPTIONS[x] for x in ("--target", "--level")})
+        if name == "reach":
+            spellings["t"] = "--within"
         command.set_defaults(run=run, spellings=spellings, usage_error=command.error)
     commands.choices["mix"].set_defaults(n_steps=100)
     text = "the whole analysis on a real language model"

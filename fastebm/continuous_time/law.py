@@ -107,7 +107,7 @@ def law_at(
     >>> chain = fe.MarkovChain.from_generator(np.array([[-2.0, 2.0], [1.0, -1.0]]))
     >>> found = fe.law_at(chain, 0.5, 0)
     >>> found.law.round(12).tolist(), found.error < 1e-12
-    ([0.48208677343, 0.51791322657], True)
+    ([0.482086773432, 0.517913226568], True)
     """
     mean = mean_steps(chain, t)
     tol = validate.number(tol, "tol", above=0.0)

@@ -5,6 +5,7 @@ format, write a module with a reader ``(path) -> (matrix, labels)`` and add its 
 in read.py.
 """
 
+from .prism_states import read_state_labels, read_state_rewards
 from .read import read
 
-__all__ = ["read"]
+__all__ = ["read", "read_state_labels", "read_state_rewards"]

@@ -1,4 +1,4 @@
-"""Transitions of discrete-time chains as the model checkers PRISM and Storm export them, .tra."""
+"""Transitions of Markov chains as the model checkers PRISM and Storm export them, .tra."""
 
 import math
 from collections.abc import Iterator
@@ -36,9 +36,17 @@ def read_tra(path: str) -> tuple[Any, None]:
     return transition_matrix(path, source, target, weight, int(n_states)), None
 
 
+def has_rates(path: str) -> bool:
+    """Whether the first line of a .tra says that its numbers are rates: Storm's does, PRISM's says
+    nothing."""
+    with opened_text(path) as file:
+        heads = (words for line in file if (words := line.split("#")[0].split()))
+        return [word.lower() for word in next(heads, [])] == ["ctmc"]
+
+
 def _announced(path: str, line: int, head: list[str]) -> tuple[float, int | None]:
     """(n_states, n_transitions) of the first line: PRISM names both, Storm neither."""
-    if [word.lower() for word in head] == ["dtmc"]:
+    if [word.lower() for word in head] in (["dtmc"], ["ctmc"]):
         return math.inf, None
     if len(head) == 2 and all(word.isascii() and word.isdecimal() for word in head):
         try:
@@ -47,8 +55,9 @@ def _announced(path: str, line: int, head: list[str]) -> tuple[float, int | None
             raise malformed(path, f"line {line}: {error}", "correct it") from None
     raise malformed(
         path,
-        f"line {line}: {shown(' '.join(head))} is neither 'n_states n_transitions' nor 'dtmc'",
-        "export a discrete-time Markov chain (decision processes and rates are not read)",
+        f"line {line}: {shown(' '.join(head))} is neither 'n_states n_transitions' nor 'dtmc' "
+        "nor 'ctmc'",
+        "export a Markov chain (decision processes are not read)",
     )
 
 

@@ -44,6 +44,10 @@ GOOD = {
         "--threads",
         1,
     ],
+    "reach": [
+        *("--target", "c", "--avoid", "b", "--within", 5, "--start", "a"),
+        *("--reward", "{score}", "--long-run", "--output", "{folder}/reach.csv"),
+    ],
     "mix": ["--start", "a", "c", "--steps", 7, "--bound"],
     "balance": ["--tol", 1e-9],
     "sweep": ["--reward", "{score}", "--betas", "inf", 1, 0.5, "--level", 1],
@@ -60,6 +64,7 @@ BAD = {
     "stationary": (["--tol", 2], "tol must be"),
     "gap": (["--tol", 2], "tol must be"),
     "hit": (["--target", "d"], "no state 'd'"),
+    "reach": (["--target", "d"], "no state 'd'"),
     "mix": (["--start", 7], "no state '7'"),
     "balance": (["--tol", -1], "tol must be"),
     "sweep": (["--betas", 1], "give --reward"),

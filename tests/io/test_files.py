@@ -331,7 +331,6 @@ def test_malformed_csv(write, text, fragments):
     [
         ("", ["line 1", "n_states n_transitions"]),
         ("mdp\n0 0 1 1\n", ["line 1", "'mdp'", "decision processes"]),
-        ("ctmc\n0 1 3\n", ["line 1", "'ctmc'", "rates"]),
         ("2 2 2\n0 0 1 1\n1 0 0 1\n", ["line 1", "decision processes"]),
         ("2 2\n0 1 1\n", ["line 1 announces 2 transitions and 1 follow"]),
         ("2 1\n0 1\n", ["line 2", "2 fields", "from to probability"]),
