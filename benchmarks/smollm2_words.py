@@ -59,7 +59,9 @@ def vocabulary(model, n_words):
         is_free = n_done < n_free
         is_open = (np.ones(len(names), bool) if is_free else has_valence) & ~np.isin(names, chosen)
         n_more = min(max(6, n_done // 3), (n_free if is_free else n_grown) - n_done)
-        order = np.argsort(np.where(is_open, -mass, np.inf), kind="stable")
+        order = [i for i in np.argsort(-mass, kind="stable") if is_open[i]]
+        if not order:
+            raise ValueError(f"there are candidates for {len(chosen)} words only")
         chosen += [names[i] for i in order[:n_more]]
     return chosen + feelings
 

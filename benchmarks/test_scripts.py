@@ -1,13 +1,24 @@
 """The scripts other than the table, at small sizes."""
 
 import math
+import string
 
 import numpy as np
 import pytest
 
 import fastebm as fe
 
-from . import big_chain, chains, reference, rlvr_coverage, rlvr_rates, rlvr_runs, roofline
+from . import (
+    big_chain,
+    chains,
+    reference,
+    rlvr_coverage,
+    rlvr_rates,
+    rlvr_runs,
+    roofline,
+    smollm2_words,
+    word_questions,
+)
 from .cases import gap
 
 
@@ -78,3 +89,32 @@ def test_training_logs_give_five_tables(tmp_path, capsys):
     rlvr_runs.main(tmp_path / "log.csv")
     lines = capsys.readouterr().out.splitlines()
     assert len([line for line in lines if line.startswith("| a |")]) == 5
+
+
+def test_a_recorded_kernel_is_what_the_dataset_reads(tmp_path, monkeypatch):
+    liked = ["hate", "pain", "hero", "joy", "fear", "calm", "kill", "peace"]
+    words = [*smollm2_words.SEEDS, "moon", "sky", "table", *liked]
+    letters = sorted({*smollm2_words.PROMPT, *string.ascii_lowercase})
+    tokens = [" " + word for word in words] + letters
+    rows = np.random.default_rng(0).dirichlet(np.ones(len(tokens)), len(tokens))
+    model = fe.llm.TableModel(tokens, rows)
+    monkeypatch.setattr(smollm2_words, "candidates", lambda _: {w: i for i, w in enumerate(words)})
+    chain = smollm2_words.record(model, tmp_path / "words.npz", n_words=15)
+    assert set(smollm2_words.SEEDS) < set(chain.labels)
+    assert len(set(liked) & set(chain.labels)) >= 3
+    monkeypatch.setattr(fe.datasets, "_RECORDED", {"words": str(tmp_path / "words.npz")})
+    read = fe.datasets.load("words")
+    assert read.labels == chain.labels and read.model == model.name
+    P, Q = read.to_scipy().toarray(), chain.to_scipy().toarray()
+    np.testing.assert_allclose(P, Q, rtol=1e-3)
+    np.testing.assert_allclose(read.leak, chain.leak, atol=1e-3)
+    np.testing.assert_allclose(read.unresolved, chain.unresolved, rtol=1e-6)
+
+
+def test_the_questions_to_the_recorded_words(capsys):
+    word_questions.main([])
+    answers = capsys.readouterr().out
+    assert "entropy production" in answers and answers.count("\n| ") >= 10
+    chain = fe.datasets.load("smollm2-words")
+    assert word_questions.power(chain, 1000, 3)["words"] == 1.0
+    assert 0 < word_questions.lumped(chain) < fe.detailed_balance(chain).flux_violation

@@ -146,7 +146,8 @@ class WordMasses:
     def masses(self) -> Masses:
         """Of the prompts done so far."""
         n_done = self.done[0]
-        found = Masses(np.zeros((n_done, len(self.prompts))), np.zeros(n_done))
+        n_words = sum(word >= 0 for word in self.trie.word)
+        found = Masses(np.zeros((n_done, n_words)), np.zeros(n_done))
         for _ in self._levels(found):
             pass
         return found
