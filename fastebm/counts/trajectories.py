@@ -80,6 +80,12 @@ class TrajectoryPieces:
         missing = [point is None or point != point or _is_na(point) for point in points]
         known = [point for point, is_missing in zip(points, missing, strict=True) if not is_missing]
         if all(isinstance(point, int) and not isinstance(point, bool) for point in known):
+            for at, point in enumerate(points):
+                if not missing[at] and not -(2**63) <= point < 2**63:
+                    raise InvalidChainError(
+                        f"trajectory {number} has state {point} at position {at}, which is beyond"
+                        " the largest that can be counted; renumber the states"
+                    )
             numbers = [-1 if gone else point for point, gone in zip(points, missing, strict=True)]
             return self._state_numbers(np.array(numbers, np.int64), number)
         if self._has_numbers:

@@ -1,6 +1,6 @@
 """A reactive flux between sets of states (Noe, Schuette, Vanden-Eijnden, Reich & Weikl 2009)."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -8,9 +8,6 @@ from .._runtime.memory import forecast_memory
 from .._runtime.results import StepsResult, result
 from .._runtime.types import FloatArray, Int32Array, IntArray
 from .sets import memberships_of
-
-if TYPE_CHECKING:
-    from .reactive_flux import ReactiveFlux
 
 
 @result
@@ -48,8 +45,9 @@ class CoarseFlux(StepsResult):
     time_unit: str | None
 
 
-def coarse_flux(flux: "ReactiveFlux", sets: Any) -> CoarseFlux:
-    """The flux between sets, which are split at the border of source and target."""
+def coarse_flux(flux: Any, sets: Any) -> CoarseFlux:
+    """The flux between sets, which are split at the border of source and target, of a
+    `ReactiveFlux` (whose module imports this one)."""
     n = len(flux.pi)
     place = np.full(n, 1, dtype=np.int64)
     place[flux.source], place[flux.target] = 0, 2

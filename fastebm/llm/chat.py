@@ -30,7 +30,9 @@ def chat(model: Any, messages: Messages) -> list[int]:
 
     Examples
     --------
-    >>> tokens = llm.chat(model, [{"role": "user", "content": "What is 3 + 4?"}])  # doctest: +SKIP
+    ::
+
+        tokens = llm.chat(model, [{"role": "user", "content": "What is 3 + 4?"}])
     """
     model = as_model(model)
     if not hasattr(model, "chat_tokens"):

@@ -234,9 +234,11 @@ def from_transformers(
 
     Examples
     --------
-    >>> model = AutoModelForCausalLM.from_pretrained("folder")  # doctest: +SKIP
-    >>> tokenizer = AutoTokenizer.from_pretrained("folder")  # doctest: +SKIP
-    >>> model = llm.from_transformers(model, tokenizer)  # doctest: +SKIP
+    ::
+
+        model = AutoModelForCausalLM.from_pretrained("folder")
+        tokenizer = AutoTokenizer.from_pretrained("folder")
+        model = llm.from_transformers(model, tokenizer)
     """
     return TransformersModel(model, tokenizer, num_threads)
 

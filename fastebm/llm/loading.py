@@ -54,7 +54,9 @@ def load(
 
     Examples
     --------
-    >>> model = llm.load("smollm2")  # doctest: +SKIP
+    ::
+
+        model = llm.load("smollm2")
     """
     if n_ctx is not None:
         n_ctx = count(n_ctx, "n_ctx")
@@ -101,7 +103,9 @@ def from_llama_cpp(
 
     Examples
     --------
-    >>> model = llm.from_llama_cpp(llama_cpp.Llama("model.gguf"))  # doctest: +SKIP
+    ::
+
+        model = llm.from_llama_cpp(llama_cpp.Llama("model.gguf"))
     """
     if llama.lora_path:
         raise InvalidChainError(

@@ -53,9 +53,10 @@ class InformationCurve(Result):
     kind : "all states" | "sample"
     level : float or None
         Of the interval from a sample.
-    pi_kind : "proven" | "converged"
+    pi_kind : "proven" | "converged" | "none"
         What `lower` and `upper` assume of pi: nothing, or that its relative error is the tolerance
         at which the power steps converged (a sample from a chain whose pi has no proven error).
+        "none": pi did not converge and its error is unknown; the ends are 0 and inf.
     converged : bool
         The stationary distribution did.
     """
@@ -164,7 +165,7 @@ def information_curve(
         entropy = float(pi[likely] @ most)
         is_exact = likely.size == 0 or (n_starts is None and likely.size <= MAX_EXACT)
         drawn = np.arange(likely.size)
-        pi_kind = "proven"
+        pi_kind = "proven" if law.converged or np.isfinite(law.error) else "none"
         if not is_exact:
             n = DEFAULT_STARTS if n_starts is None else n_starts
             drawn = generator.choice(likely.size, n, p=pi[likely] * most / entropy)

@@ -1,4 +1,4 @@
-"""A die, a queue in continuous time and crowds from files of PRISM and Storm, on the command line."""
+"""A die, a queue in continuous time and crowds from files of PRISM and Storm."""
 
 import numpy as np
 import pytest
