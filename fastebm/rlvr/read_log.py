@@ -15,7 +15,8 @@ from ..io.opening import malformed
 from .log_answers import TEXTS, Groups, groups_of, is_answers, shares
 from .log_curves import Curves, curves_of, of_one_run
 from .log_fields import FIELDS, PER_ANSWER, PER_TOKEN, TRAINERS, UNSTATED, detect
-from .log_tables import LogTable, files_of, product, read_table
+from .log_files import files_of
+from .log_tables import LogTable, product, read_table
 
 # What `units` may say.
 _UNITS = {"per answer": PER_ANSWER, "per token": PER_TOKEN}
