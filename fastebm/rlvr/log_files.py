@@ -1,4 +1,4 @@
-"""Which files make up a training log: those that were named, and what folders hold."""
+"""The files of a training log: those that are given, and those in a folder."""
 
 import re
 from collections.abc import Sequence
