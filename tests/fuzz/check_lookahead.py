@@ -103,7 +103,7 @@ def first_exit_policy(case):
     yield between("value", low, want[known], high, 1e-15)
 
 
-@analysis("irreducible")
+@analysis("irreducible", weight=0.5)
 def average_policy(case):
     rng = case.rng
     reward = rng.normal(size=case.n) * 10.0 ** rng.uniform(-1, 2)
@@ -136,7 +136,7 @@ def average_policy(case):
     yield from _enclosed(found, want, moved)
 
 
-@analysis()
+@analysis(weight=0.5)
 def discounted_policy(case):
     rng = case.rng
     discount = float(rng.choice([0.1, 0.9, 0.999, 1 - 1e-6]))
@@ -219,8 +219,8 @@ def _signed(off, leak, right):
 def _perron(M):
     """(log v, log (M v / v), the policy) by policy iteration, which needs no gap; from power steps,
     without which its values may exceed all bounds. None where it does not converge."""
-    v, width = elimination.precise(np.zeros(len(M))), np.inf
-    for _ in range(80):
+    v, width, lost = elimination.precise(np.zeros(len(M))), np.inf, 0
+    while lost < 10:
         Tv, policy = _weighted(M, v)
         rho = Tv - v
         last, width = width, max(rho) - min(rho)
@@ -239,6 +239,7 @@ def _perron(M):
         step[rest] = _signed(off[np.ix_(rest, rest)], off[rest, anchor], right[rest])
         if max(abs(step)) < 1e4:
             v = v - v[anchor] + step
+        lost += not width < 0.5 * last
     return None
 
 
