@@ -296,8 +296,6 @@ def make_parser() -> argparse.ArgumentParser:
         if name == "hit":
             target = command.add_mutually_exclusive_group(required=True)
             spellings |= _add(target, {x: OPTIONS[x] for x in ("--target", "--level")})
-        if name == "reach":
-            spellings["t"] = "--within"
         command.set_defaults(run=run, spellings=spellings, usage_error=command.error)
     commands.choices["mix"].set_defaults(n_steps=100)
     text = "the whole analysis on a real language model"

@@ -2,6 +2,7 @@
 a target, within some steps or time, the reward until then and the long-run average."""
 
 import argparse
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -133,6 +134,8 @@ def _reached(
         for name in ("tol", "num_threads", "progress")
         if getattr(args, name) is not None
     }
+    if args.within is not None and not 0.0 <= args.within < math.inf:
+        raise InvalidChainError(f"--within must be at least 0 and finite, got {args.within}")
     if args.within is not None and chain.rate is not None:
         if args.max_iter is not None:
             raise InvalidChainError("--max-iter has no meaning for a time; leave it out")
@@ -141,9 +144,9 @@ def _reached(
         options["max_iter"] = args.max_iter
     steps: int | None = None
     if args.within is not None:
-        if not float(args.within).is_integer() or args.within < 0:
+        if not float(args.within).is_integer():
             raise InvalidChainError(
-                f"--within {args.within}: steps are whole numbers from 0 on; give --rates if the "
+                f"--within {args.within}: steps are whole numbers; give --rates if the "
                 "numbers of the file are rates"
             )
         steps = int(args.within)

@@ -1,4 +1,4 @@
-"""A die, a queue in continuous time and crowds from files of PRISM and Storm."""
+"""A die, a queue in continuous time and crowds: files of PRISM and Storm on the command line."""
 
 import numpy as np
 import pytest
@@ -240,7 +240,7 @@ def test_what_reach_refuses(tmp_path, call):
     for options, fragment in (
         (["--target", "seven"], "no label 'seven'; the labels are 'init', 'done', 'six'"),
         (["--target", "six", "--within", "1.5"], "whole numbers"),
-        (["--target", "six", "--within", "-1"], "whole numbers"),
+        (["--target", "six", "--within", "-1"], "--within must be"),
         (["--target", "six", "--avoid", "done"], "must be disjoint"),
         (["--target", "six", "--state-labels", tmp_path / "none.lab"], "none.lab"),
         (["--target", "six", "--rates", "--lag", "2"], "--lag has no meaning"),

@@ -32,6 +32,7 @@ def test_every_command_has_the_spelling_of_its_options():
     parser = make_parser()
     required = {
         "hit": ["--level", "1"],
+        "reach": ["--target", "1"],
         "sweep": ["--betas", "1"],
         "tilt": ["--beta", "1", "--output", "x"],
         "policy": ["--objective", "average", "--beta", "1"],
