@@ -23,7 +23,7 @@ PLACE = "{word}"
 LEAK = "<leak>"  # the label of the state of everything that is no word of the vocabulary
 # For each pair of words: the laws after the prompts and their copies, the masses of two levels of
 # the trie, the kernel, and the chain.
-BYTES_A_PAIR = 80
+BYTES_A_PAIR = 64
 BYTES_A_TOKEN = 24  # of a batch: log probabilities, probabilities and a product
 
 Prompt: TypeAlias = str | Callable[[str], Sequence[int]]
