@@ -173,7 +173,7 @@ class Call:
 
         answer = self.answer | {"wall_s": time.perf_counter() - self.begin}
         stopped = answer["status"] == "interrupted"
-        if self.args.command == "demo" and not stopped:  # it has printed a summary
+        if self.args.command in ("demo", "llm demo") and not stopped:  # it has printed a summary
             return
         is_lines = getattr(self.args, "json_lines", False)
         if is_lines and not (stopped or "error" in answer):  # each temperature is printed

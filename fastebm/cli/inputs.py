@@ -134,7 +134,10 @@ FREE = (
     *("verify", "trust", "run", "spellings", "usage_error"),
 )
 # The options, and the argument of `pagerank`, that name files to read.
-INPUTS = (*("graph", "counts", "score", "reward", "personalization", "dangling", "state_labels"),)
+INPUTS = (
+    *("graph", "counts", "score", "reward", "personalization", "dangling", "state_labels"),
+    "words",
+)
 # How a chain was read, which its own fingerprint covers.
 COVERED = ("chain", "symmetric", "normalize", "rates", "format", "lazy")
 

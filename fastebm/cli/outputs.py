@@ -23,7 +23,10 @@ from .inputs import INPUTS, one_line
 Table: TypeAlias = Mapping[str, npt.NDArray[Any] | Sequence[str]]
 
 # The commands whose --output is a table.
-WITH_TABLES = ("analyze", "stationary", "hit", "mix", "balance", "pagerank", "reach")
+WITH_TABLES = (
+    *("analyze", "stationary", "hit", "mix", "balance", "pagerank", "reach"),
+    *("llm answers", "llm words"),
+)
 SUFFIXES = (".npy", ".csv", ".parquet")
 # Rows that are turned into text or into an Arrow table at once.
 ROWS = 1 << 16

