@@ -71,6 +71,7 @@ def require_outputs(args: argparse.Namespace) -> None:
     written = {name: getattr(args, name, None) for name in names}
     read = [getattr(args, name, None) for name in ("chain", *INPUTS)]
     read += getattr(args, "log", [])
+    read += [model.removeprefix("table:")] if (model := getattr(args, "model", None)) else []
     seen = {os.path.realpath(path): "is an input of the command" for path in read if path}
     for name, path in written.items():
         if path is None:

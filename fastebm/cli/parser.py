@@ -8,8 +8,8 @@ from .._version import __version__
 from . import argument_types
 from .command_table import COMMANDS
 from .commands import run_demo
-from .outputs import print_text
 from .llm import add_llm
+from .outputs import print_text
 from .pagerank import add_pagerank
 from .policy import POLICY_OPTIONS
 from .reach import REACH_OPTIONS

@@ -27,6 +27,7 @@ CALLS = (
     (r"\bdetailed_balance\(chain\)", "'fastebm balance CHAIN'"),
     (r"columns=\{'(\w+)': NAME\}", r"--column \1=NAME"),
     (r"units=\{'(\w+)': '([^']*)'\}", r"--unit \1='\2'"),
+    (r", or pass normalize=False", ""),
     (r"reward_range=\(LOW, HIGH\)", "--reward-range LOW HIGH"),
 )
 KEYWORD = re.compile(r"\b(?P<name>[a-z]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[\w.+-]*\w)?")

@@ -23,16 +23,15 @@ from ..rlvr import expectation
 from .facts import version_of, versions
 from .files import Say, plain, write_json
 from .llm_answers import AnswerStudy, study_answers
-from .llm_runs import kept_answers, kept_words
-from .llm_words import WordStudy, study_words
+from .llm_runs import WORD_PROMPT, kept_answers, kept_words
+from .llm_words import LEVEL, WordStudy, study_words
 
 EXAMPLES = "1 + 2 = 3\n6 + 8 = 14\n23 + 45 = 68\n"
 SUMS = (
     *((3, 4), (9, 5), (8, 8), (17, 5), (12, 9), (26, 37), (58, 16), (45, 54), (71, 19), (84, 67)),
 )
-WORD_PROMPT = "Free association: night -> dark, bread -> butter, doctor -> nurse, {word} ->"
 BETAS, WORD_BETAS = (1.0, 0.5, 0.2), (math.inf, 4.0, 2.0, 1.0, 0.5)
-MAX_NODES, MAX_LENGTH, WIDTH, LEVEL, WANTED = 500, 12, 0.002, 2.5, 0.9
+MAX_NODES, MAX_LENGTH, WIDTH, WANTED = 500, 12, 0.002, 0.9
 
 #: A line of the summary: name, finding, meaning.
 Line: TypeAlias = tuple[str, str, str]
@@ -184,13 +183,13 @@ class LlmDemo:
                 }
             )
         self.say_section(
-            f"{self.model.name}: how likely is a sum right? (three solved examples before it)",
+            f"{self.model.name}: how likely is a sum right, after three solved examples?",
             *(
                 (
                     found["sum"],
                     between(found["accuracy"], 5),
-                    f"{found['n_passes']:3} passes; most often"
-                    f" {found['answers'][0].text.strip()!r} {found['answers'][0].mass:.3f}",
+                    f"{found['n_passes']:3} passes; the heaviest answer is "
+                    f"{found['answers'][0].text!r}, {found['answers'][0].mass:.3f}",
                 )
                 for found in listed
             ),
@@ -199,7 +198,7 @@ class LlmDemo:
 
     def _tuned(self, trees: list[Any]) -> None:
         table = PromptAnswers.of(trees)
-        tuned = []
+        tuned = list[dict[str, Any]]()
         for beta in (math.inf, *BETAS):
             policies = [tree.policy(beta) for tree in trees]
             tuned.append(
@@ -216,9 +215,9 @@ class LlmDemo:
             f"beta_for_mean_accuracy_{WANTED}": self._beta_for(table),
             "tuned": tuned,
         }
-        hardest = trees[int(table.upper.argmin())]
-        self.study_of_sums = study = study_answers(hardest, BETAS)
-        self.facts["hardest"] = study
+        dearest = trees[int(table.path_kl(BETAS[-1])[0].argmax())]
+        self.study_of_sums = study = study_answers(dearest, BETAS)
+        self.facts["dearest"] = study
         rows = [
             (
                 f"beta {found['beta']:g}" if math.isfinite(found["beta"]) else "the model",
@@ -252,9 +251,9 @@ class LlmDemo:
             (
                 repr(step.text),
                 f"{step.reference:.4f} -> {between(step.policy)}",
-                "probability given the tokens before it, before and after",
+                "" if i else "probability given the tokens before it, before and after",
             )
-            for step in strongest.along
+            for i, step in enumerate(strongest.along)
         ]
         by_length = [
             (f"first {n} tokens", between(ends), "nats of KL")
@@ -262,8 +261,8 @@ class LlmDemo:
             if n
         ]
         self.say_section(
-            f"where the tilt acts at beta {strongest.beta:g}, on the sum that the model finds "
-            f"hardest: {study.tree.prompt.splitlines()[-1]!r}",
+            f"where the tilt acts at beta {strongest.beta:g}, on the sum that it changes most: "
+            f"{study.tree.prompt.splitlines()[-1]!r}",
             *along,
             *by_length,
         )
@@ -281,12 +280,7 @@ class LlmDemo:
             progress=self.progress,
         )
         study = study_words(
-            chain,
-            WORD_BETAS,
-            level=LEVEL,
-            rng=self.seed,
-            num_threads=self.num_threads,
-            progress=self.progress,
+            chain, WORD_BETAS, rng=self.seed, num_threads=self.num_threads, progress=self.progress
         )
         self.study_of_words, self.facts["words"] = study, study
         self.converged &= study.converged
@@ -316,11 +310,11 @@ class LlmDemo:
                 (
                     f"beta {tilt.beta:g}",
                     f"valence {shown(tilt.mean_reward)}, KL {shown(tilt.reference_kl)}",
-                    f"flux violation {shown(tilt.flux_violation)}, "
-                    f"{shown(None if tilt.hitting is None else tilt.hitting.mean_from_pi)} words to "
-                    f"one of valence {LEVEL:g} or more",
+                    f"flux violation {shown(tilt.flux_violation)}, {shown(times)} words to one of "
+                    f"valence {LEVEL:g} or more",
                 )
                 for tilt in study.temperatures
+                for times in [None if tilt.hitting is None else tilt.hitting.mean_from_pi]
             ),
         )
 

@@ -13,6 +13,7 @@ from .. import plot
 from ..chains.words import WordChain
 from ..llm.answer_tree import AnswerTree
 from ..llm.tree_policy import TokenTilt, TreePolicy
+from ..plot._axes import literal
 from .figures import Drawing, arrhenius, figure
 from .llm_answers import AnswerStudy
 from .llm_words import WordStudy
@@ -20,6 +21,8 @@ from .llm_words import WordStudy
 # Of the tree: answers that are drawn, and the longest token that is written out.
 N_ANSWERS, SHOWN = 8, 14
 N_BETAS = 25
+# The font of the figures has all characters before this one.
+SURE = "\u0500"
 BAND = "#0072B2"
 
 
@@ -141,9 +144,13 @@ def _log_ratio(step: TokenTilt) -> float:
 
 
 def _written(text: str) -> str:
-    """A token as it is drawn: white space visible, and no mark of mathematics."""
-    text = text.replace("\n", "↵").replace(" ", "␣").replace("$", r"\$") or "(end)"
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    """A token as it is drawn: white space visible, characters that the font may lack as codes."""
+    known = {"\n": "↵", " ": "␣"}
+    shown = "".join(
+        known.get(x) or (x if x.isprintable() and x < SURE else x.encode("unicode_escape").decode())
+        for x in text
+    )
+    return literal(shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…") or "(end)"
 
 
 def figures_of_words(chain: WordChain, study: WordStudy) -> Iterator[Drawing]:

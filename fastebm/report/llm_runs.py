@@ -1,8 +1,8 @@
-"""Answers and words of a model as parts of a longer call, whose checkpoint keeps them to its end."""
+"""Answers and words of a model as parts of a longer call, whose checkpoint keeps them."""
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ..llm.prefix_tree import PrefixTree
 from ..llm.sampling import prompt_tokens
 from ..llm.verifier import Verify
 from ..llm.word_chain import word_chain
+
+#: What a model is told to ask for the next word.
+WORD_PROMPT = "Free association: night -> dark, bread -> butter, doctor -> nurse, {word} ->"
 
 
 def kept_answers(
@@ -56,12 +59,13 @@ def kept_answers(
         expansion.restore(saved["nodes"], saved["rows"])
         return AnswerTree.of(expansion, prompt)
 
-    return stage(
+    made: AnswerTree = stage(
         f"{name} of {model.name}",
         lambda: answers(model, prompt, verify, max_nodes=max_nodes, progress=progress, **options),
         pack=lambda tree: tree.state(),
         unpack=unpacked,
     )
+    return made
 
 
 def kept_words(model: LanguageModel, words: Sequence[str], **options: Any) -> WordChain:
@@ -75,12 +79,12 @@ def kept_words(model: LanguageModel, words: Sequence[str], **options: Any) -> Wo
         arrays = {name: saved[name] for name in saved["names"].tolist()}
         facts = json.loads(str(saved["facts"]))
         chain = MarkovChain._assemble(arrays, facts, list(words))
-        again: Any = words_again(chain, arrays, facts)
-        return again
+        return cast(WordChain, words_again(chain, arrays, facts))
 
-    return stage(
+    made: WordChain = stage(
         f"kernel of {model.name}",
         lambda: word_chain(model, words, **options),
         pack=packed,
         unpack=unpacked,
     )
+    return made

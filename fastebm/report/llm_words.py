@@ -1,6 +1,7 @@
 """What a kernel of words says: detailed balance, mixing, and tilts by the valence of the words."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from .facts import heaviest_states
 from .sweep import Temperature, sweep, tilted_at
 
 N_WORDS = 10
+#: VADER valence of a superior word.
+LEVEL = 2.5
 
 
 @result
@@ -106,7 +109,7 @@ def study_words(
     chain: WordChain,
     betas: Sequence[float],
     *,
-    level: float,
+    level: float = LEVEL,
     rng: int = 0,
     num_threads: int | None = None,
     progress: bool = False,
@@ -126,12 +129,10 @@ def study_words(
             return None
 
     balance = attempt("balance", lambda: detailed_balance(chain, num_threads=num_threads))
-    gaps = {
-        kind: attempt(
-            f"{kind} gap", lambda kind=kind: spectral_gap(chain, kind=kind, rng=rng, **options)
-        )
-        for kind in ("additive", "absolute")
-    }
+    gaps = dict[str, Any]()
+    for kind in ("additive", "absolute"):
+        find = partial(spectral_gap, chain, kind=kind, rng=rng, **options)
+        gaps[kind] = attempt(f"{kind} gap", find)
     gaps = {kind: gap for kind, gap in gaps.items() if gap is not None}
     superior: BoolArray = superior_states(np.asarray(chain.reward), level)
     reached = level if superior.any() else None
