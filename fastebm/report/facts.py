@@ -174,3 +174,17 @@ def heaviest_states(chain: MarkovChain, pi: FloatArray, n: int) -> list[dict[str
     """The n states of largest stationary mass, with that mass."""
     order = np.argsort(-pi, kind="stable")[:n]
     return [named(chain, state) | {"pi": float(pi[state])} for state in order]
+
+
+def between(ends: tuple[float, float], digits: int = 4) -> str:
+    """An interval as text, rounded outward."""
+    low, high = ends
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{low:g} to {high:g}"
+    text = [f"{low:.{digits}f}", f"{high:.{digits}f}"]
+    unit = 10.0**-digits
+    if float(text[0]) > low:
+        text[0] = f"{low - unit:.{digits}f}"
+    if float(text[1]) < high:
+        text[1] = f"{high + unit:.{digits}f}"
+    return f"{text[0]} to {text[1]}"

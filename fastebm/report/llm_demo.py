@@ -19,8 +19,8 @@ from ..errors import InvalidChainError
 from ..llm.many_prompts import PromptAnswers
 from ..llm.model import LanguageModel
 from ..llm.verifiers import number_is
-from ..rlvr import expectation
-from .facts import version_of, versions
+from ..rlvr.prompts import expectation
+from .facts import between, version_of, versions
 from .files import Say, plain, write_json
 from .llm_answers import AnswerStudy, study_answers
 from .llm_runs import WORD_PROMPT, kept_answers, kept_words
@@ -328,17 +328,3 @@ def mean_of(ends: Sequence[tuple[float, float]]) -> tuple[float, float]:
     low, high = (float(expectation(np.array(side))) for side in zip(*ends, strict=True))
     slack = (2.0 * len(ends) + 16.0) * 2.0**-53
     return low - abs(low) * slack, high + abs(high) * slack
-
-
-def between(ends: tuple[float, float], digits: int = 4) -> str:
-    """An interval as text, rounded outward."""
-    low, high = ends
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{low:g} to {high:g}"
-    text = [f"{low:.{digits}f}", f"{high:.{digits}f}"]
-    unit = 10.0**-digits
-    if float(text[0]) > low:
-        text[0] = f"{low - unit:.{digits}f}"
-    if float(text[1]) < high:
-        text[1] = f"{high + unit:.{digits}f}"
-    return f"{text[0]} to {text[1]}"

@@ -13,7 +13,6 @@ from .. import plot
 from ..chains.words import WordChain
 from ..llm.answer_tree import AnswerTree
 from ..llm.tree_policy import TokenTilt, TreePolicy
-from ..plot._axes import literal
 from .figures import Drawing, arrhenius, figure
 from .llm_answers import AnswerStudy
 from .llm_words import WordStudy
@@ -150,7 +149,8 @@ def _written(text: str) -> str:
         known.get(x) or (x if x.isprintable() and x < SURE else x.encode("unicode_escape").decode())
         for x in text
     )
-    return literal(shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…") or "(end)"
+    shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
+    return shown.replace("$", r"\$") or "(end)"
 
 
 def figures_of_words(chain: WordChain, study: WordStudy) -> Iterator[Drawing]:

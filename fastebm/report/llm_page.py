@@ -5,11 +5,10 @@ from typing import Any
 
 from .._version import __version__
 from ..chains.words import WordChain
-from .facts import versions
+from .facts import between, versions
 from .files import plain, write_json
 from .html import Section, render, section
 from .llm_answers import AnswerStudy, AnswerTilt
-from .llm_demo import LlmDemo, between
 from .llm_figures import figures_of_answers, figures_of_words
 from .llm_words import WordStudy
 from .tables import rows, tables
@@ -41,7 +40,7 @@ def page_of_words(
     )
 
 
-def page_of_demo(demo: LlmDemo, report: dict[str, Any]) -> str:
+def page_of_demo(demo: Any, report: dict[str, Any]) -> str:
     """The HTML text of a finished run and of its report."""
     sums, words = demo.study_of_sums, demo.study_of_words
     sections = [] if sums is None else sections_of_answers(sums)

@@ -19,6 +19,7 @@ from fastebm._runtime import progress
 from fastebm.cli import main
 from fastebm.cli.parser import make_parser
 from fastebm.report import llm_demo
+from fastebm.report.facts import between
 from fastebm.report.llm_answers import verifier_of
 
 # "b" and the end after it is right: 0.3 x 0.1.
@@ -443,4 +444,4 @@ def test_demo_of_few_sums_in_python(files):
     ],
 )
 def test_intervals_are_rounded_outward(ends, text):
-    assert llm_demo.between(ends) == text
+    assert between(ends) == text
