@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 
 from .. import plot
 from ..chains.words import WordChain
@@ -23,6 +22,7 @@ N_BETAS = 25
 # The font of the figures has all characters before this one.
 SURE = "\u0500"
 BAND = "#0072B2"
+TILT = LinearSegmentedColormap.from_list("tilt", [BAND, "0.6", "#D55E00"])
 
 
 def figures_of_answers(study: AnswerStudy) -> Iterator[Drawing]:
@@ -93,8 +93,8 @@ def tree_figure(tree: AnswerTree, beta: float) -> Drawing:
     paths = [(answer.score, tuned.along(answer)) for answer in tree.top(N_ANSWERS, merge=False)]
     return figure(
         "tree",
-        f"The heaviest answers. On each token its probability of the model, and tuned at beta "
-        f"{beta:g}; orange tokens gain, blue ones lose.",
+        "The heaviest answers. Below each token its probability under the model → tuned at beta "
+        f"{beta:g} (the middle of its interval). Orange tokens gain, blue ones lose.",
         _drawn_tree,
         paths,
     )
@@ -110,19 +110,23 @@ def _drawn_tree(paths: Sequence[tuple[float, Sequence[TokenTilt]]], *, ax: Axes)
             rows.setdefault(name, []).append(row)
     ratios = {name: _log_ratio(step) for name, step in edges.items()}
     size = max([abs(ratio) for ratio in ratios.values()] + [1e-3])
-    norm, colours = TwoSlopeNorm(0.0, -size, size), colormaps["PuOr_r"]
+    norm = TwoSlopeNorm(0.0, -size, size)
     everything = list(range(len(paths)))
     for name, step in edges.items():
         y = float(np.mean(rows[name]))
         start = float(np.mean(rows.get(name[:-1], everything)))
-        x, colour = len(name), colours(norm(ratios[name]))
+        x, colour = len(name), TILT(norm(ratios[name]))
         ax.plot([x - 1, x - 0.75, x], [start, y, y], color=colour, lw=1.0 + 4.0 * step.reference)
-        text = _written(step.text)
-        ax.text(x - 0.4, y, text, ha="center", va="bottom", fontsize=7)
-        after = sum(step.policy) / 2.0
-        ax.text(
-            x - 0.4, y, f"{step.reference:.2g} → {after:.2g}", ha="center", va="top", fontsize=5
-        )
+        probabilities = f"{step.reference:.2g} → {sum(step.policy) / 2.0:.2g}"
+        for text, points, offset in ((_written(step.text), 7, 3), (probabilities, 5, -8)):
+            ax.annotate(
+                text,
+                (x - 0.4, y),
+                xytext=(0, offset),
+                textcoords="offset points",
+                ha="center",
+                fontsize=points,
+            )
     for score, path in paths:
         name = tuple(step.token for step in path)
         mark = "✓" if score == 1.0 else "✗" if score == 0.0 else f"{score:g}"
@@ -130,6 +134,7 @@ def _drawn_tree(paths: Sequence[tuple[float, Sequence[TokenTilt]]], *, ax: Axes)
     ax.set_xlim(-0.1, max(len(path) for _, path in paths) + 0.3)
     ax.set_ylim(len(paths) - 0.4, -0.6)
     ax.set_yticks([])
+    ax.set_xticks(range(max(len(path) for _, path in paths) + 1))
     ax.set_xlabel("tokens of the answer")
     ax.set_ylabel("answers")
     return ax
