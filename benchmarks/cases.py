@@ -103,6 +103,13 @@ def policy(question, beta):
     )
 
 
+def flux(name, chain, *peers):
+    """A reactive flux; the ends of its total are proven to 1e-6."""
+    return Case(
+        "kinetics", f"reactive flux, {name}", chain, ("two committors", *peers), {"accuracy": 1e-6}
+    )
+
+
 def planted(n):
     return f"4 planted sets, n = {n}", lambda: chains.planted(n)
 
@@ -205,6 +212,8 @@ CASES = (
     policy("average", 0.5),
     policy("verifiable", 0.5),
     policy("sweep", 0.5),
+    flux(*regular(N)),
+    flux(*torus(size(128, 16)), "deeptime"),
 )
 
 
