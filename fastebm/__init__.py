@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .counts.connected_set import ConnectedSet, connected_set
     from .counts.matrix import TransitionCounts
     from .counts.transitions import count_transitions, discretize
+    from .equilibrium.cyclic import CyclicResult, cyclic_classes
     from .equilibrium.detailed_balance import BalanceResult, detailed_balance
     from .equilibrium.reversibilize import reversibilize
     from .equilibrium.stationary import StationaryResult, stationary
@@ -110,6 +111,7 @@ __all__ = [
     "ConnectedSet",
     "ConvergenceError",
     "ConvergenceWarning",
+    "CyclicResult",
     "DecodingSchedule",
     "DistributionResult",
     "DobrushinResult",
@@ -168,6 +170,7 @@ __all__ = [
     "conductance",
     "connected_set",
     "count_transitions",
+    "cyclic_classes",
     "datasets",
     "decoding_cost",
     "decoding_schedule",
