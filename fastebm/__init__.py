@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from .mixing.parallel_decoding import DecodingSchedule, decoding_cost, decoding_schedule
     from .mixing.time import MixingTimeResult, mixing_time
     from .networks.pagerank import PageRankResult, pagerank
+    from .networks.resistance import ResistanceResult, effective_resistances
     from .report.analyze import analyze
     from .report.result import Report
     from .simulation.hitting_sample import HittingSample, simulate_hitting_times
@@ -148,6 +149,7 @@ __all__ = [
     "ReachedResult",
     "ReducibleChainError",
     "Report",
+    "ResistanceResult",
     "ReturnResult",
     "ReversibleFit",
     "RewardFit",
@@ -177,6 +179,7 @@ __all__ = [
     "detailed_balance",
     "discretize",
     "dobrushin",
+    "effective_resistances",
     "eigenpairs",
     "expected_reward",
     "expected_visits",
