@@ -62,6 +62,11 @@ def irreducible():
     return fe.MarkovChain(P)
 
 
+def timed(chain):
+    """The continuous-time chain with these probabilities as rates."""
+    return fe.MarkovChain.from_rates(chain.to_scipy())
+
+
 def with_transient_state():
     """State N leads into the other states and is never entered."""
     return fe.MarkovChain(np.block([[P, np.zeros((N, 1))], [np.full((1, N + 1), 1 / (N + 1))]]))
@@ -150,6 +155,14 @@ WITHOUT_LAW = {
     "hitting_moments": lambda c: fe.hitting_moments(c, [0]),
     "hitting_probabilities": lambda c: fe.hitting_probabilities(c, [0], avoid=[1]),
     "absorption_probabilities": lambda c: fe.absorption_probabilities(c, [[0], [1]]),
+    "expected_reward": lambda c: fe.expected_reward(c, F, [0]),
+    "expected_visits": lambda c: fe.expected_visits(c, [1], target=[0]),
+    "long_run_average": lambda c: fe.long_run_average(c, F),
+    "cyclic_classes": lambda c: fe.cyclic_classes(c),
+    "pagerank": lambda c: fe.pagerank(c),
+    "law_at": lambda c: fe.law_at(timed(c), 2.0, 0),
+    "reached_by": lambda c: fe.reached_by(timed(c), [0], 2.0),
+    "holding_times": lambda c: fe.holding_times(timed(c)),
     "committor": lambda c: fe.committor(c, [0], [1]),
     "commute_times": lambda c: fe.commute_times(c, [0, 2], [1, 3]),
     "tilt": lambda c: fe.tilt(c, F, 1.0),

@@ -117,6 +117,7 @@ CALLS = {
     "markov_test.lags": lambda v: fe.markov_test(PATHS, lags=(v,), n_bootstrap=3),
     "markov_test.n_bootstrap": lambda v: fe.markov_test(PATHS, n_bootstrap=v),
     "stationary.max_iter": lambda v: fe.stationary(GENERAL, max_iter=v),
+    "CyclicResult.power.phase": lambda v: fe.cyclic_classes(CYCLE).power(v),
     "pagerank.max_iter": lambda v: fe.pagerank(COUNTS, max_iter=v),
     "expected_reward.max_iter": lambda v: fe.expected_reward(CYCLE, LEVEL, [0], max_iter=v),
     "expected_visits.max_iter": lambda v: fe.expected_visits(CYCLE, [1], target=[0], max_iter=v),

@@ -125,6 +125,9 @@ WITHOUT_THREADS = {"policy_flow", "word_chain", "rewrite_trajectories", "answers
 #: {name: call(**options)}.
 CALLS = {
     "stationary": lambda **o: fe.stationary(fresh(directed()), **o),
+    "effective_resistances": lambda **o: fe.effective_resistances(
+        counts() + counts().T, [0, 5], [70, 90], **o
+    ),
     "pagerank": lambda **o: fe.pagerank(directed(), 0.99, **o),
     "law_at": lambda **o: fe.law_at(generator(), 9.0, 0, **o),
     "law_at, squaring": lambda **o: fe.law_at(generator(40), 1e6, 0, **o),
