@@ -251,7 +251,8 @@ def answers_of(
     progress, callback
         A bar on stderr; callback(info) after every prompt.
     checkpoint : path, optional
-        A file for the trees so far, from which a later call resumes with the same bits.
+        A file for the trees so far, from which a later call resumes, with the same bits if the
+        rows of the model depend on the prefix alone.
 
     Returns
     -------
