@@ -44,7 +44,7 @@ class DiscountEnds(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
+class _DiscountPlace:
     """Where a search is: v = w + c, the widths of the sweeps before the first Newton step, Newton
     steps (-1: none yet), the smallest width at one of them and that of the last one, sweeps to be
     made before the next one, sweeps between steps in all, and products."""
@@ -67,7 +67,7 @@ class _Place:
         return {"w": self.w, "widths": np.array(self.widths), "numbers": np.array(numbers)}
 
     @classmethod
-    def of(cls, state: Mapping[str, Any]) -> "_Place":
+    def of(cls, state: Mapping[str, Any]) -> "_DiscountPlace":
         c, n_steps, before, last, *counts = state["numbers"].tolist()
         due, burst, between, products = map(int, counts)
         widths = tuple(state["widths"].tolist())
@@ -87,7 +87,7 @@ class DiscountSearch:
 
     def __init__(self, kernel: LogKernel, discount: float, v: FloatArray, tol: float) -> None:
         self.kernel, self.discount, self.tol = kernel, discount, tol
-        self.at = _Place(*_split(v, 0.0))
+        self.at = _DiscountPlace(*_split(v, 0.0))
 
     def state(self) -> dict[str, Any]:
         """Arrays from which `restore` goes on."""
@@ -95,10 +95,10 @@ class DiscountSearch:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state()`."""
-        self.at = _Place.of(state)
+        self.at = _DiscountPlace.of(state)
         self.kernel.n_products = self.at.n_products
 
-    def _move(self, place: _Place) -> None:
+    def _move(self, place: _DiscountPlace) -> None:
         self.at = replace(place, n_products=self.kernel.n_products)
 
     def ends(self) -> DiscountEnds:
@@ -152,7 +152,7 @@ class DiscountSearch:
             burst = 0
         before = min(at.before, ends.width)
         due = min(burst, MAX_BETWEEN - at.n_between)
-        place = _Place(w, c, at.widths, at.n_steps + 1, before, ends.width, due, burst)
+        place = _DiscountPlace(w, c, at.widths, at.n_steps + 1, before, ends.width, due, burst)
         self._move(replace(place, n_between=at.n_between))
 
     def _sweeps_pay(self, widths: tuple[float, ...], goal: float) -> bool:
