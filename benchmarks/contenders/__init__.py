@@ -8,7 +8,7 @@ returns the call to be measured, which returns an `Answer`.
 
 from importlib import import_module
 
-FAMILIES = ("operators", "spectral", "sets", "hitting", "walk", "policy")
+FAMILIES = ("operators", "spectral", "sets", "hitting", "walk", "policy", "networks")
 
 
 def family_module(name):
