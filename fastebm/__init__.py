@@ -13,6 +13,7 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from . import datasets as datasets
     from . import io as io
+    from . import llm as llm
     from . import plot as plot
     from . import policy as policy
     from . import rlvr as rlvr
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         Interrupted,
         InvalidChainError,
         MemoryForecastError,
+        ModelOutputError,
         NotReversibleError,
         PeriodicChainError,
         ReducibleChainError,
@@ -97,7 +99,7 @@ _HOMES = (
     *("errors", "counts", "chains", "equilibrium", "spectral", "simulation", "hitting", "mixing"),
     *("coarse_graining", "inference", "networks", "continuous_time", "report"),
 )
-_MODULES = ("datasets", "io", "plot", "policy", "rlvr")
+_MODULES = ("datasets", "io", "llm", "plot", "policy", "rlvr")
 
 __all__ = [
     "AbsorptionResult",
@@ -141,6 +143,7 @@ __all__ = [
     "MetastableResult",
     "MixingResult",
     "MixingTimeResult",
+    "ModelOutputError",
     "MomentsResult",
     "NotReversibleError",
     "PageRankResult",
@@ -198,6 +201,7 @@ __all__ = [
     "io",
     "kemeny_constant",
     "law_at",
+    "llm",
     "load",
     "long_run_average",
     "lumpability",
