@@ -246,7 +246,7 @@ def digest(value):
         if isinstance(part, fe.MarkovChain):
             part = part.fingerprint()
         if isinstance(part, llm.AnswerTree):
-            add(part.state())
+            add(part._state())
             part = part.to_dict()
         if isinstance(part, np.ndarray):
             found.update(f"{part.dtype}{part.shape}".encode())
