@@ -167,6 +167,9 @@ CALLS = {
         np.arange(50), rlvr.flow(0.1, 0.1, np.arange(50) / 20), lag=v
     ),
     "flow_curve.k": lambda v: rlvr.flow_curve([0.1, 0.2], 0.1, [0.0, 1.0], k=v),
+    "from_callable.n_vocab": lambda v: fe.llm.from_callable(len, v),
+    "from_llama_cpp.n_ctx": lambda v: fe.llm.from_llama_cpp(None, n_ctx=v),
+    "load.n_ctx": lambda v: fe.llm.load("smollm2", n_ctx=v),
     "pass_at_k.k": lambda v: rlvr.pass_at_k([0.1, 0.2], v),
 }
 # Sizes that arrays set, whatever the number.
