@@ -15,8 +15,8 @@ import pytest
 import fastebm as fe
 from fastebm import rlvr
 
-# Arguments that every function of a kind shares have tests of their own.
-SHARED = {"num_threads", "rng", "n_ctx"}
+# Arguments that every function shares have tests of their own.
+SHARED = {"num_threads", "rng"}
 # Tokens of a language model, and functions of them, are no sizes.
 TOKENS = {"prompt", "prompts", "tokens", "contexts", "prefix", "answer", "encode", "decode"}
 TOKENS |= {"next_log_probs", "value"}

@@ -8,10 +8,11 @@ from .callable_model import from_callable
 from .chat import chat
 from .hugging_face import from_transformers
 from .loading import as_model, from_llama_cpp, load
-from .many_prompts import PromptAnswers, answers_of
+from .many_prompts import answers_of
 from .model import LanguageModel
 from .open_states import OpenStates
 from .rewriting import Rewrites, rewrite_trajectories
+from .prompt_answers import PromptAnswers
 from .sampling import SampledText, sample_texts
 from .table_model import TableModel
 from .tree_policy import NextTokens, TokenTilt, TreePolicy, TunedAnswer

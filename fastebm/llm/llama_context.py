@@ -50,6 +50,7 @@ class LlamaContext:
         import llama_cpp as api
 
         self._api = api
+        self._owner = owner
         self.n_ctx = n_ctx
         self.n_vocab = int(api.llama_vocab_n_tokens(api.llama_model_get_vocab(model)))
         n_sequences = min(256, int(api.llama_max_parallel_sequences()))

@@ -220,7 +220,6 @@ CALLS = {
     "sample_texts.batch_size": lambda v: llm.sample_texts(
         TABLE, ["a"], max_length=3, rng=1, batch_size=v
     ),
-    "from_callable.n_vocab": lambda v: llm.from_callable(TABLE.next_log_probs, v),
     "answers.max_nodes": lambda v: answered(max_nodes=v),
     "answers.max_length": lambda v: answered(max_length=v),
     "answers.top_k": lambda v: answered(top_k=v),
@@ -232,6 +231,9 @@ CALLS = {
     "AnswerTree.expand.more": lambda v: answered().expand(v),
     "AnswerTree.top.k": lambda v: answered().top(v),
     "TreePolicy.prefixes.k": lambda v: answered().policy(1.0).prefixes(v),
+    "from_callable.n_vocab": lambda v: llm.from_callable(len, v),
+    "from_llama_cpp.n_ctx": lambda v: llm.from_llama_cpp(None, n_ctx=v),
+    "load.n_ctx": lambda v: llm.load("smollm2", n_ctx=v),
     "pass_at_k.k": lambda v: rlvr.pass_at_k([0.1, 0.2], v),
 }
 # Sizes that arrays set, whatever the number.

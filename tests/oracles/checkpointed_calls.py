@@ -300,7 +300,7 @@ def digest(value):
         if sp.issparse(part):
             part = part.toarray()
         if isinstance(part, llm.AnswerTree):
-            add(part.state())
+            add(part._state())
             part = part.to_dict()
         if isinstance(part, np.ndarray):
             found.update(f"{part.dtype}{part.shape}".encode())
