@@ -31,12 +31,21 @@ class LlamaContext:
     model : pointer to llama_model
     parameters : llama_context_params
         What changes numbers, such as the scaling of positions, is taken from here.
+    float32 : bool
+        The weights are float32, and so is everything else then.
     owner : object
         Kept alive as long as this context.
     """
 
     def __init__(
-        self, model: Any, parameters: Any, *, n_ctx: int, num_threads: int, owner: object
+        self,
+        model: Any,
+        parameters: Any,
+        *,
+        n_ctx: int,
+        num_threads: int,
+        owner: object,
+        float32: bool,
     ) -> None:
         import llama_cpp as api
 
@@ -46,11 +55,19 @@ class LlamaContext:
         n_sequences = min(256, int(api.llama_max_parallel_sequences()))
         n_cells = n_ctx + _CELLS_FOR_BRANCHES
         forecast_memory(
-            n_cells * _bytes_per_cell(api, model),
+            n_cells * _bytes_per_cell(api, model, float32),
             f"the key-value cache of llama.cpp for n_ctx={n_ctx}",
             "lower n_ctx",
         )
-        self._context = _new_context(api, model, parameters, n_cells, n_sequences, num_threads)
+        parameters.n_ctx = n_cells
+        # llama.cpp wants room for a row of each sequence.
+        parameters.n_batch = max(MOST_TOKENS, n_sequences)
+        parameters.n_ubatch = MOST_TOKENS
+        parameters.n_seq_max = n_sequences
+        parameters.kv_unified = parameters.swa_full = True
+        parameters.embeddings = False
+        parameters.n_threads = parameters.n_threads_batch = num_threads
+        self._context = _new_context(api, model, parameters, float32)
         self._memory = _Memory(api, self._context)
         self._batch = api.llama_batch_init(MOST_TOKENS, 0, n_sequences)
         self._cache = PrefixCache(self._memory, n_cells, n_sequences)
@@ -154,33 +171,28 @@ def _chunks(evaluations: list[Evaluation]) -> list[list[Evaluation]]:
     return [evaluations[a:b] for a, b in pairwise(bounds)]
 
 
-def _bytes_per_cell(api: Any, model: Any) -> int:
-    """Keys and values of one token in half precision."""
+def _bytes_per_cell(api: Any, model: Any, float32: bool) -> int:
+    """Keys and values of one token, in single or half precision."""
     heads = max(1, int(api.llama_model_n_head(model)))
     width = int(api.llama_model_n_embd(model)) * int(api.llama_model_n_head_kv(model)) // heads
-    return 2 * 2 * width * int(api.llama_model_n_layer(model))
+    return 2 * (4 if float32 else 2) * width * int(api.llama_model_n_layer(model))
 
 
-def _new_context(
-    api: Any, model: Any, parameters: Any, n_cells: int, n_sequences: int, num_threads: int
-) -> Any:
-    parameters.n_ctx = n_cells
-    parameters.n_batch = max(MOST_TOKENS, n_sequences)  # llama.cpp wants room for a row of each
-    parameters.n_ubatch = MOST_TOKENS
-    parameters.n_seq_max = n_sequences
-    parameters.kv_unified = True
-    parameters.swa_full = True
-    parameters.embeddings = False
-    parameters.n_threads = parameters.n_threads_batch = num_threads
-    # Flash attention skips the cells of other sequences, so that a row costs and rounds as if it
-    # were alone. A few architectures do not have it.
-    for attention in (api.LLAMA_FLASH_ATTN_TYPE_ENABLED, api.LLAMA_FLASH_ATTN_TYPE_DISABLED):
+def _new_context(api: Any, model: Any, parameters: Any, float32: bool) -> Any:
+    """Flash attention skips the cells of other sequences, so that a row costs and rounds as if it
+    were alone; but it adds in half precision, which moves log probabilities of SmolLM2 by up to 0.1
+    (by 1e-4 without it). A few architectures do not have it."""
+    enabled, disabled = api.LLAMA_FLASH_ATTN_TYPE_ENABLED, api.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    if float32:
+        parameters.type_k = parameters.type_v = api.GGML_TYPE_F32
+    for attention in [disabled] if float32 else [enabled, disabled]:
         parameters.flash_attn_type = attention
         context = api.llama_init_from_model(model, parameters)
         if context is not None:
             return context
     raise ModelOutputError(
-        f"llama.cpp could not make a context of {n_cells} tokens for this model; lower n_ctx"
+        f"llama.cpp could not make a context of {parameters.n_ctx} tokens for this model; lower"
+        " n_ctx"
     )
 
 

@@ -26,14 +26,14 @@ class LlamaCppModel:
     Attributes
     ----------
     name : str
-        File name and CRC-32 of everything that sets the numbers: the whole file, and adapters.
+        File name, CRC-32 of the whole file, and whether it is evaluated in single precision.
     n_ctx : int
         The longest context.
     """
 
     def __init__(
         self, model: Any, parameters: Any, *, n_ctx: int, num_threads: int | None, owner: Any,
-        files: Sequence[Path], settings: str = "",
+        files: Sequence[Path], settings: str = "", float32: bool = False,
     ) -> None:  # fmt: skip
         import llama_cpp as api
 
@@ -41,7 +41,7 @@ class LlamaCppModel:
         self._vocabulary = api.llama_model_get_vocab(model)
         self._refuse_other_kinds(model, files[0])
         self._template = api.llama_model_chat_template(model, None)
-        self._files, self._settings = tuple(files), settings
+        self._files, self._settings, self._float32 = tuple(files), settings, float32
         self.n_ctx = n_ctx
         self.n_vocab = int(api.llama_vocab_n_tokens(self._vocabulary))
         self.end: tuple[int, ...] = tuple(
@@ -53,7 +53,12 @@ class LlamaCppModel:
         self._lock = threading.Lock()
         threads = max(1, available_cpus() // 2) if num_threads is None else num_threads
         self._context = LlamaContext(
-            model, parameters, n_ctx=n_ctx, num_threads=resolve_threads(threads), owner=owner
+            model,
+            parameters,
+            n_ctx=n_ctx,
+            num_threads=resolve_threads(threads),
+            owner=owner,
+            float32=float32,
         )
 
     def __repr__(self) -> str:
@@ -78,7 +83,7 @@ class LlamaCppModel:
             with open(path, "rb") as file:
                 while block := file.read(_BLOCK):
                     checksum = zlib.crc32(block, checksum)
-        return f"{self._files[0].name}-{checksum:08x}"
+        return f"{self._files[0].name}-{checksum:08x}{'-float32' if self._float32 else ''}"
 
     def encode(self, text: str, *, start: bool = True) -> list[int]:
         """The tokens of a text, as `LanguageModel.encode`."""
@@ -134,8 +139,9 @@ class LlamaCppModel:
     def next_log_probs(self, contexts: Sequence[Tokens]) -> Float32Array:
         """Log probabilities of the next token, float32 of shape (n_contexts, n_vocab).
 
-        A row has the same bits whatever else is in the call and whatever was evaluated before
-        (`MOST_TOKENS` of llama_context.py has the reason).
+        In single precision a row depends on what else is in the call, and on what was evaluated
+        before, by rounding (2e-5 for SmolLM2). As stored, it has the same bits (`MOST_TOKENS` of
+        llama_context.py has the reason).
         """
         given = [tuple(context) for context in contexts]
         for i, context in enumerate(given):
