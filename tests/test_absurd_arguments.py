@@ -15,8 +15,11 @@ import pytest
 import fastebm as fe
 from fastebm import rlvr
 
-# Arguments that every function shares have tests of their own.
-SHARED = {"num_threads", "rng"}
+# Arguments that every function of a kind shares have tests of their own.
+SHARED = {"num_threads", "rng", "n_ctx"}
+# Tokens of a language model, and functions of them, are no sizes.
+TOKENS = {"prompt", "prompts", "tokens", "contexts", "prefix", "answer", "encode", "decode"}
+TOKENS |= {"next_log_probs", "value"}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def test_absurd_sizes_are_refused_by_name(name, outcomes):
 
 def integer_arguments():
     """Names "function.argument" of all public arguments that are integers."""
-    for module in (fe, rlvr, fe.policy):
+    for module in (fe, rlvr, fe.policy, fe.llm):
         for name in module.__all__:
             found = getattr(module, name)
             if inspect.isfunction(found):
@@ -69,7 +72,7 @@ def named(name, function):
     for argument, parameter in inspect.signature(function).parameters.items():
         kind = str(parameter.annotation).replace("<class 'int'>", "int")
         is_integer = re.match(r"int\b", kind) or "Sequence[int]" in kind.split("| numpy")[0]
-        if is_integer and "random" not in kind and argument not in SHARED:
+        if is_integer and "random" not in kind and argument not in SHARED | TOKENS:
             yield f"{name}.{argument}"
 
 

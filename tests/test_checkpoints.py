@@ -26,7 +26,9 @@ from fastebm.report.analyze_counts import study
 from fastebm.report.demo import run as demo
 
 N_KILLS = int(os.environ.get("FASTEBM_KILLS", "6"))
-PUBLIC = [getattr(module, name) for module in (fe, rlvr, fe.policy) for name in module.__all__]
+PUBLIC = [
+    getattr(module, name) for module in (fe, rlvr, fe.policy, fe.llm) for name in module.__all__
+]
 #: Long calls without a checkpoint, and why.
 WITHOUT = {"dobrushin": "at most fifteen passes over the entries"}
 

@@ -8,6 +8,7 @@ from .callable_model import from_callable
 from .chat import chat
 from .hugging_face import from_transformers
 from .loading import as_model, from_llama_cpp, load
+from .many_prompts import PromptAnswers, answers_of
 from .model import LanguageModel
 from .open_states import OpenStates
 from .rewriting import Rewrites, rewrite_trajectories
@@ -23,6 +24,7 @@ __all__ = [
     "LanguageModel",
     "NextTokens",
     "OpenStates",
+    "PromptAnswers",
     "Rewrites",
     "SampledText",
     "TableModel",
@@ -32,6 +34,7 @@ __all__ = [
     "WordChain",
     "answer_is",
     "answers",
+    "answers_of",
     "as_model",
     "chat",
     "from_callable",

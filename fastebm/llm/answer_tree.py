@@ -19,7 +19,7 @@ from .answer import Answer
 from .expansion import Expansion
 from .masses import Interval, lower_reach, masses
 from .model import Tokens
-from .prefix_tree import BYTES_A_ROW, FIRST, PrefixTree
+from .prefix_tree import FEWEST_CHILDREN, PrefixTree, Table, most_bytes
 from .sampling import BYTES_A_TOKEN
 from .tree_policy import TreePolicy, tree_policy
 from .verifier import identity_of
@@ -104,6 +104,10 @@ class AnswerTree(Result):
     @property
     def _tree(self) -> PrefixTree:
         return self._expansion.tree
+
+    def state(self) -> dict[str, Table]:
+        """The arrays of the tree, for a checkpoint."""
+        return self._tree.state()
 
     # --- going on ---------------------------------------------------------------------------------
 
@@ -334,7 +338,7 @@ def grow(
     checkpoint: Path | None,
 ) -> AnswerTree:
     """Expand a tree to `limit` rows."""
-    _forecast(expansion, limit)
+    most = _rows_at_most(expansion, limit)
     state = expansion.tree.state()
     options = expansion.options
 
@@ -362,7 +366,7 @@ def grow(
         callback=callback,
     ) as run:
         try:
-            for correct, wrong in expansion.batches(limit):
+            for correct, wrong in expansion.batches(most):
                 run.save()
                 frontier = max(0.0, 1.0 - correct - wrong)
                 n_rows = len(expansion.tree.rows)
@@ -375,21 +379,21 @@ def grow(
     return so_far()
 
 
-def _forecast(expansion: Expansion, limit: int) -> None:
+def _rows_at_most(expansion: Expansion, limit: int) -> int:
+    """`limit`, or fewer where there are not so many prefixes; refused if they need more memory than
+    is free."""
     model, options = expansion.model, expansion.options
-    # no more rows than prefixes shorter than max_length
     depth = math.log(limit + 1) / math.log(max(model.n_vocab, 2)) + 1
     if options.max_length <= depth:
         branching = min(model.n_vocab, options.top_k)
         prefixes = sum(branching**d for d in range(options.max_length))
-        limit = min(limit, prefixes * (1 + branching // FIRST))
+        limit = min(limit, prefixes * (1 + branching // FEWEST_CHILDREN))
     forecast_memory(
-        BYTES_A_ROW * (limit - len(expansion.tree.rows)),
-        f"a tree of max_nodes = {limit:,} evaluated prefixes",
-        "lower max_nodes",
+        most_bytes(limit), f"a tree of max_nodes = {limit:,} evaluated prefixes", "lower max_nodes"
     )
     forecast_memory(
         BYTES_A_TOKEN * min(options.batch_size, limit) * model.n_vocab,
         f"rows of batch_size = {options.batch_size:,} prefixes over {model.n_vocab:,} tokens",
         "lower batch_size",
     )
+    return limit

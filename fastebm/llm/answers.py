@@ -65,7 +65,8 @@ def answers(
         A bar on stderr; callback(info) after every batch, with the masses `correct`, `wrong` and
         `frontier`.
     checkpoint : path, optional
-        A file for the tree so far, from which a later call resumes with the same bits.
+        A file for the tree so far, from which a later call resumes, with the same bits if the rows
+        of the model depend on the prefix alone.
 
     Returns
     -------
@@ -87,7 +88,9 @@ def answers(
     Notes
     -----
     The bounds hold for the rows that the model returned, normalised: the rounding of the products
-    and sums is in them, that of the model itself is not.
+    and sums is in them, that of the model itself is not. A transformer may return another row for
+    the same prefix in another batch; with llama.cpp they differ by some 1e-5. Then a call that
+    resumes, or is repeated, has other last digits.
 
     Examples
     --------
@@ -103,22 +106,37 @@ def answers(
     >>> [round(end, 6) for end in tree.accuracy], tree.is_exhausted
     ([0.03, 0.03], True)
     """
-    count = validate.count
+    options = tree_options(
+        model, max_length, min_mass, top_p, top_k, width, batch_size, score_range
+    )
+    limit = validate.count(max_nodes, "max_nodes")
+    expansion = Expansion(model, prompt_tokens(model, prompt), verify, options, PrefixTree())
+    return grow("answers", expansion, prompt, limit, progress, callback, checkpoint)
+
+
+def tree_options(
+    model: LanguageModel,
+    max_length: int,
+    min_mass: float | None,
+    top_p: float | None,
+    top_k: int | None,
+    width: float | None,
+    batch_size: int,
+    score_range: tuple[float, float],
+) -> TreeOptions:
+    """The arguments of `answers` that concern every row, checked."""
     options = TreeOptions(
-        max_length=count(max_length, "max_length"),
+        max_length=validate.count(max_length, "max_length"),
         min_mass=0.0 if min_mass is None else _share(min_mass, "min_mass"),
         top_p=1.0 if top_p is None else _share(top_p, "top_p"),
-        top_k=model.n_vocab if top_k is None else count(top_k, "top_k"),
+        top_k=model.n_vocab if top_k is None else validate.count(top_k, "top_k"),
         width=0.0 if width is None else _share(width, "width"),
-        batch_size=count(batch_size, "batch_size"),
+        batch_size=validate.count(batch_size, "batch_size"),
         score_range=checked_range(score_range),
     )
     if options.top_p == 0.0:
         raise InvalidChainError("top_p must be above 0: at 0 no token is followed")
-    expansion = Expansion(model, prompt_tokens(model, prompt), verify, options, PrefixTree())
-    return grow(
-        "answers", expansion, prompt, count(max_nodes, "max_nodes"), progress, callback, checkpoint
-    )
+    return options
 
 
 def _share(value: float, name: str) -> float:

@@ -10,9 +10,8 @@ from .._runtime.types import BoolArray, FloatArray, IntArray
 from .model import LanguageModel, next_probabilities
 from .prefix_tree import (
     DECIDED,
-    FIRST,
+    FEWEST_CHILDREN,
     FREE_CHILDREN,
-    GROWTH,
     MEAN_CHILDREN,
     NODE,
     OPEN,
@@ -25,6 +24,11 @@ from .prefix_tree import (
 )
 from .verifier import Verify, score_of
 
+# The first row of a node adds this share of the room for children, within these limits: a token
+# is verified in some 20 us, and a row of a small transformer takes 20 ms. Each further row makes
+# them four times as many, unless that takes more than a share of the room.
+_FIRST_SHARE, _MOST = 256, 1024
+_FURTHER_SHARE, _GROWTH = 16, 4
 # The queue holds what is above a level; where nothing is left, the level falls by this factor.
 _LEVEL_FACTOR = 8.0
 
@@ -78,6 +82,7 @@ class Expansion:
         """Add rows until there are `limit` of them, or nothing is left to evaluate, or the interval
         is narrow enough. After every batch control returns, with the masses of correct and of wrong
         answers up to rounding."""
+        self.tree.reserve(max(limit, len(self.tree.rows)))
         rows = self.tree.rows
         # added one after the other, as below, so that a resumed call has the same bits
         correct = float(rows["correct"].cumsum()[-1]) if len(rows) else 0.0
@@ -149,7 +154,7 @@ class Expansion:
         laws = next_probabilities(self.model, [[*self.prompt, *path] for path in paths])
         new_rows, blocks, end = np.zeros(len(batch), ROW), list[Table](), n_nodes
         for i, (node, last) in enumerate(batch):
-            room = max(FIRST, MEAN_CHILDREN * (n_rows + i) + FREE_CHILDREN - end)
+            room = max(MEAN_CHILDREN * (n_rows + i) + FREE_CHILDREN - end, 0)
             found = self._row(node, last, laws[i], room)
             block = self._children(node, paths[i], *found[:2])
             is_correct = block["score"] == self.options.score_range[1]
@@ -178,8 +183,10 @@ class Expansion:
             rest = float(law.sum())
             # the factor is 1 for a model that repeats its rows; for others masses still add up
             law *= float(record["tail"]) / rest if rest > 0.0 else 0.0
-        wanted = min(room, FIRST if last < 0 else (GROWTH - 1) * kept)
-        candidates = _largest(law, wanted + (GROWTH - 1) * (kept + wanted))
+        wanted = min(max(room // _FIRST_SHARE, FEWEST_CHILDREN), _MOST)
+        if last >= 0:
+            wanted = min(max(room // _FURTHER_SHARE, FEWEST_CHILDREN), (_GROWTH - 1) * kept)
+        candidates = _largest(law, wanted + (_GROWTH - 1) * (kept + wanted))
         reach = float(self.tree.nodes["reach"][node])
         candidates = candidates[law[candidates] * reach > 0.0]  # some may underflow
         tokens = candidates[:wanted]

@@ -46,8 +46,10 @@ def policy_numbers(
     s = 0.0 if beta == math.inf else (high - low) / beta
     sums = surprise(expansion.tree, expansion.options, expansion.model.n_vocab)
     ends = [_BinaryEnd(u, s) for u in accuracy]
-    success = ends[0].success_down(), ends[1].success_up()
-    value = ends[0].value_down(), ends[1].value_up()
+    success = value = accuracy
+    if s > 0.0:
+        success = ends[0].success_down(), ends[1].success_up()
+        value = ends[0].value_down(), ends[1].value_up()
     return PolicyNumbers(
         success_reference=accuracy,
         success=success,
@@ -90,8 +92,6 @@ class _BinaryEnd:
 
     def _value(self) -> float:
         """log z / s, in [0, 1]."""
-        if self.s == 0.0:
-            return self.u
         if self.s <= 0.25:  # differences from 1 keep their digits
             return math.log1p(self.u * math.expm1(self.s)) / self.s
         return float(np.logaddexp(self.log_wrong, self.log_u + self.s)) / self.s
@@ -119,6 +119,11 @@ def _path_kl(bottom: _BinaryEnd, top: _BinaryEnd, s: float) -> Interval:
     if bottom.u <= peak * (1.0 + 1e-6) and top.u >= peak * (1.0 - 1e-6):
         upper = max(upper, _BinaryEnd(peak, s).kl() * (1.0 + 1e-6))
     return max(min(ends) - slack, 0.0), upper
+
+
+def binary_path_kl(accuracy: Interval, s: float) -> Interval:
+    """Ends of the KL of the optimum at 1 / beta = s for scores 0 and 1."""
+    return _path_kl(_BinaryEnd(accuracy[0], s), _BinaryEnd(accuracy[1], s), s)
 
 
 # --- graded scores --------------------------------------------------------------------------------

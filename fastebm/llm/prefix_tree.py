@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._runtime.memory import forecast_memory
 from .._runtime.types import BoolArray, FloatArray, IntArray
 
 Table = npt.NDArray[Any]
@@ -45,12 +44,12 @@ ROW = np.dtype(
         ("wrong", "<f8"),  # and with another score
     ]
 )
-#: Children of the first row of a node at most; each further one multiplies their number by four.
-FIRST, GROWTH = 32, 4
-#: Children a row on average at most, and how many more a young tree may have.
-MEAN_CHILDREN, FREE_CHILDREN = 64, 4096
-#: Bytes that a row takes with its children, and with the entries of the queue.
-BYTES_A_ROW = MEAN_CHILDREN * NODE.itemsize + ROW.itemsize + 400
+#: A tree has room for so many children a row on average, and for some more, which a young one uses.
+MEAN_CHILDREN, FREE_CHILDREN = 64, 2**18
+#: The fewest children of a row, if there are so many tokens.
+FEWEST_CHILDREN = 32
+# Entries of the queue: a tuple of three numbers, for one in a few children.
+_BYTES_QUEUED = 400
 
 
 class PrefixTree:
@@ -76,11 +75,18 @@ class PrefixTree:
     def rows(self) -> Table:
         return self._rows[: self._size[1]]
 
-    def append(self, nodes: Table, rows: Table) -> None:
-        """Add nodes and rows at once: an interrupted call adds none."""
+    def reserve(self, n_rows: int) -> None:
+        """Make room for so many rows and their children. The system gives memory only to what is
+        used of it."""
         n, m = self._size
-        self._nodes = _with_room(self._nodes, n, len(nodes))
-        self._rows = _with_room(self._rows, m, len(rows))
+        nodes = np.zeros(most_nodes(n_rows), NODE)
+        rows = np.zeros(n_rows, ROW)
+        nodes[:n], rows[:m] = self.nodes, self.rows
+        self._nodes, self._rows = nodes, rows
+
+    def append(self, nodes: Table, rows: Table) -> None:
+        """Add nodes and rows at once, for which there is room: an interrupted call adds none."""
+        n, m = self._size
         self._nodes[n : n + len(nodes)] = nodes
         self._rows[m : m + len(rows)] = rows
         self._size = (n + len(nodes), m + len(rows))
@@ -149,12 +155,11 @@ class PrefixTree:
         return {"nodes": self._nodes[:n], "rows": self._rows[:m]}
 
 
-def _with_room(table: Table, used: int, more: int) -> Table:
-    """`table`, or a longer copy of it."""
-    if used + more <= len(table):
-        return table
-    size = (used + more) * 3 // 2
-    forecast_memory(size * table.itemsize, f"a tree of {used + more:,} prefixes", "lower max_nodes")
-    longer = np.zeros(size, table.dtype)
-    longer[:used] = table[:used]
-    return longer
+def most_nodes(n_rows: int) -> int:
+    """The most nodes of a tree of so many rows."""
+    return MEAN_CHILDREN * n_rows + FREE_CHILDREN + FEWEST_CHILDREN + 1
+
+
+def most_bytes(n_rows: int) -> int:
+    """The most bytes of such a tree while it grows."""
+    return NODE.itemsize * most_nodes(n_rows) + (ROW.itemsize + _BYTES_QUEUED) * n_rows

@@ -84,7 +84,9 @@ def _smallest_divergence(items: Weights) -> float:
     log_z = np.clip((below + above) / 2, log_low, log_high)
     shift = log_z.max()
     log_density = log_z - (shift + np.log(float(q @ np.exp(log_z - shift))))
-    return smallest_mean(items, log_density)
+    # log_density is a difference of numbers as large as log_z
+    size = 1.0 + float(np.abs(log_z).max())
+    return smallest_mean(items, log_density) - _rounding(len(q)) * size
 
 
 def _largest_divergence(items: Weights) -> float:

@@ -322,9 +322,9 @@ class TreePolicy(Result):
         if node == 0:
             return 1.0, 1.0
         values, reach = self._values, float(self._expansion.tree.nodes["reach"][node])
-        ends = [log - values.log_high[0] for log in (values.log_low, values.log_high)]
-        whole = [math.exp(float(log[0])) for log in ends]
-        own = [reach * math.exp(min(float(log[node]), -math.log(reach))) for log in ends]
+        logs, top = (values.log_low, values.log_high), float(values.log_high[0])
+        whole = [math.exp(float(log[0]) - top) for log in logs]
+        own = [math.exp(min(math.log(reach) + float(log[node]) - top, 0.0)) for log in logs]
         slack = 8.0 * values.slack + 64.0 * UNIT
         # what all other prefixes have at the same end
         others_low = max(whole[0] - own[0] - slack * whole[0], 0.0)

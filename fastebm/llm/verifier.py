@@ -74,7 +74,7 @@ def _shown(text: str) -> str:
 
 def identity_of(function: Callable[..., Any]) -> list[Any]:
     """What a checkpoint remembers of a function: its name, its code, and the plain values that it
-    takes from around it. Objects of other types are not compared."""
+    takes from around it. Objects that have no text of their own are not compared."""
     code = getattr(function, "__code__", None)
     if code is None:  # an object with __call__, a partial, a built-in function
         cls = type(function)
@@ -105,4 +105,5 @@ def _plain(value: Any) -> Any:
         return [[_plain(key), _plain(item)] for key, item in value.items()]
     if isinstance(code := getattr(value, "__code__", None), CodeType):
         return _code(code)  # without what it takes from around it, which may be itself
-    return type(value).__qualname__
+    text = repr(value)
+    return type(value).__qualname__ if " at 0x" in text else text

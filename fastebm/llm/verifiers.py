@@ -31,8 +31,9 @@ def number_is(value: int | float | str, *, which: Literal["first", "last"] = "fi
         Compared as decimal numbers: 7, 7.0 and 7.00 are equal. Commas between groups of three
         digits are read as in 1,234.
     which : {"first", "last"}
-        "first" decides when the first number is complete: at the first character that cannot
-        continue it. "last" decides at the end of the text. A text without a number is wrong.
+        "first" decides when the first number is complete, at the first character that cannot
+        continue it, or cannot become `value` any more. "last" decides at the end of the text. A
+        text without a number is wrong.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def number_is(value: int | float | str, *, which: Literal["first", "last"] = "fi
     Examples
     --------
     >>> verify = number_is(7)
-    >>> verify(" 7", False), verify(" 7 ", False), verify(" 72 ", False), verify(" 7", True)
+    >>> verify(" 7", False), verify(" 7 ", False), verify(" 72", False), verify(" 7", True)
     (None, True, False, True)
     """
     validate.choice(which, "which", ("first", "last"))
@@ -56,7 +57,7 @@ def number_is(value: int | float | str, *, which: Literal["first", "last"] = "fi
         if match is None:
             return False if ended else None
         if not ended and _GROWING.fullmatch(text, match.end()):
-            return None
+            return None if _may_become(text[match.start() :], right) else False
         return _parsed(match[0]) == right
 
     return verify
@@ -105,6 +106,23 @@ def answer_is(*accepted: str, ignore_case: bool = True) -> Verifier:
         return None if is_open and not ended else False
 
     return verify
+
+
+def _may_become(number: str, right: Decimal) -> bool:
+    """Whether a number that can still grow may be the right one in the end."""
+    is_negative = number[0] in "-\u2212"
+    if right and is_negative != (right < 0):
+        return False
+    whole, dot, fraction = number.lstrip("-\u2212").partition(".")
+    wanted, _, decimals = format(abs(right), "f").partition(".")
+    wanted, groups = wanted.lstrip("0"), whole.split(",")
+    if dot:
+        return "".join(groups).lstrip("0") == wanted and (
+            fraction == decimals.ljust(len(fraction), "0")[: len(fraction)]
+        )
+    # a group that becomes too long ends the number before its comma
+    begun = ["".join(groups[:i]).lstrip("0") for i in range(1, len(groups) + 1)]
+    return wanted in begun or wanted.startswith(begun[-1])
 
 
 def _decimal(value: int | float | str) -> Decimal:

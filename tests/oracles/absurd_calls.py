@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 
 import fastebm as fe
-from fastebm import rlvr
+from fastebm import llm, rlvr
 
 SIZES = (2**31 - 2, 10**13, 2**62, 2**64, 10**30)
 # Bytes that the calls may add to the address space of the program.
@@ -33,6 +33,18 @@ EDGES = [0, 1, 2], [1, 2, 0]
 FLIP = fe.MarkovChain(np.array([[0.9, 0.1], [0.1, 0.9]]))
 HORIZON = fe.policy.finite_horizon(FLIP, [0.0, 1.0], 1.0, horizon=3)
 PROMPTS = rlvr.fit_prompts(0.6, 0.186, 0.0624, 8)
+
+
+TABLE = llm.TableModel(["a", "b", ""], [0.5, 0.3, 0.2], end=[2])
+
+
+def answered(function=llm.answers, **options):
+    """A tree that `verify` decides after two tokens."""
+    arguments = {"max_nodes": 9, "max_length": 5} | options
+    prompts = "a" if function is llm.answers else ["a", "b"]
+    return function(
+        TABLE, prompts, lambda text, ended: ended if ended or len(text) > 1 else None, **arguments
+    )
 
 
 def log_of(text="step,reward\n1,0.25\n2,0.5\n"):
@@ -180,6 +192,24 @@ CALLS = {
         np.arange(50), rlvr.flow(0.1, 0.1, np.arange(50) / 20), lag=v
     ),
     "flow_curve.k": lambda v: rlvr.flow_curve([0.1, 0.2], 0.1, [0.0, 1.0], k=v),
+    "sample_texts.max_length": lambda v: llm.sample_texts(
+        TABLE, ["a"], max_length=v, rng=1, stop=lambda text: len(text) > 9
+    ),
+    "sample_texts.batch_size": lambda v: llm.sample_texts(
+        TABLE, ["a"], max_length=3, rng=1, batch_size=v
+    ),
+    "from_callable.n_vocab": lambda v: llm.from_callable(TABLE.next_log_probs, v),
+    "answers.max_nodes": lambda v: answered(max_nodes=v),
+    "answers.max_length": lambda v: answered(max_length=v),
+    "answers.top_k": lambda v: answered(top_k=v),
+    "answers.batch_size": lambda v: answered(batch_size=v),
+    "answers_of.max_nodes": lambda v: answered(llm.answers_of, max_nodes=v),
+    "answers_of.max_length": lambda v: answered(llm.answers_of, max_length=v),
+    "answers_of.top_k": lambda v: answered(llm.answers_of, top_k=v),
+    "answers_of.batch_size": lambda v: answered(llm.answers_of, batch_size=v),
+    "AnswerTree.expand.more": lambda v: answered().expand(v),
+    "AnswerTree.top.k": lambda v: answered().top(v),
+    "TreePolicy.prefixes.k": lambda v: answered().policy(1.0).prefixes(v),
     "pass_at_k.k": lambda v: rlvr.pass_at_k([0.1, 0.2], v),
 }
 # Sizes that arrays set, whatever the number.

@@ -12,9 +12,10 @@ from functools import cache
 
 import numpy as np
 import scipy.sparse as sp
+from enumerated_answers import HashVerifier, random_model_parts
 
 import fastebm as fe
-from fastebm import rlvr
+from fastebm import llm, rlvr
 from fastebm._runtime import checkpoint as module
 
 # Fields that differ between a whole call and a resumed one: times, rates of work, and what a chain
@@ -99,12 +100,18 @@ def halves(chain):
     return np.arange(chain.n_states) % 2
 
 
+@cache
+def language_model():
+    tokens, table, end = random_model_parts(np.random.default_rng(3), n_vocab=6, zeros=0.0)
+    return llm.TableModel(tokens, table, end=end)
+
+
 def gap_of(chain):
     return fe.spectral_gap(chain, rng=0, num_threads=1).gap
 
 
 # Calls without `num_threads`: a language model has its own.
-WITHOUT_THREADS = {"policy_flow", "word_chain", "rewrite_trajectories"}
+WITHOUT_THREADS = {*("policy_flow", "word_chain", "rewrite_trajectories", "answers", "answers_of")}
 
 #: {name: call(**options)}.
 CALLS = {
@@ -216,6 +223,18 @@ CALLS = {
     "rewrite_trajectories": lambda **o: fe.llm.rewrite_trajectories(
         letters(), WORDS, "{text}", 6, len, max_length=4, rng=1, **o
     ),
+    "answers": lambda **o: llm.answers(
+        language_model(), "ab", HashVerifier(1), max_nodes=400, max_length=9, **o
+    ),
+    "answers_of": lambda **o: llm.answers_of(
+        language_model(),
+        ["a", "ab", "a", "c"],
+        HashVerifier(2),
+        max_nodes=100,
+        max_length=9,
+        batch_size=3,
+        **o,
+    ),
     "analyze": lambda **o: fe.analyze(
         fresh(directed(180)),
         score=np.arange(180.0),
@@ -242,6 +261,9 @@ def digest(value):
     def add(part):
         if isinstance(part, fe.MarkovChain):
             part = part.fingerprint()
+        if isinstance(part, llm.AnswerTree):
+            add(part.state())
+            part = part.to_dict()
         if isinstance(part, np.ndarray):
             found.update(f"{part.dtype}{part.shape}".encode())
             found.update(np.ascontiguousarray(part).tobytes())
@@ -275,7 +297,7 @@ def called(name, **options):
     """The digest of a call's result."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fe.ConvergenceWarning)
-        if name not in WITHOUT_THREADS:
+        if name.partition(",")[0] not in WITHOUT_THREADS:
             options["num_threads"] = 1
         return digest(CALLS[name](**options))
 
