@@ -111,7 +111,7 @@ def gap_of(chain):
 
 
 # Calls without `num_threads`: a language model has its own.
-WITHOUT_THREADS = {*("policy_flow", "word_chain", "rewrite_trajectories", "answers", "answers_of")}
+WITHOUT_THREADS = {"policy_flow", "word_chain", "rewrite_trajectories", "answers", "answers_of"}
 
 #: {name: call(**options)}.
 CALLS = {
