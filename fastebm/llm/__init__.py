@@ -11,8 +11,8 @@ from .loading import as_model, from_llama_cpp, load
 from .many_prompts import answers_of
 from .model import LanguageModel
 from .open_states import OpenStates
-from .rewriting import Rewrites, rewrite_trajectories
 from .prompt_answers import PromptAnswers
+from .rewriting import Rewrites, rewrite_trajectories
 from .sampling import SampledText, sample_texts
 from .table_model import TableModel
 from .tree_policy import NextTokens, TokenTilt, TreePolicy, TunedAnswer
