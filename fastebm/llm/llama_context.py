@@ -72,7 +72,7 @@ class LlamaContext:
         self._context = _new_context(api, model, parameters, float32)
         self._memory = _Memory(api, self._context)
         self._batch = api.llama_batch_init(MOST_TOKENS, 0, n_sequences)
-        self._cache = PrefixCache(self._memory, n_cells, n_sequences)
+        self._cache = PrefixCache(self._memory, n_cells, n_sequences, ordered=not float32)
         # llama_decode runs in a thread, so that Ctrl-C is seen while it does.
         self._process = os.getpid()
         self._worker = ThreadPoolExecutor(1, "llama_decode")
