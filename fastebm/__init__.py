@@ -13,6 +13,7 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from . import datasets as datasets
     from . import io as io
+    from . import llm as llm
     from . import plot as plot
     from . import policy as policy
     from . import rlvr as rlvr
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         Interrupted,
         InvalidChainError,
         MemoryForecastError,
+        ModelOutputError,
         NotReversibleError,
         PeriodicChainError,
         ReducibleChainError,
@@ -100,7 +102,7 @@ _HOMES = (
     *("errors", "counts", "chains", "equilibrium", "spectral", "simulation", "hitting", "mixing"),
     *("coarse_graining", "inference", "kinetics", "report"),
 )
-_MODULES = ("datasets", "io", "plot", "policy", "rlvr")
+_MODULES = ("datasets", "io", "llm", "plot", "policy", "rlvr")
 
 __all__ = [
     "AbsorptionResult",
@@ -143,6 +145,7 @@ __all__ = [
     "MetastableResult",
     "MixingResult",
     "MixingTimeResult",
+    "ModelOutputError",
     "MomentsResult",
     "NotReversibleError",
     "Pathways",
@@ -196,6 +199,7 @@ __all__ = [
     "information_curve",
     "io",
     "kemeny_constant",
+    "llm",
     "load",
     "lumpability",
     "markov_test",

@@ -35,6 +35,11 @@ class InputTooLargeError(InvalidChainError, MemoryForecastError):
     names the file and says how many bytes."""
 
 
+class ModelOutputError(FastebmError, ValueError):
+    """A language model returned something that is not the law of a next token. The text names the
+    context and the entry."""
+
+
 class ConvergenceError(FastebmError, ArithmeticError):
     """An iteration did not meet its tolerance, and the result of the call, such as a chain, could
     not say so. The text says what did not converge and the remedy."""
