@@ -17,14 +17,14 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import Callback, FloatArray, Path
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
-from ..chains.law import KnownLaw
 from ..chains.tilt import checked_reward
 from ..errors import ReducibleChainError
 from ..linalg.restriction import MAX_SMALL
 from ..linalg.rounding import UNIT
-from .certificate import RATE_TOL, Rate, enclose, mean_rate
-from .iteration import PerronSearch, PolicyStep, Report, frequent_state, step_at
+from .certificate import CRUDE, RATE_TOL, Rate, enclose, law_mean, mean_rate
+from .iteration import PerronSearch, PolicyStep, frequent_state, step_at
 from .log_kernel import LogKernel, log_kernel
+from .perron_cycles import Report
 from .result import MAX_ITER, Problem, lower_end, policy_chain, reward_parts, upper_end
 
 
@@ -287,20 +287,24 @@ def _result(
     low, high = float(step.rho.min()) - e, float(step.rho.max()) + e
     anchor = int(np.argmin(step.system.inside))
     log_lambda = 0.5 * (low + high)
-    bounds = enclose(kernel, step, report, low=low, high=high, tol=RATE_TOL)
+    has_law = _has_law(kernel)
+    bounds = enclose(kernel, step, report, low=low, high=high, tol=CRUDE if has_law else RATE_TOL)
     k, k_error = kernel.divergence(step.policy, step.v, step.Tv)
-    kl = mean_rate(
-        step.policy,
-        step.system,
-        k,
-        k_error,
-        0.1 * tol,
-        report,
-        threads,
-        times=bounds.times if bounds.is_proven else None,
-        change=bounds.change,
-        is_divergence=True,
-    )
+    if has_law:
+        kl = law_mean(step.policy, k, k_error, threads, change=bounds.change, is_divergence=True)
+    else:
+        kl = mean_rate(
+            step.policy,
+            step.system,
+            k,
+            k_error,
+            0.1 * tol,
+            report,
+            threads,
+            times=bounds.times if bounds.is_proven else None,
+            change=bounds.change,
+            is_divergence=True,
+        )
     kl = Rate(max(kl.value, 0.0), max(kl.lower, 0.0), kl.upper)
     myopic = _gain_of_tilt(kernel, limit, tol, report)
     gain = (beta * log_lambda, _down(beta * low), _up(beta * high))
@@ -333,36 +337,38 @@ def _result(
     )
 
 
+def _has_law(kernel: LogKernel) -> bool:
+    """Whether means are taken by the laws of policies in closed form. On a small chain, solves by
+    elimination are more accurate."""
+    is_reversible = kernel.is_on_states and kernel.chain._scaled.pattern.potential is not None
+    return is_reversible and kernel.n_states > MAX_SMALL
+
+
 def _gain_of_tilt(kernel: LogKernel, limit: int, tol: float, report: Report) -> Rate:
     """The gain / beta of the one-step tilt: the mean of log Z under its own law."""
-    zero = np.zeros(kernel.n_states)
+    zero, threads = np.zeros(kernel.n_states), kernel.threads
     inside = np.arange(kernel.n_states) != frequent_state(kernel, zero)
     tilted = step_at(kernel, zero, inside, limit)
-    entry = kernel.entry_rounding(tilted.rounding)
+    policy, earned, error = tilted.policy, tilted.Tv, tilted.rounding
+    entry = kernel.entry_rounding(error)
+
+    def is_known(rate: Rate) -> bool:
+        return rate.upper - rate.lower <= tol * max(1.0, abs(rate.value))
+
+    by_law = None
+    if _has_law(kernel):
+        by_law = law_mean(policy, earned, error, threads, change=entry)
+        if is_known(by_law):
+            return by_law
     found = mean_rate(
-        tilted.policy,
-        tilted.system,
-        tilted.Tv,
-        tilted.rounding,
-        0.1 * tol,
-        report,
-        kernel.threads,
-        change=entry,
+        policy, tilted.system, earned, error, 0.1 * tol, report, threads, change=entry
     )
-    is_known = found.upper - found.lower <= tol * max(1.0, abs(found.value))
-    if is_known or kernel.n_states > MAX_SMALL:
+    if by_law is None and not is_known(found) and kernel.n_states <= MAX_SMALL:
+        # a tilt that escapes from some states with probabilities below the range of a double
+        by_law = law_mean(policy, earned, error, threads, change=entry)
+    if by_law is None or not by_law.upper - by_law.lower < found.upper - found.lower:
         return found
-    # a tilt that escapes from some states with probabilities below the range of a double
-    law = KnownLaw(tilted.policy, None).take(kernel.threads)
-    error = law.error + 2.0 * kernel.n_states * entry
-    if not error < 0.5:
-        return found
-    pi, earned = law.pi, tilted.Tv
-    mean = float(pi @ earned)
-    size = float(np.abs(earned).max())
-    off = 2.0 * error * float(pi @ np.abs(earned - mean)) + tilted.rounding
-    off += UNIT * (kernel.n_states + 8.0) * size
-    return Rate(mean, max(mean - off, found.lower), min(mean + off, found.upper))
+    return by_law
 
 
 def _down(x: float, size: float = 0.0) -> float:

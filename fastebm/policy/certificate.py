@@ -18,12 +18,14 @@ import numpy as np
 
 from .. import _core
 from .._runtime.types import FloatArray
+from ..chains.law import KnownLaw
 from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.restriction import MAX_SMALL
 from ..linalg.rounding import UNIT
 from ..patterns.scaled_pattern import ScaledPattern
-from .iteration import PolicyStep, Report, exit_times, solve_signed
+from .iteration import PolicyStep, exit_times, solve_signed
 from .log_kernel import LogKernel
+from .perron_cycles import Report
 
 # Relative residual of the solve for t: only signs are needed of it.
 CRUDE = 0.1
@@ -191,6 +193,37 @@ class Rate:
     value: float
     lower: float
     upper: float
+
+
+def law_mean(
+    policy: ScaledPattern,
+    earned: FloatArray,
+    error: float,
+    threads: int,
+    *,
+    change: float,
+    is_divergence: bool = False,
+) -> Rate:
+    """`mean_rate` by the stationary law of the policy.
+
+    Where it is reversible, so is the policy whose entries differ by a factor exp(change) at most,
+    and its law is a measure in closed form with one such factor squared in every state: h P_v h of
+    `enclose`, or the partition function of a tilt. Otherwise a law is a ratio of sums of products
+    with one factor a row (Markov chain tree theorem)."""
+    law = KnownLaw(policy, None).take(threads)
+    factors = 2.0 if policy.pattern.potential is not None else 2.0 * policy.n_states
+    pi = law.pi
+    total = math.fsum(pi)
+    mean = math.fsum(pi * earned) / total
+    exponent = math.log1p(law.error) + factors * change
+    if not (law.converged and exponent < MAX_CHANGE):
+        return Rate(mean, -math.inf, math.inf)
+    spread = float(pi @ np.abs(earned - mean)) / total
+    off = math.expm1(exponent) * spread * (1.0 + 1e-6) + error
+    off += 8.0 * UNIT * (float(np.abs(earned).max()) + abs(mean))
+    if is_divergence:
+        off += math.expm1(change) * (mean + off + ENTROPY_SLACK) + math.exp(change) * change
+    return Rate(mean, mean - off, mean + off)
 
 
 def mean_rate(

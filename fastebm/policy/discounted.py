@@ -22,8 +22,9 @@ from ..linalg.restriction import MAX_SMALL
 from ..linalg.rounding import UNIT
 from .certificate import residual_bound
 from .discounted_system import DiscountedSystem
-from .iteration import MAX_STEPS, SETTLED, Report
+from .iteration import MAX_STEPS, SETTLED
 from .log_kernel import LogKernel, log_kernel
+from .perron_cycles import Report
 from .result import Problem, lower_end, policy_chain, reward_parts, swept, upper_end
 
 # Sweeps before their rate decides whether to go on with them, and at most.
