@@ -4,8 +4,9 @@ From an iterate v, ``exp(-v) M exp(v) = diag(exp(rho)) P_v`` has the Perron vect
 is to be multiplied. If the reference is reversible and the reward one of states, this matrix is
 self-adjoint in the inner product of ``pi_v exp(-rho)``, pi_v the law of P_v. Then the Lanczos
 recurrence, run twice, takes three vectors, and errors fall with the root of the relative gap;
-otherwise a short cycle of Arnoldi's method separates the few eigenvalues near lambda. Both are
-accurate in a norm. Single states of little mass are left to the power steps that follow.
+single states of little mass are left to power steps. It may find the wrong vector where the law
+of P_v has hardly any mass in the states where the right one lives. There, and for other chains, a
+short cycle of Arnoldi's method separates the few eigenvalues near lambda.
 """
 
 import math
@@ -22,10 +23,12 @@ from .log_kernel import LogKernel
 CYCLE, BREAKDOWN = 16, 1e-13
 # Lanczos steps between two looks at the residual, and at most.
 LOOK, MAX_STEPS = 10, 150
-# The residual, relative to lambda, at which the recurrence ends (further steps would only add
-# copies of the top pair, and rounding), and what rounding leaves in the entries of a unit Ritz
-# vector.
-RESIDUAL, NOISE = 1e-13, 1e-14
+# The residual, relative to lambda, at which the recurrence ends: further steps would only add
+# copies of the top pair, and rounding.
+RESIDUAL = 1e-13
+# A Lanczos cycle is kept if so many power steps after it make the width of the ends so much
+# smaller.
+SETTLE_STEPS, GAIN = 16, 0.1
 
 #: report(width): called after every piece of work.
 Report = Callable[..., None]
@@ -34,10 +37,15 @@ Report = Callable[..., None]
 def improve(kernel: LogKernel, v: FloatArray, report: Report) -> FloatArray:
     """log h, the change of v that a cycle finds; zero in states where it finds none."""
     is_reversible = kernel.is_on_states and kernel.chain._scaled.pattern.potential is not None
-    if is_reversible:
-        found = _lanczos_cycle(kernel, v, report)
-        if found is not None:
-            return found
+    change = _lanczos_cycle(kernel, v, report) if is_reversible else None
+    if change is not None:
+        goal, x = GAIN * float(np.ptp(kernel.apply(v) - v)), v + change
+        for _ in range(SETTLE_STEPS):
+            Tx = kernel.apply(x)
+            report()
+            if float(np.ptp(Tx - x)) <= goal:
+                return np.asarray(Tx - v, np.float64)
+            x = Tx - Tx.max()
     return _arnoldi_cycle(kernel, v, report)
 
 
@@ -52,7 +60,7 @@ def _lanczos_cycle(kernel: LogKernel, v: FloatArray, report: Report) -> FloatArr
     shift = None if policy.shift is None else policy.shift * growth
     col = np.ones(kernel.n_states) if policy.col is None else policy.col
     operator = policy.pattern.scaled(row, policy.col, shift)
-    # the core's coordinates are w = col h, with the weights exp(potential) / (row col)
+    # the core runs in the coordinates col h, with the weights exp(potential) / (row col)
     ratio = np.exp(potential - potential.max()) if potential.any() else None
 
     def begin() -> _core.Lanczos:  # nothing is deflated: the size of the known top vector is 0
@@ -77,13 +85,7 @@ def _lanczos_cycle(kernel: LogKernel, v: FloatArray, report: Report) -> FloatArr
             report()
     except ArithmeticError:
         return None
-    log_weight = -np.log(row) - np.log(col)
-    if ratio is not None:
-        log_weight += potential - potential.max()
-    change = _log_of(w / col)
-    size = change + 0.5 * log_weight  # of the entries of the Ritz vector, but for a constant
-    known = np.abs(change) > NOISE * np.exp(size.max() - size)
-    return np.where(known, change, 0.0)
+    return _log_of(w / col)
 
 
 def _arnoldi_cycle(kernel: LogKernel, v: FloatArray, report: Report) -> FloatArray:
