@@ -191,7 +191,7 @@ CALLS = {
     "finite_horizon.horizon": lambda v: fe.policy.finite_horizon(FLIP, [0.0, 1.0], 1.0, horizon=v),
     "HorizonPolicy.chain.t": HORIZON.chain,
     "word_chain.batch_size": lambda v: fe.llm.word_chain(
-        COIN, ["a", "b"], prompt="{word}", separator=" ", batch_size=v
+        COIN, ["a", "b"], prompt=" {word}", batch_size=v
     ),
     "rewrite_trajectories.n_steps": lambda v: fe.llm.rewrite_trajectories(
         COIN, [" a"], "{text}", v, len, max_length=1, callback=stop

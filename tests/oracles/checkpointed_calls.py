@@ -257,7 +257,7 @@ CALLS = {
         letters(), WORDS, prompt=" {word}", batch_size=2, **o
     ),
     "rewrite_trajectories": lambda **o: fe.llm.rewrite_trajectories(
-        letters(), WORDS, "{text}", 6, len, max_length=4, rng=1, **o
+        letters(), WORDS, "a{text}", 6, len, max_length=4, rng=1, **o
     ),
     "answers": lambda **o: llm.answers(
         language_model(), "ab", HashVerifier(1), max_nodes=400, max_length=9, **o
