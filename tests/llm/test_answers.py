@@ -168,17 +168,17 @@ def test_a_vocabulary_larger_than_a_row_keeps():
     kept = [verify(text, i == 0) for i, text in enumerate(["", *tokens[1:]])]
     correct = [i for i, score in enumerate(kept) if score is True]
     first = llm.answers(model, [5], verify, max_nodes=1, max_length=1)
-    assert first.n_prefixes == 1 + 1023
+    assert first.n_prefixes == 1 + 511
     tree = llm.answers(model, [5], verify, max_nodes=50, max_length=1)
     row = np.exp(model.next_log_probs([[5]])[0].astype(float))
     row /= row.sum()
     assert tree.is_exhausted and tree.n_prefixes == 1 + np.count_nonzero(row)
-    assert tree.n_nodes == 3
+    assert tree.n_nodes == 4
     assert abs(tree.correct - row[correct].sum()) < 1e-12
     law = tree.policy(1.0).next_tokens()
     assert (np.diff(law.reference) <= 0).all() and abs(law.reference.sum() - 1) < 1e-12
     middle = llm.answers(model, [5], verify, max_nodes=2, max_length=1)
-    assert middle.n_prefixes == 1 + 4 * 1023 and middle.policy(1.0).next_tokens().rest > 0
+    assert middle.n_prefixes == 1 + 4 * 511 and middle.policy(1.0).next_tokens().rest > 0
 
 
 def test_the_chain_says_the_same():
