@@ -57,6 +57,7 @@ def log_of(text="step,reward\n1,0.25\n2,0.5\n"):
 
 LOG = log_of()
 COIN = fe.llm.TableModel([" a", " b"], [0.5, 0.5])
+REWRITES = fe.llm.rewrite_trajectories(COIN, [" a"] * 3, "{text}", 3, len, max_length=1, rng=0)
 
 
 def first(chain):
@@ -199,6 +200,12 @@ CALLS = {
     "rewrite_trajectories.max_length": lambda v: fe.llm.rewrite_trajectories(
         COIN, [" a"], "{text}", 1, len, max_length=v, stop=lambda text: True
     ),
+    "rewrite_trajectories.batch_size": lambda v: fe.llm.rewrite_trajectories(
+        COIN, [" a"], "{text}", 1, len, max_length=1, batch_size=v
+    ),
+    "Rewrites.counts.lag": lambda v: REWRITES.counts(lag=v),
+    "Rewrites.unseen.step": lambda v: REWRITES.unseen(step=v),
+    "OpenStates.expected_new.n": lambda v: REWRITES.unseen().expected_new(v),
     "rewrite_trajectories.bins": lambda v: fe.llm.rewrite_trajectories(
         COIN, [" a"], "{text}", 1, len, max_length=1, bins=v
     ),
