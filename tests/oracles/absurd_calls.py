@@ -57,7 +57,7 @@ def log_of(text="step,reward\n1,0.25\n2,0.5\n"):
 
 LOG = log_of()
 COIN = fe.llm.TableModel([" a", " b"], [0.5, 0.5])
-REWRITES = fe.llm.rewrite_trajectories(COIN, [" a"] * 3, "{text}", 3, len, max_length=1, rng=0)
+REWRITES = llm.rewrite_trajectories(TABLE, ["a"] * 3, "a{text}", 3, len, max_length=2, rng=0)
 
 
 def first(chain):
