@@ -1,5 +1,6 @@
 """The cases: a chain, a question, the contenders and the accuracy required of all of them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -103,6 +104,23 @@ def policy(question, beta):
     )
 
 
+def flux(name, chain, *peers):
+    """A reactive flux; the ends of its total are proven to 1e-6."""
+    return Case(
+        "kinetics", f"reactive flux, {name}", chain, ("two committors", *peers), {"accuracy": 1e-6}
+    )
+
+
+def pagerank(n, *peers):
+    return Case(
+        "networks",
+        f"PageRank, {16 * n:,} links of {n:,} pages",
+        lambda: chains.torus(math.isqrt(n)),
+        ("SciPy power iteration", *peers),
+        {"links": 16, "accuracy": 1e-9},
+    )
+
+
 def planted(n):
     return f"4 planted sets, n = {n}", lambda: chains.planted(n)
 
@@ -201,10 +219,14 @@ CASES = (
     walk(*regular(SMALL_N), "hits", n_walkers=20 * WALKERS, max_steps=10**6),
     walk(WORDS, chains.trigram, "paths", n_walkers=WALKERS, n_steps=STEPS),
     walk(WORDS, chains.trigram, "hits", n_walkers=20 * WALKERS, max_steps=10**6),
+    pagerank(size(10**6, 400)),
+    pagerank(size(10**5, 100), "networkx"),
     policy("average", 1.0),
     policy("average", 0.5),
     policy("verifiable", 0.5),
     policy("sweep", 0.5),
+    flux(*regular(N)),
+    flux(*torus(size(128, 16)), "deeptime"),
 )
 
 

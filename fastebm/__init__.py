@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .counts.connected_set import ConnectedSet, connected_set
     from .counts.matrix import TransitionCounts
     from .counts.transitions import count_transitions, discretize
+    from .equilibrium.cyclic import CyclicResult, cyclic_classes
     from .equilibrium.detailed_balance import BalanceResult, detailed_balance
     from .equilibrium.reversibilize import reversibilize
     from .equilibrium.stationary import StationaryResult, stationary
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from .mixing.parallel_decoding import DecodingSchedule, decoding_cost, decoding_schedule
     from .mixing.time import MixingTimeResult, mixing_time
     from .networks.pagerank import PageRankResult, pagerank
+    from .networks.resistance import ResistanceResult, effective_resistances
     from .report.analyze import analyze
     from .report.result import Report
     from .simulation.hitting_sample import HittingSample, simulate_hitting_times
@@ -121,6 +123,7 @@ __all__ = [
     "ConnectedSet",
     "ConvergenceError",
     "ConvergenceWarning",
+    "CyclicResult",
     "DecodingSchedule",
     "DistributionResult",
     "DobrushinResult",
@@ -163,6 +166,7 @@ __all__ = [
     "ReactiveFlux",
     "ReducibleChainError",
     "Report",
+    "ResistanceResult",
     "ReturnResult",
     "ReversibleFit",
     "RewardFit",
@@ -187,12 +191,14 @@ __all__ = [
     "conductance",
     "connected_set",
     "count_transitions",
+    "cyclic_classes",
     "datasets",
     "decoding_cost",
     "decoding_schedule",
     "detailed_balance",
     "discretize",
     "dobrushin",
+    "effective_resistances",
     "eigenpairs",
     "expected_reward",
     "expected_visits",

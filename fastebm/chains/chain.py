@@ -17,7 +17,7 @@ from ..patterns.rule import imported_rule, warn_of_main
 from ..patterns.scaled_pattern import ScaledPattern
 from .archive import write_chain
 from .array_files import pack_array, unpack_array
-from .constructors import ChainConstructors
+from .data_constructors import DataConstructors
 from .law import StationaryLaw
 from .parts import ChainParts, put_together, take_apart
 from .restriction import restricted, restricted_labels
@@ -25,7 +25,7 @@ from .saved_folder import replace_contents
 from .scaling import reversed_in_time
 
 
-class MarkovChain(ChainConstructors):
+class MarkovChain(DataConstructors):
     """A finite Markov chain with the row-stochastic transition matrix
     ``P = diag(row) A diag(col) + diag(shift)``.
 

@@ -15,6 +15,7 @@ from .._runtime.results import Result
 
 # Calls that an option or another command replaces.
 CALLS = (
+    (r", or cyclic_classes\(chain\)\.power\(0\), P\^\d+ on a cyclic class", ""),
     (r"chain\.lazy\(([0-9.]+)\)", r"--lazy \1"),
     (
         r"chain\.restrict\([^()]*\)(,? (with )?\w+ from structure\(chain\))?",

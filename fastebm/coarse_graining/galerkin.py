@@ -1,4 +1,4 @@
-"""The Galerkin projection of a reversible chain on given functions, with a proven error.
+"""The Galerkin projection of a chain on given functions, with a proven error.
 
 ``(chi^T D chi)^-1 chi^T D P chi = I - G^-1 L`` with G(i, j) = <chi_i, chi_j> and
 L(i, j) = <chi_i, (I - P) chi_j>. It is a property of the functions as they are, whatever the
@@ -7,7 +7,8 @@ accuracy of the eigenvectors that they were made from.
 G and L are those of Y = chi B, a nearly orthonormal basis of the same space, so that G is well
 conditioned: the projection is then I - B (G^-1 L) B^-1. L comes from Dirichlet forms, by
 polarisation of functions that are scaled to a form of one: exchange rates of 1e-20 keep their
-digits.
+digits. Without detailed balance L(i, j) is the product of pi chi_i and (I - P) chi_j, to the
+rounding of its terms.
 """
 
 from typing import NamedTuple
@@ -61,7 +62,10 @@ def project(
             size = _core.vec_dot(pi * np.abs(Y[i]), np.abs(Y[j]), threads)
             moved = noise[i] * norms[j] + noise[j] * norms[i]
             G_error[i, j] = G_error[j, i] = relative * size + moved + noise[i] * noise[j]
-    L, L_error = _forms(chain, pi, Y, noise, relative, threads)
+    if chain.is_reversible:
+        L, L_error = _forms(chain, pi, Y, noise, relative, threads)
+    else:
+        L, L_error = _products(chain, pi, Y, noise, relative, threads)
     R, R_error = _solve(G, G_error, L, L_error)
     # B^-1 is A up to |A| E / (1 - |E|), E = |I - B A|
     E = np.abs(np.eye(k) - B @ A) + (k + 2) * UNIT * (np.abs(B) @ np.abs(A))
@@ -112,6 +116,29 @@ def _forms(
             # energies of at most four; f, g and f + g are rounded by less than `noise`
             moved = 3.0 * (rest[i] + rest[j]) * (2.0 + rest[i] + rest[j])
             error[i, j] = error[j, i] = (2.0 * relative + moved) * scale[i] * scale[j]
+    return L, error
+
+
+def _products(
+    chain: MarkovChain,
+    pi: FloatArray,
+    Y: FloatArray,
+    noise: FloatArray,
+    relative: float,
+    threads: int,
+) -> tuple[FloatArray, FloatArray]:
+    """(L, a bound on its error) without detailed balance; P is a contraction in the norm of pi."""
+    k = len(Y)
+    L, error = np.empty((k, k)), np.empty((k, k))
+    norms = np.array([_norm(pi, f, threads) for f in Y])
+    for j, g in enumerate(Y):
+        change = g - chain._scaled.apply(g, num_threads=threads)
+        size = np.abs(g) + chain._scaled.apply(np.abs(g), num_threads=threads)
+        for i, f in enumerate(Y):
+            L[i, j] = _core.vec_dot(pi * f, change, threads)
+            moved = noise[i] * norms[j] + noise[j] * norms[i] + noise[i] * noise[j]
+            terms = _core.vec_dot(pi * np.abs(f), size, threads)
+            error[i, j] = relative * terms + 2.0 * moved
     return L, error
 
 

@@ -1,4 +1,5 @@
-"""Metastable sets of a reversible chain, and the coarse chain between them (PCCA+).
+"""Metastable sets of a chain, and the coarse chain between them (PCCA+; GPCCA without detailed
+balance).
 
 The coarse matrix is the Galerkin projection on the memberships as they are, see `galerkin`: its
 error is proven whatever that of the eigenvectors. Memberships at states of negligible stationary
@@ -15,18 +16,18 @@ from .._runtime.resumable import resumable, stage
 from .._runtime.threads import resolve_threads
 from .._runtime.types import RNG, Callback, FloatArray, Int32Array, Path
 from .._runtime.warn import warn_unconverged
-from ..chains.chain import MarkovChain, require_chain, require_reversible
+from ..chains.chain import MarkovChain, require_chain
 from ..equilibrium.law_error import relative_law_error
 from ..errors import Interrupted, InvalidChainError
+from ..linalg.ritz import NumberArray
 from ..linalg.rounding import UNIT
 from ..spectral.eigen_result import EigenResult
 from ..spectral.eigenpairs import eigenpairs
 from .eigenvector_extension import extended
 from .galerkin import project
 from .pcca import transformation, undetermined
+from .schur import COLUMNS, schur_vectors
 
-# Columns of a block of products.
-COLUMNS = 16
 # Error of a membership above which the sets do not count as converged.
 MAX_ERROR = 1e-4
 
@@ -50,7 +51,8 @@ class MetastableResult(StepsResult):
         slightly negative.
     coarse_error : ndarray (k, k)
         Bound on the absolute error of each entry, rounding and the error of pi. Off the diagonal
-        it is small against the entry, down to entries of about 1e-29.
+        it is small against the entry, down to entries of about 1e-29, and 1e-15 without detailed
+        balance; inf where pi has no proven error.
     metastability : float
         trace(coarse), at most the sum of the k leading eigenvalues.
     chain : MarkovChain or None
@@ -65,7 +67,8 @@ class MetastableResult(StepsResult):
         Mean over the sets of <chi_i, chi_i> / <chi_i, 1>, in (0, 1]. 1 if every membership is 0 or
         1.
     eigenvalues, timescales : ndarray (k,)
-    next_eigenvalue : float or None
+        Complex where eigenvalues are.
+    next_eigenvalue : float or complex or None
         The eigenvalue after the k-th. A large spectral gap between the two means that k is a
         natural number of sets.
     is_cut : bool
@@ -78,9 +81,10 @@ class MetastableResult(StepsResult):
         extension is unknown.
     converged : bool
         All k eigenvectors converged, `error` is at most 1e-4, and no entry of `coarse_error`
-        exceeds `tol`. `error` is large if k separates eigenvalues that are nearly equal: the sets
-        are then not determined. `coarse_error` is large if a set has so little mass that the
-        memberships are nearly linearly dependent in the norm of pi.
+        exceeds `tol` (unless, without detailed balance, pi has no proven error). `error` is large
+        if k separates eigenvalues that are nearly equal: the sets are then not determined.
+        `coarse_error` is large if a set has so little mass that the memberships are nearly linearly
+        dependent in the norm of pi.
     """
 
     memberships: FloatArray
@@ -93,9 +97,9 @@ class MetastableResult(StepsResult):
     crisp_mass: FloatArray
     crisp_metastability: float
     crispness: float
-    eigenvalues: FloatArray
+    eigenvalues: NumberArray
     timescales: FloatArray
-    next_eigenvalue: float | None
+    next_eigenvalue: float | complex | None
     is_cut: bool
     error: float
     converged: bool
@@ -112,8 +116,8 @@ def metastable_sets(
     callback: Callback | None = None,
     checkpoint: Path | None = None,
 ) -> MetastableResult:
-    """k metastable sets of an irreducible reversible chain by PCCA+ (Deuflhard & Weber 2005;
-    Roeblitz & Weber 2013).
+    """k metastable sets of an irreducible chain by PCCA+ (Deuflhard & Weber 2005; Roeblitz & Weber
+    2013), without detailed balance by GPCCA (Reuter, Fackeldey & Weber 2019).
 
     Parameters
     ----------
@@ -133,14 +137,12 @@ def metastable_sets(
 
     Raises
     ------
-    NotReversibleError
-        Take ``reversibilize(chain)``: its metastable sets are those that the chain leaves slowly
-        both forward and backward in time.
     ReducibleChainError
         The chain is not irreducible.
     InvalidChainError
-        k is out of range, fewer than k eigenvectors were found, or they do not tell k sets apart
-        in double precision (at stationary masses below 1e-40).
+        k is out of range or separates a conjugate pair of eigenvalues, fewer than k eigenvectors
+        were found, or they do not tell k sets apart in double precision (at stationary masses below
+        1e-40).
     Interrupted
         Ctrl-C. `partial` is the EigenResult, or what `eigenpairs` has found so far.
 
@@ -151,10 +153,15 @@ def metastable_sets(
     entries follow from chi >= 0 and from rows that sum to one. During that search only extreme
     states bound chi; at the end all do, so that the memberships are feasible.
 
-    Eigenvectors are found in the norm of pi. Where pi is 1e-30 of its value elsewhere (between
-    wells), that norm does not resolve them. There X is solved for: ``P f = lambda f`` determines it
-    from its values elsewhere, as the mean of lambda^-tau f at the time tau when the chain leaves
-    these states. On these states memberships are committors, up to (1 - lambda) times that time.
+    Without detailed balance X are real Schur vectors, orthonormal in pi, of the eigenvalues of
+    largest real part. They span the same space as the eigenvectors, and it takes O(k n_states)
+    memory; where pi is tiny they are not solved for, so that `error` is large.
+
+    Of a reversible chain, eigenvectors are found in the norm of pi. Where pi is 1e-30 of its value
+    elsewhere (between wells), that norm does not resolve them. There X is solved for:
+    ``P f = lambda f`` determines it from its values elsewhere, as the mean of lambda^-tau f at the
+    time tau when the chain leaves these states. On these states memberships are committors, up to
+    (1 - lambda) times that time.
 
     Examples
     --------
@@ -174,7 +181,6 @@ def metastable_sets(
     require_chain(chain)
     k = validate.count(k, "k", minimum=2)
     threads = resolve_threads(num_threads)
-    require_reversible(chain, "metastable_sets")
     rng = remembered_seed(rng, checkpoint)
     generator = np.random.default_rng(rng)
     start = generator_state(generator)
@@ -209,7 +215,10 @@ def metastable_sets(
                 f"only {len(pairs.eigenvalues)} of {k} eigenvectors were found; take a larger tol "
                 "or a smaller k"
             )
-        X, errors = extended(chain, pairs, threads, monitor)
+        if chain.is_reversible:
+            X, errors = extended(chain, pairs, threads, monitor)
+        else:
+            X, errors = schur_vectors(chain, pairs, threads)
         found = _pack(chain, X, errors, pairs, tol, threads)
     if pairs.converged and not found.converged:  # otherwise eigenpairs has said so
         if not np.isfinite(found.error):
@@ -236,7 +245,7 @@ def _pack(
     tol: float,
     threads: int,
 ) -> MetastableResult:
-    """The sets from the eigenvectors X, (n_states, k), and the error of each column."""
+    """The sets from the vectors X, (n_states, k), and the error of each column."""
     k = X.shape[1]
     A = transformation(X)
     # <chi_i, 1> = e_1^T A, because X^T D 1 = e_1
@@ -250,6 +259,7 @@ def _pack(
     law_error = relative_law_error(chain, law.log_pi, threads)
     projection = project(chain, memberships, A, law_error, threads)
     coarse_error = projection.error + 2 * UNIT * np.eye(k) * (1.0 + np.abs(projection.rates))
+    proven = coarse_error.max() <= tol or (law_error == np.inf and not chain.is_reversible)
     mass = pi @ memberships
     assignment = memberships.argmax(axis=1).astype(np.int32)
     crisp_mass: FloatArray = np.bincount(assignment, pi, minlength=k).astype(np.float64)
@@ -257,7 +267,6 @@ def _pack(
     # twice: the error of the state that bounds a membership is added
     error = 2.0 * float((errors @ np.abs(A)).max())
     error = error if np.isfinite(error) else float("inf")
-    following = pairs.next_eigenvalue
     return MetastableResult(
         lag=chain.lag,
         memberships=memberships,
@@ -272,14 +281,12 @@ def _pack(
             float("nan") if crisp is None else float(np.trace(crisp.to_scipy().toarray()))
         ),
         crispness=float(np.mean((pi @ memberships**2) / mass)),
-        eigenvalues=pairs.eigenvalues.real,
+        eigenvalues=pairs.eigenvalues,
         timescales=pairs.timescales,
-        next_eigenvalue=None if following is None else float(np.real(following)),
+        next_eigenvalue=pairs.next_eigenvalue,
         is_cut=pairs.is_cut,
         error=error,
-        converged=bool(
-            pairs.converged and law.converged and error <= MAX_ERROR and coarse_error.max() <= tol
-        ),
+        converged=bool(pairs.converged and law.converged and error <= MAX_ERROR and proven),
     )
 
 

@@ -1,5 +1,8 @@
 """Memberships of largest crispness: PCCA+ (Deuflhard & Weber 2005; Roeblitz & Weber 2013)."""
 
+import math
+from typing import Any
+
 import numpy as np
 
 from .._runtime.types import FloatArray, IntArray
@@ -14,6 +17,8 @@ ROWS = 8192
 # dependent. Crispness alone may choose k sets of which some coincide, and the coarse matrix is then
 # rounding error.
 MAX_CONDITION = 1e4
+# Runs of the search at most, and the gain of crispness in one below which it ends.
+MOST_RUNS, LEAST_GAIN = 5, 1e-5
 
 
 def _crispness(A: FloatArray) -> float:
@@ -107,13 +112,16 @@ def transformation(X: FloatArray) -> FloatArray:
         A = _filled(flat.reshape(k - 1, k - 1), bounding)
         return -_crispness(A) if (A[0] > 1e-12).all() and _are_independent(A) else 0.0
 
-    found = minimize(
-        loss,
-        (start / scale).ravel(),
-        method="Nelder-Mead",
-        options={"maxiter": 2000, "maxfev": 4000, "xatol": 1e-6, "fatol": 1e-10, "adaptive": True},
-    )
-    candidates = [_filled(start, X), _filled(found.x.reshape(k - 1, k - 1), X)]
+    best: Any = (start / scale).ravel()
+    least = math.inf
+    options: Any = {"maxiter": 2000, "maxfev": 4000, "adaptive": True}
+    options |= {"xatol": 1e-6, "fatol": 1e-10}
+    for _ in range(MOST_RUNS):  # a simplex may collapse before the optimum: begin again from there
+        found = minimize(loss, best, method="Nelder-Mead", options=options)
+        gain, best, least = least - found.fun, found.x, found.fun
+        if gain < LEAST_GAIN:
+            break
+    candidates = [_filled(start, X), _filled(best.reshape(k - 1, k - 1), X)]
     feasible = [A for A in candidates if np.isfinite(A).all() and (A[0] > 0.0).all()]
     if not feasible:
         raise undetermined(X)

@@ -1,5 +1,6 @@
 """Communicating classes, stationary distributions and detailed balance."""
 
+from .cyclic import CyclicResult, cyclic_classes
 from .detailed_balance import BalanceResult, detailed_balance
 from .reversibilize import reversibilize
 from .stationary import StationaryResult, stationary
@@ -7,8 +8,10 @@ from .structure import StructureResult, structure
 
 __all__ = [
     "BalanceResult",
+    "CyclicResult",
     "StationaryResult",
     "StructureResult",
+    "cyclic_classes",
     "detailed_balance",
     "reversibilize",
     "stationary",

@@ -102,6 +102,7 @@ def require_aperiodic(chain: MarkovChain, purpose: str) -> None:
     if period != 1:
         raise PeriodicChainError(
             f"{purpose} needs an aperiodic chain, this one has period {period}; use chain.lazy(0.5)"
+            f", or cyclic_classes(chain).power(0), P^{period} on a cyclic class"
         )
 
 

@@ -65,7 +65,8 @@ def answers(
         A bar on stderr; callback(info) after every batch, with the masses `correct`, `wrong` and
         `frontier`.
     checkpoint : path, optional
-        A file for the tree so far, from which a later call resumes with the same bits.
+        A file for the tree so far, from which a later call resumes, with the same bits if the rows
+        of the model depend on the prefix alone.
 
     Returns
     -------
@@ -87,7 +88,9 @@ def answers(
     Notes
     -----
     The bounds hold for the rows that the model returned, normalised: the rounding of the products
-    and sums is in them, that of the model itself is not.
+    and sums is in them, that of the model itself is not. A transformer may return another row for
+    the same prefix in another batch; with llama.cpp they differ by some 1e-5. Then a call that
+    resumes, or is repeated, has other last digits.
 
     Examples
     --------

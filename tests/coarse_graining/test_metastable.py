@@ -228,7 +228,7 @@ def test_unresolved_eigenvectors_give_a_warning():
 
 
 def test_errors_of_metastable_sets():
-    with pytest.raises(fe.NotReversibleError, match="reversibilize"):
+    with pytest.raises(fe.InvalidChainError, match="k = 2 separates a conjugate pair"):
         fe.metastable_sets(fe.MarkovChain(gallery.biased_cycle(9, 0.7, 0.3).P), 2)
     with pytest.raises(fe.ReducibleChainError):
         fe.metastable_sets(fe.MarkovChain(np.eye(2)), 2)

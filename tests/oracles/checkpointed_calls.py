@@ -125,6 +125,9 @@ WITHOUT_THREADS = {"policy_flow", "word_chain", "rewrite_trajectories", "answers
 #: {name: call(**options)}.
 CALLS = {
     "stationary": lambda **o: fe.stationary(fresh(directed()), **o),
+    "effective_resistances": lambda **o: fe.effective_resistances(
+        counts() + counts().T, [0, 5], [70, 90], **o
+    ),
     "pagerank": lambda **o: fe.pagerank(directed(), 0.99, **o),
     "law_at": lambda **o: fe.law_at(generator(), 9.0, 0, **o),
     "law_at, squaring": lambda **o: fe.law_at(generator(40), 1e6, 0, **o),
@@ -254,7 +257,7 @@ CALLS = {
         letters(), WORDS, prompt=" {word}", batch_size=2, **o
     ),
     "rewrite_trajectories": lambda **o: fe.llm.rewrite_trajectories(
-        letters(), WORDS, "{text}", 6, len, max_length=4, rng=1, **o
+        letters(), WORDS, "a{text}", 6, len, max_length=4, rng=1, **o
     ),
     "answers": lambda **o: llm.answers(
         language_model(), "ab", HashVerifier(1), max_nodes=400, max_length=9, **o
@@ -297,7 +300,7 @@ def digest(value):
         if sp.issparse(part):
             part = part.toarray()
         if isinstance(part, llm.AnswerTree):
-            add(part.state())
+            add(part._state())
             part = part.to_dict()
         if isinstance(part, np.ndarray):
             found.update(f"{part.dtype}{part.shape}".encode())

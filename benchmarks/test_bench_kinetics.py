@@ -1,0 +1,5 @@
+FAMILY = "kinetics"
+
+
+def test_bench(contend, case, contender):
+    contend(case, contender)
