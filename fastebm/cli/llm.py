@@ -103,9 +103,9 @@ def _table_model(path: str) -> Any:
 
 
 def run_answers(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> Table:
+    from ..llm.answers import answers
     from ..llm.chat import chat
     from ..report.llm_answers import study_answers, verifier_of
-    from ..report.llm_runs import kept_answers
     from ..report.sweep import checked_betas
 
     if args.html is not None:  # a missing package is an error before the work, not after
@@ -117,7 +117,7 @@ def run_answers(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -
     prompt: Any = chat(model, [{"role": "user", "content": text}]) if args.chat else text
     names = ("max_nodes", "max_length", "min_mass", "top_p", "top_k", "width", "batch_size")
     options = given(args, *names, "progress")
-    tree = kept_answers("tree", model, prompt, verify, **options)
+    tree = answers(model, prompt, verify, **options)
     answer["tree"] = tree
     answer["answers"] = study = study_answers(
         tree, betas, n_answers=args.n_answers, width=args.width
@@ -162,8 +162,8 @@ class Vocabulary(NamedTuple):
 
 def run_words(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> Table:
     from ..chains.saved_folder import require_replaceable
-    from ..report.llm_runs import WORD_PROMPT, kept_words
-    from ..report.llm_words import study_words
+    from ..llm.word_chain import word_chain
+    from ..report.llm_words import WORD_PROMPT, study_words
     from ..report.sweep import checked_betas
 
     if args.html is not None:  # a missing package is an error before the work, not after
@@ -181,7 +181,7 @@ def run_words(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> 
     if separator is None:
         separator = "" if prompt[-1:].isspace() else " "
     asked = given(args, "boundary", "min_mass", "batch_size", "progress")
-    made = kept_words(model, words, prompt=prompt, separator=separator, reward=reward, **asked)
+    made = word_chain(model, words, prompt=prompt, separator=separator, reward=reward, **asked)
     if args.save is not None:
         try:
             made.save(args.save)

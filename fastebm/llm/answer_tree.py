@@ -364,6 +364,7 @@ def grow(
         total=limit,
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
         try:
             for correct, wrong in expansion.batches(most):

@@ -124,6 +124,7 @@ def answers_of(
         total=len(given),
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
         for i in range(len(given)):
             one = verify[i] if isinstance(verify, Sequence) else verify

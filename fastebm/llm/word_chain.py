@@ -155,6 +155,7 @@ def word_chain(
         total=n_words,
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as run:
 
         def after(n_done: int) -> None:

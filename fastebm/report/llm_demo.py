@@ -16,15 +16,16 @@ from .._runtime.types import Path
 from .._runtime.validate import count
 from .._runtime.whole_file import require_place, write_text
 from ..errors import InvalidChainError
-from ..llm.many_prompts import PromptAnswers
+from ..llm.many_prompts import answers_of
 from ..llm.model import LanguageModel
+from ..llm.prompt_answers import PromptAnswers
 from ..llm.verifiers import number_is
+from ..llm.word_chain import word_chain
 from ..rlvr.prompts import expectation
 from .facts import between, version_of, versions
 from .files import Say, plain, write_json
 from .llm_answers import AnswerStudy, study_answers
-from .llm_runs import WORD_PROMPT, kept_answers, kept_words
-from .llm_words import LEVEL, WordStudy, study_words
+from .llm_words import LEVEL, WORD_PROMPT, WordStudy, study_words
 
 EXAMPLES = "1 + 2 = 3\n6 + 8 = 14\n23 + 45 = 68\n"
 SUMS = (
@@ -159,29 +160,26 @@ class LlmDemo:
 
     def sums(self, sums: Sequence[tuple[int, int]]) -> None:
         """The accuracy of each sum, and the policies tuned on all of them."""
-        trees = []
+        table = answers_of(
+            self.model,
+            [f"{EXAMPLES}{a} + {b} =" for a, b in sums],
+            [number_is(a + b) for a, b in sums],
+            max_nodes=MAX_NODES,
+            max_length=MAX_LENGTH,
+            width=WIDTH,
+            progress=self.progress,
+        )
         self.facts["sums"] = listed = list[dict[str, Any]]()
-        for i, (a, b) in enumerate(sums):
-            tree = kept_answers(
-                f"sum {i}",
-                self.model,
-                f"{EXAMPLES}{a} + {b} =",
-                number_is(a + b),
-                max_nodes=MAX_NODES,
-                max_length=MAX_LENGTH,
-                width=WIDTH,
-                progress=self.progress,
-            )
-            trees.append(tree)
-            listed.append(
-                {
-                    "sum": f"{a} + {b} =",
-                    "correct": a + b,
-                    "accuracy": tree.accuracy,
-                    "n_passes": tree.n_nodes,
-                    "answers": tree.top(3),
-                }
-            )
+        listed += [
+            {
+                "sum": f"{a} + {b} =",
+                "correct": a + b,
+                "accuracy": tree.accuracy,
+                "n_passes": tree.n_nodes,
+                "answers": tree.top(3),
+            }
+            for (a, b), tree in zip(sums, table.trees, strict=True)
+        ]
         self.say_section(
             f"{self.model.name}: how likely is a sum right, after three solved examples?",
             *(
@@ -194,13 +192,12 @@ class LlmDemo:
                 for found in listed
             ),
         )
-        self._tuned(trees)
+        self._tuned(table)
 
-    def _tuned(self, trees: list[Any]) -> None:
-        table = PromptAnswers.of(trees)
+    def _tuned(self, table: PromptAnswers) -> None:
         tuned = list[dict[str, Any]]()
         for beta in (math.inf, *BETAS):
-            policies = [tree.policy(beta) for tree in trees]
+            policies = [tree.policy(beta) for tree in table.trees]
             tuned.append(
                 {"beta": beta}
                 | {
@@ -215,7 +212,7 @@ class LlmDemo:
             f"beta_for_mean_accuracy_{WANTED}": self._beta_for(table),
             "tuned": tuned,
         }
-        dearest = trees[int(table.path_kl(BETAS[-1])[0].argmax())]
+        dearest = table.trees[int(table.path_kl(BETAS[-1])[0].argmax())]
         self.study_of_sums = study = study_answers(dearest, BETAS)
         self.facts["dearest"] = study
         rows = [
@@ -272,7 +269,7 @@ class LlmDemo:
     def words(self, recorded: Any, chosen: Any) -> None:
         """The kernel of some recorded words, computed anew, and its tilts by valence."""
         words = [recorded.labels[i] for i in chosen]
-        self.chain = chain = kept_words(
+        self.chain = chain = word_chain(
             self.model,
             words,
             prompt=WORD_PROMPT,

@@ -20,6 +20,8 @@ from .facts import heaviest_states
 from .sweep import Temperature, sweep, tilted_at
 
 N_WORDS = 10
+#: What a model is asked for the next word.
+WORD_PROMPT = "Free association: night -> dark, bread -> butter, doctor -> nurse, {word} ->"
 #: VADER valence of a superior word.
 LEVEL = 2.5
 

@@ -383,6 +383,19 @@ def test_a_command_continues_and_prints_the_same_json(args, n_before, files, ste
     assert timeless(document) == timeless(expected)
 
 
+def test_the_kernel_is_kept_until_the_command_is_done(files, steps, call):
+    args = filled([*OWN_WORDS, "--betas", 1], files)
+    checkpoint = files / "checkpoint"
+    assert call(*args)[0] == 0
+    steps.at, n_words = len(steps), steps.count("word_chain")
+    steps.clear()
+    assert n_words > 0 and call(*args, "--checkpoint", checkpoint)[0] == 143
+    steps.at = None
+    steps.clear()
+    assert call(*args, "--checkpoint", checkpoint)[0] == 0
+    assert steps.count("word_chain") <= 1  # the end of what was restored
+
+
 def test_an_interrupted_tree_is_printed(files, steps, call):
     steps.at = 3
     code, document, _ = call(
