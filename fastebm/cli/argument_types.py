@@ -41,3 +41,12 @@ def holding(text: str) -> float:
 
 def columns(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
+
+
+def text(value: str) -> str:
+    """What a tokeniser can read: bytes of an argument that are not UTF-8 become surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{value!r} is not UTF-8") from None
+    return value

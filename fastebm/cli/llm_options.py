@@ -37,9 +37,15 @@ MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 ANSWER_OPTIONS: dict[str, dict[str, Any]] = {
-    "--prompt": {"required": True, "metavar": "TEXT", "help": "what the model is asked"},
+    "--prompt": {
+        "required": True,
+        "type": argument_types.text,
+        "metavar": "TEXT",
+        "help": "what the model is asked",
+    },
     "--few-shot": {
         "nargs": "+",
+        "type": argument_types.text,
         "metavar": "LINE",
         "help": "solved examples, each put before the prompt on a line of its own",
     },
@@ -50,6 +56,7 @@ ANSWER_OPTIONS: dict[str, dict[str, Any]] = {
     "--correct": {
         "nargs": "+",
         "required": True,
+        "type": argument_types.text,
         "metavar": "ANSWER",
         "help": "the right answers: numbers, compared as numbers, or texts with which the answer "
         "begins",
@@ -119,11 +126,13 @@ WORD_OPTIONS: dict[str, dict[str, Any]] = {
         "help": "a text file with a word on each line",
     },
     "--prompt": {
+        "type": argument_types.text,
         "metavar": "TEXT",
         "help": "a text with {word}, after whose end the next word comes; default: word "
         "association after three examples",
     },
     "--separator": {
+        "type": argument_types.text,
         "metavar": "TEXT",
         "help": "what the model writes before a word; default: a space, or nothing if the prompt "
         "ends with one",

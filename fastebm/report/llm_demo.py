@@ -253,7 +253,7 @@ class LlmDemo:
             for i, step in enumerate(strongest.along)
         ]
         by_length = [
-            (f"first {n} tokens", between(ends), "nats of KL")
+            (f"tokens 1 to {n}" if n > 1 else "token 1", between(ends), "nats of KL")
             for n, ends in enumerate(strongest.kl_by_length[:5])
             if n
         ]
@@ -284,7 +284,11 @@ class LlmDemo:
         balance = study.balance
         lines: list[Line] = [
             ("passes", f"{study.n_passes}", f"{chain.n_states} words"),
-            ("leak", f"{study.leak.mean():.3f}", "mean mass of a row off these words"),
+            (
+                "leak",
+                f"{study.leak.mean():.3f}",
+                "mean mass of a row off these words; what follows is about the rest",
+            ),
         ]
         if balance is not None:
             lines += [

@@ -184,6 +184,8 @@ BAD = {
     "the words are the output": ([*OWN_WORDS, "--html", "{folder}/words.txt"], "is an input"),
     "a mass above 1": ([*OWN_WORDS, "--min-mass", "2"], "--min-mass must be"),
     "too many words": (["demo", "--model", "table:{folder}/bigram.json", "--n-words", 401], "400"),
+    "a prompt that is not UTF-8": ([*ANSWERS, "--prompt", "\udcff"], "is not UTF-8"),
+    "an answer that is not UTF-8": ([*ANSWERS, "--correct", "\udcff"], "is not UTF-8"),
     "no command": ([], "required"),
 }
 
