@@ -61,7 +61,7 @@ def add_llm(
             epilog=EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        spellings = add(command, declared)
+        spellings = add(command, declared) | {"beta": "--betas"}
         command.set_defaults(
             command=f"llm {name}", run=run, spellings=spellings, usage_error=command.error
         )
@@ -146,7 +146,7 @@ def _table_of_answers(study: Any) -> Table:
         tuned = study.tree.policy(policy.beta).top(found)
         for end, name in enumerate(("lower", "upper")):
             column = np.array([answer.policy[end] for answer in tuned], float)
-            table[f"beta_{policy.beta:g}_{name}"] = column
+            table[f"beta_{policy.beta!r}_{name}"] = column
     return table
 
 
@@ -163,6 +163,7 @@ class Vocabulary(NamedTuple):
 def run_words(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> Table:
     from ..chains.saved_folder import require_replaceable
     from ..llm.word_chain import word_chain
+    from ..report.facts import listed_labels
     from ..report.llm_words import WORD_PROMPT, study_words
     from ..report.sweep import checked_betas
 
@@ -188,7 +189,9 @@ def run_words(chain: None, args: argparse.Namespace, answer: dict[str, Any]) -> 
             answer["saved"] = args.save
         except Exception as error:  # a full disk, or any other, must not cost the JSON
             answer["error"] = file_error("chain of --save", error)
-    answer |= {"n_words": made.n_states, "states": words}
+    answer["n_words"] = made.n_states
+    if (labels := listed_labels(made)) is not None:
+        answer["states"] = labels
     options = given(args, "level", "rng", "num_threads", "progress")
     study = study_words(made, betas, **options)
     temperatures = [with_options(tilt, args.spellings) for tilt in study.temperatures]

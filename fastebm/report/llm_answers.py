@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._runtime.results import Result, result
+from ..errors import InvalidChainError
 from ..llm.answer import Answer
 from ..llm.answer_tree import AnswerTree
 from ..llm.masses import Interval
@@ -81,17 +82,15 @@ class AnswerStudy(Result):
 def verifier_of(correct: Sequence[str], which: Any = "first") -> Verifier:
     """Right if the answer is one of the `correct` ones: numbers are compared as numbers
     (`number_is`), other texts as words (`answer_is`)."""
-    checks = [
-        number_is(text, which=which) if _is_number(text) else answer_is(text) for text in correct
-    ]
+    checks = [_verifier(text, which) for text in correct]
     return checks[0] if len(checks) == 1 else _any_of(checks)
 
 
-def _is_number(text: str) -> bool:
+def _verifier(text: str, which: Any) -> Verifier:
     try:
-        return math.isfinite(float(text.replace(",", "").replace("\u2212", "-")))
-    except ValueError:
-        return False
+        return number_is(text, which=which)
+    except InvalidChainError:  # no number
+        return answer_is(text)
 
 
 def _any_of(checks: Sequence[Callable[[str, bool], Any]]) -> Verifier:

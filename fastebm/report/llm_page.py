@@ -43,7 +43,13 @@ def page_of_words(
 def page_of_demo(demo: Any, report: dict[str, Any]) -> str:
     """The HTML text of a finished run and of its report."""
     sums, words = demo.study_of_sums, demo.study_of_words
-    sections = [] if sums is None else sections_of_answers(sums)
+    sections = [
+        section(
+            "How likely is each sum right?",
+            facts=[{"name": "after three solved examples", "rows": _sums(report["sums"])}],
+        )
+    ]
+    sections += [] if sums is None else sections_of_answers(sums)
     sections += [] if words is None else sections_of_words(demo.chain, words)
     parameters = {"model": demo.model.name, "seed": demo.seed}
     return _page(
@@ -54,6 +60,17 @@ def page_of_demo(demo: Any, report: dict[str, Any]) -> str:
         report,
         report["wall_s"],
     )
+
+
+def _sums(sums: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    return [
+        {
+            "name": each["sum"],
+            "value": between(each["accuracy"], 5),
+            "meaning": f"after {each['n_passes']} evaluations of the model",
+        }
+        for each in sums
+    ]
 
 
 def _page(

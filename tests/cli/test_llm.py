@@ -126,6 +126,8 @@ def test_the_prompt_is_put_together(files, call):
         (["7", "seven"], "eight", False, None),  # a number may follow
         (["7", "seven"], "eight", True, False),
         (["1,234"], "1234", True, True),
+        (["nan"], "NaN.", False, True),
+        (["1e5"], "1e5 ", False, True),
     ],
 )
 def test_what_is_correct(correct, text, ended, verdict):
@@ -185,6 +187,7 @@ BAD = {
     "an empty prompt": ([*ANSWERS, "--prompt", ""], "a prompt has no token"),
     "an empty answer": ([*ANSWERS, "--correct", ""], "accepted text"),
     "a beta of 0": ([*ANSWERS, "--betas", "0"], "must be"),
+    "a beta that overflows": ([*ANSWERS, "--betas", "1e-320"], "raise --betas"),
     "a width above 1": ([*ANSWERS, "--width", "2"], "--width must be"),
     "a share of 0": ([*ANSWERS, "--top-p", "0"], "--top-p must be"),
     "no nodes": ([*ANSWERS, "--max-nodes", "0"], "--max-nodes"),
@@ -301,7 +304,7 @@ def test_every_option_has_its_spelling():
     ):
         args = parser.parse_args(["llm", name, *required])
         assert args.command == f"llm {name}"
-        assert set(args.spellings) <= set(vars(args))
+        assert set(args.spellings) <= {*vars(args), "beta"}
         assert {"--model", "--html", "--output", "--checkpoint", "--threads", "--progress"} <= set(
             args.spellings.values()
         )
@@ -443,7 +446,8 @@ def test_demo(files, capsys, small_trees):
     assert found["status"] == "done" and len(found["sums"]) == 10
     assert len(found["words"]["leak"]) == 4 and found["words"]["converged"]
     assert all(0.0 <= low < high <= 1.0 for low, high in (x["accuracy"] for x in found["sums"]))
-    assert page.read_text(encoding="utf-8").count("<figure>") >= 8
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<figure>") >= 8 and "84 + 67 =" in text
 
 
 def test_demo_continues_with_the_same_numbers(files, capsys, small_trees, steps):
