@@ -37,19 +37,33 @@ def check_errors(found):
 
 @pytest.fixture
 def start():
-    """start(*args) -> a process that runs the command, or another Python program."""
+    """start(*args) -> a process that runs the command, or another Python program. What still runs
+    when the test ends is killed."""
+    started = []
 
     def start(*args, program=("-m", "fastebm"), **options):
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", *program, *map(str, args)],
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=answer_signals,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             **options,
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def answer_signals():
+    """Undo what nohup and shells leave ignored in the processes that they start."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture
