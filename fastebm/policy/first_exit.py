@@ -155,7 +155,7 @@ def first_exit(
         The pretrained kernel q.
     reward : array_like (n_states,) or scipy sparse (n_states, n_states)
         R(y) of the state entered, exits included, or r(x, y) on transitions of the reference, zero
-        if nothing is stored. -inf forbids a state or transition.
+        if nothing is stored. -inf forbids a state or transition. Rows of exits do not matter.
     beta : float
         The KL coefficient, > 0.
     exit : bool mask (n_states,) or state numbers
@@ -217,11 +217,11 @@ def first_exit(
         "max_iter": max_iter,
         "num_threads": num_threads,
     }
-    kernel = log_kernel(reference, reward, beta, threads)
+    checked = checked_reward(reward, reference)
+    on_the_way = _allowed_at_exits(checked, reference, is_exit, threads)
+    kernel = log_kernel(reference, on_the_way, beta, threads)
     reaching = reachable(kernel.chain, is_exit)
-    problem = Problem(
-        reference, checked_reward(reward, reference), beta, is_exit | ~reaching, options, threads
-    )
+    problem = Problem(reference, checked, beta, is_exit | ~reaching, options, threads)
     search = _ExitSearch(kernel, is_exit, reaching, at_exit / beta, tol, limit)
     with resumable(
         "policy.first_exit",
@@ -265,6 +265,26 @@ def _exit_rewards(exit_reward: npt.ArrayLike, members: Any, n: int) -> FloatArra
     if given.ndim and not np.array_equal(at_exit[members], given):
         raise InvalidChainError("a state is listed twice in exit, with different exit_reward")
     return at_exit
+
+
+def _allowed_at_exits(reward: Any, reference: MarkovChain, is_exit: BoolArray, threads: int) -> Any:
+    """A checked reward that forbids nothing in the rows of exits, which do not matter; the reward
+    itself where it leaves each of them a transition."""
+    if isinstance(reward, np.ndarray):
+        forbidden = np.isneginf(reward)
+        if not forbidden.any():
+            return reward
+        allowed = reference._scaled.apply((~forbidden).astype(np.float64), num_threads=threads)
+        if allowed[is_exit].all():
+            return reward
+        rows: Any = reference.to_scipy()
+        reward = sp.csr_array((reward[rows.indices], rows.indices, rows.indptr), shape=rows.shape)
+    x = np.repeat(np.arange(reference.n_states), np.diff(reward.indptr))
+    gone = is_exit[x] & np.isneginf(reward.data)
+    if gone.any():
+        reward = reward.copy()
+        reward.data[gone] = 0.0
+    return reward
 
 
 class _ExitSearch:

@@ -81,7 +81,7 @@ def policy_chain(problem: Problem, v: FloatArray) -> MarkovChain:
 
 
 def _changes(scaled: ScaledPattern, kept: BoolArray, weights: FloatArray) -> bool:
-    """Whether weights of the states entered change a row of `kept`."""
+    """Whether weights of the states entered change a row of `kept`, or leave none of it."""
     indptr, indices, _ = scaled.pattern.rows(kept)
     entered = weights[indices]
     lowest = np.minimum.reduceat(entered, indptr[:-1])
@@ -89,7 +89,7 @@ def _changes(scaled: ScaledPattern, kept: BoolArray, weights: FloatArray) -> boo
     if scaled.shift is not None:
         own = np.where(scaled.shift[kept] > 0.0, weights[kept], lowest)
         lowest, highest = np.minimum(lowest, own), np.maximum(highest, own)
-    return bool((lowest != highest).any())
+    return bool(((lowest != highest) | np.isneginf(lowest)).any())
 
 
 def reward_parts(reward: Any) -> tuple[Any, ...]:

@@ -206,6 +206,26 @@ def test_forbidden_states_and_transitions():
     assert best.chain.to_scipy().toarray()[0, y[0]] == 0.0
 
 
+@pytest.mark.parametrize("on_transitions", [False, True])
+def test_a_reward_may_forbid_every_transition_of_an_exit(on_transitions):
+    """Exit 4 leads to state 3 alone, which is forbidden; its row does not matter."""
+    rows = random_chain(np.random.default_rng(5), 5)
+    rows[4] = [0.0, 0.0, 0.0, 1.0, 0.0]
+    chain = fe.MarkovChain(rows)
+    dense = np.broadcast_to(np.array([-0.2, -0.1, -0.4, -np.inf, -0.3]), (5, 5))
+    x, y = np.nonzero(rows)
+    reward = sp.csr_array((dense[x, y], (x, y)), shape=(5, 5)) if on_transitions else dense[0]
+    found = policy.first_exit(chain, reward, 0.5, exit=[4], exit_reward=0.7)
+    M = rows * np.exp(dense / 0.5)
+    z = np.linalg.solve(np.eye(4) - M[:4, :4], M[:4, 4] * np.exp(0.7 / 0.5))
+    np.testing.assert_allclose(found.value, [*(0.5 * np.log(z)), 0.7], rtol=1e-12)
+    after = found.chain.to_scipy().toarray()
+    np.testing.assert_array_equal(after[4], rows[4])
+    assert (after[:4, 3] == 0.0).all()
+    with pytest.raises(fe.InvalidChainError, match="row 4: the reward forbids every transition"):
+        policy.first_exit(chain, reward, 0.5, exit=[0])
+
+
 @pytest.mark.parametrize("beta", [0.0, -1.0, np.nan])
 def test_beta_must_be_positive(beta):
     for call in (
@@ -401,6 +421,73 @@ def test_an_interrupted_call_says_what_is_known(name, n_calls):
     if name == "average":
         assert np.isfinite([partial.gain_upper, partial.kl_rate_upper]).all()
         assert partial.value[partial.anchor] == 0.0
+
+
+def interrupted(n_calls, call):
+    """The partial result of a call that is interrupted at its report number `n_calls`."""
+    left = [n_calls]
+
+    def stop(info):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(fe.Interrupted) as caught:
+        call(callback=stop)
+    return caught.value.partial
+
+
+def test_an_interrupted_horizon_has_its_last_steps():
+    def call(**o):
+        return policy.finite_horizon(Q, R, 0.5, horizon=9, final=-R, **o)
+
+    whole, partial = call(), interrupted(4, call)
+    assert not partial.converged and partial.horizon == 9
+    json.dumps(partial.to_dict(), allow_nan=False)
+    for field in ("value", "path_kl", "mean_reward"):
+        known, exact = getattr(partial, field), getattr(whole, field)
+        np.testing.assert_array_equal(known[5:], exact[5:])
+        assert np.isnan(known[:5]).all()
+        low, high = getattr(partial, field + "_lower"), getattr(partial, field + "_upper")
+        assert (low <= exact).all() and (exact <= high).all()
+        np.testing.assert_array_equal(low[5:], getattr(whole, field + "_lower")[5:])
+        assert np.isposinf(high[:5]).all()
+    np.testing.assert_array_equal(
+        partial.chain(4).to_scipy().toarray(), whole.chain(4).to_scipy().toarray()
+    )
+    with pytest.raises(fe.InvalidChainError, match=r"time 4.*interrupted"):
+        partial.chain(3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
+def test_an_interrupted_rate_function_encloses_every_level(share):
+    levels = [0.4, 0.1, 9.0]
+
+    def call(**o):
+        return policy.rate_function(Q, R, levels, **o)
+
+    reports = []
+    whole = call(callback=reports.append)
+    partial = interrupted(1 + int(share * len(reports)), call)
+    if share == 0.0:  # log lambda is not known anywhere
+        assert partial is None
+        return
+    json.dumps(partial.to_dict(), allow_nan=False)
+    assert not partial.converged and 0 < partial.n_iter <= whole.n_iter
+    assert (partial.rate_lower <= whole.rate).all() and (whole.rate <= partial.rate_upper).all()
+    done = ~np.isnan(partial.rate)
+    np.testing.assert_array_equal(partial.rate[done], whole.rate[done])
+    np.testing.assert_array_equal(np.isnan(partial.theta), ~done)
+    assert not done.all() and done.any() == (share >= 0.5)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.25])
+def test_every_path_has_one_mean(level):
+    """The rate of a cycle's mean is zero, and no other one has a finite rate."""
+    flip = fe.MarkovChain(np.array([[0.0, 1.0], [1.0, 0.0]]))
+    found = policy.rate_function(flip, [0.0, 1.0], level)
+    exact = 0.0 if level == 0.5 else np.inf
+    assert found.rate_lower[0] <= exact <= found.rate_upper[0] and found.converged
 
 
 @pytest.mark.parametrize("name", CALLS)
