@@ -11,6 +11,7 @@ from policy_truth import random_chain
 
 import fastebm as fe
 from fastebm import policy
+from fastebm.policy.verifiable import kl_peak
 
 RNG = np.random.default_rng(11)
 N = 12
@@ -109,6 +110,47 @@ def test_a_large_beta_is_the_reference():
         found = policy.verifiable(Q, [0], beta, wrong=[1])
         np.testing.assert_allclose(found.value, u, rtol=1e-11)
         np.testing.assert_allclose(found.chain.to_scipy().toarray(), P, rtol=1e-11)
+
+
+def two_rare_steps(first, second):
+    """State 0 leads to 1 and 1 to the correct state 2 with these probabilities, otherwise to 3."""
+    rows = np.zeros((4, 4))
+    rows[0, [1, 3]], rows[1, [2, 3]] = (first, 1.0), (second, 1.0)
+    rows[2, 2] = rows[3, 3] = 1.0
+    return fe.MarkovChain(rows, normalize=True)
+
+
+def test_a_value_is_no_product_that_underflows():
+    """At beta = 1e300 the value is u, but log z is below the range of doubles."""
+    for beta in (1e15, 1e300, 1.7e308):
+        found = policy.verifiable(two_rare_steps(1e-20, 1e-30), [2], beta, wrong=[3])
+        np.testing.assert_allclose(found.value[:2], [1e-50, 1e-30], rtol=1e-13)
+        assert (found.value_lower[:2] <= found.success_reference[:2]).all()
+        assert (found.success_reference[:2] <= found.value_upper[:2]).all()
+
+
+def test_a_success_below_the_range_of_doubles_has_true_ends():
+    with pytest.warns(fe.ConvergenceWarning):
+        found = policy.verifiable(two_rare_steps(1e-200, 1e-200), [2], 1e-3, wrong=[3])
+    assert found.success_upper[0] == 1.0 and found.path_kl_upper[0] >= -np.log(1e-200) * 2
+    near = found.with_beta(0.5)
+    assert near.success_lower[0] == 0.0 < near.success_upper[0]
+    assert near.success_upper[3] == near.value_upper[3] == near.path_kl_upper[3] == 0.0
+    cold = policy.verifiable(two_rare_steps(0.5, 0.5), [2], 6e-309, wrong=[3])
+    for field in ("success", "value", "path_kl"):
+        low, high = getattr(cold, field + "_lower"), getattr(cold, field + "_upper")
+        assert (low <= getattr(cold, field)).all() and (getattr(cold, field) <= high).all()
+        assert (high - low < 1e-12).all()
+
+
+@pytest.mark.parametrize("s", [1e-4, 0.02, 1.0, 30.0, 600.0])
+def test_the_largest_kl(s):
+    u, most = kl_peak(s)
+    others = np.exp(np.linspace(-1e-3, 1e-3, 201)) * u
+    logits = np.log(others) - np.log1p(-others)
+    spent = fe.rlvr.kl_spent(logits + s, logits, logit=True)
+    assert spent.max() <= most <= spent.max() * (1.0 + 1e-5)
+    assert abs(int(np.argmax(spent)) - 100) <= 1
 
 
 def test_the_flow_leads_from_the_reference_to_the_optimum():
