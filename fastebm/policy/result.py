@@ -99,14 +99,15 @@ def reward_parts(reward: Any) -> tuple[Any, ...]:
     return reward.indptr, reward.indices, reward.data
 
 
-def lower_end(x: FloatArray) -> FloatArray:
-    """x rounded down by more than the few operations that made it."""
-    return np.asarray(x - 8.0 * UNIT * np.abs(x), np.float64)
+def lower_end(x: FloatArray, size: FloatArray | float = 0.0) -> FloatArray:
+    """x rounded down by more than the few operations that made it, of numbers up to itself and
+    `size`."""
+    return np.asarray(x - 8.0 * UNIT * (np.abs(x) + np.abs(size)), np.float64)
 
 
-def upper_end(x: FloatArray) -> FloatArray:
+def upper_end(x: FloatArray, size: FloatArray | float = 0.0) -> FloatArray:
     """x rounded up."""
-    return np.asarray(x + 8.0 * UNIT * np.abs(x), np.float64)
+    return np.asarray(x + 8.0 * UNIT * (np.abs(x) + np.abs(size)), np.float64)
 
 
 def swept(policy: Any, betas: Iterable[float]) -> list[Any]:

@@ -153,6 +153,23 @@ def test_the_largest_kl(s):
     assert abs(int(np.argmax(spent)) - 100) <= 1
 
 
+def test_rewards_over_beta_below_the_normal_range():
+    """Denormal numbers have few digits; the ends allow for it."""
+    for beta in (1e307, 1.7e308):
+        pi = fe.stationary(Q).pi
+        mean = policy.average(Q, 1e-4 * R, beta)
+        assert mean.gain_lower <= 1e-4 * pi @ R <= mean.gain_upper
+        off = policy.discounted(Q, 1e-4 * R, beta, discount=0.9)
+        exact = 1e-4 * np.linalg.solve(np.eye(N) - 0.9 * P, P @ R)
+        assert (off.value_lower <= exact).all() and (exact <= off.value_upper).all()
+        exit_ = policy.first_exit(Q, np.zeros(N), beta, exit=[0, 1], exit_reward=[-1e-4, 0.0])
+        u = fe.hitting_probabilities(Q, [0], avoid=[1]).probability
+        assert (exit_.value_lower <= -1e-4 * u).all() and (-1e-4 * u <= exit_.value_upper).all()
+        assert exit_.value[0] == exit_.value_lower[0] == -1e-4
+    with pytest.raises(fe.InvalidChainError, match="overflows; raise beta"):
+        policy.first_exit(Q, np.zeros(N), 1e-5, exit=[0], exit_reward=1e305)
+
+
 def test_the_flow_leads_from_the_reference_to_the_optimum():
     best = policy.verifiable(Q, [0], 0.5, wrong=[1])
     start, end = (best.flow(t).to_scipy().toarray() for t in (0.0, np.inf))
