@@ -1,5 +1,6 @@
 """The cases: a chain, a question, the contenders and the accuracy required of all of them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -110,6 +111,16 @@ def flux(name, chain, *peers):
     )
 
 
+def pagerank(n, *peers):
+    return Case(
+        "networks",
+        f"PageRank, {16 * n:,} links of {n:,} pages",
+        lambda: chains.torus(math.isqrt(n)),
+        ("SciPy power iteration", *peers),
+        {"links": 16, "accuracy": 1e-9},
+    )
+
+
 def planted(n):
     return f"4 planted sets, n = {n}", lambda: chains.planted(n)
 
@@ -208,6 +219,8 @@ CASES = (
     walk(*regular(SMALL_N), "hits", n_walkers=20 * WALKERS, max_steps=10**6),
     walk(WORDS, chains.trigram, "paths", n_walkers=WALKERS, n_steps=STEPS),
     walk(WORDS, chains.trigram, "hits", n_walkers=20 * WALKERS, max_steps=10**6),
+    pagerank(size(10**6, 400)),
+    pagerank(size(10**5, 100), "networkx"),
     policy("average", 1.0),
     policy("average", 0.5),
     policy("verifiable", 0.5),

@@ -16,6 +16,7 @@ import numpy as np
 from pocketsphinx import get_model_path
 
 from fastebm import datasets, llm
+from fastebm.io.ngram_model import read_model
 from fastebm.llm.model import next_probabilities
 
 PROMPT = "Free association: night -> dark, bread -> butter, doctor -> nurse, {word} ->"
@@ -34,7 +35,7 @@ def candidates(model):
     """{word: token} of the words that may be chosen."""
     path = get_model_path("en-us/en-us.lm.bin")
     found = {}
-    for word in datasets._read_model(path).words:
+    for word in read_model(path).words:
         if word.isascii() and word.isalpha() and word.islower() and len(word) > 2:
             tokens = model.encode(" " + word, start=False)
             if len(tokens) == 1:

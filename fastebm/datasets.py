@@ -14,9 +14,8 @@ import scipy.sparse as sp
 from ._runtime.types import FloatArray, Int32Array, IntArray
 from .chains.chain import MarkovChain
 from .chains.words import WordChain
-from .io.pocketsphinx import bad_model, read_trigrams
+from .io.ngram_model import REMEDY, bad_model, read_model
 
-_REMEDY = 'pip install "fastebm[demo]"'
 _EMPTY = "<empty>"  # the label of the state with an empty history
 _LOG_BASE = np.log(1.0001)  # the file's logarithms are to this base
 _VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())  # of ARPAbet
@@ -182,7 +181,7 @@ def load(name: str) -> MarkovChain:
         from pocketsphinx import get_model_path
     except ImportError as error:
         raise ImportError(
-            f"the data set {name!r} needs the package pocketsphinx: {_REMEDY}"
+            f"the data set {name!r} needs the package pocketsphinx: {REMEDY}"
         ) from error
     indptr, indices, values, labels = _automaton(get_model_path(f"en-us/{file_name}"))
     # The last entry is for the empty history, whose last word is -1.
@@ -215,7 +214,7 @@ def valence(words: Sequence[str]) -> list[float]:
         from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
     except ImportError as error:
         raise ImportError(
-            f"the reward of words needs the package vaderSentiment: {_REMEDY}"
+            f"the reward of words needs the package vaderSentiment: {REMEDY}"
         ) from error
     lexicon = SentimentIntensityAnalyzer().lexicon
     return [lexicon.get(word, 0.0) for word in words]
@@ -253,7 +252,7 @@ Automaton: TypeAlias = tuple[IntArray, Int32Array, FloatArray, HistoryLabels]
 def _automaton(path: str) -> Automaton:
     """The back-off automaton of a trigram model: (indptr, indices, values) with rows that sum to 1,
     and the labels."""
-    model = read_trigrams(path)
+    model = read_model(path)
     n_words, n_bigrams = len(model.words), len(model.bigram_first)
     empty = n_bigrams + n_words
     n_states = empty + 1

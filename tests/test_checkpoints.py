@@ -118,9 +118,10 @@ def test_without_a_seed_the_one_that_was_drawn_is_taken_over(name, monkeypatch, 
     """The resumed call has the bits of the call with the seed that the file names."""
     if name == "fit_reward":
         pytest.skip("it draws nothing")
-    path, function = tmp_path / "state", getattr(fe, name)
+    path, home = tmp_path / "state", fe if hasattr(fe, name) else fe.llm
+    function = getattr(home, name)
     monkeypatch.setattr(
-        fe, name, lambda *a, rng, **options: function(*a, **{"rng": None, **options})
+        home, name, lambda *a, rng, **options: function(*a, **{"rng": None, **options})
     )
     with pytest.raises(fe.Interrupted):
         called(name, callback=StopAt(1), checkpoint=path)
@@ -131,7 +132,7 @@ def test_without_a_seed_the_one_that_was_drawn_is_taken_over(name, monkeypatch, 
         seed = int(str(file["seed"]))
     resumed = called(name, checkpoint=path)
     monkeypatch.setattr(
-        fe, name, lambda *a, rng, **options: function(*a, **{"rng": seed, **options})
+        home, name, lambda *a, rng, **options: function(*a, **{"rng": seed, **options})
     )
     assert resumed == called(name)
 

@@ -8,7 +8,9 @@ returns the call to be measured, which returns an `Answer`.
 
 from importlib import import_module
 
-FAMILIES = ("operators", "spectral", "sets", "hitting", "walk", "policy", "kinetics")
+FAMILIES = (
+    *("operators", "spectral", "sets", "hitting", "walk", "policy", "kinetics", "networks"),
+)
 
 
 def family_module(name):

@@ -302,13 +302,18 @@ class KnownLaw:
 
         It is exact for probabilities that differ from P's by a relative m: what detailed balance
         is violated by, and rounding. A law is a ratio of sums of products with one factor a row
-        (Markov chain tree theorem), so its relative error is at most (1 + m)^(2 n) - 1."""
+        (Markov chain tree theorem), so its relative error is at most (1 + m)^(2 n) - 1. With a
+        symmetric A the measure col / row is in exact balance, and only its own rounding counts,
+        and what the sum of each row is off from one."""
         scaled = self._scaled
         log_pi = _core.normalize_logs(scaled.log_measure, resolve_threads(None))[0]
         parts = (scaled.pattern.potential, scaled.log_row, scaled.log_col, log_pi)
         sizes = [float(np.abs(part).max()) for part in parts if part is not None]
-        m = scaled.pattern.mismatch + 8.0 * UNIT * (4.0 + sum(sizes))
-        error = math.expm1(min(2.0 * scaled.n_states * m, 700.0))
+        own = 8.0 * UNIT * (4.0 + sum(sizes))
+        m = 2.0 * scaled.n_states * (scaled.pattern.mismatch + own)
+        if scaled.pattern.is_symmetric:
+            m = min(m, 2.0 * own + 8.0 * UNIT * (scaled.pattern.max_degree + 4.0))
+        error = math.expm1(min(m, 700.0))
         # rounding of an exactly reversible chain does not accumulate as it may in the worst case
         tol = 0.0 if scaled.pattern.is_balanced else error
         return StationaryLaw(log_pi, tol, error=error)

@@ -112,8 +112,10 @@ def transformation(X: FloatArray) -> FloatArray:
         A = _filled(flat.reshape(k - 1, k - 1), bounding)
         return -_crispness(A) if (A[0] > 1e-12).all() and _are_independent(A) else 0.0
 
-    options: Any = {"maxiter": 2000, "maxfev": 4000, "xatol": 1e-6, "fatol": 1e-10, "adaptive": True}
-    best, least = (start / scale).ravel(), math.inf
+    best: Any = (start / scale).ravel()
+    least = math.inf
+    options: Any = {"maxiter": 2000, "maxfev": 4000, "adaptive": True}
+    options |= {"xatol": 1e-6, "fatol": 1e-10}
     for _ in range(MOST_RUNS):  # a simplex may collapse before the optimum: begin again from there
         found = minimize(loss, best, method="Nelder-Mead", options=options)
         gain, best, least = least - found.fun, found.x, found.fun

@@ -81,7 +81,8 @@ def long_run_average(
     Raises
     ------
     InvalidChainError
-        A reward is NaN or infinite.
+        A reward is NaN or infinite, or transitions of a tilted chain underflowed: a state that is
+        hardly ever left may be where the time is spent.
     Interrupted
         Ctrl-C. `partial` is None.
 
@@ -99,7 +100,7 @@ def long_run_average(
     >>> fe.long_run_average(chain, [1.0, 0.0, 5.0, 3.0]).mean.round(12).tolist()
     [0.5, 0.5, 1.75, 3.0]
     """
-    require_chain(chain)
+    require_chain(chain)._scaled.require_transitions("the long-run average")
     earned = step_rewards(chain, reward, num_threads)
     solve = _LongRun(chain, earned, tol, max_iter, num_threads)
     with resumable(

@@ -1,13 +1,37 @@
 """A reactive flux between sets of states (Noe, Schuette, Vanden-Eijnden, Reich & Weikl 2009)."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 
 from .._runtime.memory import forecast_memory
 from .._runtime.results import StepsResult, result
 from .._runtime.types import FloatArray, Int32Array, IntArray
 from .sets import memberships_of
+
+
+class FluxOfStates(Protocol):
+    """The fields of a `ReactiveFlux` that its coarse flux is made of."""
+
+    @property
+    def gross_flux(self) -> sp.csr_array: ...
+    @property
+    def total_flux(self) -> float: ...
+    @property
+    def pi(self) -> FloatArray: ...
+    @property
+    def forward_committor(self) -> FloatArray: ...
+    @property
+    def backward_committor(self) -> FloatArray: ...
+    @property
+    def source(self) -> IntArray: ...
+    @property
+    def target(self) -> IntArray: ...
+    @property
+    def time_unit(self) -> str | None: ...
+    @property
+    def lag(self) -> int: ...
 
 
 @result
@@ -45,9 +69,8 @@ class CoarseFlux(StepsResult):
     time_unit: str | None
 
 
-def coarse_flux(flux: Any, sets: Any) -> CoarseFlux:
-    """The flux between sets, which are split at the border of source and target, of a
-    `ReactiveFlux` (whose module imports this one)."""
+def coarse_flux(flux: FluxOfStates, sets: Any) -> CoarseFlux:
+    """The flux between sets, which are split at the border of source and target."""
     n = len(flux.pi)
     place = np.full(n, 1, dtype=np.int64)
     place[flux.source], place[flux.target] = 0, 2

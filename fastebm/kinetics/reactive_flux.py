@@ -353,7 +353,8 @@ class _Flux:
         rate_ends = self._rate(ends)
         rate = min(max(total / mass, rate_ends[0]), rate_ends[1])
         steps = [self.forward, *([] if self.backward is None else [self.backward])]
-        left = np.asarray(gross.sum(axis=0) - gross.sum(axis=1)).ravel()
+        # sums of the net flux: those of a much larger gross flux would round the difference away
+        left = np.asarray(net.sum(axis=0) - net.sum(axis=1)).ravel()
         left[self.source] = left[self.target] = 0.0
         imbalance = float(np.abs(left).max()) / total
         return ReactiveFlux(

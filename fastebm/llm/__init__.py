@@ -8,9 +8,10 @@ from .callable_model import from_callable
 from .chat import chat
 from .hugging_face import from_transformers
 from .loading import as_model, from_llama_cpp, load
-from .many_prompts import PromptAnswers, answers_of
+from .many_prompts import answers_of
 from .model import LanguageModel
 from .open_states import OpenStates
+from .prompt_answers import PromptAnswers
 from .rewriting import Rewrites, rewrite_trajectories
 from .sampling import SampledText, sample_texts
 from .table_model import TableModel

@@ -78,7 +78,7 @@ class AnswerTree(Result):
     _expansion: Expansion
 
     @classmethod
-    def of(cls, expansion: Expansion, prompt: str | Tokens) -> "AnswerTree":
+    def _of(cls, expansion: Expansion, prompt: str | Tokens) -> "AnswerTree":
         """The result of an expansion, which is not used further."""
         tree, options = expansion.tree, expansion.options
         found = masses(tree, options.score_range)
@@ -105,7 +105,7 @@ class AnswerTree(Result):
     def _tree(self) -> PrefixTree:
         return self._expansion.tree
 
-    def state(self) -> dict[str, Table]:
+    def _state(self) -> dict[str, Table]:
         """The arrays of the tree, for a checkpoint."""
         return self._tree.state()
 
@@ -352,7 +352,7 @@ def grow(
         )
 
     def so_far() -> AnswerTree:
-        return AnswerTree.of(expansion, prompt)
+        return AnswerTree._of(expansion, prompt)
 
     with resumable(
         call,

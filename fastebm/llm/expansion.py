@@ -25,9 +25,9 @@ from .prefix_tree import (
 from .verifier import Verify, score_of
 
 # The first row of a node adds this share of the room for children, within these limits: a token
-# is verified in some 20 us, and a row of a small transformer takes 20 ms. Each further row makes
+# is verified in some 12 us, and a row of a small transformer takes 20 ms. Each further row makes
 # them four times as many, unless that takes more than a share of the room.
-_FIRST_SHARE, _MOST = 256, 1024
+_FIRST_SHARE, _MOST = 512, 512
 _FURTHER_SHARE, _GROWTH = 16, 4
 # The queue holds what is above a level; where nothing is left, the level falls by this factor.
 _LEVEL_FACTOR = 8.0

@@ -1,6 +1,7 @@
 """Models of the package transformers: a local folder, or a model and its tokenizer in hand."""
 
 import copy
+import inspect
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,9 @@ class TransformersModel:
         first = tokenizer.convert_ids_to_tokens(self._tokenized("a"))[0]
         self._marker = self._tokenized("\n") if first.startswith("\u2581") else []
         self._prefix = _NO_PREFIX
+        # The name since transformers 5, and the one before.
+        forward = inspect.signature(model.forward).parameters
+        self._cache_name = "cache" if "cache" in forward else "past_key_values"
 
     def __repr__(self) -> str:
         return f"<TransformersModel {type(self._model).__name__}: {self.n_vocab} tokens>"
@@ -154,7 +158,7 @@ class TransformersModel:
         # What comes after a token does not change its row, so that any token will do there.
         padded = [ending + ending[-1:] * (longest - len(ending)) for ending in endings]
         tokens = torch.tensor(padded, device=self._model.device)
-        logits = self._model(input_ids=tokens, past_key_values=cache, use_cache=False).logits
+        logits = self._model(input_ids=tokens, use_cache=False, **{self._cache_name: cache}).logits
         last = [len(ending) - 1 for ending in endings]
         wanted = logits[list(range(len(last))), last].float()
         out[rows] = torch.log_softmax(wanted, dim=-1).cpu().numpy()
@@ -178,8 +182,8 @@ class TransformersModel:
             cache = None
         if n < len(prefix):
             tokens = torch.tensor([prefix[n:]], device=self._model.device)
-            output = self._model(input_ids=tokens, past_key_values=cache, use_cache=True)
-            cache = getattr(output, "past_key_values", None)
+            output = self._model(input_ids=tokens, use_cache=True, **{self._cache_name: cache})
+            cache = getattr(output, self._cache_name, None)
         if not hasattr(cache, "batch_repeat_interleave"):
             return None
         self._prefix = (prefix, cache)

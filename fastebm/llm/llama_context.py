@@ -1,5 +1,6 @@
 """A context of llama.cpp: its key-value cache, and rows of log probabilities out of it."""
 
+import os
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,7 @@ class LlamaContext:
         import llama_cpp as api
 
         self._api = api
+        self._owner = owner
         self.n_ctx = n_ctx
         self.n_vocab = int(api.llama_vocab_n_tokens(api.llama_model_get_vocab(model)))
         n_sequences = min(256, int(api.llama_max_parallel_sequences()))
@@ -70,8 +72,9 @@ class LlamaContext:
         self._context = _new_context(api, model, parameters, float32)
         self._memory = _Memory(api, self._context)
         self._batch = api.llama_batch_init(MOST_TOKENS, 0, n_sequences)
-        self._cache = PrefixCache(self._memory, n_cells, n_sequences)
+        self._cache = PrefixCache(self._memory, n_cells, n_sequences, ordered=not float32)
         # llama_decode runs in a thread, so that Ctrl-C is seen while it does.
+        self._process = os.getpid()
         self._worker = ThreadPoolExecutor(1, "llama_decode")
         self._stop = stop = [False]
         self._abort = api.ggml_abort_callback(lambda _: stop[0])
@@ -84,6 +87,11 @@ class LlamaContext:
         self, contexts: Sequence[tuple[int, ...]], rows: Sequence[int], out: Float32Array
     ) -> None:
         """Fill out[rows[i]] for contexts[i]; the contexts are distinct and sorted."""
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                "a model of llama.cpp has threads, which a forked process does not inherit; load it"
+                " there"
+            )
         self._recover()
         start = 0
         while start < len(contexts):
@@ -154,7 +162,7 @@ class _Memory:
         self._api.llama_memory_seq_rm(self._memory, sequence, length, -1)
 
     def clear(self) -> None:
-        self._api.llama_memory_clear(self._memory, False)
+        self._api.llama_memory_clear(self._memory, True)
 
 
 def log_softmax(logits: Float32Array, out: Float32Array) -> None:

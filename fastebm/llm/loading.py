@@ -107,6 +107,10 @@ def from_llama_cpp(
 
         model = llm.from_llama_cpp(llama_cpp.Llama("model.gguf"))
     """
+    if n_ctx is not None:
+        n_ctx = count(n_ctx, "n_ctx")
+    if not _is_llama(llama):
+        raise InvalidChainError(f"{type(llama).__name__} is no llama_cpp.Llama")
     if llama.lora_path:
         raise InvalidChainError(
             "this Llama object has a LoRA adapter; merge it into the model (llama-export-lora) and"
@@ -122,7 +126,7 @@ def from_llama_cpp(
     return LlamaCppModel(
         llama.model,
         parameters,
-        n_ctx=int(llama.n_ctx()) if n_ctx is None else count(n_ctx, "n_ctx"),
+        n_ctx=int(llama.n_ctx()) if n_ctx is None else n_ctx,
         num_threads=num_threads,
         owner=llama,
         files=parts_of(Path(llama.model_path)),
@@ -136,12 +140,16 @@ def as_model(model: Any) -> LanguageModel:
         return model
     if isinstance(model, (str, os.PathLike)):
         return load(model)
-    if type(model).__module__.partition(".")[0] == "llama_cpp":
+    if _is_llama(model):
         return from_llama_cpp(model)
     raise InvalidChainError(
         f"{type(model).__name__} is no language model: pass a name or path, or what llm.load,"
         " llm.from_llama_cpp, llm.from_transformers or llm.from_callable return"
     )
+
+
+def _is_llama(candidate: object) -> bool:
+    return type(candidate).__module__.partition(".")[0] == "llama_cpp"
 
 
 def _packaged(name: str) -> Path:

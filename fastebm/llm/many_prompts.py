@@ -1,222 +1,26 @@
 """The answers of a language model to many prompts, as a table for the laws of RLVR."""
 
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-from scipy.optimize import brentq
-
-from .. import rlvr
 from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
-from .._runtime.results import Result, result
 from .._runtime.resumable import State, resumable, stage
-from .._runtime.types import Callback, FloatArray, IntArray, Path
+from .._runtime.types import Callback, Path
 from ..errors import Interrupted, InvalidChainError
-from ..linalg.rounding import UNIT
 from .answer_tree import AnswerTree, grow
 from .answers import tree_options
 from .expansion import Expansion
-from .masses import Interval
 from .model import LanguageModel, Tokens
-from .policy_numbers import binary_path_kl
 from .prefix_tree import PrefixTree
+from .prompt_answers import PromptAnswers
 from .sampling import prompt_tokens
 from .verifier import Verify, identity_of
 
 Prompt: TypeAlias = str | Tokens
 #: One for all prompts, of two or of three arguments, or one for each.
 Verifiers: TypeAlias = Verify | Callable[[str, bool, Any], bool | float | None] | Sequence[Verify]
-
-Ends: TypeAlias = tuple[FloatArray, FloatArray]
-
-# 1 / beta within which a coefficient is looked for.
-_STRENGTHS = 1e-12, 700.0
-# Relative rounding of a root.
-_ROOT = 1e-9
-
-
-@result
-class PromptAnswers(Result):
-    """What a language model answers to many prompts. Entries are in the order of the prompts.
-
-    Attributes
-    ----------
-    prompts : tuple of str
-    lower, upper : ndarray (n_prompts,)
-        Ends of the accuracy: the probability of an answer with the highest score.
-    mean_lower, mean_upper : ndarray (n_prompts,)
-        Ends of the mean score.
-    too_long, undecided, cut : ndarray (n_prompts,)
-        Parts of the frontier, as in `AnswerTree`.
-    n_nodes : ndarray (n_prompts,)
-        Rows of the model that were evaluated.
-    trees : tuple of AnswerTree
-        Equal prompts share one.
-    """
-
-    prompts: tuple[str, ...]
-    lower: FloatArray
-    upper: FloatArray
-    mean_lower: FloatArray
-    mean_upper: FloatArray
-    too_long: FloatArray
-    undecided: FloatArray
-    cut: FloatArray
-    n_nodes: IntArray
-    trees: tuple[AnswerTree, ...]
-
-    @classmethod
-    def of(cls, trees: Sequence[AnswerTree]) -> "PromptAnswers":
-        """The table of these trees."""
-        ends = np.array([[*t.accuracy, *t.mean_score] for t in trees], float).reshape(-1, 4)
-        return cls(
-            prompts=tuple(tree.prompt for tree in trees),
-            lower=ends[:, 0].copy(),
-            upper=ends[:, 1].copy(),
-            mean_lower=ends[:, 2].copy(),
-            mean_upper=ends[:, 3].copy(),
-            too_long=np.array([tree.too_long for tree in trees], float),
-            undecided=np.array([tree.undecided for tree in trees], float),
-            cut=np.array([tree.cut for tree in trees], float),
-            n_nodes=np.array([tree.n_nodes for tree in trees], np.int64),
-            trees=tuple(trees),
-        )
-
-    def accuracy(self, weights: npt.ArrayLike | None = None) -> Interval:
-        """Ends of the mean accuracy over the prompts.
-
-        Parameters
-        ----------
-        weights : array_like (n_prompts,), optional
-            As in `rlvr.expectation`.
-
-        Returns
-        -------
-        lower, upper : float
-        """
-        return self._mean(self.lower, weights, -1), self._mean(self.upper, weights, 1)
-
-    def _mean(self, values: FloatArray, weights: npt.ArrayLike | None, sign: int) -> float:
-        """The mean over the prompts, rounded down (-1) or up (1)."""
-        mean = float(rlvr.expectation(values, weights))
-        return mean * (1.0 + sign * UNIT * (2.0 * len(values) + 16.0))
-
-    def pass_at_k(self, k: float) -> Ends:
-        """Ends of the probability that at least one of k answers is correct, not an estimate from
-        samples.
-
-        Parameters
-        ----------
-        k : float
-            >= 1.
-
-        Returns
-        -------
-        lower, upper : ndarray (n_prompts,)
-        """
-        lower, upper = (np.asarray(rlvr.pass_at_k(p, k)) for p in (self.lower, self.upper))
-        return lower * (1.0 - 16.0 * UNIT), np.minimum(upper * (1.0 + 16.0 * UNIT), 1.0)
-
-    def target_accuracy(self, beta: float) -> Ends:
-        """Ends of the accuracy of the optimal policy at a KL coefficient.
-
-        Parameters
-        ----------
-        beta : float
-            In [0, inf].
-
-        Returns
-        -------
-        lower, upper : ndarray (n_prompts,)
-        """
-        ends = (np.asarray(rlvr.target_accuracy(p, beta)) for p in (self.lower, self.upper))
-        lower, upper = ends
-        return lower * (1.0 - 1e-12), np.minimum(upper * (1.0 + 1e-12), 1.0)
-
-    def path_kl(self, beta: float) -> Ends:
-        """Ends of the KL of the optimal policy from the model, in nats an answer. It is largest at
-        an accuracy inside (0, 1), so the ends are not those of the accuracy.
-
-        Parameters
-        ----------
-        beta : float
-            > 0.
-
-        Returns
-        -------
-        lower, upper : ndarray (n_prompts,)
-        """
-        beta = validate.number(beta, "beta", above=0.0)
-        ends = [binary_path_kl(p, 1.0 / beta) for p in zip(self.lower, self.upper, strict=True)]
-        lower, upper = np.array(ends).reshape(-1, 2).T
-        return lower, upper
-
-    def objective_weights(self, objective: str) -> Ends:
-        """Ends of the weight of each prompt in the gradient of an objective.
-
-        Parameters
-        ----------
-        objective : str
-            As in `rlvr.objective_weights`.
-
-        Returns
-        -------
-        lower, upper : ndarray (n_prompts,)
-        """
-        ends = (np.asarray(rlvr.objective_weights(p, objective)) for p in (self.lower, self.upper))
-        lower, upper = ends
-        return lower * (1.0 - 16.0 * UNIT), upper * (1.0 + 16.0 * UNIT)
-
-    def beta_for_mean(
-        self,
-        *,
-        accuracy: float | None = None,
-        kl: float | None = None,
-        weights: npt.ArrayLike | None = None,
-    ) -> Interval:
-        """Ends of the one KL coefficient for all prompts whose optimal policies have a wanted mean
-        accuracy, or spend a wanted mean KL.
-
-        Parameters
-        ----------
-        accuracy, kl, weights
-            As in `rlvr.beta_for_mean`.
-
-        Returns
-        -------
-        lower, upper : float
-            0 where the frontier allows that no coefficient reaches it, inf where it allows that
-            the model already has it.
-        """
-        if kl is None:
-            found = [
-                rlvr.beta_for_mean(p, accuracy=accuracy, weights=weights)
-                for p in (self.lower, self.upper)
-            ]
-        else:
-            if accuracy is not None:
-                raise InvalidChainError("give one of accuracy and kl")
-            kl = validate.number(kl, "kl", above=0.0)
-            found = [self._beta_for_kl(kl, weights, end) for end in (0, 1)]
-        return found[0] * (1.0 - _ROOT), found[1] * (1.0 + _ROOT)
-
-    def _beta_for_kl(self, kl: float, weights: npt.ArrayLike | None, end: int) -> float:
-        """Where the mean of one end of the KL, which falls with beta, is `kl`."""
-
-        def excess(log_strength: float) -> float:
-            ends = self.path_kl(math.exp(-log_strength))
-            return float(rlvr.expectation(ends[end], weights)) - kl
-
-        weakest, strongest = map(math.log, _STRENGTHS)
-        if excess(strongest) <= 0.0:
-            return 0.0
-        if excess(weakest) >= 0.0:
-            return math.inf
-        return math.exp(-float(brentq(excess, weakest, strongest, xtol=1e-12, rtol=1e-12)))
 
 
 def answers_of(
@@ -299,12 +103,12 @@ def answers_of(
 
         def unpacked(saved: State) -> AnswerTree:
             expansion.restore(saved["nodes"], saved["rows"])
-            return AnswerTree.of(expansion, given[i])
+            return AnswerTree._of(expansion, given[i])
 
         return stage(
             f"prompt {i}",
             lambda: grow("answers", expansion, given[i], limit, False, None, None),
-            pack=lambda tree: tree.state(),
+            pack=lambda tree: tree._state(),
             unpack=unpacked,
         )
 
@@ -316,7 +120,7 @@ def answers_of(
         "answers_of",
         checkpoint,
         identity,
-        partial=lambda: PromptAnswers.of(trees),
+        partial=lambda: PromptAnswers._of(trees),
         total=len(given),
         progress=progress,
         callback=callback,
@@ -331,11 +135,11 @@ def answers_of(
                 if isinstance(tree := getattr(error, "partial", None), AnswerTree):
                     trees.append(tree)
                 if isinstance(error, Exception):
-                    setattr(error, "partial", PromptAnswers.of(trees))  # noqa: B010
+                    setattr(error, "partial", PromptAnswers._of(trees))  # noqa: B010
                 raise
             trees.append(known[key])
             run(i + 1, frontier=trees[-1].frontier)
-    return PromptAnswers.of(trees)
+    return PromptAnswers._of(trees)
 
 
 def _verifiers(verify: Verifiers, prompts: list[Prompt]) -> list[Verify]:

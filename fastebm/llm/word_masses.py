@@ -24,7 +24,7 @@ class Laws(NamedTuple):
     outcomes: FloatArray
 
 
-class RowMasses(NamedTuple):
+class KernelMasses(NamedTuple):
     """`words` (n_prompts, n_words), and of each row the mass that a mean law spread."""
 
     words: FloatArray
@@ -143,17 +143,17 @@ class WordMasses:
                 return missing
         return []
 
-    def masses(self) -> RowMasses:
+    def masses(self) -> KernelMasses:
         """Of the prompts done so far."""
         n_done = self.done[0]
         n_words = sum(word >= 0 for word in self.trie.word)
-        found = RowMasses(np.zeros((n_done, n_words)), np.zeros(n_done))
+        found = KernelMasses(np.zeros((n_done, n_words)), np.zeros(n_done))
         for _ in self._levels(found):
             pass
         return found
 
     def _levels(
-        self, found: RowMasses | None
+        self, found: KernelMasses | None
     ) -> Iterator[dict[int, tuple[FloatArray, BoolArray, BoolArray]]]:
         """Level by level, {node: (mass of each prompt, whether its law is known, whether the mass
         is exact)}. The masses of words are put into `found`."""

@@ -20,9 +20,10 @@ from ..chains.chain import MarkovChain, require_chain
 from ..chains.tilt import checked_reward
 from ..errors import ReducibleChainError
 from ..linalg.rounding import UNIT
-from .certificate import RATE_TOL, Rate, enclose, gain_of_tilt, mean_rate
-from .iteration import PerronSearch, PolicyStep, Report, frequent_state
+from .certificate import CRUDE, RATE_TOL, Rate, enclose, gain_of_tilt, has_law, law_mean, mean_rate
+from .iteration import PerronSearch, PolicyStep, frequent_state
 from .log_kernel import LogKernel, log_kernel
+from .perron_cycles import Report
 from .result import MAX_ITER, Problem, lower_end, policy_chain, reward_parts, upper_end
 
 
@@ -285,20 +286,24 @@ def _result(
     low, high = float(step.rho.min()) - e, float(step.rho.max()) + e
     anchor = int(np.argmin(step.system.inside))
     log_lambda = 0.5 * (low + high)
-    bounds = enclose(kernel, step, report, low=low, high=high, tol=RATE_TOL)
+    by_law = has_law(kernel)
+    bounds = enclose(kernel, step, report, low=low, high=high, tol=CRUDE if by_law else RATE_TOL)
     k, k_error = kernel.divergence(step.policy, step.v, step.Tv)
-    kl = mean_rate(
-        step.policy,
-        step.system,
-        k,
-        k_error,
-        0.1 * tol,
-        report,
-        threads,
-        times=bounds.times if bounds.is_proven else None,
-        change=bounds.change,
-        is_divergence=True,
-    )
+    if by_law:
+        kl = law_mean(step.policy, k, k_error, threads, change=bounds.change, is_divergence=True)
+    else:
+        kl = mean_rate(
+            step.policy,
+            step.system,
+            k,
+            k_error,
+            0.1 * tol,
+            report,
+            threads,
+            times=bounds.times if bounds.is_proven else None,
+            change=bounds.change,
+            is_divergence=True,
+        )
     kl = Rate(max(kl.value, 0.0), max(kl.lower, 0.0), kl.upper)
     myopic = gain_of_tilt(kernel, limit, tol, report)
     gain = (beta * log_lambda, _down(beta * low), _up(beta * high))

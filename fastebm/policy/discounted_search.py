@@ -11,8 +11,9 @@ from .._runtime.types import FloatArray
 from ..linalg.restriction import MAX_SMALL
 from ..linalg.rounding import UNIT
 from .discounted_system import DiscountedSystem
-from .iteration import MAX_STEPS, SETTLED, Report
+from .iteration import MAX_STEPS, SETTLED
 from .log_kernel import LogKernel
+from .perron_cycles import Report
 
 # Sweeps before their rate decides whether to go on with them, and at most before a Newton step.
 FIRST_SWEEPS, MAX_SWEEPS = 16, 400

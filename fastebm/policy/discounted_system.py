@@ -6,7 +6,7 @@ from .._runtime.types import FloatArray
 from ..linalg.elimination import SparseElimination
 from ..linalg.restriction import Restriction
 from ..patterns.scaled_pattern import ScaledPattern
-from .iteration import Report
+from .perron_cycles import Report
 
 # Relative residual of an iterative solve, and its steps at most.
 STEP_TOL, MAX_STEPS = 1e-9, 2000

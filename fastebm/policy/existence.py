@@ -6,8 +6,9 @@ from .. import _core
 from .._runtime.types import BoolArray
 from ..errors import ConvergenceError, InvalidChainError
 from ..patterns.graph import components
-from .iteration import PerronSearch, Report
+from .iteration import PerronSearch
 from .log_kernel import LogKernel
+from .perron_cycles import Report
 
 # Accuracy to which the log of a spectral radius is found before it is called undecided.
 DECIDED = 1e-13

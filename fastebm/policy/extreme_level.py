@@ -17,8 +17,9 @@ import scipy.sparse as sp
 
 from ..chains.chain import MarkovChain
 from ..linalg.rounding import UNIT
-from .iteration import PerronSearch, Report, frequent_state
+from .iteration import PerronSearch, frequent_state
 from .log_kernel import LogKernel
+from .perron_cycles import Report
 from .result import MAX_ITER
 
 # Transitions of less probability are not among those that are tried; nan: the most probable one of

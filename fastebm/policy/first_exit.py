@@ -23,8 +23,9 @@ from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
 from .certificate import FixedPointBounds, Summed, enclose, path_divergence
 from .existence import require_finite
-from .iteration import FixedPointSearch, Report, policy_system, solve_signed
+from .iteration import FixedPointSearch, policy_system, solve_signed
 from .log_kernel import LogKernel, log_kernel
+from .perron_cycles import Report
 from .result import MAX_ITER, Problem, lower_end, policy_chain, reward_parts, swept, upper_end
 
 # Steps of the policy iteration after which the classes are examined: it does not end where the

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
 from .._runtime.resumable import forget_stages
 from .._runtime.types import BoolArray, FloatArray
 from ..linalg.iterate import Iterate
@@ -23,6 +22,7 @@ from ..linalg.m_matrix import MMatrixSystem
 from ..linalg.restriction import MAX_SMALL
 from ..patterns.scaled_pattern import ScaledPattern
 from .log_kernel import LogKernel
+from .perron_cycles import Report, improve
 
 # A computed pattern of up to so many entries is written out: then a slow solve can be by
 # elimination, and conjugate gradients by multigrid.
@@ -39,14 +39,10 @@ LAST_STEP = 1e-9
 SETTLED = 1e-3
 # Sweeps v <- T v before the first Newton step, and at most, as long as they pay.
 FIRST_SWEEPS, MAX_SWEEPS = 16, 1000
-# Vectors of a cycle of Arnoldi's method, and what counts as no new direction. Cycles that do not
-# halve the width of the ends before the power steps and cycles end.
-CYCLE, BREAKDOWN, MAX_IDLE = 16, 1e-13, 6
+# Cycles that do not halve the width of the ends before the power steps and cycles end.
+MAX_IDLE = 6
 # Newton steps before which the anchored state of a Perron vector is chosen anew.
 ANCHORED = (0, 1, 3, 6)
-
-#: report(width): called after every piece of work.
-Report = Callable[..., None]
 
 
 @dataclass(eq=False)
@@ -225,8 +221,8 @@ class FixedPointSearch(PolicySearch):
 class PerronSearch(PolicySearch):
     """v with M exp(v) = lambda exp(v) on an irreducible chain, zero at one state, B all others.
 
-    Power steps, as long as they pay; then cycles of Arnoldi's method, which separates the few
-    eigenvalues near lambda; then Newton steps, which need no gap."""
+    Power steps and Krylov cycles (`perron_cycles`), as long as they pay; then Newton steps, which
+    need no gap."""
 
     def run(
         self,
@@ -275,7 +271,7 @@ class PerronSearch(PolicySearch):
 
     def _sweep(self, report: Report, is_decided: Callable[[float, float], bool]) -> None:
         """A power step; of a periodic chain one of (M + lambda I) / 2. After every FIRST_SWEEPS of
-        them that would not suffice soon, a cycle of Arnoldi's method."""
+        them that would not suffice soon, a Krylov cycle."""
         at, kernel = self.at, self.kernel
         Tv = kernel.apply(at.v)
         rho = Tv - at.v
@@ -286,7 +282,7 @@ class PerronSearch(PolicySearch):
         done |= is_decided(low, high)
         is_periodic = bool((kernel.chain._scaled.classes[2] != 1).any())
         v = np.logaddexp(Tv, at.v + 0.5 * (low + high)) if is_periodic else Tv
-        if not done and n > FIRST_SWEEPS and n % FIRST_SWEEPS == 0:
+        if not done and n > FIRST_SWEEPS and n % FIRST_SWEEPS == 1:
             before = widths[-1 - FIRST_SWEEPS]
             rate = (widths[-1] / before) ** (1.0 / FIRST_SWEEPS)
             left = math.log(self.tol / widths[-1]) / math.log(rate) if rate < 1.0 else math.inf
@@ -297,48 +293,11 @@ class PerronSearch(PolicySearch):
             )
             done = kernel.n_states <= MAX_SMALL or is_idle
             if not done and left > FIRST_SWEEPS:
-                v = v + arnoldi_cycle(kernel, v, report)
+                v = v + improve(kernel, v, report)
         if done:
             self._move(replace(at, widths=widths, sweeps=False))
         else:
             self._move(replace(at, v=v - v.max(), widths=widths))
-
-
-def arnoldi_cycle(kernel: LogKernel, v: FloatArray, report: Report) -> FloatArray:
-    """log of the leading Ritz vector of M in the coordinates exp(v), from the start exp(v): the
-    change of v; zero in the states where it is not positive."""
-    Tv, policy = kernel.apply(v), kernel.policy(v)
-    rho = Tv - v
-    scale = np.exp(rho - rho.max())
-    n, width = kernel.n_states, min(CYCLE, kernel.n_states - 1)
-    basis, H = np.empty((width + 1, n)), np.zeros((width + 1, width))
-    basis[0] = 1.0 / math.sqrt(n)
-    for k in range(width):
-        w = scale * policy.apply(basis[k], num_threads=kernel.threads)
-        kernel.n_products += 1
-        report()
-        for _ in range(2):  # twice is enough (Kahan)
-            c = np.array([_core.vec_dot(b, w, kernel.threads) for b in basis[: k + 1]])
-            for share, b in zip(c, basis, strict=False):
-                w -= share * b
-            H[: k + 1, k] += c
-        H[k + 1, k] = math.sqrt(_core.vec_dot(w, w, kernel.threads))
-        if H[k + 1, k] <= BREAKDOWN:
-            width = k + 1
-            break
-        basis[k + 1] = w / H[k + 1, k]
-    values, vectors = np.linalg.eig(H[:width, :width])
-    y = vectors[:, int(np.argmax(values.real))].real
-    h = np.zeros(n)
-    for share, b in zip(y, basis, strict=False):
-        h += share * b
-    h *= np.sign(h.sum()) or 1.0
-    middle = float(np.median(h))
-    positive = h > 0.0
-    reference = middle if middle > 0.0 else float(h.max())
-    out = np.zeros(n)
-    out[positive] = np.log(h[positive] / reference)
-    return out
 
 
 def frequent_state(kernel: LogKernel, v: FloatArray) -> int:

@@ -1,5 +1,5 @@
-"""The whole analysis on a real language model, before and after tilting it by a reward:
-``fastebm demo``."""
+"""The whole analysis on a real language model, before and after tilting it by a reward, and with
+policies that look ahead: ``fastebm demo``."""
 
 import math
 import sys
@@ -26,6 +26,7 @@ from ..simulation.simulate import superior_states
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 from .answers import lower_kind
+from .demo_policies import look_ahead, rewarded_at_the_end, said
 from .facts import RARE, heaviest_words, named, rare, standard_errors, version_of, versions
 from .files import Say, plain, write_json
 from .sweep import checked_betas
@@ -58,8 +59,8 @@ def run(
     stream: TextIO | None = None,
     checkpoint: Path | None = None,
 ) -> dict[str, Any]:
-    """Analyse a language model, make its symmetric reference, tilt that by a reward, and compare
-    the results with what the theory predicts.
+    """Analyse a language model, make its symmetric reference, tilt that by a reward, find the
+    policies that look ahead, and compare the results with what the theory predicts.
 
     Parameters
     ----------
@@ -125,6 +126,8 @@ def run(
         demo.symmetric()
         for beta in betas:
             demo.tilted(beta)
+            look_ahead(demo, beta)
+        rewarded_at_the_end(demo)
     report = demo.report()
     report["status"] = "done" if report["converged"] else "unconverged"
     try:
@@ -312,7 +315,6 @@ class _Demo:
         )
         self.checks += [
             law.converged,
-            gap.converged,
             solve.converged,
             sample.converged,
             curve.converged,
@@ -342,11 +344,9 @@ class _Demo:
         self.sweep.append(found)
         self.gaps[f"beta {beta:g}"], self.samples[beta] = gap, sample
         self.timed(f"beta {beta:g}")
-        self.say_tilted(found, curve.kl[0], gap.gap, sample)
+        self.say_tilted(found, curve.kl[0], sample)
 
-    def say_tilted(
-        self, found: dict[str, Any], kl: FloatArray, gap: float, sample: HittingSample
-    ) -> None:
+    def say_tilted(self, found: dict[str, Any], kl: FloatArray, sample: HittingSample) -> None:
         beta = (
             "infinity (the reference itself)" if math.isinf(found["beta"]) else f"{found['beta']:g}"
         )
@@ -370,7 +370,7 @@ class _Demo:
                 f"{found['mean_reward']:.6f}",
                 f"at a cost of {found['reference_kl']:.6f} nats per step of KL to the reference",
             ),
-            ("spectral gap", f"{gap:.8f}", ""),
+            ("spectral gap", said(found["gap"], 7), ""),
             (
                 "KL to pi",
                 f"{kl[0]:.4f} nats at the start, {kl[half]:.2e} after {half} steps, "

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from fastebm import datasets
 from fastebm.datasets import HistoryLabels
 from fastebm.errors import InvalidChainError
+from fastebm.io.ngram_model import read_model
 
 pocketsphinx = pytest.importorskip("pocketsphinx")
 
@@ -216,7 +217,7 @@ def test_labels_are_a_sequence(phones):
 
 
 def test_names():
-    assert datasets.names() == tuple(FILES)
+    assert datasets.names() == (*FILES, "smollm2-words")
 
 
 @pytest.fixture
@@ -343,7 +344,7 @@ def test_naive_automaton_of_the_phones(phones):
         explicit[" ".join(history) or "<empty>"][label] = math.exp(
             model.prob([word, *history]) * LOG_UNIT
         )
-    trigrams = datasets._read_model(phones.path)
+    trigrams = read_model(phones.path)
     for u, b in zip(trigrams.trigram_first, trigrams.trigram_bigram, strict=True):
         u, v, w = (
             trigrams.words[k] for k in (u, trigrams.bigram_first[b], trigrams.bigram_last[b])

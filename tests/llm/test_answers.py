@@ -168,17 +168,17 @@ def test_a_vocabulary_larger_than_a_row_keeps():
     kept = [verify(text, i == 0) for i, text in enumerate(["", *tokens[1:]])]
     correct = [i for i, score in enumerate(kept) if score is True]
     first = llm.answers(model, [5], verify, max_nodes=1, max_length=1)
-    assert first.n_prefixes == 1 + 1023
+    assert first.n_prefixes == 1 + 511
     tree = llm.answers(model, [5], verify, max_nodes=50, max_length=1)
     row = np.exp(model.next_log_probs([[5]])[0].astype(float))
     row /= row.sum()
     assert tree.is_exhausted and tree.n_prefixes == 1 + np.count_nonzero(row)
-    assert tree.n_nodes == 3
+    assert tree.n_nodes == 4
     assert abs(tree.correct - row[correct].sum()) < 1e-12
     law = tree.policy(1.0).next_tokens()
     assert (np.diff(law.reference) <= 0).all() and abs(law.reference.sum() - 1) < 1e-12
     middle = llm.answers(model, [5], verify, max_nodes=2, max_length=1)
-    assert middle.n_prefixes == 1 + 4 * 1023 and middle.policy(1.0).next_tokens().rest > 0
+    assert middle.n_prefixes == 1 + 4 * 511 and middle.policy(1.0).next_tokens().rest > 0
 
 
 def test_the_chain_says_the_same():
@@ -230,3 +230,37 @@ def test_paths_of_one_text(merge):
     masses = [answer.mass for answer in top if answer.text == "ab"]
     assert np.allclose(masses, [0.29] if merge else [0.2, 0.09], atol=1e-7)
     assert [a.n_paths for a in top if a.text == "ab"] == ([2] if merge else [1, 1])
+
+
+def test_ends_enclose_the_exact_masses():
+    """Sums of products in sixty digits, of the rows as the model returns them."""
+    mp = pytest.importorskip("mpmath")
+    with mp.workdps(60):
+        for seed in range(12):
+            rng = np.random.default_rng(seed)
+            model, verify = small_model(rng, order=1), HashVerifier(seed, decided=0.4)
+            right, wrong = exact_masses(mp, model, verify, 4)
+            for n in (2, 500):
+                lower, upper = llm.answers(model, "a", verify, max_nodes=n, max_length=4).accuracy
+                assert mp.mpf(lower) <= right and mp.mpf(upper) >= 1 - wrong - mp.mpf("1e-55")
+            assert upper - lower - float(1 - right - wrong) < 1e-13
+
+
+def exact_masses(mp, model, verify, max_length):
+    """(mass of the correct answers, of the wrong ones), which end or are decided."""
+    found = {True: mp.mpf(0), False: mp.mpf(0)}
+
+    def go(tokens, q):
+        logs = model.next_log_probs([[0, *tokens]])[0].tolist()
+        law = [mp.exp(mp.mpf(x)) if x > -math.inf else mp.mpf(0) for x in logs]
+        for token, p in enumerate(law):
+            path, mass = [*tokens, token], q * p / sum(law)
+            if mass:
+                score = verify(model.decode(path), token in model.end)
+                if score is not None:
+                    found[score] += mass
+                elif token not in model.end and len(path) < max_length:
+                    go(path, mass)
+
+    go([], mp.mpf(1))
+    return found[True], found[False]

@@ -9,11 +9,11 @@ from fastebm.llm.prefix_cache import PrefixCache
 
 
 class CheckingMemory:
-    """Sequences as lists of cells. Cells are given out in order, as llama.cpp does where there are
-    no holes."""
+    """Sequences as lists of cells. The first free cell is given out; with `ordered` there must be
+    no holes, and cells ascend along each path."""
 
-    def __init__(self, n_cells, n_sequences):
-        self.n_cells = n_cells
+    def __init__(self, n_cells, n_sequences, ordered):
+        self.n_cells, self.ordered = n_cells, ordered
         self.cells = [[] for _ in range(n_sequences)]
         self.tokens = {}
         self.n_evaluated = 0
@@ -30,16 +30,15 @@ class CheckingMemory:
         done = []
         for evaluation in evaluations:
             used = {cell for path in self.cells for cell in path}
-            assert used == set(range(len(used))), "a hole"
-            new = len(used)
-            assert new < self.n_cells
+            new = next(cell for cell in range(self.n_cells) if cell not in used)
+            assert not self.ordered or new == len(used), "a hole"
             self.tokens[new] = evaluation.token
             assert len(set(evaluation.sequences)) == len(evaluation.sequences) > 0
             for sequence in evaluation.sequences:
                 path = self.cells[sequence]
                 assert len(path) == evaluation.position
-                assert all(path[i] < path[i + 1] for i in range(len(path) - 1))
                 path.append(new)
+                assert not self.ordered or path == sorted(path)
             if evaluation.context is not None:
                 seen = tuple(self.tokens[cell] for cell in self.cells[evaluation.sequences[0]])
                 assert seen == contexts[evaluation.context]
@@ -61,24 +60,34 @@ def evaluate(cache, memory, contexts):
     assert done == list(range(len(contexts)))
 
 
-def new_cache(n_cells, n_sequences):
-    memory = CheckingMemory(n_cells, n_sequences)
-    return PrefixCache(memory, n_cells, n_sequences), memory
+def new_cache(n_cells, n_sequences, ordered):
+    memory = CheckingMemory(n_cells, n_sequences, ordered)
+    return PrefixCache(memory, n_cells, n_sequences, ordered), memory
+
+
+@pytest.fixture(params=[False, True], ids=["last used", "ordered"])
+def ordered(request):
+    return request.param
 
 
 CONTEXTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), min_size=1, max_size=12)
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(CONTEXTS, min_size=1, max_size=6), st.integers(9, 40), st.integers(3, 12))
-def test_each_token_sees_its_prefix_whatever_is_held(calls, n_cells, n_sequences):
-    cache, memory = new_cache(n_cells, n_sequences)
+@given(
+    st.lists(CONTEXTS, min_size=1, max_size=6),
+    st.integers(9, 40),
+    st.integers(3, 12),
+    st.booleans(),
+)
+def test_each_token_sees_its_prefix_whatever_is_held(calls, n_cells, n_sequences, ordered):
+    cache, memory = new_cache(n_cells, n_sequences, ordered)
     for contexts in calls:
         evaluate(cache, memory, contexts)
 
 
-def test_shared_prefixes_are_evaluated_once():
-    cache, memory = new_cache(200, 50)
+def test_shared_prefixes_are_evaluated_once(ordered):
+    cache, memory = new_cache(200, 50, ordered)
     prompt = list(range(100))
     evaluate(cache, memory, [[*prompt, i] for i in range(10)])
     assert memory.n_evaluated == 110
@@ -88,8 +97,8 @@ def test_shared_prefixes_are_evaluated_once():
     assert memory.n_evaluated == 122
 
 
-def test_the_prompt_outlives_thousands_of_leaves():
-    cache, memory = new_cache(400, 32)
+def test_the_prompt_outlives_thousands_of_leaves(ordered):
+    cache, memory = new_cache(400, 32, ordered)
     rng = np.random.default_rng(0)
     prompt = list(range(100))
     for _ in range(50):
@@ -97,16 +106,16 @@ def test_the_prompt_outlives_thousands_of_leaves():
     assert memory.n_evaluated < 100 + 50 * 2 * 20  # the prompt once, at most two tokens a context
 
 
-def test_another_prompt_takes_the_place_of_the_old_one():
-    cache, memory = new_cache(150, 32)
+def test_another_prompt_takes_the_place_of_the_old_one(ordered):
+    cache, memory = new_cache(150, 32, ordered)
     for prompt in range(5):
         evaluate(cache, memory, [[prompt] * 100 + [i] for i in range(8)])
     assert memory.n_evaluated == 5 * 108
 
 
 @pytest.mark.parametrize("length", [1, 2, 8])
-def test_a_context_alone_has_company(length):
-    cache, memory = new_cache(9, 3)
+def test_a_context_alone_has_company(length, ordered):
+    cache, memory = new_cache(9, 3, ordered)
     for _ in range(3):
         evaluate(cache, memory, [[1] * length])
         evaluate(cache, memory, [[2] * length])

@@ -57,6 +57,7 @@ def log_of(text="step,reward\n1,0.25\n2,0.5\n"):
 
 LOG = log_of()
 COIN = fe.llm.TableModel([" a", " b"], [0.5, 0.5])
+REWRITES = llm.rewrite_trajectories(TABLE, ["a"] * 3, "a{text}", 3, len, max_length=2, rng=0)
 
 
 def first(chain):
@@ -191,7 +192,7 @@ CALLS = {
     "finite_horizon.horizon": lambda v: fe.policy.finite_horizon(FLIP, [0.0, 1.0], 1.0, horizon=v),
     "HorizonPolicy.chain.t": HORIZON.chain,
     "word_chain.batch_size": lambda v: fe.llm.word_chain(
-        COIN, ["a", "b"], prompt="{word}", separator=" ", batch_size=v
+        COIN, ["a", "b"], prompt=" {word}", batch_size=v
     ),
     "rewrite_trajectories.n_steps": lambda v: fe.llm.rewrite_trajectories(
         COIN, [" a"], "{text}", v, len, max_length=1, callback=stop
@@ -199,6 +200,12 @@ CALLS = {
     "rewrite_trajectories.max_length": lambda v: fe.llm.rewrite_trajectories(
         COIN, [" a"], "{text}", 1, len, max_length=v, stop=lambda text: True
     ),
+    "rewrite_trajectories.batch_size": lambda v: fe.llm.rewrite_trajectories(
+        COIN, [" a"], "{text}", 1, len, max_length=1, batch_size=v
+    ),
+    "Rewrites.counts.lag": lambda v: REWRITES.counts(lag=v),
+    "Rewrites.unseen.step": lambda v: REWRITES.unseen(step=v),
+    "OpenStates.expected_new.n": lambda v: REWRITES.unseen().expected_new(v),
     "rewrite_trajectories.bins": lambda v: fe.llm.rewrite_trajectories(
         COIN, [" a"], "{text}", 1, len, max_length=1, bins=v
     ),
@@ -220,7 +227,6 @@ CALLS = {
     "sample_texts.batch_size": lambda v: llm.sample_texts(
         TABLE, ["a"], max_length=3, rng=1, batch_size=v
     ),
-    "from_callable.n_vocab": lambda v: llm.from_callable(TABLE.next_log_probs, v),
     "answers.max_nodes": lambda v: answered(max_nodes=v),
     "answers.max_length": lambda v: answered(max_length=v),
     "answers.top_k": lambda v: answered(top_k=v),
@@ -232,6 +238,9 @@ CALLS = {
     "AnswerTree.expand.more": lambda v: answered().expand(v),
     "AnswerTree.top.k": lambda v: answered().top(v),
     "TreePolicy.prefixes.k": lambda v: answered().policy(1.0).prefixes(v),
+    "from_callable.n_vocab": lambda v: llm.from_callable(len, v),
+    "from_llama_cpp.n_ctx": lambda v: llm.from_llama_cpp(None, n_ctx=v),
+    "load.n_ctx": lambda v: llm.load("smollm2", n_ctx=v),
     "pass_at_k.k": lambda v: rlvr.pass_at_k([0.1, 0.2], v),
 }
 # Sizes that arrays set, whatever the number.

@@ -257,7 +257,7 @@ CALLS = {
         letters(), WORDS, prompt=" {word}", batch_size=2, **o
     ),
     "rewrite_trajectories": lambda **o: fe.llm.rewrite_trajectories(
-        letters(), WORDS, "{text}", 6, len, max_length=4, rng=1, **o
+        letters(), WORDS, "a{text}", 6, len, max_length=4, rng=1, **o
     ),
     "answers": lambda **o: llm.answers(
         language_model(), "ab", HashVerifier(1), max_nodes=400, max_length=9, **o
@@ -300,7 +300,7 @@ def digest(value):
         if sp.issparse(part):
             part = part.toarray()
         if isinstance(part, llm.AnswerTree):
-            add(part.state())
+            add(part._state())
             part = part.to_dict()
         if isinstance(part, np.ndarray):
             found.update(f"{part.dtype}{part.shape}".encode())

@@ -149,6 +149,61 @@ def test_a_stronger_tilt_costs_more_kl_and_finds_superior_states_sooner(ran):
     ]
 
 
+@pytest.mark.parametrize("place", [1, 2])
+def test_the_policy_that_looks_ahead(ran, dense, place):
+    chain, _P, pi, F = dense
+    at = ran[0]["sweep"][place]
+    beta, found = at["beta"], at["look_ahead"]
+    keep, Q, _, _ = tilted(chain, F, pi, beta)
+    reward = chain.reward[keep]
+    M = Q * np.exp(reward / beta)
+    values, vectors = np.linalg.eig(M)
+    top = int(np.argmax(values.real))
+    v = np.abs(vectors[:, top].real)
+    gain = beta * math.log(values[top].real)
+    best = M * v / (values[top].real * v[:, None])
+    law = pi[keep] * np.exp(reward / beta) * v * (M @ v)
+    law /= law.sum()
+    one_step = at["mean_reward"] - beta * at["reference_kl"]
+    assert found["gain_lower"] <= found["gain"] <= found["gain_upper"]
+    assert found["gain"] == pytest.approx(gain, rel=1e-8)
+    assert found["price_of_myopia"] == pytest.approx(gain - one_step, rel=1e-6)
+    assert found["mean_reward"] == pytest.approx(law @ reward, rel=1e-7)
+    assert found["target_mass"] == pytest.approx(law[reward >= 1.0].sum(), rel=1e-7)
+    S = np.sqrt(law)[:, None] * best / np.sqrt(law)
+    gap = 1.0 - np.linalg.eigvalsh((S + S.T) / 2)[-2]
+    assert found["gap"]["gap"] == pytest.approx(gap, rel=2e-5)
+    outside = reward < 1.0
+    times = np.linalg.solve(
+        np.eye(outside.sum()) - best[np.ix_(outside, outside)], [1.0] * sum(outside)
+    )
+    assert found["hitting_solved"] == pytest.approx(law[outside] @ times, rel=1e-6)
+    assert "look_ahead" not in ran[0]["sweep"][0]  # beta = inf: the reference itself
+
+
+def test_the_verifiable_reward(ran, dense):
+    chain, P, pi, _F = dense
+    found = ran[0]["verifiable"]
+    correct = (chain.reward >= 1.0) & (pi >= 1e-20)
+    last = np.array([str(label).split()[-1] for label in chain.labels])
+    wrong = ~correct & (last == "</s>")
+    inside = ~correct & ~wrong
+    u = np.linalg.solve(
+        np.eye(inside.sum()) - P[np.ix_(inside, inside)], P[np.ix_(inside, correct)].sum(axis=1)
+    )[int(inside[: found["start"]].sum())]
+    untuned = found["reference"]
+    assert untuned["success_lower"] - 1e-12 <= u <= untuned["success_upper"] + 1e-12
+    assert found["n_wrong"] == wrong.sum() and found["n_correct"] == correct.sum()
+    for at in found["sweep"]:
+        z = 1.0 - u + u * math.exp(1.0 / at["beta"])
+        success = u * math.exp(1.0 / at["beta"]) / z
+        kl = success / at["beta"] - math.log(z)
+        assert at["success"] == pytest.approx(success, rel=1e-9)
+        assert at["path_kl"] == pytest.approx(kl, rel=1e-6)
+        assert at["value"] == pytest.approx(at["beta"] * math.log(z), rel=1e-9)
+    assert "a path that reaches neither counts as wrong" in ran[1]
+
+
 def test_the_file_holds_the_report_and_the_summary_names_it(ran):
     report, summary, text = ran
     assert json.loads(text, parse_constant=lambda name: pytest.fail(name)) == report
@@ -166,6 +221,9 @@ def test_the_file_holds_the_report_and_the_summary_names_it(ran):
         "beta inf",
         "beta 2",
         "beta 0.5",
+        "beta 2, looking ahead",
+        "beta 0.5, looking ahead",
+        "verifiable reward",
     }
     assert 0.5 * report["wall_s"] < sum(report["timings"].values()) <= report["wall_s"]
     for fragment in (

@@ -83,6 +83,8 @@ def methods(kind: type) -> Iterator[tuple[str, Callable[..., object]]]:
         # Methods that dataclass() generates have no source file of ours.
         frozen = {"__init__", "__replace__", "__setattr__", "__delattr__"}
         generated = frozen if dataclasses.is_dataclass(base) else set()
+        if getattr(base, "_is_protocol", False):  # typing makes them
+            generated = {"__init__", "__subclasshook__"}
         for name, attribute in vars(base).items():
             special = name.startswith("__") and name.endswith("__") and name not in generated
             function = unwrapped(attribute)

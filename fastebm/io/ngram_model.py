@@ -1,4 +1,4 @@
-"""The binary trigram models of the PyPI package `pocketsphinx`."""
+"""The binary trigram models of pocketsphinx 5."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import numpy.typing as npt
 from .._runtime.types import FloatArray, IntArray
 from ..errors import InvalidChainError
 
-_REMEDY = 'pip install "fastebm[demo]"'
+REMEDY = 'pip install "fastebm[demo]"'
 _MAGIC = b"Trie Language Model"
 _N_BINS = 65536  # probabilities and back-off weights are 16-bit indices into tables
 
 
 @dataclass(frozen=True, eq=False)
-class TrigramModel:
+class NGramModel:
     """The n-grams of a file, in its order. Logarithms are to the base 1.0001, words and bigrams are
     given by their index."""
 
@@ -33,11 +33,11 @@ class TrigramModel:
 def bad_model(path: str, found: str) -> InvalidChainError:
     return InvalidChainError(
         f"{path}: {found}; fastebm reads the 16-bit trigram models of pocketsphinx 5: "
-        f"{_REMEDY} --force-reinstall"
+        f"{REMEDY} --force-reinstall"
     )
 
 
-def read_trigrams(path: str) -> TrigramModel:
+def read_model(path: str) -> NGramModel:
     """Read a binary trigram model of pocketsphinx.
 
     The trie is stored backwards: the children of the unigram w are the bigrams (v, w), and their
@@ -98,7 +98,7 @@ def read_trigrams(path: str) -> TrigramModel:
         or max(first.max(initial=0), trigram_first.max(initial=0)) >= n_words
     ):
         raise bad_model(path, "counts that contradict each other")
-    return TrigramModel(
+    return NGramModel(
         words=words,
         unigram_log=unigrams["log"][:-1].astype(float),
         bigram_first=first,

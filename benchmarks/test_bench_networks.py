@@ -1,0 +1,5 @@
+FAMILY = "networks"
+
+
+def test_bench(contend, case, contender):
+    contend(case, contender)
