@@ -79,7 +79,7 @@ class _BinaryEnd:
         self.log_u = math.log(u) if u > 0.0 else -math.inf
         self.log_wrong = math.log1p(-u) if u < 1.0 else -math.inf
         sizes = [abs(x) for x in (self.log_u, self.log_wrong) if math.isfinite(x)]
-        self.rounding = UNIT * (64.0 + 8.0 * (s + sum(sizes)))
+        self.rounding = 64.0 * UNIT + 8.0 * UNIT * (s + sum(sizes))
 
     def _success(self) -> float:
         return float(expit(self.log_u - self.log_wrong + self.s))
@@ -92,8 +92,10 @@ class _BinaryEnd:
 
     def _value(self) -> float:
         """log z / s, in [0, 1]."""
-        if self.s <= 0.25:  # differences from 1 keep their digits
-            return math.log1p(self.u * math.expm1(self.s)) / self.s
+        if self.s <= 0.25:  # differences from 1 keep their digits; u s may underflow
+            gain = math.expm1(self.s)
+            grown = self.u * gain
+            return self.u * (gain / self.s) * (math.log1p(grown) / grown if grown > UNIT else 1.0)
         return float(np.logaddexp(self.log_wrong, self.log_u + self.s)) / self.s
 
     def value_down(self) -> float:
@@ -115,9 +117,9 @@ def _path_kl(bottom: _BinaryEnd, top: _BinaryEnd, s: float) -> Interval:
     ends = bottom.kl(), top.kl()
     # d kl = s p (1 - p) d(logit p) + (u - p) d(logit u)
     slack = max(bottom.rounding, top.rounding) * (max(ends) + s / 4.0 + 1.0)
-    upper, peak = max(ends) + slack, kl_peak(s)
+    upper, (peak, most) = max(ends) + slack, kl_peak(s)
     if bottom.u <= peak * (1.0 + 1e-6) and top.u >= peak * (1.0 - 1e-6):
-        upper = max(upper, _BinaryEnd(peak, s).kl() * (1.0 + 1e-6))
+        upper = max(upper, most)
     return max(min(ends) - slack, 0.0), upper
 
 

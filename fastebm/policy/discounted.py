@@ -259,7 +259,6 @@ def _result(search: DiscountSearch, problem: Problem) -> DiscountedPolicy:
     off = residual_bound(policy, kl, k, k_error, change, kernel.threads, discount=discount)
     kl_error = float(off.max()) / (1.0 - discount) * (1.0 + 8.0 * UNIT)
     kl_low, kl_high = np.maximum(kl - kl_error, 0.0), kl + kl_error
-    rounding = 8.0 * UNIT * np.abs(value)
     return DiscountedPolicy(
         beta,
         discount,
@@ -270,8 +269,8 @@ def _result(search: DiscountSearch, problem: Problem) -> DiscountedPolicy:
         kl_low,
         kl_high,
         mean_reward=value + beta * kl,
-        mean_reward_lower=lower_end(below + beta * kl_low) - rounding,
-        mean_reward_upper=upper_end(above + beta * kl_high) + rounding,
+        mean_reward_lower=lower_end(below + beta * kl_low, value),
+        mean_reward_upper=upper_end(above + beta * kl_high, value),
         log_v=v,
         error=error,
         n_iter=kernel.n_products,

@@ -124,9 +124,14 @@ class DiscountSearch:
             size = max(1.0, float(np.abs(at.w + at.c).min()))
             is_small = self.kernel.n_states <= MAX_SMALL
             goal = floor if is_small else max(self.tol * size, floor)
-            if ends.width <= goal:
+            # The bound of rounding is far above the rounding there is. A step from within the goal
+            # costs little in a small chain, and leaves only that.
+            is_near = ends.width <= goal
+            if is_near and not (is_small and at.last > goal and at.n_steps < MAX_STEPS):
                 return
-            if at.n_steps < 0:
+            if is_near:
+                self._newton_step(ends, report)
+            elif at.n_steps < 0:
                 w, c = _split(ends.Tw, ends.offset + 0.5 * (ends.low + ends.high))
                 widths = (*at.widths, ends.width)
                 n_steps = -1 if self._sweeps_pay(widths, goal) else 0
@@ -143,17 +148,18 @@ class DiscountSearch:
 
     def _newton_step(self, ends: DiscountEnds, report: Report) -> None:
         at = self.at
+        n_steps = max(at.n_steps, 0) + 1
         policy = self.kernel.policy(self.discount * at.w)
         system = DiscountedSystem(policy, self.discount, self.kernel.threads)
         w, c = _split(at.w + system.solve(ends.rho, report), at.c)
         burst = at.burst
-        if at.n_steps and ends.width > 0.5 * at.last and ends.width > SETTLED:
+        if n_steps > 1 and ends.width > 0.5 * at.last and ends.width > SETTLED:
             burst = max(FIRST_SWEEPS, 2 * burst)
         else:
             burst = 0
         before = min(at.before, ends.width)
         due = min(burst, MAX_BETWEEN - at.n_between)
-        place = _DiscountPlace(w, c, at.widths, at.n_steps + 1, before, ends.width, due, burst)
+        place = _DiscountPlace(w, c, at.widths, n_steps, before, ends.width, due, burst)
         self._move(replace(place, n_between=at.n_between))
 
     def _sweeps_pay(self, widths: tuple[float, ...], goal: float) -> bool:

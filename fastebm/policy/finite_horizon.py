@@ -35,11 +35,12 @@ class HorizonPolicy(Result):
         H.
     value, path_kl, mean_reward : ndarray (horizon + 1, n_states)
         Row t: V_t, KL of the rest of the path in nats, and its expected rewards, from a state at
-        time t. Row H: the final reward, and no KL.
+        time t. Row H: the final reward, and no KL. NaN in the rows that an interrupted call did
+        not come to.
     value_error, path_kl_error, mean_reward_error : ndarray (horizon + 1,)
-        Proven bounds of the absolute errors of the rows.
+        Proven bounds of the absolute errors of the rows; inf where these are NaN.
     converged : bool
-        True: nothing is iterated.
+        True, because nothing is iterated; False in the partial result of an interrupted call.
     """
 
     beta: float
@@ -56,32 +57,32 @@ class HorizonPolicy(Result):
     @property
     def value_lower(self) -> FloatArray:
         """Lower ends of `value`."""
-        return self.value - self.value_error[:, None]
+        return _below(self.value, self.value_error)
 
     @property
     def value_upper(self) -> FloatArray:
         """Upper ends of `value`."""
-        return self.value + self.value_error[:, None]
+        return _above(self.value, self.value_error)
 
     @property
     def path_kl_lower(self) -> FloatArray:
         """Lower ends of `path_kl`."""
-        return np.maximum(self.path_kl - self.path_kl_error[:, None], 0.0)
+        return np.maximum(_below(self.path_kl, self.path_kl_error), 0.0)
 
     @property
     def path_kl_upper(self) -> FloatArray:
         """Upper ends of `path_kl`."""
-        return self.path_kl + self.path_kl_error[:, None]
+        return _above(self.path_kl, self.path_kl_error)
 
     @property
     def mean_reward_lower(self) -> FloatArray:
         """Lower ends of `mean_reward`."""
-        return self.mean_reward - self.mean_reward_error[:, None]
+        return _below(self.mean_reward, self.mean_reward_error)
 
     @property
     def mean_reward_upper(self) -> FloatArray:
         """Upper ends of `mean_reward`."""
-        return self.mean_reward + self.mean_reward_error[:, None]
+        return _above(self.mean_reward, self.mean_reward_error)
 
     def chain(self, t: int) -> MarkovChain:
         """The policy of the step from time t to t + 1, ``P(x, y) ∝ q(x, y) exp((r(x, y) +
@@ -109,6 +110,11 @@ class HorizonPolicy(Result):
             raise InvalidChainError(
                 f"t must be below the horizon {self.horizon}, got {t}; the last step leads from "
                 f"{self.horizon - 1} to {self.horizon}"
+            )
+        if np.isnan(self.value[t + 1]).any():
+            raise InvalidChainError(
+                f"the values at time {t + 1}, on which the policy of step {t} depends, are not "
+                "known, because the call was interrupted; run it again"
             )
         return policy_chain(self._problem, self.value[t + 1] / self.beta)
 
@@ -201,7 +207,8 @@ def finite_horizon(
     MemoryForecastError
         The values of all times do not fit.
     Interrupted
-        Ctrl-C.
+        Ctrl-C. `partial` has the values of the last steps, which are found first; those of earlier
+        times are NaN, and their errors infinite.
 
     Examples
     --------
@@ -241,7 +248,7 @@ def finite_horizon(
         ),
         state=lambda: {"begun": np.array(begun)} | {x: y[begun:] for x, y in tables.items()},
         restore=restore,
-        partial=lambda: None,
+        partial=lambda: _policy(problem, begun, **tables),
         total=horizon,
         progress=progress,
         callback=callback,
@@ -253,22 +260,48 @@ def finite_horizon(
             begun = t
             run(horizon - t)
             run.save()
+    return _policy(problem, 0, **tables)
+
+
+def _policy(
+    problem: Problem,
+    begun: int,
+    values: FloatArray,
+    kls: FloatArray,
+    errors: FloatArray,
+    kl_errors: FloatArray,
+) -> HorizonPolicy:
+    """The result, in place of the tables, of which the rows from `begun` on are done."""
+    beta = problem.beta
+    for table, unknown in ((values, np.nan), (kls, np.nan), (errors, np.inf), (kl_errors, np.inf)):
+        table[:begun] = unknown
     values *= beta
     value_errors = beta * errors + 4.0 * UNIT * np.abs(values).max(axis=1)
     rewards = values + beta * kls
     sizes = np.abs(values).max(axis=1) + beta * kls.max(axis=1)
+    reward_errors = value_errors + beta * kl_errors + 8.0 * UNIT * sizes
+    value_errors[:begun] = reward_errors[:begun] = np.inf
     return HorizonPolicy(
         beta,
-        horizon,
+        problem.options["horizon"],
         values,
         kls,
         rewards,
         value_errors,
         kl_errors,
-        value_errors + beta * kl_errors + 8.0 * UNIT * sizes,
-        converged=True,
+        reward_errors,
+        converged=begun == 0,
         _problem=problem,
     )
+
+
+def _below(x: FloatArray, error: FloatArray) -> FloatArray:
+    """Lower ends of the rows of x, -inf where they are not known."""
+    return np.where(np.isnan(x), -np.inf, x - error[:, None])
+
+
+def _above(x: FloatArray, error: FloatArray) -> FloatArray:
+    return np.where(np.isnan(x), np.inf, x + error[:, None])
 
 
 def _step(

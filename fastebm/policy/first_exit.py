@@ -17,7 +17,7 @@ from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from .._runtime.warn import warn_unconverged
 from ..chains.chain import MarkovChain, require_chain
-from ..chains.tilt import checked_reward
+from ..chains.tilt import checked_reward, over_beta
 from ..equilibrium.structure import reachable
 from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
@@ -156,7 +156,7 @@ def first_exit(
         The pretrained kernel q.
     reward : array_like (n_states,) or scipy sparse (n_states, n_states)
         R(y) of the state entered, exits included, or r(x, y) on transitions of the reference, zero
-        if nothing is stored. -inf forbids a state or transition.
+        if nothing is stored. -inf forbids a state or transition. Rows of exits do not matter.
     beta : float
         The KL coefficient, > 0.
     exit : bool mask (n_states,) or state numbers
@@ -218,12 +218,12 @@ def first_exit(
         "max_iter": max_iter,
         "num_threads": num_threads,
     }
-    kernel = log_kernel(reference, reward, beta, threads)
+    checked = checked_reward(reward, reference)
+    on_the_way = _allowed_at_exits(checked, reference, is_exit)
+    kernel = log_kernel(reference, on_the_way, beta, threads)
     reaching = reachable(kernel.chain, is_exit)
-    problem = Problem(
-        reference, checked_reward(reward, reference), beta, is_exit | ~reaching, options, threads
-    )
-    search = _ExitSearch(kernel, is_exit, reaching, at_exit / beta, tol, limit)
+    problem = Problem(reference, checked, beta, is_exit | ~reaching, options, threads)
+    search = _ExitSearch(kernel, is_exit, reaching, over_beta(at_exit, beta), tol, limit)
     with resumable(
         "policy.first_exit",
         checkpoint,
@@ -266,6 +266,23 @@ def _exit_rewards(exit_reward: npt.ArrayLike, members: Any, n: int) -> FloatArra
     if given.ndim and not np.array_equal(at_exit[members], given):
         raise InvalidChainError("a state is listed twice in exit, with different exit_reward")
     return at_exit
+
+
+def _allowed_at_exits(reward: Any, reference: MarkovChain, is_exit: BoolArray) -> Any:
+    """A checked reward that forbids nothing in the rows of exits, which do not matter; the reward
+    itself where it leaves each of them a transition."""
+    if isinstance(reward, np.ndarray):
+        allowed = ~np.isneginf(reward)
+        if allowed.all() or (reference._scaled.apply(allowed.astype(np.float64)))[is_exit].all():
+            return reward
+        rows: Any = reference.to_scipy()
+        reward = sp.csr_array((reward[rows.indices], rows.indices, rows.indptr), shape=rows.shape)
+    x = np.repeat(np.arange(reference.n_states), np.diff(reward.indptr))
+    gone = is_exit[x] & np.isneginf(reward.data)
+    if gone.any():
+        reward = reward.copy()
+        reward.data[gone] = 0.0
+    return reward
 
 
 class _ExitSearch:
@@ -347,6 +364,11 @@ class _ExitSearch:
         beta = problem.beta
         value, error = beta * v, bounds.relative_error(v)
         low, high = lower_end(beta * (v - bounds.below)), upper_end(beta * (v + bounds.above))
+        given = np.zeros(len(self.reaching))
+        given[problem.options["exit"]] = problem.options["exit_reward"]
+        value, low, high = (
+            np.where(self.inside, x, given[self.reaching]) for x in (value, low, high)
+        )
         whole, out = self._everywhere, -math.inf
         return FirstExitPolicy(
             beta=beta,
@@ -357,8 +379,8 @@ class _ExitSearch:
             path_kl_lower=whole(kl.lower, math.inf),
             path_kl_upper=whole(kl.upper, math.inf),
             mean_reward=whole(value + beta * kl.value, out),
-            mean_reward_lower=whole(_down(low + beta * kl.lower, value), out),
-            mean_reward_upper=whole(_up(high + beta * kl.upper, value), out),
+            mean_reward_lower=whole(lower_end(low + beta * kl.lower, value), out),
+            mean_reward_upper=whole(upper_end(high + beta * kl.upper, value), out),
             log_z=whole(v, out),
             error=error,
             n_iter=self.kernel.n_products + n_iter,
@@ -370,12 +392,3 @@ class _ExitSearch:
         whole = np.full(len(self.reaching), unreached)
         whole[self.reaching] = x
         return whole
-
-
-def _down(x: FloatArray, size: FloatArray) -> FloatArray:
-    """x rounded down; the terms of its sum are as large as `size` and itself."""
-    return np.asarray(lower_end(x) - 8.0 * UNIT * np.abs(size), np.float64)
-
-
-def _up(x: FloatArray, size: FloatArray) -> FloatArray:
-    return np.asarray(upper_end(x) + 8.0 * UNIT * np.abs(size), np.float64)

@@ -29,6 +29,9 @@ from ..patterns.scaled_pattern import ScaledPattern
 SMALL = 0.25
 # Rounding errors, in units of u = 2^-53, of an exponential, a logarithm and the sums around them.
 LOCAL_ROUNDINGS = 16.0
+# No smaller rounding error is stated of logs that are not zero: a product below the normal range of
+# doubles is off by 5e-324, in every further operation by no more than a small part of this.
+LEAST_ROUNDING = 1e-305
 
 
 class LogKernel:
@@ -161,7 +164,8 @@ class LogKernel:
         logs = self._logs(v)
         size = self._size(logs)
         if size <= SMALL and self.log_factor is None:
-            return 2.0 * UNIT * (degree + LOCAL_ROUNDINGS) * size
+            relative = 2.0 * UNIT * (degree + LOCAL_ROUNDINGS)
+            return max(relative * size, LEAST_ROUNDING) if size else 0.0
         for part in (self._on_states, self.log_factor, v, Tv):
             if part is not None and part.size:
                 size += float(np.abs(part).max())

@@ -81,7 +81,7 @@ def policy_chain(problem: Problem, v: FloatArray) -> MarkovChain:
 
 
 def _changes(scaled: ScaledPattern, kept: BoolArray, weights: FloatArray) -> bool:
-    """Whether weights of the states entered change a row of `kept`."""
+    """Whether weights of the states entered change a row of `kept`, or leave none of it."""
     indptr, indices, _ = scaled.pattern.rows(kept)
     entered = weights[indices]
     lowest = np.minimum.reduceat(entered, indptr[:-1])
@@ -89,7 +89,7 @@ def _changes(scaled: ScaledPattern, kept: BoolArray, weights: FloatArray) -> boo
     if scaled.shift is not None:
         own = np.where(scaled.shift[kept] > 0.0, weights[kept], lowest)
         lowest, highest = np.minimum(lowest, own), np.maximum(highest, own)
-    return bool((lowest != highest).any())
+    return bool(((lowest != highest) | np.isneginf(lowest)).any())
 
 
 def reward_parts(reward: Any) -> tuple[Any, ...]:
@@ -99,14 +99,15 @@ def reward_parts(reward: Any) -> tuple[Any, ...]:
     return reward.indptr, reward.indices, reward.data
 
 
-def lower_end(x: FloatArray) -> FloatArray:
-    """x rounded down by more than the few operations that made it."""
-    return np.asarray(x - 8.0 * UNIT * np.abs(x), np.float64)
+def lower_end(x: FloatArray, size: FloatArray | float = 0.0) -> FloatArray:
+    """x rounded down by more than the few operations that made it, of numbers up to itself and
+    `size`."""
+    return np.asarray(x - 8.0 * UNIT * (np.abs(x) + np.abs(size)), np.float64)
 
 
-def upper_end(x: FloatArray) -> FloatArray:
+def upper_end(x: FloatArray, size: FloatArray | float = 0.0) -> FloatArray:
     """x rounded up."""
-    return np.asarray(x + 8.0 * UNIT * np.abs(x), np.float64)
+    return np.asarray(x + 8.0 * UNIT * (np.abs(x) + np.abs(size)), np.float64)
 
 
 def swept(policy: Any, betas: Iterable[float]) -> list[Any]:

@@ -22,6 +22,8 @@ from .result import Problem, policy_chain
 
 # Below this size of s (1 - u) and s u, differences from one keep the relative accuracy of log z.
 SMALL = 0.25
+# More than the rounding of numbers below the normal range.
+TINY = 1e-322
 
 
 @result
@@ -265,17 +267,16 @@ def _at(hit: HitProbabilityResult, beta: float, problem: Problem) -> VerifiableP
     s = 0.0 if beta == math.inf else 1.0 / beta
     found, low, high = (_Committor(hit, end) for end in ("value", "lower", "upper"))
     success, success_low, success_high = (_sigmoid(part.logit(s)) for part in (found, low, high))
-    logs = np.where(np.isfinite(found.log_u), np.abs(found.log_u), 0.0)
-    rounding = UNIT * (16.0 + 8.0 * (s + logs))
-    log_z = found.log_z(s)
     value, below, above = (_value(part, s, beta) for part in (found, low, high))
     kl, kl_low, kl_high = _path_kl(found, low, high, s)
+    success_high = success_high * (1.0 + _logit_rounding(high, s))
+    above = above * (1.0 + _value_rounding(high, s))
+    tiny = np.where(high.u > 0.0, TINY, 0.0)
     return VerifiablePolicy(
         beta=beta,
         success=success,
-        # the logits' rounding, in relative terms of p and 1 - p
-        success_lower=np.clip(success_low * (1.0 - _logit_rounding(low, s)), 0.0, success),
-        success_upper=np.clip(success_high * (1.0 + _logit_rounding(high, s)), success, 1.0),
+        success_lower=np.clip(success_low * (1.0 - _logit_rounding(low, s)) - TINY, 0.0, success),
+        success_upper=np.clip(success_high + tiny, success, 1.0),
         success_reference=hit.probability,
         success_reference_lower=hit.lower,
         success_reference_upper=hit.upper,
@@ -283,9 +284,9 @@ def _at(hit: HitProbabilityResult, beta: float, problem: Problem) -> VerifiableP
         path_kl_lower=np.minimum(kl_low, kl),
         path_kl_upper=np.maximum(kl_high, kl),
         value=value,
-        value_lower=np.clip(below * (1.0 - rounding), 0.0, value),
-        value_upper=np.maximum(np.minimum(above * (1.0 + rounding), 1.0), value),
-        log_z=log_z,
+        value_lower=np.clip(below * (1.0 - _value_rounding(low, s)) - TINY, 0.0, value),
+        value_upper=np.maximum(np.minimum(above + tiny, 1.0), value),
+        log_z=found.log_z(s),
         hit=hit,
         converged=hit.converged,
         _problem=problem,
@@ -293,18 +294,38 @@ def _at(hit: HitProbabilityResult, beta: float, problem: Problem) -> VerifiableP
 
 
 def _value(part: _Committor, s: float, beta: float) -> FloatArray:
-    return part.u if s == 0.0 else beta * part.log_z(s)
+    """beta log z."""
+    if s > SMALL:
+        return beta * part.log_z(s)
+    # u beta (exp(s) - 1) log(z) / (z - 1): log z may underflow
+    gain = beta * math.expm1(s) if s > UNIT else 1.0
+    grown = part.u * math.expm1(s)
+    seen = grown > UNIT
+    ratio = np.where(seen, np.log1p(grown) / np.where(seen, grown, 1.0), 1.0)
+    return np.asarray(np.minimum(part.u * gain * ratio, 1.0), np.float64)
+
+
+def _value_rounding(part: _Committor, s: float) -> FloatArray:
+    """Relative rounding error of the value: d log(1 + exp(g)) is less than dg times the smaller one
+    of exp(g) and 1, g = log u + s."""
+    size = (s + np.abs(_finite(part.log_u))) / np.maximum(1.0, part.log_u + s)
+    return np.asarray(16.0 * UNIT + 8.0 * UNIT * size, np.float64)
 
 
 def _sigmoid(x: FloatArray) -> FloatArray:
-    with np.errstate(over="ignore"):
-        return np.asarray(1.0 / (1.0 + np.exp(-x)), np.float64)
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x >= 0.0, 1.0, small) / (1.0 + small), np.float64)
+
+
+def _finite(logs: FloatArray) -> FloatArray:
+    return np.where(np.isfinite(logs), logs, 0.0)
 
 
 def _logit_rounding(part: _Committor, s: float) -> FloatArray:
-    """Relative rounding error of the success from a logit."""
-    size = np.abs(np.where(np.isfinite(part.logit(s)), part.logit(s), 0.0)) + s
-    return np.asarray(UNIT * (16.0 + 8.0 * size), np.float64)
+    """Relative rounding error of the success p from a logit: dp = p (1 - p) d(logit p)."""
+    size = np.abs(_finite(part.log_u)) + np.abs(_finite(part.log_c)) + s
+    failure = _sigmoid(-part.logit(s))
+    return np.asarray(16.0 * UNIT + 8.0 * UNIT * size * failure, np.float64)
 
 
 def _path_kl(found: _Committor, low: _Committor, high: _Committor, s: float) -> Any:
@@ -322,31 +343,28 @@ def _path_kl(found: _Committor, low: _Committor, high: _Committor, s: float) -> 
         zero = np.zeros_like(found.u)
         return zero, zero, zero
     value, ends = kl(found), (kl(low), kl(high))
-    # the rounding of logit u and of s
-    sizes = np.abs(np.where(np.isfinite(found.log_u), found.log_u, 0.0))
-    sizes += np.abs(np.where(np.isfinite(found.log_c), found.log_c, 0.0))
-    rounding = UNIT * (32.0 + 8.0 * (sizes + s))
-    # d kl = s p (1 - p) d(logit p) + (u - p) d(logit u)
-    steep = np.zeros_like(value)
-    for part in (found, low, high):
-        p = _sigmoid(part.logit(s))
-        steep = np.maximum(steep, s * p * _sigmoid(-part.logit(s)) + np.abs(p - part.u))
-    slack = rounding * (np.maximum(value, np.maximum(*ends)) + steep)
-    u0 = kl_peak(s)
-    inside = (low.u <= u0 * (1.0 + 1e-6)) & (high.u >= u0 * (1.0 - 1e-6))
-    top = np.log1p(-u0) - math.log(u0)
-    at_peak = float(np.asarray(kl_spent(s - top, -top, logit=True)))
-    upper = np.maximum(*ends) + slack
-    upper = np.where(inside, np.maximum(upper, at_peak * (1.0 + 1e-6)), upper)
-    return value, np.maximum(np.minimum(*ends) - slack, 0.0), upper
+    slack = np.zeros_like(value)
+    for part, spent in zip((found, low, high), (value, *ends), strict=True):
+        # d kl = s p (1 - p) d(logit p) + (u - p) d(logit u), and logit p has the rounding of s, too
+        p, size = _sigmoid(part.logit(s)), np.abs(_finite(part.log_u)) + np.abs(_finite(part.log_c))
+        spread = s * p * _sigmoid(-part.logit(s))
+        steep = spread + np.abs(p - part.u)
+        more = (32.0 + 8.0 * size) * UNIT * (spent + steep) + 8.0 * UNIT * s * spread
+        slack = np.maximum(slack, more)
+    u0, most = kl_peak(s)
+    inside = (low.u <= u0 * (1.0 + 1e-6) + TINY) & (high.u >= u0 * (1.0 - 1e-6) - TINY)
+    inside &= high.u > 0.0
+    upper = np.maximum(*ends) + slack + np.where((high.u > 0.0) & (low.c > 0.0), TINY, 0.0)
+    upper = np.where(inside, np.maximum(upper, most), upper)
+    return value, np.maximum(np.minimum(*ends) - slack - TINY, 0.0), upper
 
 
-def kl_peak(s: float) -> float:
-    """The u at which kl(success, u) is largest: (z0 - 1) / (exp(s) - 1) with z0 = s exp(s) /
-    (exp(s) - 1)."""
+def kl_peak(s: float) -> tuple[float, float]:
+    """(u, kl(success, u)) where the KL is largest: u = (z0 - 1) / (exp(s) - 1) with z0 = s exp(s) /
+    (exp(s) - 1), accurate to 1e-6 of it or TINY, and z0 - 1 - log z0, rounded up."""
     if s < 1e-3:
-        return 0.5 - s / 12.0
+        return 0.5 - s / 6.0, s * s / 8.0 * (1.0 + 1e-6)
     shrunk = -math.expm1(-s)  # 1 - exp(-s)
-    if s > 700.0:
-        return max((s - 1.0), 0.0) * math.exp(-s) if s < 740.0 else 5e-324
-    return (s / shrunk - 1.0) / math.expm1(s)
+    excess = s / shrunk - 1.0  # z0 - 1
+    u0 = max(excess * math.exp(-s) / shrunk, 5e-324)
+    return u0, (excess - math.log1p(excess)) * (1.0 + 1e-6)

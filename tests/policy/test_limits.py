@@ -11,6 +11,7 @@ from policy_truth import random_chain
 
 import fastebm as fe
 from fastebm import policy
+from fastebm.policy.verifiable import kl_peak
 
 RNG = np.random.default_rng(11)
 N = 12
@@ -111,6 +112,64 @@ def test_a_large_beta_is_the_reference():
         np.testing.assert_allclose(found.chain.to_scipy().toarray(), P, rtol=1e-11)
 
 
+def two_rare_steps(first, second):
+    """State 0 leads to 1 and 1 to the correct state 2 with these probabilities, otherwise to 3."""
+    rows = np.zeros((4, 4))
+    rows[0, [1, 3]], rows[1, [2, 3]] = (first, 1.0), (second, 1.0)
+    rows[2, 2] = rows[3, 3] = 1.0
+    return fe.MarkovChain(rows, normalize=True)
+
+
+def test_a_value_is_no_product_that_underflows():
+    """At beta = 1e300 the value is u, but log z is below the range of doubles."""
+    for beta in (1e15, 1e300, 1.7e308):
+        found = policy.verifiable(two_rare_steps(1e-20, 1e-30), [2], beta, wrong=[3])
+        np.testing.assert_allclose(found.value[:2], [1e-50, 1e-30], rtol=1e-13)
+        assert (found.value_lower[:2] <= found.success_reference[:2]).all()
+        assert (found.success_reference[:2] <= found.value_upper[:2]).all()
+
+
+def test_a_success_below_the_range_of_doubles_has_true_ends():
+    with pytest.warns(fe.ConvergenceWarning):
+        found = policy.verifiable(two_rare_steps(1e-200, 1e-200), [2], 1e-3, wrong=[3])
+    assert found.success_upper[0] == 1.0 and found.path_kl_upper[0] >= -np.log(1e-200) * 2
+    near = found.with_beta(0.5)
+    assert near.success_lower[0] == 0.0 < near.success_upper[0]
+    assert near.success_upper[3] == near.value_upper[3] == near.path_kl_upper[3] == 0.0
+    cold = policy.verifiable(two_rare_steps(0.5, 0.5), [2], 6e-309, wrong=[3])
+    for field in ("success", "value", "path_kl"):
+        low, high = getattr(cold, field + "_lower"), getattr(cold, field + "_upper")
+        assert (low <= getattr(cold, field)).all() and (getattr(cold, field) <= high).all()
+        assert (high - low < 1e-12).all()
+
+
+@pytest.mark.parametrize("s", [1e-4, 0.02, 1.0, 30.0, 600.0])
+def test_the_largest_kl(s):
+    u, most = kl_peak(s)
+    others = np.exp(np.linspace(-1e-3, 1e-3, 201)) * u
+    logits = np.log(others) - np.log1p(-others)
+    spent = fe.rlvr.kl_spent(logits + s, logits, logit=True)
+    assert spent.max() <= most <= spent.max() * (1.0 + 1e-5)
+    assert abs(int(np.argmax(spent)) - 100) <= 1
+
+
+def test_rewards_over_beta_below_the_normal_range():
+    """Denormal numbers have few digits; the ends allow for it."""
+    for beta in (1e307, 1.7e308):
+        pi = fe.stationary(Q).pi
+        mean = policy.average(Q, 1e-4 * R, beta)
+        assert mean.gain_lower <= 1e-4 * pi @ R <= mean.gain_upper
+        off = policy.discounted(Q, 1e-4 * R, beta, discount=0.9)
+        exact = 1e-4 * np.linalg.solve(np.eye(N) - 0.9 * P, P @ R)
+        assert (off.value_lower <= exact).all() and (exact <= off.value_upper).all()
+        exit_ = policy.first_exit(Q, np.zeros(N), beta, exit=[0, 1], exit_reward=[-1e-4, 0.0])
+        u = fe.hitting_probabilities(Q, [0], avoid=[1]).probability
+        assert (exit_.value_lower <= -1e-4 * u).all() and (-1e-4 * u <= exit_.value_upper).all()
+        assert exit_.value[0] == exit_.value_lower[0] == -1e-4
+    with pytest.raises(fe.InvalidChainError, match="overflows; raise beta"):
+        policy.first_exit(Q, np.zeros(N), 1e-5, exit=[0], exit_reward=1e305)
+
+
 def test_the_flow_leads_from_the_reference_to_the_optimum():
     best = policy.verifiable(Q, [0], 0.5, wrong=[1])
     start, end = (best.flow(t).to_scipy().toarray() for t in (0.0, np.inf))
@@ -204,6 +263,26 @@ def test_forbidden_states_and_transitions():
     exact = 0.1 + np.log(np.abs(np.linalg.eigvals(rows)).max())
     assert best.gain == pytest.approx(exact, rel=1e-12)
     assert best.chain.to_scipy().toarray()[0, y[0]] == 0.0
+
+
+@pytest.mark.parametrize("on_transitions", [False, True])
+def test_a_reward_may_forbid_every_transition_of_an_exit(on_transitions):
+    """Exit 4 leads to state 3 alone, which is forbidden; its row does not matter."""
+    rows = random_chain(np.random.default_rng(5), 5)
+    rows[4] = [0.0, 0.0, 0.0, 1.0, 0.0]
+    chain = fe.MarkovChain(rows)
+    dense = np.broadcast_to(np.array([-0.2, -0.1, -0.4, -np.inf, -0.3]), (5, 5))
+    x, y = np.nonzero(rows)
+    reward = sp.csr_array((dense[x, y], (x, y)), shape=(5, 5)) if on_transitions else dense[0]
+    found = policy.first_exit(chain, reward, 0.5, exit=[4], exit_reward=0.7)
+    M = rows * np.exp(dense / 0.5)
+    z = np.linalg.solve(np.eye(4) - M[:4, :4], M[:4, 4] * np.exp(0.7 / 0.5))
+    np.testing.assert_allclose(found.value, [*(0.5 * np.log(z)), 0.7], rtol=1e-12)
+    after = found.chain.to_scipy().toarray()
+    np.testing.assert_array_equal(after[4], rows[4])
+    assert (after[:4, 3] == 0.0).all()
+    with pytest.raises(fe.InvalidChainError, match="row 4: the reward forbids every transition"):
+        policy.first_exit(chain, reward, 0.5, exit=[0])
 
 
 @pytest.mark.parametrize("beta", [0.0, -1.0, np.nan])
@@ -401,6 +480,73 @@ def test_an_interrupted_call_says_what_is_known(name, n_calls):
     if name == "average":
         assert np.isfinite([partial.gain_upper, partial.kl_rate_upper]).all()
         assert partial.value[partial.anchor] == 0.0
+
+
+def interrupted(n_calls, call):
+    """The partial result of a call that is interrupted at its report number `n_calls`."""
+    left = [n_calls]
+
+    def stop(info):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(fe.Interrupted) as caught:
+        call(callback=stop)
+    return caught.value.partial
+
+
+def test_an_interrupted_horizon_has_its_last_steps():
+    def call(**o):
+        return policy.finite_horizon(Q, R, 0.5, horizon=9, final=-R, **o)
+
+    whole, partial = call(), interrupted(4, call)
+    assert not partial.converged and partial.horizon == 9
+    json.dumps(partial.to_dict(), allow_nan=False)
+    for field in ("value", "path_kl", "mean_reward"):
+        known, exact = getattr(partial, field), getattr(whole, field)
+        np.testing.assert_array_equal(known[5:], exact[5:])
+        assert np.isnan(known[:5]).all()
+        low, high = getattr(partial, field + "_lower"), getattr(partial, field + "_upper")
+        assert (low <= exact).all() and (exact <= high).all()
+        np.testing.assert_array_equal(low[5:], getattr(whole, field + "_lower")[5:])
+        assert np.isposinf(high[:5]).all()
+    np.testing.assert_array_equal(
+        partial.chain(4).to_scipy().toarray(), whole.chain(4).to_scipy().toarray()
+    )
+    with pytest.raises(fe.InvalidChainError, match=r"time 4.*interrupted"):
+        partial.chain(3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
+def test_an_interrupted_rate_function_encloses_every_level(share):
+    levels = [0.4, 0.1, 9.0]
+
+    def call(**o):
+        return policy.rate_function(Q, R, levels, **o)
+
+    reports = []
+    whole = call(callback=reports.append)
+    partial = interrupted(1 + int(share * len(reports)), call)
+    if share == 0.0:  # log lambda is not known anywhere
+        assert partial is None
+        return
+    json.dumps(partial.to_dict(), allow_nan=False)
+    assert not partial.converged and 0 < partial.n_iter <= whole.n_iter
+    assert (partial.rate_lower <= whole.rate).all() and (whole.rate <= partial.rate_upper).all()
+    done = ~np.isnan(partial.rate)
+    np.testing.assert_array_equal(partial.rate[done], whole.rate[done])
+    np.testing.assert_array_equal(np.isnan(partial.theta), ~done)
+    assert not done.all() and done.any() == (share >= 0.5)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.25])
+def test_every_path_has_one_mean(level):
+    """The rate of a cycle's mean is zero, and no other one has a finite rate."""
+    flip = fe.MarkovChain(np.array([[0.0, 1.0], [1.0, 0.0]]))
+    found = policy.rate_function(flip, [0.0, 1.0], level)
+    exact = 0.0 if level == 0.5 else np.inf
+    assert found.rate_lower[0] <= exact <= found.rate_upper[0] and found.converged
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -88,7 +88,8 @@ def test_first_exit(seed):
     found = policy.first_exit(chain, reward, beta, exit=exits, exit_reward=at_exit)
     truth, ends = PolicyTruth(chain, reward, beta), dict(zip(exits.tolist(), at_exit, strict=True))
     v, kl = truth.first_exit(ends, found.value)
-    V, size = [truth.beta * x for x in v], float(np.abs(numbers(v)).max())
+    V = [number(float(ends[i])) if i in ends else truth.beta * x for i, x in enumerate(v)]
+    size = float(np.abs(numbers(v)).max())
     assert_value(found.value, found.value_lower, found.value_upper, V)
     assert_value(found.path_kl, found.path_kl_lower, found.path_kl_upper, kl, scale=size)
     mean = [truth.beta * (a + b) for a, b in zip(v, kl, strict=True)]
