@@ -25,6 +25,7 @@ from .._runtime.types import FloatArray
 from ..errors import MemoryForecastError
 from .bicgstab import BicgstabState, bicgstab
 from .elimination import SparseElimination
+from .iterate import Iterate
 from .multigrid import hierarchy
 from .restriction import Restriction, SolveTask
 
@@ -36,6 +37,12 @@ MULTIGRID_PRODUCTS = 3
 # A round of conjugate gradients reduces the weighted residual by this factor before the residual of
 # the unsymmetrised system is evaluated.
 ROUND_REDUCTION = 1e-7
+# BiCGSTAB ends a round earlier, at this part of the wanted residual: sweeps do the rest.
+BICGSTAB_GOAL = 1e-2
+# Fixed-point sweeps repair states of tiny stationary mass, which have little weight in the weighted
+# norm. They go on as long as one reduces the residual to the first part, and end at the second part
+# of the wanted residual: they are in plain doubles, and its certificate has rounding of its own.
+SWEEP_GAIN, SWEEP_GOAL = 0.9, 0.5
 # Steps of BiCGSTAB in a round at most.
 MAX_BICGSTAB = 2000
 
@@ -222,6 +229,25 @@ class Splitting:
             task.monitor(M.n_products)
         return x
 
+    def sweeps(self, at: Iterate, task: SolveTask, most: int, limit: int) -> tuple[FloatArray, int]:
+        """The sum of up to `most` sweeps from an iterate, within `limit` products, and their
+        number. The first one starts from its certified residual; the others are for what is left of
+        that, in plain doubles."""
+        M, step, left = self.matrix, self.solve(at.r, task), np.empty_like(at.r)
+        last, n = at.size, 1
+        while n < most and M.n_products < limit:
+            M.difference(step, left)
+            M.n_products += 1
+            with np.errstate(over="ignore", invalid="ignore"):  # then its size is inf
+                left = np.where(M.inside, at.r - left, 0.0)
+                size = task.measured(np.abs(left), at.hi + step)
+            if size <= SWEEP_GOAL * task.tol or size > SWEEP_GAIN * last:
+                break
+            step += self.solve(left, task)
+            last, n = size, n + 1
+            task.monitor(M.n_products)
+        return step, n
+
 
 def bicgstab_correction(
     matrix: Restriction,
@@ -256,9 +282,10 @@ def bicgstab_correction(
     def step_done(state: BicgstabState) -> None:
         save(lambda: state.arrays() | {"max_steps": np.array(steps)})
 
+    reduction = max(ROUND_REDUCTION, BICGSTAB_GOAL * min(task.tol, 1.0))
     # a recurrence that leaves the range of a double finds nothing: see below
     with np.errstate(all="ignore"):
-        x = bicgstab(state, apply, ROUND_REDUCTION * float(np.linalg.norm(r)), steps, step_done)
+        x = bicgstab(state, apply, reduction * float(np.linalg.norm(r)), steps, step_done)
     if x is None:
         return None
     return splitting.solve(x, task) if np.isfinite(x).all() else np.zeros(matrix.n_states)

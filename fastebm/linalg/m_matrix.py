@@ -23,15 +23,14 @@ from .. import _core
 from .._runtime.checkpoint import fingerprint
 from .._runtime.resumable import State, has_checkpoint, save, stage
 from .._runtime.types import BoolArray, FloatArray
-from .cg import FluxConjugateGradients, Splitting, bicgstab_correction
+from .cg import SWEEP_GAIN, FluxConjugateGradients, Splitting, bicgstab_correction
 from .elimination import SparseElimination
 from .iterate import Iterate, Round
 from .restriction import Report, Restriction, ScaledMatrix, SolveTask
 from .rounding import UNIT
 
-# Fixed-point sweeps after a round of iteration: they repair states of tiny stationary mass, which
-# have little weight in the weighted norm, as long as a sweep reduces the residual to this part.
-MAX_SWEEPS, SWEEP_GAIN = 50, 0.9
+# Fixed-point sweeps after a round of iteration at most.
+MAX_SWEEPS = 50
 # Rounds in a row that do not halve the residual before the refinement stops.
 MAX_STALLED = 3
 # Scale of b in an elimination where entries of any size count: no product of it underflows.
@@ -271,11 +270,13 @@ class MMatrixSystem:
 
     def _swept(self, at: Iterate) -> Iterate:
         """Fixed-point sweeps from an iterate, as long as they pay."""
-        for _ in range(MAX_SWEEPS):
+        n_sweeps = 0
+        while n_sweeps < MAX_SWEEPS:
             last = at.size
             if last <= self._task.tol or self.n_iter >= self.limit:
                 break
-            at = self._moved(at, self._splitting.solve(at.r, self._task))
+            step, n = self._splitting.sweeps(at, self._task, MAX_SWEEPS - n_sweeps, self.limit)
+            at, n_sweeps = self._moved(at, step), n_sweeps + n
             self._report()
             if at.size > SWEEP_GAIN * last:
                 break

@@ -6,6 +6,7 @@ tilt of q by r / beta and the continuation value v. Where the logs span less tha
 is one product with scalings; elsewhere a sum of logs, row by row.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,10 @@ class LogKernel:
         assert rewards is not None
         return float(rewards.max(initial=-np.inf))
 
+    @cached_property
+    def _log_col(self) -> FloatArray | None:
+        return self.chain._scaled.log_col
+
     def _logs(self, v: FloatArray) -> FloatArray:
         """r / beta + v of the state entered, without a reward of transitions."""
         return v if self._on_states is None else self._on_states + v
@@ -135,8 +140,7 @@ class LogKernel:
         scaled = self.chain._scaled
         if self._on_entries is not None:
             return False
-        log_col = 0.0 if scaled.log_col is None else scaled.log_col
-        spans = np.ptp(logs), np.ptp(logs + log_col)
+        spans = np.ptp(logs), np.ptp(logs if self._log_col is None else logs + self._log_col)
         return bool(max(spans) + scaled.pattern.log_span <= MAX_LOG_SPAN)
 
     def _log_sums(self, logs: FloatArray) -> FloatArray:

@@ -14,13 +14,12 @@ EBM_INLINE double two_sum(double a, double b, double *error)
     return sum;
 }
 
-int ebm_residual(const ebm_csr_t *A, const double *row, const double *col, const uint8_t *inside,
-                 const double *hi, const double *lo, const double *b, int num_threads, double *r)
+EBM_FUSED
+static void residual_rows(const ebm_csr_t *A, const double *row, const double *col,
+                          const uint8_t *inside, const double *hi, const double *lo,
+                          const double *b, int64_t begin, int64_t end, double *r)
 {
-    (void)num_threads;
-#pragma omp parallel for num_threads(num_threads)                   \
-    schedule(dynamic, EBM_TILE) if (A->n_states > EBM_BLOCK_STATES)
-    for (int64_t i = 0; i < A->n_states; i++) {
+    for (int64_t i = begin; i < end; i++) {
         double sum = 0.0, rest = 0.0;
         r[i] = 0.0;
         if (!inside[i]) continue;
@@ -36,6 +35,17 @@ int ebm_residual(const ebm_csr_t *A, const double *row, const double *col, const
         const double scale = row ? row[i] : 1.0, whole = scale * sum;
         r[i] = (b[i] - whole) - (fma(scale, sum, -whole) + scale * rest);
     }
+}
+
+int ebm_residual(const ebm_csr_t *A, const double *row, const double *col, const uint8_t *inside,
+                 const double *hi, const double *lo, const double *b, int num_threads, double *r)
+{
+    (void)num_threads;
+    const int64_t n = A->n_states;
+#pragma omp parallel for num_threads(num_threads) schedule(dynamic) if (n > EBM_BLOCK_STATES)
+    for (int64_t begin = 0; begin < n; begin += EBM_TILE)
+        residual_rows(A, row, col, inside, hi, lo, b, begin,
+                      begin + EBM_TILE < n ? begin + EBM_TILE : n, r);
     return EBM_OK;
 }
 
