@@ -70,8 +70,14 @@ def next_probabilities(model: LanguageModel, contexts: Sequence[Tokens]) -> Floa
     ModelOutputError
         Wrong shape or type, NaN, +inf, or a row whose mass is off by more than 1e-3.
     """
-    output = np.asarray(model.next_log_probs(contexts))
+    returned = model.next_log_probs(contexts)
     expected = (len(contexts), model.n_vocab)
+    try:
+        output = np.asarray(returned)
+    except ValueError as error:  # lists of different lengths
+        raise ModelOutputError(
+            f"next_log_probs of {model.name} returned no array of shape {expected}: {error}"
+        ) from error
     if output.shape != expected or output.dtype.kind != "f":
         raise ModelOutputError(
             f"next_log_probs of {model.name} returned {output.dtype} of shape {output.shape}; for"
