@@ -14,6 +14,8 @@ from .prefix_tree import OPEN, PrefixTree
 # Tangents of -x log x that are tried.
 _TANGENTS = 64
 _LARGEST_EXPONENT = 709.0
+# exp(-s) c loses digits from about here on.
+_STRONG, _UNDERFLOWING = 600.0, 1e-200
 
 
 class Surprise(NamedTuple):
@@ -108,6 +110,8 @@ def entropy_ends(found: Surprise, accuracy: Interval, strength: float, n_terms: 
         D = shrunk * s / grown + found.correct + shrunk * (found.wrong + found.low)
         inside = [min(max((D - (1.0 + found.rate_low) * y0) / grown, 0.0), room)]
     lower = min(at(X, found.low, found.rate_low) for X in (0.0, room, *inside))
+    if s > _STRONG and c < _UNDERFLOWING and room > 0.0:
+        lower = 0.0  # the X of the minimum may underflow
     upper = math.inf
     for j in {*range(_TANGENTS), math.ceil(s), math.ceil(s) + 1}:
         # h(x) <= exp(-j) + (j - 1) x, and h <= 1 / e

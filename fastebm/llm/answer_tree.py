@@ -1,7 +1,6 @@
 """`AnswerTree`: what a language model answers to a prompt, as far as it was explored."""
 
 import math
-from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +10,7 @@ from .._runtime import validate
 from .._runtime.checkpoint import fingerprint
 from .._runtime.memory import forecast_memory
 from .._runtime.results import Result, result
-from .._runtime.resumable import resumable, save
+from .._runtime.resumable import resumable
 from .._runtime.types import BoolArray, Callback, IntArray, Path
 from ..chains.chain import MarkovChain
 from ..errors import InvalidChainError
@@ -19,6 +18,7 @@ from .answer import Answer
 from .expansion import Expansion
 from .masses import Interval, lower_reach, masses
 from .model import Tokens
+from .partial_results import kept
 from .prefix_tree import FEWEST_CHILDREN, PrefixTree, Table, most_bytes
 from .sampling import BYTES_A_TOKEN
 from .tree_policy import TreePolicy, tree_policy
@@ -366,17 +366,12 @@ def grow(
         callback=callback,
         keeps=True,
     ) as run:
-        try:
+        with kept(so_far):
             for correct, wrong in expansion.batches(most):
                 run.save()
                 frontier = max(0.0, 1.0 - correct - wrong)
                 n_rows = len(expansion.tree.rows)
                 run(n_rows, correct=correct, wrong=wrong, frontier=frontier)
-        except Exception as error:  # of verify or of the model
-            save(now=True)
-            with suppress(AttributeError, TypeError):  # a type without attributes
-                setattr(error, "partial", so_far())  # noqa: B010
-            raise
     return so_far()
 
 

@@ -5,10 +5,13 @@ from .._runtime.types import Callback, Path
 from ..errors import InvalidChainError
 from .answer_tree import AnswerTree, grow
 from .expansion import Expansion, TreeOptions
+from .loading import as_model
 from .model import LanguageModel, Tokens
 from .prefix_tree import PrefixTree
 from .sampling import prompt_tokens
-from .verifier import Verify, checked_range
+from .verifier import Verify, checked_range, checked_verify
+
+_LONGEST = 2**63 - 1
 
 
 def answers(
@@ -37,7 +40,7 @@ def answers(
 
     Parameters
     ----------
-    model : LanguageModel
+    model : LanguageModel or what `as_model` accepts
     prompt : str or sequence of int
         A text, or tokens as `chat` returns them.
     verify : callable(text, ended)
@@ -106,6 +109,7 @@ def answers(
     >>> [round(end, 6) for end in tree.accuracy], tree.is_exhausted
     ([0.03, 0.03], True)
     """
+    model, verify = as_model(model), checked_verify(verify)
     options = tree_options(
         model, max_length, min_mass, top_p, top_k, width, batch_size, score_range
     )
@@ -126,7 +130,7 @@ def tree_options(
 ) -> TreeOptions:
     """The arguments of `answers` that concern every row, checked."""
     options = TreeOptions(
-        max_length=validate.count(max_length, "max_length"),
+        max_length=_length(max_length),
         min_mass=0.0 if min_mass is None else _share(min_mass, "min_mass"),
         top_p=1.0 if top_p is None else _share(top_p, "top_p"),
         top_k=model.n_vocab if top_k is None else validate.count(top_k, "top_k"),
@@ -137,6 +141,13 @@ def tree_options(
     if options.top_p == 0.0:
         raise InvalidChainError("top_p must be above 0: at 0 no token is followed")
     return options
+
+
+def _length(value: int) -> int:
+    length = validate.count(value, "max_length")
+    if length > _LONGEST:
+        raise InvalidChainError("max_length must be at most 2**63 - 1")
+    return length
 
 
 def _share(value: float, name: str) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._runtime.results import Result, result
 from .._runtime.types import BoolArray, FloatArray, IntArray
-from .model import LanguageModel, next_probabilities
+from .model import LanguageModel, continuations, next_probabilities
 from .prefix_tree import (
     DECIDED,
     FEWEST_CHILDREN,
@@ -31,6 +31,8 @@ _FIRST_SHARE, _MOST = 512, 512
 _FURTHER_SHARE, _GROWTH = 16, 4
 # The queue holds what is above a level; where nothing is left, the level falls by this factor.
 _LEVEL_FACTOR = 8.0
+# Tokens of more than this share of an equal one are looked at first.
+_SHARE_OF_UNIFORM = 1 / 16
 
 
 @result
@@ -173,9 +175,11 @@ class Expansion:
     ) -> tuple[IntArray, FloatArray, int, float, float, float]:
         """The tokens that a row adds and their probabilities, then what its record says: n_kept,
         tail, next and cut."""
-        is_cut = self._is_cut(law)
-        kept, cut = 0, float(law[is_cut].sum())
-        law[is_cut] = 0.0
+        kept, cut = 0, 0.0
+        if self.options.top_k < law.size or self.options.top_p < 1.0:
+            is_cut = self._is_cut(law)
+            cut = float(law[is_cut].sum())
+            law[is_cut] = 0.0
         if last >= 0:
             record = self.tree.rows[last]
             kept, cut = int(record["n_kept"]), float(record["cut"])
@@ -198,8 +202,6 @@ class Expansion:
     def _is_cut(self, law: FloatArray) -> BoolArray:
         """The tokens beyond top_k, and beyond the fewest that have top_p of the mass."""
         top_k, top_p = self.options.top_k, self.options.top_p
-        if top_k >= law.size and top_p >= 1.0:
-            return np.zeros(law.size, bool)
         order = np.lexsort((np.arange(law.size), -law))
         reached = np.cumsum(law[order])
         n_nucleus = int(np.searchsorted(reached, top_p * reached[-1])) + 1
@@ -214,15 +216,18 @@ class Expansion:
         block["parent"], block["token"], block["q"] = node, tokens, q
         block["depth"] = depth = int(parent["depth"]) + 1
         block["reach"] = float(parent["reach"]) * q
-        verdicts = [self._verdict(path, token, depth) for token in tokens.tolist()]
+        following = tokens.tolist()
+        texts = continuations(self.model, path, following)
+        verdicts = [
+            self._verdict(text, token in self._ends, depth)
+            for text, token in zip(texts, following, strict=True)
+        ]
         block["kind"] = [kind for kind, _ in verdicts]
         block["score"] = [score for _, score in verdicts]
         return block
 
-    def _verdict(self, path: list[int], token: int, depth: int) -> tuple[int, float]:
-        """The kind of the prefix that a token makes of a path, and its score or NaN."""
-        ended = token in self._ends
-        text = self.model.decode([*path, token])
+    def _verdict(self, text: str, ended: bool, depth: int) -> tuple[int, float]:
+        """The kind of a prefix, and its score or NaN."""
         score = score_of(self.verify, text, ended, self.options.score_range)
         if score is not None:
             return (SCORED if score[1] else DECIDED), score[0]
@@ -234,10 +239,13 @@ class Expansion:
 def _largest(law: FloatArray, n: int) -> IntArray:
     """The `n` tokens of largest positive probability, in descending order, of equal ones the lower
     numbers first."""
-    found = np.arange(law.size)
-    if n < law.size:
-        bound = np.partition(law, law.size - n)[law.size - n]
-        above = np.flatnonzero(law > bound)
-        found = np.concatenate([above, np.flatnonzero(law == bound)[: n - above.size]])
-    found = found[np.lexsort((found, -law[found]))]
-    return found[law[found] > 0.0]
+    # most of a vocabulary has next to no mass: the rest is all that has to be sorted
+    found = np.flatnonzero(law > _SHARE_OF_UNIFORM / law.size)
+    if found.size < n:
+        found = np.flatnonzero(law > 0.0)
+    if n < found.size:
+        values = law[found]
+        bound = np.partition(values, found.size - n)[found.size - n]
+        above, equal = found[values > bound], found[values == bound]
+        found = np.concatenate([above, equal[: n - above.size]])
+    return found[np.lexsort((found, -law[found]))]

@@ -20,6 +20,8 @@ from .prefix_cache import Evaluation, PrefixCache
 # rounding usually does: activations are quantised to 8 bits in most .gguf files, and a last bit
 # that rounds one of them the other way changes log probabilities of SmolLM2 by up to 1.
 MOST_TOKENS = 60
+# In single precision, where a last bit stays one: more of them share the reading of the weights.
+MOST_TOKENS_FLOAT32 = 128
 # Cells for branches, in addition to those of the longest context.
 _CELLS_FOR_BRANCHES = 1024
 
@@ -63,15 +65,16 @@ class LlamaContext:
         )
         parameters.n_ctx = n_cells
         # llama.cpp wants room for a row of each sequence.
-        parameters.n_batch = max(MOST_TOKENS, n_sequences)
-        parameters.n_ubatch = MOST_TOKENS
+        self._most_tokens = MOST_TOKENS_FLOAT32 if float32 else MOST_TOKENS
+        parameters.n_batch = max(self._most_tokens, n_sequences)
+        parameters.n_ubatch = self._most_tokens
         parameters.n_seq_max = n_sequences
         parameters.kv_unified = parameters.swa_full = True
         parameters.embeddings = False
         parameters.n_threads = parameters.n_threads_batch = num_threads
         self._context = _new_context(api, model, parameters, float32)
         self._memory = _Memory(api, self._context)
-        self._batch = api.llama_batch_init(MOST_TOKENS, 0, n_sequences)
+        self._batch = api.llama_batch_init(self._most_tokens, 0, n_sequences)
         self._cache = PrefixCache(self._memory, n_cells, n_sequences, ordered=not float32)
         # llama_decode runs in a thread, so that Ctrl-C is seen while it does.
         self._process = os.getpid()
@@ -97,7 +100,7 @@ class LlamaContext:
         while start < len(contexts):
             try:
                 evaluations, stop = self._cache.place(contexts, start)
-                for chunk in _chunks(evaluations):
+                for chunk in _chunks(evaluations, self._most_tokens):
                     self._evaluate(chunk, rows, out)
             except BaseException:
                 self._stop[0] = True
@@ -172,9 +175,9 @@ def log_softmax(logits: Float32Array, out: Float32Array) -> None:
         out -= np.float32(np.log(np.exp(out).sum(dtype=np.float64)))
 
 
-def _chunks(evaluations: list[Evaluation]) -> list[list[Evaluation]]:
-    """Parts of 2 to MOST_TOKENS tokens."""
-    n_parts = -(-len(evaluations) // MOST_TOKENS)
+def _chunks(evaluations: list[Evaluation], most: int) -> list[list[Evaluation]]:
+    """Parts of 2 to `most` tokens."""
+    n_parts = -(-len(evaluations) // most)
     bounds = [len(evaluations) * i // n_parts for i in range(n_parts + 1)]
     return [evaluations[a:b] for a, b in pairwise(bounds)]
 

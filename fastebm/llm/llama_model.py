@@ -114,6 +114,17 @@ class LlamaCppModel:
             data = data.removeprefix(b" ")
         return data.decode(errors="replace")
 
+    def decode_continuations(self, tokens: Tokens, following: Sequence[int]) -> list[str]:
+        """`decode` of the tokens with each of the following ones behind them."""
+        tokens = list(tokens)
+        if not tokens or tokens[:1] == self._start:  # `decode` may strip a space
+            return [self.decode([*tokens, token]) for token in following]
+        head, pieces = self._joined(tokens), self._pieces
+        for token in following:
+            if token not in pieces:
+                self._piece(token)
+        return [(head + pieces[token]).decode(errors="replace") for token in following]
+
     @cached_property
     def _space_in_front(self) -> bool:
         return self._joined(self._tokenized("a")) == b" a"

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,9 @@ def from_llama_cpp(
     if n_ctx is not None:
         n_ctx = count(n_ctx, "n_ctx")
     if not _is_llama(llama):
-        raise InvalidChainError(f"{type(llama).__name__} is no llama_cpp.Llama")
+        raise InvalidChainError(
+            f"from_llama_cpp takes a llama_cpp.Llama, not a {type(llama).__name__}"
+        )
     if llama.lora_path:
         raise InvalidChainError(
             "this Llama object has a LoRA adapter; merge it into the model (llama-export-lora) and"
@@ -149,7 +152,8 @@ def as_model(model: Any) -> LanguageModel:
 
 
 def _is_llama(candidate: object) -> bool:
-    return type(candidate).__module__.partition(".")[0] == "llama_cpp"
+    package = sys.modules.get("llama_cpp")  # an object of it exists only if it was imported
+    return package is not None and isinstance(candidate, package.Llama)
 
 
 def _packaged(name: str) -> Path:

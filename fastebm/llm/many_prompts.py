@@ -12,11 +12,12 @@ from ..errors import Interrupted, InvalidChainError
 from .answer_tree import AnswerTree, grow
 from .answers import tree_options
 from .expansion import Expansion
+from .loading import as_model
 from .model import LanguageModel, Tokens
 from .prefix_tree import PrefixTree
 from .prompt_answers import PromptAnswers
 from .sampling import prompt_tokens
-from .verifier import Verify, identity_of
+from .verifier import Verify, checked_verify, identity_of
 
 Prompt: TypeAlias = str | Tokens
 #: One for all prompts, of two or of three arguments, or one for each.
@@ -44,7 +45,7 @@ def answers_of(
 
     Parameters
     ----------
-    model : LanguageModel
+    model : LanguageModel or what `as_model` accepts
     prompts : sequence of str or of token lists
         Of equal ones with the same verifier, one tree is made.
     verify : callable, or sequence of callables
@@ -85,13 +86,15 @@ def answers_of(
     >>> [round(end, 4) for end in table.beta_for_mean(accuracy=0.4)]
     [0.2791, 0.2791]
     """
+    model = as_model(model)
     options = tree_options(
         model, max_length, min_mass, top_p, top_k, width, batch_size, score_range
     )
     limit = validate.count(max_nodes, "max_nodes")
     if isinstance(prompts, str):
         raise TypeError("prompts must be a sequence of prompts, not one str; see `answers`")
-    given, tokens = list(prompts), [prompt_tokens(model, prompt) for prompt in prompts]
+    given = list(prompts)
+    tokens = [prompt_tokens(model, prompt) for prompt in given]
     if not given:
         raise InvalidChainError("there are no prompts; give at least one")
     verifiers = _verifiers(verify, given)
@@ -151,8 +154,8 @@ def _verifiers(verify: Verifiers, prompts: list[Prompt]) -> list[Verify]:
                 f"there are {len(prompts)} prompts and {len(verify)} verifiers; give one for each,"
                 " or one for all"
             )
-        return list(verify)
-    function: Any = verify
+        return [checked_verify(one) for one in verify]
+    function: Any = checked_verify(verify)
     if not _needs_prompt(function):
         return [function] * len(prompts)
 

@@ -1,6 +1,6 @@
 """What a language model is to this package: token lists in, the law of the next token out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -70,8 +70,14 @@ def next_probabilities(model: LanguageModel, contexts: Sequence[Tokens]) -> Floa
     ModelOutputError
         Wrong shape or type, NaN, +inf, or a row whose mass is off by more than 1e-3.
     """
-    output = np.asarray(model.next_log_probs(contexts))
+    returned = model.next_log_probs(contexts)
     expected = (len(contexts), model.n_vocab)
+    try:
+        output = np.asarray(returned)
+    except ValueError as error:  # lists of different lengths
+        raise ModelOutputError(
+            f"next_log_probs of {model.name} returned no array of shape {expected}: {error}"
+        ) from error
     if output.shape != expected or output.dtype.kind != "f":
         raise ModelOutputError(
             f"next_log_probs of {model.name} returned {output.dtype} of shape {output.shape}; for"
@@ -91,6 +97,15 @@ def next_probabilities(model: LanguageModel, contexts: Sequence[Tokens]) -> Floa
         )
     probabilities /= mass[:, None]
     return probabilities
+
+
+def continuations(model: LanguageModel, tokens: Tokens, following: Sequence[int]) -> list[str]:
+    """The text of `tokens` with each of the `following` ones behind it. A model that does this
+    faster than one `decode` for each has a method `decode_continuations`."""
+    own: Callable[[Tokens, Sequence[int]], list[str]] | None
+    if (own := getattr(model, "decode_continuations", None)) is not None:
+        return own(tokens, following)
+    return [model.decode([*tokens, token]) for token in following]
 
 
 def _fault(row: np.ndarray[Any, Any], mass: float) -> str:

@@ -79,16 +79,21 @@ class _BinaryEnd:
         self.log_u = math.log(u) if u > 0.0 else -math.inf
         self.log_wrong = math.log1p(-u) if u < 1.0 else -math.inf
         sizes = [abs(x) for x in (self.log_u, self.log_wrong) if math.isfinite(x)]
-        self.rounding = 64.0 * UNIT + 8.0 * UNIT * (s + sum(sizes))
-
-    def _success(self) -> float:
-        return float(expit(self.log_u - self.log_wrong + self.s))
+        self.own_rounding = UNIT * (64.0 + 8.0 * sum(sizes))  # but for s
+        self.rounding = self.own_rounding + UNIT * 8.0 * s
+        self.logit = self.log_u - self.log_wrong + s
+        # of the logit of the success
+        self._shift = UNIT * (8.0 + 4.0 * (s + sum(sizes)))
 
     def success_down(self) -> float:
-        return self._success() * (1.0 - self.rounding)
+        return float(expit(self.logit - self._shift)) * (1.0 - 16.0 * UNIT)
 
     def success_up(self) -> float:
-        return min(self._success() * (1.0 + self.rounding), 1.0)
+        return min(float(expit(self.logit + self._shift)) * (1.0 + 16.0 * UNIT), 1.0)
+
+    def variance(self) -> float:
+        """An upper end of p (1 - p) for the success p."""
+        return min(math.exp(self._shift - abs(self.logit)), 0.25)
 
     def _value(self) -> float:
         """log z / s, in [0, 1]."""
@@ -98,11 +103,20 @@ class _BinaryEnd:
             return self.u * (gain / self.s) * (math.log1p(grown) / grown if grown > UNIT else 1.0)
         return float(np.logaddexp(self.log_wrong, self.log_u + self.s)) / self.s
 
+    def _value_rounding(self, value: float) -> float:
+        relative = self.rounding * value
+        if self.s <= 0.25:
+            return relative
+        # log z has an absolute error
+        return min(relative, 8.0 * UNIT + self.own_rounding / self.s)
+
     def value_down(self) -> float:
-        return max(self._value() * (1.0 - self.rounding), 0.0)
+        value = self._value()
+        return max(value - self._value_rounding(value), 0.0)
 
     def value_up(self) -> float:
-        return min(self._value() * (1.0 + self.rounding), 1.0)
+        value = self._value()
+        return min(value + self._value_rounding(value), 1.0)
 
     def kl(self) -> float:
         """kl(success, u)."""
@@ -116,7 +130,10 @@ def _path_kl(bottom: _BinaryEnd, top: _BinaryEnd, s: float) -> Interval:
         return 0.0, 0.0
     ends = bottom.kl(), top.kl()
     # d kl = s p (1 - p) d(logit p) + (u - p) d(logit u)
-    slack = max(bottom.rounding, top.rounding) * (max(ends) + s / 4.0 + 1.0)
+    slack = max(
+        end.own_rounding * (kl + 1.0) + end.rounding * (s * end.variance())
+        for end, kl in zip((bottom, top), ends, strict=True)
+    )
     upper, (peak, most) = max(ends) + slack, kl_peak(s)
     if bottom.u <= peak * (1.0 + 1e-6) and top.u >= peak * (1.0 - 1e-6):
         upper = max(upper, most)
@@ -151,7 +168,7 @@ def _graded(
     paths = frontier_paths(tree, expansion.options, expansion.model.n_vocab)
     value = mean
     if s > 0.0:
-        ends = high + values.log_low[0] / s, high + values.log_high[0] / s
+        ends = high + float(values.log_low[0]) / s, high + float(values.log_high[0]) / s
         size = 8.0 * UNIT * (abs(high) + width)
         value = max(ends[0] - size, low), min(ends[1] + size, high)
         mean = _graded_mean(values, expansion, s)

@@ -1,7 +1,7 @@
 """The table of the answers of a language model to many prompts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -22,8 +22,10 @@ Ends: TypeAlias = tuple[FloatArray, FloatArray]
 
 # 1 / beta within which a coefficient is looked for.
 _STRENGTHS = 1e-12, 700.0
-# Relative rounding of a root.
-_ROOT = 1e-9
+# The first relative distance from a root at which its side is checked, and their number.
+_FIRST_STEP, _MOST_STEPS = 1e-9, 16
+# Ends that are tried where the root is 0 or inf.
+_SMALLEST, _STRONGEST, _WEAKEST = 1e-300, (1.5e-3, 0.1, 1.0), (1e12, 1e9, 1e6, 1e3)
 
 
 @result
@@ -238,12 +240,20 @@ class PromptAnswers(Result):
                 rlvr.beta_for_mean(p, accuracy=accuracy, weights=weights)
                 for p in (self.lower, self.upper)
             ]
+            wanted, ends_at = float(accuracy or 0.0), self.target_accuracy
         else:
             if accuracy is not None:
                 raise InvalidChainError("give one of accuracy and kl")
-            kl = validate.number(kl, "kl", above=0.0)
-            found = [self._beta_for_kl(kl, weights, end) for end in (0, 1)]
-        return found[0] * (1.0 - _ROOT), found[1] * (1.0 + _ROOT)
+            wanted, ends_at = validate.number(kl, "kl", above=0.0), self.path_kl
+            found = [self._beta_for_kl(wanted, weights, end) for end in (0, 1)]
+
+        def lower_reaches(beta: float) -> bool:
+            return self._mean(ends_at(beta)[0], weights, -1) >= wanted
+
+        def upper_misses(beta: float) -> bool:
+            return self._mean(ends_at(beta)[1], weights, 1) <= wanted
+
+        return _proven(found[0], -1.0, lower_reaches), _proven(found[1], 1.0, upper_misses)
 
     def _beta_for_kl(self, kl: float, weights: npt.ArrayLike | None, end: int) -> float:
         """Where the mean of one end of the KL, which falls with beta, is `kl`."""
@@ -256,5 +266,20 @@ class PromptAnswers(Result):
         if excess(strongest) <= 0.0:
             return 0.0
         if excess(weakest) >= 0.0:
-            return math.inf
+            return math.exp(-weakest)
         return math.exp(-float(brentq(excess, weakest, strongest, xtol=1e-12, rtol=1e-12)))
+
+
+def _proven(root: float, sign: float, is_beyond: Callable[[float], bool]) -> float:
+    """A coefficient near `root`, which a root finder gave, that is proven to be on the side `sign`
+    of it: means fall with the coefficient, and that at the end is beyond the wanted one, rounding
+    included. Else 0, or inf."""
+    worst = 0.0 if sign < 0.0 else math.inf
+    if root == worst:
+        return worst
+    if root == 0.0:  # none reaches it; the means at the smallest coefficient are those at 0
+        return 0.0 if is_beyond(_SMALLEST) else next(filter(is_beyond, _STRONGEST), worst)
+    if root == math.inf:  # the model has it
+        return next(filter(is_beyond, (math.inf, *_WEAKEST)), worst)
+    steps = (_FIRST_STEP * 4.0**k for k in range(_MOST_STEPS))
+    return next(filter(is_beyond, (root * math.exp(sign * step) for step in steps)), worst)

@@ -21,7 +21,9 @@ from ..errors import InvalidChainError
 from .loading import as_model
 from .model import LanguageModel
 from .open_states import OpenStates, open_states
+from .partial_results import kept
 from .sampling import sample_texts
+from .verifier import identity_of
 
 PLACE = "{text}"
 MAX_PERIOD, LEAST_PERIODS, LEAST_TEXTS = 4, 3, 6
@@ -193,7 +195,8 @@ def rewrite_trajectories(
     def identity() -> str:
         shown = prompt if isinstance(prompt, str) else [list(prompt(text)) for text in started]
         options = [n_steps, max_length, temperature, batch_size]
-        return fingerprint(model.name, started, shown, key, *options)
+        ends = None if stop is None else identity_of(stop)
+        return fingerprint(model.name, started, shown, key, ends, *options)
 
     def saved() -> dict[str, Any]:
         return {"texts": np.array(json.dumps(done[0])), "n_truncated": np.array(done[1])}
@@ -218,15 +221,16 @@ def rewrite_trajectories(
         seed=seed,
     ) as run:
         while (step := len(done[0])) <= n_steps:
-            drawn = sample_texts(
-                model,
-                [_filled(prompt, text) for text in done[0][-1]],
-                max_length=max_length,
-                rng=np.random.default_rng([*key.tolist(), step]),
-                temperature=temperature,
-                stop=stop,
-                batch_size=batch_size,
-            )
+            with kept(finished):
+                drawn = sample_texts(
+                    model,
+                    [_filled(prompt, text) for text in done[0][-1]],
+                    max_length=max_length,
+                    rng=np.random.default_rng([*key.tolist(), step]),
+                    temperature=temperature,
+                    stop=stop,
+                    batch_size=batch_size,
+                )
             n_truncated = sum(not (sample.ended or sample.stopped) for sample in drawn)
             rewritten = [sample.text.strip() for sample in drawn]
             done = ([*done[0], rewritten], done[1] + n_truncated)

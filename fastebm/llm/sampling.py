@@ -1,6 +1,6 @@
 """Texts drawn from a language model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from .._runtime.memory import forecast_memory
 from .._runtime.results import Result, result
 from .._runtime.types import RNG, FloatArray
 from ..errors import InvalidChainError
+from .loading import as_model
 from .model import LanguageModel, Tokens, next_probabilities
 
 # A row of probabilities in both precisions, and its cumulative sum.
@@ -52,7 +53,7 @@ def sample_texts(
 
     Parameters
     ----------
-    model : LanguageModel
+    model : LanguageModel or what `as_model` accepts
     prompts : sequence of str or of token lists
         Token lists, as `chat` returns them, are used as they are.
     max_length : int
@@ -90,6 +91,9 @@ def sample_texts(
     max_length = validate.count(max_length, "max_length")
     batch_size = validate.count(batch_size, "batch_size")
     temperature = validate.number(temperature, "temperature", above=0.0, closed=True)
+    model = as_model(model)
+    if isinstance(prompts, str):
+        raise TypeError("prompts must be a list of prompts, not one text; put it into a list")
     contexts = [prompt_tokens(model, prompt) for prompt in prompts]
     forecast_memory(
         BYTES_A_TOKEN * min(batch_size, len(contexts)) * model.n_vocab,
@@ -120,6 +124,8 @@ def prompt_tokens(model: LanguageModel, prompt: str | Tokens) -> list[int]:
     """The tokens of a prompt, which is a text or already tokens; at least one."""
     if isinstance(prompt, str):
         tokens = model.encode(prompt)
+    elif isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
+        raise TypeError(f"a prompt is a text or a list of tokens, not {type(prompt).__name__}")
     else:
         tokens = [validate.count(token, "a token of the prompt", 0) for token in prompt]
         wrong = next((token for token in tokens if token >= model.n_vocab), None)

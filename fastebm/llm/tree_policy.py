@@ -104,13 +104,16 @@ class TreePolicy(Result):
     """The policy that maximises E[score] - beta KL(answers || those of the model).
 
     Every quantity is a pair (lower, upper): the ends for every way in which the frontier may be
-    decided, rounding included. Where `verify` has returned nothing but True and False, it is
-    taken to do so on the frontier, too; where it has returned a number, any score in `score_range`
-    is allowed for.
+    decided, rounding included. Of scores on the frontier, `assumes_binary` says which are allowed
+    for.
 
     Attributes
     ----------
     beta : float
+    assumes_binary : bool
+        `verify` has returned nothing but True and False so far, and all ends but those of
+        `success_reference` hold only if it does so on the frontier, too. False: any score in
+        `score_range` is allowed for.
     success_reference, success : (lower, upper)
         Probability of an answer with the highest score, of the model and of the policy.
     mean_score : (lower, upper)
@@ -125,6 +128,7 @@ class TreePolicy(Result):
     """
 
     beta: float
+    assumes_binary: bool
     success_reference: Interval
     success: Interval
     mean_score: Interval
@@ -371,6 +375,7 @@ def tree_policy(expansion: Expansion, accuracy: Interval, beta: float) -> TreePo
     values = TreeValues(expansion.tree, expansion.options, strength)
     return TreePolicy(
         beta=beta,
+        assumes_binary=expansion.tree.is_binary(),
         **policy_numbers(expansion, values, accuracy, beta)._asdict(),
         _expansion=expansion,
         _values=values,

@@ -13,6 +13,8 @@ from ..errors import InvalidChainError, VerifierError
 #: verify(text, ended) -> True, False, a score, or None while the text is open.
 Verify: TypeAlias = Callable[[str, bool], bool | float | None]
 
+# Products of such a width with masses do not underflow.
+_NARROWEST = 1e-200
 _SHOWN = 200  # characters of a text that an error shows
 
 
@@ -29,7 +31,21 @@ def checked_range(score_range: tuple[float, float]) -> tuple[float, float]:
     ]
     if not ends[0] < ends[1]:
         raise InvalidChainError(f"score_range must be (lowest, highest), got {score_range!r}")
+    if not _NARROWEST < ends[1] - ends[0] < math.inf:
+        raise InvalidChainError(
+            f"score_range {score_range!r} is wider than a double, or narrower than {_NARROWEST};"
+            " scale the scores"
+        )
     return ends[0], ends[1]
+
+
+def checked_verify(verify: Verify) -> Verify:
+    if not callable(verify):
+        raise TypeError(
+            f"verify must be a function of (text, ended), not {type(verify).__name__}; for a number"
+            " or a text, llm.number_is or llm.answer_is makes one"
+        )
+    return verify
 
 
 def score_of(

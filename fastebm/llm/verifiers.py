@@ -89,6 +89,9 @@ def answer_is(*accepted: str, ignore_case: bool = True) -> Verifier:
     def folded(text: str) -> str:
         return text.casefold() if ignore_case else text
 
+    for text in accepted:
+        if not isinstance(text, str):
+            raise TypeError(f"answer_is needs texts, not {type(text).__name__}")
     wanted = [folded(text.strip()) for text in accepted]
     if not wanted or not all(wanted):
         raise InvalidChainError("answer_is needs at least one accepted text, and none may be empty")
@@ -133,6 +136,8 @@ def _decimal(value: int | float | str) -> Decimal:
                 f"value must be a decimal number such as 7 or -1.5, got {value!r}"
             )
         return _parsed(match[0])
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)  # also one that no double holds
     return Decimal(repr(validate.number(value, "value")))
 
 

@@ -16,6 +16,8 @@ from ..chains.words import WordChain
 from ..errors import InvalidChainError
 from .loading import as_model
 from .model import LanguageModel
+from .partial_results import kept
+from .sampling import prompt_tokens
 from .word_masses import WordMasses
 from .word_trie import WordTrie, ends_a_word, spellings
 
@@ -162,7 +164,8 @@ def word_chain(
             run.save()
             run(n_done, n_passes=masses.n_passes)
 
-        masses.evaluate(after)
+        with kept(partial):
+            masses.evaluate(after)
         return chain(vocabulary)
 
 
@@ -194,16 +197,20 @@ def _chain(
 def _checked_words(words: Sequence[str]) -> list[str]:
     if isinstance(words, str):
         raise TypeError("words must be a list of words, not one text; text.split() makes one")
-    words = list(words)
+    words = [str(word) if isinstance(word, str) else word for word in words]  # of NumPy, too
     if not words:
         raise InvalidChainError("words is empty; give at least one word")
-    seen: set[str] = {LEAK}
+    seen: set[str] = set()
     for number, word in enumerate(words):
         if not isinstance(word, str):
             raise TypeError(f"words[{number}] must be a text, not {type(word).__name__}")
         if not word.strip() or word != word.strip():
             raise InvalidChainError(
                 f"words[{number}] is {word!r}; a word is not empty and has no space at its ends"
+            )
+        if word == LEAK:
+            raise InvalidChainError(
+                f"words[{number}] is {LEAK!r}, the label of the leak; leave it out"
             )
         if word in seen:
             raise InvalidChainError(f"words[{number}], {word!r}, is there twice; leave one out")
@@ -229,10 +236,8 @@ def _checked_prompt(prompt: Prompt, separator: str) -> Prompt:
 
 
 def _prompt_tokens(model: LanguageModel, prompt: Prompt, word: str) -> list[int]:
-    if not isinstance(prompt, str):
-        tokens = list(map(int, prompt(word)))
-    else:
-        tokens = list(model.encode(prompt.replace(PLACE, word)))
-    if not tokens:
-        raise InvalidChainError(f"the prompt of {word!r} has no tokens")
-    return tokens
+    filled = prompt.replace(PLACE, word) if isinstance(prompt, str) else prompt(word)
+    try:
+        return prompt_tokens(model, filled)
+    except (InvalidChainError, TypeError) as error:
+        raise type(error)(f"the prompt of the word {word!r}: {error}") from error

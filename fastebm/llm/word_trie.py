@@ -7,7 +7,7 @@ import numpy as np
 
 from .._runtime.types import BoolArray, IntArray
 from ..errors import InvalidChainError
-from .model import LanguageModel
+from .model import LanguageModel, continuations
 
 ROOT = 0
 
@@ -85,9 +85,10 @@ def ends_a_word(model: LanguageModel, before: Sequence[int]) -> BoolArray:
     """
     text = model.decode(before)
     ends = np.ones(model.n_vocab, np.bool_)
-    for token in range(model.n_vocab):
+    texts = continuations(model, before, range(model.n_vocab))
+    for token, whole in enumerate(texts):
         if token not in model.end:
-            ends[token] = not _continues(model.decode([*before, token])[len(text) :])
+            ends[token] = not _continues(whole[len(text) :])
     return ends
 
 

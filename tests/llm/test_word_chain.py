@@ -175,12 +175,12 @@ def test_ctrl_c_gives_the_chain_of_the_words_done_and_the_checkpoint_the_rest(tm
         (["hot", "cold", "hot"], {}, r"words\[2\], 'hot', is there twice"),
         (["hot", ""], {}, r"words\[1\] is ''"),
         (["hot", "cold "], {}, "space at its ends"),
-        (["<leak>"], {}, "twice"),
+        (["<leak>"], {}, "the label of the leak"),
         (["hot", "warm"], {}, "no token of the table begins ' warm'"),
         (WORDS, {"min_mass": 1.5}, "min_mass"),
         (WORDS, {"batch_size": 0}, "batch_size"),
         (WORDS, {"reward": [1.0]}, "reward"),
-        (WORDS, {"prompt": lambda word: []}, "'hot' has no tokens"),
+        (WORDS, {"prompt": lambda word: []}, "'hot': a prompt has no token"),
     ],
 )
 def test_arguments_that_make_no_kernel_are_refused(words, options, message):
