@@ -29,15 +29,18 @@ class ForeignChain(NamedTuple):
 def unwrapped(chain: Any) -> ForeignChain:
     """What a chain of another package holds; anything else is returned as the matrix.
 
-    Known are `deeptime` and PyEMMA models (transition_matrix, lagtime or lag), kernels of CellRank
-    (transition_matrix, and the names of the cells), `quantecon.MarkovChain` (P, state_values),
-    `pydtmc.MarkovChain` (p, states), and dense or sparse tensors of PyTorch.
+    Known are `deeptime` and PyEMMA models (transition_matrix, lagtime or lag, and the numbers of
+    the states in the data where some are left out), kernels of CellRank (transition_matrix, and the
+    names of the cells), `quantecon.MarkovChain` (P, state_values), `pydtmc.MarkovChain` (p,
+    states), and dense or sparse tensors of PyTorch.
     """
     if isinstance(chain, (np.ndarray, tuple, list)) or sp.issparse(chain) or is_table(chain):
         return ForeignChain(chain)  # columns of a table are attributes, too
     if hasattr(chain, "transition_matrix"):
         lag = getattr(chain, "lagtime", getattr(chain, "lag", None))
         names = getattr(getattr(chain, "adata", None), "obs_names", None)
+        if names is None:
+            names = _symbols(getattr(chain, "count_model", None))
         return ForeignChain(
             chain.transition_matrix,
             names,
@@ -45,12 +48,26 @@ def unwrapped(chain: Any) -> ForeignChain:
         )
     if hasattr(chain, "P") and hasattr(chain, "state_values"):
         values = chain.state_values
-        return ForeignChain(chain.P, None if values is None else list(values))
+        return ForeignChain(chain.P, None if values is None else [_hashable(x) for x in values])
     if hasattr(chain, "p") and hasattr(chain, "states"):
         return ForeignChain(chain.p, list(chain.states))
     if hasattr(chain, "detach") and hasattr(chain, "layout"):
         return ForeignChain(_from_torch(chain.detach().cpu()))
     return ForeignChain(chain)
+
+
+def _symbols(counts: Any) -> list[int] | None:
+    """The numbers in the data of the states of a counts' model of deeptime, unless 0, 1, ...."""
+    symbols = getattr(counts, "state_symbols", None)
+    if symbols is None or np.array_equal(symbols, np.arange(len(symbols))):
+        return None
+    found: list[int] = np.asarray(symbols).tolist()
+    return found
+
+
+def _hashable(name: Any) -> Any:
+    """A state of several numbers as a tuple."""
+    return tuple(name.tolist()) if isinstance(name, np.ndarray) else name
 
 
 def _from_torch(tensor: Any) -> Any:

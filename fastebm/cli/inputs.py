@@ -42,7 +42,7 @@ def one_line(error: BaseException) -> str:
 def load_chain(args: argparse.Namespace) -> MarkovChain:
     """The chain that CHAIN names, with the options --symmetric, --normalize, --lag and --lazy."""
     if args.chain == STDIN:
-        with _standard_input() as path:
+        with standard_input() as path:
             chain = _read_chain(path, args)
     else:
         chain = _read_chain(args.chain, args)
@@ -52,7 +52,7 @@ def load_chain(args: argparse.Namespace) -> MarkovChain:
 
 
 @contextmanager
-def _standard_input() -> Iterator[str]:
+def standard_input() -> Iterator[str]:
     """A temporary file with the lines of standard input, whose suffix says what they are. Errors of
     the block name the standard input instead."""
     if sys.stdin is None:

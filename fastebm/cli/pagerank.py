@@ -9,7 +9,7 @@ from .._runtime.resumable import stage
 from .._runtime.types import Labels
 from ..errors import InvalidChainError
 from . import argument_types
-from .inputs import load_chain, read_vector
+from .inputs import STDIN, load_chain, read_vector, standard_input
 from .outputs import Table, state_names
 from .status import STATUSES
 
@@ -20,6 +20,7 @@ GRAPH is one of
                                    with a row and a column for each node
   FILE.npz  .mtx[.gz]  .tra[.gz]   a matrix of weights: those of the edges x -> y in row x
   FOLDER  dataset:NAME             a chain
+  -                                standard input: an edge list, a table or Matrix Market
 Nodes without an edge out of them are allowed in files.
 --personalization and --dangling take a .npy file or a text file: one number per line, or lines
 NODE,NUMBER, where nodes that are not listed have the weight 0.
@@ -96,11 +97,17 @@ def run_pagerank(chain: None, args: argparse.Namespace, answer: dict[str, Any]) 
 
 
 def _read(args: argparse.Namespace) -> Graph:
+    if args.graph == STDIN:
+        with standard_input() as path:
+            return _read_graph(path, args)
+    return _read_graph(args.graph, args)
+
+
+def _read_graph(name: str, args: argparse.Namespace) -> Graph:
     from scipy.sparse import triu
 
     from ..io.read import LISTS, read_form
 
-    name = args.graph
     if os.path.isdir(name) or name.startswith("dataset:"):
         given = {
             "chain": name,
@@ -115,7 +122,7 @@ def _read(args: argparse.Namespace) -> Graph:
     weights, labels, form = read_form(name, args.format)
     if args.symmetric and (form == "table" or not name.lower().endswith(tuple(LISTS))):
         raise InvalidChainError(f"--symmetric is for edge lists; {name} is a table or a matrix")
-    if args.symmetric:  # each pair of nodes once, whichever way it was listed
+    if args.symmetric:  # each listed edge in both directions, a self-loop once
         weights = triu(weights) + triu(weights.T, 1)
         weights = weights + triu(weights, 1).T
     return Graph(weights, weights.shape[0], labels)

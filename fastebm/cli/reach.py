@@ -51,7 +51,8 @@ REACH_KEYWORDS: Mapping[str, Mapping[str, Any]] = {
     },
     "--reward": {
         "help": "rewards of the states (.srew of PRISM or Storm, or as --score): also the reward "
-        "that is expected until the target is reached; of a chain of rates, a unit of time"
+        "that is expected until the target is reached, at any time and without --avoid; of a chain "
+        "of rates, a unit of time"
     },
     "--start": {
         "metavar": "LABEL",
@@ -62,6 +63,11 @@ REACH_KEYWORDS: Mapping[str, Mapping[str, Any]] = {
 
 
 def run_reach(chain: MarkovChain, args: argparse.Namespace, answer: dict[str, Any]) -> Table:
+    if args.reward is not None and args.avoid is not None:
+        raise InvalidChainError(
+            "--reward is the reward until the target is reached, which --avoid would not change; "
+            "leave one of them out"
+        )
     labels = _labels(chain, args)
     target = _states(args.target, "target", labels, chain, args)
     avoid = None if args.avoid is None else _states(args.avoid, "avoid", labels, chain, args)

@@ -84,7 +84,7 @@ def mean_steps(chain: MarkovChain, t: float) -> Fraction:
             "hitting_probabilities(chain, target) the probability to reach a target at any time"
         )
     mean = Fraction(rate) * Fraction(t)
-    if mean > Fraction(np.finfo(np.float64).max):
+    if mean > Fraction(np.finfo(np.float64).max) / 2:
         raise InvalidChainError(f"t = {t:.3g} is too long: rate t exceeds the range of doubles")
     return mean
 

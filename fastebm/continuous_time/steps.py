@@ -26,7 +26,8 @@ class MixedSteps:
     mean : Fraction
         Rate times time.
     tol : float
-        The steps end where all that follow together change the mixture by less than a quarter.
+        The steps end where all that follow together change the mixture by less than a quarter, or
+        where only rounding changes it, which is too large for the tolerance.
     rounding : callable
         The x of a step -> a bound of the norm of its rounding errors.
 
@@ -86,12 +87,17 @@ class MixedSteps:
             after = self._step(self._x)
             rounding = self._rounding(after)
             self._rounded += rounding
-            change = 1.01 * (self._norm(after - self._x) + 2.0 * rounding)
+            change = self._norm(after - self._x)
             self._x, self.done = after, self.done + 1
             self._mix()
-            # no later step changes x by more than this one did
-            if (self._last - self.done) * change <= 0.25 * self._tol:
-                self._rest = (self._last - self.done) * change
+            # an exact step changes `after` by at most this: by step(after - x), and by what `after`
+            # differs from step(x)
+            left = self._last - self.done
+            rest = left * 1.01 * (change + rounding)
+            # where x rests, the bound of the rounding of more steps would be half this rest or more
+            is_vain = change <= rounding and left * rounding > self._tol
+            if rest <= 0.25 * self._tol or is_vain:
+                self._rest = rest
                 self._mix_rest()
             monitor(self.done)
             monitor.save()

@@ -1,7 +1,7 @@
 """Trajectories in memory as arrays of state numbers. States may be given as numbers, words or other
 names, and points may belong to no state."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ _MIXED = "states are names in one place and numbers in another; write them one w
 class TrajectoryPieces:
     """The trajectories as arrays of state numbers, cut at points without a state.
 
-    A point has no state if it is -1, NaN, None or pandas.NA. Iterating reads the trajectories once.
+    A point has no state if it is -1, NaN, None, pandas.NA or masked. Iterating reads the
+    trajectories once.
 
     Parameters
     ----------
@@ -59,7 +60,9 @@ class TrajectoryPieces:
 
     def _state_numbers(self, trajectory: Any, number: int) -> npt.NDArray[Any]:
         """The states of one trajectory; -1 where it has none."""
-        array = trajectory if isinstance(trajectory, np.ndarray) else _as_array(trajectory)
+        array = trajectory if isinstance(trajectory, np.ndarray) else _as_array(trajectory, number)
+        if np.ma.is_masked(array):
+            array = _filled(array)
         if array.ndim != 1:
             raise TypeError(f"trajectory {number} must be one-dimensional, not of {array.shape}")
         if array.dtype.kind in "OUS":
@@ -77,7 +80,7 @@ class TrajectoryPieces:
 
     def _looked_up(self, array: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
         points: list[Any] = array.tolist()
-        missing = [point is None or point != point or _is_na(point) for point in points]
+        missing = [_is_missing(point) for point in points]
         known = [point for point, is_missing in zip(points, missing, strict=True) if not is_missing]
         if all(isinstance(point, int) and not isinstance(point, bool) for point in known):
             for at, point in enumerate(points):
@@ -138,6 +141,8 @@ def _several(trajectories: Any) -> Iterable[Any]:
         )
     if is_series(trajectories) or isinstance(trajectories, range):  # in the order of its rows
         return [trajectories]
+    if hasattr(trajectories, "__array__"):  # such as a pandas.Categorical, or a tensor
+        trajectories = np.asanyarray(trajectories)  # masked arrays keep their mask
     if isinstance(trajectories, np.ndarray) and trajectories.ndim == 1:
         is_one = trajectories.dtype != object or _is_point(
             trajectories[0] if len(trajectories) else 0
@@ -153,7 +158,12 @@ def _is_point(value: Any) -> bool:
     return isinstance(value, (str, bytes)) or not hasattr(value, "__iter__")
 
 
-def _as_array(trajectory: Any) -> npt.NDArray[Any]:
+def _as_array(trajectory: Any, number: int) -> npt.NDArray[Any]:
+    if _is_point(trajectory) or isinstance(trajectory, (Set, Mapping)):
+        raise TypeError(
+            f"trajectory {number} is {trajectory!r:.100}, which is no sequence of states; pass a "
+            "list of trajectories, or one trajectory as a list"
+        )
     if is_series(trajectory) or hasattr(trajectory, "__array__") or isinstance(trajectory, range):
         return np.asarray(trajectory)
     points = list(trajectory)
@@ -165,8 +175,17 @@ def _as_array(trajectory: Any) -> npt.NDArray[Any]:
     return array
 
 
-def _is_na(point: Any) -> bool:
-    return type(point).__name__ in ("NAType", "NaTType")
+def _is_missing(point: Any) -> bool:
+    # pandas.NA is compared first: its != has no truth value
+    is_na = point is None or type(point).__name__ in ("NAType", "NaTType")
+    return is_na or bool(point != point)
+
+
+def _filled(array: Any) -> npt.NDArray[Any]:
+    """A masked array with NaN, -1 or None at its masked points."""
+    if array.dtype.kind in "fi":
+        return np.asarray(array.filled(np.nan if array.dtype.kind == "f" else -1))
+    return np.array(array.tolist(), object)
 
 
 def _whole(array: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:

@@ -73,7 +73,7 @@ def graph_weights(graph: Any, weight: str | None = WEIGHT) -> GraphWeights:
     data = np.ones(len(values))
     try:
         data[[value is not None for value in values]] = known
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         _refuse_words(nodes, source, target, values)
         raise
     n = len(nodes)
@@ -86,10 +86,10 @@ def _refuse_words(nodes: list[Any], source: IntArray, target: IntArray, values: 
     for x, y, value in zip(source, target, values, strict=True):
         try:
             float(1 if value is None else value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InvalidChainError(
-                f"the edge {nodes[x]!r} -> {nodes[y]!r} has the weight {value!r}, which is no"
-                " number"
+                f"the edge {nodes[x]!r} -> {nodes[y]!r} has the weight {value!r:.100}, which is no"
+                " number of double precision"
             ) from None
 
 

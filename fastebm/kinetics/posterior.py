@@ -235,7 +235,8 @@ def sample_posterior(
         With reversible=True: the counts are not strongly connected (`connected_set` keeps the
         largest part that is).
     InvalidChainError
-        A state without departures, or a single state.
+        A state without departures, or counts so small (below 0.01) that the flows of a reversible
+        sample leave the range of doubles.
     MemoryForecastError
         The samples do not fit.
     Interrupted

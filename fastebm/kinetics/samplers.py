@@ -11,6 +11,7 @@ from .. import _core
 from .._runtime.resumable import State
 from .._runtime.types import Int32Array, IntArray
 from ..counts.matrix import CountMatrix
+from ..errors import InvalidChainError
 from .clusters import clusters_of
 
 # Independent chains of Gibbs steps.
@@ -106,6 +107,7 @@ class GibbsFlows:
         self.indptr = self.indptr.astype(np.int64)
         self.values = np.empty((n, len(self.indices)))
         self.logs = np.empty((n, data.n_states))
+        self._least = float(data.values[data.values > 0.0].min())
         self.sweep, self.n_done = 0, 0
         self._state = self._kept()
 
@@ -118,6 +120,11 @@ class GibbsFlows:
         if since >= 0 and since % self.thin == 0:
             for chain in range(min(N_CHAINS, self.n - n_done)):
                 both = np.concatenate([self.flow[chain], self.stay_flow[chain, self._held]])
+                if not (both.min() > 0.0 and np.isfinite(both).all()):
+                    raise InvalidChainError(
+                        "flows left the range of doubles, because counts are too small: the "
+                        f"smallest is {self._least:.3g}; leave such counts out, or make them larger"
+                    )
                 self.values[n_done] = both[self._entry]
                 sums = np.add.reduceat(self.values[n_done], self.indptr[:-1])
                 self.logs[n_done] = np.log(sums / sums.sum())

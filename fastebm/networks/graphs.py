@@ -71,11 +71,17 @@ def node_weights(
     Raises
     ------
     InvalidChainError
-        A node is unknown, a weight is negative, NaN or infinite, or all are zero.
+        A node is unknown, names of nodes repeat, a weight is negative, NaN or infinite, or all are
+        zero.
     """
     if isinstance(values, Mapping):
         number = {node: i for i, node in enumerate(range(n_nodes) if names is None else names)}
         listed = np.zeros(n_nodes)
+        if len(number) < n_nodes:
+            raise InvalidChainError(
+                f"names of nodes repeat, so that {name} cannot name them; give an array with one "
+                "number for each node"
+            )
         for node, weight in values.items():
             if node not in number:
                 raise InvalidChainError(f"{name} has a weight for {node!r}, which is no node")

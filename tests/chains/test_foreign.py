@@ -116,12 +116,24 @@ def test_deeptime():
     assert fe.MarkovChain(markov.MarkovStateModel(P, lagtime=7), lag=2).lag == 2
 
 
+def test_states_that_a_model_of_deeptime_leaves_out():
+    """Its states are numbered anew; the labels are the numbers in the data."""
+    counts = types.SimpleNamespace(state_symbols=np.array([0, 2, 10]))
+    model = types.SimpleNamespace(transition_matrix=P, lagtime=5, count_model=counts)
+    chain = fe.MarkovChain(model)
+    assert chain.lag == 5 and list(chain.labels) == [0, 2, 10]
+    counts.state_symbols = np.arange(3)
+    assert fe.MarkovChain(model).labels is None
+
+
 def test_quantecon():
     quantecon = pytest.importorskip("quantecon")
     chain = fe.MarkovChain(quantecon.MarkovChain(P, state_values=["x", "y", "z"]))
     np.testing.assert_allclose(dense(chain), P)
     assert list(chain.labels) == ["x", "y", "z"]
     assert fe.MarkovChain(quantecon.MarkovChain(sp.csr_matrix(P))).labels is None
+    pairs = quantecon.MarkovChain(P, state_values=[[0, 1], [1, 0], [1, 1]])
+    assert list(fe.MarkovChain(pairs).labels) == [(0, 1), (1, 0), (1, 1)]
 
 
 def test_pydtmc():

@@ -46,6 +46,18 @@ def test_a_chain_from_standard_input(call, monkeypatch, content):
     assert document["gap"]["gap"] == pytest.approx(1.25, rel=1e-12)
 
 
+def test_a_graph_from_standard_input(call, monkeypatch):
+    monkeypatch.setattr("sys.stdin", FakeStdin(b"a,b\nb,a\nb,c\n"))
+    code, document, _ = call("pagerank", "-", "--symmetric")
+    assert code == 0 and document["states"] == ["a", "b", "c"]
+    want = fe.pagerank(np.array([[0, 2, 0], [2, 0, 1], [0, 1, 0]])).pi
+    assert document["pagerank"]["pi"] == pytest.approx(want, abs=1e-9)
+    monkeypatch.setattr("sys.stdin", FakeStdin(b"a,b\nb,c,x\n"))
+    code, document, err = call("pagerank", "-")
+    assert code == 2 and document is None
+    assert err.startswith("fastebm pagerank: error: standard input: ")
+
+
 @pytest.mark.parametrize("content", [b"", b"0,1\n1,0,x\n", b"\xff\xfe", b"\x1f\x8b"])
 def test_errors_of_standard_input_name_it(call, monkeypatch, content):
     monkeypatch.setattr("sys.stdin", FakeStdin(content))

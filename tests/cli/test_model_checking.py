@@ -115,6 +115,13 @@ def test_a_die(tmp_path, call, header):
     assert [x["probability"] for x in answer["start"]] == pytest.approx([0, 1 / 3], rel=1e-12)
 
 
+def test_a_reward_is_not_until_the_target_before_others(tmp_path, call):
+    path = die(tmp_path)
+    options = ("--target", "six", "--avoid", "7", "--reward", tmp_path / "die.srew")
+    code, _, err = call("reach", path, *options)
+    assert code != 0 and "--avoid" in err and "--reward" in err
+
+
 @pytest.mark.parametrize("header", [None, "ctmc"])
 def test_a_queue_in_continuous_time(tmp_path, call, header):
     path = queue(tmp_path, header)

@@ -120,6 +120,30 @@ def test_a_large_chain_comes_to_rest():
     assert np.abs(short.law - P.law).sum() <= short.error + 2 * P.error + 1e-12
 
 
+def test_a_large_periodic_chain_comes_to_rest():
+    """From one part of a bipartite graph to the other and back, the law of a step never rests."""
+    n, half = 600, 300
+    x = np.arange(half)
+    there = (np.tile(x, 3), half + np.concatenate([x, (x + 1) % half, (7 * x + 5) % half]))
+    edges = np.r_[there[0], there[1]], np.r_[there[1], there[0]]
+    chain = fe.MarkovChain.from_rates(sp.coo_array((np.ones(6 * half), edges), shape=(n, n)))
+    assert fe.cyclic_classes(chain).period == 2
+    found = fe.law_at(chain, 1e4, 0, tol=1e-9)
+    assert found.converged and found.n_iter < 3000
+    assert np.abs(found.law - 1 / n).sum() <= found.error
+
+
+def test_steps_end_where_the_tolerance_is_out_of_reach():
+    n = 600
+    x = np.arange(n)
+    edges = np.r_[x, x], np.r_[(x + 1) % n, (7 * x + 3) % n]
+    chain = fe.MarkovChain.from_rates(sp.coo_array((np.ones(2 * n), edges)))
+    with pytest.warns(fe.ConvergenceWarning, match="rounding"):
+        found = fe.law_at(chain, 1e6, 0)
+    assert not found.converged and found.n_iter < 2000
+    assert np.abs(found.law - 1 / n).sum() <= found.error < 1e-7
+
+
 def test_a_large_queue_within_its_proven_error():
     n = 200_000
     x = np.arange(n - 1)

@@ -149,14 +149,35 @@ def test_missing_points_of_every_kind():
     assert count_transitions(range(3)).counts.toarray().tolist() == [[0, 1, 0], [0, 0, 1], [0] * 3]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, object])
+def test_masked_points_have_no_state(dtype):
+    points = np.ma.array([0, 1, 1, 0, 1], dtype=dtype, mask=[0, 0, 1, 0, 0])
+    for states in (points, [points], points[None]):
+        found = count_transitions(states)
+        assert found.counts.toarray().tolist() == [[0, 2], [0, 0]] and found.n_unassigned == 1
+    words = count_transitions(np.ma.array(["a", "b", "a"], mask=[0, 0, 1]))
+    assert words.counts.toarray().tolist() == [[0, 1], [0, 0]] and words.n_unassigned == 1
+
+
+def test_things_without_an_order_of_points_are_refused():
+    """Words are no trajectories of letters."""
+    for states in (iter(["ab", "ba"]), [[0, 1], "ab"], [{0, 1}], [{0: 1, 1: 0}], {"a": [0, 1]}):
+        with pytest.raises(TypeError, match="no sequence of states"):
+            count_transitions(states)
+
+
 def test_series_and_nullable_integers_of_pandas():
     pandas = pytest.importorskip("pandas")
     nullable = pandas.Series([0, 1, None, 1, 0], dtype="Int64", index=list("vwxyz"))
     for states in (nullable, [nullable], pandas.Series([0, 1, np.nan, 1, 0])):
         found = count_transitions(states)
         assert found.counts.toarray().tolist() == [[0, 1], [1, 0]] and found.n_unassigned == 1
-    words = pandas.Series(["a", "b", None, "b", "a"], dtype="category")
-    assert count_transitions(words).labels == ("a", "b")
+    words = ["a", "b", None, "b", "a"]
+    for states in (pandas.Series(words, dtype="category"), pandas.Categorical(words),
+                   pandas.Series(words, dtype="string")):  # fmt: skip
+        found = count_transitions(states)
+        assert found.labels == ("a", "b") and found.n_unassigned == 1
+        assert found.counts.toarray().tolist() == [[0, 1], [1, 0]]
 
 
 # --- tables ---------------------------------------------------------------------------------------

@@ -177,6 +177,14 @@ def test_refusals(counts, options, error, text):
         fe.sample_posterior(np.array(counts), **({"n": 50} | options))
 
 
+@pytest.mark.parametrize("small", [1e-5, 1e-4])
+def test_counts_whose_flows_leave_the_range_of_doubles(small):
+    """Such samples had NaN entries, or transitions of probability zero."""
+    counts = np.array([[small, small, 0.0], [small, 1.0, 1e-3], [0.0, 1e-3, 1.0]])
+    with pytest.raises(fe.InvalidChainError, match=f"smallest is {small:.3g}"):
+        fe.sample_posterior(counts, 200, rng=0)
+
+
 def test_two_states_that_always_move():
     """Nothing is random where each row has one entry."""
     sample = fe.sample_posterior(np.array([[0, 5], [4, 0]]), 50, rng=0)

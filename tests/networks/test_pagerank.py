@@ -118,9 +118,9 @@ def test_networkx(directed, multi):
         found = fe.pagerank(G, tol=1e-12, **given)
         assert list(want) == list(G)
         assert np.abs(found.pi - np.array(list(want.values()))).max() < 1e-10
-    G.add_edge("n1", "n2", weight="heavy")
-    with pytest.raises(fe.InvalidChainError, match="weight 'heavy', which is no number"):
-        fe.pagerank(G)
+    for weight, shown in (("heavy", "'heavy'"), (10**400, "10000")):
+        with pytest.raises(fe.InvalidChainError, match=f"weight {shown}.*, which is no number"):
+            fe.pagerank(kind[directed, multi]([("n1", "n2", {"weight": weight})]))
 
 
 def test_igraph():
@@ -170,6 +170,13 @@ def test_what_is_no_graph(graph, fragment):
 def test_what_is_no_option(options, fragment):
     with pytest.raises(fe.InvalidChainError, match=fragment):
         fe.pagerank(np.ones((2, 2)), **options)
+
+
+def test_repeated_names_name_no_node():
+    graph = pytest.importorskip("igraph").Graph(edges=[(0, 1), (1, 2)], directed=True)
+    graph.vs["name"] = ["x", "x", "y"]
+    with pytest.raises(fe.InvalidChainError, match="names of nodes repeat"):
+        fe.pagerank(graph, personalization={"x": 1.0})
 
 
 def test_edges_of_the_range():
