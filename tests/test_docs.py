@@ -14,8 +14,9 @@ import pytest
 import fastebm
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-GUIDE = sorted((DOCS / "guide").glob("*.md"))
-PAGES = [DOCS / "index.md", DOCS / "theory.md", *GUIDE]
+GUIDE = sorted([*(DOCS / "guide").glob("*.md"), *(DOCS / "coming-from").glob("*.md")])
+PAGES = [DOCS / "index.md", DOCS / "theory.md", DOCS / "tutorial.md", DOCS / "faq.md", *GUIDE]
+PEERS = sorted(page for page in (DOCS / "coming-from").glob("*.md") if page.stem != "slepc")
 
 
 @pytest.fixture(scope="module")
@@ -23,25 +24,41 @@ def conf():
     return runpy.run_path(str(DOCS / "conf.py"))
 
 
-def examples(text):
-    """The lines inside ```python blocks; others are blank, so that line numbers stay the same."""
+def examples(text, *languages):
+    """The lines inside blocks of these languages, by default ```python; others are blank, so that
+    line numbers stay the same."""
+    opened = {f"```{language}" for language in languages or ("python",)}
     inside, lines = False, []
     for line in text.split("\n"):
         fence = line.startswith("```")
         lines.append(line if inside and not fence else "")
         if fence:
-            inside = not inside and line.strip() == "```python"
+            inside = not inside and line.strip() in opened
     return "\n".join(lines)
+
+
+def run_examples(page, text):
+    test = doctest.DocTestParser().get_doctest(text, {}, page.stem, str(page), 0)
+    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test).failed == 0
+    return len(test.examples)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    test = doctest.DocTestParser().get_doctest(
-        examples(page.read_text()), {}, page.stem, str(page), 0
-    )
-    assert test.examples or page not in GUIDE, "a page of the guide has an example"
-    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test).failed == 0
+    assert run_examples(page, examples(page.read_text())) or page not in GUIDE, "has an example"
+
+
+@pytest.mark.parametrize("page", PEERS, ids=lambda page: page.stem)
+def test_comparisons_with_other_packages_run_where_these_are_installed(page, tmp_path, monkeypatch):
+    """Blocks of the language pycon go on from those in python, and import what they compare."""
+    text = page.read_text()
+    imports = re.findall(r"^>>> (?:from|import) (.*)", examples(text, "pycon"), re.MULTILINE)
+    for packages in imports:
+        for package in packages.split(" import ")[0].split(","):
+            pytest.importorskip(package.split(" as ")[0].strip())
+    monkeypatch.chdir(tmp_path)
+    assert imports and run_examples(page, examples(text, "python", "pycon"))
 
 
 def test_an_example_that_is_wrong_fails():
