@@ -231,8 +231,8 @@ def read_words(path: str) -> list[str]:
 
 def _reward(words: list[str], args: argparse.Namespace) -> Any:
     if args.reward is not None:
-        reward: Any = read_vector(args.reward, Vocabulary(words, len(words)), False)  # type: ignore[arg-type]
-        return reward
+        vocabulary: Any = Vocabulary(words, len(words))
+        return read_vector(args.reward, vocabulary, False)
     from ..datasets import valence
 
     try:
