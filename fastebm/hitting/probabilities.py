@@ -238,6 +238,7 @@ def _run(
         partial=lambda: pack(solve),
         progress=progress,
         callback=callback,
+        keeps=True,
     ) as monitor:
         solve.run(monitor)
         found = pack(solve)

@@ -126,18 +126,21 @@ class Full(io.StringIO):
         raise OSError(28, "No space left on device")
 
 
-def test_an_answer_that_cannot_be_printed_is_kept(files, steps, call, monkeypatch, capsys):
-    args = [str(x).format(**files) for x in COMMANDS["hit"]]
-    expected = call(*args)[1]
+@pytest.mark.parametrize("name", ["hit", "average", "first-exit", "verifiable", "discounted"])
+def test_an_answer_that_cannot_be_printed_is_kept(name, files, steps, call, monkeypatch, capsys):
+    args = [str(x).format(**files) for x in COMMANDS[name]]
+    expected, n = call(*args)[1], len(steps)
     checkpoint = files["folder"] / "checkpoint"
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", Full())
         assert main([*args, "--checkpoint", str(checkpoint)]) == 2
-    assert capsys.readouterr().err == "fastebm hit: error: No space left on device\n"
+    error = f"fastebm {args[0]}: error: No space left on device\n"
+    assert capsys.readouterr().err == error and checkpoint.exists()
     steps.clear()
     code, document, _ = call(*args, "--checkpoint", checkpoint)
     assert code == 0 and timeless(document) == timeless(expected) and not checkpoint.exists()
-    assert not steps
+    # a policy is computed again from the last state of its search
+    assert not steps if name == "hit" else len(steps) < n
 
 
 def test_a_seed_that_was_drawn_is_taken_over(files, steps, call):
