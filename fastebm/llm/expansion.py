@@ -190,13 +190,12 @@ class Expansion:
         wanted = min(max(room // _FIRST_SHARE, FEWEST_CHILDREN), _MOST)
         if last >= 0:
             wanted = min(max(room // _FURTHER_SHARE, FEWEST_CHILDREN), (_GROWTH - 1) * kept)
-        candidates = _largest(law, wanted + (_GROWTH - 1) * (kept + wanted))
         reach = float(self.tree.nodes["reach"][node])
-        candidates = candidates[law[candidates] * reach > 0.0]  # some may underflow
-        tokens = candidates[:wanted]
-        following = float(law[candidates[wanted:]].sum())
+        tokens = _largest(law, wanted)
+        tokens = tokens[law[tokens] * reach > 0.0]  # some may underflow
         q = law[tokens]
         law[tokens] = 0.0
+        following = _mass_of_largest(law, (_GROWTH - 1) * (kept + wanted), reach)
         return tokens, q, kept + len(tokens), float(law.sum()), following, cut
 
     def _is_cut(self, law: FloatArray) -> BoolArray:
@@ -216,36 +215,43 @@ class Expansion:
         block["parent"], block["token"], block["q"] = node, tokens, q
         block["depth"] = depth = int(parent["depth"]) + 1
         block["reach"] = float(parent["reach"]) * q
+        block["kind"] = TOO_LONG if depth >= self.options.max_length else OPEN
+        block["score"] = np.nan
         following = tokens.tolist()
         texts = continuations(self.model, path, following)
-        verdicts = [
-            self._verdict(text, token in self._ends, depth)
-            for text, token in zip(texts, following, strict=True)
-        ]
-        block["kind"] = [kind for kind, _ in verdicts]
-        block["score"] = [score for _, score in verdicts]
+        for i, (text, token) in enumerate(zip(texts, following, strict=True)):
+            ended = token in self._ends
+            score = score_of(self.verify, text, ended, self.options.score_range)
+            if score is not None:
+                block["score"][i] = score[0]
+                block["kind"][i] = SCORED if score[1] else DECIDED
+            elif ended:
+                block["kind"][i] = UNDECIDED
         return block
-
-    def _verdict(self, text: str, ended: bool, depth: int) -> tuple[int, float]:
-        """The kind of a prefix, and its score or NaN."""
-        score = score_of(self.verify, text, ended, self.options.score_range)
-        if score is not None:
-            return (SCORED if score[1] else DECIDED), score[0]
-        if ended:
-            return UNDECIDED, np.nan
-        return (TOO_LONG if depth >= self.options.max_length else OPEN), np.nan
 
 
 def _largest(law: FloatArray, n: int) -> IntArray:
     """The `n` tokens of largest positive probability, in descending order, of equal ones the lower
     numbers first."""
-    # most of a vocabulary has next to no mass: the rest is all that has to be sorted
-    found = np.flatnonzero(law > _SHARE_OF_UNIFORM / law.size)
-    if found.size < n:
-        found = np.flatnonzero(law > 0.0)
+    found = _likely(law, n)
     if n < found.size:
         values = law[found]
         bound = np.partition(values, found.size - n)[found.size - n]
         above, equal = found[values > bound], found[values == bound]
         found = np.concatenate([above, equal[: n - above.size]])
-    return found[np.lexsort((found, -law[found]))]
+    return found[np.argsort(-law[found], kind="stable")]
+
+
+def _mass_of_largest(law: FloatArray, n: int, reach: float) -> float:
+    """The sum of the `n` largest probabilities, without those whose reach underflows."""
+    values = law[_likely(law, n)]
+    if n < values.size:
+        values = np.partition(values, values.size - n)[values.size - n :]
+    return float(values[values * reach > 0.0].sum())
+
+
+def _likely(law: FloatArray, n: int) -> IntArray:
+    """The tokens of positive probability in ascending order, without unlikely ones where `n` others
+    are more probable: most of a vocabulary has next to no mass."""
+    found = np.flatnonzero(law > _SHARE_OF_UNIFORM / law.size)
+    return found if found.size >= n else np.flatnonzero(law > 0.0)

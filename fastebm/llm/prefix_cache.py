@@ -87,7 +87,8 @@ class PrefixCache:
             Has to be evaluated before the next call, in this order.
         stop : int
         """
-        if not self._fits(contexts[start], self._held(contexts[start])):
+        is_split = not self._ordered and len(self._free) < self._n_wanted(len(contexts) - start)
+        if is_split or not self._fits(contexts[start], self._held(contexts[start])):
             self._make_room(contexts[start:])
         evaluations: list[Evaluation] = []
         first_new = self._n_given
@@ -155,15 +156,21 @@ class PrefixCache:
         self._leaf_sequence[cell] = sequence
 
     def _make_room(self, contexts: Sequence[tuple[int, ...]]) -> None:
-        """Give up leaves until the first of the contexts fits, and some more."""
-        n_wanted = min(len(contexts) + 2, self.n_sequences // 4)
+        """Give up leaves until the first of the contexts fits, and some more; last those that the
+        contexts go on from."""
         if self._ordered:
             self._cut_leaves(contexts, self.n_sequences // 4)
-        else:
-            for sequence in list(self._leaf):
-                if self._roomy(contexts[0], n_wanted):
-                    break
-                self._drop(sequence)
+            return
+        n_wanted = self._n_wanted(len(contexts))
+        used = {held[-1] for context in contexts if (held := self._held(context))}
+        for sequence in sorted(self._leaf, key=lambda sequence: self._leaf[sequence] in used):
+            if self._roomy(contexts[0], n_wanted):
+                break
+            self._drop(sequence)
+
+    def _n_wanted(self, n_contexts: int) -> int:
+        """Sequences to have free for so many contexts, so that one call evaluates them all."""
+        return min(n_contexts + 2, max(self.n_sequences // 2, 2))
 
     def _roomy(self, context: tuple[int, ...], n_sequences: int) -> bool:
         n_cells = self.n_cells - len(self._parent)
