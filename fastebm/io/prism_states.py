@@ -50,7 +50,10 @@ def read_state_labels(path: Path, n_states: int) -> dict[str, BoolArray]:
         names = _declared(name, lines)
         masks = {label: np.zeros(n_states, bool) for label in names.values()}
         for line, text in lines:
-            state, *given = text.replace(":", " ", 1).split()
+            state, *given = text.split()
+            if ":" in state:  # of PRISM; labels of Storm may have one, too
+                state, _, label = state.partition(":")
+                given = [label, *given] if label else given
             at = _state(name, line, state, n_states)
             for label in given:
                 if label not in names:
@@ -71,10 +74,12 @@ def _declared(path: str, lines: Iterator[tuple[int, str]]) -> dict[str, str]:
                 return found
             found |= {label: label for label in text.split()}
     else:
-        found = dict(DECLARED.findall(head))
+        pairs = DECLARED.findall(head)
+        found = dict(pairs)
         if found and not DECLARED.sub("", head).strip():
-            if len(set(found.values())) == len(found):
+            if len(found) == len(pairs) == len(set(found.values())):
                 return found
+            raise malformed(path, f"line {number}: a label is declared twice", _FORMAT)
     raise malformed(
         path,
         f"line {number}: no declaration of labels",

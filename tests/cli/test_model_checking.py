@@ -121,7 +121,9 @@ def test_storm_agrees(tmp_path, make, formulas):
     [
         ("", "no declaration"),
         ("0: 0\n", "no declaration"),
-        ('0="a" 1="a"\n', "no declaration"),
+        ('0="a" 1="a"\n', "line 1: .*declared twice"),
+        ('0="a" 0="b"\n', "line 1: .*declared twice"),
+        ("#DECLARATION\na b\n#END\n0 a:b\n", "line 4: .*not declared"),
         ('0="a"\n3: 0\n', "line 2: state 3 is not in"),
         ('0="a"\n0: 1\n', "line 2: .*not declared"),
         ('0="a"\nx: 0\n', "line 2: .*not an integer"),

@@ -43,6 +43,9 @@ balance --counts T --trajectory trajectory --order time --value state --bins 2 -
 tilt C --reward V --beta 0.5 --output out
 convert C out.npz --class 0
 convert C out.mtx --format edges
+reach C --target done --avoid init --within 5 --state-labels L --start 1 2 --tol 1e-9
+reach C --target 3 --reward V --long-run --max-iter 30
+pagerank C --damping 0.9 --personalization V --tol 1e-9 --max-iter 200
 analyze C --steps 5 --walkers 10 --spectrum 2 --betas 1 2 --seed 1 --summary
 """.strip().split("\n")
 # Not those that ask for hours of work that would be right.
@@ -64,6 +67,10 @@ class Formats:
         vector = partial(judges.vector, chain=self.chain, chain_path=self.kept / "C.npz")
         for suffix, files in seeds.vectors().items():
             self.contents[f"vector {suffix}"] = suffix, files, vector
+        of_states = {".lab": judges.state_labels, ".srew": judges.state_rewards}
+        for suffix, files in seeds.states().items():
+            judge = partial(of_states[suffix], chain_path=self.kept / "C.npz")
+            self.contents[f"states {suffix}"] = suffix, files, judge
         for suffix, files in seeds.counts().items():
             self.contents[f"counts {suffix}"] = suffix, files, judges.models
         for suffix, files in seeds.trajectories().items():
@@ -75,7 +82,7 @@ class Formats:
         self.chains = {name: fe.load(path) for name, path in self.folders.items()}
         self.checkpoint = seeds.checkpoint(self.kept)
         for name, (_, files, _) in self.contents.items():
-            if name in ("vector .txt", "counts .json", "table .csv"):
+            if name in ("vector .txt", "counts .json", "table .csv", "states .lab"):
                 (self.kept / name.replace(" ", "")).write_bytes(files[0])
         self.cases = {name: partial(self.file, name) for name in self.contents}
         self.cases |= {
@@ -157,6 +164,7 @@ class Formats:
 
     def arguments(self, rng, work, mutate):
         files = {"C": "C.npz", "V": "vector.txt", "J": "counts.json", "T": "table.csv"}
+        files["L"] = "states.lab"
         words = pick(rng, COMMANDS).split()
         words = [str(self.kept / files[word]) if word in files else word for word in words]
         for _ in range(int(rng.integers(1, 3)) if mutate else 0):

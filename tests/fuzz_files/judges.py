@@ -13,6 +13,7 @@ import fastebm as fe
 from fastebm.cli import main
 from fastebm.cli.inputs import read_vector
 from fastebm.errors import FastebmError, InvalidChainError
+from fastebm.io import read_state_labels, read_state_rewards
 from fastebm.io.read import read_form
 from fastebm.report.observations import counted
 
@@ -162,6 +163,28 @@ def vector(path, rng, chain, chain_path):
         judged(lambda: read_vector(str(path), chain, False), check, path),
         command(["tilt", str(chain_path), *options]),
     )
+
+
+def state_labels(path, rng, chain_path):
+    def check(found):
+        states = {label: set(np.flatnonzero(mask).tolist()) for label, mask in found.items()}
+        wanted = strict.labels(path, 4)
+        return None if states == wanted else f"{states}, not {wanted}"
+
+    options = ["--target", "done", "--within", "3", "--state-labels", str(path)]
+    verdict = judged(lambda: read_state_labels(path, 4), check, path)
+    line = command(["reach", str(chain_path), *options])
+    return both(verdict, line)
+
+
+def state_rewards(path, rng, chain_path):
+    def check(found):
+        got = {(state, 0): float(value) for state, value in enumerate(found)}
+        return differing(got, {(k, 0): x for k, x in strict.rewards(path, 4).items()})
+
+    options = ["--target", "3", "--reward", str(path), "--long-run"]
+    verdict = judged(lambda: read_state_rewards(path, 4), check, path)
+    return both(verdict, command(["reach", str(chain_path), *options]))
 
 
 def models(path, rng):

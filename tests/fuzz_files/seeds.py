@@ -114,6 +114,14 @@ def vectors():
     return {".npy": npy, ".txt": [lines], ".csv": [named]}
 
 
+def states():
+    """{suffix: contents} of labels and rewards of the states, of PRISM and of Storm."""
+    prism = '0="init" 1="deadlock" 2="done"\n0: 0\n1: 1 2\n3: 2\n'
+    storm = "#DECLARATION\ninit deadlock done a:b\n#END\n0 init\n2 a:b\n3 done deadlock\n"
+    rewards = ["4 3\n0 1\n2 0.5\n3 -2e-3\n", "# of states\n1 0.25\n3 7\n"]
+    return {".lab": [prism.encode(), storm.encode()], ".srew": [x.encode() for x in rewards]}
+
+
 def counts():
     """{suffix: contents} of observations for `balance --counts`."""
     model = {"N0": 20.0, "counts": [[a, b, int(2 * n)] for a, b, n in EDGES]}

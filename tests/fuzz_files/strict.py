@@ -135,6 +135,52 @@ def tra(path):
     return summed(entries), n_states
 
 
+def state_lines(path):
+    lines = re.split("\r\n|\r|\n", text_of(path))
+    return [line.strip() for line in lines if line.strip()]
+
+
+def a_state(text, n_states):
+    state = whole(text)
+    need(0 <= state < n_states, "range")
+    return state
+
+
+def labels(path, n_states):
+    """{label: set of states}."""
+    lines = state_lines(path)
+    need(lines, "empty")
+    if lines[0] == "#DECLARATION":
+        need("#END" in lines, "no end")
+        end = lines.index("#END")
+        declared = {word: word for line in lines[1:end] for word in line.split()}
+    else:
+        pairs = re.findall(r'([0-9]+)="([^"]*)"', lines[0])
+        need(pairs and not re.sub(r'[0-9]+="[^"]*"', "", lines[0]).strip(), "declaration")
+        end, declared = 0, dict(pairs)
+        need(len(declared) == len(pairs) == len(set(declared.values())), "declared twice")
+    found = {label: set() for label in declared.values()}
+    for line in lines[end + 1 :]:
+        words = re.sub(r"^(\S*?):", r"\1 ", line).split()
+        need(set(words[1:]) <= set(declared), "an unknown label")
+        for word in words[1:]:
+            found[declared[word]].add(a_state(words[0], n_states))
+        a_state(words[0], n_states)
+    return found
+
+
+def rewards(path, n_states):
+    """{state: reward}."""
+    lines = [line.split("#")[0].split() for line in state_lines(path)]
+    lines = [line for line in lines if line]
+    need(all(len(line) == 2 for line in lines), "fields")
+    if lines and lines[0][0] == str(n_states):
+        need(len(lines) - 1 == whole(lines.pop(0)[1]), "number of rewards")
+    found = [(a_state(state, n_states), number(value)) for state, value in lines]
+    need(len(dict(found)) == len(found), "a state twice")
+    return dict(found)
+
+
 def csv_rows(text):
     """The records that are not empty, by the rules of RFC 4180 with spaces around the fields."""
     rows, row, field, at = [], [], "", 0
