@@ -48,15 +48,14 @@ class FixedPointBounds:
         Zero outside B; inf where nothing is proven.
     change : float
         eta: no log of an entry of the optimal policy differs by more from that of P_v.
-    times, slack : ndarray (n_states,)
-        t and s; s counts on B only.
+    times : ndarray (n_states,)
+        t.
     """
 
     below: FloatArray
     above: FloatArray
     change: float
     times: FloatArray
-    slack: FloatArray
 
     def relative_error(self, v: FloatArray) -> float:
         """The largest error of log z relative to max(1, |v|)."""
@@ -84,16 +83,11 @@ def enclose(
     rho, error = step.rho, step.rounding
     most, least = (rho - low) + error, (rho - high) - error
     times = exit_times(step.system, tol, report)
-    unknown = FixedPointBounds(
-        np.where(inside, np.inf, 0.0),
-        np.where(inside, np.inf, 0.0),
-        math.inf,
-        np.zeros(n),
-        np.zeros(n),
-    )
+    infinite = np.where(inside, np.inf, 0.0)
+    unknown = FixedPointBounds(infinite, infinite, math.inf, np.zeros(n))
     if not inside.any():
         change = kernel.entry_rounding(error) + float(np.abs(rho).max(initial=0.0))
-        return FixedPointBounds(np.zeros(n), np.zeros(n), change, np.zeros(n), np.ones(n))
+        return FixedPointBounds(np.zeros(n), np.zeros(n), change, np.zeros(n))
     if times is None or (times[inside] <= 0.0).any():
         return unknown
     entry = kernel.entry_rounding(error)
@@ -110,7 +104,7 @@ def enclose(
     below = np.where(inside, below, 0.0)
     change = float(above.max() + below.max()) + entry
     change += max(float(most[inside].max()), -float(least[inside].min()), 0.0)
-    return FixedPointBounds(below, above, change, times, slack)
+    return FixedPointBounds(below, above, change, times)
 
 
 def _slack(policy: ScaledPattern, times: FloatArray, growth: float, threads: int) -> FloatArray:

@@ -145,7 +145,8 @@ def discounted(
     discount : float
         gamma, strictly between 0 and 1: of a step at time t, gamma^t counts.
     tol : float
-        Wanted accuracy of V / beta, relative to max(1, |V / beta|); rounding sets a floor.
+        Wanted accuracy of V / beta, relative to max(1, |V / beta|); rounding sets a floor. Up to a
+        thousand states the answer is as accurate as rounding allows, whatever tol is.
     num_threads, progress, callback
         As in `simulate_hitting_times`.
     checkpoint : path, optional

@@ -350,7 +350,7 @@ class _ExitSearch:
         if self.kernel.largest_reward <= 0.0:
             above = np.where(inside, np.max(self.given[~inside]) - v, 0.0)
             above += 4.0 * UNIT * (np.abs(v) + np.abs(above))
-        bounds = FixedPointBounds(unknown, above, math.inf, unknown, unknown)
+        bounds = FixedPointBounds(unknown, above, math.inf, unknown)
         kl = np.where(inside, np.nan, 0.0)
         return self._policy(problem, v, bounds, Summed(kl, np.zeros_like(v), unknown))
 

@@ -7,6 +7,7 @@ from interruptions import StopAfter
 
 import fastebm as fe
 from fastebm import llm
+from fastebm.llm.policy_numbers import binary_path_kl
 
 END = "<end>"
 
@@ -418,3 +419,9 @@ def test_a_verifier_that_fails_keeps_the_earlier_prompts():
         llm.answers_of(flat(), ["a", "b", "ab"], verify, max_nodes=9, max_length=4, batch_size=1)
     assert caught.value.partial.prompts == ("a", "b")
     assert caught.value.partial.n_nodes[0] == 9 > caught.value.partial.n_nodes[1] > 0
+
+
+def test_the_path_kl_of_an_accuracy_that_may_be_zero():
+    """At beta = 1e-3 the KL is -log u where u is above exp(-1000), u = 1e-400 say."""
+    lower, upper = binary_path_kl((0.0, 1e-5), 1000.0)
+    assert lower == 0.0 and 400 * np.log(10.0) < upper < 1000.0
