@@ -59,7 +59,7 @@ def merged_chain(tree: AnswerTree, *, min_mass: float = 1e-3) -> MarkovChain:
     value = np.concatenate([P.data, np.ones(merged.size)])
     matrix = sp.coo_array((value, (source, target)), shape=(n_merged, n_merged)).tocsr()
     assert whole.labels is not None and isinstance(whole.reward, np.ndarray)
-    labels = [whole.labels[state] for state in np.flatnonzero(kept)]
+    labels = [whole.labels[state] for state in np.flatnonzero(kept).tolist()]
     labels += [f"(other answers of score {score:g})" for score in scores]
     reward = np.concatenate([whole.reward[kept], scores, [0.0]])
     return MarkovChain(matrix, labels=[*labels, FRONTIER], reward=reward)
