@@ -17,6 +17,7 @@ from . import (
     rlvr_rates,
     rlvr_runs,
     roofline,
+    smollm2_sums,
     smollm2_words,
     word_questions,
 )
@@ -103,13 +104,25 @@ def test_a_recorded_kernel_is_what_the_dataset_reads(tmp_path, monkeypatch):
     chain = smollm2_words.record(model, tmp_path / "words.npz", n_words=15)
     assert set(smollm2_words.SEEDS) < set(chain.labels)
     assert len(set(liked) & set(chain.labels)) >= 3
-    monkeypatch.setattr(fe.datasets, "_RECORDED", {"words": str(tmp_path / "words.npz")})
-    read = fe.datasets.load("words")
+    read = fe.datasets._recorded_words(tmp_path / "words.npz")
     assert read.labels == chain.labels and read.model == model.name
     P, Q = read.to_scipy().toarray(), chain.to_scipy().toarray()
     np.testing.assert_allclose(P, Q, rtol=1e-3)
     np.testing.assert_allclose(read.leak, chain.leak, atol=1e-3)
     np.testing.assert_allclose(read.unresolved, chain.unresolved, rtol=1e-6)
+
+
+def test_recorded_sums_are_what_the_dataset_reads(tmp_path, capsys):
+    tokens = [*"0123456789+=\n", " "]
+    rows = np.random.default_rng(0).dirichlet(np.ones(len(tokens)), len(tokens))
+    smollm2_sums.record(
+        fe.llm.TableModel(tokens, rows), tmp_path / "sums.npz", sums=((1, 2), (30, 4))
+    )
+    read = fe.datasets._recorded_sums(tmp_path / "sums.npz")
+    assert {"1 + 2 =", "30 + 4 ="} < set(read.labels)
+    assert read.labels.count("30 + 4 = (frontier)") == 1
+    assert fe.structure(read).closed.sum() >= 4
+    assert capsys.readouterr().out.count("right with") == 2
 
 
 def test_the_questions_to_the_recorded_words(capsys):

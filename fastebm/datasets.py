@@ -114,7 +114,7 @@ def names() -> tuple[str, ...]:
     Examples
     --------
     >>> names()
-    ('english-trigram', 'english-phones', 'smollm2-words')
+    ('english-trigram', 'english-phones', 'smollm2-words', 'smollm2-sums')
     """
     return (*_DATASETS, *_RECORDED)
 
@@ -130,7 +130,7 @@ def load(name: str) -> MarkovChain:
 
     Parameters
     ----------
-    name : {"english-trigram", "english-phones", "smollm2-words"}
+    name : {"english-trigram", "english-phones", "smollm2-words", "smollm2-sums"}
         "english-trigram": 72,547 English words, 2,124,089 states, 5,917,801 transitions, one
         communicating class. The reward of a state is the VADER valence of its last word, 0 if VADER
         has none.
@@ -141,6 +141,11 @@ def load(name: str) -> MarkovChain:
         butter, doctor -> nurse, WORD ->", computed by `fastebm.llm.word_chain` and recorded in this
         package. It needs no model and no other package. Entries are rounded to 2.5e-4 of
         themselves. The reward is the VADER valence of the word.
+        "smollm2-sums": what the same model answers to ten sums after four worked ones, as the
+        merged trees of its answers (`fastebm.llm.merged_chain`), one closed set of states for each
+        sum. The states labelled "17 + 5 =" are the prompts; labels of other states begin with their
+        prompt. The reward is 1 in the absorbing states of right answers. What was not decided, at
+        most 0.002 of the mass, ends in the states "... (frontier)".
 
     Returns
     -------
@@ -172,7 +177,7 @@ def load(name: str) -> MarkovChain:
     (1553, '</s> <s>', '<empty>')
     """
     if isinstance(name, str) and name in _RECORDED:
-        return _recorded(name)
+        return _RECORDED[name](Path(__file__).parent / "data" / f"{name}.npz")
     try:
         file_name, word_reward = _DATASETS[name]
     except (KeyError, TypeError):
@@ -229,13 +234,10 @@ _DATASETS: dict[str, tuple[str, Callable[[Sequence[str]], list[float]]]] = {
     "english-phones": ("en-us-phone.lm.bin", _is_vowel),
 }
 
-# Written by benchmarks/smollm2_words.py.
-_RECORDED = {"smollm2-words": "data/smollm2-words.npz"}
 
-
-def _recorded(name: str) -> WordChain:
+def _recorded_words(path: Path) -> WordChain:
     """The kernel of a recorded file; its logarithms are multiples of a step."""
-    with np.load(Path(__file__).parent / _RECORDED[name]) as file:
+    with np.load(path) as file:
         kernel = np.exp(-float(file["step"]) * file["code"])
         words, reward = file["words"].tolist(), file["reward"]
         unresolved, model = file["unresolved"], str(file["model"])
@@ -243,6 +245,19 @@ def _recorded(name: str) -> WordChain:
     leak = np.maximum(1 - kernel.sum(axis=1), 0.0)
     chain = MarkovChain(kernel, labels=words, reward=reward, normalize=True)
     return WordChain._of(chain, leak, unresolved, model=model, n_passes=n_passes)
+
+
+def _recorded_sums(path: Path) -> MarkovChain:
+    with np.load(path) as file:
+        matrix = file["indptr"], file["indices"], file["data"]
+        return MarkovChain(matrix, labels=file["labels"].tolist(), reward=file["reward"])
+
+
+#: Written by benchmarks/smollm2_words.py and smollm2_sums.py into the folder data.
+_RECORDED: dict[str, Callable[[Path], MarkovChain]] = {
+    "smollm2-words": _recorded_words,
+    "smollm2-sums": _recorded_sums,
+}
 
 
 #: (indptr, indices, values, labels).

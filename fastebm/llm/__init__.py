@@ -9,6 +9,7 @@ from .chat import chat
 from .hugging_face import from_transformers
 from .loading import as_model, from_llama_cpp, load
 from .many_prompts import answers_of
+from .merged_chain import merged_chain
 from .model import LanguageModel
 from .open_states import OpenStates
 from .prompt_answers import PromptAnswers
@@ -42,6 +43,7 @@ __all__ = [
     "from_llama_cpp",
     "from_transformers",
     "load",
+    "merged_chain",
     "number_is",
     "rewrite_trajectories",
     "sample_texts",

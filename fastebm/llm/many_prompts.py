@@ -155,7 +155,8 @@ def _verifiers(verify: Verifiers, prompts: list[Prompt]) -> list[Verify]:
                 " or one for all"
             )
         return [checked_verify(one) for one in verify]
-    function: Any = checked_verify(verify)
+    one_for_all: Any = verify
+    function: Any = checked_verify(one_for_all)
     if not _needs_prompt(function):
         return [function] * len(prompts)
 
