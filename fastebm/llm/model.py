@@ -104,7 +104,8 @@ def continuations(model: LanguageModel, tokens: Tokens, following: Sequence[int]
     faster than one `decode` for each has a method `decode_continuations`."""
     own: Callable[[Tokens, Sequence[int]], list[str]] | None
     if (own := getattr(model, "decode_continuations", None)) is not None:
-        return own(tokens, following)
+        texts: list[str] = own(tokens, following)
+        return texts
     return [model.decode([*tokens, token]) for token in following]
 
 
