@@ -26,7 +26,7 @@ from ..simulation.simulate import superior_states
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 from .answers import lower_kind
-from .demo_policies import look_ahead, rewarded_at_the_end, said
+from .demo_policies import look_ahead, rewarded_at_the_end, said, solved
 from .facts import RARE, heaviest_words, named, rare, standard_errors, version_of, versions
 from .files import Say, plain, write_json
 from .sweep import checked_betas
@@ -380,8 +380,7 @@ class _Demo:
             ),
             (
                 "hitting time",
-                f"{found['hitting_solved']:.6f} solved "
-                f"(certified to {found['hitting_residual']:.0e})",
+                solved(found),
                 f"superior states have mass {found['target_mass']:.6f}",
             ),
             (

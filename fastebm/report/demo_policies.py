@@ -11,6 +11,7 @@ from ..policy import average, verifiable
 from ..spectral.gap import spectral_gap
 from ..spectral.gap_result import GapResult
 from .answers import enclosure
+from .facts import known_digits
 
 # Of the gain, and of gaps, hitting times and success probabilities: what they are known to is
 # printed.
@@ -62,12 +63,14 @@ def look_ahead(demo: Any, beta: float) -> None:
             f"at a cost of {found['kl_rate']:.6f} nats per step of KL to the reference",
         ),
         ("spectral gap", said(gap, 6), ""),
-        (
-            "hitting time",
-            f"{found['hitting_solved']:.6f} solved (certified to {found['hitting_residual']:.0e})",
-            f"superior states have mass {found['target_mass']:.6f}",
-        ),
+        ("hitting time", solved(found), f"superior states have mass {found['target_mass']:.6f}"),
     )
+
+
+def solved(found: dict[str, Any]) -> str:
+    """The mean hitting time, with the digits that its certificate covers."""
+    error = found["hitting_residual"]
+    return f"{known_digits(found['hitting_solved'], error)} solved (certified to {error:.0e})"
 
 
 def rewarded_at_the_end(demo: Any) -> None:

@@ -176,6 +176,14 @@ def heaviest_states(chain: MarkovChain, pi: FloatArray, n: int) -> list[dict[str
     return [named(chain, state) | {"pi": float(pi[state])} for state in order]
 
 
+def known_digits(value: float, relative_error: float) -> str:
+    """`value` with the decimals that this error leaves, six at most."""
+    off = abs(value) * relative_error
+    if not (math.isfinite(off) and off < 1.0):
+        return f"{value:.3g}"
+    return f"{value:.{6 if off == 0.0 else min(6, math.floor(-math.log10(off)))}f}"
+
+
 def between(ends: tuple[float, float], digits: int = 4) -> str:
     """An interval as text, rounded outward."""
     low, high = ends
