@@ -1,6 +1,6 @@
 """What a language model is to this package: token lists in, the law of the next token out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -102,9 +102,10 @@ def next_probabilities(model: LanguageModel, contexts: Sequence[Tokens]) -> Floa
 def continuations(model: LanguageModel, tokens: Tokens, following: Sequence[int]) -> list[str]:
     """The text of `tokens` with each of the `following` ones behind it. A model that does this
     faster than one `decode` for each has a method `decode_continuations`."""
-    own: Callable[[Tokens, Sequence[int]], list[str]] | None
-    if (own := getattr(model, "decode_continuations", None)) is not None:
-        return own(tokens, following)
+    own = getattr(model, "decode_continuations", None)
+    if own is not None:
+        texts: list[str] = own(tokens, following)
+        return texts
     return [model.decode([*tokens, token]) for token in following]
 
 
