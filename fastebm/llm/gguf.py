@@ -10,6 +10,7 @@ from typing import Any
 
 from .._runtime.memory import forecast_memory
 from ..errors import InvalidChainError
+from .llama_context import awaited
 from .llama_model import LlamaCppModel
 
 INSTALL = 'pip install "fastebm[llm]"'
@@ -119,7 +120,7 @@ def _aside(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function of llama.cpp that takes seconds in a thread, so that Ctrl-C is seen."""
     worker = ThreadPoolExecutor(1)
     try:
-        return worker.submit(function, *arguments).result()
+        return awaited(worker.submit(function, *arguments))
     finally:
         worker.shutdown(wait=False)
 

@@ -3,7 +3,7 @@
 import os
 import weakref
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +24,7 @@ MOST_TOKENS = 60
 MOST_TOKENS_FLOAT32 = 128
 # Cells for branches, in addition to those of the longest context.
 _CELLS_FOR_BRANCHES = 1024
+_SECONDS_ASLEEP = 0.5
 
 
 class LlamaContext:
@@ -110,7 +111,7 @@ class LlamaContext:
     def _recover(self) -> None:
         """After a call that did not end, nothing is known about the cache."""
         if self._stop[0]:
-            self._worker.submit(int).result()  # comes after a llama_decode that still runs
+            awaited(self._worker.submit(int))  # comes after a llama_decode that still runs
             self._memory.clear()
             self._cache.forget()
             self._stop[0] = False
@@ -124,7 +125,7 @@ class LlamaContext:
             if evaluation.context is not None
         }
         self._fill_batch(chunk)
-        code = self._worker.submit(self._api.llama_decode, self._context, self._batch).result()
+        code = awaited(self._worker.submit(self._api.llama_decode, self._context, self._batch))
         if code:
             raise ModelOutputError(
                 f"llama.cpp could not evaluate {len(chunk)} tokens: llama_decode returned {code}"
@@ -149,6 +150,14 @@ class LlamaContext:
             for j, sequence in enumerate(evaluation.sequences):
                 sequences[j] = sequence
             batch.logits[i] = wanted[i]
+
+
+def awaited(future: Future[Any]) -> Any:
+    """The result of a future. Python acts on Ctrl-C in the main thread only, and a signal that
+    another thread was given does not wake it."""
+    while not wait([future], _SECONDS_ASLEEP).done:
+        pass
+    return future.result()
 
 
 class _Memory:

@@ -1,6 +1,6 @@
 """What a language model is to this package: token lists in, the law of the next token out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np

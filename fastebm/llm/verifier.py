@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from types import CodeType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ Verify: TypeAlias = Callable[[str, bool], bool | float | None]
 
 # Products of such a width with masses do not underflow.
 _NARROWEST = 1e-200
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _SHOWN = 200  # characters of a text that an error shows
 
 
@@ -39,7 +40,8 @@ def checked_range(score_range: tuple[float, float]) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def checked_verify(verify: Verify) -> Verify:
+def checked_verify(verify: _Function) -> _Function:
+    """`verify` itself, if it can be called."""
     if not callable(verify):
         raise TypeError(
             f"verify must be a function of (text, ended), not {type(verify).__name__}; for a number"

@@ -217,7 +217,7 @@ def test_labels_are_a_sequence(phones):
 
 
 def test_names():
-    assert datasets.names() == (*FILES, "smollm2-words")
+    assert datasets.names() == (*FILES, "smollm2-words", "smollm2-sums")
 
 
 @pytest.fixture

@@ -425,3 +425,59 @@ def test_the_path_kl_of_an_accuracy_that_may_be_zero():
     """At beta = 1e-3 the KL is -log u where u is above exp(-1000), u = 1e-400 say."""
     lower, upper = binary_path_kl((0.0, 1e-5), 1000.0)
     assert lower == 0.0 and 400 * np.log(10.0) < upper < 1000.0
+
+
+# --- small beta, odd arguments --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beta", [1e-3, 1e-5, 1e-300])
+def test_ends_hold_where_the_weights_underflow(beta):
+    """A frontier of one answer: if it is right, the policy always gives it, and of all masses that
+    it may have, the largest KL is about 1 / beta - 1 - log(1 / beta)."""
+    tree = llm.answers(
+        flat(), "a", lambda text, ended: False if ended else None, max_nodes=1, max_length=1
+    )
+    tuned = tree.policy(beta)
+    assert tree.accuracy[0] == 0.0 and np.isclose(tree.accuracy[1], 2 / 3)
+    assert tuned.entropy[0] == 0.0 and tuned.success[0] >= 0.0
+    s = 1 / beta
+    assert np.isclose(tuned.path_kl[1], s - 1 - np.log(s), rtol=1e-9)
+    assert tuned.assumes_binary and tuned.path_kl[0] == 0.0
+
+
+def test_cold_ends_of_a_whole_tree_are_narrow():
+    tree = llm.answers(flat(), "a", lambda text, ended: text == "b", max_nodes=1, max_length=1)
+    tuned = tree.policy(1e-300)
+    assert 1 - 1e-14 < tuned.success[0] <= tuned.success[1] <= 1
+    assert np.allclose(tuned.path_kl, np.log(3), rtol=1e-12)
+
+
+def test_a_table_takes_an_iterator_of_prompts():
+    table = llm.answers_of(flat(), iter(["a", "b"]), at_end("b"), max_nodes=9, max_length=2)
+    assert table.prompts == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"score_range": (-1e308, 1e308)}, fe.InvalidChainError, "wider than a double"),
+        ({"max_length": 10**400}, fe.InvalidChainError, "max_length"),
+        ({"verify": 7}, TypeError, "number_is"),
+        ({"model": 7}, fe.InvalidChainError, "no language model"),
+        ({"prompt": b"ab"}, TypeError, "not bytes"),
+    ],
+)
+def test_objects_of_another_kind_are_refused(change, error, message):
+    given = {"model": flat(), "prompt": "a", "verify": at_end("b"), "max_nodes": 9, "max_length": 2}
+    given |= change
+    model, prompt, verify = (given.pop(name) for name in ("model", "prompt", "verify"))
+    with pytest.raises(error, match=message):
+        llm.answers(model, prompt, verify, **given)
+
+
+@pytest.mark.parametrize("kl", [0.01, 0.3])
+def test_ends_of_a_coefficient_are_on_either_side(kl):
+    table = llm.answers_of(flat(), ["a", "b"], at_end("b"), max_nodes=9, max_length=4)
+    lower, upper = table.beta_for_mean(kl=kl)
+    assert 0.0 < lower < upper
+    assert np.mean(table.path_kl(lower)[0]) >= kl >= np.mean(table.path_kl(upper)[1])

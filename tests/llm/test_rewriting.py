@@ -137,3 +137,10 @@ def test_what_cannot_be_rewritten_is_refused(change, message):
 def test_texts_are_a_list():
     with pytest.raises(TypeError, match="put it into a list"):
         llm.rewrite_trajectories(swapping(1.0), "a", "{text}>", 1, len)
+
+
+def test_a_prompt_that_becomes_empty_loses_nothing():
+    silent = llm.TableModel(["a", "<end>"], [0.0, 1.0], end=[1])
+    with pytest.raises(InvalidChainError, match="no token") as caught:
+        llm.rewrite_trajectories(silent, ["a"], "{text}", 5, len)
+    assert caught.value.partial.texts == (("a", ""),)
