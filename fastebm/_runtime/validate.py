@@ -146,6 +146,8 @@ def vector(
 def state_array(states: States, n_states: int, name: str, labels: Labels | None = None) -> IntArray:
     """State numbers as an int64 array that is not empty, from one state, an index array or a bool
     mask (n_states,). A mask that is a pandas.Series is matched to the labels by name."""
+    if np.ma.is_masked(states):
+        raise InvalidChainError(f"{name} has masked entries; leave them out by {name}.compressed()")
     array = np.atleast_1d(np.asarray(states))
     if array.dtype == bool:
         array = np.atleast_1d(np.asarray(in_state_order(states, labels, name)))

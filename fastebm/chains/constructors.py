@@ -275,5 +275,14 @@ class ChainConstructors(ChainOperator):
         if Q.shape[0] == Q.shape[1]:
             row = np.repeat(np.arange(Q.shape[0]), np.diff(Q.indptr))
             Q.data[(row == Q.indices) & np.isfinite(Q.data)] = 0.0
-            Q = (Q - sp.diags_array(np.bincount(row, Q.data, Q.shape[0]))).tocsr()
+            total = np.bincount(row, Q.data, Q.shape[0])
+            if not np.isfinite(total).all():  # before a rate stands for its exit rate in an error
+                at = int(np.argmin(np.isfinite(total)))
+                own = Q.data[row == at]
+                own = own[np.argsort(np.isfinite(own), kind="stable")]  # the culprit first
+                raise InvalidChainError(
+                    f"row {at}: its rates {own[:5].tolist()} have the sum {total[at]}; rates and "
+                    "exit rates are finite"
+                )
+            Q = (Q - sp.diags_array(total)).tocsr()
         return cls.from_generator(Q, labels=labels, reward=reward)

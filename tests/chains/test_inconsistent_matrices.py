@@ -109,6 +109,14 @@ def test_masked_entries_are_not_read_as_what_is_under_the_mask():
     np.testing.assert_array_equal(fe.MarkovChain(np.ma.array(P)).to_scipy().toarray(), P)
 
 
+def test_masked_states_are_no_states():
+    """The number under the mask was taken for a state."""
+    chain = fe.MarkovChain(P)
+    for states in (np.ma.array([0, 1], mask=[0, 1]), np.ma.array(np.arange(len(P)) < 2, mask=True)):
+        with pytest.raises(fe.InvalidChainError, match="target has masked entries"):
+            fe.hitting_probabilities(chain, states)
+
+
 @pytest.mark.parametrize("dtype", [">f8", ">f4", ">i8", np.float16, np.uint8, bool])
 @pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo", "dia"])
 def test_values_of_every_type(form, dtype):

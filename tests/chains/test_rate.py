@@ -72,3 +72,17 @@ def test_small_holding_probabilities_keep_their_digits():
     held = fe.MarkovChain.from_generator(Q - np.diag(rates)).to_scipy().toarray().diagonal()
     exact = [float(1 - Fraction(rate) / Fraction(rates[-1])) for rate in rates]
     np.testing.assert_allclose(held, exact, rtol=4e-16, atol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(np.nan, r"row 1: its rates \[nan, 1.0\]"), (np.inf, r"row 1: its rates \[inf, 1.0\]"),
+     (1.7e308, None), (-1.0, "row 1: rate to 2 is -1")],
+)  # fmt: skip
+def test_rates_that_are_none_are_named(value, text):
+    """And not the exit rate, or a rate of another place."""
+    rates = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, value], [0.0, 1.0, 0.0]])
+    if text is None:
+        rates[1, 0], text = 1.7e308, r"row 1: its rates \[1.7e\+308, 1.7e\+308\] have the sum inf"
+    with pytest.raises(fe.InvalidChainError, match=text):
+        fe.MarkovChain.from_rates(rates)

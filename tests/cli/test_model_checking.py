@@ -174,7 +174,7 @@ def test_rates_in_python():
     assert chain.rate == 2.0 and chain.to_scipy().toarray().tolist() == [[0.0, 1.0], [0.0, 1.0]]
     for rates, fragment in (
         ([[0.0, -1.0], [1.0, 0.0]], "is -1"),
-        ([[0.0, np.nan], [1.0, 0.0]], "is nan"),
+        ([[0.0, np.nan], [1.0, 0.0]], "the sum nan"),
         ([[1.0, 0.0], [0.0, 1.0]], "no transition"),
         ([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]], "square"),
     ):
