@@ -102,8 +102,8 @@ def next_probabilities(model: LanguageModel, contexts: Sequence[Tokens]) -> Floa
 def continuations(model: LanguageModel, tokens: Tokens, following: Sequence[int]) -> list[str]:
     """The text of `tokens` with each of the `following` ones behind it. A model that does this
     faster than one `decode` for each has a method `decode_continuations`."""
-    own: Callable[[Tokens, Sequence[int]], list[str]] | None
-    if (own := getattr(model, "decode_continuations", None)) is not None:
+    own = getattr(model, "decode_continuations", None)
+    if own is not None:
         texts: list[str] = own(tokens, following)
         return texts
     return [model.decode([*tokens, token]) for token in following]

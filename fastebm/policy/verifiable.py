@@ -367,4 +367,5 @@ def kl_peak(s: float) -> tuple[float, float]:
     shrunk = -math.expm1(-s)  # 1 - exp(-s)
     excess = s / shrunk - 1.0  # z0 - 1
     u0 = max(excess * math.exp(-s) / shrunk, 5e-324)
-    return u0, (excess - math.log1p(excess)) * (1.0 + 1e-6)
+    # rounding: at most six units of `excess`, hence 24 UNIT / s of the difference
+    return u0, (excess - math.log1p(excess)) * (1.0 + 1e-11)

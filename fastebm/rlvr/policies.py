@@ -1,6 +1,7 @@
 """Exact policies over finitely many answers: the gradient flows behind the closed forms,
 integrated numerically."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,6 @@ from .._runtime.resumable import State, resumable
 from .._runtime.types import BoolArray, Callback, FloatArray, Path
 from ..errors import InvalidChainError
 from .elementwise import times
-from .kl import kl_spent
 from .laws import flow
 
 FLOWS = ("natural", "vanilla")
@@ -140,6 +140,18 @@ def conditional_entropies(reference: npt.ArrayLike, correct: npt.ArrayLike) -> t
     return h_correct, h_wrong
 
 
+def _kl_of_correctness(policy: FloatArray, reference: FloatArray, correct: BoolArray) -> FloatArray:
+    """kl(accuracy, p0) of each row, from the masses of both kinds of answers: one minus a sum that
+    rounds to one would lose what is wrong, and a set without answers has none."""
+    found = np.zeros(len(policy))
+    for part in (correct, ~correct):
+        if part.any():
+            mass = policy[:, part].sum(axis=1)
+            with np.errstate(divide="ignore"):  # a mass that underflowed adds nothing
+                found += times(mass, np.log(mass) - math.log(reference[part].sum()))
+    return found
+
+
 def policy_flow(
     reference: npt.ArrayLike,
     correct: npt.ArrayLike,
@@ -241,7 +253,6 @@ def policy_flow(
         policy = np.exp(log_policy)
         accuracy = np.clip(policy[:, correct].sum(axis=1), 0.0, 1.0)
         kl = times(policy, log_policy - log_reference).sum(axis=1)
-        p0 = min(1.0, reference[correct].sum())
         return PolicyFlow(
             t[: len(states)],
             log_policy,
@@ -249,7 +260,7 @@ def policy_flow(
             kl,
             -times(policy, log_policy).sum(axis=1),
             accuracy - beta * kl,
-            kl - kl_spent(accuracy, p0),
+            kl - _kl_of_correctness(policy, reference, correct),
             float(np.abs(accuracy - family[: len(states)]).max()),
             kind,
             n_evaluations,

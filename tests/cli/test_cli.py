@@ -45,7 +45,7 @@ GOOD = {
         1,
     ],
     "reach": [
-        *("--target", "c", "--avoid", "b", "--within", 5, "--start", "a"),
+        *("--target", "c", "--within", 5, "--start", "a"),
         *("--reward", "{score}", "--long-run", "--output", "{folder}/reach.csv"),
     ],
     "mix": ["--start", "a", "c", "--steps", 7, "--bound"],

@@ -141,6 +141,15 @@ def test_certain_policies_do_not_move():
     assert rlvr.policy_flow([1.0], [0], 0.0, 3.0).accuracy.tolist() == [1]
 
 
+def test_the_excess_kl_of_answers_of_one_kind_is_zero():
+    """Sums of laws miss one by rounding, here from either side."""
+    for weights in ([1.0, 1.0, 0.5], [0.1] * 10, [3.0, 1e-17, 1.0]):
+        reference = np.array(weights) / np.sum(weights)
+        for correct in (np.ones(len(weights), bool), np.arange(len(weights)) != 1):
+            found = rlvr.policy_flow(reference, correct, 0.3, [0.3, 2.0])
+            assert np.abs(found.excess_kl).max() < 1e-8
+
+
 def test_an_interrupted_flow_keeps_what_it_has():
     def stop(info):
         if info["done"] == 2:
