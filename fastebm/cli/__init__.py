@@ -15,6 +15,11 @@ from .signals import Signals, handled_signals
 
 __all__ = ["main", "run_process"]
 
+# Parameters of glibc's mallopt. A vector of up to 32 MB (the most that it accepts) is taken from
+# memory that was freed, of which the process keeps up to 512 MB.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_KEPT, _MOST_KEPT = 1 << 25, 1 << 29
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. Errors of the chain, of the input and of the
@@ -58,6 +63,7 @@ def run_process() -> NoReturn:
     signals = Signals()
     signals.install()
     _occupy_closed_streams()
+    _keep_freed_vectors()
     code = _call(None, signals)
     signals.ignore()
     sys.exit(code)
@@ -69,6 +75,18 @@ def _occupy_closed_streams() -> None:
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(handle)
+
+
+def _keep_freed_vectors() -> None:
+    """Let the C library keep memory that is freed, for the next vector of the same size. By default
+    it gives vectors of a megabyte and more back to the system, which then clears each page again:
+    a tenth of the time of `fastebm demo`. Other libraries than glibc have no mallopt."""
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
+        mallopt(_M_TRIM_THRESHOLD, _MOST_KEPT)
 
 
 def _call(argv: Sequence[str] | None, signals: Signals) -> int:

@@ -10,8 +10,7 @@ from scipy.special import expit
 from .._runtime.types import FloatArray
 from ..errors import InvalidChainError
 from ..linalg.rounding import UNIT
-from ..policy.verifiable import kl_peak
-from ..rlvr.kl import kl_spent
+from ..rlvr.kl import kl_peak, kl_spent
 from .answer_entropy import entropy_ends, frontier_paths, surprise
 from .expansion import Expansion
 from .masses import STEP_ROUNDING, Interval, masses

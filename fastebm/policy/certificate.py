@@ -207,14 +207,16 @@ def law_mean(
     law = KnownLaw(policy, None).take(threads)
     factors = 2.0 if policy.pattern.potential is not None else 2.0 * policy.n_states
     pi = law.pi
-    total = math.fsum(pi)
-    mean = math.fsum(pi * earned) / total
+    total = float(pi.sum())
+    mean = float((pi * earned).sum()) / total
     exponent = math.log1p(law.error) + factors * change
     if not (law.converged and exponent < MAX_CHANGE):
         return Rate(mean, -math.inf, math.inf)
     spread = float(pi @ np.abs(earned - mean)) / total
     off = math.expm1(exponent) * spread * (1.0 + 1e-6) + error
-    off += 8.0 * UNIT * (float(np.abs(earned).max()) + abs(mean))
+    # each product, and two of NumPy's pairwise sums: 16 + 3 units in a block, one a level above
+    sums = 2.0 * (24.0 + math.log2(len(pi)))
+    off += (8.0 + sums) * UNIT * (float(np.abs(earned).max()) + abs(mean))
     if is_divergence:
         off += math.expm1(change) * (mean + off + ENTROPY_SLACK) + math.exp(change) * change
     return Rate(mean, mean - off, mean + off)

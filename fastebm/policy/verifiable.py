@@ -1,6 +1,7 @@
 """The optimal policy for a verifiable reward at the end of a path: closed forms of one committor
 (docs/theory.md, section 7)."""
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._runtime import validate
-from .._runtime.results import Result, result
+from .._runtime.results import Result, public_fields, result
 from .._runtime.threads import resolve_threads
 from .._runtime.types import BoolArray, Callback, FloatArray, Path, States
 from ..chains.chain import MarkovChain, require_chain
@@ -17,7 +18,7 @@ from ..errors import InvalidChainError
 from ..hitting.first_hit_results import HitProbabilityResult
 from ..hitting.probabilities import hitting_probabilities
 from ..linalg.rounding import UNIT
-from ..rlvr.kl import kl_spent
+from ..rlvr.kl import kl_peak, kl_spent
 from .result import Problem, policy_chain
 
 # Below this size of s (1 - u) and s u, differences from one keep the relative accuracy of log z.
@@ -67,7 +68,7 @@ class VerifiablePolicy(Result):
     log_z: FloatArray
     hit: HitProbabilityResult
     converged: bool
-    _problem: Problem
+    _problem: Problem | None
 
     @property
     def mean_reward(self) -> FloatArray:
@@ -79,7 +80,7 @@ class VerifiablePolicy(Result):
         """The policy ``q(x, y) z(y) / z(x)``. Rows of correct and wrong states are the reference's:
         where these are absorbing, it is scalings of the shared pattern; otherwise it stores new
         values."""
-        return policy_chain(self._problem, self.log_z)
+        return policy_chain(self._of_all_states(), self.log_z)
 
     def flow(self, t: float) -> MarkovChain:
         """The policy after time t of the natural gradient flow from the reference: the optimum with
@@ -109,7 +110,7 @@ class VerifiablePolicy(Result):
             strength = t if self.beta == 0.0 else -math.expm1(-self.beta * t) / self.beta
             if self.beta == math.inf:
                 strength = 0.0
-        return policy_chain(self._problem, _Committor(self.hit).log_z(strength))
+        return policy_chain(self._of_all_states(), _Committor(self.hit).log_z(strength))
 
     def with_beta(self, beta: float) -> "VerifiablePolicy":
         """The optimum at another beta, by O(n_states) operations: the committor is the same.
@@ -132,6 +133,42 @@ class VerifiablePolicy(Result):
         [0.0, 0.9999, 1.0, 1.0, 1.0]
         """
         return _at(self.hit, checked_beta(beta), self._problem)
+
+    def at(self, states: States) -> "VerifiablePolicy":
+        """The same for some starts only: every array has one entry for each. A further beta costs
+        no more than these.
+
+        Parameters
+        ----------
+        states : state numbers, in any order
+
+        Returns
+        -------
+        VerifiablePolicy
+            It has no `chain` and no `flow`, which need every state.
+
+        Examples
+        --------
+        >>> import fastebm as fe
+        >>> walk = fe.MarkovChain.from_edges([0, 1, 2, 3], [1, 2, 3, 4], symmetric=True)
+        >>> prompt = fe.policy.verifiable(walk, [4], 0.5, wrong=[0]).at([1])
+        >>> [round(float(p.success[0]), 4) for p in prompt.sweep([10.0, 1.0, 0.1])]
+        [0.2692, 0.4754, 0.9999]
+        """
+        index = validate.state_array(states, len(self.log_z), "states")
+        arrays: dict[str, Any] = {
+            name: value[index]
+            for name, value in public_fields(self.hit).items()
+            if isinstance(value, np.ndarray)
+        }
+        return _at(dataclasses.replace(self.hit, **arrays), self.beta, None)
+
+    def _of_all_states(self) -> Problem:
+        if self._problem is None:
+            raise InvalidChainError(
+                "a policy at some states has no chain; take it from the policy before at(states)"
+            )
+        return self._problem
 
     def sweep(self, betas: Iterable[float]) -> "list[VerifiablePolicy]":
         """`with_beta` of each beta.
@@ -263,7 +300,7 @@ class _Committor:
         return np.asarray(self.log_u - self.log_c + s, np.float64)
 
 
-def _at(hit: HitProbabilityResult, beta: float, problem: Problem) -> VerifiablePolicy:
+def _at(hit: HitProbabilityResult, beta: float, problem: Problem | None) -> VerifiablePolicy:
     s = 0.0 if beta == math.inf else 1.0 / beta
     found, low, high = (_Committor(hit, end) for end in ("value", "lower", "upper"))
     success, success_low, success_high = (_sigmoid(part.logit(s)) for part in (found, low, high))
@@ -357,15 +394,3 @@ def _path_kl(found: _Committor, low: _Committor, high: _Committor, s: float) -> 
     upper = np.maximum(*ends) + slack + np.where((high.u > 0.0) & (low.c > 0.0), TINY, 0.0)
     upper = np.where(inside, np.maximum(upper, most), upper)
     return value, np.maximum(np.minimum(*ends) - slack - TINY, 0.0), upper
-
-
-def kl_peak(s: float) -> tuple[float, float]:
-    """(u, kl(success, u)) where the KL is largest: u = (z0 - 1) / (exp(s) - 1) with z0 = s exp(s) /
-    (exp(s) - 1), accurate to 1e-6 of it or TINY, and z0 - 1 - log z0, rounded up."""
-    if s < 1e-3:
-        return 0.5 - s / 6.0, s * s / 8.0 * (1.0 + 1e-6)
-    shrunk = -math.expm1(-s)  # 1 - exp(-s)
-    excess = s / shrunk - 1.0  # z0 - 1
-    u0 = max(excess * math.exp(-s) / shrunk, 5e-324)
-    # rounding: at most six units of `excess`, hence 24 UNIT / s of the difference
-    return u0, (excess - math.log1p(excess)) * (1.0 + 1e-11)

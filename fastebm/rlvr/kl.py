@@ -6,6 +6,7 @@ s = (a - b) / (a + b), for which SciPy has only a general 2F1 at 4e6 values a se
 branches, which NumPy would evaluate on both sides.
 """
 
+import math
 from typing import Any, overload
 
 import numpy as np
@@ -191,3 +192,15 @@ def suboptimality(
     return _divergence(
         checked("p", p, logit), checked("p0", p0, logit), checked("beta", beta), logit, num_threads
     )
+
+
+def kl_peak(s: float) -> tuple[float, float]:
+    """(u, kl(success, u)) where the KL is largest: u = (z0 - 1) / (exp(s) - 1) with z0 = s exp(s) /
+    (exp(s) - 1), accurate to 1e-6 of it or TINY, and z0 - 1 - log z0, rounded up."""
+    if s < 1e-3:
+        return 0.5 - s / 6.0, s * s / 8.0 * (1.0 + 1e-6)
+    shrunk = -math.expm1(-s)  # 1 - exp(-s)
+    excess = s / shrunk - 1.0  # z0 - 1
+    u0 = max(excess * math.exp(-s) / shrunk, 5e-324)
+    # rounding: at most six units of `excess`, hence 24 UNIT / s of the difference
+    return u0, (excess - math.log1p(excess)) * (1.0 + 1e-11)

@@ -11,7 +11,7 @@ from policy_truth import random_chain
 
 import fastebm as fe
 from fastebm import policy
-from fastebm.policy.verifiable import kl_peak
+from fastebm.rlvr.kl import kl_peak
 
 RNG = np.random.default_rng(11)
 N = 12
