@@ -80,7 +80,7 @@ def _occupy_closed_streams() -> None:
 def _keep_freed_vectors() -> None:
     """Let the C library keep memory that is freed, for the next vector of the same size. By default
     it gives vectors of a megabyte and more back to the system, which then clears each page again:
-    a tenth of the time of `fastebm demo`. Other libraries than glibc have no mallopt."""
+    half of the system time of `fastebm demo`. Other libraries than glibc have no mallopt."""
     import ctypes
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
